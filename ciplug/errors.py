@@ -1,0 +1,66 @@
+"""The errors that a user can meet, each class with the exit code of its kind."""
+
+from __future__ import annotations
+
+
+class CiplugError(Exception):
+    """Base of every expected error: `message` says what is wrong and where, `hint` what to do."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CiplugError):
+    """The command line cannot be carried out as it was given."""
+
+    exit_code = 2
+
+
+class ConfigError(CiplugError):
+    """ciplug.yaml, or an environment variable of ours, is wrong."""
+
+    exit_code = 2
+
+
+class InputError(CiplugError):
+    """A file that the user handed us (metrics, params, artifact, dataset) is wrong."""
+
+    exit_code = 2
+
+
+class RecordError(CiplugError):
+    """A stored record cannot be read: corrupt, or not of a shape that we know."""
+
+
+class GitError(CiplugError):
+    """git failed; the message carries git's own words."""
+
+
+class StoreError(CiplugError):
+    """The store did not take or give what was asked: unreachable, refused, corrupt."""
+
+
+class Conflict(StoreError):
+    """Another writer was first; `head` is what the store holds now."""
+
+    def __init__(self, message: str, *, head: object = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.head = head
+
+
+class ForgeError(CiplugError):
+    """The forge's API refused or did not answer."""
+
+
+class PermissionDenied(ForgeError):
+    """The token may not do this; the hint names the permission that is missing."""
+
+
+class PromotionRefused(CiplugError):
+    """A model version may not move: no passing verdict, or a rule of the registry."""
+
+    exit_code = 1

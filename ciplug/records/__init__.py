@@ -1,0 +1,5 @@
+"""What is kept: frozen dataclasses with a schema version, and their canonical bytes.
+
+Writing needs the standard library only. Reading validates with pydantic (`records.read`), since what
+comes back from a store is input like any other.
+"""

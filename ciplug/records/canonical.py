@@ -1,0 +1,49 @@
+"""Canonical JSON, digests and ids: the same facts are always the same bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+MAX_BYTES = 64 * 1024 * 1024
+
+
+def plain(value: Any) -> Any:
+    """Reduce a record to JSON's own types.
+
+    Empty optional fields are left out. A float that JSON cannot say becomes "NaN", "Infinity" or
+    "-Infinity", which the readers take back as floats.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: plain(v) for name, v in fields if v is not None and v != () and v != {}}
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8, one newline at the end."""
+    text = json.dumps(
+        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+    return text.encode() + b"\n"
+
+
+def digest(data: bytes) -> str:
+    """`sha256:<hex>` of the bytes."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def new_id() -> str:
+    """A random id of 32 hex digits, the form that MLflow's run ids have."""
+    return os.urandom(16).hex()

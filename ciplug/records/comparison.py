@@ -1,0 +1,90 @@
+"""One run beside others: what `ciplug compare` says, and what gates and reports read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ciplug.records.run import Scalar
+
+Role = Literal["candidate", "baseline", "target", "production"]
+Trend = Literal["better", "worse", "unchanged", "changed", "new", "missing", "undefined"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A run that takes part, or the named reason why there is none (`run` is None)."""
+
+    role: Role
+    label: str
+    """Column heading: "this commit", "merge base", "main", "production"."""
+    how: str
+    """One clause on how it was chosen: "merge base of HEAD and main", "nearest recorded ancestor, 3 commits
+    before the merge base", "no run recorded on main"."""
+    run: str | None = None
+    commit: str | None = None
+    version: int | None = None
+    """Registry version, for production."""
+    recorded: str | None = None
+    """When the run started (UTC, ISO 8601)."""
+    age_days: float | None = None
+    """Age of that run when the comparison was made."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricDelta:
+    """One metric of the candidate against the baseline, with what the other sides hold."""
+
+    metric: str
+    values: Mapping[Role, float]
+    """By role; a side that lacks the metric is absent."""
+    higher_is_better: bool | None
+    """None where nobody said: then no arrow and no better or worse."""
+    change: float | None
+    """candidate − baseline; None unless both are finite numbers."""
+    relative: float | None
+    """change / |baseline|; None where undefined (baseline 0)."""
+    trend: Trend
+    """new: only the candidate has it; missing: the baseline had it, the candidate lacks it;
+    undefined: a NaN or infinity takes part."""
+    history: tuple[float, ...] = ()
+    """Values of the last runs on the target branch, oldest first, without the candidate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParamDelta:
+    name: str
+    before: Scalar | None
+    """None: the baseline lacks it."""
+    after: Scalar | None
+    """None: the candidate lacks it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetDelta:
+    path: str
+    before: str | None
+    """Digest in the baseline."""
+    after: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    model: str
+    candidate: Side
+    baseline: Side
+    target: Side
+    production: Side
+    metrics: tuple[MetricDelta, ...]
+    params: tuple[ParamDelta, ...] = ()
+    """Only those that differ; empty when there is no baseline."""
+    datasets: tuple[DatasetDelta, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences that the reader must see: a dirty tree, a shallow clone, several runs of one commit, a failed run."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The sides that have a run, the candidate first; a run that stands in two roles is shown once each."""
+        return tuple(s for s in (self.candidate, self.baseline, self.target, self.production) if s.run)

@@ -1,0 +1,75 @@
+"""Where a run came from: the CI job's context, the machine, the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a CI host says about the job. Every field is optional: a laptop knows few of them."""
+
+    host: str = "local"
+    """github_actions, gitlab_ci, jenkins, … or local."""
+    event: str | None = None
+    """push, pull_request, schedule, tag, manual, … in the words of the host."""
+    commit: str | None = None
+    """Full id of the head commit: of the pull request's own head, never of its merge with the target."""
+    merge_commit: str | None = None
+    """The merge commit that the host checked out in its place, if it did."""
+    branch: str | None = None
+    target_branch: str | None = None
+    """The branch that a pull request wants to go into."""
+    default_branch: str | None = None
+    tag: str | None = None
+    pull_request: int | None = None
+    """Number of the pull request (GitHub), iid of the merge request (GitLab)."""
+    repository: str | None = None
+    """owner/name on GitHub, the full path on GitLab."""
+    server_url: str | None = None
+    """Web address of the forge: https://github.com."""
+    api_url: str | None = None
+    """Address of the forge's API: https://api.github.com."""
+    run_url: str | None = None
+    """Web address of this pipeline run."""
+    job: str | None = None
+    actor: str | None = None
+    trusted: bool = True
+    """False in a fork's pull request: the job may not write the store and must not promote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hardware:
+    cpu: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    gpus: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How the numbers of a run came to be."""
+
+    context: Context = field(default_factory=Context)
+    command: tuple[str, ...] = ()
+    exit_code: int | None = None
+    """Of the training command; None when ciplug did not start it."""
+    signal: str | None = None
+    """SIGKILL, SIGTERM, … when the command ended by one."""
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    seed: int | None = None
+    python: str | None = None
+    os: str | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    lockfiles: Mapping[str, str] = field(default_factory=dict)
+    """Path relative to the repository → sha256:<hex>."""
+    hardware: Hardware = field(default_factory=Hardware)
+    dirty: bool | None = None
+    """Tracked files differed from the commit. None where there is no repository to ask."""
+    diff_digest: str | None = None
+    """sha256 of `git diff HEAD` of a dirty tree."""
+    ciplug: str | None = None
+    """Version of ciplug that recorded the run."""

@@ -1,0 +1,47 @@
+"""One training run, as it is kept for ever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ciplug.records.provenance import Provenance
+
+SCHEMA = 1
+
+Scalar = str | int | float | bool
+Status = Literal["finished", "failed", "killed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A file by its content: an artifact, or a dataset that was read."""
+
+    path: str
+    """Relative to the repository's top, with `/`, or the address as it was given."""
+    digest: str
+    """sha256:<hex>; of a folder, the digest of its sorted `digest path` lines."""
+    size: int
+    """Bytes; of a folder, the sum."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Facts of one run; `metrics` holds the last value of each metric, the steps stand apart (series)."""
+
+    id: str
+    model: str
+    status: Status
+    started: str
+    """UTC, ISO 8601: 2026-11-23T19:24:00Z. For display: nothing is ordered by it across machines."""
+    ended: str
+    commit: str | None = None
+    name: str | None = None
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    datasets: tuple[File, ...] = ()
+    artifacts: tuple[File, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+    schema: int = SCHEMA

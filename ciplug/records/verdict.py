@@ -1,0 +1,62 @@
+"""What the gates said about one run, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+SCHEMA = 1
+
+Outcome = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "ERROR"]
+SEVERITY: dict[Outcome, int] = {"PASS": 0, "WARN": 1, "INCONCLUSIVE": 2, "FAIL": 3, "ERROR": 4}
+
+
+def worst(outcomes: list[Outcome]) -> Outcome:
+    """The outcome that counts for all of them. Raises ValueError on an empty list: nothing is not a pass."""
+    return max(outcomes, key=SEVERITY.__getitem__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """One rule of one gate."""
+
+    gate: str
+    """The gate's id: its key in ciplug.yaml."""
+    metric: str
+    rule: str
+    """As a person says it: "at least 0.85", "at most 0.01 worse than the baseline"."""
+    outcome: Outcome
+    reason: str
+    """One sentence with the numbers, and what to do where it did not pass."""
+    candidate: float | None = None
+    baseline: float | None = None
+    baseline_run: str | None = None
+    change: float | None = None
+    """candidate − baseline."""
+    limit: float | None = None
+    """The bound, or the allowed regression in the metric's own unit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The worst of the gates, tied to the run, the policy and the baseline that it was made from."""
+
+    run: str
+    model: str
+    outcome: Outcome
+    gates: tuple[GateResult, ...]
+    created: str
+    policy_digest: str
+    """sha256 of the policy as it was read."""
+    policy_source: str
+    """Which file of which commit, or of the work tree."""
+    commit: str | None = None
+    baseline_run: str | None = None
+    dry_run: bool = False
+    ciplug: str | None = None
+    schema: int = SCHEMA
+
+    @property
+    def passed(self) -> bool:
+        """PASS or WARN, of a verdict that was not a dry run."""
+        return self.outcome in ("PASS", "WARN") and not self.dry_run
