@@ -1,0 +1,124 @@
+"""Reading records back: bytes from a store are input like any other, and are checked as such."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ciplug.errors import RecordError
+from ciplug.records import canonical
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.run import Run
+from ciplug.records.verdict import Verdict
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+MAX_DEPTH = 16
+_NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
+
+
+def run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    return _record(Run, data, key)
+
+
+def verdict(data: bytes, key: str) -> Verdict:
+    """The verdict that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    return _record(Verdict, data, key)
+
+
+def registry_event(data: bytes, key: str) -> RegistryEvent:
+    """The registry event that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    return _record(RegistryEvent, data, key)
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """`object_pairs_hook` for json: a key that stands twice is a ValueError, never a silent overwrite."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"the key {twice!r} stands twice in one object")
+    return result
+
+
+def deeper_than(value: Any, depth: int) -> bool:
+    """Whether lists and mappings are nested in more than `depth` levels."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return bool(level)
+
+
+def _record(kind: type[T], data: bytes, key: str) -> T:
+    """Validate strictly: no string becomes a number, no number a boolean, and fields unknown to us are skipped."""
+    value = _parse(data, key)
+    record, problems = _validate(kind, value)
+    # canonical.plain writes a float that JSON cannot say as a string; only where a float is due is it one.
+    words = [p for p in problems if p["type"] == "float_type" and _is_not_finite(p["input"])]
+    if words:
+        for problem in words:
+            *way, last = problem["loc"]
+            functools.reduce(lambda at, step: at[step], way, value)[last] = _NOT_FINITE[problem["input"]]
+        record, problems = _validate(kind, value)
+    if record is None:
+        field = ".".join(map(str, problems[0]["loc"])) or "the record"
+        raise RecordError(
+            f"{key}: {field}: {problems[0]['msg']}", hint=_hint(value, int(getattr(kind, "schema", 0)))
+        )
+    return record
+
+
+def _parse(data: bytes, key: str) -> Any:
+    if len(data) > canonical.MAX_BYTES:
+        raise RecordError(f"{key}: {len(data):,} bytes; a record has at most {canonical.MAX_BYTES:,}")
+    try:
+        value = json.loads(data.decode(), object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise RecordError(f"{key}: nested too deeply") from None
+    except ValueError as error:
+        raise RecordError(f"{key}: not a JSON record: {error}") from None
+    if deeper_than(value, MAX_DEPTH):
+        raise RecordError(f"{key}: nested in more than {MAX_DEPTH} levels")
+    return value
+
+
+def _validate(kind: type[T], value: Any) -> tuple[T | None, list[Any]]:
+    from pydantic import ValidationError
+
+    try:
+        # pydantic takes lists for tuples, and objects for dataclasses, strictly from JSON only.
+        return _adapter(kind).validate_json(json.dumps(value), strict=True), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False, include_context=False)
+
+
+@functools.cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _is_not_finite(value: Any) -> bool:
+    return isinstance(value, str) and value in _NOT_FINITE
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _hint(value: Any, known: int) -> str | None:
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if isinstance(schema, int) and schema > known:
+        return f"it was written by a newer ciplug (schema {schema}, this one knows {known}): upgrade ciplug"
+    return None

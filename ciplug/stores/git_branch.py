@@ -1,0 +1,411 @@
+"""The git store: a write is one push to a ref of its own, a reader sees the branch and what is pending.
+
+Layout (format 1)
+    refs/<branch>/inbox/<id>       a parentless commit with tree new/<key>: one write, until it is folded
+    refs/heads/<branch>-inbox/<id> the same, on a host that refuses refs outside refs/heads
+    refs/heads/<branch>            FORMAT, new/<key> (folded writes), <log>/<seq>.json (logs, by compare-and-swap)
+
+Nobody writes in another's way, so any number may record at once; only logs and folds move the branch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ciplug import git
+from ciplug.errors import Conflict, GitError, StoreError
+from ciplug.locking import held
+from ciplug.records.canonical import digest
+from ciplug.stores.base import Head
+from ciplug.stores.git_objects import BLOB, TREE, Objects, parse_tree
+
+FORMAT = b"ciplug git store 1\n"
+FOLD_AT = 64
+FOLD_MOST = 1000
+_PACKS_MOST = 60
+_TRIES = 3
+_LOG_TRIES = 30
+_LOST_RACE = ("stale info", "fetch first", "failed to update ref", "cannot lock ref", "non-fast-forward", "already exists")
+_NETWORK = re.compile(
+    r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"
+    r"unexpected disconnect|transfer closed|Failed to connect|kex_exchange|incorrect data|bad line length",
+    re.IGNORECASE,
+)
+
+
+class GitBranchStore:
+    """A Store on a branch of a git repository, reached by `url`, which may be a path."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        uri: str,
+        branch: str,
+        cache: Path,
+        config: git.Config,
+        token: str | None = None,
+        object_format: str = "sha1",
+    ) -> None:
+        """
+        Args:
+            url: what git is told to push to and to fetch from.
+            uri: how the user named this store.
+            cache: a folder of ours, which may be emptied at any time.
+            config: git's resolved configuration, for the credentials in it.
+            token: takes the place of the credentials in `config`.
+        """
+        self.uri = uri
+        self._url = url
+        self._branch = branch
+        self._cache = cache
+        self._env = git.transport_environment(config, url, token)
+        self._format = object_format
+        name = hashlib.sha256(f"{url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
+        self._repository = cache / f"{name}.git"
+        self._view: _View | None = None
+
+    # Writing
+
+    def add(self, objects: Mapping[str, bytes]) -> None:
+        """One commit, one push, to a ref whose name follows from the keys: a repeated push is the same push."""
+        name = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:32]
+        custom, plain = f"refs/{self._branch}/inbox/{name}", f"refs/heads/{self._branch}-inbox/{name}"
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="push-", dir=self._cache, ignore_cleanup_errors=True) as folder:
+            side = Path(folder)
+            git.init_bare(side, self._format)
+            written = Objects(side, self._format)
+            tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
+            # A fixed date: the same objects are the same commit, whenever they are sent.
+            commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
+            result = self._push(side, commit, custom)
+            if result.rejected and not _lost_race(result):
+                fallback = self._push(side, commit, plain)
+                result = result if fallback.rejected and not _lost_race(fallback) else fallback
+        self._view = None
+        if result.ok:
+            return
+        if _lost_race(result):
+            first = min(objects)
+            raise Conflict(f"the store holds other bytes under the same key: {first}")
+        raise self._refused(result)
+
+    def _push(self, side: Path, commit: str, ref: str) -> git.PushResult:
+        for left in reversed(range(_TRIES)):
+            result = git.push(
+                side, self._url, [f"{commit}:{ref}"], env=self._env, options=[f"--force-with-lease={ref}:"]
+            )
+            locked = any("cannot lock ref" in reason for reason in result.rejected.values())
+            if result.ok or not left or not (locked or _NETWORK.search(result.failure or "")):
+                break
+            time.sleep((_TRIES - left) * random.uniform(0.3, 0.7))
+        return result
+
+    def _refused(self, result: git.PushResult) -> StoreError:
+        reasons = "; ".join(sorted(set(result.rejected.values()))) or result.failure
+        hint = result.hint
+        if result.rejected:
+            hint = (
+                f"allow pushes to refs/{self._branch}/inbox/* and to the branch '{self._branch}' "
+                "for the account that this job runs as"
+            )
+        return StoreError(f"{git.redact(self._url)} did not take the push: {reasons}", hint=hint)
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        for attempt in range(_LOG_TRIES):
+            with self._locked():
+                view = self._refresh()
+                now = self._head(view, log)
+                if now != expected:
+                    raise Conflict(f"{log} has moved on", head=now)
+                head = Head(1 if now is None else now.seq + 1, digest(entry))
+                written = Objects(self._repository, self._format)
+                path = _entry_path(log, head.seq)
+                files = {p: oid for p, oid in view.logs.items() if p.partition("/")[0] == log.partition("/")[0]}
+                files[path] = written.blob(entry)
+                top = log.partition("/")[0]
+                tree = written.nested_tree({p.partition("/")[2]: oid for p, oid in files.items()})
+                root = {**view.root, top: (TREE, tree), "FORMAT": (BLOB, written.blob(FORMAT))}
+                result = self._move_branch(view, written, root, f"ciplug: {path}")
+            if result.ok:
+                return head
+            if not (_lost_race(result) or _NETWORK.search(result.failure or "")):
+                raise self._refused(result)
+            # After a lost answer the entry may stand: the next look at the head tells.
+            if result.failure and (landed := self._landed(log, head)):
+                return landed
+            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
+        raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first")
+
+    def _landed(self, log: str, head: Head) -> Head | None:
+        try:
+            with self._locked():
+                entry = self._refresh().logs.get(_entry_path(log, head.seq))
+                found = self._blobs([entry]) if entry else {}
+        except StoreError:
+            return None
+        return head if any(digest(data) == head.digest for data in found.values()) else None
+
+    def _move_branch(
+        self,
+        view: _View,
+        written: Objects,
+        root: Mapping[str, tuple[str, str]],
+        message: str,
+        also: Iterable[tuple[str, str]] = (),
+    ) -> git.PushResult:
+        """Push a new tip, and delete `also` (ref, object id) with it, if nothing has moved since `view`."""
+        branch = f"refs/heads/{self._branch}"
+        parents = (view.tip,) if view.tip else ()
+        commit = written.commit(written.tree(root), parents, f"{message}\n\n[skip ci]", int(time.time()))
+        gone = list(also)
+        options = [f"--force-with-lease={branch}:{view.tip or ''}"]
+        options += [f"--force-with-lease={ref}:{oid}" for ref, oid in gone]
+        options += ["--atomic"] if gone else []
+        self._view = None
+        return git.push(
+            self._repository,
+            self._url,
+            [f"{commit}:{branch}", *(f":{ref}" for ref, _ in gone)],
+            env=self._env,
+            options=options,
+        )
+
+    def compact(self) -> int:
+        """Fold what is pending into the branch; 0 also where another was faster."""
+        with self._locked():
+            view = self._refresh()
+            folded = dict(view.folded)
+            refs = []
+            for ref, (oid, files) in list(view.pending.items())[:FOLD_MOST]:
+                if any(folded.get(key, blob) != blob for key, blob in files.items()):
+                    continue
+                folded.update(files)
+                refs.append((ref, oid))
+            if not refs:
+                return 0
+            written = Objects(self._repository, self._format)
+            root = {
+                **view.root,
+                "new": (TREE, written.nested_tree(folded)),
+                "FORMAT": (BLOB, written.blob(FORMAT)),
+            }
+            result = self._move_branch(view, written, root, f"ciplug: fold {len(refs)} writes", refs)
+        if result.ok:
+            return len(refs)
+        if _lost_race(result):
+            return 0
+        raise self._refused(result)
+
+    # Reading
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        with self._locked():
+            view = self._look()
+            wanted = {key: oid for key in keys if (oid := view.objects.get(key) or view.logs.get(key))}
+            blobs = self._blobs(wanted.values())
+        return {key: blobs[oid] for key, oid in wanted.items()}
+
+    def list(self, prefix: str) -> list[str]:
+        with self._locked():
+            view = self._look()
+        return sorted(key for keys in (view.objects, view.logs) for key in keys if key.startswith(prefix))
+
+    def head(self, log: str) -> Head | None:
+        with self._locked():
+            return self._head(self._look(), log)
+
+    def _head(self, view: _View, log: str) -> Head | None:
+        sequence = view.sequence(log)
+        if not sequence:
+            return None
+        oid = view.logs[_entry_path(log, sequence[-1])]
+        return Head(sequence[-1], digest(self._blobs([oid])[oid]))
+
+    def entries(self, log: str) -> list[bytes]:
+        with self._locked():
+            view = self._look()
+            oids = [view.logs[_entry_path(log, seq)] for seq in view.sequence(log)]
+            blobs = self._blobs(oids)
+        return [blobs[oid] for oid in oids]
+
+    @property
+    def pending(self) -> int:
+        """Writes that no fold has taken yet."""
+        with self._locked():
+            return len(self._look().pending)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with held(self._repository.with_suffix(".lock")):
+            yield
+
+    def _look(self) -> _View:
+        return self._view or self._refresh()
+
+    def _refresh(self) -> _View:
+        """Fetch, and index every key; a cache that is damaged or has grown too old is made anew."""
+        packs = self._repository / "objects" / "pack"
+        if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
+            shutil.rmtree(self._repository, ignore_errors=True)
+        try:
+            self._view = self._fetch_and_index()
+        except (GitError, OSError, KeyError, ValueError):
+            if not self._repository.exists():
+                raise
+            shutil.rmtree(self._repository, ignore_errors=True)
+            self._view = self._fetch_and_index()
+        return self._view
+
+    def _fetch_and_index(self) -> _View:
+        git.init_bare(self._repository, self._format)
+        inbox = [
+            f"+refs/{self._branch}/inbox/*:refs/store/inbox/*",
+            f"+refs/heads/{self._branch}-inbox/*:refs/store/inbox-heads/*",
+        ]
+        tip = f"+refs/heads/{self._branch}:refs/store/branch"
+        failure = self._fetch("--depth=1", "--prune", tip, *inbox)
+        if failure and "couldn't find remote ref" in failure:
+            git.git("update-ref", "-d", "refs/store/branch", cwd=self._repository, env=self._env, check=False)
+            failure = self._fetch("--depth=1", "--prune", *inbox)
+        if failure:
+            raise StoreError(
+                f"cannot read the store at {git.redact(self._url)}: {failure}",
+                hint="is the repository reachable with this checkout's credentials?",
+            )
+        listed = git.git(
+            "for-each-ref", "--format=%(objectname) %(refname)", "refs/store", cwd=self._repository, env=self._env
+        ).stdout.decode()
+        refs = {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
+        return self._index(refs)
+
+    def _fetch(self, *args: str, wanted: bytes | None = None) -> str | None:
+        """One fetch, repeated when the network failed; None when it went well, else git's last words."""
+        quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+        options = [a for a in args if a.startswith("--")]
+        refspecs = [a for a in args if not a.startswith("--")]
+        # Blobs are asked for by id: with a "have", the server would take them for known.
+        negotiation = "consecutive" if wanted is None else "noop"
+        for left in reversed(range(_TRIES)):
+            done = git.git(
+                *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
+                *("fetch", *quiet, "--filter=blob:none", *options, self._url, *refspecs),
+                cwd=self._repository,
+                input=wanted,
+                env=self._env,
+                check=False,
+            )
+            # git notes the filter as a promise to fetch what is missing on demand; nobody made it.
+            git.write_config(self._repository, self._format)
+            if done.returncode == 0:
+                return None
+            failure = git.last_words(done.stderr)
+            if not left or not (_NETWORK.search(failure) or "not our ref" in failure):
+                break
+            time.sleep((_TRIES - left) * random.uniform(0.3, 0.7))
+        return failure
+
+    def _trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+        found = git.read_objects(self._repository, names)
+        return {name: parse_tree(data, self._format) for name, (kind, data) in found.items() if kind == "tree"}
+
+    def _index(self, refs: Mapping[str, str]) -> _View:
+        roots = self._trees(f"{oid}^{{tree}}" for oid in refs.values())
+        files: dict[str, dict[str, str]] = {ref: {} for ref in refs}
+        level = [(ref, "", roots[f"{oid}^{{tree}}"]) for ref, oid in refs.items()]
+        while level:
+            inner = []
+            for ref, path, entries in level:
+                for name, (mode, oid) in entries.items():
+                    if mode == TREE:
+                        inner.append((ref, f"{path}{name}/", oid))
+                    else:
+                        files[ref][path + name] = oid
+            trees = self._trees(oid for _, _, oid in inner)
+            level = [(ref, path, trees[oid]) for ref, path, oid in inner]
+        tip = refs.get("refs/store/branch")
+        branch = files.pop("refs/store/branch", {})
+        self._check_format(branch.pop("FORMAT", None))
+        pending = {}
+        for ref, found in sorted(files.items()):
+            remote = ref.replace("refs/store/inbox-heads/", f"refs/heads/{self._branch}-inbox/")
+            remote = remote.replace("refs/store/inbox/", f"refs/{self._branch}/inbox/")
+            pending[remote] = (refs[ref], {k.removeprefix("new/"): v for k, v in found.items()})
+        return _View(
+            tip=tip,
+            root=roots[f"{tip}^{{tree}}"] if tip else {},
+            folded={k[len("new/") :]: v for k, v in branch.items() if k.startswith("new/")},
+            logs={k: v for k, v in branch.items() if not k.startswith("new/")},
+            pending=pending,
+        )
+
+    def _check_format(self, oid: str | None) -> None:
+        if oid is None:
+            return
+        data = self._blobs([oid])[oid]
+        if data != FORMAT:
+            raise StoreError(
+                f"the branch '{self._branch}' is of another format: {data[:60].decode(errors='replace').strip()!r}",
+                hint="use the version of ciplug that wrote it, or a newer one",
+            )
+
+    def _blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The blobs of these ids, those that are not here yet by one fetch."""
+        wanted = sorted(set(oids))
+        found = git.read_objects(self._repository, wanted)
+        missing = [oid for oid in wanted if oid not in found]
+        if missing:
+            failure = self._fetch("--stdin", wanted=("\n".join(missing) + "\n").encode())
+            if failure:
+                raise StoreError(f"cannot read {len(missing)} objects of the store: {failure}")
+            found.update(git.read_objects(self._repository, missing))
+            if lost := [oid for oid in missing if oid not in found]:
+                raise StoreError(f"the store lacks {len(lost)} objects that it names, {lost[0]} first")
+        return {oid: data for oid, (_, data) in found.items()}
+
+
+class _View:
+    """What one fetch saw."""
+
+    def __init__(
+        self,
+        *,
+        tip: str | None,
+        root: Mapping[str, tuple[str, str]],
+        folded: dict[str, str],
+        logs: dict[str, str],
+        pending: dict[str, tuple[str, dict[str, str]]],
+    ) -> None:
+        self.tip = tip
+        self.root = root
+        self.folded = folded
+        self.logs = logs
+        self.pending = pending
+        self.objects = dict(folded)
+        for _, files in pending.values():
+            for key, oid in files.items():
+                self.objects.setdefault(key, oid)
+
+    def sequence(self, log: str) -> list[int]:
+        prefix = f"{log}/"
+        names = (path[len(prefix) :] for path in self.logs if path.startswith(prefix))
+        return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
+
+
+def _entry_path(log: str, seq: int) -> str:
+    return f"{log}/{seq:06d}.json"
+
+
+def _lost_race(result: git.PushResult) -> bool:
+    return bool(result.rejected) and all(
+        any(words in reason for words in _LOST_RACE) or "atomic" in reason for reason in result.rejected.values()
+    )
