@@ -1,3 +1,58 @@
-"""ciplug."""
+"""ciplug: record, compare, gate and promote machine-learning runs in CI, with git as the backend.
+
+In a training script:
+
+    import ciplug
+
+    ciplug.log_param("depth", 6)
+    ciplug.log_metric("loss", 0.31, step=1)
+
+Under `ciplug run -- python train.py` these go to the run that it records; elsewhere a run is started, and
+recorded when the program ends. Importing this package is cheap: everything is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "active_run",
+    "end_run",
+    "log_artifact",
+    "log_dataset",
+    "log_metric",
+    "log_metrics",
+    "log_param",
+    "log_params",
+    "set_tag",
+    "start_run",
+]
+
+if TYPE_CHECKING:
+    from ciplug.api import (
+        active_run,
+        end_run,
+        log_artifact,
+        log_dataset,
+        log_metric,
+        log_metrics,
+        log_param,
+        log_params,
+        set_tag,
+        start_run,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from ciplug import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'ciplug' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class CiplugError(Exception):
     """Base of every expected error: `message` says what is wrong and where, `hint` what to do."""
@@ -64,3 +66,11 @@ class PromotionRefused(CiplugError):
     """A model version may not move: no passing verdict, or a rule of the registry."""
 
     exit_code = 1
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """What was probably meant, for the hint of an error."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(known)}"

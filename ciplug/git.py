@@ -147,7 +147,7 @@ class Workspace:
     @property
     def remotes(self) -> dict[str, str]:
         """Name → URL. A relative path is made absolute, since we push from elsewhere."""
-        found = {}
+        found: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):
                 found.setdefault(key[len("remote.") : -len(".url")], _absolute(value, self.top))
@@ -161,7 +161,13 @@ def _absolute(url: str, base: Path) -> str:
 
 def discover(cwd: Path) -> Workspace | None:
     """The enclosing repository with a work tree, or None."""
-    asked = ("--show-toplevel", "--git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format")
+    asked = (
+        "--show-toplevel",
+        "--git-dir",
+        "--git-common-dir",
+        "--is-shallow-repository",
+        "--show-object-format",
+    )
     done = git("rev-parse", "--path-format=absolute", *asked, "HEAD", cwd=cwd, check=False)
     lines = done.stdout.decode(errors="surrogateescape").splitlines()
     if len(lines) < len(asked):
@@ -190,9 +196,7 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     resolved values are handed over, and no other configuration is read. A `token` takes the place of
     every stored header: two would be answered with a 400.
     """
-    pairs = [
-        (key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS
-    ]
+    pairs = [(key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS]
     if token:
         pairs = [(k, v) for k, v in pairs if not (k.startswith("http.") and k.endswith(".extraheader"))]
         basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
@@ -245,7 +249,14 @@ class PushResult:
         return not self.rejected and self.failure is None
 
 
-def push(repository: Path, url: str, refspecs: Sequence[str], *, env: Mapping[str, str], options: Iterable[str] = ()) -> PushResult:
+def push(
+    repository: Path,
+    url: str,
+    refspecs: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    options: Iterable[str] = (),
+) -> PushResult:
     """One `git push`; never raises for a refusal."""
     done = git("push", "--porcelain", *options, url, *refspecs, cwd=repository, env=env, check=False)
     if done.returncode == 0:
@@ -253,7 +264,7 @@ def push(repository: Path, url: str, refspecs: Sequence[str], *, env: Mapping[st
     rejected = {}
     for line in done.stdout.decode(errors="replace").splitlines():
         if line.startswith("!\t"):
-            _, names, reason = (line.split("\t") + ["", ""])[:3]
+            _, names, reason = [*line.split("\t"), "", ""][:3]
             rejected[names.rpartition(":")[2]] = redact(reason)
     return PushResult(rejected, None if rejected else last_words(done.stderr), _hint(done.stderr))
 

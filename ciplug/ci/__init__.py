@@ -1,0 +1,33 @@
+"""Which CI host this job runs on, and what it says about the job.
+
+To add a host: write a module with the functions of `base.Host`, and list it in HOSTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ciplug.ci import gitea, github_actions, gitlab_ci, jenkins, local
+from ciplug.ci.base import Host
+from ciplug.records.provenance import Context
+
+# In the order in which they are asked: Gitea's runner sets GitHub's variables too; local says yes to all.
+HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, jenkins, local)}
+
+
+def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = None) -> Context:
+    """The context of the job.
+
+    `parents` returns the parents of the checked-out commit, if it is a merge that the host made for this job,
+    else nothing. It is called only where the environment cannot tell (a pull request in Jenkins).
+    """
+    host = next(host for host in HOSTS.values() if host.detect(env))
+    context = host.context(env)
+    if context.host == jenkins.name and context.pull_request is not None and parents is not None:
+        return jenkins.look_through_merge(context, parents())
+    return context
+
+
+def host_module(name: str) -> Host:
+    """The host that `Context.host` names; one that this version does not know counts as local."""
+    return HOSTS.get(name, local)

@@ -33,9 +33,7 @@ def plain(value: Any) -> Any:
 
 def dumps(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8, one newline at the end."""
-    text = json.dumps(
-        plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"
 
 

@@ -38,11 +38,11 @@ def registry_event(data: bytes, key: str) -> RegistryEvent:
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """`object_pairs_hook` for json: a key that stands twice is a ValueError, never a silent overwrite."""
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise ValueError(f"the key {twice!r} stands twice in one object")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"the key {name!r} stands twice in one object")
+        result[name] = value
     return result
 
 
@@ -60,8 +60,9 @@ def deeper_than(value: Any, depth: int) -> bool:
 
 
 def _record(kind: type[T], data: bytes, key: str) -> T:
-    """Validate strictly: no string becomes a number, no number a boolean, and fields unknown to us are skipped."""
+    """Validate strictly: no string becomes a number, no number a boolean. Unknown fields are skipped."""
     value = _parse(data, key)
+    record: T | None
     record, problems = _validate(kind, value)
     # canonical.plain writes a float that JSON cannot say as a string; only where a float is due is it one.
     words = [p for p in problems if p["type"] == "float_type" and _is_not_finite(p["input"])]
@@ -72,9 +73,7 @@ def _record(kind: type[T], data: bytes, key: str) -> T:
         record, problems = _validate(kind, value)
     if record is None:
         field = ".".join(map(str, problems[0]["loc"])) or "the record"
-        raise RecordError(
-            f"{key}: {field}: {problems[0]['msg']}", hint=_hint(value, int(getattr(kind, "schema", 0)))
-        )
+        raise RecordError(f"{key}: {field}: {problems[0]['msg']}", hint=_hint(value, int(getattr(kind, "schema", 0))))
     return record
 
 
@@ -92,7 +91,7 @@ def _parse(data: bytes, key: str) -> Any:
     return value
 
 
-def _validate(kind: type[T], value: Any) -> tuple[T | None, list[Any]]:
+def _validate(kind: Any, value: Any) -> tuple[Any, list[Any]]:
     from pydantic import ValidationError
 
     try:
@@ -103,7 +102,7 @@ def _validate(kind: type[T], value: Any) -> tuple[T | None, list[Any]]:
 
 
 @functools.cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
+def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(kind)

@@ -18,13 +18,13 @@ class RegistryEvent:
 
     seq: int
     """1 for the first event of a model, then without a gap."""
-    previous: str | None
+    previous: str | None = None
     """sha256 of the event before, as it is stored; None for the first."""
     type: EventType
     model: str
     version: int
     run: str
-    commit: str | None
+    commit: str | None = None
     created: str
     stage: Stage | None = None
     """Where the version goes (promote)."""

@@ -44,7 +44,7 @@ class Verdict:
     run: str
     model: str
     outcome: Outcome
-    gates: tuple[GateResult, ...]
+    gates: tuple[GateResult, ...] = ()
     created: str
     policy_digest: str
     """sha256 of the policy as it was read."""

@@ -56,7 +56,9 @@ def open_store(uri: str, workspace: git.Workspace | None, env: Mapping[str, str]
     branch = _branch(uri, query)
     if scheme == "git":
         if address:
-            raise ConfigError(f"store '{uri}': 'git:' takes no address", hint="name another repository by git+https://…")
+            raise ConfigError(
+                f"store '{uri}': 'git:' takes no address", hint="name another repository by git+https://…"
+            )
         url = _own_remote(workspace)
     else:
         transport = scheme.removeprefix("git+")

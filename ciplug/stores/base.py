@@ -37,7 +37,7 @@ class Store(Protocol):
         """The objects among `keys` that exist, in one round trip for many."""
         ...
 
-    def list(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str) -> list[str]:
         """Every key that starts with `prefix`, sorted."""
         ...
 

@@ -33,7 +33,14 @@ FOLD_MOST = 1000
 _PACKS_MOST = 60
 _TRIES = 3
 _LOG_TRIES = 30
-_LOST_RACE = ("stale info", "fetch first", "failed to update ref", "cannot lock ref", "non-fast-forward", "already exists")
+_LOST_RACE = (
+    "stale info",
+    "fetch first",
+    "failed to update ref",
+    "cannot lock ref",
+    "non-fast-forward",
+    "already exists",
+)
 _NETWORK = re.compile(
     r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"
     r"unexpected disconnect|transfer closed|Failed to connect|kex_exchange|incorrect data|bad line length",
@@ -215,10 +222,10 @@ class GitBranchStore:
             blobs = self._blobs(wanted.values())
         return {key: blobs[oid] for key, oid in wanted.items()}
 
-    def list(self, prefix: str) -> list[str]:
+    def keys(self, prefix: str) -> list[str]:
         with self._locked():
             view = self._look()
-        return sorted(key for keys in (view.objects, view.logs) for key in keys if key.startswith(prefix))
+        return sorted(key for known in (view.objects, view.logs) for key in known if key.startswith(prefix))
 
     def head(self, log: str) -> Head | None:
         with self._locked():
@@ -283,14 +290,24 @@ class GitBranchStore:
                 hint="is the repository reachable with this checkout's credentials?",
             )
         listed = git.git(
-            "for-each-ref", "--format=%(objectname) %(refname)", "refs/store", cwd=self._repository, env=self._env
+            "for-each-ref",
+            "--format=%(objectname) %(refname)",
+            "refs/store",
+            cwd=self._repository,
+            env=self._env,
         ).stdout.decode()
         refs = {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
         return self._index(refs)
 
     def _fetch(self, *args: str, wanted: bytes | None = None) -> str | None:
         """One fetch, repeated when the network failed; None when it went well, else git's last words."""
-        quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+        quiet = (
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--quiet",
+        )
         options = [a for a in args if a.startswith("--")]
         refspecs = [a for a in args if not a.startswith("--")]
         # Blobs are asked for by id: with a "have", the server would take them for known.

@@ -1,0 +1,107 @@
+"""The inputs of the GitHub action, the GitLab component and the Jenkins step, as a command line of `ciplug ci`.
+
+Each of the three hands its inputs over as variables, CIPLUG_INPUT_FAIL_ON for `fail-on`, so that no text of a
+user's is ever pasted into a shell script. An input with several lines comes as text, or as a JSON list of them
+under the variable's name with _JSON. `python -I -m ciplug.ci.action` is what all three start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+
+from ciplug.errors import CiplugError, UsageError, nearest
+
+PREFIX = "CIPLUG_INPUT_"
+_JSON = "_JSON"
+_ONE = {
+    "model": "--model",
+    "name": "--name",
+    "seed": "--seed",
+    "store": "--store",
+    "config": "--config",
+    "output-dir": "--output-dir",
+    "fail-on": "--fail-on",
+    "promote-to": "--promote-to",
+}
+_MANY = {
+    "metrics": "--metrics",
+    "params": "--params",
+    "artifacts": "--artifact",
+    "datasets": "--dataset",
+    "tags": "--tag",
+}
+INPUTS = ("command", *_ONE, *_MANY, "comment")
+OUTPUTS = ("run-id", "verdict", "report", "comment-url")
+_BOOLEANS = {"true": True, "false": False}
+
+
+def variable(name: str) -> str:
+    """The environment variable that carries an input."""
+    return PREFIX + name.upper().replace("-", "_")
+
+
+def arguments(env: Mapping[str, str], *, shell: str = "bash") -> list[str]:
+    """The arguments of `ciplug` for the inputs in `env`; an input that is absent or blank is left to its default.
+
+    Raises UsageError for an input that is unknown, given twice, or not of its type.
+    """
+    known = [variable(name) for name in INPUTS]
+    known += [variable(name) + _JSON for name in ("command", *_MANY)]
+    for key in sorted(env):
+        if key.startswith(PREFIX) and key not in known:
+            raise UsageError(f"{key}: unknown input", hint=nearest(key, known))
+    # `--option=value`, so that a value that starts with a dash stays a value.
+    argv = ["ci"]
+    for name, option in _ONE.items():
+        if value := env.get(variable(name), "").strip():
+            if len(value.splitlines()) > 1:
+                raise UsageError(f"input '{name}': one value is expected, and there are several lines")
+            argv.append(f"{option}={value}")
+    for name, option in _MANY.items():
+        argv += [f"{option}={value}" for line in _lines(env, name) if (value := line.strip())]
+    comment = env.get(variable("comment"), "").strip() or "true"
+    if comment.lower() not in _BOOLEANS:
+        raise UsageError(f"input 'comment': '{comment}' is neither true nor false")
+    if not _BOOLEANS[comment.lower()]:
+        argv.append("--no-comment")
+    command = "\n".join(_lines(env, "command"))
+    if command.strip():
+        argv += ["--", shell, "-eo", "pipefail", "-c", command]
+    return argv
+
+
+def _lines(env: Mapping[str, str], name: str) -> list[str]:
+    text, listed = env.get(variable(name), ""), env.get(variable(name) + _JSON, "")
+    if not listed.strip():
+        return text.splitlines()
+    if text.strip():
+        raise UsageError(f"input '{name}': given twice, as {variable(name)} and as {variable(name)}{_JSON}")
+    try:
+        value = json.loads(listed)
+    except ValueError as problem:
+        raise UsageError(f"input '{name}': no JSON: {problem}") from None
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"input '{name}': a list of texts is expected, not {listed.strip()}")
+    return value
+
+
+def main() -> int:
+    """Run `ciplug ci` with the inputs in the environment; returns the exit code."""
+    from ciplug.cli import main as ciplug
+
+    # On Windows a bare `bash` is first looked up in the system folder, where WSL's is.
+    shell = (shutil.which("bash") or "bash") if os.name == "nt" else "bash"
+    try:
+        argv = arguments(os.environ, shell=shell)
+    except CiplugError as problem:
+        print(f"ciplug: {problem.message}", *([problem.hint] if problem.hint else []), sep="\n  ", file=sys.stderr)
+        return problem.exit_code
+    return ciplug(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,125 @@
+"""What every CI host answers, and the answers of a host that has no special channel.
+
+A host is a module with these functions; it borrows the defaults by assignment (`annotate = base.annotate`).
+The environment is a parameter and is only read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal, Protocol
+
+from ciplug.records.provenance import Context
+
+Level = Literal["notice", "warning", "error"]
+
+
+class Host(Protocol):
+    """One CI host."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in `Context.host`."""
+        ...
+
+    def detect(self, env: Mapping[str, str]) -> bool:
+        """Whether this environment is that of a job of this host."""
+        ...
+
+    def context(self, env: Mapping[str, str]) -> Context:
+        """What the environment says about the job; what it does not say stays None."""
+        ...
+
+    def write_summary(self, env: Mapping[str, str], markdown: str) -> bool:
+        """Show markdown on the page of the job; False where the host has no such place."""
+        ...
+
+    def write_outputs(self, env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+        """Hand values to later steps; False where the host has no way to. Names are [A-Za-z_][\\w-]*."""
+        ...
+
+    def annotate(self, level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
+        """The log line that makes the host show a message, at a place in a file if one is named."""
+        ...
+
+
+def no_summary(env: Mapping[str, str], markdown: str) -> bool:
+    return False
+
+
+def no_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    return False
+
+
+def annotate(level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
+    """`file:line: level: message`, the form that compilers made known."""
+    place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+    return safe_log(f"{place}{level}: {message}".replace("\n", " "))
+
+
+def text(env: Mapping[str, str], name: str) -> str | None:
+    """A variable's value; an empty one counts as not set."""
+    return env.get(name) or None
+
+
+def number(env: Mapping[str, str], name: str) -> int | None:
+    value = env.get(name, "")
+    return int(value) if value.isascii() and value.isdigit() else None
+
+
+# Control characters but \t and \n; bidirectional overrides; characters without width.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_COMMAND_AT_START = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
+_COMMAND_ANYWHERE = re.compile(r"##(?=\w*\[)")
+_NOTE_BYTES = 100
+"""Room for the line that says how much was cut."""
+
+
+def safe_log(untrusted: str) -> str:
+    """The text for a log: no line of it starts a workflow command, a fold or a terminal's escape sequence.
+
+    `::set-output` becomes `: :set-output`, `##[error]` becomes `# #[error]`, an escape character `\\x1b`.
+    """
+    visible = _UNSEEN.sub(lambda match: ascii(match[0])[1:-1], untrusted)
+    return _COMMAND_ANYWHERE.sub("# #", _COMMAND_AT_START.sub(r"\1: ", visible))
+
+
+def cut_markdown(markdown: str, limit: int) -> str:
+    """Markdown of at most `limit` UTF-8 bytes: whole sections are dropped from its end, and a line says so.
+
+    A section starts at a heading that stands outside of code fences and of <details>.
+    """
+    if len(markdown.encode()) <= limit:
+        return markdown
+    sections = _sections(markdown)
+    kept, room = 0, limit - _NOTE_BYTES
+    for section in sections:
+        room -= len(section.encode())
+        if room < 0:
+            break
+        kept += 1
+    if limit < _NOTE_BYTES:
+        return ""
+    left = len(sections) - kept
+    what = "1 section was" if left == 1 else f"{left:,} sections were"
+    note = f"_{what} left out here, for want of room: see the full report._\n"
+    return "".join([*sections[:kept], "\n" if kept else "", note])
+
+
+def _sections(markdown: str) -> list[str]:
+    sections = [""]
+    fence = ""
+    details = 0
+    for line in markdown.splitlines(keepends=True):
+        mark = re.match(r" {0,3}(`{3,}|~{3,})", line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not line.strip().strip(fence[0]):
+            fence = ""
+        elif not fence:
+            if re.match("#{1,6} ", line) and details <= 0 and sections[-1]:
+                sections.append("")
+            details += line.count("<details") - line.count("</details>")
+        sections[-1] += line
+    return sections

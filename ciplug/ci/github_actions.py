@@ -1,0 +1,179 @@
+"""GitHub Actions: its variables, the payload of the event, and workflow commands."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ciplug.ci.base import Level, cut_markdown, number, text
+from ciplug.records.provenance import Context
+
+name = "github_actions"
+
+MAX_EVENT_BYTES = 25 * 1024 * 1024
+"""GitHub's own limit for a payload."""
+MAX_SUMMARY_BYTES = 1024 * 1024
+"""Of one step, whoever wrote it."""
+
+
+@dataclass(frozen=True)
+class TriggeringRun:
+    """The workflow run that a `workflow_run` event follows: where a fork's records wait."""
+
+    id: int
+    event: str
+    head_commit: str
+    head_branch: str | None
+    head_repository: str | None
+
+
+def detect(env: Mapping[str, str]) -> bool:
+    return env.get("GITHUB_ACTIONS") == "true"
+
+
+def context(env: Mapping[str, str]) -> Context:
+    """In a `workflow_run` event the commit is the default branch's, which is what such a job checks out."""
+    payload = event_payload(env)
+    pull_request = _dig(payload, "pull_request")
+    built, is_tag = text(env, "GITHUB_SHA"), env.get("GITHUB_REF_TYPE") == "tag"
+    ref = text(env, "GITHUB_REF_NAME")
+    repository, server = text(env, "GITHUB_REPOSITORY"), text(env, "GITHUB_SERVER_URL")
+    run = text(env, "GITHUB_RUN_ID")
+    target = text(env, "GITHUB_BASE_REF") or _string(payload, "merge_group", "base_ref")
+
+    about_pull_request = isinstance(pull_request, dict) or text(env, "GITHUB_HEAD_REF") is not None
+    if about_pull_request:
+        commit = _string(pull_request, "head", "sha")
+        branch = text(env, "GITHUB_HEAD_REF") or _string(pull_request, "head", "ref")
+        target = target or _string(pull_request, "base", "ref")
+        # In pull_request_target, GITHUB_SHA is the tip of the target branch.
+        merged = env.get("GITHUB_EVENT_NAME") != "pull_request_target" and built != commit
+    else:
+        commit, branch, merged = built, None if is_tag else ref, False
+
+    return Context(
+        host=name,
+        event=text(env, "GITHUB_EVENT_NAME"),
+        commit=commit,
+        merge_commit=built if merged else None,
+        branch=branch,
+        target_branch=target.removeprefix("refs/heads/") if target else None,
+        default_branch=_string(payload, "repository", "default_branch"),
+        tag=ref if is_tag else None,
+        pull_request=_pull_request_number(env, pull_request) if about_pull_request else None,
+        repository=repository,
+        server_url=server,
+        api_url=text(env, "GITHUB_API_URL"),
+        run_url=f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None,
+        job=text(env, "GITHUB_JOB"),
+        actor=text(env, "GITHUB_TRIGGERING_ACTOR") or text(env, "GITHUB_ACTOR"),
+        trusted=_same_repository(pull_request) if about_pull_request else True,
+    )
+
+
+def event_payload(env: Mapping[str, str]) -> dict[str, Any]:
+    """What GITHUB_EVENT_PATH holds; empty when there is none that can be read: then less is known."""
+    path = text(env, "GITHUB_EVENT_PATH")
+    try:
+        with Path(path or "").open("rb") as file:
+            data = file.read(MAX_EVENT_BYTES + 1)
+        payload = json.loads(data) if len(data) <= MAX_EVENT_BYTES else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
+def triggering_run(env: Mapping[str, str]) -> TriggeringRun | None:
+    """The run that this `workflow_run` job follows; None in any other job."""
+    run = _dig(event_payload(env), "workflow_run")
+    id_, event, head = _dig(run, "id"), _string(run, "event"), _string(run, "head_sha")
+    if type(id_) is not int or event is None or head is None:
+        return None
+    return TriggeringRun(
+        id=id_,
+        event=event,
+        head_commit=head,
+        head_branch=_string(run, "head_branch"),
+        head_repository=_string(run, "head_repository", "full_name"),
+    )
+
+
+def write_summary(env: Mapping[str, str], markdown: str) -> bool:
+    """Append to the step's summary, by whole sections as far as the step's limit lets us."""
+    path = text(env, "GITHUB_STEP_SUMMARY")
+    if path is None:
+        return False
+    try:
+        taken = Path(path).stat().st_size if Path(path).exists() else 0
+        shown = cut_markdown(markdown if markdown.endswith("\n") else markdown + "\n", MAX_SUMMARY_BYTES - taken)
+        return bool(shown) and _append(path, shown)
+    except OSError:
+        return False
+
+
+def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    """Append to the step's outputs. Raises ValueError on a name that no output can have."""
+    import secrets
+
+    path = text(env, "GITHUB_OUTPUT")
+    if path is None:
+        return False
+    lines = []
+    for key, value in outputs.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key):
+            raise ValueError(f"not a name for an output: {key!r}")
+        # A value that could guess the delimiter could set other outputs.
+        delimiter = f"ciplug_{secrets.token_hex(16)}"
+        lines.append(f"{key}<<{delimiter}\n{value}\n{delimiter}\n")
+    try:
+        return _append(path, "".join(lines))
+    except OSError:
+        return False
+
+
+def annotate(level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
+    """A workflow command: `::error file=train.py,line=3::…`."""
+    place = {"file": file, "line": None if line is None or file is None else str(line)}
+    properties = ",".join(f"{key}={_escape(value, ':,')}" for key, value in place.items() if value is not None)
+    return f"::{level}{' ' if properties else ''}{properties}::{_escape(message)}"
+
+
+def _escape(value: str, further: str = "") -> str:
+    for character in "%\r\n" + further:
+        value = value.replace(character, f"%{ord(character):02X}")
+    return value
+
+
+def _append(path: str, content: str) -> bool:
+    with open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(content)
+    return True
+
+
+def _same_repository(pull_request: Any) -> bool:
+    """Whether head and base are of one repository; unknown (no payload, a deleted fork) is not."""
+    head, base = (_string(pull_request, side, "repo", "full_name") for side in ("head", "base"))
+    return head is not None and base is not None and head.lower() == base.lower()
+
+
+def _pull_request_number(env: Mapping[str, str], pull_request: Any) -> int | None:
+    found = _dig(pull_request, "number")
+    if type(found) is int:
+        return found
+    match = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", env.get("GITHUB_REF", ""))
+    return number({"n": match[1]}, "n") if match else None
+
+
+def _dig(value: Any, *keys: str) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _string(value: Any, *keys: str) -> str | None:
+    found = _dig(value, *keys)
+    return found if isinstance(found, str) and found else None

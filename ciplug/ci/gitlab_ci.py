@@ -1,0 +1,55 @@
+"""GitLab CI/CD: its predefined variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciplug.ci import base
+from ciplug.ci.base import number, text
+from ciplug.records.provenance import Context
+
+name = "gitlab_ci"
+
+
+def detect(env: Mapping[str, str]) -> bool:
+    return env.get("GITLAB_CI") == "true"
+
+
+def context(env: Mapping[str, str]) -> Context:
+    built = text(env, "CI_COMMIT_SHA")
+    # Set in merged-results pipelines and merge trains only, where CI_COMMIT_SHA is a merge commit.
+    head = text(env, "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or built
+    return Context(
+        host=name,
+        event=text(env, "CI_PIPELINE_SOURCE"),
+        commit=head,
+        merge_commit=built if built != head else None,
+        branch=text(env, "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or text(env, "CI_COMMIT_BRANCH"),
+        target_branch=text(env, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
+        default_branch=text(env, "CI_DEFAULT_BRANCH"),
+        tag=text(env, "CI_COMMIT_TAG"),
+        pull_request=number(env, "CI_MERGE_REQUEST_IID"),
+        # The project that holds the merge request: a fork's pipeline may run in the fork.
+        repository=text(env, "CI_MERGE_REQUEST_PROJECT_PATH") or text(env, "CI_PROJECT_PATH"),
+        server_url=text(env, "CI_SERVER_URL"),
+        api_url=text(env, "CI_API_V4_URL"),
+        run_url=text(env, "CI_PIPELINE_URL"),
+        job=text(env, "CI_JOB_NAME"),
+        actor=text(env, "GITLAB_USER_LOGIN"),
+        trusted=_trusted(env),
+    )
+
+
+def _trusted(env: Mapping[str, str]) -> bool:
+    """Whether source, target and running project of a merge request are one; one that is unknown is another."""
+    if text(env, "CI_MERGE_REQUEST_IID") is None:
+        return True
+    here = text(env, "CI_PROJECT_ID")
+    source = text(env, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID")
+    target = text(env, "CI_MERGE_REQUEST_PROJECT_ID") or here
+    return source is not None and source == here == target
+
+
+write_summary = base.no_summary
+write_outputs = base.no_outputs
+annotate = base.annotate

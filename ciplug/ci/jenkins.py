@@ -1,0 +1,80 @@
+"""Jenkins: a pipeline of a multibranch project (branches, pull requests, tags), or a plain job."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from ciplug.ci import base
+from ciplug.ci.base import number, text
+from ciplug.records.provenance import Context
+
+name = "jenkins"
+
+_CHANGE_URL = re.compile(r"(https?://[^/]+)/(.+?)/(?:-/)?(?:pulls?|merge_requests|pull-requests)/\d+")
+_HTTP_REMOTE = re.compile(r"(https?://)(?:[^/@]*@)?([^/]+)/(.+?)(?:\.git)?/?")
+_SSH_REMOTE = re.compile(r"(?:ssh://)?(?:[^/@]+@)([^/:]+)(?::\d+/|[:/])/*(.+?)(?:\.git)?/?")
+
+
+def detect(env: Mapping[str, str]) -> bool:
+    # JENKINS_URL is missing while nobody has set the server's address.
+    return bool(env.get("JENKINS_URL")) or env.get("BUILD_TAG", "").startswith("jenkins-")
+
+
+def context(env: Mapping[str, str]) -> Context:
+    """Jenkins names no event and no default branch (but says whether a branch is it), and no API of a forge.
+
+    GIT_COMMIT of a pull request that Jenkins merges before the build is the merge: see `look_through_merge`.
+    """
+    change, tag = text(env, "CHANGE_ID"), text(env, "TAG_NAME")
+    server, repository = _forge(env)
+    return Context(
+        host=name,
+        event="pull_request" if change else "tag" if tag else None,
+        commit=text(env, "GIT_COMMIT"),
+        branch=_branch(env),
+        target_branch=text(env, "CHANGE_TARGET"),
+        default_branch=text(env, "BRANCH_NAME") if env.get("BRANCH_IS_PRIMARY") == "true" else None,
+        tag=tag,
+        pull_request=number(env, "CHANGE_ID"),
+        repository=repository,
+        server_url=server,
+        run_url=text(env, "BUILD_URL"),
+        job=text(env, "JOB_NAME"),
+        actor=text(env, "BUILD_USER_ID") or text(env, "CHANGE_AUTHOR"),
+        trusted=text(env, "CHANGE_FORK") is None,
+    )
+
+
+def look_through_merge(context: Context, parents: list[str]) -> Context:
+    """Put the pull request's own head for a merge that Jenkins made: it merges the target *into* the head."""
+    if len(parents) != 2:
+        return context
+    return dataclasses.replace(context, commit=parents[0], merge_commit=context.commit)
+
+
+def _branch(env: Mapping[str, str]) -> str | None:
+    if text(env, "CHANGE_ID"):
+        return text(env, "CHANGE_BRANCH")
+    if text(env, "TAG_NAME"):
+        return None
+    remote_branch = env.get("GIT_BRANCH", "").removeprefix("refs/remotes/").removeprefix("origin/")
+    return text(env, "BRANCH_NAME") or text(env, "GIT_LOCAL_BRANCH") or remote_branch or None
+
+
+def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Web address and repository of the forge: from the pull request's address, else from git's remote."""
+    if match := _CHANGE_URL.match(env.get("CHANGE_URL", "")):
+        return match[1], match[2]
+    remote = env.get("GIT_URL", "")
+    if match := _HTTP_REMOTE.fullmatch(remote):
+        return match[1] + match[2], match[3]
+    if match := _SSH_REMOTE.fullmatch(remote):
+        return f"https://{match[1]}", match[2]
+    return None, None
+
+
+write_summary = base.no_summary
+write_outputs = base.no_outputs
+annotate = base.annotate

@@ -1,0 +1,23 @@
+"""No CI host: a laptop, or a host that we do not know. Nothing is known from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciplug.ci import base
+from ciplug.records.provenance import Context
+
+name = "local"
+
+
+def detect(env: Mapping[str, str]) -> bool:
+    return True
+
+
+def context(env: Mapping[str, str]) -> Context:
+    return Context(host=name)
+
+
+write_summary = base.no_summary
+write_outputs = base.no_outputs
+annotate = base.annotate

@@ -1,0 +1,114 @@
+"""The command line: finds the command, imports only that one, and turns errors into exit codes.
+
+Exit codes: 0 pass or warn, 1 a gate failed, 2 configuration or usage, 3 infrastructure, 130 interrupted; a
+training command that fails ends `run` and `ci` with its own code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ciplug import __version__, console
+from ciplug.errors import CiplugError, nearest
+
+if TYPE_CHECKING:
+    import argparse
+
+COMMANDS = {
+    "ci": "the whole walk in a pipeline: run, record, compare, gate, report",
+    "run": "run a training command and record it",
+    "record": "record what a training has left in files",
+    "runs": "list and show recorded runs",
+    "compare": "compare the run of a commit with its baseline",
+    "report": "write or post the report of a commit",
+    "gate": "judge a run by the gates of ciplug.yaml",
+    "promote": "move a model version to a stage, if its verdict allows it",
+    "registry": "show models, versions, stages and their history",
+    "compact": "fold pending writes of the store",
+    "demo": "the whole walk on real data, in a scratch repository",
+}
+"""Command → one line of help. Each is the module `ciplug.commands.<name>`."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command and return the exit code. Nothing is raised but SystemExit by argparse."""
+    try:
+        return _run(list(argv))
+    except CiplugError as error:
+        console.complain(error.message, error.hint)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.complain("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away: `ciplug runs list | head`.
+        sys.stderr.close()
+        return 141
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        console.complain(
+            f"this is a bug in ciplug {__version__} (Python {sys.version.split()[0]}, {sys.platform})",
+            "please report it with the lines above; runs that were logged are kept in the spool",
+        )
+        return 3
+
+
+def _run(argv: list[str]) -> int:
+    if argv in (["--version"], ["-V"]):
+        console.out(f"ciplug {__version__}")
+        return 0
+    name = next((word for word in argv if not word.startswith("-")), None)
+    if name is None or argv[0] in ("-h", "--help", "help"):
+        console.out(_overview())
+        return 0 if argv and argv[0] in ("-h", "--help", "help") else 2
+    if argv[0] != name:
+        console.complain(f"'{argv[0]}' stands before the command", f"put it after: ciplug {name} {argv[0]} …")
+        return 2
+    if name not in COMMANDS:
+        console.complain(f"'{name}' is no command of ciplug", nearest(name, list(COMMANDS)))
+        return 2
+    command = import_module(f"ciplug.commands.{name}")
+    arguments = parser(name).parse_args(argv[1:])
+    console.set_level(quiet=arguments.quiet, verbose=arguments.verbose)
+    return int(command.run(arguments))
+
+
+def parser(name: str) -> argparse.ArgumentParser:
+    """The argument parser of one command."""
+    import argparse
+
+    command = import_module(f"ciplug.commands.{name}")
+    made = argparse.ArgumentParser(
+        prog=f"ciplug {name}", description=(command.__doc__ or "").strip().partition("\n")[0], allow_abbrev=False
+    )
+    command.add_arguments(made)
+    common = made.add_argument_group("everywhere")
+    common.add_argument(
+        "--store", metavar="URI", help="where runs are kept (default: git:, this repository's origin)"
+    )
+    common.add_argument("--config", metavar="FILE", help="configuration (default: the nearest ciplug.yaml)")
+    volume = common.add_mutually_exclusive_group()
+    volume.add_argument("--quiet", action="store_true", help="say nothing but results and errors")
+    volume.add_argument("--verbose", action="store_true", help="say more")
+    return made
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: ciplug COMMAND [options]   (ciplug COMMAND --help tells more)",
+            "",
+            "Records, compares, gates and promotes machine-learning runs in CI, with git as the backend.",
+            "",
+            *lines,
+            "",
+            "  --version    print the version",
+        ]
+    )

@@ -1,0 +1,138 @@
+"""The whole walk of a pipeline step: run the training, record, compare, gate, report, and promote if asked to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ciplug import ci, console
+from ciplug.commands import options
+from ciplug.commands.gate import keep_verdicts, verdict_code, write_file
+from ciplug.commands.promote import promote
+from ciplug.commands.record import record
+from ciplug.commands.report import build, post, render
+from ciplug.commands.run import deliver, train, worst_code
+from ciplug.commands.runs import tell_problems
+from ciplug.errors import CiplugError, ConfigError
+from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, read_policy
+from ciplug.records.run import Run
+from ciplug.reports.report import Report
+from ciplug.session import Session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_inputs(parser)
+    parser.add_argument(
+        "--output-dir", metavar="DIR", help="write report.md, report.html, report.json and junit.xml there"
+    )
+    parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
+    parser.add_argument(
+        "--fail-on",
+        choices=("fail", "warn", "never"),
+        default="fail",
+        help="which verdict makes the exit code 1 (default: fail)",
+    )
+    parser.add_argument("--promote-to", metavar="STAGE", help="promote what passes; never from a pull request")
+    options.add_command(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    session.need_head()
+    # A mistake in the policy costs a second here, and six hours after the training.
+    read_policy(session)
+    inputs = options.inputs_of(args, session)
+    command = options.command_of(args)
+    training = 0
+    if command:
+        recorded, training = train(session, inputs, command)
+    else:
+        recorded = record(session, inputs)
+    code = worst_code(recorded, deliver(session, recorded))
+    notes = [problem.message for problem in recorded.problems]
+
+    try:
+        evaluations, report = _evaluate(session, recorded.run, notes)
+    except CiplugError as problem:
+        console.complain(problem.message, problem.hint)
+        _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
+        return training or code or problem.exit_code
+    files = _write(Path(args.output_dir), report) if args.output_dir else {}
+    _show(report)
+    try:
+        keep_verdicts(session, evaluations)
+    except CiplugError as problem:
+        console.complain(problem.message, problem.hint)
+        code = code or problem.exit_code
+    url = None
+    if args.no_comment:
+        ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
+    else:
+        url, _ = post(session, report)
+    own = next((e.verdict for e in evaluations if e.run.id == recorded.run.id), None)
+    _hand_over(
+        session,
+        {
+            "run-id": recorded.run.id,
+            "verdict": own.outcome if own else "NONE",
+            "report": files.get("report.html", ""),
+            "comment-url": url or "",
+        },
+    )
+    code = training or code or verdict_code(evaluations, args.fail_on)
+    if args.promote_to and code == 0:
+        return _promote(session, recorded.run, args.promote_to)
+    return code
+
+
+def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[Evaluation], Report]:
+    """Every model of the commit: the report shows what the store holds, whichever job wrote it."""
+    runs = session.runs()
+    found = candidates(session, runs, recorded.commit or session.need_head())
+    policy = read_policy(session)
+    own = [recorded if r.model == recorded.model else r for r in found]
+    evaluations = evaluate(session, runs, own)
+    tell_problems(runs)
+    for run in own:
+        if not has_gates(session, policy, run.model):
+            notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
+    return evaluations, build(session, evaluations, notes)
+
+
+def _write(folder: Path, report: Report) -> dict[str, str]:
+    from ciplug.reports import junit
+
+    files = {
+        "report.md": render(report, "markdown"),
+        "report.html": render(report, "html"),
+        "report.json": render(report, "json"),
+        "junit.xml": junit.render(report),
+    }
+    for name, content in files.items():
+        write_file(folder / name, content)
+    return {name: str(folder / name) for name in files}
+
+
+def _show(report: Report) -> None:
+    from ciplug.reports import terminal
+
+    console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
+
+
+def _hand_over(session: Session, outputs: dict[str, str]) -> None:
+    ci.host_module(session.context.host).write_outputs(session.env, outputs)
+
+
+def _promote(session: Session, run: Run, stage: str) -> int:
+    if session.context.pull_request is not None:
+        console.say(f"not promoted to {stage}: a pull request's job never promotes")
+        return 0
+    try:
+        event = promote(session, run.model, stage, run_id=run.id)
+    except ConfigError:
+        raise
+    except CiplugError as problem:
+        console.complain(f"not promoted: {problem.message}", problem.hint)
+        return problem.exit_code
+    console.say(f"{event.model} version {event.version} is in {event.stage} (event {event.seq})")
+    return 0

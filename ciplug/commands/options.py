@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from ciplug.errors import UsageError
+from ciplug.recording import Inputs
+from ciplug.session import Session, open_session
+
+
+def session_of(args: argparse.Namespace) -> Session:
+    """The surroundings of a command, as its options name them."""
+    return open_session(store=args.store, config_file=args.config)
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """What to record. Given here, a list takes the place of the same list in ciplug.yaml."""
+    parser.add_argument("--model", metavar="M", help="which model this is a run of")
+    parser.add_argument("--name", metavar="N", help="a name for people to find the run by")
+    parser.add_argument("--seed", metavar="S", type=int, help="the random seed; the command finds it in CIPLUG_SEED")
+    parser.add_argument("--tag", metavar="K=V", action="append", default=[], help="a tag; may be repeated")
+    for name, what in (
+        ("metrics", "a file of metrics: JSON, YAML, TOML, CSV, JSON lines, or a DVCLive folder"),
+        ("params", "a file of parameters"),
+        ("artifact", "a file or folder that the training wrote, kept by its digest"),
+        ("dataset", "a file or folder that the training read, kept by its digest"),
+    ):
+        metavar = "FILE" if name in ("metrics", "params") else "PATH"
+        parser.add_argument(f"--{name}", metavar=metavar, action="append", help=f"{what}; may be repeated")
+
+
+def add_command(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the training command")
+
+
+def command_of(args: argparse.Namespace) -> list[str]:
+    """The training command, without the `--` before it."""
+    command = list(args.command)
+    return command[1:] if command[:1] == ["--"] else command
+
+
+def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
+    """What the command line and ciplug.yaml ask for."""
+    config = session.config
+
+    def paths(given: list[str] | None, configured: tuple[str, ...]) -> tuple[Path, ...]:
+        if given is not None:
+            return tuple(map(Path, given))
+        return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
+
+    return Inputs(
+        model=args.model,
+        name=args.name,
+        seed=args.seed,
+        tags=_tags(args.tag),
+        metrics=paths(args.metrics, config.metrics),
+        params=paths(args.params, config.params),
+        artifacts=paths(args.artifact, config.artifacts),
+        datasets=paths(args.dataset, config.datasets),
+    )
+
+
+def _tags(given: list[str]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--tag {text}: write it as key=value")
+        tags[key.strip()] = value
+    return tags
+
+
+def repeat_common(parser: argparse.ArgumentParser) -> None:
+    """Let the options that hold everywhere stand after a second verb too: `ciplug runs list --store URI`."""
+    for name in ("--store", "--config"):
+        parser.add_argument(name, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    for name in ("--quiet", "--verbose"):
+        parser.add_argument(name, action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)

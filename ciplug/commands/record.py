@@ -1,0 +1,41 @@
+"""Record a run from the files that a training has left."""
+
+from __future__ import annotations
+
+import argparse
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.commands.run import deliver, tell_recovered, worst_code
+from ciplug.errors import UsageError
+from ciplug.recording import Inputs, Recorded, begin, finish, send
+from ciplug.session import Session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_inputs(parser)
+    parser.add_argument("--spooled", action="store_true", help="only send what earlier commands could not send")
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    if args.spooled:
+        tell_recovered(session)
+        sent = send(session)
+        console.say(f"sent {len(sent)} from the spool" if sent else "nothing waits in the spool")
+        return 0
+    recorded = record(session, options.inputs_of(args, session))
+    return worst_code(recorded, deliver(session, recorded))
+
+
+def record(session: Session, inputs: Inputs) -> Recorded:
+    """Seal a run of what the files say. A file that cannot be taken is an error before anything is recorded."""
+    if not (inputs.metrics or inputs.params or inputs.artifacts):
+        raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
+    tell_recovered(session)
+    entry = begin(session, inputs)
+    recorded = finish(session, entry, inputs, status="finished")
+    if recorded.problems:
+        recorded.sealed.discard()
+        raise recorded.problems[0]
+    return recorded

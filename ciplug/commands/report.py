@@ -1,0 +1,135 @@
+"""Write the report of a commit, or post it: the sticky comment, the commit status, the job summary."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ciplug import ci, console
+from ciplug.commands import options
+from ciplug.commands.gate import write_file
+from ciplug.commands.runs import tell_problems
+from ciplug.errors import CiplugError, ForgeError, PermissionDenied
+from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
+from ciplug.forges.base import State
+from ciplug.records.verdict import Outcome
+from ciplug.reports.report import Report, as_json
+from ciplug.session import Session
+
+MARKER = "<!-- ciplug:report -->"
+STATUS_NAME = "ciplug"
+NO_LIMIT = 1 << 30
+_STATES: dict[Outcome, State] = {
+    "PASS": "success",
+    "WARN": "success",
+    "INCONCLUSIVE": "success",
+    "FAIL": "failure",
+    "ERROR": "failure",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
+    parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
+    parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
+    parser.add_argument("--commit", metavar="SHA", help="the commit to report on (default: this one)")
+    parser.add_argument("--model", metavar="M", help="one model only")
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    runs = session.runs()
+    found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
+    report = build(session, evaluate(session, runs, found))
+    tell_problems(runs)
+    content = render(report, args.format)
+    if args.output:
+        write_file(Path(args.output), content)
+        console.say(f"report written to {args.output}")
+    elif not args.post:
+        console.out(content)
+    if args.post:
+        _, problem = post(session, report)
+        return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
+    return 0
+
+
+def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:
+    """The report of these evaluations, a pure function of what the store holds and of the job's context."""
+    links = {"run": session.context.run_url} if session.context.run_url else {}
+    return Report(
+        sections=tuple(e.section() for e in evaluations), context=session.context, notes=tuple(notes), links=links
+    )
+
+
+def render(report: Report, form: str) -> str | bytes:
+    if form == "json":
+        return as_json(report)
+    if form == "html":
+        from ciplug.reports import html
+
+        return html.render(report)
+    return _markdown(report, NO_LIMIT)
+
+
+def _markdown(report: Report, limit: int) -> str:
+    from ciplug.reports import markdown
+
+    return markdown.render(report, marker=MARKER, limit=limit)
+
+
+def post(session: Session, report: Report) -> tuple[str | None, CiplugError | None]:
+    """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
+
+    A missing permission is one clear line; the summary is there all the same.
+    """
+    if ci.host_module(session.context.host).write_summary(session.env, _markdown(report, NO_LIMIT)):
+        console.detail("job summary written")
+    from ciplug.forges import open_forge, why_no_forge
+
+    context = session.context
+    remotes = session.workspace.remotes if session.workspace else {}
+    remote = remotes.get("origin") or next(iter(remotes.values()), None)
+    forge = open_forge(context, session.env, remote)
+    if forge is None:
+        console.say(f"no comment: {why_no_forge(context, session.env, remote)}")
+        return None, None
+    url = None
+    failed: CiplugError | None = None
+    try:
+        number = context.pull_request
+        if number is None and context.commit and not context.tag and context.branch != context.default_branch:
+            number = forge.find_pull_request(context.commit, context.branch)
+        if number is None:
+            console.say("no comment: this commit has no open pull request")
+        else:
+            url = forge.upsert_comment(number, MARKER, _markdown(report, forge.comment_limit))
+            console.say(f"comment: {url}")
+    except ForgeError as problem:
+        failed = problem
+        console.complain(f"no comment: {problem.message}", problem.hint)
+    outcome = report.outcome
+    if context.commit and outcome:
+        try:
+            forge.set_status(
+                context.commit,
+                _STATES[outcome],
+                name=STATUS_NAME,
+                description=_description(report, outcome),
+                url=url or context.run_url,
+            )
+        except ForgeError as problem:
+            failed = failed or problem
+            console.complain(f"no commit status: {problem.message}", problem.hint)
+    return url, failed
+
+
+def _description(report: Report, outcome: Outcome) -> str:
+    """What the status says in its one line: the outcome, and the gates that decided it."""
+    gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
+    deciding = [gate for gate in gates if gate.outcome == outcome]
+    if outcome == "PASS":
+        return f"{len(gates)} of {len(gates)} gates passed"
+    names = ", ".join(dict.fromkeys(gate.gate for gate in deciding))
+    return f"{outcome.lower()}: {names}"

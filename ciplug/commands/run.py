@@ -1,0 +1,99 @@
+"""Run a training command, and record the run: its parameters, metrics, environment and provenance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.errors import CiplugError, InputError, StoreError
+from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
+from ciplug.session import Session
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    options.add_inputs(parser)
+    options.add_command(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
+    refusal = deliver(session, recorded)
+    return code or worst_code(recorded, refusal)
+
+
+def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorded, int]:
+    """Run the command under a run of its own; returns the sealed record and the command's exit code."""
+    from ciplug.tracking.process import run_child
+
+    tell_recovered(session)
+    before = {path: _fingerprint(path) for path in inputs.metrics}
+    entry = begin(session, inputs, command=command)
+    env = {**session.env, "CIPLUG_RUN_ID": entry.id, "CIPLUG_RUN_DIR": str(entry.folder.resolve())}
+    if inputs.seed is not None:
+        env["CIPLUG_SEED"] = str(inputs.seed)
+    try:
+        child = run_child(command, env=env, cwd=session.cwd)
+    except CiplugError:
+        finish(session, entry, inputs, status="failed")
+        raise
+    status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
+    stale = [path for path, was in before.items() if was and was == _fingerprint(path)]
+    problems: list[CiplugError] = []
+    if status == "finished":
+        problems = [
+            InputError(
+                f"{path}: the command did not write it: these are the numbers of an earlier run",
+                hint="does the training write its metrics elsewhere? Name that file with --metrics",
+            )
+            for path in stale
+        ]
+    fresh = Inputs(**{**vars(inputs), "metrics": tuple(path for path in inputs.metrics if path not in stale)})
+    recorded = finish(session, entry, fresh, status=status, child=child, python=command[0], problems=problems)
+    return recorded, child.exit_code
+
+
+def deliver(session: Session, recorded: Recorded) -> StoreError | None:
+    """Say what was recorded, send it, and say what stood in the way."""
+    run = recorded.run
+    for problem in recorded.problems:
+        console.complain(problem.message, problem.hint)
+    refusal = None
+    if not session.context.trusted:
+        console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")
+    else:
+        try:
+            send(session)
+        except StoreError as problem:
+            refusal = problem
+            console.complain(problem.message, problem.hint)
+    kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store_uri}"
+    commit = f" of commit {run.commit[:8]}" if run.commit else ""
+    console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")
+    return refusal
+
+
+def tell_recovered(session: Session) -> None:
+    """Recover what a killed process left, and say so."""
+    for recorded in recover(session):
+        run = recorded.run
+        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+
+
+def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:
+    """0 when all went well, 3 when the store refused, 2 when an input could not be taken."""
+    if refusal:
+        return refusal.exit_code
+    return recorded.problems[0].exit_code if recorded.problems else 0
+
+
+def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
+    """What tells whether a file, or any file of a folder, was written: name, time of change, size."""
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [(str(f), s.st_mtime_ns, s.st_size) for f in files if f.is_file() and (s := f.stat())]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

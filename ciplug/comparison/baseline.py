@@ -1,0 +1,108 @@
+"""Which run to compare with: the merge base's, else the nearest recorded ancestor's, and how that was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from ciplug.records.comparison import Role, Side
+from ciplug.records.run import Run
+
+
+def latest(runs: Sequence[Run]) -> Run | None:
+    """The run of one commit that stands for it: the last that finished. Start times order only these."""
+    finished = [run for run in runs if run.status == "finished"]
+    return max(finished, key=lambda run: (run.started, run.id)) if finished else None
+
+
+def merge_base_side(
+    by_commit: Mapping[str, Sequence[Run]],
+    *,
+    merge_base: str | None,
+    ancestors: Sequence[str],
+    target: str | None,
+    candidate: Run,
+    now: datetime,
+) -> Side:
+    """The baseline of `candidate`.
+
+    Args:
+        by_commit: runs of the candidate's model.
+        merge_base: of head and target branch; None where there is none, or head lies on the target branch.
+        ancestors: first parents to search, nearest first, beginning with the merge base if there is one.
+        target: name of the target branch.
+    """
+    label = "merge base" if merge_base else "parent"
+    start = "the merge base" if merge_base else "this commit"
+    for distance, commit in enumerate(ancestors):
+        run = latest([run for run in by_commit.get(commit, ()) if run.id != candidate.id])
+        if run is None:
+            continue
+        steps = distance if merge_base else distance + 1
+        if merge_base and distance == 0:
+            how = f"merge base with {target}"
+        else:
+            label = "nearest ancestor"
+            how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
+        return side("baseline", label, how, run, now)
+    if not ancestors:
+        how = "this commit has no ancestor here" if merge_base is None else "the history is not known"
+    else:
+        how = f"no run of '{candidate.model}' on {start} or the {len(ancestors)} commits before it"
+    return Side(role="baseline", label=label, how=how)
+
+
+def asked_side(
+    by_commit: Mapping[str, Sequence[Run]], line: Sequence[str], asked: str, *, candidate: Run, now: datetime
+) -> Side:
+    """The baseline that was asked for by name; `line` is that commit and its first parents."""
+    for distance, commit in enumerate(line):
+        run = latest([run for run in by_commit.get(commit, ()) if run.id != candidate.id])
+        if run is not None:
+            how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
+            return side("baseline", asked, how, run, now)
+    return Side(role="baseline", label=asked, how=f"no run of '{candidate.model}' on {asked} or its ancestors")
+
+
+def target_side(
+    by_commit: Mapping[str, Sequence[Run]],
+    commits: Sequence[str],
+    target: str | None,
+    model: str,
+    now: datetime,
+) -> Side:
+    """The latest recorded run on the target branch, `commits` being its first parents from the tip."""
+    label = target or "target"
+    for distance, commit in enumerate(commits):
+        run = latest(by_commit.get(commit, ()))
+        if run is not None:
+            how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
+            return side("target", label, how, run, now)
+    return Side(role="target", label=label, how=f"no run of '{model}' on {label}")
+
+
+def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:
+    return Side(
+        role=role,
+        label=label,
+        how=how,
+        run=run.id,
+        commit=run.commit,
+        version=version,
+        recorded=run.started,
+        age_days=age_days(run.started, now),
+        metrics=run.metrics,
+    )
+
+
+def age_days(started: str, now: datetime) -> float | None:
+    """Days from an ISO 8601 time to now, never below 0: another machine's clock may be ahead."""
+    try:
+        then = datetime.fromisoformat(started.replace("Z", "+00:00"))
+        return max(0.0, (now - then).total_seconds() / 86400)
+    except (ValueError, TypeError):
+        return None
+
+
+def _commits(number: int) -> str:
+    return "1 commit" if number == 1 else f"{number} commits"

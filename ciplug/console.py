@@ -1,0 +1,59 @@
+"""What goes to the person: results to stdout, all else to stderr, colour only on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import IO
+
+_level = 1
+
+
+def set_level(*, quiet: bool, verbose: bool) -> None:
+    global _level
+    _level = 0 if quiet else 2 if verbose else 1
+
+
+def say(message: str) -> None:
+    """A message of ordinary interest, on stderr; silent under --quiet."""
+    if _level >= 1:
+        print(f"ciplug: {message}", file=sys.stderr, flush=True)
+
+
+def detail(message: str) -> None:
+    """Something for --verbose only."""
+    if _level >= 2:
+        print(f"ciplug: {message}", file=sys.stderr, flush=True)
+
+
+def complain(message: str, hint: str | None = None) -> None:
+    """An error or a warning, on stderr, always."""
+    print(f"ciplug: {message}", file=sys.stderr)
+    if hint:
+        print(f"  -> {hint}", file=sys.stderr)
+    sys.stderr.flush()
+
+
+def out(text: str | bytes) -> None:
+    """A result, on stdout, and a newline at its end."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+    sys.stdout.flush()
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        sys.stdout.write(data.decode())
+    else:
+        stream.write(data if data.endswith(b"\n") else data + b"\n")
+    sys.stdout.flush()
+
+
+def use_colour(stream: IO[str] | None = None) -> bool:
+    """Whether the stream is a terminal that takes colour (https://no-color.org)."""
+    stream = stream or sys.stdout
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where there is none to fit into."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -1,0 +1,228 @@
+"""From what is recorded to a comparison and a verdict: the questions that compare, gate, report and promote share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ciplug import __version__
+from ciplug.comparison import baseline as choose
+from ciplug.comparison import diff
+from ciplug.errors import CiplugError, ConfigError, UsageError
+from ciplug.records.comparison import Comparison, Side
+from ciplug.records.run import Run
+from ciplug.registry import ledger, models
+from ciplug.session import Session, now, stamp
+from ciplug.tracking import history
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Policy
+    from ciplug.records.series import Series
+    from ciplug.records.verdict import Verdict
+    from ciplug.reports.report import ModelSection
+    from ciplug.tracking.runs import Runs
+
+ANCESTORS_MOST = 50
+"""How many recorded ancestors are read to find the nearest with a run of the model."""
+HISTORY_MOST = 20
+"""Runs on the target branch that a sparkline shows."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model of one commit: its run, beside what it is compared with, and what the gates say."""
+
+    run: Run
+    comparison: Comparison
+    series: dict[str, Series]
+    verdict: Verdict | None = None
+
+    def section(self) -> ModelSection:
+        from ciplug.reports.report import ModelSection
+
+        return ModelSection(
+            model=self.run.model,
+            comparison=self.comparison,
+            verdict=self.verdict,
+            run=self.run,
+            series=self.series,
+        )
+
+
+def resolve_commit(session: Session, name: str | None) -> str:
+    """The commit that the user means; None is the head. Raises UsageError."""
+    if name is None:
+        return session.need_head()
+    commit = history.resolve(session.need_workspace(), name)
+    if commit is None:
+        hint = "fetch it first, or give its full id"
+        if session.need_workspace().shallow:
+            hint = "this clone is shallow: give the full commit id"
+        raise UsageError(f"'{name}' is no commit, branch or tag here", hint=hint)
+    return commit
+
+
+def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
+    """The latest run of each model on a commit. Raises UsageError when there is none."""
+    found = runs.of_commits([commit], model).get(commit, [])
+    if not found:
+        what = f"no run of '{model}'" if model else "no run"
+        raise UsageError(f"{what} is recorded on commit {commit[:12]}", hint="record one: ciplug run -- COMMAND")
+    latest: dict[str, Run] = {}
+    for run in sorted(found, key=lambda run: (run.started, run.id)):
+        latest[run.model] = run
+    return [latest[name] for name in sorted(latest)]
+
+
+def evaluate(
+    session: Session,
+    runs: Runs,
+    candidates: Sequence[Run],
+    *,
+    base: str | None = None,
+    gate: bool = True,
+    dry_run: bool = False,
+) -> list[Evaluation]:
+    """Compare each candidate, and judge it where the policy has gates for its model.
+
+    Args:
+        base: what to compare with in place of the merge base: a commit, branch or tag.
+
+    Raises ConfigError for a policy that is wrong or that matches nothing.
+    """
+    policy = read_policy(session)
+    found = []
+    for run in candidates:
+        comparison = _compare(session, runs, run, policy, base)
+        verdict = None
+        if gate and has_gates(session, policy, run.model):
+            verdict = judge(session, policy, comparison, run, dry_run=dry_run)
+        found.append(Evaluation(run, comparison, runs.series(run), verdict))
+    return found
+
+
+def read_policy(session: Session) -> Policy:
+    from ciplug.gates import policy
+
+    return policy.read(session.config)
+
+
+def has_gates(session: Session, policy: Policy, model: str) -> bool:
+    """Whether the configuration judges this model: its gates are for the model that it names, if it names one."""
+    return bool(policy.gates) and session.config.model in (None, model)
+
+
+def need_gates(session: Session, policy: Policy, model: str) -> None:
+    """Raises ConfigError where nothing would be judged: that is no pass."""
+    source = policy_source(session)
+    if not policy.gates:
+        raise ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
+    if not has_gates(session, policy, model):
+        raise ConfigError(
+            f"{source}: its gates are for the model '{session.config.model}', and the run is of '{model}'",
+            hint=f"run with --model {session.config.model}, or change 'model:'",
+        )
+
+
+def judge(session: Session, policy: Policy, comparison: Comparison, run: Run, *, dry_run: bool = False) -> Verdict:
+    """The verdict of the policy on one run."""
+    from ciplug.gates.evaluate import evaluate as evaluate_gates
+
+    return evaluate_gates(
+        policy,
+        comparison,
+        run,
+        created=stamp(now()),
+        policy_source=policy_source(session),
+        dry_run=dry_run,
+        ciplug=__version__,
+    )
+
+
+def policy_source(session: Session) -> str:
+    """Where the policy was read, relative to the repository."""
+    path = session.config.path
+    if path is None:
+        return "ciplug.yaml"
+    return path.relative_to(session.top).as_posix() if path.is_relative_to(session.top) else str(path)
+
+
+def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str | None) -> Comparison:
+    workspace = session.need_workspace()
+    context = session.context
+    commit = run.commit or session.need_head()
+    target = history.target_branch(
+        workspace,
+        asked=session.config.baseline,
+        context_target=context.target_branch,
+        context_default=context.default_branch,
+    )
+    past = history.look(workspace, commit, target, session.env)
+    asked = resolve_commit(session, base) if base else None
+    asked_line = history.first_parents(workspace, asked) if asked else ()
+
+    recorded = {key.commit for key in runs.recorded()}
+    wanted = [
+        commit,
+        *_first(asked_line if asked else past.ancestors, recorded),
+        *_first(past.target_commits, recorded),
+    ]
+    by_commit = runs.of_commits(dict.fromkeys(wanted), run.model)
+    moment = now()
+
+    candidate = choose.side("candidate", "this commit", "the run under review", run, moment)
+    if asked and base:
+        before = choose.asked_side(by_commit, asked_line, base, candidate=run, now=moment)
+    else:
+        before = choose.merge_base_side(
+            by_commit,
+            merge_base=past.merge_base,
+            ancestors=past.ancestors,
+            target=past.target,
+            candidate=run,
+            now=moment,
+        )
+    others = {key: [r for r in found if r.id != run.id] for key, found in by_commit.items()}
+    tip = choose.target_side(others, past.target_commits, past.target, run.model, moment)
+    trail = [latest for c in past.target_commits if (latest := choose.latest(others.get(c, ())))]
+    by_id = {r.id: r for found in by_commit.values() for r in found}
+    return diff.compare(
+        run,
+        by_id.get(before.run) if before.run else None,
+        sides=(candidate, before, tip, _production(session, runs, run)),
+        directions=policy.directions() if has_gates(session, policy, run.model) else {},
+        tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates},
+        history=trail[:HISTORY_MOST][::-1],
+        notes=(*_notes(run, by_commit.get(commit, [])), *past.notes),
+    )
+
+
+def _first(commits: Iterable[str], recorded: set[str | None]) -> list[str]:
+    return [commit for commit in commits if commit in recorded][:ANCESTORS_MOST]
+
+
+def _production(session: Session, runs: Runs, run: Run) -> Side:
+    model = models.fold(run.model, ledger.read(session.store, run.model).events)
+    holder = model.holder("Production")
+    if holder is None:
+        return Side(role="production", label="production", how=f"no version of '{run.model}' is in production")
+    label = f"production (v{holder.number})"
+    try:
+        held = runs.get(holder.run)
+    except CiplugError as problem:
+        return Side(role="production", label=label, how=f"its run cannot be read: {problem}", version=holder.number)
+    return choose.side("production", label, f"version {holder.number}", held, now(), version=holder.number)
+
+
+def _notes(run: Run, same_commit: Sequence[Run]) -> tuple[str, ...]:
+    notes = []
+    if run.status != "finished":
+        code = run.provenance.exit_code
+        how = f"exit code {code}" if code is not None else "it was killed"
+        notes.append(f"The training {run.status} ({run.provenance.signal or how}): its numbers may be incomplete.")
+    if run.provenance.dirty:
+        notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
+    if len(same_commit) > 1:
+        notes.append(f"{len(same_commit)} runs of this commit are recorded; the latest by start time is shown.")
+    return tuple(notes)

@@ -1,0 +1,179 @@
+"""What every forge does, and the one way in which a sticky comment is kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+
+from ciplug.errors import ForgeError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+State = Literal["pending", "success", "failure", "error"]
+
+TIMEOUT = 10
+"""Seconds to wait for a forge to answer one request."""
+RETRIES = 4
+"""How often a request is sent again after network trouble, a 5xx or a rate limit."""
+MAX_WAIT = 60
+"""Seconds that a rate limit may ask us to wait at a time; beyond that the job is better off without its comment."""
+
+
+class Forge(Protocol):
+    """Takes the comment on a pull request and the status of a commit.
+
+    Each method raises PermissionDenied when the token may not do it, ForgeError on any other trouble.
+    """
+
+    name: str
+    """github or gitlab."""
+    comment_limit: int
+    """Bytes of UTF-8 that a comment may have."""
+    token_hint: str
+    """Which token or permission lets comments be written."""
+
+    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+        """The open pull request whose head is `commit`, None when there is none.
+
+        `branch` is its source branch, as `owner:branch` where it is a fork's.
+        """
+        ...
+
+    def upsert_comment(self, number: int, marker: str, body: str) -> str:
+        """Make `body` our one comment that carries `marker` on a line of its own; returns its web address.
+
+        Nothing is written when the comment already says so.
+        """
+        ...
+
+    def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
+        """Set the status `name` of a commit; a description that is too long for the forge is cut."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to talk to, about which repository, with which token."""
+
+    kind: Literal["github", "gitlab"]
+    api_url: str
+    repository: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment as the sticky logic sees it; ids grow with time."""
+
+    id: int
+    body: str
+    url: str
+    author: str
+
+
+class Thread(Protocol):
+    """The comments below one pull request."""
+
+    def mine(self) -> Iterable[Comment]:
+        """All comments of our own, over all pages."""
+        ...
+
+    def create(self, body: str) -> Comment: ...
+
+    def edit(self, comment: Comment, body: str) -> None: ...
+
+    def delete(self, comment: Comment) -> None:
+        """Delete a comment; that it is gone already is fine."""
+        ...
+
+
+def upsert(thread: Thread, marker: str, body: str) -> str:
+    """Keep one comment of our own that carries the marker; returns its web address.
+
+    Jobs that race converge: whoever creates a comment looks again, and all keep the oldest.
+    """
+    found = _carriers(thread, marker)
+    created = None
+    if not found:
+        created = thread.create(body)
+        # A list may lag behind the write; then ours is the only one that we know.
+        found = {**_carriers(thread, marker), created.id: created}
+    oldest = found.pop(min(found))
+    for extra in found.values():
+        thread.delete(extra)
+    # Ours and the oldest: whatever it says by now, another job wrote later.
+    if oldest is not created and not _same(oldest.body, body):
+        thread.edit(oldest, body)
+    return oldest.url
+
+
+def carries(body: str, marker: str) -> bool:
+    """Whether the marker stands on a line of its own; quoted or inside a sentence it does not count."""
+    return any(line.rstrip() == marker for line in body.splitlines())
+
+
+def check_body(body: str, marker: str, limit: int) -> None:
+    """Refuse a comment that the forge would not take, or that we would not find again.
+
+    Raises InputError.
+    """
+    size = len(body.encode())
+    if size > limit:
+        raise InputError(
+            f"the comment has {size:,} bytes, and the forge takes {limit:,}",
+            hint="shorten the report, or link to the full one",
+        )
+    if not carries(body, marker):
+        raise InputError(f"the comment does not carry its marker {marker} on a line of its own")
+
+
+def cut(text: str, limit: int) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def words(message: object) -> str:
+    """What a forge said, as `: its words`, or nothing when it is no short plain sentence."""
+    if isinstance(message, bytes):
+        message = message.decode(errors="replace")
+    if not isinstance(message, str) or not message.strip() or re.search(r"[<{\[]", message):
+        return ""
+    return ": " + cut("".join(c if c.isprintable() else " " for c in message), 200)
+
+
+def not_understood(address: str) -> ForgeError:
+    """The error for an answer of a shape that no forge gives, such as a proxy's login page."""
+    return ForgeError(f"{address} gave an answer that is not understood", hint="check the address of the API")
+
+
+def unreachable(address: str, error: Exception) -> NoReturn:
+    """Say in one line why no answer came. Raises ForgeError from an exception of requests."""
+    import requests
+
+    kinds: tuple[tuple[type[Exception], str, str], ...] = (
+        (requests.exceptions.RetryError, "kept failing", "try again later"),
+        (requests.exceptions.Timeout, f"did not answer within {TIMEOUT} s", "try again later"),
+        (requests.exceptions.ProxyError, "cannot be reached through the proxy", "check HTTPS_PROXY and NO_PROXY"),
+        (
+            requests.exceptions.SSLError,
+            "has a certificate that this machine does not trust",
+            "point REQUESTS_CA_BUNDLE to your CA file",
+        ),
+        (requests.exceptions.ConnectionError, "cannot be reached", "check the network and the address"),
+    )
+    for kind, text, hint in kinds:
+        if isinstance(error, kind):
+            raise ForgeError(f"{address} {text}", hint=hint) from None
+    raise not_understood(address) from None
+
+
+def _carriers(thread: Thread, marker: str) -> dict[int, Comment]:
+    return {c.id: c for c in thread.mine() if carries(c.body, marker)}
+
+
+def _same(one: str, other: str) -> bool:
+    """Forges turn line ends and trim."""
+    return one.replace("\r\n", "\n").strip() == other.replace("\r\n", "\n").strip()

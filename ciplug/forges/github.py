@@ -1,0 +1,192 @@
+"""GitHub and GitHub Enterprise: comments on pull requests, commit statuses."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from ciplug.errors import ForgeError, PermissionDenied
+from ciplug.forges.base import (
+    MAX_WAIT,
+    RETRIES,
+    TIMEOUT,
+    Comment,
+    check_body,
+    cut,
+    not_understood,
+    unreachable,
+    upsert,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from github.IssueComment import IssueComment
+    from github.PullRequest import PullRequest
+    from github.Repository import Repository
+
+    from ciplug.forges.base import Place, State
+
+_COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+
+
+class GitHub:
+    """A repository on GitHub."""
+
+    name = "github"
+    comment_limit = 65_000
+    token_hint = _COMMENTS
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._repository: Repository | None = None
+
+    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+        """See Forge."""
+        with self._errors("look for the pull request", _READING):
+            repository = self._open()
+            found: list[PullRequest] = []
+            if branch:
+                owner = self._place.repository.split("/")[0]
+                head = branch if ":" in branch else f"{owner}:{branch}"
+                found = [p for p in repository.get_pulls(state="open", head=head) if p.head.sha == commit]
+            if not found:
+                pulls = repository.get_commit(commit).get_pulls()
+                found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
+            return max((p.number for p in found), default=None)
+
+    def upsert_comment(self, number: int, marker: str, body: str) -> str:
+        """See Forge."""
+        check_body(body, marker, self.comment_limit)
+        with self._errors(f"comment on pull request #{number}", _COMMENTS):
+            login = self._login()
+            return upsert(_Comments(self._open().get_pull(number), login), marker, body)
+
+    def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
+        """See Forge."""
+        optional = {"target_url": url} if url else {}
+        with self._errors(f"set the status of {commit[:10]}", _STATUSES):
+            self._open().get_commit(commit).create_status(
+                state, description=cut(description, 140), context=name, **optional
+            )
+
+    def _open(self) -> Repository:
+        if self._repository is None:
+            self._repository = _client(self._place).get_repo(self._place.repository)
+        return self._repository
+
+    def _login(self) -> str | None:
+        """Whose token this is. None for an installation's, such as GITHUB_TOKEN: it has no user."""
+        import github
+
+        try:
+            _, user = self._open().requester.requestJsonAndCheck("GET", "/user")
+        except github.GithubException as error:
+            if error.status == 403 and not isinstance(error, github.RateLimitExceededException):
+                return None
+            raise
+        if not isinstance(user, dict) or "login" not in user:
+            raise not_understood(self._place.api_url)
+        return str(user["login"])
+
+    @contextmanager
+    def _errors(self, task: str, hint: str) -> Iterator[None]:
+        """Turn the library's exceptions into ours: one line, no token, no dump."""
+        import github
+        import requests
+
+        try:
+            yield
+        except github.RateLimitExceededException:
+            raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
+        except github.GithubException as error:
+            said = _said(error.data)
+            if error.status == 401:
+                message = f"cannot {task}: GitHub does not accept the token{said}"
+                raise PermissionDenied(message, hint="the token has expired, or is not for this server") from None
+            if error.status == 403:
+                raise PermissionDenied(f"cannot {task}: GitHub refuses{said}", hint=hint) from None
+            if error.status == 404:
+                message = f"cannot {task}: GitHub shows it, or {self._place.repository}, to this token as not found"
+                raise PermissionDenied(message, hint=hint) from None
+            raise ForgeError(f"cannot {task}: GitHub answers {error.status}{said}") from None
+        except (requests.RequestException, AssertionError, TypeError) as error:
+            # The last two are how PyGithub trips over an answer of another shape or from another host.
+            unreachable(self._place.api_url, error)
+
+
+def _said(data: Any) -> str:
+    """GitHub's own words: the message, or the particular one of a validation."""
+    if not isinstance(data, dict):
+        return ""
+    errors = data.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+    return words(first.get("message") or data.get("message"))
+
+
+class _Comments:
+    """The comments below one pull request; `login` None: a bot's that cannot learn its own name."""
+
+    def __init__(self, pull: PullRequest, login: str | None) -> None:
+        self._pull = pull
+        self._login = login
+        self._objects: dict[int, IssueComment] = {}
+
+    def mine(self) -> Iterator[Comment]:
+        for comment in self._pull.get_issue_comments():
+            # A deleted account leaves comments without an author.
+            user = comment.user
+            if user and (user.login == self._login if self._login else user.type == "Bot"):
+                yield self._keep(comment)
+
+    def create(self, body: str) -> Comment:
+        comment = self._keep(self._pull.create_issue_comment(body))
+        self._login = comment.author
+        return comment
+
+    def edit(self, comment: Comment, body: str) -> None:
+        self._objects[comment.id].edit(body)
+
+    def delete(self, comment: Comment) -> None:
+        import github
+
+        with suppress(github.UnknownObjectException):
+            self._objects[comment.id].delete()
+
+    def _keep(self, comment: IssueComment) -> Comment:
+        self._objects[comment.id] = comment
+        return Comment(comment.id, comment.body or "", comment.html_url, comment.user.login)
+
+
+def _client(place: Place) -> Any:
+    """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
+    import github
+
+    class Retry(github.GithubRetry):
+        def sleep(self, response: Any = None) -> None:
+            wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
+            if wait > MAX_WAIT:
+                raise ForgeError(
+                    f"GitHub's rate limit asks to wait {wait:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
+                    hint="try again later",
+                )
+            super().sleep(response)
+
+    return github.Github(
+        base_url=place.api_url,
+        auth=github.Auth.Token(place.token),
+        lazy=True,
+        timeout=TIMEOUT,
+        per_page=100,
+        retry=Retry(
+            total=RETRIES,
+            backoff_factor=0.5,
+            allowed_methods={"GET", "POST", "PATCH", "DELETE"},
+        ),
+        # Its own throttle of a second between writes is for crawlers; ours are one or two.
+        seconds_between_requests=0,
+        seconds_between_writes=0,
+    )

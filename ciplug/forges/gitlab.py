@@ -1,0 +1,186 @@
+"""GitLab, self-managed ones and ones below a path as well: notes on merge requests, commit statuses."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ciplug.errors import ForgeError, PermissionDenied
+from ciplug.forges.base import (
+    MAX_WAIT,
+    RETRIES,
+    TIMEOUT,
+    Comment,
+    check_body,
+    cut,
+    not_understood,
+    unreachable,
+    upsert,
+    words,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gitlab import Gitlab
+
+    from ciplug.forges.base import Place, State
+
+_TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
+_COMMENTS = f"{_TOKEN} Reporter or above"
+_STATUSES = f"{_TOKEN} Developer or above"
+_STATES = {"pending": "pending", "success": "success", "failure": "failed", "error": "failed"}
+
+
+class GitLab:
+    """A project on GitLab."""
+
+    name = "gitlab"
+    comment_limit = 1_000_000
+    token_hint = _COMMENTS
+
+    def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None) -> None:
+        """`pipelines`: the pipeline (id) that we run in, by its commit; a status of that commit joins it."""
+        self._place = place
+        self._pipelines = pipelines or {}
+        self._client: Gitlab | None = None
+
+    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+        """See Forge."""
+        with self._errors("look for the merge request", _COMMENTS):
+            project = self._project()
+            if branch:
+                source = branch.rpartition(":")[2]
+                requests = project.mergerequests.list(get_all=True, state="opened", source_branch=source)
+                found = [m.iid for m in requests if m.sha == commit]
+            else:
+                requests = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
+                found = [m["iid"] for m in requests if m["state"] == "opened" and m["sha"] == commit]
+            return max(found, default=None)
+
+    def upsert_comment(self, number: int, marker: str, body: str) -> str:
+        """See Forge."""
+        check_body(body, marker, self.comment_limit)
+        with self._errors(f"comment on merge request !{number}", _COMMENTS):
+            user = self._open().http_get("/user")
+            if not isinstance(user, dict):
+                raise not_understood(self._place.api_url)
+            return upsert(_Notes(self._project().mergerequests.get(number), user["id"]), marker, body)
+
+    def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
+        """See Forge."""
+        import gitlab
+
+        data = {"state": _STATES[state], "name": name, "description": cut(description, 255)}
+        if url:
+            data["target_url"] = url
+        if commit in self._pipelines:
+            data["pipeline_id"] = self._pipelines[commit]
+        with self._errors(f"set the status of {commit[:10]}", _STATUSES):
+            try:
+                self._project().commits.get(commit, lazy=True).statuses.create(data)
+            except gitlab.GitlabError as error:
+                # GitLab calls it an error that the status already is what it should be.
+                if error.response_code != 400 or "Cannot transition status" not in str(error.error_message):
+                    raise
+
+    def _open(self) -> Gitlab:
+        if self._client is None:
+            self._client = _client(self._place)
+        return self._client
+
+    def _project(self) -> Any:
+        return self._open().projects.get(self._place.repository, lazy=True)
+
+    @contextmanager
+    def _errors(self, task: str, hint: str) -> Iterator[None]:
+        """Turn the library's exceptions into ours: one line, no token, no dump."""
+        import gitlab
+        import requests
+
+        try:
+            yield
+        except gitlab.GitlabError as error:
+            status, said = error.response_code, words(error.error_message)
+            if status == 401:
+                raise PermissionDenied(f"cannot {task}: GitLab does not accept the token{said}", hint=hint) from None
+            if status == 403:
+                raise PermissionDenied(f"cannot {task}: GitLab refuses{said}", hint=hint) from None
+            if status == 404:
+                message = f"cannot {task}: GitLab shows it, or {self._place.repository}, to this token as not found"
+                raise PermissionDenied(message, hint=hint) from None
+            if status == 429:
+                message = f"cannot {task}: GitLab's rate limit is reached"
+                raise ForgeError(message, hint="try again later") from None
+            if status is None:
+                raise not_understood(self._place.api_url) from None
+            raise ForgeError(f"cannot {task}: GitLab answers {status}{said}") from None
+        except requests.RequestException as error:
+            unreachable(self._place.api_url, error)
+
+
+class _Notes:
+    """The notes below one merge request."""
+
+    def __init__(self, merge_request: Any, user: int) -> None:
+        self._merge_request = merge_request
+        self._user = user
+
+    def mine(self) -> Iterator[Comment]:
+        for note in self._merge_request.notes.list(iterator=True, per_page=100, sort="asc"):
+            if note.author["id"] == self._user and not note.system:
+                yield self._comment(note)
+
+    def create(self, body: str) -> Comment:
+        return self._comment(self._merge_request.notes.create({"body": body}))
+
+    def edit(self, comment: Comment, body: str) -> None:
+        self._merge_request.notes.update(comment.id, {"body": body})
+
+    def delete(self, comment: Comment) -> None:
+        import gitlab
+
+        try:
+            self._merge_request.notes.delete(comment.id)
+        except gitlab.GitlabError as error:
+            if error.response_code != 404:
+                raise
+
+    def _comment(self, note: Any) -> Comment:
+        return Comment(note.id, note.body, f"{self._merge_request.web_url}#note_{note.id}", note.author["username"])
+
+
+def _client(place: Place) -> Gitlab:
+    """python-gitlab with bounds on how often and how long it waits."""
+    import gitlab
+
+    class Client(gitlab.Gitlab):
+        def http_request(self, *args: Any, **kwargs: Any) -> Any:
+            return super().http_request(*args, **{"max_retries": RETRIES, **kwargs})
+
+    client = Client(
+        place.api_url.removesuffix("/api/v4"),
+        private_token=place.token,
+        timeout=TIMEOUT,
+        retry_transient_errors=True,
+        keep_base_url=True,
+    )
+    client.session.hooks["response"].append(_refuse_long_wait)
+    return client
+
+
+def _refuse_long_wait(response: Any, **_: Any) -> None:
+    """python-gitlab sleeps for as long as it is told; this is where we get a word in."""
+    if response.status_code != 429:
+        return
+    headers = response.headers
+    try:
+        wait = float(headers.get("Retry-After") or float(headers["RateLimit-Reset"]) - time.time())
+    except (KeyError, ValueError):
+        return
+    if wait > MAX_WAIT:
+        raise ForgeError(
+            f"GitLab's rate limit asks to wait {wait:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
+            hint="try again later",
+        )

@@ -1,0 +1,199 @@
+"""From a policy and a comparison to a verdict. Pure, and it never passes by accident.
+
+A rule that compares looks at d = s·(candidate − baseline), s = +1 where higher is better, else −1, and
+passes when d ≥ −R − tol. R is the allowance, tol = atol + 1e-9·max(|candidate|, |baseline|) takes up
+rounding. Candidates and baselines that are no finite number are errors that nothing downgrades.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ciplug.errors import ConfigError
+from ciplug.records.verdict import GateResult, Outcome, Verdict, worst
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Allowance, Gate, Policy
+    from ciplug.records.comparison import Comparison, Side
+    from ciplug.records.run import Run
+
+RTOL = 1e-9
+
+
+def evaluate(
+    policy: Policy,
+    comparison: Comparison,
+    run: Run,
+    *,
+    created: str,
+    policy_source: str,
+    dry_run: bool = False,
+    ciplug: str | None = None,
+) -> Verdict:
+    """The verdict on `run`, the candidate of `comparison`.
+
+    Raises ConfigError when the policy has no gate, or none that matches a metric: that is no pass.
+    """
+    if not policy.gates:
+        raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
+    known = set(run.metrics) | set(comparison.baseline.metrics)
+    if known and not any(policy.metric_of(name) in known for name in policy.gates):
+        raise ConfigError(
+            f"{policy_source}: no gate matches a metric: gates look at "
+            f"{_some(sorted({policy.metric_of(name) for name in policy.gates}))}, the run has {_some(sorted(known))}",
+            hint="name the metric in the gate: 'metric: NAME'",
+        )
+    results: list[GateResult] = []
+    if run.status != "finished":
+        results.append(
+            GateResult(
+                gate="run",
+                metric="",
+                rule="the training finishes",
+                outcome="ERROR",
+                reason=f"the run {run.status}: its numbers decide nothing",
+            )
+        )
+    for name in policy.gates:
+        results.extend(_gate(policy, name, comparison.candidate, comparison.baseline))
+    return Verdict(
+        run=run.id,
+        model=run.model,
+        commit=run.commit,
+        outcome=worst([r.outcome for r in results]),
+        gates=tuple(results),
+        created=created,
+        policy_digest=policy.digest,
+        policy_source=policy_source,
+        baseline_run=comparison.baseline.run,
+        dry_run=dry_run,
+        ciplug=ciplug,
+    )
+
+
+def exit_code(verdict: Verdict | None, policy: Policy | None = None) -> int:
+    """0 where nothing failed, 1 where a gate failed or could not be judged for a NaN."""
+    return 1 if verdict is not None and verdict.outcome in ("FAIL", "ERROR") else 0
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(f"'{n}'" for n in names[:8])
+    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"
+
+
+def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterator[GateResult]:
+    gate = policy.gates[name]
+    metric = policy.metric_of(name)
+    value = candidate.metrics.get(metric)
+    severity = gate.severity or policy.defaults.severity
+    failed: Outcome = "WARN" if severity == "warning" else "FAIL"
+
+    def result(
+        rule: str, outcome: Outcome, reason: str, *, limit: float | None = None, against: bool = False
+    ) -> GateResult:
+        reference = baseline.metrics.get(metric) if against else None
+        both = value is not None and reference is not None
+        return GateResult(
+            gate=name,
+            metric=metric,
+            rule=rule,
+            outcome=outcome,
+            reason=reason,
+            candidate=value,
+            baseline=reference,
+            baseline_run=baseline.run if against else None,
+            change=value - reference if both and value is not None and reference is not None else None,
+            limit=limit,
+        )
+
+    rules = []
+    if gate.min is not None:
+        rules.append(f"at least {_n(gate.min)}")
+    if gate.max is not None:
+        rules.append(f"at most {_n(gate.max)}")
+    if gate.max_regression is not None:
+        rules.append(_said(gate.max_regression))
+
+    if value is None:
+        action = gate.on_missing or policy.defaults.on_missing
+        had = baseline.metrics.get(metric)
+        lost = f"; the baseline had {_n(had)}" if had is not None else ""
+        outcome: Outcome = "WARN" if action == "warn" or severity == "warning" else "FAIL"
+        yield result(", ".join(rules), outcome, f"the run has no metric '{metric}'{lost}", against=had is not None)
+        return
+    if not math.isfinite(value):
+        yield result(", ".join(rules), "ERROR", f"'{metric}' is {_n(value)}, which is no number to judge by")
+        return
+    if gate.min is not None:
+        ok = value >= gate.min
+        words = f"{_n(value)} is {'not below' if ok else 'below'} {_n(gate.min)}"
+        yield result(f"at least {_n(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
+    if gate.max is not None:
+        ok = value <= gate.max
+        words = f"{_n(value)} is {'not above' if ok else 'above'} {_n(gate.max)}"
+        yield result(f"at most {_n(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
+    if gate.max_regression is not None:
+        outcome, reason, limit = _regression(policy, name, gate, gate.max_regression, value, baseline, metric)
+        yield result(
+            _said(gate.max_regression),
+            failed if outcome == "FAIL" else outcome,
+            reason,
+            limit=limit,
+            against=True,
+        )
+
+
+def _regression(
+    policy: Policy, name: str, gate: Gate, allowed: Allowance, value: float, baseline: Side, metric: str
+) -> tuple[Outcome, str, float | None]:
+    """Outcome, reason and the allowance in the metric's own unit."""
+    reference = baseline.metrics.get(metric)
+    if baseline.run is None or reference is None:
+        action = gate.on_no_baseline or policy.defaults.on_no_baseline
+        why = baseline.how if baseline.run is None else f"the baseline has no metric '{metric}'"
+        return ("FAIL" if action == "fail" else "WARN"), f"no baseline to compare with: {why}", None
+    if not math.isfinite(reference):
+        return (
+            "ERROR",
+            f"the baseline's '{metric}' is {_n(reference)}, which is no number to compare with",
+            None,
+        )
+    relative = allowed.rel * abs(reference) if allowed.rel is not None and reference != 0 else None
+    parts = [part for part in (allowed.abs, relative) if part is not None]
+    if not parts:
+        action = gate.on_inconclusive or policy.defaults.on_inconclusive
+        return (
+            "FAIL" if action == "fail" else "INCONCLUSIVE",
+            "a percentage of the baseline 0 is undefined: add an absolute allowance, {rel: …, abs: …}",
+            None,
+        )
+    limit = max(parts)
+    sign = 1 if gate.higher_is_better else -1
+    d = sign * (value - reference)
+    tolerance = policy.tolerance(name) + RTOL * max(abs(value), abs(reference))
+    if d >= -limit - tolerance:
+        if abs(d) <= tolerance:
+            return "PASS", f"unchanged at {_n(value)}", limit
+        words = f"{_n(abs(d))} {'better' if d > 0 else 'worse'} than the baseline's {_n(reference)}"
+        return "PASS", words + ("" if d > 0 else f", allowed {_n(limit)}"), limit
+    return (
+        "FAIL",
+        f"{_n(value)} is {_n(-d)} worse than the baseline's {_n(reference)}, "
+        f"allowed {_n(limit)} (one number a run: no uncertainty)",
+        limit,
+    )
+
+
+def _said(allowed: Allowance) -> str:
+    parts = []
+    if allowed.abs is not None:
+        parts.append(_n(allowed.abs))
+    if allowed.rel is not None:
+        parts.append(f"{_n(allowed.rel * 100)}%")
+    return f"at most {' or '.join(parts)} worse than the baseline"
+
+
+def _n(value: float) -> str:
+    return f"{value:.10g}"

@@ -1,0 +1,268 @@
+"""From a training to a record in the store: begin, finish, send. What was logged is on disk at every point."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ciplug import __version__
+from ciplug.errors import CiplugError, InputError, StoreError, UsageError
+from ciplug.records.canonical import new_id, plain
+from ciplug.records.provenance import Provenance
+from ciplug.records.run import File, Run, Scalar, Status
+from ciplug.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.tracking import log
+from ciplug.tracking.runs import run_objects
+from ciplug.tracking.spool import OpenRun, Sealed
+from ciplug.tracking.worktree import dirty_state
+
+if TYPE_CHECKING:
+    from ciplug.records.series import Series
+    from ciplug.tracking.process import ChildResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the user asked to have recorded, beside what the training itself logs."""
+
+    model: str | None = None
+    name: str | None = None
+    seed: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[Path, ...] = ()
+    params: tuple[Path, ...] = ()
+    artifacts: tuple[Path, ...] = ()
+    datasets: tuple[Path, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (*self.metrics, *self.artifacts)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run that is safe on disk; `problems` are inputs that could not be taken."""
+
+    run: Run
+    sealed: Sealed
+    problems: tuple[CiplugError, ...] = ()
+
+
+def check_model_name(model: str) -> str:
+    """A model's name, as MLflow allows it. Raises UsageError."""
+    if not model.strip() or len(model) > 120 or not model.isprintable() or any(c in model for c in "/:\\"):
+        raise UsageError(f"{model!r} is no name for a model", hint="up to 120 characters, without / : and \\")
+    return model
+
+
+def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_id: str | None = None) -> OpenRun:
+    """Open a run in the spool, with all that is known before the training starts."""
+    run_id = run_id or new_id()
+    workspace = session.workspace
+    dirty, diff = dirty_state(workspace, inputs.outputs) if workspace else (None, None)
+    started = stamp(now())
+    run = Run(
+        id=run_id,
+        model=check_model_name(inputs.model or session.config.model or DEFAULT_MODEL),
+        status="killed",
+        started=started,
+        ended=started,
+        commit=session.head,
+        name=inputs.name,
+        tags=inputs.tags,
+        provenance=Provenance(
+            context=session.context,
+            command=tuple(command),
+            seed=inputs.seed,
+            dirty=dirty,
+            diff_digest=diff,
+            ciplug=__version__,
+        ),
+    )
+    return session.spool.begin(run_id, {"run": plain(run), "store": session.store_uri})
+
+
+def finish(
+    session: Session,
+    entry: OpenRun,
+    inputs: Inputs,
+    *,
+    status: Status,
+    child: ChildResult | None = None,
+    python: str | None = None,
+    problems: Sequence[CiplugError] = (),
+) -> Recorded:
+    """Read what the training left, make the record and seal it.
+
+    An input that cannot be taken does not stop the others: it is among the problems of the result. After
+    a training that did not finish, files that it has not written are no problem.
+    """
+    from ciplug.tracking import environment
+
+    found = list(problems)
+    logged = log.read(entry.folder)
+    skeleton = _skeleton(entry)
+    metrics, series, params = _files(inputs, found if status == "finished" else None)
+    metrics.update(logged.metrics)
+    series.update(logged.series)
+    params.update(logged.params)
+    version, packages = environment.python_environment(python, session.env)
+    seed = skeleton.provenance.seed
+    if seed is None and isinstance(params.get("seed"), int) and not isinstance(params["seed"], bool):
+        seed = int(params["seed"])
+    provenance = replace(
+        skeleton.provenance,
+        exit_code=child.exit_code if child else None,
+        signal=child.signal if child else None,
+        wall_seconds=round(child.wall_seconds, 3) if child else None,
+        cpu_seconds=round(child.cpu_seconds, 3) if child and child.cpu_seconds is not None else None,
+        peak_memory_bytes=child.peak_memory_bytes if child else None,
+        seed=seed,
+        python=version,
+        os=environment.operating_system(),
+        packages=packages,
+        lockfiles=environment.lockfiles(session.top),
+        hardware=environment.hardware(),
+    )
+    run = replace(
+        skeleton,
+        model=logged.model or skeleton.model,
+        status=status,
+        ended=stamp(now()),
+        params=params,
+        metrics=metrics,
+        datasets=_described(
+            (*inputs.datasets, *map(Path, logged.datasets)), session, found if status == "finished" else None
+        ),
+        artifacts=_described(
+            (*inputs.artifacts, *map(Path, logged.artifacts)), session, found if status == "finished" else None
+        ),
+        tags={**skeleton.tags, **logged.tags},
+        provenance=provenance,
+    )
+    return Recorded(run, entry.seal(session.store_uri, run_objects(run, series)), tuple(found))
+
+
+def _skeleton(entry: OpenRun) -> Run:
+    from ciplug.records.provenance import Context
+
+    facts: dict[str, Any] = dict(entry.facts.get("run") or {})
+    provenance = dict(facts.pop("provenance", {}))
+    context = Context(**provenance.pop("context", {}))
+    provenance["command"] = tuple(provenance.get("command", ()))
+    return Run(**facts, provenance=Provenance(**provenance, context=context))
+
+
+def _files(
+    inputs: Inputs, problems: list[CiplugError] | None
+) -> tuple[dict[str, float], dict[str, Series], dict[str, Scalar]]:
+    from ciplug.tracking.metric_files import read_metrics, read_params
+
+    metrics: dict[str, float] = {}
+    series: dict[str, Series] = {}
+    params: dict[str, Scalar] = {}
+    sources: dict[str, Path] = {}
+
+    def merge(into: dict[str, Any], new: Mapping[str, Any], path: Path, kind: str) -> None:
+        for key, value in new.items():
+            if key in into and into[key] != value:
+                raise InputError(f"{path}: the {kind} '{key}' stands in {sources[key]} too, with another value")
+            into[key], sources[key] = value, path
+
+    for path in inputs.metrics:
+        try:
+            read = read_metrics(path)
+            merge(metrics, read.values, path, "metric")
+            series.update(read.series)
+        except InputError as problem:
+            _note(problem, problems)
+    sources.clear()
+    for path in inputs.params:
+        try:
+            merge(params, read_params(path), path, "parameter")
+        except InputError as problem:
+            _note(problem, problems)
+    return metrics, series, params
+
+
+def _described(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> tuple[File, ...]:
+    from ciplug.tracking.files import describe
+
+    found: dict[str, File] = {}
+    for path in paths:
+        try:
+            file = describe(session.cwd / path, session.top)
+            found[file.path] = file
+        except InputError as problem:
+            _note(problem, problems)
+    return tuple(found.values())
+
+
+def _note(problem: CiplugError, problems: list[CiplugError] | None) -> None:
+    if problems is not None:
+        problems.append(problem)
+
+
+def recover(session: Session) -> list[Recorded]:
+    """Seal the runs whose owner was killed: they are recorded as killed, with all that they had logged."""
+    found = []
+    for entry in session.spool.abandoned():
+        if not entry.facts.get("run"):
+            # Killed before it had begun: there is nothing to record.
+            entry.release()
+            shutil.rmtree(entry.folder, ignore_errors=True)
+            continue
+        logged = log.read(entry.folder)
+        skeleton = _skeleton(entry)
+        run = replace(
+            skeleton,
+            model=logged.model or skeleton.model,
+            ended=_last_sign_of_life(entry.folder),
+            metrics=logged.metrics,
+            params=logged.params,
+            tags={**skeleton.tags, **logged.tags},
+        )
+        sealed = entry.seal(str(entry.facts.get("store")), run_objects(run, logged.series))
+        found.append(Recorded(run, sealed))
+    return found
+
+
+def _last_sign_of_life(folder: Path) -> str:
+    times = [path.stat().st_mtime for name in ("open.json", log.FILE) if (path := folder / name).exists()]
+    return stamp(datetime.fromtimestamp(max(times)).astimezone())
+
+
+def store_objects(session: Session, objects: Mapping[str, bytes]) -> None:
+    """Keep objects that belong to a run (a verdict) by the same safe way: on disk, then sent.
+
+    Raises StoreError when they could not be sent; they stay spooled.
+    """
+    entry = session.spool.begin(new_id(), {})
+    entry.seal(session.store_uri, objects)
+    send(session)
+
+
+def send(session: Session) -> list[Sealed]:
+    """Send everything of this store that waits in the spool; returns what was sent.
+
+    Raises StoreError with the first refusal, after trying all: nothing that was refused is discarded.
+    """
+    sent: list[Sealed] = []
+    refused: tuple[Sealed, StoreError] | None = None
+    for sealed in session.spool.sealed(session.store_uri):
+        try:
+            session.store.add(sealed.objects)
+        except StoreError as refusal:
+            refused = refused or (sealed, refusal)
+        else:
+            sealed.discard()
+            sent.append(sealed)
+    if refused:
+        sealed, problem = refused
+        how = f"it is kept in {sealed.folder}; send it with: ciplug record --spooled"
+        raise StoreError(f"not sent: {problem.message}", hint=f"{problem.hint}; {how}" if problem.hint else how)
+    return sent

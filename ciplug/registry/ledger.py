@@ -1,0 +1,61 @@
+"""The registry's append-only log: one chain of events a model, each with the digest of the one before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from ciplug.errors import StoreError
+from ciplug.records.canonical import digest, dumps
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.stores.base import Head, Store
+
+
+def log_name(model: str) -> str:
+    """The log of a model: its name as one path component that every store can hold."""
+    safe = quote(model, safe="-_ ")
+    return f"registry/{safe.replace('.', '%2E') if safe.strip('.') == '' else safe}"
+
+
+def models(store: Store) -> list[str]:
+    """Names of the models that have an event."""
+    return sorted({unquote(key.split("/")[1]) for key in store.keys("registry/")})
+
+
+class Ledger(NamedTuple):
+    """Every event of a model, first to last, and the head of the log that holds them."""
+
+    events: tuple[RegistryEvent, ...]
+    head: Head | None
+
+
+def read(store: Store, model: str) -> Ledger:
+    """The log of a model, its chain verified. Raises StoreError naming the event that is off."""
+    from ciplug.records import read as records
+
+    events: list[RegistryEvent] = []
+    head: Head | None = None
+    for number, data in enumerate(store.entries(log_name(model)), start=1):
+        event = records.registry_event(data, f"{log_name(model)}/{number:06d}")
+        if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
+            raise StoreError(
+                f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
+                hint="compare the branch with another clone's: an event is never changed nor taken away",
+            )
+        events.append(event)
+        head = Head(number, digest(data))
+    return Ledger(tuple(events), head)
+
+
+def append(store: Store, ledger: Ledger, event: RegistryEvent) -> Ledger:
+    """Append `event` after all that is in `ledger`; its place and the digest before it are filled in here.
+
+    Raises Conflict when another event was appended since the ledger was read.
+    """
+    placed = replace(
+        event,
+        seq=ledger.head.seq + 1 if ledger.head else 1,
+        previous=ledger.head.digest if ledger.head else None,
+    )
+    return Ledger((*ledger.events, placed), store.append(log_name(event.model), ledger.head, dumps(placed)))

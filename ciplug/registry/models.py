@@ -1,0 +1,85 @@
+"""What the registry holds: the fold of its events, by sequence. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ciplug.errors import PromotionRefused, UsageError
+from ciplug.records.registry_event import RegistryEvent, Stage
+
+STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
+NEXT: dict[Stage, Stage] = {"None": "Staging", "Staging": "Production"}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a model: what was registered, which never changes, and where it stands now."""
+
+    number: int
+    run: str
+    commit: str | None
+    stage: Stage
+    created: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Model:
+    name: str
+    versions: tuple[Version, ...] = ()
+
+    def version(self, number: int) -> Version:
+        for version in self.versions:
+            if version.number == number:
+                return version
+        have = f"1 to {len(self.versions)}" if self.versions else "none"
+        raise UsageError(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
+
+    def of_run(self, run: str) -> Version | None:
+        """The version that was registered from a run."""
+        return next((v for v in self.versions if v.run == run), None)
+
+    def holder(self, stage: Stage) -> Version | None:
+        """The version that stands in Staging or Production: at most one does."""
+        return next((v for v in self.versions if v.stage == stage), None)
+
+
+def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
+    """The state after these events. A version that another one replaces in its stage is archived."""
+    versions: dict[int, Version] = {}
+    for event in events:
+        if event.type == "register":
+            versions[event.version] = Version(
+                event.version, event.run, event.commit, "None", event.created, dict(event.files)
+            )
+        elif event.stage is not None and event.version in versions:
+            for number, version in versions.items():
+                if version.stage == event.stage and number != event.version:
+                    versions[number] = _at(version, "Archived")
+            versions[event.version] = _at(versions[event.version], event.stage)
+    return Model(name, tuple(versions.values()))
+
+
+def _at(version: Version, stage: Stage) -> Version:
+    return Version(version.number, version.run, version.commit, stage, version.created, version.files)
+
+
+def stage_named(text: str) -> Stage:
+    """The stage that a user means, in any case. Raises UsageError."""
+    for stage in NEXT.values():
+        if stage.lower() == text.strip().lower():
+            return stage
+    raise UsageError(f"'{text}' is no stage to promote to", hint="staging or production")
+
+
+def check_move(version: Version, stage: Stage) -> None:
+    """A version moves up one stage at a time. Raises PromotionRefused."""
+    if version.stage == stage:
+        raise PromotionRefused(f"version {version.number} is in {stage} already")
+    if NEXT.get(version.stage) != stage:
+        way = {"Staging": "None", "Production": "Staging"}[stage]
+        raise PromotionRefused(
+            f"version {version.number} is in {version.stage}, and {stage} takes from {way} only",
+            hint="promote it to staging first" if version.stage == "None" else None,
+        )

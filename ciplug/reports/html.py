@@ -1,0 +1,215 @@
+"""The report as one self-contained HTML page: no script, nothing loaded from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING, Any
+
+from ciplug.reports import charts, text
+from ciplug.reports import report as model
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+    from ciplug.records.comparison import MetricDelta, Side
+    from ciplug.records.run import Run
+    from ciplug.records.series import Series
+    from ciplug.reports.report import ModelSection, Report
+
+MAX_CHARTS = 24
+"""Of a kind for each model; how many more there are is said."""
+
+
+def render(report: Report) -> str:
+    """The whole page. Everything that comes from the report is escaped, and made visible where it is not."""
+    single = report.sections[0].verdict if len(report.sections) == 1 else None
+    outcome = report.outcome
+    return _template().render(
+        title=", ".join(s.model for s in report.sections) or "no model",
+        outcome=outcome,
+        words=_overall(report),
+        tally=text.tally(single) if single else "",
+        sections=[_section(section, number) for number, section in enumerate(report.sections)],
+        notes=report.notes,
+        policy_note=report.policy_note,
+        links=[(label, text.safe_url(url)) for label, url in report.links.items()],
+        context=report.context,
+        version=model.version(report),
+    )
+
+
+@functools.cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def visible(value: Any) -> Any:
+        return text.clean(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        loader=PackageLoader("ciplug.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def _overall(report: Report) -> str:
+    outcome = report.outcome
+    if not report.sections:
+        return "no model was recorded"
+    if outcome is None:
+        return "compared, not judged"
+    words = text.OUTCOME_WORDS[outcome]
+    dry = any(s.verdict and s.verdict.dry_run for s in report.sections)
+    return f"{words} (dry run)" if dry else words
+
+
+def _section(section: ModelSection, number: int) -> dict[str, Any]:
+    comparison, verdict = section.comparison, section.verdict
+    changed, unchanged = model.by_attention(comparison)
+    gated = {g.metric for g in verdict.gates} if verdict else set()
+    columns = model.columns(comparison)
+    ordered = sorted([*changed, *unchanged], key=lambda m: m.metric not in gated)
+    history, history_left = _charts([_history(m) for m in ordered], f"m{number}-h")
+    steps, steps_left = _charts([_steps(n, s) for n, s in sorted(section.series.items())], f"m{number}-s")
+    return {
+        "model": section.model,
+        "outcome": verdict.outcome if verdict else None,
+        "words": text.headline(verdict)[1],
+        "tally": text.tally(verdict) if verdict else "",
+        "verdict": verdict,
+        "policy_digest": _digest(verdict.policy_digest) if verdict else "",
+        "sides": [_side(s) for s in (comparison.candidate, comparison.baseline)],
+        "others": [_side(s) for s in (comparison.target, comparison.production)],
+        "notes": comparison.notes,
+        "columns": [c.label for c in columns],
+        "compared": comparison.baseline.run is not None,
+        "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
+        "metrics": [
+            {
+                "name": m.metric,
+                "values": text.numbers([m.values.get(c.role) for c in columns]),
+                "change": text.change(m),
+                "judgement": text.judgement(m),
+                "trend": m.trend,
+                "spark": text.sparkline(model.trail(m)),
+            }
+            for m in (*changed, *unchanged)
+        ],
+        "gates": model.by_severity(verdict) if verdict else [],
+        "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
+        "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
+        "history": history,
+        "history_left": history_left,
+        "steps": steps,
+        "steps_left": steps_left,
+        "all_params": [(name, text.scalar(value)) for name, value in sorted(section.run.params.items())],
+        "files": [("dataset", f, text.size(f.size)) for f in section.run.datasets]
+        + [("artifact", f, text.size(f.size)) for f in section.run.artifacts],
+        "facts": _facts(section.run),
+        "lockfiles": sorted(section.run.provenance.lockfiles.items()),
+        "packages": sorted(section.run.provenance.packages.items()),
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "label": side.label,
+        "clause": text.side_clause(side),
+        "run": side.run,
+        "commit": text.short_commit(side.commit) if side.commit else "",
+        "version": side.version,
+    }
+
+
+def _digest(digest: str | None) -> str:
+    return text.ABSENT if digest is None else digest.removeprefix("sha256:")[:12]
+
+
+# --- charts
+
+
+def _charts(wanted: list[charts.Chart | None], prefix: str) -> tuple[list[dict[str, Any]], int]:
+    """The first MAX_CHARTS drawn, and how many more there are."""
+    from markupsafe import Markup
+
+    drawable = [c for c in wanted if c]
+    drawn = [
+        # Our own SVG: charts.svg escapes the texts in it.
+        {"title": chart.title, "svg": Markup(charts.svg(chart, f"{prefix}{i}"))}  # noqa: S704
+        for i, chart in enumerate(drawable[:MAX_CHARTS])
+    ]
+    return drawn, len(drawable) - len(drawn)
+
+
+def _history(delta: MetricDelta) -> charts.Chart | None:
+    trail = model.trail(delta)
+    if sum(map(math.isfinite, trail)) < 2 or not delta.history:
+        return None
+    low, high = text.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
+    return charts.Chart(
+        title=delta.metric,
+        description=f"{delta.metric} of {text.plural(len(trail), 'run')}, oldest first, from {low} to {high}",
+        points=[(float(i), v) for i, v in enumerate(trail)],
+        reference=delta.values.get("baseline"),
+        last_only=True,
+        x_ends=(f"{text.plural(len(trail) - 1, 'run')} before", "this run"),
+    )
+
+
+def _steps(name: str, series: Series) -> charts.Chart | None:
+    finite = [v for v in series.values if math.isfinite(v)]
+    if not finite:
+        return None
+    low, high = text.numbers([min(finite), max(finite)])
+    points = [(float(step), value) for step, value in zip(series.steps, series.values, strict=True)]
+    return charts.Chart(
+        title=name,
+        description=f"{name} over {text.plural(len(points), 'step')}, from {low} to {high}",
+        points=points,
+        x_label="step",
+    )
+
+
+# --- provenance
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    """Label and value of all that is known on how the run came to be."""
+    origin, context, machine = run.provenance, run.provenance.context, run.provenance.hardware
+    ended = origin.signal or (None if origin.exit_code is None else f"exit code {origin.exit_code}")
+    dirty = {True: "yes, files differ from the commit", False: "no", None: None}[origin.dirty]
+    facts: list[tuple[str, str | None]] = [
+        ("run", run.id),
+        ("name", run.name),
+        ("status", f"{run.status}, {ended}" if ended else run.status),
+        ("started", run.started),
+        ("ended", run.ended),
+        ("commit", run.commit),
+        ("uncommitted changes", dirty),
+        ("digest of the changes", origin.diff_digest),
+        ("branch", context.branch),
+        ("pull request", None if context.pull_request is None else str(context.pull_request)),
+        ("CI", context.host),
+        ("job", context.job),
+        ("actor", context.actor),
+        ("trusted", None if context.trusted else "no: a fork's pull request"),
+        ("command", " ".join(origin.command) or None),
+        ("wall time", text.duration(origin.wall_seconds)),
+        ("CPU time", text.duration(origin.cpu_seconds)),
+        ("peak memory", text.size(origin.peak_memory_bytes)),
+        ("seed", None if origin.seed is None else str(origin.seed)),
+        ("Python", origin.python),
+        ("system", origin.os),
+        ("CPU", machine.cpu),
+        ("cores", None if machine.cores is None else str(machine.cores)),
+        ("memory", text.size(machine.memory_bytes)),
+        ("GPU", ", ".join(machine.gpus) or None),
+        ("ciplug", origin.ciplug),
+    ]
+    return [(label, value) for label, value in facts if value is not None]

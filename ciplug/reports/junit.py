@@ -1,0 +1,82 @@
+"""The verdicts as JUnit XML: a suite for each model, a case for each rule of a gate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ciplug.reports import text
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+    from ciplug.records.verdict import GateResult
+    from ciplug.reports.report import ModelSection, Report
+
+
+def render(report: Report) -> str:
+    """The XML document. FAIL is a failure, ERROR an error, WARN passes with its reason as output.
+
+    INCONCLUSIVE is skipped, with its reason: a viewer must not count it as passed. For the same cause a model
+    that nobody judged has one skipped case, not an empty suite.
+    """
+    from xml.etree import ElementTree
+
+    root = ElementTree.Element("testsuites", name="ciplug")
+    suites = [_suite(section) for section in report.sections]
+    root.extend(suites)
+    for counter in ("tests", "failures", "errors", "skipped"):
+        root.set(counter, str(sum(int(suite.get(counter, "0")) for suite in suites)))
+    ElementTree.indent(root)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(section: ModelSection) -> Element:
+    from xml.etree.ElementTree import Element, SubElement
+
+    gates = section.verdict.gates if section.verdict else ()
+    model = text.clean(section.model, text.NAME_LIMIT)
+    outcomes = [g.outcome for g in gates]
+    suite = Element(
+        "testsuite",
+        name=model,
+        tests=str(max(1, len(gates))),
+        failures=str(outcomes.count("FAIL")),
+        errors=str(outcomes.count("ERROR")),
+        skipped=str(outcomes.count("INCONCLUSIVE") if gates else 1),
+        timestamp=text.clean(section.run.started).removesuffix("Z"),
+    )
+    if not gates:
+        case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="gates", time="0")
+        SubElement(case, "skipped", message="no gate was evaluated")
+    for gate in gates:
+        _case(suite, model, gate)
+    return suite
+
+
+def _case(suite: Element, model: str, gate: GateResult) -> None:
+    from xml.etree.ElementTree import SubElement
+
+    name = f"{text.clean(gate.gate, text.NAME_LIMIT)}: {text.clean(gate.rule)}"
+    case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name=name, time="0")
+    reason = text.clean(gate.reason)
+    if gate.outcome == "FAIL":
+        SubElement(case, "failure", message=reason, type="FAIL").text = _numbers(gate)
+    elif gate.outcome == "ERROR":
+        SubElement(case, "error", message=reason, type="ERROR").text = _numbers(gate)
+    elif gate.outcome == "INCONCLUSIVE":
+        SubElement(case, "skipped", message=f"inconclusive: {reason}")
+    else:
+        lead = "warning: " if gate.outcome == "WARN" else ""
+        SubElement(case, "system-out").text = f"{lead}{reason}"
+
+
+def _numbers(gate: GateResult) -> str:
+    """The exact numbers behind the reason, one a line."""
+    facts = {
+        "metric": text.clean(gate.metric, text.NAME_LIMIT),
+        "candidate": gate.candidate,
+        "baseline": gate.baseline,
+        "change": gate.change,
+        "limit": gate.limit,
+    }
+    return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)

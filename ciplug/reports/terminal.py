@@ -1,0 +1,243 @@
+"""The report for a terminal or a CI log, and the plain tables of `ciplug compare`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+from ciplug.records import canonical
+from ciplug.reports import report as model
+from ciplug.reports import text
+
+if TYPE_CHECKING:
+    from ciplug.records.comparison import Comparison, MetricDelta, Side
+    from ciplug.records.verdict import GateResult, Outcome, Verdict
+    from ciplug.reports.report import Column, ModelSection, Report
+
+TableFormat = Literal["table", "markdown", "csv", "json"]
+
+_RESET = "\x1b[0m"
+_BOLD, _DIM, _RED, _GREEN, _YELLOW, _MAGENTA = (f"\x1b[{n}m" for n in (1, 2, 31, 32, 33, 35))
+_OUTCOME_COLOURS: dict[Outcome, str] = {
+    "PASS": _GREEN,
+    "WARN": _YELLOW,
+    "INCONCLUSIVE": _YELLOW,
+    "FAIL": _RED,
+    "ERROR": _MAGENTA,
+}
+_TREND_COLOURS = {"better": _GREEN, "worse": _RED, "missing": _RED, "undefined": _MAGENTA}
+
+_OPTIONAL = ("history", "production", "target")
+"""Columns that give way on a narrow terminal, in this order."""
+
+
+def render(report: Report, *, colour: bool, width: int | None) -> str:
+    """The report as lines of text; with ANSI colours if `colour`, for `width` columns (None: as wide as it is)."""
+    ink = _Ink(colour)
+    parts = []
+    for section in report.sections:
+        parts += _section(section, ink, width)
+    if not report.sections:
+        parts.append(ink("no model was recorded", _RED))
+    if report.policy_note:
+        parts.append(_wrap(f"policy: {text.escape_terminal(report.policy_note)}", width))
+    parts += [_note(note, ink, width) for note in report.notes]
+    links = [f"{text.escape_terminal(k)}: {text.safe_url(v) or 'no address'}" for k, v in report.links.items()]
+    if links:
+        parts.append("\n".join(links))
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
+    """The metrics of a comparison, changed ones first, as `ciplug compare --format` prints them.
+
+    csv and json hold the exact numbers under the names of the roles, and a NaN as the text "NaN"; csv is for
+    programs: it is quoted, but a name that a spreadsheet takes for a formula stays as it is.
+    """
+    if fmt == "json":
+        return canonical.dumps(comparison).decode()
+    if fmt == "csv":
+        return _csv(comparison)
+    markdown = fmt == "markdown"
+    escape = text.escape_markdown if markdown else text.escape_terminal
+    columns = model.columns(comparison)
+    headers = ["metric", *(escape(c.label, text.NAME_LIMIT) for c in columns), "change", ""]
+    rows = [
+        [escape(m.metric, text.NAME_LIMIT), *_values(m, columns), text.change(m), text.judgement(m)]
+        for m in _ordered(comparison)
+    ]
+    align = ["left", *["right"] * (len(columns) + 1), "left"]
+    return _draw(headers, rows, align, "pipe" if markdown else "simple") + "\n"
+
+
+# --- the report
+
+
+class _Ink:
+    """Wraps text in ANSI colours, or leaves it alone."""
+
+    def __init__(self, colour: bool) -> None:
+        self.colour = colour
+
+    def __call__(self, words: str, *codes: str) -> str:
+        return f"{''.join(codes)}{words}{_RESET}" if self.colour and words and codes else words
+
+
+def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
+    comparison = section.comparison
+    name = text.escape_terminal(section.model, text.NAME_LIMIT)
+    parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
+    parts += [_note(note, ink, width) for note in comparison.notes]
+    parts.append(_metric_table(comparison, ink, width))
+    reasons = [
+        f"{text.escape_terminal(s.label)}: {text.escape_terminal(s.how)}"
+        for s in model.absent(comparison)
+        if s.role != "baseline"
+    ]
+    if reasons:
+        parts.append("\n".join(ink(_wrap(reason, width), _DIM) for reason in reasons))
+    if section.verdict and section.verdict.gates:
+        parts.append("\n".join(_gate(gate, ink, width) for gate in model.by_severity(section.verdict)))
+    if comparison.params:
+        rows = [
+            [text.escape_terminal(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
+            for p in comparison.params
+        ]
+        parts.append(_draw(["parameter", "before", "after"], rows, ["left"] * 3, "simple"))
+    if comparison.datasets:
+        rows = [
+            [text.escape_terminal(d.path, 60), *(_digest(v) for v in (d.before, d.after))]
+            for d in comparison.datasets
+        ]
+        parts.append(_draw(["dataset", "before", "after"], rows, ["left"] * 3, "simple"))
+    return parts
+
+
+def _verdict(verdict: Verdict | None, ink: _Ink) -> str:
+    if verdict is None:
+        return ink("compared, not judged", _DIM)
+    word = ink(verdict.outcome, _BOLD, _OUTCOME_COLOURS[verdict.outcome])
+    dry = " (dry run)" if verdict.dry_run else ""
+    return f"{word}{dry}  {text.tally(verdict)}"
+
+
+def _compared(comparison: Comparison, width: int | None) -> str:
+    baseline = comparison.baseline
+    if not baseline.run:
+        line = f"{_commit(comparison.candidate)} is compared with nothing: {baseline.how}"
+    else:
+        how = text.side_clause(baseline)
+        line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"
+    return _wrap(text.escape_terminal(line), width)
+
+
+def _commit(side: Side) -> str:
+    if side.commit:
+        return text.short_commit(side.commit)
+    return f"version {side.version}" if side.version is not None else "this run"
+
+
+def _metric_table(comparison: Comparison, ink: _Ink, width: int | None) -> str:
+    metrics = _ordered(comparison)
+    if not metrics:
+        return ink("this run has no metrics", _YELLOW)
+    dropped: list[str] = []
+    for name in ("", *_OPTIONAL):
+        dropped += [name] if name else []
+        table = _metric_rows(comparison, metrics, ink, dropped, text.NAME_LIMIT)
+        if width is None or _width(table) <= width:
+            return table + _left_out(comparison, dropped, ink)
+    # Nothing more to leave out: shorten the names, but keep enough of them to tell one from another.
+    longest = min(text.NAME_LIMIT, max(len(m.metric) for m in metrics))
+    limit = max(16, longest - (_width(table) - width))
+    return _metric_rows(comparison, metrics, ink, dropped, limit) + _left_out(comparison, dropped, ink)
+
+
+def _left_out(comparison: Comparison, dropped: Sequence[str], ink: _Ink) -> str:
+    labels = {c.role: c.label for c in model.columns(comparison)}
+    had = [text.escape_terminal(labels.get(d, d), 24) for d in dropped if d in labels or d == "history"]  # type: ignore[call-overload]
+    return "\n" + ink(f"(too narrow for: {', '.join(had)})", _DIM) if had else ""
+
+
+def _metric_rows(
+    comparison: Comparison, metrics: Sequence[MetricDelta], ink: _Ink, dropped: Sequence[str], name_limit: int
+) -> str:
+    columns = [c for c in model.columns(comparison) if c.role not in dropped]
+    compared = comparison.baseline.run is not None
+    history = "history" not in dropped and any(len(model.trail(m)) > 1 for m in metrics)
+    headers = ["metric", *(text.escape_terminal(c.label, 24) for c in columns)]
+    headers += ["change", ""] if compared else []
+    headers += ["history"] if history else []
+    rows = []
+    for metric in metrics:
+        colour = _TREND_COLOURS.get(metric.trend)
+        row = [text.escape_terminal(metric.metric, name_limit), *_values(metric, columns)]
+        if compared:
+            row += [text.change(metric), ink(text.judgement(metric), *([colour] if colour else []))]
+        row += [text.sparkline(model.trail(metric))] if history else []
+        rows.append(row)
+    align = ["left", *["right"] * len(columns), *(["right", "left"] if compared else [])]
+    return _draw(headers, rows, [*align, *(["left"] if history else [])], "simple")
+
+
+def _gate(gate: GateResult, ink: _Ink, width: int | None) -> str:
+    word = ink(f"{gate.outcome:<12}", _OUTCOME_COLOURS[gate.outcome])
+    name = text.escape_terminal(gate.gate, text.NAME_LIMIT)
+    if gate.metric != gate.gate:
+        name += f" ({text.escape_terminal(gate.metric, text.NAME_LIMIT)})"
+    reason = _wrap(text.escape_terminal(gate.reason), width, indent=" " * 13)
+    return f"{word} {ink(name, _BOLD)}: {text.escape_terminal(gate.rule)}\n{reason}"
+
+
+def _note(note: str, ink: _Ink, width: int | None) -> str:
+    return ink(_wrap(f"! {text.escape_terminal(note)}", width), _YELLOW)
+
+
+# --- tables
+
+
+def _ordered(comparison: Comparison) -> list[MetricDelta]:
+    changed, unchanged = model.by_attention(comparison)
+    return [*changed, *unchanged]
+
+
+def _values(metric: MetricDelta, columns: Sequence[Column]) -> list[str]:
+    return text.numbers([metric.values.get(c.role) for c in columns])
+
+
+def _digest(digest: str | None) -> str:
+    return text.ABSENT if digest is None else text.escape_terminal(digest.removeprefix("sha256:")[:12])
+
+
+def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], fmt: str) -> str:
+    from tabulate import tabulate
+
+    return tabulate(rows, headers, tablefmt=fmt, disable_numparse=True, colalign=align if rows else None)
+
+
+def _width(table: str) -> int:
+    # The rule below the headings: as wide as the table, and never coloured.
+    return max(len(line) for line in table.split("\n")[1:2])
+
+
+def _wrap(line: str, width: int | None, indent: str = "") -> str:
+    if width is None:
+        return indent + line
+    return textwrap.fill(
+        line, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_long_words=False
+    )
+
+
+def _csv(comparison: Comparison) -> str:
+    roles = ("candidate", "baseline", "target", "production")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["metric", *roles, "change", "relative", "higher_is_better", "trend"])
+    for metric in _ordered(comparison):
+        values = [metric.values.get(role) for role in roles]
+        cells = [canonical.plain(v) for v in (*values, metric.change, metric.relative, metric.higher_is_better)]
+        writer.writerow([metric.metric, *cells, metric.trend])
+    return out.getvalue()

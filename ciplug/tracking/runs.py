@@ -1,0 +1,140 @@
+"""The set of all runs, which only grows, over a Store.
+
+Keys: runs/<commit>-<id>.json, the same with .series for step series, verdicts/<run id>-<digest>.json.
+The commit stands in the key so that the runs of a commit are found by a listing, without reading one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ciplug.errors import RecordError, UsageError
+from ciplug.records.canonical import digest, dumps
+from ciplug.records.run import Run
+from ciplug.records.verdict import Verdict
+from ciplug.stores.base import Store
+
+if TYPE_CHECKING:
+    from ciplug.records.series import Series
+
+NO_COMMIT = "none"
+
+
+def run_key(run: Run) -> str:
+    return f"runs/{run.commit or NO_COMMIT}-{run.id}.json"
+
+
+def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
+    """What is stored of a run."""
+    objects = {run_key(run): dumps(run)}
+    if series:
+        from ciplug.records.series import encode
+
+        objects[run_key(run).replace(".json", ".series")] = encode(series)
+    return objects
+
+
+def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
+    """Key and bytes of a verdict."""
+    data = dumps(verdict)
+    return f"verdicts/{verdict.run}-{digest(data)[7:19]}.json", data
+
+
+@dataclass(frozen=True)
+class RunKey:
+    key: str
+    commit: str | None
+    id: str
+
+
+class Runs:
+    """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent."""
+
+    def __init__(self, store: Store, unsent: Mapping[str, bytes] | None = None) -> None:
+        self._store = store
+        self._unsent = dict(unsent or {})
+        self._keys: list[RunKey] | None = None
+        self.problems: dict[str, str] = {}
+        """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
+
+    def _list(self, prefix: str) -> list[str]:
+        own = [key for key in self._unsent if key.startswith(prefix)]
+        return sorted({*self._store.keys(prefix), *own})
+
+    def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        wanted = list(keys)
+        found = {key: self._unsent[key] for key in wanted if key in self._unsent}
+        rest = [key for key in wanted if key not in found]
+        return {**found, **(self._store.read(rest) if rest else {})}
+
+    def recorded(self) -> list[RunKey]:
+        """Every recorded run, by its key alone."""
+        if self._keys is None:
+            self._keys = []
+            for key in self._list("runs/"):
+                commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
+                if key.endswith(".json") and dash:
+                    self._keys.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
+        return self._keys
+
+    def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
+        """Commit → its runs, in the order of `commits`; those without a run are absent."""
+        order = {commit: number for number, commit in enumerate(commits)}
+        keys = sorted((k for k in self.recorded() if k.commit in order), key=lambda k: order[k.commit])
+        found: dict[str, list[Run]] = {}
+        for run in self.load(keys):
+            if model is None or run.model == model:
+                found.setdefault(run.commit or NO_COMMIT, []).append(run)
+        return found
+
+    def load(self, keys: Iterable[RunKey]) -> list[Run]:
+        """The records of these keys, in order, without those that cannot be read (see `problems`)."""
+        from ciplug.records import read
+
+        wanted = list(keys)
+        data = self._read(k.key for k in wanted)
+        runs = []
+        for key in wanted:
+            try:
+                runs.append(read.run(data[key.key], key.key))
+            except (RecordError, KeyError) as problem:
+                self.problems[key.key] = str(problem)
+        return runs
+
+    def get(self, run_id: str) -> Run:
+        """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
+        matches = [k for k in self.recorded() if k.id.startswith(run_id)] if run_id else []
+        exact = [k for k in matches if k.id == run_id] or matches
+        if not exact:
+            raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
+        if len(exact) > 1:
+            some = ", ".join(k.id[:12] for k in exact[:4])
+            raise UsageError(f"'{run_id}' is the beginning of {len(exact)} runs: {some}", hint="give more of the id")
+        runs = self.load(exact)
+        if not runs:
+            raise RecordError(f"run {exact[0].id} cannot be read: {self.problems[exact[0].key]}")
+        return runs[0]
+
+    def series(self, run: Run) -> dict[str, Series]:
+        """Step series by metric; empty where the run logged none."""
+        key = run_key(run).replace(".json", ".series")
+        data = self._read([key]).get(key) if key in self._unsent or key in self._store.keys(key) else None
+        if data is None:
+            return {}
+        from ciplug.records.series import decode
+
+        return decode(data, key)
+
+    def verdicts(self, run_id: str) -> dict[str, Verdict]:
+        """Key → verdict, of every judgement that was recorded on a run."""
+        from ciplug.records import read
+
+        found = {}
+        for key, data in self._read(self._list(f"verdicts/{run_id}-")).items():
+            try:
+                found[key] = read.verdict(data, key)
+            except RecordError as problem:
+                self.problems[key] = str(problem)
+        return found

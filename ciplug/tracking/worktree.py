@@ -1,0 +1,28 @@
+"""Whether the code that ran is the code that was committed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ciplug import git
+from ciplug.records.canonical import digest
+
+
+def dirty_state(workspace: git.Workspace, outputs: Iterable[Path] = ()) -> tuple[bool, str | None]:
+    """(dirty, sha256 of the difference between tracked files and HEAD).
+
+    `outputs`, the files that the training writes, do not count: that they changed is their purpose.
+    """
+    if workspace.head is None:
+        return False, None
+    excluded = []
+    for path in outputs:
+        absolute = workspace.top / path
+        if absolute.is_relative_to(workspace.top):
+            excluded.append(f":(exclude,top,literal){absolute.relative_to(workspace.top).as_posix()}")
+    diff = git.git(
+        *("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--", ":/", *excluded),
+        cwd=workspace.top,
+    ).stdout
+    return bool(diff), digest(diff) if diff else None

@@ -1,0 +1,61 @@
+"""Every test starts on a machine without a past: its own HOME, its own git configuration, no CI around it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.git_http import GitServer
+from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
+
+_HOST_VARIABLES = re.compile(
+    r"(GITHUB|GH|CI|GITLAB|JENKINS|HUDSON|BUILD|BUILDKITE|CHANGE|BRANCH|JOB|STAGE|EXECUTOR|CIPLUG|GITEA|FORGEJO"
+    r"|RUNNER|ACTIONS|BITBUCKET|SYSTEM|AGENT|TF|ENDPOINT|CIRCLE|TRAVIS|MLFLOW|GIT|AWS|AZURE|GOOGLE|DVC)_\w+"
+    r"|CI|TF_BUILD|WORKSPACE|NODE_(NAME|LABELS|INDEX|TOTAL)|NO_COLOR|FORCE_COLOR|CLICOLOR\w*|COLUMNS|LINES|SOURCE_DATE_EPOCH"
+)
+
+
+@pytest.fixture(autouse=True)
+def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if _HOST_VARIABLES.fullmatch(name) or _HOST_VARIABLES.fullmatch(name.upper()):
+            monkeypatch.delenv(name)
+    gitconfig = home / "gitconfig"
+    gitconfig.write_text("[user]\n\tname = Test Person\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n")
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(gitconfig))
+    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+
+
+@pytest.fixture
+def git_server(tmp_path: Path) -> Iterator[GitServer]:
+    """A git server without access control; tests that need a token set `git_server.token`."""
+    with GitServer(tmp_path / "git-server") as server:
+        yield server
+
+
+@pytest.fixture
+def github_api() -> Iterator[GitHubApi]:
+    """GitHub with the repository acme/demo and the token `user-token` of octocat, which may do everything."""
+    with GitHubApi() as server:
+        server.add_token("user-token", "octocat")
+        yield server
+
+
+@pytest.fixture
+def gitlab_api() -> Iterator[GitLabApi]:
+    """GitLab with the project acme/demo and the token `user-token` of tanuki, who is a developer."""
+    with GitLabApi() as server:
+        server.add_token("user-token", "tanuki")
+        yield server

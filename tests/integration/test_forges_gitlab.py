@@ -1,0 +1,186 @@
+"""Notes and statuses on a GitLab that keeps state, pages its answers and refuses as the real one does."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from ciplug.errors import ForgeError, InputError, PermissionDenied
+from ciplug.forges import Forge, open_forge
+from ciplug.records.provenance import Context
+from tests.servers.gitlab_api import GitLabApi
+
+MARKER = "<!-- ciplug: wine-quality -->"
+BODY = f"{MARKER}\n## Accuracy 0.9\n"
+COMMIT = "c" * 40
+
+
+def forge(api: GitLabApi, token: str = "user-token", **env: str) -> Forge:
+    context = Context(host="gitlab_ci", repository=api.project, server_url=api.url, api_url=api.api_url)
+    found = open_forge(context, {"CIPLUG_GITLAB_TOKEN": token, "CI_JOB_TOKEN": "job", **env}, None)
+    assert found is not None and found.name == "gitlab"
+    return found
+
+
+@pytest.fixture(params=["", "/gitlab"])
+def any_api(request: pytest.FixtureRequest) -> object:
+    with GitLabApi(sub_path=request.param) as api:
+        api.add_token("user-token", "tanuki")
+        api.add_merge_request(7, commit=COMMIT)
+        yield api
+
+
+@pytest.fixture
+def api(gitlab_api: GitLabApi) -> GitLabApi:
+    gitlab_api.add_merge_request(7, commit=COMMIT)
+    return gitlab_api
+
+
+def bodies(api: GitLabApi, iid: int = 7) -> list[str]:
+    return [c["body"] for c in api.comments[iid]]
+
+
+def test_one_note_among_300(any_api: GitLabApi) -> None:
+    any_api.add_comments(7, 150)
+    url = forge(any_api).upsert_comment(7, MARKER, BODY)
+    any_api.add_comments(7, 150)
+    note = any_api.comments[7][150]["id"]
+    assert url == f"{any_api.url}/acme/demo/-/merge_requests/7#note_{note}"
+    assert forge(any_api).upsert_comment(7, MARKER, BODY + "More.\n") == url
+    assert [b for b in bodies(any_api) if MARKER in b] == [BODY + "More.\n"]
+    assert [c.method for c in any_api.wrote()] == ["POST", "PUT"]
+
+
+def test_the_same_body_is_not_written_again(api: GitLabApi) -> None:
+    forge(api).upsert_comment(7, MARKER, BODY)
+    forge(api).upsert_comment(7, MARKER, BODY.strip())
+    assert len(api.wrote()) == 1
+
+
+def test_other_notes_are_left_alone(api: GitLabApi) -> None:
+    api.add_comments(7, body=BODY, login="mallory")
+    api.add_comments(7, body=f"> {MARKER}\nQuoted.", login="tanuki")
+    api.add_comments(7, body=f"The marker is {MARKER}.", login="tanuki")
+    api.add_comments(7, body=MARKER, login="tanuki", system=True)
+    before = bodies(api)
+    forge(api).upsert_comment(7, MARKER, BODY)
+    assert bodies(api) == [*before, BODY]
+
+
+def test_own_duplicates_go_and_the_oldest_stays(api: GitLabApi) -> None:
+    oldest, *_ = api.add_comments(7, 3, body=BODY, login="tanuki")
+    assert forge(api).upsert_comment(7, MARKER, BODY).endswith(f"#note_{oldest['id']}")
+    assert bodies(api) == [BODY]
+
+
+def test_racing_jobs_end_with_one_note(api: GitLabApi) -> None:
+    api.latency = 0.01
+    with ThreadPoolExecutor(4) as pool:
+        urls = set(pool.map(lambda i: forge(api).upsert_comment(7, MARKER, f"{BODY}{i}"), range(4)))
+    (note,) = api.comments[7]
+    assert any(url.endswith(f"#note_{note['id']}") for url in urls)
+
+
+def test_no_permission_names_the_token(api: GitLabApi) -> None:
+    api.add_token("reader", "reader", scopes=("read_api",))
+    with pytest.raises(PermissionDenied) as caught:
+        forge(api, "reader").upsert_comment(7, MARKER, BODY)
+    assert caught.value.message == "cannot comment on merge request !7: GitLab refuses: insufficient_scope"
+    assert "CIPLUG_GITLAB_TOKEN" in (caught.value.hint or "")
+    api.add_token("reporter", "reporter", role="reporter")
+    with pytest.raises(PermissionDenied) as caught:
+        forge(api, "reporter").set_status(COMMIT, "success", name="ciplug", description="", url=None)
+    assert "Developer" in (caught.value.hint or "")
+
+
+def test_a_job_token_is_refused_by_the_server_as_well(api: GitLabApi) -> None:
+    api.add_token("job", "tanuki", job=True)
+    with pytest.raises(PermissionDenied, match="does not accept the token: 401 Unauthorized"):
+        forge(api, "job").upsert_comment(7, MARKER, BODY)
+
+
+def test_bad_token_and_unknown_things(api: GitLabApi) -> None:
+    with pytest.raises(PermissionDenied) as caught:
+        forge(api, "glpat-wrong").upsert_comment(7, MARKER, BODY)
+    assert "glpat-wrong" not in f"{caught.value.message} {caught.value.hint}"
+    with pytest.raises(PermissionDenied, match=r"!99.*not found"):
+        forge(api).upsert_comment(99, MARKER, BODY)
+
+
+def test_find_merge_request(api: GitLabApi) -> None:
+    api.add_merge_request(8, branch="old", commit="d" * 40, state="merged")
+    gitlab = forge(api)
+    assert gitlab.find_pull_request(COMMIT, "topic") == 7
+    assert gitlab.find_pull_request(COMMIT, None) == 7
+    assert gitlab.find_pull_request("d" * 40, "old") is None
+    assert gitlab.find_pull_request("d" * 40, None) is None
+
+
+def test_status(api: GitLabApi) -> None:
+    gitlab = forge(api, CI_PIPELINE_ID="42", CI_COMMIT_SHA=COMMIT)
+    gitlab.set_status(COMMIT, "pending", name="ciplug", description="Comparing", url=None)
+    gitlab.set_status(COMMIT, "pending", name="ciplug", description="Comparing", url=None)
+    gitlab.set_status(COMMIT, "failure", name="ciplug", description="x" * 300, url="https://ci/1")
+    gitlab.set_status("e" * 40, "error", name="ciplug", description="", url=None)
+    first, second = api.statuses[COMMIT]
+    assert (first["status"], first["name"], first["pipeline_id"]) == ("pending", "ciplug", "42")
+    assert (second["status"], second["target_url"]) == ("failed", "https://ci/1")
+    (other,) = api.statuses["e" * 40]
+    assert (other["status"], other["pipeline_id"]) == ("failed", None)
+
+
+def test_rate_limit_is_obeyed(api: GitLabApi) -> None:
+    api.rate_limit_next(1)
+    start = time.monotonic()
+    forge(api).upsert_comment(7, MARKER, BODY)
+    assert time.monotonic() - start >= 1
+    assert bodies(api) == [BODY]
+
+
+def test_a_long_rate_limit_is_not_waited_for(api: GitLabApi) -> None:
+    api.rate_limit_next(3600)
+    with pytest.raises(ForgeError, match="3600 s"):
+        forge(api).upsert_comment(7, MARKER, BODY)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("status", [502, None])
+def test_trouble_is_retried_and_leaves_one_note(api: GitLabApi, status: int | None, after: bool) -> None:
+    api.fail_next(status, method="POST", body="<html>Bad gateway</html>", after=after)
+    forge(api).upsert_comment(7, MARKER, BODY)
+    assert bodies(api) == [BODY]
+
+
+def test_lasting_trouble_is_one_line(api: GitLabApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciplug.forges.gitlab.RETRIES", 1)
+    api.fail_next(502, times=5, body="<html>Whoops</html>")
+    with pytest.raises(ForgeError) as caught:
+        forge(api).upsert_comment(7, MARKER, BODY)
+    assert caught.value.message == "cannot comment on merge request !7: GitLab answers 502"
+
+
+def test_a_web_page_is_no_answer(api: GitLabApi) -> None:
+    for page in ("/user", "/merge_requests/7", "/notes"):
+        api.fail_next(200, path=page, body="<html>Please log in</html>")
+        with pytest.raises(ForgeError) as caught:
+            forge(api).upsert_comment(7, MARKER, BODY)
+        assert "\n" not in caught.value.message and "<" not in caught.value.message
+    assert api.wrote() == []
+
+
+def test_too_long_is_refused_before_the_request(api: GitLabApi) -> None:
+    with pytest.raises(InputError, match="1,000,000"):
+        forge(api).upsert_comment(7, MARKER, BODY + "x" * 1_000_000)
+    assert api.calls == []
+
+
+def test_from_jenkins_by_the_remote_below_a_path() -> None:
+    with GitLabApi(sub_path="/gitlab") as api:
+        api.add_token("t", "tanuki")
+        api.add_merge_request(3, commit=COMMIT)
+        env = {"CIPLUG_GITLAB_URL": api.url, "CIPLUG_GITLAB_TOKEN": "t"}
+        gitlab = open_forge(Context(host="jenkins"), env, f"{api.url}/acme/demo.git")
+        assert gitlab is not None
+        assert gitlab.find_pull_request(COMMIT, "topic") == 3

@@ -1,0 +1,302 @@
+"""Reports for the tests of the renderings: an ordinary one, a first run, a hostile one, a large one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from ciplug.records.comparison import Comparison, DatasetDelta, MetricDelta, ParamDelta, Role, Side, Trend
+from ciplug.records.provenance import Context, Hardware, Provenance
+from ciplug.records.run import File, Run
+from ciplug.records.series import Series
+from ciplug.records.verdict import GateResult, Verdict, worst
+from ciplug.reports.report import ModelSection, Report
+
+MARKER = "<!-- ciplug:report -->"
+LIMIT = 65_000
+HEAD, BASE, PRODUCTION = "4be21f09c3d7" + "a" * 28, "9f8e7d6c5b4a" + "b" * 28, "07c1d2e3f4a5" + "c" * 28
+
+
+def metric(
+    name: str,
+    candidate: float | None,
+    baseline: float | None = None,
+    *,
+    better: bool | None = None,
+    production: float | None = None,
+    history: tuple[float, ...] = (),
+) -> MetricDelta:
+    """A delta with change and trend worked out by the plain rules."""
+    given: dict[Role, float | None] = {
+        "candidate": candidate,
+        "baseline": baseline,
+        "target": baseline,
+        "production": production,
+    }
+    values = {role: value for role, value in given.items() if value is not None}
+    change = None
+    trend: Trend
+    if candidate is None:
+        trend = "missing"
+    elif baseline is None:
+        trend = "new"
+    elif not (math.isfinite(candidate) and math.isfinite(baseline)):
+        trend = "undefined"
+    else:
+        change = candidate - baseline
+        if change == 0:
+            trend = "unchanged"
+        elif better is None:
+            trend = "changed"
+        else:
+            trend = "better" if (change > 0) == better else "worse"
+    relative = change / abs(baseline) if change is not None and baseline else None
+    return MetricDelta(
+        metric=name,
+        values=values,
+        higher_is_better=better,
+        change=change,
+        relative=relative,
+        trend=trend,
+        history=history,
+    )
+
+
+def side(role: Role, label: str, how: str, run: str | None, commit: str | None, age: float | None = None) -> Side:
+    return Side(role=role, label=label, how=how, run=run, commit=commit if run else None, age_days=age)
+
+
+def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
+    whole = Comparison(
+        model=model,
+        candidate=side("candidate", "this commit", "head of the pull request", "c" * 32, HEAD),
+        baseline=side("baseline", "merge base", "merge base of HEAD and main", "b" * 32, BASE, 3.4),
+        target=side("target", "main", "tip of main", "b" * 32, BASE, 3.4),
+        production=replace(side("production", "production", "holds production", "9" * 32, PRODUCTION, 41), version=12),
+        metrics=(
+            metric("accuracy", 0.9142, 0.91, better=True, production=0.9034, history=(0.893, 0.8975, 0.901, 0.9034, 0.907, 0.91)),
+            metric("f1_macro", 0.8873, 0.8931, better=True, production=0.881, history=(0.87, 0.874, 0.881, 0.8893, 0.89, 0.8931)),
+            metric("latency_p95_ms", 41.8, 46.3, better=False, production=44.0, history=(52.0, 51.0, 44.0, 47.5, 46.8, 46.3)),
+            metric("model_mb", 18.2, 18.2, better=False, production=17.6, history=(17.0, 17.0, 17.6, 18.2, 18.2, 18.2)),
+            metric("train_rows", 120_000.0, 118_500.0, production=110_000.0),
+            metric("roc_auc", 0.9691, 0.9691, better=True, production=0.9658),
+            metric("calibration_ece", 0.031, None, better=False),
+        ),
+        params=(
+            ParamDelta(name="max_depth", before=6, after=8),
+            ParamDelta(name="learning_rate", before=0.1, after=0.05),
+            ParamDelta(name="early_stopping", before=None, after=True),
+        ),
+        datasets=(DatasetDelta(path="data/train.parquet", before="sha256:" + "1f" * 32, after="sha256:" + "2e" * 32),),
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def gate(name: str, outcome: str, rule: str, reason: str, **more: object) -> GateResult:
+    return GateResult(**{"gate": name, "metric": name, "rule": rule, "outcome": outcome, "reason": reason, **more})  # type: ignore[arg-type]
+
+
+GATES = (
+    gate("accuracy", "PASS", "at least 0.85", "0.9142 is at least 0.85", candidate=0.9142, limit=0.85),
+    gate("accuracy", "PASS", "at most 0.01 worse than the baseline", "0.0042 better than 0.9100"),
+    gate(
+        "f1",
+        "FAIL",
+        "at most 0.005 worse than the baseline",
+        "0.8873 is 0.0058 worse than 0.8931; retrain, or ask for a waiver",
+        metric="f1_macro",
+        candidate=0.8873,
+        baseline=0.8931,
+        change=-0.0058,
+        limit=0.005,
+    ),
+    gate("latency_p95_ms", "PASS", "at most 50", "41.8 is at most 50"),
+)
+
+
+def verdict(gates: tuple[GateResult, ...] = GATES, model: str = "wine-quality", **more: object) -> Verdict:
+    return Verdict(
+        **{  # type: ignore[arg-type]
+            "run": "c" * 32,
+            "model": model,
+            "outcome": worst([g.outcome for g in gates]),
+            "gates": gates,
+            "created": "2026-11-23T19:30:00Z",
+            "policy_digest": "sha256:" + "7" * 64,
+            "policy_source": "ciplug.yaml of main",
+            "ciplug": "0.1.0",
+            **more,
+        }
+    )
+
+
+def run(model: str = "wine-quality", **changes: object) -> Run:
+    context = Context(host="github_actions", commit=HEAD, branch="deeper-trees", pull_request=42, actor="alice")
+    whole = Run(
+        id="c" * 32,
+        model=model,
+        status="finished",
+        started="2026-11-23T19:24:00Z",
+        ended="2026-11-23T19:27:12Z",
+        commit=HEAD,
+        params={"max_depth": 8, "learning_rate": 0.05, "early_stopping": True},
+        metrics={"accuracy": 0.9142},
+        datasets=(File(path="data/train.parquet", digest="sha256:" + "2e" * 32, size=48_300_112),),
+        artifacts=(File(path="model.bin", digest="sha256:" + "3d" * 32, size=19_083_264),),
+        provenance=Provenance(
+            context=context,
+            command=("python", "train.py", "--depth", "8"),
+            exit_code=0,
+            wall_seconds=192.4,
+            cpu_seconds=366.0,
+            peak_memory_bytes=1_610_612_736,
+            seed=7,
+            python="3.12.3",
+            os="Linux 6.8 x86_64",
+            packages={"scikit-learn": "1.5.2", "numpy": "2.1.3"},
+            lockfiles={"uv.lock": "sha256:" + "4c" * 32},
+            hardware=Hardware(cpu="AMD EPYC 7763", cores=4, memory_bytes=16 * 2**30),
+            dirty=False,
+            ciplug="0.1.0",
+        ),
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def curves() -> dict[str, Series]:
+    steps = tuple(range(0, 3000, 10))
+    loss = tuple(0.25 + 1.4 * math.exp(-s / 500) + 0.03 * math.sin(s / 37) for s in steps)
+    checked = tuple(range(0, 3000, 250))
+    held_out = tuple(0.93 - 0.4 * math.exp(-s / 600) if s != 1250 else math.nan for s in checked)
+    return {"train/loss": Series(steps, loss), "val/accuracy": Series(checked, held_out)}
+
+
+LINKS = {"run": "https://ci.example/acme/wine/runs/981", "full report": "https://ci.example/acme/wine/runs/981/report.html"}
+
+
+def failing() -> Report:
+    """A pull request with one gate that failed."""
+    return Report(
+        sections=(ModelSection(model="wine-quality", comparison=comparison(), verdict=verdict(), run=run(), series=curves()),),
+        context=Context(host="github_actions", repository="acme/wine", pull_request=42, branch="deeper-trees"),
+        links=LINKS,
+    )
+
+
+def passing() -> Report:
+    """Everything passed: what most comments look like."""
+    gates = tuple(g for g in GATES if g.outcome == "PASS")
+    section = replace(failing().sections[0], verdict=verdict(gates))
+    return replace(failing(), sections=(section,))
+
+
+def first_run() -> Report:
+    """Nothing to compare with, and nothing in production."""
+    nothing = comparison(
+        baseline=side("baseline", "merge base", "no run is recorded on main yet", None, None),
+        target=side("target", "main", "no run is recorded on main yet", None, None),
+        production=side("production", "production", "nothing holds production yet", None, None),
+        metrics=(metric("accuracy", 0.9142, better=True), metric("latency_p95_ms", 41.8, better=False)),
+        params=(),
+        datasets=(),
+        notes=("The clone is shallow: history was fetched as commits only.",),
+    )
+    gates = (
+        gate("accuracy", "PASS", "at least 0.85", "0.9142 is at least 0.85"),
+        gate("accuracy", "WARN", "at most 0.01 worse than the baseline", "no baseline: no run is recorded on main yet"),
+    )
+    section = ModelSection(model="wine-quality", comparison=nothing, verdict=verdict(gates), run=run())
+    return Report(sections=(section,), links=LINKS)
+
+
+def several() -> Report:
+    """Three models: failed, inconclusive with many checks, and not judged."""
+    many = (
+        gate("recall", "INCONCLUSIVE", "at most 0.01 worse than the baseline", "the interval −0.021 to +0.004 holds −0.01; 4 more seeds would settle it"),
+        gate("drift", "ERROR", "p at least 0.01", "the reference file has no column age"),
+        *(gate(f"slice_{i}", "PASS", "at least 0.8", f"0.{85 + i} is at least 0.8") for i in range(8)),
+    )
+    churn = comparison("churn", metrics=(metric("recall", 0.71, 0.718, better=True), metric("auc", math.nan, 0.82, better=True)))
+    fraud = comparison("fraud", metrics=(metric("precision", None, 0.61, better=True),), params=(), datasets=())
+    return Report(
+        sections=(
+            failing().sections[0],
+            ModelSection(model="churn", comparison=churn, verdict=verdict(many, "churn"), run=run("churn")),
+            ModelSection(model="fraud", comparison=fraud, verdict=None, run=run("fraud", metrics={})),
+        ),
+        notes=("Two runs of this commit were found; the newer one is shown.",),
+        links=LINKS,
+        policy_note="ciplug.yaml changes in this pull request: by its own rules f1 would have passed.",
+    )
+
+
+HOSTILE = (
+    "<script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "a | b | c\n| d | e |",
+    "`code` \\` *bold* _it_ ~~gone~~ # head",
+    "@octocat and @acme/team, #123 acme/wine#7 GH-12 !9 ~bug %3",
+    "https://evil.example www.evil.example mail@evil.example [x](javascript:window.hacked=1) ![i](https://evil.example/i.png)",
+    "\x1b[31mred\x1b]8;;https://evil.example\x07 \u202egnp.exe\u2066 ::error::boom ##[error]x ##vso[task.x]",
+    "</details></table></code>--><style>*{display:none}</style>",
+    "{{ 7*7 }} {% raw %} ${jndi} &lt;b&gt; &#64;octocat",
+    "x" * 4000,
+    "\ud800 \ufffe \x00",
+    "",
+)
+
+
+def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
+    """Every field that a stranger can fill holds what a stranger would like to put there."""
+
+    def t(i: int) -> str:
+        return texts[i % len(texts)]
+
+    n = range(len(texts))
+    bad = Comparison(
+        model=t(0),
+        candidate=side("candidate", t(1), t(2), "c" * 32, t(3)),
+        baseline=side("baseline", t(4), t(5), "b" * 32, t(6), 2),
+        target=side("target", t(7), t(8), "d" * 32, t(9)),
+        production=side("production", t(10), t(2), None, None),
+        metrics=tuple(metric(t(i), 0.5 + i, 0.5 if i % 3 else 0.5 + i, better=True, history=(0.1, math.nan)) for i in n),
+        params=tuple(ParamDelta(name=t(i), before=t(i + 1), after=t(i + 2)) for i in n),
+        datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
+        notes=tuple(texts),
+    )
+    gates = tuple(gate(t(i), "FAIL" if i % 2 else "PASS", t(i + 1), t(i + 2), metric=t(i + 3)) for i in n)
+    origin = Provenance(command=tuple(texts), packages={t(i): t(i + 1) for i in n}, lockfiles={t(i): t(i) for i in n})
+    dirty = run(
+        t(0),
+        name=t(4),
+        params={t(i): t(i + 3) for i in n},
+        artifacts=tuple(File(path=t(i), digest=t(i + 1), size=1) for i in n),
+        provenance=replace(origin, ciplug=t(5)),
+    )
+    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3))
+    series = {t(i): Series((0, 1, 2), (1.0, math.nan, 3.0)) for i in n}
+    section = ModelSection(model=t(0), comparison=bad, verdict=judged, run=dirty, series=series)
+    return Report(
+        sections=(section, section),
+        context=Context(repository=t(0), branch=t(1)),
+        notes=tuple(texts),
+        links={t(0): "javascript:window.hacked=1", t(4): "https://ci.example/)<b>|`\n[", "full report": t(1)},
+        policy_note=t(2),
+    )
+
+
+def large(models: int = 3, metrics: int = 500) -> Report:
+    """Three models of 500 metrics each, far beyond the size of a comment."""
+
+    def section(number: int) -> ModelSection:
+        rows = tuple(
+            metric(f"slice/{i:03d}/recall", 0.5 + i / 1001, 0.5 + (i + i % 2) / 1001, better=True, history=(0.5, 0.6, 0.55, 0.7))
+            for i in range(metrics)
+        )
+        gates = tuple(gate(f"slice-{i}", "FAIL" if i % 50 == 3 else "PASS", "at least 0.5", f"{i} is enough") for i in range(metrics))
+        name = f"model-{number}"
+        return ModelSection(
+            model=name, comparison=comparison(name, metrics=rows), verdict=verdict(gates, name), run=run(name)
+        )
+
+    return Report(sections=tuple(section(i) for i in range(models)), links=LINKS)

@@ -1,0 +1,274 @@
+"""A real git server over smart HTTP, around `git http-backend`: access by token, hooks, faults on demand."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from tests.servers.loopback import Handler, Loopback
+
+Fault = Literal["before", "after", "503"]
+Service = Literal["receive-pack", "upload-pack"]
+
+_REFUSE_CUSTOM = """#!/bin/sh
+case "$1" in
+refs/heads/*|refs/tags/*) exit 0 ;;
+esac
+echo "refs outside of refs/heads and refs/tags are not allowed here: $1" >&2
+exit 1
+"""
+
+# Only proc-receive can choose the words of a refusal, and clients tell refusals apart by those words.
+_REFUSE_PROTECTED = """#!{python} -IS
+import sys
+
+def packet():
+    size = int(sys.stdin.buffer.read(4) or b"0", 16)
+    return sys.stdin.buffer.read(size - 4) if size else None
+
+def send(text):
+    sys.stdout.buffer.write(b"%04x" % (len(text) + 4) + text.encode())
+
+while packet() is not None:
+    pass
+send("version=1\\n")
+sys.stdout.buffer.write(b"0000")
+sys.stdout.buffer.flush()
+refs = []
+while (line := packet()) is not None:
+    refs.append(line.decode().split()[2])
+for ref in refs:
+    print("error: GH006: Protected branch update failed for " + ref + ".", file=sys.stderr)
+    send("ng " + ref + " protected branch hook declined\\n")
+sys.stdout.buffer.write(b"0000")
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request: `service` is receive-pack or upload-pack, for their ref advertisements as well.
+
+    `bytes_in` and `bytes_out` are body bytes on the wire; `status` 0 means that the connection was closed.
+    """
+
+    method: str
+    path: str
+    service: str | None
+    bytes_in: int
+    bytes_out: int
+    status: int
+    protocol: str | None
+    seconds: float
+
+
+@cache
+def _backend() -> str:
+    where = subprocess.run(["git", "--exec-path"], check=True, capture_output=True, text=True).stdout.strip()
+    return f"{where}/git-http-backend"
+
+
+def _environment(root: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k in ("PATH", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")}
+    return kept | {
+        "HOME": str(root),
+        "LC_ALL": "C",
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_PROJECT_ROOT": str(root),
+        "GIT_HTTP_EXPORT_ALL": "1",
+    }
+
+
+class _GitHandler(Handler):
+    def serve(self) -> None:
+        start = time.perf_counter()
+        server: GitServer = self.owner
+        if server.latency:
+            time.sleep(server.latency)
+        body = self.read_body()
+        url = urlsplit(self.path)
+        asked = parse_qs(url.query).get("service", [url.path.rsplit("/", 1)[-1]])[0]
+        service = asked[4:] if asked in ("git-receive-pack", "git-upload-pack") else None
+        status, headers, out = self._respond(server, url.path, url.query, service, body)
+        # Noted before the answer leaves: whoever has the answer finds the note.
+        server.requests.append(
+            Request(
+                self.command,
+                url.path,
+                service,
+                len(body),
+                len(out),
+                status,
+                self.headers.get("Git-Protocol"),
+                time.perf_counter() - start,
+            )
+        )
+        if status:
+            self.answer(status, headers, out)
+        else:
+            # A head without its body: had not one byte come, curl would quietly send the request again.
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4096\r\n\r\n")
+            self.close_connection = True
+
+    def _respond(
+        self, server: GitServer, path: str, query: str, service: str | None, body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        credentials = self.headers.get_all("Authorization") or []
+        if len(credentials) > 1:
+            return 400, [], b"more than one Authorization header\n"
+        if not server.admits(credentials):
+            return 401, [("WWW-Authenticate", 'Basic realm="git"')], b"a token is needed\n"
+        # git's probe before a large push is a lone flush packet; it is not the push.
+        fault = server.take_fault(service) if self.command == "POST" and body != b"0000" else None
+        if fault == "503":
+            return 503, [], b"busy\n"
+        if fault == "before":
+            return 0, [], b""
+        answer = self._backend(server, path, query, body)
+        return (0, [], b"") if fault == "after" else answer
+
+    def _backend(
+        self, server: GitServer, path: str, query: str, body: bytes
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        env = server.environment | {
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "CONTENT_TYPE": self.headers.get("Content-Type") or "",
+            "CONTENT_LENGTH": str(len(body)),
+            "REMOTE_ADDR": "127.0.0.1",
+            "REMOTE_USER": "tester",
+        }
+        if encoding := self.headers.get("Content-Encoding"):
+            env["HTTP_CONTENT_ENCODING"] = encoding
+        if protocol := self.headers.get("Git-Protocol"):
+            env["GIT_PROTOCOL"] = env["HTTP_GIT_PROTOCOL"] = protocol
+        # The backend may close its input early; `run` takes the broken pipe for what it is.
+        done = subprocess.run([_backend()], input=body, capture_output=True, env=env, cwd=server.root)
+        if done.stderr:
+            server.stderr.append(done.stderr.decode(errors="replace"))
+        head, _, out = done.stdout.partition(b"\r\n\r\n")
+        status, headers = 200 if head else 500, []
+        for line in head.decode().split("\r\n") if head else ():
+            name, _, value = line.partition(": ")
+            if name.lower() == "status":
+                status = int(value.split()[0])
+            else:
+                headers.append((name, value))
+        return status, headers, out
+
+
+class GitServer(Loopback):
+    """Serves the bare repositories below `root`.
+
+    With a `token`, every request needs HTTP Basic (or Bearer) whose password is the token. `latency` seconds
+    pass before each request. `requests` and `stderr` (the backend's own) are for the tests to read.
+    """
+
+    handler = _GitHandler
+
+    def __init__(self, root: Path, *, token: str | None = None, latency: float = 0.0, port: int = 0) -> None:
+        super().__init__(port=port)
+        self.root = Path(root)
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.token = token
+        self.latency = latency
+        self.requests: list[Request] = []
+        self.stderr: list[str] = []
+        self.environment = _environment(self.root)
+        self._faults: list[tuple[Fault, str]] = []
+        self._lock = threading.Lock()
+
+    def url(self, name: str) -> str:
+        """Address of a repository, without credentials."""
+        return f"{self.origin}/{name}.git"
+
+    def path(self, name: str) -> Path:
+        """The bare repository on disk."""
+        return self.root / f"{name}.git"
+
+    def create(
+        self,
+        name: str,
+        *,
+        filters: bool = True,
+        atomic: bool = True,
+        custom_refs: bool = True,
+        protected: tuple[str, ...] = (),
+    ) -> Path:
+        """Make a bare repository `name` (it may hold a `/`), default branch main; returns its path.
+
+        `filters`: partial clones are served; `atomic`: atomic pushes are; `custom_refs`: refs outside of
+        refs/heads and refs/tags can be pushed; `protected`: branches that refuse every push.
+        """
+        path = self.path(name)
+        subprocess.run(
+            ["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path)],
+            check=True,
+            env=self.environment,
+        )
+        allowed, wanted = str(filters).lower(), str(atomic).lower()
+        with (path / "config").open("a") as config:
+            config.write(
+                "[http]\n\treceivepack = true\n"
+                f"[uploadpack]\n\tallowFilter = {allowed}\n\tallowAnySHA1InWant = true\n"
+                f"[receive]\n\tadvertiseAtomic = {wanted}\n\tautogc = false\n"
+                "[gc]\n\tauto = 0\n"
+            )
+        (path / "hooks").mkdir(exist_ok=True)
+        if not custom_refs:
+            self._hook(path, "update", _REFUSE_CUSTOM)
+        self.protect(name, *protected)
+        return path
+
+    def protect(self, name: str, *branches: str) -> None:
+        """From now on these branches refuse every push: "protected branch hook declined"."""
+        path = self.path(name)
+        if branches:
+            self._hook(path, "proc-receive", _REFUSE_PROTECTED.replace("{python}", sys.executable))
+        with (path / "config").open("a") as config:
+            config.writelines(f"[receive]\n\tprocReceiveRefs = refs/heads/{branch}\n" for branch in branches)
+
+    def fail_next(self, fault: Fault, *, service: Service = "receive-pack", times: int = 1) -> None:
+        """Spoil the next POST to `service`, or the next `times` of them.
+
+        "before": the connection breaks, and git has not seen the request; "after": git has carried it out,
+        and the connection breaks before the answer; "503": the server says that it is busy.
+        """
+        with self._lock:
+            self._faults += [(fault, service)] * times
+
+    def take_fault(self, service: str | None) -> Fault | None:
+        with self._lock:
+            for index, (fault, wanted) in enumerate(self._faults):
+                if wanted == service:
+                    del self._faults[index]
+                    return fault
+        return None
+
+    def admits(self, credentials: list[str]) -> bool:
+        if self.token is None:
+            return True
+        kind, _, value = (credentials or [""])[0].partition(" ")
+        if kind.lower() == "bearer":
+            return value == self.token
+        try:
+            password = base64.b64decode(value).decode().partition(":")[2]
+        except ValueError:
+            return False
+        return kind.lower() == "basic" and password == self.token
+
+    @staticmethod
+    def _hook(path: Path, name: str, text: str) -> None:
+        hook = path / "hooks" / name
+        hook.write_text(text)
+        hook.chmod(0o755)

@@ -1,0 +1,370 @@
+"""A small GitHub: what a job needs to comment on a pull request and to set a status, with real refusals.
+
+Reading is open, as on a public repository, unless the server is `private`; writing follows the token's
+permissions in the words of GitHub's own API: `{"issues": "write", "pull_requests": "read"}`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.servers.loopback import Answer, Call, JsonApi, route, stand_alone
+
+_DOCS = "https://docs.github.com/rest"
+_SCORE = {"none": 0, "read": 1, "write": 2, "admin": 3}
+
+
+@dataclass(frozen=True)
+class Token:
+    login: str
+    id: int
+    permissions: Mapping[str, str] | None
+    """None: every permission."""
+    app: bool
+    """An installation token, as GITHUB_TOKEN in Actions is: it acts as a bot and has no user."""
+
+    @property
+    def author(self) -> dict[str, Any]:
+        return {"login": self.login, "id": self.id, "type": "Bot" if self.app else "User"}
+
+
+class GitHubApi(JsonApi):
+    """GitHub's REST API with one repository. `comments`, `pulls` and `statuses` are its state, open to tests.
+
+    `prefix="/api/v3"` serves it as GitHub Enterprise does.
+    """
+
+    default_per_page = 30
+
+    def __init__(
+        self,
+        repository: str = "acme/demo",
+        *,
+        prefix: str = "",
+        private: bool = False,
+        port: int = 0,
+        latency: float = 0.0,
+    ) -> None:
+        super().__init__(prefix=prefix, port=port, latency=latency)
+        self.repository = repository
+        self.private = private
+        self.tokens: dict[str, Token] = {}
+        self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        """By number of the pull request, oldest first."""
+        self.pulls: dict[int, dict[str, Any]] = {}
+        self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """By commit, oldest first."""
+
+    # -- what tests prepare
+
+    def add_token(
+        self,
+        token: str,
+        login: str = "octocat",
+        *,
+        permissions: Mapping[str, str] | None = None,
+        app: bool = False,
+    ) -> None:
+        """Let `token` in as `login`; give `github-actions[bot]` with `app=True` for a job's GITHUB_TOKEN."""
+        named = None if permissions is None else {k.replace("-", "_"): v for k, v in permissions.items()}
+        self.tokens[token] = Token(login, sum(login.encode()), named, app)
+
+    def add_pull(
+        self,
+        number: int,
+        *,
+        branch: str = "topic",
+        commit: str = "c" * 40,
+        owner: str | None = None,
+        state: str = "open",
+        base: str = "main",
+    ) -> dict[str, Any]:
+        """Open a pull request; `owner` is the fork's, if it comes from one."""
+        here, name = self.repository.split("/")
+        owner = owner or here
+        url = f"{self.url}/repos/{self.repository}"
+        pull = {
+            "number": number,
+            "id": self.new_id(),
+            "state": state,
+            "title": f"Pull request {number}",
+            "url": f"{url}/pulls/{number}",
+            "issue_url": f"{url}/issues/{number}",
+            "comments_url": f"{url}/issues/{number}/comments",
+            "html_url": f"{self.origin}/{self.repository}/pull/{number}",
+            "head": {
+                "ref": branch,
+                "sha": commit,
+                "label": f"{owner}:{branch}",
+                "repo": {"full_name": f"{owner}/{name}", "fork": owner != here},
+            },
+            "base": {"ref": base, "sha": "b" * 40, "label": f"{here}:{base}"},
+        }
+        self.pulls[number] = pull
+        return pull
+
+    def add_comments(
+        self,
+        number: int,
+        count: int = 1,
+        *,
+        body: str = "Looks good.",
+        login: str = "visitor",
+        app: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Put `count` comments by `login` under a pull request, as if they had been there before."""
+        author = Token(login, sum(login.encode()), None, app)
+        return [self._comment(number, author, body) for _ in range(count)]
+
+    def rate_limit_next(self, retry_after: int | None = 1, **which: Any) -> None:
+        """Answer the next request with a secondary rate limit; None leaves the Retry-After header out."""
+        self.fail_next(
+            403,
+            body={
+                "message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again.",
+                "documentation_url": f"{_DOCS}/overview/rate-limits-for-the-rest-api",
+            },
+            headers={} if retry_after is None else {"Retry-After": str(retry_after)},
+            **which,
+        )
+
+    # -- access
+
+    def token_of(self, headers: Any) -> str:
+        return (headers.get("Authorization") or "").partition(" ")[2]
+
+    def not_found(self) -> Answer:
+        return Answer(404, {"message": "Not Found", "documentation_url": _DOCS, "status": "404"})
+
+    def check(self, call: Call) -> None:
+        if "User-Agent" not in call.headers:
+            raise Answer(403, "Request forbidden by administrative rules.")
+        if call.token and call.token not in self.tokens:
+            raise Answer(401, {"message": "Bad credentials", "documentation_url": _DOCS, "status": "401"})
+
+    def _allow(self, call: Call, level: str, *permissions: str) -> Token:
+        """The caller, if one of the permissions reaches `level`."""
+        token = self.tokens.get(call.token)
+        if token is None:
+            if level == "read" and not self.private:
+                return Token("", 0, {}, False)
+            raise Answer(401, {"message": "Requires authentication", "documentation_url": _DOCS})
+        if token.permissions is None or (level == "read" and not self.private):
+            return token
+        best = max(_SCORE[token.permissions.get(p, "none")] for p in permissions)
+        if best < _SCORE[level]:
+            whose = "integration" if token.app else "personal access token"
+            raise Answer(
+                403,
+                {
+                    "message": f"Resource not accessible by {whose}",
+                    "documentation_url": f"{_DOCS}/issues/comments",
+                    "status": "403",
+                },
+            )
+        return token
+
+    def _check_repository(self, name: str) -> None:
+        if name.lower() != self.repository.lower():
+            raise self.not_found()
+
+    # -- users and the repository
+
+    @route("GET", "/user")
+    def _user(self, call: Call) -> Answer:
+        token = self.tokens.get(call.token)
+        if token is None:
+            return Answer(401, {"message": "Requires authentication", "documentation_url": _DOCS})
+        if token.app:
+            return Answer(403, {"message": "Resource not accessible by integration", "documentation_url": _DOCS})
+        return Answer(200, token.author)
+
+    @route("GET", "/repos/([^/]+/[^/]+)")
+    def _repository(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        owner, short = self.repository.split("/")
+        return Answer(
+            200,
+            {
+                "id": 1,
+                "name": short,
+                "full_name": self.repository,
+                "private": self.private,
+                "default_branch": "main",
+                "owner": {"login": owner, "type": "Organization"},
+                "url": f"{self.url}/repos/{self.repository}",
+                "html_url": f"{self.origin}/{self.repository}",
+            },
+        )
+
+    # -- comments
+
+    def _comment(self, number: int, author: Token, body: str) -> dict[str, Any]:
+        with self.lock:
+            ident = self.new_id()
+            comment = {
+                "id": ident,
+                "url": f"{self.url}/repos/{self.repository}/issues/comments/{ident}",
+                "html_url": f"{self.origin}/{self.repository}/pull/{number}#issuecomment-{ident}",
+                "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
+                "body": body,
+                "user": author.author,
+                "created_at": "2026-11-23T19:24:00Z",
+                "updated_at": "2026-11-23T19:24:00Z",
+            }
+            self.comments[number].append(comment)
+            return comment
+
+    def _checked_body(self, call: Call) -> str:
+        body = (call.body or {}).get("body")
+        errors = None
+        if not body:
+            errors = {"code": "missing_field", "field": "body"}
+        elif len(body) > 65536:
+            errors = {
+                "code": "unprocessable",
+                "field": "data",
+                "message": "Body is too long (maximum is 65536 characters)",
+            }
+        if errors:
+            raise Answer(422, {"message": "Validation Failed", "errors": [errors | {"resource": "IssueComment"}]})
+        return str(body)
+
+    def _find_comment(self, ident: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        for thread in self.comments.values():
+            for comment in thread:
+                if comment["id"] == int(ident):
+                    return thread, comment
+        raise self.not_found()
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/issues/(\d+)/comments")
+    def _list_comments(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "issues", "pull_requests")
+        if int(number) not in self.pulls:
+            return self.not_found()
+        return self.page(call, self.comments[int(number)])
+
+    @route("POST", r"/repos/([^/]+/[^/]+)/issues/(\d+)/comments")
+    def _create_comment(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        author = self._allow(call, "write", "issues", "pull_requests")
+        if int(number) not in self.pulls:
+            return self.not_found()
+        return Answer(201, dict(self._comment(int(number), author, self._checked_body(call))))
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/issues/comments/(\d+)")
+    def _get_comment(self, call: Call, name: str, ident: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "issues", "pull_requests")
+        return Answer(200, dict(self._find_comment(ident)[1]))
+
+    @route("PATCH", r"/repos/([^/]+/[^/]+)/issues/comments/(\d+)")
+    def _edit_comment(self, call: Call, name: str, ident: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "issues", "pull_requests")
+        _, comment = self._find_comment(ident)
+        comment |= {"body": self._checked_body(call), "updated_at": "2026-11-23T20:00:00Z"}
+        return Answer(200, dict(comment))
+
+    @route("DELETE", r"/repos/([^/]+/[^/]+)/issues/comments/(\d+)")
+    def _delete_comment(self, call: Call, name: str, ident: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "issues", "pull_requests")
+        thread, comment = self._find_comment(ident)
+        thread.remove(comment)
+        return Answer(204)
+
+    # -- pull requests
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/pulls/(\d+)")
+    def _get_pull(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "pull_requests")
+        pull = self.pulls.get(int(number))
+        return Answer(200, pull) if pull else self.not_found()
+
+    @route("GET", "/repos/([^/]+/[^/]+)/pulls")
+    def _list_pulls(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "pull_requests")
+        state, head, base = (call.query.get(k) for k in ("state", "head", "base"))
+        found = [
+            p
+            for p in sorted(self.pulls.values(), key=lambda p: -p["number"])
+            if state == "all" or p["state"] == (state or "open")
+            # A head without an owner filters nothing on GitHub.
+            if not head or ":" not in head or p["head"]["label"] == head
+            if not base or p["base"]["ref"] == base
+        ]
+        return self.page(call, found)
+
+    @route("GET", "/repos/([^/]+/[^/]+)/commits/([^/]+)/pulls")
+    def _pulls_of_commit(self, call: Call, name: str, commit: str) -> Answer:
+        """The pull requests with this head; those of forks are not found this way, as on GitHub."""
+        self._check_repository(name)
+        self._allow(call, "read", "pull_requests")
+        found = [p for p in self.pulls.values() if p["head"]["sha"] == commit and not p["head"]["repo"]["fork"]]
+        return self.page(call, found)
+
+    # -- statuses
+
+    @route("GET", "/repos/([^/]+/[^/]+)/commits/([0-9a-f]{40})")
+    def _get_commit(self, call: Call, name: str, commit: str) -> Answer:
+        self._check_repository(name)
+        return Answer(200, {"sha": commit, "url": f"{self.url}/repos/{self.repository}/commits/{commit}"})
+
+    @route("POST", "/repos/([^/]+/[^/]+)/statuses/([^/]+)")
+    def _create_status(self, call: Call, name: str, commit: str) -> Answer:
+        self._check_repository(name)
+        author = self._allow(call, "write", "statuses")
+        given = call.body or {}
+        problem = None
+        if len(commit) != 40:
+            problem = f"No commit found for SHA: {commit}"
+        elif given.get("state") not in ("pending", "success", "failure", "error"):
+            problem = "State is not included in the list"
+        elif len(given.get("description") or "") > 140:
+            problem = "Description is too long (maximum is 140 characters)"
+        if problem:
+            return Answer(422, {"message": f"Validation Failed: {problem}", "errors": [{"message": problem}]})
+        status = {
+            "id": self.new_id(),
+            "url": f"{self.url}/repos/{self.repository}/statuses/{commit}",
+            "state": given["state"],
+            "context": given.get("context") or "default",
+            "description": given.get("description"),
+            "target_url": given.get("target_url"),
+            "creator": author.author,
+        }
+        self.statuses[commit].append(status)
+        return Answer(201, status)
+
+    @route("GET", "/repos/([^/]+/[^/]+)/commits/([^/]+)/statuses")
+    def _list_statuses(self, call: Call, name: str, commit: str) -> Answer:
+        self._check_repository(name)
+        return self.page(call, self.statuses[commit][::-1])
+
+    @route("GET", "/repos/([^/]+/[^/]+)/commits/([^/]+)/status")
+    def _combined_status(self, call: Call, name: str, commit: str) -> Answer:
+        self._check_repository(name)
+        latest = list({s["context"]: s for s in self.statuses[commit]}.values())
+        states = {s["state"] for s in latest}
+        state = "success" if states == {"success"} else "pending"
+        if states & {"failure", "error"}:
+            state = "failure"
+        return Answer(200, {"sha": commit, "state": state, "total_count": len(latest), "statuses": latest})
+
+
+if __name__ == "__main__":
+
+    def _make(args: Any) -> GitHubApi:
+        server = GitHubApi(args.repository, port=args.port)
+        server.add_token(args.token)
+        server.add_pull(1)
+        return server
+
+    stand_alone(_make)

@@ -1,0 +1,326 @@
+"""A small GitLab: merge request notes and commit statuses, also below a sub-path, with real refusals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+from tests.servers.loopback import Answer, Call, JsonApi, route, stand_alone
+
+Role = Literal["guest", "reporter", "developer", "maintainer"]
+_ROLES: dict[Role, int] = {"guest": 10, "reporter": 20, "developer": 30, "maintainer": 40}
+
+
+@dataclass(frozen=True)
+class Token:
+    login: str
+    id: int
+    scopes: frozenset[str]
+    role: Role
+    job: bool
+    """A CI job token: it may read a little, and may not write notes or statuses."""
+
+    @property
+    def author(self) -> dict[str, Any]:
+        return {"id": self.id, "username": self.login, "name": self.login, "state": "active"}
+
+
+class GitLabApi(JsonApi):
+    """GitLab's REST API with one project. `comments`, `merge_requests` and `statuses` are its state.
+
+    `sub_path="/gitlab"` serves it as a self-managed instance below a path: `server.url` + `/api/v4`.
+    """
+
+    default_per_page = 20
+
+    def __init__(
+        self,
+        project: str = "acme/demo",
+        *,
+        sub_path: str = "",
+        port: int = 0,
+        latency: float = 0.0,
+    ) -> None:
+        super().__init__(prefix=f"{sub_path}/api/v4", port=port, latency=latency)
+        self.api_url = self.origin + self.prefix
+        self.url = self.origin + sub_path
+        self.project = project
+        self.project_id = 7
+        self.tokens: dict[str, Token] = {}
+        self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        """Notes by iid of the merge request, oldest first."""
+        self.merge_requests: dict[int, dict[str, Any]] = {}
+        self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """By commit, oldest first."""
+
+    # -- what tests prepare
+
+    def add_token(
+        self,
+        token: str,
+        login: str = "tanuki",
+        *,
+        scopes: tuple[str, ...] = ("api",),
+        role: Role = "developer",
+        job: bool = False,
+    ) -> None:
+        """Let `token` in as `login`; with `job=True` it is a job token (header JOB-TOKEN)."""
+        self.tokens[token] = Token(login, sum(login.encode()), frozenset(scopes), role, job)
+
+    def add_merge_request(
+        self,
+        iid: int,
+        *,
+        branch: str = "topic",
+        commit: str = "c" * 40,
+        state: str = "opened",
+        target: str = "main",
+    ) -> dict[str, Any]:
+        """Open a merge request."""
+        merge_request = {
+            "id": self.new_id(),
+            "iid": iid,
+            "project_id": self.project_id,
+            "state": state,
+            "title": f"Merge request {iid}",
+            "source_branch": branch,
+            "target_branch": target,
+            "sha": commit,
+            "web_url": f"{self.url}/{self.project}/-/merge_requests/{iid}",
+        }
+        self.merge_requests[iid] = merge_request
+        return merge_request
+
+    def add_comments(
+        self,
+        iid: int,
+        count: int = 1,
+        *,
+        body: str = "Looks good.",
+        login: str = "visitor",
+        system: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Put `count` notes by `login` under a merge request, as if they had been there before."""
+        author = Token(login, sum(login.encode()), frozenset(), "guest", False)
+        return [self._note(iid, author, body, system) for _ in range(count)]
+
+    def rate_limit_next(self, retry_after: int = 1, **which: Any) -> None:
+        """Answer the next request with 429."""
+        self.fail_next(429, body="Retry later\n", headers={"Retry-After": str(retry_after)}, **which)
+
+    # -- access
+
+    def token_of(self, headers: Any) -> str:
+        bearer = (headers.get("Authorization") or "").partition(" ")[2]
+        return headers.get("PRIVATE-TOKEN") or headers.get("JOB-TOKEN") or bearer
+
+    def page_headers(self, total: int, size: int, number: int, last: int) -> list[tuple[str, str]]:
+        return [
+            ("X-Total", str(total)),
+            ("X-Total-Pages", str(last)),
+            ("X-Page", str(number)),
+            ("X-Per-Page", str(size)),
+            ("X-Next-Page", str(number + 1) if number < last else ""),
+            ("X-Prev-Page", str(number - 1) if number > 1 else ""),
+        ]
+
+    def not_found(self) -> Answer:
+        return Answer(404, {"error": "404 Not Found"})
+
+    def check(self, call: Call) -> None:
+        unauthorized = Answer(401, {"message": "401 Unauthorized"})
+        token = self.tokens.get(call.token)
+        if token is None:
+            raise unauthorized
+        by_job = any(name.lower() == "job-token" for name in call.headers)
+        if by_job != token.job or (token.job and ("/notes" in call.path or call.method != "GET")):
+            raise unauthorized
+        needed = {"api"} if call.method != "GET" else {"api", "read_api"}
+        if not token.job and not token.scopes & needed:
+            raise Answer(
+                403,
+                {
+                    "error": "insufficient_scope",
+                    "error_description": "The request requires higher privileges than provided by the access token.",
+                    "scope": "api" if call.method != "GET" else "api read_api",
+                },
+            )
+
+    def _enter(self, call: Call, project: str, role: Role = "guest") -> Token:
+        if unquote(project) not in (self.project, str(self.project_id)):
+            raise Answer(404, {"message": "404 Project Not Found"})
+        token = self.tokens[call.token]
+        if _ROLES[token.role] < _ROLES[role]:
+            raise Answer(403, {"message": "403 Forbidden"})
+        return token
+
+    def _merge_request(self, iid: str) -> dict[str, Any]:
+        try:
+            return self.merge_requests[int(iid)]
+        except KeyError:
+            raise Answer(404, {"message": "404 Not found"}) from None
+
+    # -- users and the project
+
+    @route("GET", "/user")
+    def _user(self, call: Call) -> Answer:
+        return Answer(200, self.tokens[call.token].author)
+
+    @route("GET", "/projects/([^/]+)")
+    def _project(self, call: Call, project: str) -> Answer:
+        self._enter(call, project)
+        return Answer(
+            200,
+            {
+                "id": self.project_id,
+                "path_with_namespace": self.project,
+                "default_branch": "main",
+                "web_url": f"{self.url}/{self.project}",
+                "_links": {"self": f"{self.api_url}/projects/{quote(self.project, safe='')}"},
+            },
+        )
+
+    # -- notes
+
+    def _note(self, iid: int, author: Token, body: str, system: bool = False) -> dict[str, Any]:
+        with self.lock:
+            note = {
+                "id": self.new_id(),
+                "body": body,
+                "author": author.author,
+                "system": system,
+                "noteable_type": "MergeRequest",
+                "noteable_iid": iid,
+                "created_at": "2026-11-23T19:24:00.000Z",
+                "updated_at": "2026-11-23T19:24:00.000Z",
+            }
+            self.comments[iid].append(note)
+            return note
+
+    def _checked_body(self, call: Call) -> str:
+        body = (call.body or {}).get("body")
+        if body is None:
+            raise Answer(400, {"error": "body is missing"})
+        if not body.strip():
+            raise Answer(400, {"message": '400 Bad request - Note {:note=>["can\'t be blank"]}'})
+        if len(body) > 1_000_000:
+            raise Answer(400, {"message": '400 Bad request - Note {:note=>["is too long"]}'})
+        return str(body)
+
+    def _find_note(self, iid: str, ident: str) -> dict[str, Any]:
+        self._merge_request(iid)
+        for note in self.comments[int(iid)]:
+            if note["id"] == int(ident):
+                return note
+        raise Answer(404, {"message": "404 Not found"})
+
+    def _own_note(self, call: Call, project: str, iid: str, ident: str) -> dict[str, Any]:
+        token, note = self._enter(call, project), self._find_note(iid, ident)
+        if note["author"]["id"] != token.id and token.role != "maintainer":
+            raise Answer(403, {"message": "403 Forbidden"})
+        return note
+
+    @route("GET", r"/projects/([^/]+)/merge_requests/(\d+)/notes")
+    def _list_notes(self, call: Call, project: str, iid: str) -> Answer:
+        self._enter(call, project)
+        self._merge_request(iid)
+        notes = list(self.comments[int(iid)])
+        return self.page(call, notes if call.query.get("sort") == "asc" else notes[::-1])
+
+    @route("POST", r"/projects/([^/]+)/merge_requests/(\d+)/notes")
+    def _create_note(self, call: Call, project: str, iid: str) -> Answer:
+        author = self._enter(call, project)
+        self._merge_request(iid)
+        return Answer(201, dict(self._note(int(iid), author, self._checked_body(call))))
+
+    @route("GET", r"/projects/([^/]+)/merge_requests/(\d+)/notes/(\d+)")
+    def _get_note(self, call: Call, project: str, iid: str, ident: str) -> Answer:
+        self._enter(call, project)
+        return Answer(200, dict(self._find_note(iid, ident)))
+
+    @route("PUT", r"/projects/([^/]+)/merge_requests/(\d+)/notes/(\d+)")
+    def _edit_note(self, call: Call, project: str, iid: str, ident: str) -> Answer:
+        note = self._own_note(call, project, iid, ident)
+        note |= {"body": self._checked_body(call), "updated_at": "2026-11-23T20:00:00.000Z"}
+        return Answer(200, dict(note))
+
+    @route("DELETE", r"/projects/([^/]+)/merge_requests/(\d+)/notes/(\d+)")
+    def _delete_note(self, call: Call, project: str, iid: str, ident: str) -> Answer:
+        self.comments[int(iid)].remove(self._own_note(call, project, iid, ident))
+        return Answer(204)
+
+    # -- merge requests
+
+    @route("GET", "/projects/([^/]+)/merge_requests")
+    def _list_merge_requests(self, call: Call, project: str) -> Answer:
+        self._enter(call, project)
+        state, branch = call.query.get("state", "all"), call.query.get("source_branch")
+        found = [
+            m
+            for m in sorted(self.merge_requests.values(), key=lambda m: -m["iid"])
+            if state in ("all", m["state"]) and branch in (None, m["source_branch"])
+        ]
+        return self.page(call, found)
+
+    @route("GET", r"/projects/([^/]+)/merge_requests/(\d+)")
+    def _get_merge_request(self, call: Call, project: str, iid: str) -> Answer:
+        self._enter(call, project)
+        return Answer(200, self._merge_request(iid))
+
+    @route("GET", "/projects/([^/]+)/repository/commits/([^/]+)/merge_requests")
+    def _merge_requests_of_commit(self, call: Call, project: str, commit: str) -> Answer:
+        self._enter(call, project)
+        return self.page(call, [m for m in self.merge_requests.values() if m["sha"] == commit])
+
+    # -- statuses
+
+    @route("POST", "/projects/([^/]+)/statuses/([^/]+)")
+    def _create_status(self, call: Call, project: str, commit: str) -> Answer:
+        author = self._enter(call, project, "developer")
+        given = {**call.query, **(call.body or {})}
+        state, name = given.get("state"), given.get("name") or given.get("context") or "default"
+        if state not in ("pending", "running", "success", "failed", "canceled", "skipped"):
+            return Answer(400, {"error": "state does not have a valid value"})
+        if len(given.get("description") or "") > 255:
+            return Answer(400, {"message": {"description": ["is too long (maximum is 255 characters)"]}})
+        same = [s for s in self.statuses[commit] if s["name"] == name]
+        if same and same[-1]["status"] == state:
+            event = {"pending": "enqueue", "running": "run", "failed": "drop"}.get(state, state)
+            return Answer(
+                400,
+                {
+                    "message": f"Cannot transition status via :{event} from :{state} "
+                    f'(Reason(s): Status cannot transition via "{event}")'
+                },
+            )
+        status = {
+            "id": self.new_id(),
+            "sha": commit,
+            "status": state,
+            "name": name,
+            "description": given.get("description"),
+            "target_url": given.get("target_url"),
+            "pipeline_id": given.get("pipeline_id"),
+            "author": author.author,
+        }
+        self.statuses[commit].append(status)
+        return Answer(201, status)
+
+    @route("GET", "/projects/([^/]+)/repository/commits/([^/]+)/statuses")
+    def _list_statuses(self, call: Call, project: str, commit: str) -> Answer:
+        self._enter(call, project)
+        latest = {s["name"]: s for s in self.statuses[commit]}
+        return self.page(call, self.statuses[commit] if call.query.get("all") else list(latest.values()))
+
+
+if __name__ == "__main__":
+
+    def _make(args: Any) -> GitLabApi:
+        server = GitLabApi(args.repository, port=args.port)
+        server.add_token(args.token)
+        server.add_merge_request(1)
+        return server
+
+    stand_alone(_make)

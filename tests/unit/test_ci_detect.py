@@ -1,0 +1,418 @@
+"""Environments of real jobs, and the whole of what is read out of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug import ci
+from ciplug.ci import github_actions
+from ciplug.records.provenance import Context
+
+HEAD = "1" * 40
+MERGE = "2" * 40
+BASE = "3" * 40
+
+Env = dict[str, str]
+
+GITHUB: Env = {
+    "CI": "true",
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_ACTOR": "ada",
+    "GITHUB_TRIGGERING_ACTOR": "ada",
+    "GITHUB_API_URL": "https://api.github.com",
+    "GITHUB_BASE_REF": "",
+    "GITHUB_HEAD_REF": "",
+    "GITHUB_JOB": "train",
+    "GITHUB_REPOSITORY": "acme/wine",
+    "GITHUB_RUN_ID": "901",
+    "GITHUB_RUN_NUMBER": "17",
+    "GITHUB_SERVER_URL": "https://github.com",
+}
+GITHUB_CONTEXT: dict[str, Any] = {
+    "host": "github_actions",
+    "repository": "acme/wine",
+    "server_url": "https://github.com",
+    "api_url": "https://api.github.com",
+    "run_url": "https://github.com/acme/wine/actions/runs/901",
+    "default_branch": "main",
+    "job": "train",
+    "actor": "ada",
+}
+REPOSITORY = {"full_name": "acme/wine", "default_branch": "main"}
+
+
+def pull_request(head_repository: str | None, **more: object) -> dict[str, Any]:
+    repo = None if head_repository is None else {"full_name": head_repository}
+    head = {"ref": "faster", "sha": HEAD, "repo": repo}
+    base = {"ref": "main", "sha": BASE, "repo": {"full_name": "acme/wine"}}
+    return {"pull_request": {"number": 5, "head": head, "base": base}, "repository": REPOSITORY, **more}
+
+
+GITHUB_PR: Env = {
+    "GITHUB_EVENT_NAME": "pull_request",
+    "GITHUB_SHA": MERGE,
+    "GITHUB_REF": "refs/pull/5/merge",
+    "GITHUB_REF_NAME": "5/merge",
+    "GITHUB_REF_TYPE": "branch",
+    "GITHUB_HEAD_REF": "faster",
+    "GITHUB_BASE_REF": "main",
+}
+GITHUB_PR_CONTEXT: dict[str, Any] = {
+    "event": "pull_request",
+    "commit": HEAD,
+    "merge_commit": MERGE,
+    "branch": "faster",
+    "target_branch": "main",
+    "pull_request": 5,
+}
+
+
+def on(ref: str, kind: str = "branch", **more: str) -> Env:
+    return {"GITHUB_SHA": HEAD, "GITHUB_REF_NAME": ref, "GITHUB_REF_TYPE": kind, **more}
+
+
+GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
+    "push": (
+        on("main", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/heads/main"),
+        {"ref": "refs/heads/main", "repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "branch": "main"},
+    ),
+    "pull request of a branch": (GITHUB_PR, pull_request("acme/wine"), GITHUB_PR_CONTEXT),
+    "pull request of a branch, other letters": (GITHUB_PR, pull_request("Acme/Wine"), GITHUB_PR_CONTEXT),
+    "pull request of a fork": (
+        GITHUB_PR,
+        pull_request("mallory/wine"),
+        {**GITHUB_PR_CONTEXT, "trusted": False},
+    ),
+    "pull request of a deleted fork": (GITHUB_PR, pull_request(None), {**GITHUB_PR_CONTEXT, "trusted": False}),
+    "pull_request_target of a fork": (
+        {**GITHUB_PR, "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_SHA": BASE, "GITHUB_REF_NAME": "main"},
+        pull_request("mallory/wine"),
+        {**GITHUB_PR_CONTEXT, "event": "pull_request_target", "merge_commit": None, "trusted": False},
+    ),
+    "review of a pull request": (
+        {**GITHUB_PR, "GITHUB_EVENT_NAME": "pull_request_review", "GITHUB_HEAD_REF": "", "GITHUB_BASE_REF": ""},
+        pull_request("acme/wine"),
+        {**GITHUB_PR_CONTEXT, "event": "pull_request_review"},
+    ),
+    "pull request without its payload": (
+        GITHUB_PR,
+        {},
+        {**GITHUB_PR_CONTEXT, "commit": None, "default_branch": None, "trusted": False},
+    ),
+    "tag": (
+        on("v1.2", "tag", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/tags/v1.2"),
+        {"repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "tag": "v1.2"},
+    ),
+    "schedule": (
+        on("main", GITHUB_EVENT_NAME="schedule"),
+        {"schedule": "0 4 * * *", "repository": REPOSITORY},
+        {"event": "schedule", "commit": HEAD, "branch": "main"},
+    ),
+    "workflow_dispatch, run again by another": (
+        on("faster", GITHUB_EVENT_NAME="workflow_dispatch", GITHUB_TRIGGERING_ACTOR="bob"),
+        {"inputs": {"stage": "Production"}, "repository": REPOSITORY},
+        {"event": "workflow_dispatch", "commit": HEAD, "branch": "faster", "actor": "bob"},
+    ),
+    "workflow_run": (
+        on("main", GITHUB_EVENT_NAME="workflow_run"),
+        {"workflow_run": {"id": 900, "event": "pull_request", "head_sha": MERGE}, "repository": REPOSITORY},
+        {"event": "workflow_run", "commit": HEAD, "branch": "main"},
+    ),
+    "merge queue": (
+        on("gh-readonly-queue/main/pr-5-abc", GITHUB_EVENT_NAME="merge_group"),
+        {"merge_group": {"head_sha": HEAD, "base_ref": "refs/heads/main"}, "repository": REPOSITORY},
+        {
+            "event": "merge_group",
+            "commit": HEAD,
+            "branch": "gh-readonly-queue/main/pr-5-abc",
+            "target_branch": "main",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GITHUB_CASES)
+def test_github_actions(case: str, tmp_path: Path) -> None:
+    env, payload, expected = GITHUB_CASES[case]
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(payload))
+    assert ci.detect({**GITHUB, **env, "GITHUB_EVENT_PATH": str(event)}) == Context(**(GITHUB_CONTEXT | expected))
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no json", b"[]", b"[" * 100_000, b"\xff", b'{"repository": 3, "pull_request": []}']
+)
+def test_github_actions_with_an_unreadable_payload_knows_less(content: bytes | None, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    if content is not None:
+        event.write_bytes(content)
+    env = GITHUB | on("main", GITHUB_EVENT_NAME="push") | {"GITHUB_EVENT_PATH": str(event)}
+    expected = {**GITHUB_CONTEXT, "default_branch": None, "event": "push", "commit": HEAD, "branch": "main"}
+    assert ci.detect(env) == Context(**expected)
+
+
+def test_github_actions_payload_of_any_size_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"repository": REPOSITORY}))
+    env = {"GITHUB_EVENT_PATH": str(event)}
+    assert github_actions.event_payload(env)
+    monkeypatch.setattr(github_actions, "MAX_EVENT_BYTES", 10)
+    assert github_actions.event_payload(env) == {}
+
+
+def test_github_actions_triggering_run(tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    env = {"GITHUB_EVENT_PATH": str(event)}
+    run: dict[str, Any] = {"id": 900, "event": "pull_request", "head_sha": HEAD, "head_branch": "faster"}
+    event.write_text(json.dumps({"workflow_run": {**run, "head_repository": {"full_name": "mallory/wine"}}}))
+    assert github_actions.triggering_run(env) == github_actions.TriggeringRun(
+        id=900, event="pull_request", head_commit=HEAD, head_branch="faster", head_repository="mallory/wine"
+    )
+    event.write_text(json.dumps({"workflow_run": {**run, "id": "900"}}))
+    assert github_actions.triggering_run(env) is None
+    assert github_actions.triggering_run({}) is None
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [{"GITEA_ACTIONS": "true"}, {"FORGEJO_ACTIONS": "true"}, {"GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"}],
+)
+def test_gitea_is_not_github(marks: Env, tmp_path: Path) -> None:
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(pull_request("acme/wine")))
+    env = {
+        **GITHUB,
+        **GITHUB_PR,
+        **marks,
+        "GITHUB_SHA": HEAD,
+        "GITHUB_REF": "refs/pull/5/head",
+        "GITHUB_SERVER_URL": "https://codeberg.org",
+        "GITHUB_API_URL": "https://codeberg.org/api/v1",
+        "GITHUB_EVENT_PATH": str(event),
+    }
+    expected = {
+        **GITHUB_CONTEXT,
+        **GITHUB_PR_CONTEXT,
+        "merge_commit": None,
+        "host": "gitea",
+        "server_url": "https://codeberg.org",
+        "api_url": "https://codeberg.org/api/v1",
+        "run_url": "https://codeberg.org/acme/wine/actions/runs/17",
+    }
+    assert ci.detect(env) == Context(**expected)
+
+
+GITLAB: Env = {
+    "CI": "true",
+    "GITLAB_CI": "true",
+    "CI_API_V4_URL": "https://gitlab.com/api/v4",
+    "CI_COMMIT_SHA": HEAD,
+    "CI_DEFAULT_BRANCH": "main",
+    "CI_JOB_NAME": "train",
+    "CI_PIPELINE_ID": "77001",
+    "CI_PIPELINE_URL": "https://gitlab.com/acme/ml/wine/-/pipelines/77001",
+    "CI_PROJECT_ID": "42",
+    "CI_PROJECT_PATH": "acme/ml/wine",
+    "CI_SERVER_URL": "https://gitlab.com",
+    "GITLAB_USER_LOGIN": "ada",
+}
+GITLAB_CONTEXT: dict[str, Any] = {
+    "host": "gitlab_ci",
+    "commit": HEAD,
+    "repository": "acme/ml/wine",
+    "server_url": "https://gitlab.com",
+    "api_url": "https://gitlab.com/api/v4",
+    "run_url": "https://gitlab.com/acme/ml/wine/-/pipelines/77001",
+    "default_branch": "main",
+    "job": "train",
+    "actor": "ada",
+}
+GITLAB_MR: Env = {
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+    "CI_COMMIT_REF_NAME": "faster",
+    "CI_MERGE_REQUEST_EVENT_TYPE": "detached",
+    "CI_MERGE_REQUEST_ID": "880055",
+    "CI_MERGE_REQUEST_IID": "5",
+    "CI_MERGE_REQUEST_PROJECT_ID": "42",
+    "CI_MERGE_REQUEST_PROJECT_PATH": "acme/ml/wine",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "42",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "faster",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": "",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    "CI_MERGE_REQUEST_DIFF_BASE_SHA": BASE,
+}
+GITLAB_MR_CONTEXT: dict[str, Any] = {
+    "event": "merge_request_event",
+    "branch": "faster",
+    "target_branch": "main",
+    "pull_request": 5,
+}
+GITLAB_MERGED: Env = {
+    **GITLAB_MR,
+    "CI_MERGE_REQUEST_EVENT_TYPE": "merged_result",
+    "CI_COMMIT_SHA": MERGE,
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD,
+}
+
+GITLAB_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
+    "branch": (
+        {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_REF_NAME": "main"},
+        {"event": "push", "branch": "main"},
+    ),
+    "merge request": (GITLAB_MR, GITLAB_MR_CONTEXT),
+    "merged results": (GITLAB_MERGED, {**GITLAB_MR_CONTEXT, "merge_commit": MERGE}),
+    "fork's merge request, run by a member in the project": (
+        {**GITLAB_MERGED, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "666"},
+        {**GITLAB_MR_CONTEXT, "merge_commit": MERGE, "trusted": False},
+    ),
+    "fork's merge request, run in the fork": (
+        {
+            **GITLAB_MR,
+            "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "666",
+            "CI_PROJECT_ID": "666",
+            "CI_PROJECT_PATH": "mallory/wine",
+        },
+        {**GITLAB_MR_CONTEXT, "trusted": False},
+    ),
+    "merge request of a deleted project": (
+        {**GITLAB_MR, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": ""},
+        {**GITLAB_MR_CONTEXT, "trusted": False},
+    ),
+    "merge train": (
+        {**GITLAB_MERGED, "CI_MERGE_REQUEST_EVENT_TYPE": "merge_train"},
+        {**GITLAB_MR_CONTEXT, "merge_commit": MERGE},
+    ),
+    "tag": (
+        {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": "v1.2", "CI_COMMIT_REF_NAME": "v1.2"},
+        {"event": "push", "tag": "v1.2"},
+    ),
+    "schedule": (
+        {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_BRANCH": "main"},
+        {"event": "schedule", "branch": "main"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GITLAB_CASES)
+def test_gitlab_ci(case: str) -> None:
+    env, expected = GITLAB_CASES[case]
+    assert ci.detect({**GITLAB, **env}) == Context(**(GITLAB_CONTEXT | expected))
+
+
+JENKINS: Env = {
+    "BUILD_NUMBER": "12",
+    "BUILD_TAG": "jenkins-wine-PR-5-12",
+    "BUILD_URL": "https://ci.acme.org/job/wine/job/PR-5/12/",
+    "GIT_COMMIT": HEAD,
+    "GIT_URL": "https://github.com/acme/wine.git",
+    "JENKINS_URL": "https://ci.acme.org/",
+    "JOB_NAME": "wine/PR-5",
+}
+JENKINS_CONTEXT: dict[str, Any] = {
+    "host": "jenkins",
+    "commit": HEAD,
+    "repository": "acme/wine",
+    "server_url": "https://github.com",
+    "run_url": "https://ci.acme.org/job/wine/job/PR-5/12/",
+    "job": "wine/PR-5",
+}
+JENKINS_PR: Env = {
+    "BRANCH_NAME": "PR-5",
+    "CHANGE_AUTHOR": "ada",
+    "CHANGE_BRANCH": "faster",
+    "CHANGE_ID": "5",
+    "CHANGE_TARGET": "main",
+    "CHANGE_URL": "https://github.com/acme/wine/pull/5",
+}
+JENKINS_PR_CONTEXT: dict[str, Any] = {
+    "event": "pull_request",
+    "branch": "faster",
+    "target_branch": "main",
+    "pull_request": 5,
+    "actor": "ada",
+}
+
+JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
+    "multibranch, pull request": (JENKINS_PR, JENKINS_PR_CONTEXT),
+    "multibranch, pull request of a fork": (
+        {**JENKINS_PR, "CHANGE_FORK": "mallory"},
+        {**JENKINS_PR_CONTEXT, "trusted": False},
+    ),
+    "multibranch, pull request, no GIT_COMMIT in the pipeline": (
+        {**JENKINS_PR, "GIT_COMMIT": "", "GIT_URL": ""},
+        {**JENKINS_PR_CONTEXT, "commit": None},
+    ),
+    "multibranch, merge request in GitLab": (
+        {**JENKINS_PR, "CHANGE_URL": "https://gitlab.acme.org/ml/team/wine/-/merge_requests/5"},
+        {**JENKINS_PR_CONTEXT, "repository": "ml/team/wine", "server_url": "https://gitlab.acme.org"},
+    ),
+    "multibranch, default branch": (
+        {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true", "GIT_BRANCH": "main"},
+        {"branch": "main", "default_branch": "main"},
+    ),
+    "multibranch, branch": ({"BRANCH_NAME": "faster"}, {"branch": "faster"}),
+    "multibranch, tag": ({"BRANCH_NAME": "v1.2", "TAG_NAME": "v1.2"}, {"event": "tag", "tag": "v1.2"}),
+    "plain job": ({"GIT_BRANCH": "origin/main", "BUILD_USER_ID": "bob"}, {"branch": "main", "actor": "bob"}),
+    "plain job, address of Jenkins not set": ({"JENKINS_URL": "", "GIT_BRANCH": "origin/main"}, {"branch": "main"}),
+    "remote by ssh": ({"GIT_URL": "git@github.com:acme/wine.git"}, {}),
+    "remote by ssh with a port": (
+        {"GIT_URL": "ssh://git@gitlab.acme.org:2222/ml/wine.git"},
+        {"repository": "ml/wine", "server_url": "https://gitlab.acme.org"},
+    ),
+    "remote with a token": ({"GIT_URL": "https://x:secret@github.com/acme/wine"}, {}),
+    "remote on disk": ({"GIT_URL": "/srv/git/wine.git"}, {"repository": None, "server_url": None}),
+}
+
+
+@pytest.mark.parametrize("case", JENKINS_CASES)
+def test_jenkins(case: str) -> None:
+    env, expected = JENKINS_CASES[case]
+    assert ci.detect({**JENKINS, **env}) == Context(**(JENKINS_CONTEXT | expected))
+
+
+def test_jenkins_merge_is_looked_through() -> None:
+    env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE}
+    expected = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT | {"merge_commit": MERGE}))
+    assert ci.detect(env, parents=lambda: [HEAD, BASE]) == expected
+
+
+@pytest.mark.parametrize("parents", [[], [BASE]])
+def test_jenkins_pull_request_that_is_up_to_date_is_its_own_head(parents: list[str]) -> None:
+    expected = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
+    assert ci.detect({**JENKINS, **JENKINS_PR}, parents=lambda: parents) == expected
+
+
+@pytest.mark.parametrize(
+    "env", [{}, {**JENKINS, "BRANCH_NAME": "main"}, {**GITLAB, **GITLAB_MERGED}, GITHUB | on("main")]
+)
+def test_git_is_asked_for_jenkins_pull_requests_only(env: Env) -> None:
+    def parents() -> list[str]:
+        raise AssertionError("not needed")
+
+    assert ci.detect(env, parents=parents) == ci.detect(env)
+
+
+@pytest.mark.parametrize("env", [{}, {"CI": "true", "USER": "ada"}, {"GITHUB_ACTIONS": "false"}])
+def test_local(env: Env) -> None:
+    assert ci.detect(env) == Context(host="local")
+
+
+def test_every_host_is_found_by_the_name_that_its_context_bears() -> None:
+    envs = {
+        "gitea": {**GITHUB, "GITEA_ACTIONS": "true"},
+        "github_actions": GITHUB,
+        "gitlab_ci": GITLAB,
+        "jenkins": JENKINS,
+        "local": {},
+    }
+    assert list(ci.HOSTS) == list(envs)
+    for name, env in envs.items():
+        assert ci.detect(env).host == name
+        assert ci.host_module(name) is ci.HOSTS[name]
+    assert ci.host_module("a later one") is ci.HOSTS["local"]

@@ -1,0 +1,333 @@
+"""Which forge is picked, with which token; what counts as our comment; what errors say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable
+
+import pytest
+import requests
+import responses
+
+from ciplug.errors import CiplugError, ConfigError, ForgeError, PermissionDenied
+from ciplug.forges import open_forge, why_no_forge
+from ciplug.forges.base import Comment, Place, carries, cut, upsert, words
+from ciplug.forges.github import GitHub
+from ciplug.forges.gitlab import GitLab
+from ciplug.records.provenance import Context
+
+MARKER = "<!-- ciplug -->"
+ACTIONS = Context(
+    host="github_actions",
+    repository="acme/demo",
+    server_url="https://github.com",
+    api_url="https://api.github.com",
+)
+IN_GITLAB = Context(host="gitlab_ci", repository="group/sub/demo", server_url="https://gitlab.com")
+JENKINS = Context(host="jenkins")
+
+
+def place(context: Context, env: dict[str, str], remote: str | None = None) -> Place:
+    forge = open_forge(context, env, remote)
+    assert isinstance(forge, (GitHub, GitLab)), why_no_forge(context, env, remote)
+    assert why_no_forge(context, env, remote) == ""
+    assert forge.name == forge._place.kind
+    return forge._place
+
+
+def why(context: Context, env: dict[str, str], remote: str | None = None) -> str:
+    assert open_forge(context, env, remote) is None
+    return why_no_forge(context, env, remote)
+
+
+# -- which forge
+
+
+def test_actions() -> None:
+    assert place(ACTIONS, {"GITHUB_TOKEN": "t"}) == Place("github", "https://api.github.com", "acme/demo", "t")
+
+
+def test_actions_on_enterprise() -> None:
+    env = {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://ghe.example.com/api/v3/"}
+    assert place(Context(host="github_actions", repository="a/b"), env).api_url == "https://ghe.example.com/api/v3"
+
+
+def test_the_token_meant_for_us_comes_first() -> None:
+    env = {"GH_TOKEN": "gh"}
+    assert place(ACTIONS, env).token == "gh"
+    assert place(ACTIONS, env | {"GITHUB_TOKEN": "job"}).token == "job"
+    assert place(ACTIONS, env | {"GITHUB_TOKEN": "job", "CIPLUG_GITHUB_TOKEN": " own\n"}).token == "own"
+    env = {"GITLAB_TOKEN": "gl"}
+    assert place(IN_GITLAB, env).token == "gl"
+    assert place(IN_GITLAB, env | {"CIPLUG_GITLAB_TOKEN": "own"}).token == "own"
+
+
+@pytest.mark.parametrize(
+    ("env", "api"),
+    [
+        ({}, "https://gitlab.com/api/v4"),
+        ({"CI_API_V4_URL": "https://code.corp/gitlab/api/v4"}, "https://code.corp/gitlab/api/v4"),
+        ({"CIPLUG_GITLAB_URL": "https://code.corp/gitlab/"}, "https://code.corp/gitlab/api/v4"),
+        ({"CIPLUG_GITLAB_URL": "http://code.corp:8080/api/v4"}, "http://code.corp:8080/api/v4"),
+        ({"CIPLUG_GITLAB_URL": "https://a.corp", "CI_API_V4_URL": "https://b.corp/api/v4"}, "https://a.corp/api/v4"),
+    ],
+)
+def test_gitlab_ci(env: dict[str, str], api: str) -> None:
+    found = place(IN_GITLAB, {"CIPLUG_GITLAB_TOKEN": "t", **env})
+    assert found == Place("gitlab", api, "group/sub/demo", "t")
+
+
+@pytest.mark.parametrize(
+    ("remote", "kind", "api", "repository"),
+    [
+        ("https://github.com/acme/demo.git", "github", "https://api.github.com", "acme/demo"),
+        ("https://x:secret@github.com/acme/demo", "github", "https://api.github.com", "acme/demo"),
+        ("git@github.com:acme/demo.git", "github", "https://api.github.com", "acme/demo"),
+        ("ssh://git@ssh.github.com:443/acme/demo.git", "github", "https://api.github.com", "acme/demo"),
+        ("git@github.corp.com:acme/demo.git", "github", "https://github.corp.com/api/v3", "acme/demo"),
+        ("git@gitlab.com:group/sub/demo.git", "gitlab", "https://gitlab.com/api/v4", "group/sub/demo"),
+        ("https://gitlab.corp:8443/g/demo.git", "gitlab", "https://gitlab.corp:8443/api/v4", "g/demo"),
+        ("ssh://git@gitlab.corp:2222/g/demo.git", "gitlab", "https://gitlab.corp/api/v4", "g/demo"),
+    ],
+)
+def test_jenkins_goes_where_the_remote_is(remote: str, kind: str, api: str, repository: str) -> None:
+    env = {"CIPLUG_GITHUB_TOKEN": "t", "CIPLUG_GITLAB_TOKEN": "t"}
+    assert place(JENKINS, env, remote) == Place(kind, api, repository, "t")  # type: ignore[arg-type]
+
+
+def test_a_named_server_need_not_have_a_telling_name() -> None:
+    env = {"CIPLUG_GITLAB_TOKEN": "t", "CIPLUG_GITLAB_URL": "https://code.corp/gitlab"}
+    for remote in ("https://code.corp/gitlab/acme/demo.git", "git@code.corp:acme/demo.git"):
+        assert place(JENKINS, env, remote) == Place("gitlab", "https://code.corp/gitlab/api/v4", "acme/demo", "t")
+    env = {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://code.corp/api/v3"}
+    found = place(JENKINS, env, "git@code.corp:acme/demo.git")
+    assert found == Place("github", "https://code.corp/api/v3", "acme/demo", "t")
+
+
+def test_a_common_token_goes_to_no_guessed_server() -> None:
+    assert "CIPLUG_GITHUB_TOKEN" in why(JENKINS, {"GITHUB_TOKEN": "t", "GH_TOKEN": "t"}, "git@github.evil.com:a/b.git")
+    assert "CIPLUG_GITLAB_TOKEN" in why(JENKINS, {"GITLAB_TOKEN": "t"}, "git@gitlab.evil.com:a/b.git")
+    assert place(JENKINS, {"GITLAB_TOKEN": "t"}, "git@gitlab.com:a/b.git").token == "t"
+
+
+# -- why none
+
+
+def test_the_job_token_is_never_used() -> None:
+    said = why(IN_GITLAB, {"CI_JOB_TOKEN": "job"})
+    assert "CI_JOB_TOKEN" in said and "set CIPLUG_GITLAB_TOKEN" in said
+
+
+@pytest.mark.parametrize(
+    ("context", "env", "remote", "says"),
+    [
+        (ACTIONS, {}, None, "GITHUB_TOKEN"),
+        (ACTIONS, {"GITHUB_TOKEN": "  "}, None, "GITHUB_TOKEN"),
+        (IN_GITLAB, {}, None, "CIPLUG_GITLAB_TOKEN"),
+        (JENKINS, {"GITHUB_TOKEN": "t"}, "git@example.com:a/b.git", "example.com is not known"),
+        (JENKINS, {"GITHUB_TOKEN": "t"}, None, "no git remote"),
+        (JENKINS, {"GITHUB_TOKEN": "t"}, "/srv/git/demo.git", "no git remote"),
+        (JENKINS, {"GITHUB_TOKEN": "t"}, r"C:\git\demo", "no git remote"),
+        (JENKINS, {"GITHUB_TOKEN": "t"}, "https://github.com/", "owner/name"),
+        (JENKINS, {"GITLAB_TOKEN": "t"}, "https://gitlab.com/demo", "project"),
+        (Context(host="gitea", repository="a/b"), {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://x/"}, None, "Gitea"),
+    ],
+)
+def test_the_reason_is_one_line(context: Context, env: dict[str, str], remote: str | None, says: str) -> None:
+    said = why(context, env, remote)
+    assert says in said and "\n" not in said
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "naïve", "\x1b[0m"])
+def test_a_malformed_token_is_refused_unseen(token: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_forge(ACTIONS, {"GITHUB_TOKEN": token}, None)
+    assert "GITHUB_TOKEN" in caught.value.message and token not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["code.corp", "ftp://code.corp", "https://me:secret@code.corp", "https://"])
+def test_a_malformed_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_forge(IN_GITLAB, {"CIPLUG_GITLAB_URL": address, "GITLAB_TOKEN": "t"}, None)
+    assert "CIPLUG_GITLAB_URL" in caught.value.message and "secret" not in caught.value.message
+
+
+def test_the_token_is_not_in_any_repr() -> None:
+    assert "hush" not in repr(place(ACTIONS, {"GITHUB_TOKEN": "hush"}))
+
+
+# -- the sticky comment
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (MARKER, True),
+        (f"Text\r\n{MARKER}  \r\nText", True),
+        (f"> {MARKER}", False),
+        (f"    {MARKER}", False),
+        (f"see {MARKER}", False),
+        (f"{MARKER} and more", False),
+        ("", False),
+    ],
+)
+def test_marker_on_its_own_line(body: str, expected: bool) -> None:
+    assert carries(body, MARKER) is expected
+
+
+class Thread:
+    """Comments in memory; `racer` is what another job adds just after we create ours."""
+
+    def __init__(self, *comments: Comment, racer: Comment | None = None, lags: bool = False) -> None:
+        self.comments = {c.id: c for c in comments}
+        self.racer = racer
+        self.lags = lags
+        self.log: list[str] = []
+
+    def mine(self) -> Iterable[Comment]:
+        return [] if self.lags else list(self.comments.values())
+
+    def create(self, body: str) -> Comment:
+        self.log.append("create")
+        created = self.comments[50] = comment(50, body)
+        if self.racer:
+            self.comments[self.racer.id] = self.racer
+        return created
+
+    def edit(self, comment: Comment, body: str) -> None:
+        self.log.append(f"edit {comment.id}")
+
+    def delete(self, comment: Comment) -> None:
+        self.log.append(f"delete {comment.id}")
+
+
+def comment(ident: int, body: str = MARKER) -> Comment:
+    return Comment(ident, body, f"https://forge/{ident}", "me")
+
+
+@pytest.mark.parametrize(
+    ("thread", "log", "kept"),
+    [
+        (Thread(), ["create"], 50),
+        (Thread(comment(1)), ["edit 1"], 1),
+        (Thread(comment(1, f"{MARKER}\r\nnew\r\n")), [], 1),
+        (Thread(comment(3), comment(1), comment(2)), ["delete 3", "delete 2", "edit 1"], 1),
+        (Thread(comment(1, "another")), ["create"], 50),
+        (Thread(racer=comment(49)), ["create", "delete 50", "edit 49"], 49),
+        (Thread(racer=comment(51)), ["create", "delete 51"], 50),
+        (Thread(lags=True), ["create"], 50),
+    ],
+)
+def test_upsert_converges(thread: Thread, log: list[str], kept: int) -> None:
+    assert upsert(thread, MARKER, f"{MARKER}\nnew") == f"https://forge/{kept}"
+    assert thread.log == log
+
+
+# -- what errors say
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Not Found", ": Not Found"),
+        (b"two\n lines", ": two lines"),
+        ("colour \x1b stays out", ": colour stays out"),
+        ("x" * 300, ": " + "x" * 199 + "…"),
+        ("<html>", ""),
+        (b"<!DOCTYPE html>", ""),
+        ('{"a": 1}', ""),
+        ({"a": 1}, ""),
+        (None, ""),
+        (" ", ""),
+    ],
+)
+def test_words(message: object, said: str) -> None:
+    assert words(message) == said
+
+
+def test_cut() -> None:
+    assert cut(" a \n b ", 10) == "a b"
+    assert cut("abcdef", 4) == "abc…"
+
+
+def test_limits_keep_below_the_forges_own() -> None:
+    assert GitHub.comment_limit <= 65_536
+    assert GitLab.comment_limit <= 1_000_000
+    assert "pull-requests: write" in GitHub.token_hint
+    assert "CIPLUG_GITLAB_TOKEN" in GitLab.token_hint
+
+
+TROUBLE = [
+    (requests.ConnectTimeout("x"), "did not answer"),
+    (requests.ReadTimeout("x"), "did not answer"),
+    (requests.ConnectionError("HTTPSConnectionPool(host='secret')\nmore"), "cannot be reached"),
+    (requests.exceptions.SSLError("x"), "certificate"),
+    (requests.exceptions.ProxyError("x"), "proxy"),
+    (requests.exceptions.RetryError("x"), "kept failing"),
+    (requests.exceptions.InvalidURL("x"), "not understood"),
+]
+
+
+@pytest.mark.parametrize(("error", "says"), TROUBLE)
+def test_network_trouble_is_one_line(error: Exception, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ciplug.forges.gitlab.RETRIES", 0)
+    for context in (ACTIONS, IN_GITLAB):
+        forge = open_forge(context, {"GITHUB_TOKEN": "hush", "GITLAB_TOKEN": "hush"}, None)
+        assert forge is not None
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
+            for method in ("GET", "POST"):
+                http.add(method, "https://api.github.com/repos/acme/demo/statuses/" + "c" * 40, body=error)
+                http.add(
+                    method, "https://gitlab.com/api/v4/projects/group%2Fsub%2Fdemo/statuses/" + "c" * 40, body=error
+                )
+            with pytest.raises(ForgeError, match=says) as caught:
+                forge.set_status("c" * 40, "success", name="n", description="d", url=None)
+        assert_clean(caught.value)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 410, 422, 451])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"json": {"message": "No,\nreally not"}},
+        {"json": {"message": {"base": ["dump"]}, "errors": ["dump"]}},
+        {"json": ["dump"]},
+        {"body": "<html>dump</html>", "content_type": "text/html"},
+        {"body": ""},
+    ],
+)
+def test_refusals_are_one_line(status: int, answer: dict[str, object]) -> None:
+    for context in (ACTIONS, IN_GITLAB):
+        forge = open_forge(context, {"GITHUB_TOKEN": "hush", "GITLAB_TOKEN": "hush"}, None)
+        assert forge is not None
+        with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
+            for url in (
+                "https://api.github.com/repos/acme/demo/statuses/" + "c" * 40,
+                "https://gitlab.com/api/v4/projects/group%2Fsub%2Fdemo/statuses/" + "c" * 40,
+            ):
+                http.post(url, status=status, **answer)  # type: ignore[arg-type]
+            expected = PermissionDenied if status in (401, 403, 404) else ForgeError
+            with pytest.raises(expected) as caught:
+                forge.set_status("c" * 40, "success", name="n", description="d", url=None)
+        assert_clean(caught.value)
+        assert caught.value.__suppress_context__
+
+
+def assert_clean(error: CiplugError) -> None:
+    text = f"{error.message}{error.hint or ''}"
+    assert not set(text) & set("\n<{["), text
+    for word in ("hush", "dump", "Pool", "secret", "None"):
+        assert word not in text
+
+
+# -- start-up
+
+
+def test_no_heavy_import() -> None:
+    code = (
+        "import sys, ciplug.forges, ciplug.forges.github, ciplug.forges.gitlab\n"
+        "print([m for m in ('github', 'gitlab', 'requests', 'urllib3') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
