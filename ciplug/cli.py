@@ -88,9 +88,7 @@ def parser(name: str) -> argparse.ArgumentParser:
     )
     command.add_arguments(made)
     common = made.add_argument_group("everywhere")
-    common.add_argument(
-        "--store", metavar="URI", help="where runs are kept (default: git:, this repository's origin)"
-    )
+    common.add_argument("--store", metavar="URI", help="where runs are kept (default: git:, this repository's origin)")
     common.add_argument("--config", metavar="FILE", help="configuration (default: the nearest ciplug.yaml)")
     volume = common.add_mutually_exclusive_group()
     volume.add_argument("--quiet", action="store_true", help="say nothing but results and errors")

@@ -160,11 +160,13 @@ def _skeleton(entry: OpenRun) -> Run:
 def _files(
     inputs: Inputs, problems: list[CiplugError] | None
 ) -> tuple[dict[str, float], dict[str, Series], dict[str, Scalar]]:
-    from ciplug.tracking.metric_files import read_metrics, read_params
-
     metrics: dict[str, float] = {}
     series: dict[str, Series] = {}
     params: dict[str, Scalar] = {}
+    if not (inputs.metrics or inputs.params):
+        return metrics, series, params
+    from ciplug.tracking.metric_files import read_metrics, read_params
+
     sources: dict[str, Path] = {}
 
     def merge(into: dict[str, Any], new: Mapping[str, Any], path: Path, kind: str) -> None:

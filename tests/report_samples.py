@@ -74,9 +74,30 @@ def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
         target=side("target", "main", "tip of main", "b" * 32, BASE, 3.4),
         production=replace(side("production", "production", "holds production", "9" * 32, PRODUCTION, 41), version=12),
         metrics=(
-            metric("accuracy", 0.9142, 0.91, better=True, production=0.9034, history=(0.893, 0.8975, 0.901, 0.9034, 0.907, 0.91)),
-            metric("f1_macro", 0.8873, 0.8931, better=True, production=0.881, history=(0.87, 0.874, 0.881, 0.8893, 0.89, 0.8931)),
-            metric("latency_p95_ms", 41.8, 46.3, better=False, production=44.0, history=(52.0, 51.0, 44.0, 47.5, 46.8, 46.3)),
+            metric(
+                "accuracy",
+                0.9142,
+                0.91,
+                better=True,
+                production=0.9034,
+                history=(0.893, 0.8975, 0.901, 0.9034, 0.907, 0.91),
+            ),
+            metric(
+                "f1_macro",
+                0.8873,
+                0.8931,
+                better=True,
+                production=0.881,
+                history=(0.87, 0.874, 0.881, 0.8893, 0.89, 0.8931),
+            ),
+            metric(
+                "latency_p95_ms",
+                41.8,
+                46.3,
+                better=False,
+                production=44.0,
+                history=(52.0, 51.0, 44.0, 47.5, 46.8, 46.3),
+            ),
             metric("model_mb", 18.2, 18.2, better=False, production=17.6, history=(17.0, 17.0, 17.6, 18.2, 18.2, 18.2)),
             metric("train_rows", 120_000.0, 118_500.0, production=110_000.0),
             metric("roc_auc", 0.9691, 0.9691, better=True, production=0.9658),
@@ -171,13 +192,18 @@ def curves() -> dict[str, Series]:
     return {"train/loss": Series(steps, loss), "val/accuracy": Series(checked, held_out)}
 
 
-LINKS = {"run": "https://ci.example/acme/wine/runs/981", "full report": "https://ci.example/acme/wine/runs/981/report.html"}
+LINKS = {
+    "run": "https://ci.example/acme/wine/runs/981",
+    "full report": "https://ci.example/acme/wine/runs/981/report.html",
+}
 
 
 def failing() -> Report:
     """A pull request with one gate that failed."""
     return Report(
-        sections=(ModelSection(model="wine-quality", comparison=comparison(), verdict=verdict(), run=run(), series=curves()),),
+        sections=(
+            ModelSection(model="wine-quality", comparison=comparison(), verdict=verdict(), run=run(), series=curves()),
+        ),
         context=Context(host="github_actions", repository="acme/wine", pull_request=42, branch="deeper-trees"),
         links=LINKS,
     )
@@ -212,11 +238,18 @@ def first_run() -> Report:
 def several() -> Report:
     """Three models: failed, inconclusive with many checks, and not judged."""
     many = (
-        gate("recall", "INCONCLUSIVE", "at most 0.01 worse than the baseline", "the interval −0.021 to +0.004 holds −0.01; 4 more seeds would settle it"),
+        gate(
+            "recall",
+            "INCONCLUSIVE",
+            "at most 0.01 worse than the baseline",
+            "the interval −0.021 to +0.004 holds −0.01; 4 more seeds would settle it",
+        ),
         gate("drift", "ERROR", "p at least 0.01", "the reference file has no column age"),
         *(gate(f"slice_{i}", "PASS", "at least 0.8", f"0.{85 + i} is at least 0.8") for i in range(8)),
     )
-    churn = comparison("churn", metrics=(metric("recall", 0.71, 0.718, better=True), metric("auc", math.nan, 0.82, better=True)))
+    churn = comparison(
+        "churn", metrics=(metric("recall", 0.71, 0.718, better=True), metric("auc", math.nan, 0.82, better=True))
+    )
     fraud = comparison("fraud", metrics=(metric("precision", None, 0.61, better=True),), params=(), datasets=())
     return Report(
         sections=(
@@ -259,7 +292,9 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         baseline=side("baseline", t(4), t(5), "b" * 32, t(6), 2),
         target=side("target", t(7), t(8), "d" * 32, t(9)),
         production=side("production", t(10), t(2), None, None),
-        metrics=tuple(metric(t(i), 0.5 + i, 0.5 if i % 3 else 0.5 + i, better=True, history=(0.1, math.nan)) for i in n),
+        metrics=tuple(
+            metric(t(i), 0.5 + i, 0.5 if i % 3 else 0.5 + i, better=True, history=(0.1, math.nan)) for i in n
+        ),
         params=tuple(ParamDelta(name=t(i), before=t(i + 1), after=t(i + 2)) for i in n),
         datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
         notes=tuple(texts),
@@ -290,10 +325,19 @@ def large(models: int = 3, metrics: int = 500) -> Report:
 
     def section(number: int) -> ModelSection:
         rows = tuple(
-            metric(f"slice/{i:03d}/recall", 0.5 + i / 1001, 0.5 + (i + i % 2) / 1001, better=True, history=(0.5, 0.6, 0.55, 0.7))
+            metric(
+                f"slice/{i:03d}/recall",
+                0.5 + i / 1001,
+                0.5 + (i + i % 2) / 1001,
+                better=True,
+                history=(0.5, 0.6, 0.55, 0.7),
+            )
             for i in range(metrics)
         )
-        gates = tuple(gate(f"slice-{i}", "FAIL" if i % 50 == 3 else "PASS", "at least 0.5", f"{i} is enough") for i in range(metrics))
+        gates = tuple(
+            gate(f"slice-{i}", "FAIL" if i % 50 == 3 else "PASS", "at least 0.5", f"{i} is enough")
+            for i in range(metrics)
+        )
         name = f"model-{number}"
         return ModelSection(
             model=name, comparison=comparison(name, metrics=rows), verdict=verdict(gates, name), run=run(name)

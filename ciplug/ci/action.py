@@ -91,6 +91,7 @@ def _lines(env: Mapping[str, str], name: str) -> list[str]:
 
 def main() -> int:
     """Run `ciplug ci` with the inputs in the environment; returns the exit code."""
+    from ciplug import console
     from ciplug.cli import main as ciplug
 
     # On Windows a bare `bash` is first looked up in the system folder, where WSL's is.
@@ -98,7 +99,7 @@ def main() -> int:
     try:
         argv = arguments(os.environ, shell=shell)
     except CiplugError as problem:
-        print(f"ciplug: {problem.message}", *([problem.hint] if problem.hint else []), sep="\n  ", file=sys.stderr)
+        console.complain(problem.message, problem.hint)
         return problem.exit_code
     return ciplug(argv)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.registry_event import RegistryEvent, Stage
 from ciplug.registry import ledger, models
 from ciplug.reports import text
 from ciplug.session import Session
@@ -60,7 +61,7 @@ def _list(session: Session, as_json: bool) -> int:
         console.out(dumps([{"name": m.name, "versions": [plain(v) for v in m.versions]} for m in found]))
     elif found:
 
-        def at(model: models.Model, stage: models.Stage) -> str:
+        def at(model: models.Model, stage: Stage) -> str:
             holder = model.holder(stage)
             return f"v{holder.number}" if holder else "-"
 
@@ -90,7 +91,7 @@ def _history(events: tuple[RegistryEvent, ...]) -> str:
     return _draw(["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason"], rows)
 
 
-def _draw(headers: list[str], rows: list[list[object]]) -> str:
+def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
     from tabulate import tabulate
 
     return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)

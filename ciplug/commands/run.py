@@ -9,6 +9,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import CiplugError, InputError, StoreError
 from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
+from ciplug.records.run import Status
 from ciplug.session import Session
 
 
@@ -39,7 +40,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     except CiplugError:
         finish(session, entry, inputs, status="failed")
         raise
-    status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
+    status: Status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
     stale = [path for path, was in before.items() if was and was == _fingerprint(path)]
     problems: list[CiplugError] = []
     if status == "finished":

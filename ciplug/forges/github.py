@@ -113,9 +113,11 @@ class GitHub:
                 message = f"cannot {task}: GitHub shows it, or {self._place.repository}, to this token as not found"
                 raise PermissionDenied(message, hint=hint) from None
             raise ForgeError(f"cannot {task}: GitHub answers {error.status}{said}") from None
-        except (requests.RequestException, AssertionError, TypeError) as error:
-            # The last two are how PyGithub trips over an answer of another shape or from another host.
+        except requests.RequestException as error:
             unreachable(self._place.api_url, error)
+        except (AssertionError, AttributeError, TypeError) as error:
+            # So PyGithub trips over an answer of another shape.
+            raise not_understood(self._place.api_url) from error
 
 
 def _said(data: Any) -> str:

@@ -60,8 +60,7 @@ def svg(chart: Chart, ident: str) -> str:
         return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else _share(y, low, high))
 
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-labelledby="{ident}-t {ident}-d">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
         f'<title id="{ident}-t">{escape(text.clean(chart.title))}</title>',
         f'<desc id="{ident}-d">{escape(text.clean(chart.description))}</desc>',
     ]
@@ -72,9 +71,7 @@ def svg(chart: Chart, ident: str) -> str:
     parts += _x_axis(first, last, chart)
     if chart.reference is not None and math.isfinite(chart.reference):
         y = y_at(chart.reference)
-        parts.append(
-            f'<line class="reference" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        )
+        parts.append(f'<line class="reference" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
     parts += _line([(x_at(x), y_at(y) if math.isfinite(y) else math.nan) for x, y in points])
     if chart.last_only and math.isfinite(points[-1][1]):
         parts.append(_dot(x_at(points[-1][0]), y_at(points[-1][1]), 3.5))

@@ -66,7 +66,7 @@ class _Paint:
 
     def code(self, name: str) -> str:
         """A name, literally: forges look for no mention and no reference inside of <code>."""
-        shown = text.escape_markdown(name, text.NAME_LIMIT)
+        shown = text.escape_markdown(name, text.NAME_LIMIT) or "(empty)"
         return f"<code>{shown}</code>" if self.html else shown
 
     def fold(self, title: str, head: str) -> tuple[str, str]:

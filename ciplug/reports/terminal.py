@@ -43,12 +43,12 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
     if not report.sections:
         parts.append(ink("no model was recorded", _RED))
     if report.policy_note:
-        parts.append(_wrap(f"policy: {text.escape_terminal(report.policy_note)}", width))
+        parts.append(_wrap(f"policy: {text.clean(report.policy_note)}", width))
     parts += [_note(note, ink, width) for note in report.notes]
-    links = [f"{text.escape_terminal(k)}: {text.safe_url(v) or 'no address'}" for k, v in report.links.items()]
+    links = [f"{text.clean(k)}: {text.safe_url(v) or 'no address'}" for k, v in report.links.items()]
     if links:
         parts.append("\n".join(links))
-    return "\n\n".join(parts) + "\n"
+    return text.defuse("\n\n".join(parts)) + "\n"
 
 
 def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
@@ -62,7 +62,7 @@ def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
     if fmt == "csv":
         return _csv(comparison)
     markdown = fmt == "markdown"
-    escape = text.escape_markdown if markdown else text.escape_terminal
+    escape = text.escape_markdown if markdown else text.clean
     columns = model.columns(comparison)
     headers = ["metric", *(escape(c.label, text.NAME_LIMIT) for c in columns), "change", ""]
     rows = [
@@ -70,7 +70,8 @@ def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
         for m in _ordered(comparison)
     ]
     align = ["left", *["right"] * (len(columns) + 1), "left"]
-    return _draw(headers, rows, align, "pipe" if markdown else "simple") + "\n"
+    table = _draw(headers, rows, align, "pipe" if markdown else "simple") + "\n"
+    return table if markdown else text.defuse(table)
 
 
 # --- the report
@@ -88,30 +89,23 @@ class _Ink:
 
 def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
-    name = text.escape_terminal(section.model, text.NAME_LIMIT)
+    name = text.clean(section.model, text.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
     parts += [_note(note, ink, width) for note in comparison.notes]
     parts.append(_metric_table(comparison, ink, width))
-    reasons = [
-        f"{text.escape_terminal(s.label)}: {text.escape_terminal(s.how)}"
-        for s in model.absent(comparison)
-        if s.role != "baseline"
-    ]
+    reasons = [f"{text.clean(s.label)}: {text.clean(s.how)}" for s in model.absent(comparison) if s.role != "baseline"]
     if reasons:
         parts.append("\n".join(ink(_wrap(reason, width), _DIM) for reason in reasons))
     if section.verdict and section.verdict.gates:
         parts.append("\n".join(_gate(gate, ink, width) for gate in model.by_severity(section.verdict)))
     if comparison.params:
         rows = [
-            [text.escape_terminal(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
+            [text.clean(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
             for p in comparison.params
         ]
         parts.append(_draw(["parameter", "before", "after"], rows, ["left"] * 3, "simple"))
     if comparison.datasets:
-        rows = [
-            [text.escape_terminal(d.path, 60), *(_digest(v) for v in (d.before, d.after))]
-            for d in comparison.datasets
-        ]
+        rows = [[text.clean(d.path, 60), *(_digest(v) for v in (d.before, d.after))] for d in comparison.datasets]
         parts.append(_draw(["dataset", "before", "after"], rows, ["left"] * 3, "simple"))
     return parts
 
@@ -131,7 +125,7 @@ def _compared(comparison: Comparison, width: int | None) -> str:
     else:
         how = text.side_clause(baseline)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"
-    return _wrap(text.escape_terminal(line), width)
+    return _wrap(text.clean(line), width)
 
 
 def _commit(side: Side) -> str:
@@ -158,7 +152,7 @@ def _metric_table(comparison: Comparison, ink: _Ink, width: int | None) -> str:
 
 def _left_out(comparison: Comparison, dropped: Sequence[str], ink: _Ink) -> str:
     labels = {c.role: c.label for c in model.columns(comparison)}
-    had = [text.escape_terminal(labels.get(d, d), 24) for d in dropped if d in labels or d == "history"]  # type: ignore[call-overload]
+    had = [text.clean(labels.get(d, d), 24) for d in dropped if d in labels or d == "history"]  # type: ignore[call-overload]
     return "\n" + ink(f"(too narrow for: {', '.join(had)})", _DIM) if had else ""
 
 
@@ -168,13 +162,13 @@ def _metric_rows(
     columns = [c for c in model.columns(comparison) if c.role not in dropped]
     compared = comparison.baseline.run is not None
     history = "history" not in dropped and any(len(model.trail(m)) > 1 for m in metrics)
-    headers = ["metric", *(text.escape_terminal(c.label, 24) for c in columns)]
+    headers = ["metric", *(text.clean(c.label, 24) for c in columns)]
     headers += ["change", ""] if compared else []
     headers += ["history"] if history else []
     rows = []
     for metric in metrics:
         colour = _TREND_COLOURS.get(metric.trend)
-        row = [text.escape_terminal(metric.metric, name_limit), *_values(metric, columns)]
+        row = [text.clean(metric.metric, name_limit), *_values(metric, columns)]
         if compared:
             row += [text.change(metric), ink(text.judgement(metric), *([colour] if colour else []))]
         row += [text.sparkline(model.trail(metric))] if history else []
@@ -185,15 +179,15 @@ def _metric_rows(
 
 def _gate(gate: GateResult, ink: _Ink, width: int | None) -> str:
     word = ink(f"{gate.outcome:<12}", _OUTCOME_COLOURS[gate.outcome])
-    name = text.escape_terminal(gate.gate, text.NAME_LIMIT)
+    name = text.clean(gate.gate, text.NAME_LIMIT)
     if gate.metric != gate.gate:
-        name += f" ({text.escape_terminal(gate.metric, text.NAME_LIMIT)})"
-    reason = _wrap(text.escape_terminal(gate.reason), width, indent=" " * 13)
-    return f"{word} {ink(name, _BOLD)}: {text.escape_terminal(gate.rule)}\n{reason}"
+        name += f" ({text.clean(gate.metric, text.NAME_LIMIT)})"
+    reason = _wrap(text.clean(gate.reason), width, indent=" " * 13)
+    return f"{word} {ink(name, _BOLD)}: {text.clean(gate.rule)}\n{reason}"
 
 
 def _note(note: str, ink: _Ink, width: int | None) -> str:
-    return ink(_wrap(f"! {text.escape_terminal(note)}", width), _YELLOW)
+    return ink(_wrap(f"! {text.clean(note)}", width), _YELLOW)
 
 
 # --- tables
@@ -209,7 +203,7 @@ def _values(metric: MetricDelta, columns: Sequence[Column]) -> list[str]:
 
 
 def _digest(digest: str | None) -> str:
-    return text.ABSENT if digest is None else text.escape_terminal(digest.removeprefix("sha256:")[:12])
+    return text.ABSENT if digest is None else text.clean(digest.removeprefix("sha256:")[:12])
 
 
 def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], fmt: str) -> str:
@@ -226,9 +220,7 @@ def _width(table: str) -> int:
 def _wrap(line: str, width: int | None, indent: str = "") -> str:
     if width is None:
         return indent + line
-    return textwrap.fill(
-        line, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_long_words=False
-    )
+    return textwrap.fill(line, max(width, 20), initial_indent=indent, subsequent_indent=indent, break_long_words=False)
 
 
 def _csv(comparison: Comparison) -> str:

@@ -294,9 +294,9 @@ def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:
     return _NUMBERED.sub(r"\1\\\2", text)
 
 
-def escape_terminal(text: str, limit: int = PROSE_LIMIT) -> str:
-    """Text for a CI log: no escape sequence, and nothing that a runner takes for a command (`::`, `##[`)."""
-    return clean(text, limit).replace("::", f":{_INVISIBLE}:").replace("##", f"#{_INVISIBLE}#")
+def defuse(lines: str) -> str:
+    """Lines for a CI log in which no runner finds a command: `::` and `##` are broken by an invisible space."""
+    return re.sub("(?<=:)(?=:)|(?<=#)(?=#)", _INVISIBLE, lines)
 
 
 _URL = re.compile(r"https?://[^/?#\s]+.*", re.DOTALL | re.IGNORECASE)

@@ -121,7 +121,9 @@ def test_nothing_runs_and_nothing_overflows(chromium: Any, kind: str, name: str,
         assert asked == []
         assert page.locator("script, iframe, object, form, img, style:not(head style)").count() == 0
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        dead = page.evaluate("[...document.links].map(a => a.href).filter(h => !/^https?:\\/\\/ci\\.example\\//.test(h))")
+        dead = page.evaluate(
+            "[...document.links].map(a => a.href).filter(h => !/^https?:\\/\\/ci\\.example\\//.test(h))"
+        )
         assert [h for h in dead if not h.startswith("#")] == []
     finally:
         page.close()
@@ -130,7 +132,9 @@ def test_nothing_runs_and_nothing_overflows(chromium: Any, kind: str, name: str,
 def test_the_page_is_readable_in_the_dark(chromium: Any) -> None:
     page, _ = show(chromium, html.render(samples.failing()), 900, dark=True)
     light = "getComputedStyle(document.body)"
-    colours = [page.evaluate(f"{light}.{what}.match(/\\d+/g).slice(0, 3).map(Number)") for what in ("color", "backgroundColor")]
+    colours = [
+        page.evaluate(f"{light}.{what}.match(/\\d+/g).slice(0, 3).map(Number)") for what in ("color", "backgroundColor")
+    ]
     page.close()
     ink, ground = (sum(colour) for colour in colours)
     assert ink > 600

@@ -96,6 +96,7 @@ def test_large_push_is_chunked_and_large_fetch_is_gzipped(work: Path, git_server
     git("fetch", "--quiet", cwd=copy)
     assert git("rev-parse", "origin/main", cwd=copy) == git("rev-parse", "main", cwd=work)
     assert git_server.stderr == []
+    assert {r.framing for r in git_server.requests} == {"chunked", "gzip", "plain"}
 
 
 def test_token(work: Path, git_server: GitServer) -> None:

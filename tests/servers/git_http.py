@@ -67,6 +67,9 @@ class Request:
     bytes_out: int
     status: int
     protocol: str | None
+    """The Git-Protocol header."""
+    framing: str
+    """chunked, gzip, or plain: how the body came."""
     seconds: float
 
 
@@ -109,6 +112,7 @@ class _GitHandler(Handler):
                 len(out),
                 status,
                 self.headers.get("Git-Protocol"),
+                self.headers.get("Transfer-Encoding") or self.headers.get("Content-Encoding") or "plain",
                 time.perf_counter() - start,
             )
         )

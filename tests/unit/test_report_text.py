@@ -1,0 +1,197 @@
+"""Numbers, words and escapes that all renderings share."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciplug.records.provenance import Context
+from ciplug.reports import report, text
+from tests import report_samples as samples
+from tests.report_samples import metric
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.9999, "0.9999"),
+        (0.99999, "0.99999"),
+        (0.999999999, "0.999999999"),
+        (1.0, "1"),
+        (0.0, "0"),
+        (-0.25, "-0.25"),
+        (0.12345678, "0.1235"),
+        (123456.7, "123456.7"),
+        (120_000.0, "120000"),
+        (12345678901.0, "12345678901"),
+        (0.00001234, "1.234e-05"),
+        (1e300, "1e+300"),
+        (math.nan, "NaN"),
+        (math.inf, "inf"),
+        (-math.inf, "-inf"),
+    ],
+)
+def test_number(value: float, shown: str) -> None:
+    assert text.number(value) == shown
+
+
+@given(finite)
+def test_a_number_is_never_shown_as_a_whole_one_that_it_is_not(value: float) -> None:
+    shown = float(text.number(value))
+    assert math.isclose(shown, value, rel_tol=1e-3, abs_tol=1e-300)
+    if 1e-4 <= abs(value) < 1e15 and value != int(value):
+        assert shown != int(shown)
+
+
+@given(st.lists(finite, min_size=1, max_size=4))
+def test_values_that_differ_are_shown_different(values: list[float]) -> None:
+    shown = text.numbers(values)
+    assert len({float(s) for s in shown}) == len(set(values))
+
+
+def test_a_row_of_numbers_has_common_decimals() -> None:
+    assert text.numbers([0.9142, 0.91, None]) == ["0.9142", "0.9100", "–"]
+    assert text.numbers([0.12345678, 0.12345679]) == ["0.12345678", "0.12345679"]
+    assert text.numbers([41.8, 46.0]) == ["41.8", "46.0"]
+    assert text.numbers([math.nan, 0.5]) == ["NaN", "0.5"]
+    assert text.numbers([]) == []
+
+
+@pytest.mark.parametrize(
+    ("delta", "change", "judgement"),
+    [
+        (metric("a", 0.9142, 0.91, better=True), "+0.0042 (+0.46%)", "▲ better"),
+        (metric("a", 0.9142, 0.91, better=False), "+0.0042 (+0.46%)", "▲ worse"),
+        (metric("a", 40.0, 50.0, better=False), "−10 (−20%)", "▼ better"),
+        (metric("a", 40.0, 50.0), "−10 (−20%)", "▼"),
+        (metric("a", 0.5, 0.0, better=True), "+0.5", "▲ better"),
+        (metric("a", 0.5, 0.5, better=True), "0", "= unchanged"),
+        (metric("a", 0.5), "new", ""),
+        (metric("a", None, 0.5), "missing", ""),
+        (metric("a", math.nan, 0.5, better=True), "n/a", "not a number"),
+        (metric("a", 100_000.0, 100.0, better=True), "+99900 (+99900%)", "▲ better"),
+        (metric("a", 1.000001, 1.0, better=True), "+0.000001 (≈0%)", "▲ better"),
+    ],
+)
+def test_change_and_judgement(delta: report.MetricDelta, change: str, judgement: str) -> None:
+    assert text.change(delta) == change
+    assert text.judgement(delta) == judgement
+
+
+def test_sparkline() -> None:
+    assert text.sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert text.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
+    assert text.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
+    assert text.sparkline([-1e308, 1e308]) == "▁█"
+    assert text.sparkline([math.nan, math.nan]) == ""
+    assert text.sparkline([1.0]) == ""
+    assert text.sparkline([]) == ""
+    assert len(text.sparkline(list(range(100)))) == 20
+
+
+@given(st.lists(st.floats()))
+def test_a_sparkline_takes_any_values(values: list[float]) -> None:
+    assert len(text.sparkline(values)) in (0, min(20, len(values)))
+
+
+def test_words() -> None:
+    assert [text.age(a) for a in (None, 3.4, 1.0, 0.25, 0.001, -1.0, math.nan)] == [
+        "", "3 days old", "1 day old", "6 hours old", "recorded just now", "recorded just now", "",
+    ]  # fmt: skip
+    assert [text.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
+    assert [text.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
+    assert [text.scalar(v) for v in (None, "", True, 1e-05, 3, "x")] == ["–", '""', "true", "1e-05", "3", "x"]
+    assert text.tally(samples.verdict()) == "1 failed, 3 passed"
+    assert text.headline(None) == ("📊", "compared, not judged")
+    assert text.headline(samples.verdict(dry_run=True)) == ("❌", "failed (dry run)")
+
+
+@given(st.text())
+def test_clean_text_is_one_visible_line(raw: str) -> None:
+    shown = text.clean(raw)
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in shown)
+    assert len(shown) <= text.PROSE_LIMIT
+    shown.encode()
+
+
+def test_what_cannot_be_seen_is_made_visible() -> None:
+    assert text.clean("a\u202eb\x1b[1m\nc\td\ud800") == "a�b�[1m c d�"
+
+
+def test_markdown_escape_keeps_ordinary_names_readable() -> None:
+    assert text.escape_markdown("latency_p95_ms") == "latency_p95_ms"
+    assert text.escape_markdown("0.91 is at least 0.85; 10% better") == "0.91 is at least 0.85; 10% better"
+    assert text.escape_markdown("_a*b|c") == "\\_a\\*b&#124;c"
+    assert text.escape_markdown("1. first") == "1\\. first"
+
+
+def test_a_log_line_is_no_workflow_command() -> None:
+    lines = text.defuse("::error::x\n##[error]y ##vso[task.complete] ::: ###")
+    assert "::" not in lines
+    assert "##" not in lines
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://ci.example/a/b?c=d&e=f#g", "https://ci.example/a/b?c=d&e=f#g"),
+        ("https://ci.example/a b)<é>\n|", "https://ci.example/a%20b%29%3C%C3%A9%3E%0A%7C"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,x", None),
+        ("//ci.example", None),
+        ("https://", None),
+        ("", None),
+    ],
+)
+def test_only_web_addresses_become_links(url: str, safe: str | None) -> None:
+    assert text.safe_url(url) == safe
+
+
+# --- the model
+
+
+def test_a_run_in_two_roles_has_one_column() -> None:
+    assert report.columns(samples.comparison()) == (
+        ("this commit", "candidate"),
+        ("merge base = main", "baseline"),
+        ("production", "production"),
+    )
+    first = samples.first_run().sections[0].comparison
+    assert report.columns(first) == (("this commit", "candidate"),)
+    assert [s.label for s in report.absent(first)] == ["merge base", "main", "production"]
+
+
+def test_what_is_wrong_comes_first() -> None:
+    rows = (
+        metric("same", 1.0, 1.0),
+        metric("new", 1.0),
+        metric("better", 2.0, 1.0, better=True),
+        metric("worse", 1.0, 2.0, better=True),
+        metric("lost", None, 1.0),
+        metric("nan", math.nan, 1.0),
+    )
+    changed, unchanged = report.by_attention(samples.comparison(metrics=rows))
+    assert [m.metric for m in changed] == ["nan", "lost", "worse", "better", "new"]
+    assert [m.metric for m in unchanged] == ["same"]
+
+
+def test_the_worst_verdict_counts() -> None:
+    assert samples.several().outcome == "ERROR"
+    assert samples.passing().outcome == "PASS"
+    assert report.Report(sections=(), context=Context()).outcome is None
+
+
+def test_json_is_canonical_and_says_nan() -> None:
+    import json
+
+    data = report.as_json(samples.several())
+    assert data == report.as_json(samples.several())
+    read = json.loads(data)
+    assert read["schema"] == 1
+    assert read["sections"][1]["comparison"]["metrics"][1]["values"]["candidate"] == "NaN"

@@ -1,0 +1,115 @@
+"""The report as lines of text, and the tables of `ciplug compare`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ciplug.reports import terminal
+from ciplug.reports.report import Report
+from tests import report_samples as samples
+
+
+def test_it_says_verdict_baseline_metrics_and_reasons() -> None:
+    shown = terminal.render(samples.failing(), colour=False, width=None)
+    assert shown.startswith("wine-quality  FAIL  1 failed, 3 passed\n")
+    assert "4be21f09 against merge base 9f8e7d6c (merge base of HEAD and main, 3 days old)" in shown
+    assert re.search(r"f1_macro +0.8873 +0.8931 +0.8810 +−0.0058 \(−0.65%\) +▼ worse +▁", shown)
+    assert "FAIL         f1 (f1_macro): at most 0.005 worse" in shown
+    assert shown.index("FAIL         f1") < shown.index("PASS         accuracy")
+    assert re.search(r"early_stopping +– +true", shown)
+    assert "full report: https://ci.example/" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_first_run_says_why_there_is_nothing_beside_it() -> None:
+    shown = terminal.render(samples.first_run(), colour=False, width=80)
+    assert "is compared with nothing: no run is recorded on main yet" in shown
+    assert "production: nothing holds production yet" in shown
+    assert "! The clone is shallow" in shown
+
+
+def test_colours_only_when_asked_for() -> None:
+    plain = terminal.render(samples.several(), colour=False, width=100)
+    coloured = terminal.render(samples.several(), colour=True, width=100)
+    assert "\x1b[31m" in coloured
+    assert re.sub(r"\x1b\[\d+m", "", coloured) == plain
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100, 140])
+def test_a_narrow_terminal_loses_columns_and_says_so(width: int) -> None:
+    shown = terminal.render(samples.failing(), colour=False, width=width)
+    table = [line for line in shown.split("\n") if line.startswith(("metric ", "f1_macro "))]
+    assert len(table) == 2
+    if width >= 80:
+        assert all(len(line) <= width for line in table)
+    assert ("too narrow for: history" in shown) == (width < 140)
+
+
+def test_no_model_and_no_metric() -> None:
+    assert "no model was recorded" in terminal.render(Report(sections=()), colour=True, width=80)
+    empty = samples.comparison(metrics=())
+    assert terminal.comparison_table(empty, "table").startswith("metric")
+    assert terminal.comparison_table(empty, "csv").count("\n") == 1
+    section = samples.failing().sections[0]
+    report = Report(sections=(type(section)(model="m", comparison=empty, verdict=None, run=section.run),))
+    assert "this run has no metrics" in terminal.render(report, colour=False, width=None)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(max_size=20), min_size=2, max_size=4), st.sampled_from([None, 40, 80]))
+def test_no_text_reaches_the_terminal_raw(texts: list[str], width: int | None) -> None:
+    shown = terminal.render(samples.hostile((*texts, "::error::x ##[group]")), colour=False, width=width)
+    shown.encode()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
+    assert not re.search(r"::|##", shown)
+
+
+def test_a_hostile_report() -> None:
+    shown = terminal.render(samples.hostile(), colour=False, width=80)
+    assert "\x1b" not in shown
+    assert "javascript" not in shown.rsplit("\n\n", 1)[-1]
+
+
+# --- ciplug compare
+
+
+ODD = samples.comparison(
+    metrics=(
+        samples.metric("a|b", 0.1 + 0.2, 0.3, better=True),
+        samples.metric('q"uo,te', math.nan, 1.0, better=True),
+        samples.metric("gone", None, 2.0),
+    )
+)
+
+
+def test_csv_is_exact() -> None:
+    rows = list(csv.DictReader(io.StringIO(terminal.comparison_table(ODD, "csv"))))
+    by_name = {row["metric"]: row for row in rows}
+    assert float(by_name["a|b"]["candidate"]) == 0.1 + 0.2
+    assert by_name["a|b"]["higher_is_better"] == "True"
+    assert by_name['q"uo,te']["candidate"] == "NaN"
+    assert by_name["gone"]["candidate"] == ""
+    assert by_name["gone"]["trend"] == "missing"
+
+
+def test_json_is_the_comparison() -> None:
+    read = json.loads(terminal.comparison_table(ODD, "json"))
+    assert read["metrics"][0]["values"]["candidate"] == 0.1 + 0.2
+    assert read["metrics"][1]["values"]["candidate"] == "NaN"
+
+
+def test_tables_for_the_eye() -> None:
+    table = terminal.comparison_table(ODD, "table").split("\n")
+    assert table[0].split() == ["metric", "this", "commit", "merge", "base", "=", "main", "production", "change"]
+    assert table[2].startswith('q"uo,te')
+    body = terminal.comparison_table(ODD, "markdown")
+    assert "a&#124;b" in body
+    assert {line.count("|") for line in body.strip().split("\n")} == {7}
