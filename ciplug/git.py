@@ -146,7 +146,7 @@ class Workspace:
 
     @property
     def remotes(self) -> dict[str, str]:
-        """Name → URL. A relative path is made absolute, since we push from elsewhere."""
+        """Name → URL. A path becomes a file:// URL: we push from elsewhere, and git filters only what has a name."""
         found: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):
@@ -154,9 +154,14 @@ class Workspace:
         return found
 
 
+def file_url(path: Path) -> str:
+    """The file:// URL of a repository on this disk."""
+    return path.resolve().as_uri()
+
+
 def _absolute(url: str, base: Path) -> str:
     is_path = "://" not in url and not re.match(r"[^/\\]{2,}:", url)
-    return str((base / Path(url).expanduser()).resolve()) if is_path else url
+    return file_url(base / Path(url).expanduser()) if is_path else url
 
 
 def discover(cwd: Path) -> Workspace | None:

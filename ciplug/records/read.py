@@ -36,12 +36,20 @@ def registry_event(data: bytes, key: str) -> RegistryEvent:
     return _record(RegistryEvent, data, key)
 
 
+class DuplicateKeyError(ValueError):
+    """A key stands twice in one JSON object."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the key {key!r} stands twice in one object")
+        self.key = key
+
+
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """`object_pairs_hook` for json: a key that stands twice is a ValueError, never a silent overwrite."""
+    """`object_pairs_hook` for json: a key that stands twice is a DuplicateKeyError, never a silent overwrite."""
     result: dict[str, Any] = {}
     for name, value in pairs:
         if name in result:
-            raise ValueError(f"the key {name!r} stands twice in one object")
+            raise DuplicateKeyError(name)
         result[name] = value
     return result
 

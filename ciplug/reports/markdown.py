@@ -100,12 +100,14 @@ def _heading(report: Report, paint: _Paint) -> list[_Block]:
 def _overall(report: Report) -> str:
     if not report.sections:
         return "## ⛔ No model was recorded"
+    models = text.plural(len(report.sections), "model")
     outcome = report.outcome
     if outcome is None:
-        return f"## 📊 {text.plural(len(report.sections), 'model')} compared, not judged"
-    count = sum(s.verdict is not None and s.verdict.outcome == outcome for s in report.sections)
-    words = f"{count} of {text.plural(len(report.sections), 'model')} {text.OUTCOME_COUNTS[outcome]}"
-    return f"## {text.OUTCOME_ICONS[outcome]} {words}"
+        return f"## 📊 {models} compared, not judged"
+    outcomes = [s.verdict.outcome if s.verdict else None for s in report.sections]
+    counts = [f"{outcomes.count(o)} {word}" for o, word in text.OUTCOME_COUNTS.items() if o in outcomes]
+    counts += [f"{outcomes.count(None)} not judged"] if None in outcomes else []
+    return f"## {text.OUTCOME_ICONS[outcome]} {models}: {', '.join(counts)}"
 
 
 def _title(section: ModelSection, paint: _Paint) -> str:
@@ -149,21 +151,21 @@ def _section(section: ModelSection, paint: _Paint, *, alone: bool) -> list[_Bloc
 def _compared(section: ModelSection) -> str:
     comparison, verdict = section.comparison, section.verdict
     lead = f"**{_capital(text.tally(verdict))}.** " if verdict and verdict.gates else ""
-    this = _commit(comparison.candidate)
+    commit = comparison.candidate.commit
+    # Never a name as the first word of a line: GitLab obeys "/close" there.
+    this = f"Commit {_commit(comparison.candidate)}" if commit else "This run"
     baseline = comparison.baseline
     if not baseline.run:
-        return f"{lead}{_capital(this)} is compared with nothing: {text.escape_markdown(baseline.how)}."
+        return f"{lead}{this} is compared with nothing: {text.escape_markdown(baseline.how)}."
     label = text.escape_markdown(baseline.label, text.NAME_LIMIT)
     how = text.escape_markdown(text.side_clause(baseline))
-    return f"{lead}{_capital(this)} against **{label}** {_commit(baseline)} ({how})."
+    return f"{lead}{this} against **{label}** {_commit(baseline)} ({how})."
 
 
 def _commit(side: Side) -> str:
     # A bare commit id: GitHub, GitLab and Gitea make a link of it by themselves.
-    if side.commit and re.fullmatch(r"[0-9a-f]{7,64}", side.commit):
-        return text.short_commit(side.commit)
     if side.commit:
-        return text.escape_markdown(side.commit, text.NAME_LIMIT)
+        return text.escape_markdown(text.short_commit(side.commit))
     return f"version {side.version}" if side.version is not None else "this run"
 
 
@@ -236,11 +238,11 @@ def _absences(comparison: Comparison, paint: _Paint) -> str:
     sides = (s for s in model.absent(comparison) if s.role != "baseline")
     reasons = (f"{text.escape_markdown(s.label, text.NAME_LIMIT)}: {text.escape_markdown(s.how)}" for s in sides)
     line = " · ".join(reasons)
-    return paint.small(line) if line else ""
+    return paint.small(f"not shown: {line}") if line else ""
 
 
 def _footer(report: Report, paint: _Paint) -> list[_Block]:
-    links = [_link(label, url) for label, url in report.links.items()]
+    links = [_link(label, url) for label, url in report.links.items() if text.safe_url(url)]
     made_by = model.version(report)
     parts = [*links, f"ciplug {text.escape_markdown(made_by, 40)}" if made_by else "ciplug"]
     return [_Block(_FOOT, paint.small(" · ".join(parts)))]
@@ -248,7 +250,7 @@ def _footer(report: Report, paint: _Paint) -> list[_Block]:
 
 def _link(label: str, url: str) -> str:
     address = text.safe_url(url)
-    shown = text.escape_markdown(label, text.NAME_LIMIT)
+    shown = text.escape_markdown(label, text.NAME_LIMIT) or "link"
     return f"[{shown}]({address})" if address else shown
 
 

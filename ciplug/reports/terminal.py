@@ -13,7 +13,7 @@ from ciplug.reports import report as model
 from ciplug.reports import text
 
 if TYPE_CHECKING:
-    from ciplug.records.comparison import Comparison, MetricDelta, Side
+    from ciplug.records.comparison import Comparison, MetricDelta, Role, Side
     from ciplug.records.verdict import GateResult, Outcome, Verdict
     from ciplug.reports.report import Column, ModelSection, Report
 
@@ -138,22 +138,27 @@ def _metric_table(comparison: Comparison, ink: _Ink, width: int | None) -> str:
     metrics = _ordered(comparison)
     if not metrics:
         return ink("this run has no metrics", _YELLOW)
-    dropped: list[str] = []
-    for name in ("", *_OPTIONAL):
-        dropped += [name] if name else []
-        table = _metric_rows(comparison, metrics, ink, dropped, text.NAME_LIMIT)
-        if width is None or _width(table) <= width:
-            return table + _left_out(comparison, dropped, ink)
-    # Nothing more to leave out: shorten the names, but keep enough of them to tell one from another.
+    table = _metric_rows(comparison, metrics, ink, (), text.NAME_LIMIT)
+    if width is None or _width(table) <= width:
+        return table
+    for count in range(1, len(_OPTIONAL) + 1):
+        table = _metric_rows(comparison, metrics, ink, _OPTIONAL[:count], text.NAME_LIMIT)
+        if _width(table) <= width:
+            return table + _left_out(comparison, _OPTIONAL[:count], ink)
+    # Nothing more to leave out: shorten the names, unless that makes two of them the same.
     longest = min(text.NAME_LIMIT, max(len(m.metric) for m in metrics))
     limit = max(16, longest - (_width(table) - width))
-    return _metric_rows(comparison, metrics, ink, dropped, limit) + _left_out(comparison, dropped, ink)
+    if len({text.clean(m.metric, limit) for m in metrics}) == len(metrics):
+        table = _metric_rows(comparison, metrics, ink, _OPTIONAL, limit)
+    return table + _left_out(comparison, _OPTIONAL, ink)
 
 
 def _left_out(comparison: Comparison, dropped: Sequence[str], ink: _Ink) -> str:
-    labels = {c.role: c.label for c in model.columns(comparison)}
-    had = [text.clean(labels.get(d, d), 24) for d in dropped if d in labels or d == "history"]  # type: ignore[call-overload]
-    return "\n" + ink(f"(too narrow for: {', '.join(had)})", _DIM) if had else ""
+    labels: dict[str, str] = {c.role: c.label for c in model.columns(comparison)}
+    if any(len(model.trail(m)) > 1 for m in comparison.metrics):
+        labels["history"] = "history"
+    had = ", ".join(text.clean(labels[name], 24) for name in dropped if name in labels)
+    return "\n" + ink(f"(too narrow for: {had})", _DIM) if had else ""
 
 
 def _metric_rows(
@@ -224,7 +229,7 @@ def _wrap(line: str, width: int | None, indent: str = "") -> str:
 
 
 def _csv(comparison: Comparison) -> str:
-    roles = ("candidate", "baseline", "target", "production")
+    roles: tuple[Role, ...] = ("candidate", "baseline", "target", "production")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["metric", *roles, "change", "relative", "higher_is_better", "trend"])

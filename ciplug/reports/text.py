@@ -22,7 +22,7 @@ OUTCOME_ICONS: dict[Outcome, str] = {
     "PASS": "✅",
     "WARN": "⚠️",
     "FAIL": "❌",
-    "INCONCLUSIVE": "❔",
+    "INCONCLUSIVE": "❓",
     "ERROR": "⛔",
 }
 OUTCOME_WORDS: dict[Outcome, str] = {
@@ -265,7 +265,7 @@ _INVISIBLE = "\u200b"
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _REFERENCE = re.compile(
     # Mentions and references of GitHub and GitLab; then addresses, GH-1, :emoji:.
-    r"(?<=[@#!~%&$^\[])(?=[\w\"'])|(?<=:)(?=//)|(?<=\bwww)(?=\.)|(?<=\bG[HL]-)(?=\d)|(?<=:)(?=[\w+-]+:)",
+    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=G[HL]-)(?=\d)|(?<=:)(?=[\w+-]+:)",
     re.IGNORECASE,
 )
 _ENTITIES = {c: f"&#{ord(c)};" for c in "|\\`$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}

@@ -97,7 +97,7 @@ def _own_remote(workspace: git.Workspace | None) -> str:
         )
     remotes = workspace.remotes
     if not remotes:
-        return str(workspace.common_dir)
+        return git.file_url(workspace.common_dir)
     if "origin" in remotes:
         return remotes["origin"]
     if len(remotes) == 1:

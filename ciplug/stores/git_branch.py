@@ -10,6 +10,7 @@ Nobody writes in another's way, so any number may record at once; only logs and 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import random
 import re
@@ -79,6 +80,7 @@ class GitBranchStore:
         name = hashlib.sha256(f"{url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
         self._repository = cache / f"{name}.git"
         self._view: _View | None = None
+        self._fold_tried = False
 
     # Writing
 
@@ -174,39 +176,52 @@ class GitBranchStore:
         branch = f"refs/heads/{self._branch}"
         parents = (view.tip,) if view.tip else ()
         commit = written.commit(written.tree(root), parents, f"{message}\n\n[skip ci]", int(time.time()))
-        gone = list(also)
-        options = [f"--force-with-lease={branch}:{view.tip or ''}"]
-        options += [f"--force-with-lease={ref}:{oid}" for ref, oid in gone]
-        options += ["--atomic"] if gone else []
         self._view = None
-        return git.push(
-            self._repository,
-            self._url,
-            [f"{commit}:{branch}", *(f":{ref}" for ref, _ in gone)],
-            env=self._env,
-            options=options,
-        )
+        gone = list(also)
+        move, lease = [f"{commit}:{branch}"], [f"--force-with-lease={branch}:{view.tip or ''}"]
+        delete, leases = [f":{ref}" for ref, _ in gone], [f"--force-with-lease={ref}:{oid}" for ref, oid in gone]
+
+        def push(refspecs: list[str], options: list[str]) -> git.PushResult:
+            return git.push(self._repository, self._url, refspecs, env=self._env, options=options)
+
+        if not gone:
+            return push(move, lease)
+        result = push(move + delete, [*lease, *leases, "--atomic"])
+        if "does not support --atomic" in (result.failure or ""):
+            # Only once the branch has them may the refs go; a fold that ends in between is repeated.
+            result = push(move, lease)
+            if result.ok:
+                push(delete, leases)
+        return result
 
     def compact(self) -> int:
         """Fold what is pending into the branch; 0 also where another was faster."""
         with self._locked():
-            view = self._refresh()
-            folded = dict(view.folded)
-            refs = []
-            for ref, (oid, files) in list(view.pending.items())[:FOLD_MOST]:
-                if any(folded.get(key, blob) != blob for key, blob in files.items()):
-                    continue
-                folded.update(files)
-                refs.append((ref, oid))
-            if not refs:
-                return 0
-            written = Objects(self._repository, self._format)
-            root = {
-                **view.root,
-                "new": (TREE, written.nested_tree(folded)),
-                "FORMAT": (BLOB, written.blob(FORMAT)),
-            }
-            result = self._move_branch(view, written, root, f"ciplug: fold {len(refs)} writes", refs)
+            return self._fold(self._refresh())
+
+    def _fold(self, view: _View) -> int:
+        folded = dict(view.folded)
+        refs = []
+        for ref, (oid, files) in list(view.pending.items())[:FOLD_MOST]:
+            # The same key with other bytes stays where it is, to be looked at.
+            if any(folded.get(key, blob) != blob for key, blob in files.items()):
+                continue
+            folded.update(files)
+            refs.append((ref, oid))
+        if not refs:
+            return 0
+        written = Objects(self._repository, self._format)
+        root = {
+            **view.root,
+            "new": (TREE, written.nested_tree(folded)),
+            "FORMAT": (BLOB, written.blob(FORMAT)),
+        }
+        message = f"ciplug: fold {len(refs)} writes"
+        result = self._move_branch(view, written, root, message, refs)
+        if "unable to read" in (result.failure or ""):
+            # In a young repository git packs what the remote has in other refs, and we may not have it.
+            self._blobs(oid for _, files in view.pending.values() for oid in files.values())
+            result = self._move_branch(view, written, root, message, refs)
         if result.ok:
             return len(refs)
         if _lost_race(result):
@@ -257,7 +272,16 @@ class GitBranchStore:
             yield
 
     def _look(self) -> _View:
-        return self._view or self._refresh()
+        """The view that this process has, else a new one; a reader that finds much pending folds it, if it may."""
+        if self._view is None:
+            view = self._refresh()
+            if len(view.pending) >= FOLD_AT and not self._fold_tried:
+                self._fold_tried = True
+                with contextlib.suppress(StoreError):
+                    self._fold(view)
+            # What was seen still holds: a fold changes no fact.
+            self._view = view
+        return self._view
 
     def _refresh(self) -> _View:
         """Fetch, and index every key; a cache that is damaged or has grown too old is made anew."""
@@ -283,7 +307,8 @@ class GitBranchStore:
         failure = self._fetch("--depth=1", "--prune", tip, *inbox)
         if failure and "couldn't find remote ref" in failure:
             git.git("update-ref", "-d", "refs/store/branch", cwd=self._repository, env=self._env, check=False)
-            failure = self._fetch("--depth=1", "--prune", *inbox)
+            # Without --depth, with which git fails where nothing matches; these commits have no parents.
+            failure = self._fetch("--prune", *inbox)
         if failure:
             raise StoreError(
                 f"cannot read the store at {git.redact(self._url)}: {failure}",

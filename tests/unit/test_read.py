@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
@@ -99,6 +99,7 @@ def typed(value: Any) -> Any:
     return (type(value), repr(value))
 
 
+@settings(deadline=None)
 @given(runs)
 def test_run_round_trip(record: Run) -> None:
     data = canonical.dumps(record)
@@ -107,11 +108,13 @@ def test_run_round_trip(record: Run) -> None:
     assert canonical.dumps(back) == data
 
 
+@settings(deadline=None)
 @given(verdicts)
 def test_verdict_round_trip(record: Verdict) -> None:
     assert typed(read.verdict(canonical.dumps(record), "k")) == typed(record)
 
 
+@settings(deadline=None)
 @given(events)
 def test_registry_event_round_trip(record: RegistryEvent) -> None:
     assert typed(read.registry_event(canonical.dumps(record), "k")) == typed(record)
@@ -189,6 +192,7 @@ def test_size_cap(monkeypatch: pytest.MonkeyPatch) -> None:
         read.run(changed(), "k")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.floats() | text, st.lists).map(lambda v: repr(v).encode()))
 def test_noise_is_a_record_error(data: bytes) -> None:
     with pytest.raises(RecordError):

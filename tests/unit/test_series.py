@@ -10,7 +10,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
@@ -32,6 +32,7 @@ def bits(values: tuple[float, ...] | None) -> list[bytes] | None:
     return None if values is None else [struct.pack("<d", v) for v in values]
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), some_series(), max_size=5))
 def test_round_trip_bit_for_bit(given_series: dict[str, Series]) -> None:
     data = encode(given_series)
@@ -146,6 +147,7 @@ def test_newer_version_says_so() -> None:
     assert caught.value.hint == "upgrade ciplug"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 200))
 def test_any_damage_is_a_record_error_or_harmless(noise: bytes, at: int) -> None:
     data = bytearray(encode({"m": Series((1, 2), (0.5, math.nan), (1.0, 2.0))}))

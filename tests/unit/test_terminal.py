@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,17 @@ def test_a_narrow_terminal_loses_columns_and_says_so(width: int) -> None:
     if width >= 80:
         assert all(len(line) <= width for line in table)
     assert ("too narrow for: history" in shown) == (width < 140)
+
+
+def test_names_are_shortened_unless_they_become_the_same() -> None:
+    def names(*metrics: str) -> str:
+        rows = tuple(samples.metric(name, 0.5, 0.4, better=True) for name in metrics)
+        section = replace(samples.failing().sections[0], comparison=samples.comparison(metrics=rows))
+        return terminal.render(Report(sections=(section,)), colour=False, width=80)
+
+    assert re.search(r"(?m)^y{15,40}… ", names("accuracy", "y" * 70))
+    alike = names("x" * 70 + "1", "x" * 70 + "2")
+    assert "x" * 70 + "1" in alike
 
 
 def test_no_model_and_no_metric() -> None:

@@ -1,0 +1,80 @@
+"""Tools beside Python and git: a test that misses one is skipped with the reason, or fails where all must run.
+
+CIPLUG_REQUIRE_E2E=1 turns every skip here into a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+# Read now: every test takes our variables out of the environment.
+REQUIRED = os.environ.get("CIPLUG_REQUIRE_E2E") == "1"
+_PACKAGE = ("ciplug", "templates", "examples", "pyproject.toml", "README.md", "LICENSE", "action.yml")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    return _refused(report) if REQUIRED and not hasattr(report, "wasxfail") else report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    report = yield
+    return _refused(report) if REQUIRED and ROOT / "tests" / "e2e" in collector.path.parents else report
+
+
+def _refused(report: Any) -> Any:
+    if report.outcome == "skipped":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"CIPLUG_REQUIRE_E2E=1 allows no skip: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def tool() -> Callable[[str], str]:
+    """Name of a program → its path: beside this Python, or on PATH; skips the test where it is neither."""
+
+    def find(name: str) -> str:
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+        found = shutil.which(name, path=path)
+        if found is None:
+            pytest.skip(f"{name} is not installed")
+        return found
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a checkout of this repository holds of the package, without what lies around in a work tree."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in _PACKAGE:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def user_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a user's own Python, in which ciplug is not installed."""
+    folder = tmp_path_factory.mktemp("python") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One cache for all installations, since each test has a HOME of its own."""
+    return os.environ.get("PIP_CACHE_DIR") or str(tmp_path_factory.mktemp("pip"))

@@ -1,0 +1,35 @@
+"""What we ask others to copy is valid, and clean under the linters of its platform."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+
+pytestmark = pytest.mark.e2e
+
+_WORKFLOWS = sorted((ROOT / "templates/github").glob("*.yml"))
+_ACTION = ROOT / "action.yml"
+
+
+def _clean(*command: str) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_schemas(tool: Callable[[str], str]) -> None:
+    check = tool("check-jsonschema")
+    _clean(check, "--builtin-schema", "vendor.github-actions", str(_ACTION))
+    _clean(check, "--builtin-schema", "vendor.github-workflows", *map(str, _WORKFLOWS))
+
+
+def test_actionlint(tool: Callable[[str], str]) -> None:
+    _clean(tool("actionlint"), *map(str, _WORKFLOWS))
+
+
+def test_zizmor(tool: Callable[[str], str]) -> None:
+    options = ("--offline", "--no-progress", "--strict-collection", "--min-severity", "low")
+    _clean(tool("zizmor"), *options, str(_ACTION), *map(str, _WORKFLOWS))

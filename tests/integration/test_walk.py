@@ -1,0 +1,362 @@
+"""The walk of a team: record on main, open a branch, compare, gate, promote. Real git, the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.project import CONFIG, Project, git
+from tests.servers.git_http import GitServer
+
+PYTHON = sys.executable
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+
+
+def test_better_is_promoted_and_worse_refused(project: Project) -> None:
+    project.train()
+    project.branch("better", {"accuracy": 0.86})
+    run = project.train()
+    verdict = project.json("gate", "--json")["verdicts"][0]
+    assert (verdict["outcome"], verdict["run"]) == ("PASS", run)
+    done = project.ciplug("promote", "wine", "--to", "staging", "--reason", "it is better")
+    assert "version 1 is in Staging" in done.stderr
+
+    project.branch("worse", {"accuracy": 0.7})
+    project.train()
+    assert "FAIL" in project.ciplug("gate", code=1).stdout
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1)
+    assert "0.7 is below 0.8" in refused.stderr
+    versions = project.json("registry", "show", "wine", "--json")["versions"]
+    assert [(v["number"], v["stage"], v["run"]) for v in versions] == [(1, "Staging", run)]
+    history = project.json("registry", "history", "wine", "--json")
+    assert [e["type"] for e in history] == ["register", "promote"]
+    assert history[1]["reason"] == "it is better"
+    assert history[1]["actor"] == "test@example.com"
+    assert history[1]["verdict_digest"].startswith("sha256:")
+    assert project.json("registry", "list", "--json")[0]["name"] == "wine"
+
+
+def test_promotion_needs_a_verdict_of_that_very_run(project: Project) -> None:
+    project.train()
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1)
+    assert "has no verdict" in refused.stderr
+    project.ciplug("gate", "--dry-run")
+    assert "dry run" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    project.ciplug("gate")
+    # Another run of the same commit is another run.
+    project.train()
+    assert "has no verdict" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
+    project.train()
+    project.ciplug("gate")
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("min: 0.8", "min: 0.5"))
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1)
+    assert "another policy" in refused.stderr
+
+
+def test_stages_are_climbed_one_by_one_and_the_old_holder_is_archived(project: Project) -> None:
+    project.train()
+    project.ciplug("gate")
+    assert "takes from Staging only" in project.ciplug("promote", "wine", "--to", "production", code=1).stderr
+    project.ciplug("promote", "wine", "--to", "staging")
+    project.ciplug("promote", "wine", "--to", "production")
+    assert "already" in project.ciplug("promote", "wine", "--to", "production", code=1).stderr
+    project.branch("better", {"accuracy": 0.9})
+    project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    done = project.ciplug("promote", "wine", "--version", "2", "--to", "production")
+    assert "in place of version 1" in done.stderr
+    stages = {v["number"]: v["stage"] for v in project.json("registry", "show", "wine", "--json")["versions"]}
+    assert stages == {1: "Archived", 2: "Production"}
+    comparison = project.json("compare", "--format", "json")["comparisons"][0]
+    assert comparison["production"]["version"] == 2
+    assert comparison["production"]["metrics"] == {"accuracy": 0.9}
+
+
+def test_two_promotions_race_and_the_log_decides(project: Project) -> None:
+    project.train()
+    project.ciplug("gate")
+    command = [PYTHON, "-m", "ciplug", "promote", "wine", "--to", "staging"]
+    racers = [
+        subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    codes = sorted((racer.wait(), racer.stderr.read() if racer.stderr else "") for racer in racers)
+    assert [code for code, _ in codes] == [0, 1, 1], codes
+    history = project.json("registry", "history", "wine", "--json")
+    assert [(e["seq"], e["type"], e["version"]) for e in history] == [(1, "register", 1), (2, "promote", 1)]
+
+
+def test_the_baseline_is_the_merge_base_not_the_tip_of_main(project: Project) -> None:
+    base = project.head
+    project.train()
+    project.branch("topic", {"accuracy": 0.86})
+    project.train()
+    git(project.folder, "checkout", "-q", "main")
+    project.numbers({"accuracy": 0.95})
+    tip = project.commit("main moved on")
+    project.push()
+    project.train()
+    git(project.folder, "checkout", "-q", "topic")
+    comparison = project.json("compare", "--format", "json")["comparisons"][0]
+    assert comparison["baseline"]["commit"] == base
+    assert comparison["baseline"]["how"] == "merge base with main"
+    assert comparison["target"]["commit"] == tip
+    assert comparison["baseline"]["age_days"] >= 0
+    assert comparison["metrics"][0]["trend"] == "better"
+    named = project.json("compare", "main", "--format", "json")["comparisons"][0]
+    assert named["baseline"]["commit"] == tip
+    assert named["metrics"][0]["trend"] == "worse"
+    table = project.ciplug("compare", "--format", "markdown").stdout
+    assert table.startswith("|")
+    assert project.ciplug("compare", "--format", "csv").stdout.startswith("metric,candidate,baseline")
+
+
+def test_without_a_run_on_the_merge_base_the_nearest_ancestor_counts(project: Project) -> None:
+    project.train()
+    recorded = project.head
+    project.commit("not recorded")
+    project.commit("not recorded either")
+    project.push()
+    project.branch("topic", {"accuracy": 0.86})
+    project.train()
+    baseline = project.json("compare", "--format", "json")["comparisons"][0]["baseline"]
+    assert baseline["commit"] == recorded
+    assert baseline["how"] == "nearest recorded ancestor, 2 commits before the merge base"
+
+
+def test_a_first_run_is_no_silent_pass(project: Project) -> None:
+    project.train()
+    verdict = project.json("gate", "--json")["verdicts"][0]
+    assert verdict["outcome"] == "WARN"
+    assert "no baseline" in json.dumps(verdict)
+    assert "no run of 'wine'" in project.ciplug("compare", "HEAD~0", code=2).stderr
+
+
+def test_a_shallow_detached_checkout_finds_the_merge_base(tmp_path: Path, git_server: GitServer) -> None:
+    git_server.create("remote")
+    project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
+    base = project.head
+    project.train()
+    head = project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    folder = tmp_path / "ci"
+    folder.mkdir()
+    git(folder, "init", "-q")
+    git(folder, "remote", "add", "origin", git_server.url("remote"))
+    git(folder, "fetch", "-q", "--depth=1", "--no-tags", "origin", head)
+    git(folder, "checkout", "-q", "--detach", "FETCH_HEAD")
+    ci = Project(folder)
+    env = {"GITLAB_CI": "true", "CI_COMMIT_SHA": head, "CI_COMMIT_BRANCH": "topic", "CI_DEFAULT_BRANCH": "main"}
+    ci.train(env=env)
+    comparison = ci.json("compare", "--format", "json", env=env)["comparisons"][0]
+    assert comparison["baseline"]["commit"] == base
+    assert comparison["baseline"]["how"] == "merge base with main"
+    blobs = git(folder, "cat-file", "--batch-all-objects", "--batch-check")
+    side = next((folder / ".git" / "ciplug" / "git").glob("history-*.git"))
+    fetched = git(side, "cat-file", "--batch-all-objects", "--batch-check", "--unordered")
+    assert " blob " in blobs
+    assert {line.split()[1] for line in fetched.splitlines()} == {"commit"}
+
+
+def test_the_exit_code_of_a_failing_training_comes_through_and_it_is_recorded(project: Project) -> None:
+    project.ciplug("run", "--", PYTHON, "-c", "import sys; print('out'); sys.exit(7)", code=7)
+    run = project.json("runs", "list", "--json")[0]
+    assert (run["status"], run["provenance"]["exit_code"]) == ("failed", 7)
+    project.ciplug("ci", "--", PYTHON, "-c", "import sys; sys.exit(9)", code=9)
+    assert "ERROR" in project.ciplug("gate", code=1).stdout
+
+
+def test_a_killed_training_is_recorded_as_killed(project: Project) -> None:
+    script = "import ciplug, os, signal; ciplug.log_metric('loss', 0.5); os.kill(os.getpid(), signal.SIGKILL)"
+    project.ciplug("run", "--", PYTHON, "-c", script, code=137)
+    run = project.json("runs", "list", "--json")[0]
+    assert (run["status"], run["metrics"], run["provenance"]["signal"]) == ("killed", {"loss": 0.5}, "SIGKILL")
+
+
+def test_when_ciplug_itself_is_killed_the_next_command_sends_the_run(project: Project) -> None:
+    script = "import ciplug, time; ciplug.log_metric('loss', 0.5); print('logged', flush=True); time.sleep(60)"
+    command = [PYTHON, "-m", "ciplug", "run", "--model", "lost", "--", PYTHON, "-c", script]
+    with subprocess.Popen(command, cwd=project.folder, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"logged\n"
+        os.killpg(process.pid, signal.SIGKILL)
+    time.sleep(0.1)
+    done = project.ciplug("record", "--spooled")
+    assert "recovered run" in done.stderr
+    run = project.json("runs", "list", "--model", "lost", "--json")[0]
+    assert (run["status"], run["metrics"]) == ("killed", {"loss": 0.5})
+
+
+def test_a_push_that_fails_loses_nothing(tmp_path: Path, git_server: GitServer) -> None:
+    git_server.create("remote")
+    project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
+    git_server.token = "needed-now"
+    done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    assert "ciplug record --spooled" in done.stderr
+    assert "not sent" in done.stderr
+    assert len(list((project.folder / ".git/ciplug/spool").glob("*/sealed.json"))) == 1
+    git_server.token = None
+    assert "sent 1" in project.ciplug("record", "--spooled").stderr
+    assert len(project.json("runs", "list", "--json")) == 1
+    assert "nothing waits" in project.ciplug("record", "--spooled").stderr
+
+
+def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> None:
+    project.train()
+    done = project.ciplug("run", "--", PYTHON, "-c", "pass", code=2)
+    assert "did not write it" in done.stderr
+    run = project.json("runs", "list", "--json")[0]
+    assert (run["status"], run["metrics"] if "metrics" in run else {}) == ("finished", {})
+    assert "has no metric 'accuracy'" in project.ciplug("gate", code=1).stdout
+
+
+def test_a_dirty_tree_is_flagged_with_the_digest_of_its_diff(project: Project) -> None:
+    (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
+    project.train()
+    provenance = project.json("runs", "list", "--json")[0]["provenance"]
+    assert provenance["dirty"] is True
+    assert provenance["diff_digest"].startswith("sha256:")
+    assert "dirty tree" in project.ciplug("compare").stdout
+
+
+def test_what_a_run_holds(project: Project) -> None:
+    (project.folder / "params.yaml").write_text("depth: 6\nlr: 1e-3\nmodel: {kind: tree}\n")
+    (project.folder / "data.csv").write_text("a,b\n1,2\n")
+    (project.folder / "requirements.txt").write_text("numpy\n")
+    run_id = project.train(
+        "--params", "params.yaml", "--dataset", "data.csv", "--artifact", "train.py", "--tag", "team=wine",
+        "--seed", "7", "--name", "nightly",
+    )  # fmt: skip
+    run = project.json("runs", "show", run_id[:10], "--json")
+    assert run["params"] == {"depth": 6, "lr": 0.001, "model/kind": "tree"}
+    assert run["metrics"] == {"accuracy": 0.85}
+    assert [f["path"] for f in run["datasets"]] == ["data.csv"]
+    assert run["artifacts"][0]["digest"].startswith("sha256:")
+    assert (run["name"], run["tags"], run["commit"]) == ("nightly", {"team": "wine"}, project.head)
+    provenance = run["provenance"]
+    assert provenance["seed"] == 7
+    assert provenance["command"] == [PYTHON, "train.py"]
+    assert provenance["packages"]["pytest"]
+    assert list(provenance["lockfiles"]) == ["requirements.txt"]
+    assert provenance["peak_memory_bytes"] > 1_000_000
+    assert provenance["wall_seconds"] > 0
+    assert provenance["hardware"]["cores"] >= 1
+    assert provenance["context"]["branch"] == "main"
+    shown = project.ciplug("runs", "show", run_id).stdout
+    assert "accuracy: 0.85" in shown
+
+
+def test_the_training_keeps_its_output_and_input(project: Project) -> None:
+    done = subprocess.run(
+        [PYTHON, "-m", "ciplug", "run", "--quiet", "--metrics", "none.json", "--", PYTHON, "-c",
+         "import sys; sys.stdout.write(sys.stdin.read().upper()); sys.stderr.write('\\x1b[31mred'); sys.exit(3)"],
+        cwd=project.folder, input=b"h\xc3\xa9llo\r\n\x00", capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stdout == "HÉLLO\r\n\0".encode()
+    assert done.stderr == b"\x1b[31mred"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        ((), 2, "usage: ciplug COMMAND"),
+        (("frobnicate",), 2, "no command"),
+        (("comapre",), 2, "did you mean 'compare'?"),
+        (("--store", "x", "runs"), 2, "put it after"),
+        (("runs", "list", "--store", "s3://bucket/x"), 2, "keeps runs in git only"),
+        (("runs", "list", "--store", "file:///x"), 2, "keeps runs in git only"),
+        (("runs", "list", "--store", "gs://x"), 2, "keeps runs in git only"),
+        (("runs", "list", "--store", "az://x"), 2, "keeps runs in git only"),
+        (("runs", "list", "--store", "nonsense"), 2, "no store that ciplug knows"),
+        (("runs", "list", "--store", "git:?branch=a..b"), 2, "no name for a branch"),
+        (("runs", "list", "--store", "git:?brunch=a"), 2, "unknown option 'brunch'"),
+        (("runs", "list", "--store", "git+file:///nowhere/at/all"), 3, "cannot read the store"),
+        (("runs", "list", "--config", "none.yaml"), 2, "none.yaml: no such file"),
+        (("runs", "show", "abc"), 2, "no run 'abc'"),
+        (("compare",), 2, "no run is recorded on commit"),
+        (("compare", "no-such-branch"), 2, "no run is recorded on commit"),
+        (("gate", "--run", "zzz"), 2, "no run 'zzz'"),
+        (("record",), 2, "metrics.json"),
+        (("record", "--metrics", "none.json"), 2, "none.json"),
+        (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
+        (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "no name for a model"),
+        (("promote", "wine", "--to", "moon"), 2, "no stage to promote to"),
+        (("registry", "show", "none"), 2, "has no model 'none'"),
+        (("run", "--"), 2, "no command to run"),
+        (("run", "--", "no-such-program-here"), 127, "command not found"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named_with_the_exit_code_of_their_class(
+    project: Project, args: tuple[str, ...], code: int, words: str
+) -> None:
+    done = project.ciplug(*args, code=code)
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:
+    git_server.create("runs")
+    folder = tmp_path / "nowhere"
+    folder.mkdir()
+    (folder / "m.json").write_text('{"accuracy": 1}')
+    outside = Project(folder)
+    assert "is in none" in outside.ciplug("record", "--metrics", "m.json", code=2).stderr
+    store = "git+" + git_server.url("runs")
+    outside.ciplug("record", "--metrics", "m.json", "--store", store + "?branch=elsewhere")
+    run = outside.json("runs", "list", "--json", "--store", store + "?branch=elsewhere")[0]
+    assert "commit" not in run
+    assert outside.json("runs", "list", "--json", "--store", store) == []
+
+
+def test_json_is_alone_on_stdout_and_colour_only_on_a_terminal(project: Project) -> None:
+    project.train()
+    for args in (("gate", "--json"), ("compare", "--format", "json"), ("report", "--format", "json"), ("runs", "list", "--json")):
+        done = project.ciplug(*args, "--verbose")
+        json.loads(done.stdout)
+    assert "\x1b" not in project.ciplug("compare").stdout
+
+
+def test_the_python_api_without_ciplug_run(project: Project) -> None:
+    script = (
+        "import ciplug\n"
+        "with ciplug.start_run(model='api', tags={'k': 'v'}) as run:\n"
+        "    ciplug.log_params({'depth': 3, 'shape': (1, 2)})\n"
+        "    for i in range(3): ciplug.log_metric('loss', 1 / (i + 1), step=i)\n"
+        "    ciplug.log_metric('bad', float('nan'))\n"
+        "    ciplug.log_artifact('train.py')\n"
+        "print(run.id)\n"
+    )
+    done = subprocess.run([PYTHON, "-c", script], cwd=project.folder, capture_output=True, text=True, check=True)
+    run = project.json("runs", "show", done.stdout.strip(), "--json")
+    assert run["params"] == {"depth": 3, "shape": "(1, 2)"}
+    assert run["metrics"] == {"bad": "NaN", "loss": pytest.approx(1 / 3)}
+    assert run["tags"] == {"k": "v"}
+    assert run["artifacts"][0]["path"] == "train.py"
+    assert any(key.endswith(".series") for key in _store_keys(project))
+    script = "import ciplug\nciplug.log_metric('x', 1)\nraise ValueError('no')\n"
+    subprocess.run([PYTHON, "-c", script], cwd=project.folder, capture_output=True, check=False)
+    assert project.json("runs", "list", "--json")[0]["status"] == "failed"
+
+
+def _store_keys(project: Project) -> list[str]:
+    from ciplug.session import open_session
+
+    return open_session(cwd=project.folder).store.keys("runs/")

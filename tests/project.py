@@ -1,0 +1,97 @@
+"""A user's project in a scratch folder: a real clone of a real remote, and ciplug called as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+TRAIN = """\
+import json, pathlib, sys
+pathlib.Path("metrics.json").write_text(pathlib.Path("numbers.json").read_text())
+"""
+CONFIG = """\
+version: 1
+model: wine
+metrics: metrics.json
+gates:
+  accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01}
+"""
+
+
+def git(cwd: Path, *args: str) -> str:
+    done = subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+class Project:
+    """A checkout with a training script that writes the numbers it is given as metrics."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path, *, remote: str | Path | None = None, config: str = CONFIG) -> Project:
+        """A repository with one commit on main, pushed to `remote` if there is one."""
+        folder.mkdir(parents=True)
+        git(folder, "init", "-q", "-b", "main")
+        project = cls(folder)
+        (folder / "train.py").write_text(TRAIN)
+        (folder / "ciplug.yaml").write_text(config)
+        (folder / ".gitignore").write_text("metrics.json\n")
+        project.numbers({"accuracy": 0.85})
+        project.commit("first")
+        if remote is not None:
+            git(folder, "remote", "add", "origin", str(remote))
+            project.push()
+        return project
+
+    def numbers(self, metrics: Mapping[str, Any]) -> None:
+        (self.folder / "numbers.json").write_text(json.dumps(metrics))
+
+    def commit(self, message: str) -> str:
+        git(self.folder, "add", "-A")
+        git(self.folder, "commit", "-q", "--allow-empty", "-m", message)
+        return self.head
+
+    def push(self) -> None:
+        git(self.folder, "push", "-q", "-u", "origin", "HEAD")
+
+    @property
+    def head(self) -> str:
+        return git(self.folder, "rev-parse", "HEAD")
+
+    def branch(self, name: str, metrics: Mapping[str, Any] | None = None, start: str = "main") -> str:
+        """A new branch from `start`, with a commit that changes the numbers; returns the commit."""
+        git(self.folder, "checkout", "-q", "-b", name, start)
+        if metrics is not None:
+            self.numbers(metrics)
+        return self.commit(name)
+
+    def ciplug(
+        self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Call the command line; fails the test when the exit code is not `code` (None: any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ciplug", *args],
+            cwd=cwd or self.folder,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def json(self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> Any:
+        """What a command prints as JSON: alone on stdout, so all of it is parsed."""
+        return json.loads(self.ciplug(*args, env=env, code=code).stdout)
+
+    def train(self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> str:
+        """`ciplug run` the training; returns the run's id."""
+        self.ciplug("run", *args, "--", sys.executable, "train.py", env=env, code=code)
+        return str(self.json("runs", "list", "--commit", "HEAD", "--json", env=env)[0]["id"])

@@ -1,0 +1,350 @@
+"""Metric and parameter files: each format as tools write it, and each thing that can be wrong in one."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ciplug.errors import InputError
+from ciplug.records.series import Series
+from ciplug.tracking import metric_files
+from ciplug.tracking.metric_files import METRIC_NAME, READERS, Metrics, read_metrics, read_params
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Any:
+    def write(name: str, content: str | bytes) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+METRICS: dict[str, tuple[str, str, Metrics]] = {
+    "JSON": (
+        "m.json",
+        '{"loss": 0.25, "n": 3, "val": {"acc@5": 1e-3, "f1 (macro)": 1}}'.replace(" (macro)", " macro"),
+        Metrics({"loss": 0.25, "n": 3.0, "val/acc@5": 0.001, "val/f1 macro": 1.0}),
+    ),
+    "JSON with a byte order mark": ("m.json", '\ufeff{"loss": 1}', Metrics({"loss": 1.0})),
+    "upper-case extension": ("M.JSON", '{"loss": 1}', Metrics({"loss": 1.0})),
+    "YAML": (
+        "m.yaml",
+        "loss: 1e-3\nval:\n  acc: 0.5\n  big: 1.5E+10\n  whole: -2\n2024: 7\n",
+        Metrics({"loss": 0.001, "val/acc": 0.5, "val/big": 1.5e10, "val/whole": -2.0, "2024": 7.0}),
+    ),
+    "TOML": ("m.toml", "loss = 1e-3\n[val]\nacc = 0.5\n", Metrics({"loss": 0.001, "val/acc": 0.5})),
+    "CSV, one row": ("m.csv", "loss,val/acc\r\n0.25, 0.5 \r\n", Metrics({"loss": 0.25, "val/acc": 0.5})),
+    "CSV, pairs": ("m.csv", "Metric,Value\nloss,0.25\n\nacc,1e-3\n", Metrics({"loss": 0.25, "acc": 0.001})),
+    "CSV by steps": (
+        "m.csv",
+        "step,loss,val_loss\n0,1.0,\n10,0.5,0.75\n20,0.25,\n",
+        Metrics(
+            {"loss": 0.25, "val_loss": 0.75},
+            {"loss": Series((0, 10, 20), (1.0, 0.5, 0.25)), "val_loss": Series((10,), (0.75,))},
+        ),
+    ),
+    "CSV of Lightning: epoch beside step": (
+        "m.csv",
+        "epoch,step,train_loss,val_loss\n0,49,0.5,\n0,49,,0.6\n",
+        Metrics(
+            {"train_loss": 0.5, "val_loss": 0.6},
+            {"train_loss": Series((49,), (0.5,)), "val_loss": Series((49,), (0.6,))},
+        ),
+    ),
+    "CSV of Keras": (
+        "m.csv",
+        "epoch,accuracy,loss\n0,0.5,1.5\n1,0.75,nan\n",
+        Metrics(
+            {"accuracy": 0.75, "loss": math.nan},
+            {"accuracy": Series((0, 1), (0.5, 0.75)), "loss": Series((0, 1), (1.5, math.nan))},
+        ),
+    ),
+    "TSV with times": (
+        "m.tsv",
+        "timestamp\tstep\tacc\n1700000000000\t0\t0.5\n1700000000100\t1\t0.75\n",
+        Metrics({"acc": 0.75}, {"acc": Series((0, 1), (0.5, 0.75))}),
+    ),
+    "JSON lines": (
+        "m.jsonl",
+        '{"step": 1, "loss": 0.5, "time": "10:00"}\n\n{"step": 2, "val": {"acc": 0.9}}\n{"step": 3, "loss": 0.25}\n',
+        Metrics(
+            {"loss": 0.25, "val/acc": 0.9},
+            {"loss": Series((1, 3), (0.5, 0.25)), "val/acc": Series((2,), (0.9,))},
+        ),
+    ),
+    "JSON lines of Transformers: epochs in fractions": (
+        "m.ndjson",
+        '{"epoch": 0.5, "step": 500, "loss": 0.5}\n{"epoch": 1.0, "step": 1000, "eval_loss": 0.4}',
+        Metrics(
+            {"loss": 0.5, "eval_loss": 0.4},
+            {"loss": Series((500,), (0.5,)), "eval_loss": Series((1000,), (0.4,))},
+        ),
+    ),
+    "JSON lines by whole epochs": (
+        "m.jsonl",
+        '{"Epoch": 1.0, "loss": 2}',
+        Metrics({"loss": 2.0}, {"loss": Series((1,), (2.0,))}),
+    ),
+    "JSON lines, a single line": ("m.jsonl", '{"loss": 2}\n', Metrics({"loss": 2.0})),
+    "NaN and infinities, JSON": (
+        "m.json",
+        '{"a": NaN, "b": Infinity, "c": -Infinity}',
+        Metrics({"a": math.nan, "b": math.inf, "c": -math.inf}),
+    ),
+    "NaN and infinities, YAML": ("m.yml", "a: .nan\nb: -.inf\n", Metrics({"a": math.nan, "b": -math.inf})),
+    "NaN and infinities, TOML": ("m.toml", "a = nan\nb = -inf\n", Metrics({"a": math.nan, "b": -math.inf})),
+    "NaN and infinities, CSV": ("m.csv", "a,b\nNaN,-inf\n", Metrics({"a": math.nan, "b": -math.inf})),
+}
+
+
+@pytest.mark.parametrize("case", METRICS)
+def test_metrics(case: str, write: Any) -> None:
+    name, content, expected = METRICS[case]
+    found = read_metrics(write(name, content))
+    assert repr(found) == repr(expected)  # by repr, since NaN is not equal to itself
+    assert all(type(value) is float for value in found.values.values())
+
+
+PARAMS: dict[str, tuple[str, str, dict[str, object]]] = {
+    "JSON": (
+        "p.json",
+        '{"lr": 1e-3, "n": 3, "deep": {"on": true, "layers": [64, {"w": "x"}]}, "no": null, "e": [], "o": {}}',
+        {
+            "lr": 0.001,
+            "n": 3,
+            "deep/on": True,
+            "deep/layers/0": 64,
+            "deep/layers/1/w": "x",
+            "no": "None",
+            "e": "[]",
+            "o": "{}",
+        },
+    ),
+    "YAML": (
+        "params.yaml",
+        "lr: 1e-3\nname: run 1\nnone: ~\nday: 2024-02-03\nversion: '1.10'\nlayers: [1, 2]\n",
+        {
+            "lr": 0.001,
+            "name": "run 1",
+            "none": "None",
+            "day": "2024-02-03",
+            "version": "1.10",
+            "layers/0": 1,
+            "layers/1": 2,
+        },
+    ),
+    "TOML": (
+        "p.toml",
+        'lr = 1e-3\nwhen = 2024-02-03T04:05:06Z\n[model]\nkind = "tree"\n',
+        {"lr": 0.001, "when": "2024-02-03 04:05:06+00:00", "model/kind": "tree"},
+    ),
+    "CSV": (
+        "p.csv",
+        "name,value\nlr,0.001\nn,3\nfast,True\nkind,tree\n",
+        {"lr": 0.001, "n": 3, "fast": True, "kind": "tree"},
+    ),
+    "CSV, one row": ("p.csv", "lr,kind\n0.5,1_0\n", {"lr": 0.5, "kind": "1_0"}),
+}
+
+
+@pytest.mark.parametrize("case", PARAMS)
+def test_params(case: str, write: Any) -> None:
+    name, content, expected = PARAMS[case]
+    found = read_params(write(name, content))
+    assert found == expected
+    assert [type(value) for value in found.values()] == [type(value) for value in expected.values()]
+
+
+# File, content, where the error stands (line or None), words of the message, words of the hint.
+WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
+    "empty": ("m.json", "", None, "the file is empty", "before it wrote"),
+    "blank": ("m.yaml", " \n\n", None, "the file is empty", ""),
+    "no metric, JSON": ("m.json", "{}", None, "holds no metric", "write its metrics"),
+    "no metric, nested": ("m.json", '{"a": {}}', None, "holds no metric", ""),
+    "no metric, CSV": ("m.csv", "loss,acc\n", None, "holds no metric", ""),
+    "no metric, blank cells": ("m.csv", ',\n""\n', None, "holds no metric", ""),
+    "key that ends with a slash": ("m.json", '{"a/": "x"}', None, "'a/': the text 'x'", ""),
+    "columns without names": ("m.csv", "step,,\n1,2,3\n", 1, "the column '' stands twice", ""),
+    "no metric, only steps": ("m.jsonl", '{"step": 1}\n', None, "holds no metric", ""),
+    "unknown format": ("m.parquet", "x", None, "extension '.parquet': .json, .jsonl", ""),
+    "not UTF-8": ("m.json", b'{\n"a": "\xff"}', 2, "not UTF-8", "UTF-8"),
+    "UTF-16": ("m.csv", "loss\n1\n".encode("utf-16"), 1, "not UTF-8", "UTF-8"),
+    "JSON syntax": ("m.json", '{\n"a": 1\n"b": 2}', 3, "not JSON: ", ""),
+    "JSON lines syntax": ("m.jsonl", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
+    "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 3, "not valid YAML", ""),
+    "TOML syntax": ("m.toml", "a = 1\nb = \n", 2, "not TOML", ""),
+    "CSV syntax": ("m.csv", 'a,b\n"1,2\n', 2, "not CSV", ""),
+    "JSON is a list": ("m.json", "[1]", None, "an object of names and values is due", '{"accuracy"'),
+    "JSON is a number": ("m.json", "1", None, "an object of names and values is due", ""),
+    "YAML is a text": ("m.yaml", "loss 0.5", None, "a mapping of names to values is due", "accuracy: 0.93"),
+    "text, JSON": ("m.json", '{\n"a": {"loss": "good"}}', 2, "'a/loss': the text 'good' is not a number", ""),
+    "number in quotes, JSON": ("m.json", '{"loss": "0.5"}', 1, "the text '0.5' is not a number", "without quotes"),
+    "NaN in quotes": ("m.json", '{"loss": "NaN"}', 1, "the text 'NaN' is not a number", "without quotes"),
+    "number in quotes, YAML": ("m.yaml", "a: 1\nloss: '1e-3'\n", 2, "'loss': the text '1e-3'", "without quotes"),
+    "number in quotes, TOML": ("m.toml", "a = 1\nloss = '0.5'\n", 2, "'loss': the text '0.5'", "without quotes"),
+    "text, CSV": ("m.csv", "step,loss\n1,0.5\n2,n/a\n", 3, "'loss': the text 'n/a'", ""),
+    "boolean": ("m.json", '{"ok": true}', 1, "'ok': the boolean true is not a number", "1 or 0"),
+    "boolean, CSV": ("m.csv", "ok\nTrue\n", 2, "'ok': the boolean true", "1 or 0"),
+    "null": ("m.json", '{"loss": null}', 1, "'loss': null is not a number", "NaN"),
+    "null on a line": ("m.jsonl", '{"step": 1, "a": 1}\n{"step": 2, "a": null}', 2, "'a': null", "NaN"),
+    "list": ("m.json", '{"loss": [1, 2]}', 1, "'loss': a list is not a number", "steps"),
+    "list of objects": ("m.yaml", "folds:\n- acc: 1\n- acc: 2\n", 1, "'folds': a list", "steps"),
+    "date": ("m.yaml", "loss: 2024-02-03\n", 1, "'loss': a date is not a number", ""),
+    "empty cell of one row": ("m.csv", "a,loss\n1,\n", 2, "'loss': the text '' is not a number", ""),
+    "integer beyond floats": ("m.json", '{"n": 1' + "0" * 400 + "}", 1, "'n': an integer too large", ""),
+    "integer of thousands of digits": ("m.json", '{"n": ' + "9" * 5000 + "}", None, "thousands of digits", ""),
+    "name": ("m.json", '{"lo|ss": 1}', 1, "'lo|ss': not a name for a metric", "120"),
+    "name with a line break": ("m.json", '{"a\\nb": 1}', None, "not a name for a metric", "120"),
+    "name too long": ("m.json", json.dumps({"x" * 121: 1}), 1, "not a name for a metric", "120"),
+    "name empty": ("m.json", '{"": 1}', None, "without a name", ""),
+    "name of a column missing": ("m.csv", ",loss\n0,1\n", 2, "without a name", "index=False"),
+    "key twice, JSON": ("m.json", '{\n"a": 1,\n"a": 2}', 3, "'a': the key stands twice", ""),
+    "key twice, JSON lines": ("m.jsonl", '{"a": 1, "a": 2}', 1, "'a': the key stands twice", ""),
+    "key twice, YAML": ("m.yaml", "a: 1\na: 2\n", 2, "'a' stands twice", ""),
+    "key twice, TOML": ("m.toml", "a = 1\na = 2\n", 2, "not TOML", ""),
+    "key twice, columns": ("m.csv", "a,a\n1,2\n", 1, "the column 'a' stands twice", ""),
+    "key twice, pairs": ("m.csv", "name,value\na,1\na,1\n", 3, "'a': stands twice", ""),
+    "key twice, flattened": ("m.json", '{"a/b": 1, "a": {"b": 2}}', None, "'a/b': stands twice", ""),
+    "alias": ("m.yaml", "a: &x {b: 1}\nc: *x\n", 1, "alias", ""),
+    "tag": ("m.yaml", "a: !!python/name:os.system\n", 1, "tag", ""),
+    "deep, JSON": ("m.json", '{"a":' * 9 + "1" + "}" * 9, None, "more than 8 levels", ""),
+    "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 8 levels", ""),
+    "deep, YAML": ("m.yaml", "a: " + "[" * 50 + "]" * 50, 1, "nested deeper", ""),
+    "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 8 + "1" + "}" * 9, 1, "more than 8 levels", ""),
+    "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cells under 2 column names", ""),
+    "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells where a name and a value are due", ""),
+    "rows without steps": ("m.csv", "loss\n1\n2\n", 3, "a second row of values", "column `step`"),
+    "lines without steps": ("m.jsonl", '{"a": 1}\n{"a": 2}\n', 1, "no step", "epoch"),
+    "a line without its step": ("m.jsonl", '{"step": 1, "a": 1}\n{"a": 2}\n', 2, "no step", "epoch"),
+    "a row without its step": ("m.csv", "step,a\n1,1\n,2\n", 3, "no step", "epoch"),
+    "step in fractions": ("m.csv", "epoch,a\n0.5,1\n", 2, "'epoch': the step 0.5 is no whole number", ""),
+    "step NaN": ("m.csv", "epoch,a\nnan,1\n", 2, "no whole number", ""),
+    "step infinite": ("m.jsonl", '{"step": Infinity, "a": 1}', 1, "no whole number", ""),
+    "step beyond 64 bits": ("m.jsonl", '{"step": 9223372036854775808, "a": 1}', 1, "64 bits", ""),
+    "step is a text": ("m.jsonl", '{"step": "1", "a": 1}', 1, "the step '1' is no whole number", ""),
+    "step is a boolean": ("m.jsonl", '{"step": true, "a": 1}', 1, "the step True is no whole number", ""),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_METRICS)
+def test_wrong_metrics(case: str, write: Any) -> None:
+    name, content, line, says, hint = WRONG_METRICS[case]
+    path = write(name, content)
+    with pytest.raises(InputError) as caught:
+        read_metrics(path)
+    assert caught.value.message.startswith(f"{path}:{line}: " if line else f"{path}: "), caught.value.message
+    assert says in caught.value.message
+    assert hint in (caught.value.hint or "")
+    assert len(caught.value.message) < len(str(path)) + 300
+
+
+def test_missing(tmp_path: Path) -> None:
+    for read in (read_metrics, read_params):
+        with pytest.raises(InputError, match=r"m\.json: there is no such file") as caught:
+            read(tmp_path / "m.json")
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("p.csv", "step,lr\n1,0.5\n", "p.csv:2: parameters have no steps"),
+        ("p.json", "{}", "holds no parameter"),
+        ("p.json", '{"a\\nb": 1}', "not a name for a parameter"),
+        ("p.json", json.dumps({"x" * 251: 1}), "p.json:1: 'x+': not a name for a parameter"),
+        ("p.json", '{"a": [1], "a/0": 2}', "'a/0': stands twice"),
+    ],
+)
+def test_wrong_params(name: str, content: str, says: str, write: Any) -> None:
+    with pytest.raises(InputError, match=says):
+        read_params(write(name, content))
+
+
+def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = write("m.json", json.dumps({f"m{i}": i for i in range(10_001)}))
+    for read in (read_metrics, read_params):
+        with pytest.raises(InputError, match="more than 10,000 names"):
+            read(many)
+    monkeypatch.setattr(metric_files, "MAX_BYTES", 1024 * 1024)
+    with pytest.raises(InputError, match="larger than 1 MiB"):
+        read_metrics(write("big.json", " " * (1024 * 1024 + 1)))
+
+
+def test_no_line_where_it_is_not_clear(write: Any) -> None:
+    path = write("m.json", '{"train": {"loss": 1},\n"val": {"loss": "x"}}')
+    with pytest.raises(InputError, match=r"m\.json: 'val/loss'"):
+        read_metrics(path)
+    path = write("m.yaml", "train:\n  loss: 1\nval:\n  loss: x\n")
+    with pytest.raises(InputError, match=r"m\.yaml:4: 'val/loss'"):
+        read_metrics(path)
+
+
+class TestDvclive:
+    def test_folder(self, write: Any, tmp_path: Path) -> None:
+        write("dvclive/metrics.json", '{"step": 1, "train": {"acc": 0.75}, "test_acc": 0.7}')
+        write("dvclive/plots/metrics/train/acc.tsv", "timestamp\tstep\tacc\n1\t0\t0.5\n2\t1\t0.75\n")
+        write("dvclive/plots/metrics/loss.v2.tsv", "step\tloss.v2\n0\t1.5\n")
+        write("dvclive/params.yaml", "lr: 1e-3\n")
+        folder = tmp_path / "dvclive"
+        assert read_metrics(folder) == Metrics(
+            {"train/acc": 0.75, "loss.v2": 1.5, "test_acc": 0.7},
+            {"train/acc": Series((0, 1), (0.5, 0.75)), "loss.v2": Series((0,), (1.5,))},
+        )
+        assert read_params(folder) == {"lr": 0.001}
+
+    def test_summary_alone(self, write: Any, tmp_path: Path) -> None:
+        write("live/metrics.json", '{"acc": 0.75}')
+        assert read_metrics(tmp_path / "live") == Metrics({"acc": 0.75})
+
+    def test_not_such_a_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"metrics\.json: there is no such file"):
+            read_metrics(tmp_path)
+        with pytest.raises(InputError, match=r"params\.yaml: there is no such file"):
+            read_params(tmp_path)
+
+    def test_wrong_table(self, write: Any, tmp_path: Path) -> None:
+        path = write("live/plots/metrics/acc.tsv", "step\tacc\tloss\n0\t1\t2\n")
+        with pytest.raises(InputError, match=r"acc\.tsv: one column of values"):
+            read_metrics(tmp_path / "live")
+        path.rename(path.with_name("a|b.tsv")).write_text("step\tx\n0\t1\n")
+        with pytest.raises(InputError, match="not a name for a metric"):
+            read_metrics(tmp_path / "live")
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(metrics=st.dictionaries(st.from_regex(METRIC_NAME, fullmatch=True), st.floats(), min_size=1, max_size=5))
+def test_json_round_trip(tmp_path: Path, metrics: dict[str, float]) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(metrics), encoding="utf-8")
+    assert repr(read_metrics(path)) == repr(Metrics(metrics))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.binary(max_size=80) | values.map(lambda v: json.dumps(v).encode()),
+    extension=st.sampled_from(list(READERS)),
+)
+def test_anything_is_metrics_or_an_input_error(tmp_path: Path, content: bytes, extension: str) -> None:
+    path = tmp_path / f"m{extension}"
+    path.write_bytes(content)
+    for read in (read_metrics, read_params):
+        try:
+            read(path)
+        except InputError as error:
+            assert error.message.startswith(str(path))
