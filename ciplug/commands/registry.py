@@ -66,7 +66,7 @@ def _list(session: Session, as_json: bool) -> int:
             return f"v{holder.number}" if holder else "-"
 
         rows = [
-            [text.escape_terminal(m.name, 60), len(m.versions), at(m, "Staging"), at(m, "Production")] for m in found
+            [text.clean(m.name, 60), len(m.versions), at(m, "Staging"), at(m, "Production")] for m in found
         ]
         console.out(_draw(["model", "versions", "staging", "production"], rows))
     else:
@@ -82,9 +82,9 @@ def _history(events: tuple[RegistryEvent, ...]) -> str:
             e.type,
             f"v{e.version}",
             f"{e.from_stage} → {e.stage}" if e.stage else "",
-            text.escape_terminal(e.actor or "-", 40),
+            text.clean(e.actor or "-", 40),
             (e.verdict_digest or "-")[7:19] or "-",
-            text.escape_terminal(e.reason or "", 60),
+            text.clean(e.reason or "", 60),
         ]
         for e in events
     ]

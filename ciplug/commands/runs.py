@@ -71,12 +71,12 @@ def _table(runs: list[Run]) -> str:
     rows = [
         [
             run.id[:12],
-            text.escape_terminal(run.model, 40),
+            text.clean(run.model, 40),
             (run.commit or "-")[:8],
-            text.escape_terminal(run.provenance.context.branch or "-", 30),
+            text.clean(run.provenance.context.branch or "-", 30),
             run.status,
             run.started[:16].replace("T", " "),
-            text.escape_terminal(
+            text.clean(
                 "  ".join(f"{name}={text.number(value)}" for name, value in sorted(run.metrics.items())[:4]), 100
             ),
         ]
@@ -98,16 +98,16 @@ def _details(run: Run) -> str:
     def write(name: str, value: object, depth: int) -> None:
         pad = "  " * depth
         if isinstance(value, dict):
-            lines.append(f"{pad}{text.escape_terminal(name)}:")
+            lines.append(f"{pad}{text.clean(name)}:")
             for key, inner in value.items():
                 write(str(key), inner, depth + 1)
         elif isinstance(value, list):
-            lines.append(f"{pad}{text.escape_terminal(name)}:")
+            lines.append(f"{pad}{text.clean(name)}:")
             for inner in value:
                 shown = "  ".join(str(v) for v in inner.values()) if isinstance(inner, dict) else str(inner)
-                lines.append(f"{pad}  - {text.escape_terminal(shown, 200)}")
+                lines.append(f"{pad}  - {text.clean(shown, 200)}")
         else:
-            lines.append(f"{pad}{text.escape_terminal(name)}: {text.escape_terminal(str(value), 400)}")
+            lines.append(f"{pad}{text.clean(name)}: {text.clean(str(value), 400)}")
 
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):
         if name in facts:
