@@ -68,6 +68,10 @@ def start_run(
         raise UsageError(f"run {_active.id} is active", hint="end it first: ciplug.end_run()")
     run_id, folder = os.environ.get("CIPLUG_RUN_ID"), os.environ.get("CIPLUG_RUN_DIR")
     if run_id and folder and Path(folder).is_dir():
+        if model is not None:
+            from ciplug.recording import check_model_name
+
+            check_model_name(model)
         _active = ActiveRun(run_id, Path(folder))
         if model is not None:
             _active.append({"model": model})
@@ -132,9 +136,10 @@ def log_metric(key: str, value: float, step: int | None = None) -> None:
         value: a number; NaN and infinities are kept, and fail gates.
         step: epoch, iteration, …; at any spacing.
 
-    Raises UsageError when the value is no number.
+    Raises UsageError when the value is no number, or the step no whole number of 64 bits.
     """
-    _run().append({"metric": _name(key), "value": log.number(key, value), "step": None if step is None else int(step)})
+    at = None if step is None else log.whole_step(key, step)
+    _run().append({"metric": _name(key), "value": log.number(key, value), "step": at})
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:

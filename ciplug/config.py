@@ -111,6 +111,10 @@ def parse(text: str, path: Path) -> Config:
     for key in _POLICY_KEYS:
         if data.get(key) is not None and not isinstance(data[key], dict):
             raise fail(key, "a mapping is expected")
+    if "gates" in data and not data["gates"]:
+        raise fail(
+            "gates", "empty, so nothing would be judged", "add a gate, like 'accuracy: {min: 0.9}', or take it out"
+        )
     return Config(
         path=path,
         store=text_of("store"),

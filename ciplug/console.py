@@ -17,21 +17,25 @@ def set_level(*, quiet: bool, verbose: bool) -> None:
 def say(message: str) -> None:
     """A message of ordinary interest, on stderr; silent under --quiet."""
     if _level >= 1:
-        print(f"ciplug: {message}", file=sys.stderr, flush=True)
+        _print(f"ciplug: {message}")
 
 
 def detail(message: str) -> None:
     """Something for --verbose only."""
     if _level >= 2:
-        print(f"ciplug: {message}", file=sys.stderr, flush=True)
+        _print(f"ciplug: {message}")
 
 
 def complain(message: str, hint: str | None = None) -> None:
     """An error or a warning, on stderr, always."""
-    print(f"ciplug: {message}", file=sys.stderr)
-    if hint:
-        print(f"  -> {hint}", file=sys.stderr)
-    sys.stderr.flush()
+    _print(f"ciplug: {message}" + (f"\n  -> {hint}" if hint else ""))
+
+
+def _print(text: str) -> None:
+    # Names in messages may come from a pull request: no line of ours starts a workflow command.
+    from ciplug.ci.base import safe_log
+
+    print(safe_log(text), file=sys.stderr, flush=True)
 
 
 def out(text: str | bytes) -> None:

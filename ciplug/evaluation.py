@@ -54,7 +54,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
     """The commit that the user means; None is the head. Raises UsageError."""
     if name is None:
         return session.need_head()
-    commit = history.resolve(session.need_workspace(), name)
+    commit = history.resolve(session.need_workspace(), name, session.env)
     if commit is None:
         hint = "fetch it first, or give its full id"
         if session.need_workspace().shallow:
@@ -160,7 +160,7 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
     )
     past = history.look(workspace, commit, target, session.env)
     asked = resolve_commit(session, base) if base else None
-    asked_line = history.first_parents(workspace, asked) if asked else ()
+    asked_line = history.first_parents(workspace, asked, session.env) if asked else ()
 
     recorded = {key.commit for key in runs.recorded()}
     wanted = [
@@ -194,7 +194,12 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
         directions=policy.directions() if has_gates(session, policy, run.model) else {},
         tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates},
         history=trail[:HISTORY_MOST][::-1],
-        notes=(*_notes(run, by_commit.get(commit, [])), *past.notes),
+        notes=(
+            *_notes(run, by_commit.get(commit, [])),
+            *past.notes,
+            # An unreadable baseline must not look like a first run.
+            *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug import __version__
-from ciplug.errors import CiplugError, InputError, StoreError, UsageError
+from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import File, Run, Scalar, Status
@@ -63,7 +63,8 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
     """Open a run in the spool, with all that is known before the training starts."""
     run_id = run_id or new_id()
     workspace = session.workspace
-    dirty, diff = dirty_state(workspace, inputs.outputs) if workspace else (None, None)
+    outputs = [session.cwd / path for path in inputs.outputs]
+    dirty, diff = dirty_state(workspace, outputs) if workspace else (None, None)
     started = stamp(now())
     run = Run(
         id=run_id,
@@ -83,7 +84,7 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
             ciplug=__version__,
         ),
     )
-    return session.spool.begin(run_id, {"run": plain(run), "store": session.store_uri})
+    return session.spool.begin(run_id, {"run": plain(run), "store": session.spooled_for})
 
 
 def finish(
@@ -144,7 +145,17 @@ def finish(
         tags={**skeleton.tags, **logged.tags},
         provenance=provenance,
     )
-    return Recorded(run, entry.seal(session.store_uri, run_objects(run, series)), tuple(found))
+    objects = _objects(run, series, found)
+    return Recorded(run, entry.seal(session.spooled_for, objects), tuple(found))
+
+
+def _objects(run: Run, series: Mapping[str, Series], problems: list[CiplugError]) -> dict[str, bytes]:
+    """What is stored of a run. Series that are too long are a problem, and no reason to lose the run."""
+    try:
+        return run_objects(run, series)
+    except RecordError as problem:
+        problems.append(problem)
+        return run_objects(run)
 
 
 def _skeleton(entry: OpenRun) -> Run:
@@ -228,8 +239,9 @@ def recover(session: Session) -> list[Recorded]:
             params=logged.params,
             tags={**skeleton.tags, **logged.tags},
         )
-        sealed = entry.seal(str(entry.facts.get("store")), run_objects(run, logged.series))
-        found.append(Recorded(run, sealed))
+        problems: list[CiplugError] = []
+        objects = _objects(run, logged.series, problems)
+        found.append(Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems)))
     return found
 
 
@@ -244,7 +256,7 @@ def store_objects(session: Session, objects: Mapping[str, bytes]) -> None:
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.begin(new_id(), {})
-    entry.seal(session.store_uri, objects)
+    entry.seal(session.spooled_for, objects)
     send(session)
 
 

@@ -52,6 +52,11 @@ class Session:
         return Spool(Path(named) if named else cache_folder(self.workspace, self.env) / "spool")
 
     @property
+    def spooled_for(self) -> str:
+        """What this job's spool entries are for. A fork's stay apart, lest a trusted job send them later."""
+        return self.store_uri if self.context.trusted else f"fork:{self.store_uri}"
+
+    @property
     def top(self) -> Path:
         """The folder that paths in records are relative to."""
         return self.workspace.top if self.workspace else self.cwd
@@ -77,7 +82,7 @@ class Session:
         from ciplug.tracking.runs import Runs
 
         unsent: dict[str, bytes] = {}
-        for sealed in self.spool.sealed(self.store_uri):
+        for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
         return Runs(self.store, unsent)
 
@@ -105,14 +110,22 @@ def open_session(
     )
 
 
+def _merge_parents(workspace: git.Workspace) -> list[str]:
+    """Parents of HEAD if Jenkins made it by merging, else nothing: a merge that a person made is a commit like any."""
+    shown = git.git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
+    committer, _, parents = shown.partition("\n")
+    return parents.split() if committer == "nobody@nowhere" else []
+
+
 def _context(env: Mapping[str, str], workspace: git.Workspace | None) -> Context:
     """What the CI host says, completed by what the checkout knows."""
-    context = ci.detect(env)
+    context = ci.detect(env, parents=lambda: _merge_parents(workspace) if workspace else [])
     if workspace is None:
         return context
     known = replace(
         context,
-        commit=context.commit or workspace.head,
+        # Where the host checked out a merge of its own, HEAD is not the commit under review.
+        commit=context.commit or (None if context.merge_commit else workspace.head),
         branch=context.branch or workspace.branch,
         actor=context.actor or workspace.setting("user.email") or workspace.setting("user.name"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
 # YAML 1.1 takes these for text, since it wants a dot and a sign.
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\Z")
+# YAML 1.1 takes 010 for 8.
+_ZEROS = re.compile(r"[-+]?0\d+\Z")
 
 Path = tuple[str | int, ...]
 
@@ -40,9 +42,10 @@ def load(text: str, source: str, error: type[CiplugError] = InputError) -> Docum
 
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise error(f"{source}: larger than {MAX_BYTES // 2**20} MiB")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    loader = kind(text)
     try:
-        # An anchor without an alias is harmless, so aliases are refused where they are used.
+        _check_shape(yaml.parse(text, kind), source, error)
         root = loader.get_single_node()
         lines: dict[Path, int] = {}
         data = None if root is None else _Builder(loader, source, error, lines).value(root, ())
@@ -57,13 +60,29 @@ def load(text: str, source: str, error: type[CiplugError] = InputError) -> Docum
     return Document(data, lines)
 
 
+def _check_shape(events: Iterable[yaml.Event], source: str, error: type[CiplugError]) -> None:
+    """Refuse aliases and deep nesting before nodes are made: the C loader makes them by recursion without a limit."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        where = f"{source}:{event.start_mark.line + 1 if event.start_mark else 1}"
+        if isinstance(event, yaml.AliasEvent):
+            raise error(f"{where}: aliases (*name) are not taken: write the value out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise error(f"{where}: nested deeper than {MAX_DEPTH} levels")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 class _Builder:
     def __init__(self, loader: yaml.SafeLoader, source: str, error: type[CiplugError], lines: dict[Path, int]) -> None:
         self._loader = loader
         self._source = source
         self._error = error
         self._lines = lines
-        self._seen: set[int] = set()
 
     def _fail(self, node: yaml.Node, words: str) -> CiplugError:
         return self._error(f"{self._source}:{node.start_mark.line + 1}: {words}")
@@ -73,11 +92,6 @@ class _Builder:
 
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
-        if id(node) in self._seen:
-            raise self._fail(node, "aliases (*name) are not taken: write the value out")
-        self._seen.add(id(node))
-        if len(path) >= MAX_DEPTH:
-            raise self._fail(node, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(node, yaml.SequenceNode):
             values = []
             for number, inner in enumerate(node.value):
@@ -100,9 +114,14 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         import yaml
 
-        if node.tag == "tag:yaml.org,2002:str" and not node.style and _FLOAT.match(node.value):
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind == "str" and not node.style and _FLOAT.match(node.value):
             return float(node.value)
+        if kind in ("int", "float") and ":" in node.value:
+            return str(node.value)  # YAML 1.1 takes 1:30 for 90
         try:
+            if kind == "int" and _ZEROS.match(node.value):
+                return int(node.value)
             return self._loader.construct_object(node)
-        except (yaml.YAMLError, ValueError) as problem:
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError) as problem:
             raise self._fail(node, f"{'.'.join(map(str, path))}: {getattr(problem, 'problem', problem)}") from None

@@ -14,7 +14,7 @@ from ciplug.commands.report import build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, read_policy
+from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, need_gates, read_policy
 from ciplug.records.run import Run
 from ciplug.reports.report import Report
 from ciplug.session import Session
@@ -90,7 +90,9 @@ def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[E
     runs = session.runs()
     found = candidates(session, runs, recorded.commit or session.need_head())
     policy = read_policy(session)
-    own = [recorded if r.model == recorded.model else r for r in found]
+    if policy.gates:
+        need_gates(session, policy, recorded.model)
+    own = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
     evaluations = evaluate(session, runs, own)
     tell_problems(runs)
     for run in own:

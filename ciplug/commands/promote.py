@@ -55,6 +55,9 @@ def promote(
     stage = models.stage_named(to)
     if not session.context.trusted:
         raise PromotionRefused("a fork's job must not promote", hint="promote from a trusted branch's pipeline")
+    if session.context.pull_request is not None:
+        # Its checkout holds the pull request's own thresholds.
+        raise PromotionRefused("a pull request's job never promotes", hint="promote once it is merged")
     runs = session.runs()
     for _ in range(_TRIES):
         log = ledger.read(session.store, model)

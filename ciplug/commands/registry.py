@@ -65,9 +65,7 @@ def _list(session: Session, as_json: bool) -> int:
             holder = model.holder(stage)
             return f"v{holder.number}" if holder else "-"
 
-        rows = [
-            [text.clean(m.name, 60), len(m.versions), at(m, "Staging"), at(m, "Production")] for m in found
-        ]
+        rows = [[text.clean(m.name, 60), len(m.versions), at(m, "Staging"), at(m, "Production")] for m in found]
         console.out(_draw(["model", "versions", "staging", "production"], rows))
     else:
         console.say("the registry is empty")

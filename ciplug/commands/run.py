@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from ciplug import console
@@ -30,7 +31,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     from ciplug.tracking.process import run_child
 
     tell_recovered(session)
-    before = {path: _fingerprint(path) for path in inputs.metrics}
+    before = {path: _fingerprint(path) for path in inputs.outputs}
     entry = begin(session, inputs, command=command)
     env = {**session.env, "CIPLUG_RUN_ID": entry.id, "CIPLUG_RUN_DIR": str(entry.folder.resolve())}
     if inputs.seed is not None:
@@ -46,12 +47,16 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     if status == "finished":
         problems = [
             InputError(
-                f"{path}: the command did not write it: these are the numbers of an earlier run",
-                hint="does the training write its metrics elsewhere? Name that file with --metrics",
+                f"{path}: the command did not write it: it is of an earlier run",
+                hint="does the training write elsewhere? Name that path with --metrics or --artifact",
             )
             for path in stale
         ]
-    fresh = Inputs(**{**vars(inputs), "metrics": tuple(path for path in inputs.metrics if path not in stale)})
+    fresh = replace(
+        inputs,
+        metrics=tuple(path for path in inputs.metrics if path not in stale),
+        artifacts=tuple(path for path in inputs.artifacts if path not in stale),
+    )
     recorded = finish(session, entry, fresh, status=status, child=child, python=command[0], problems=problems)
     return recorded, child.exit_code
 
@@ -81,6 +86,8 @@ def tell_recovered(session: Session) -> None:
     for recorded in recover(session):
         run = recorded.run
         console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        for problem in recorded.problems:
+            console.complain(problem.message, problem.hint)
 
 
 def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:

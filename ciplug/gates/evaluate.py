@@ -73,11 +73,6 @@ def evaluate(
     )
 
 
-def exit_code(verdict: Verdict | None, policy: Policy | None = None) -> int:
-    """0 where nothing failed, 1 where a gate failed or could not be judged for a NaN."""
-    return 1 if verdict is not None and verdict.outcome in ("FAIL", "ERROR") else 0
-
-
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(f"'{n}'" for n in names[:8])
     return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"

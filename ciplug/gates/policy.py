@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from ciplug.errors import ConfigError, nearest
 from ciplug.records.canonical import digest, dumps
@@ -17,9 +17,13 @@ Action = Literal["fail", "warn"]
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"a number is expected, not {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"{value!r} is no bound")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{number!r} is no bound")
+    return number
 
 
 def _not_negative(value: float) -> float:
@@ -33,10 +37,15 @@ def _percent(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip()
         try:
-            return float(text.removesuffix("%")) / 100 if text.endswith("%") else _number(value)
+            return _number(float(text.removesuffix("%")) / 100) if text.endswith("%") else _number(value)
         except ValueError:
             raise ValueError(f"a percentage like 10% is expected, not {value!r}") from None
-    return _number(value)
+    number = _number(value)
+    if number > 1:
+        raise ValueError(
+            f"{number:g} means {number * 100:g}%: write it with its sign, {number:g}% or {number * 100:g}%"
+        )
+    return number
 
 
 Number = Annotated[float, BeforeValidator(_number)]
@@ -82,7 +91,7 @@ class Defaults(_Model):
 class Gate(_Model):
     """One gate. Its rules are min, max and max_regression; at least one is there."""
 
-    metric: str | None = None
+    metric: Annotated[str, Field(min_length=1)] | None = None
     """Defaults to the gate's id."""
     higher_is_better: bool | None = None
     """Required as soon as a rule compares: a direction is never guessed from a name."""

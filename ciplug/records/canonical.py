@@ -34,7 +34,8 @@ def plain(value: Any) -> Any:
 def dumps(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8, one newline at the end."""
     text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
+    # Half a surrogate pair is no text that UTF-8 can hold, and no reason to lose a record.
+    return text.encode(errors="replace") + b"\n"
 
 
 def digest(data: bytes) -> str:

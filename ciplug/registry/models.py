@@ -50,12 +50,14 @@ def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
     versions: dict[int, Version] = {}
     for event in events:
         if event.type == "register":
-            versions[event.version] = Version(
-                event.version, event.run, event.commit, "None", event.created, dict(event.files)
+            # What was registered never changes, whatever a later event says.
+            versions.setdefault(
+                event.version,
+                Version(event.version, event.run, event.commit, "None", event.created, dict(event.files)),
             )
         elif event.stage is not None and event.version in versions:
             for number, version in versions.items():
-                if version.stage == event.stage and number != event.version:
+                if version.stage == event.stage and number != event.version and event.stage in NEXT.values():
                     versions[number] = _at(version, "Archived")
             versions[event.version] = _at(versions[event.version], event.stage)
     return Model(name, tuple(versions.values()))

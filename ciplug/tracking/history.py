@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,18 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     if workspace.shallow and repository == workspace.top:
         notes.append("this clone is shallow: ancestors beyond its depth are not seen")
 
-    on_target = bool(tip) and workspace.branch == target and (head == tip or _is_ancestor(repository, tip or "", head))
-    base = _merge_base(repository, head, tip, environment) if tip and not on_target else None
-    if base == head:
-        base = None
-    ancestors = _first_parents(repository, base or head, environment)
     commits = _first_parents(repository, tip, environment) if tip else ()
+    # Commits of the target branch that are not pushed yet; a commit of another branch is none of them.
+    unpushed = (
+        tip is not None
+        and workspace.branch == target
+        and _is_ancestor(repository, tip, head)
+        and _is_ancestor(workspace.top, head, "HEAD")
+    )
+    base = _merge_base(repository, head, tip, environment) if tip and not unpushed else None
+    if base == head:
+        base = _before_merge(repository, head, commits, environment)
+    ancestors = _first_parents(repository, base or head, environment)
     return History(
         head=head,
         target=target,
@@ -76,36 +82,41 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     )
 
 
-def resolve(workspace: git.Workspace, name: str) -> str | None:
-    """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for here, or None."""
+def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str | None:
+    """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for, here or as a branch of the remote."""
     for candidate in (name, f"refs/remotes/origin/{name}"):
-        done = git.git(
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            f"{candidate}^{{commit}}",
-            cwd=workspace.top,
-            check=False,
-        )
-        if done.returncode == 0:
-            return done.stdout.decode().strip()
-    return name if git.is_commit_id(name) else None
+        found = _parse(workspace.top, candidate)
+        if found:
+            return found
+    if git.is_commit_id(name):
+        return name
+    plain = not set(name) & set("~^:?*[\\ @{") and ".." not in name and not name.startswith("-")
+    if workspace.remotes and plain:
+        fetched = _fetch(workspace, None, name, env)
+        return None if isinstance(fetched, str) else fetched[1]
+    return None
 
 
-def first_parents(workspace: git.Workspace, commit: str) -> tuple[str, ...]:
+def first_parents(workspace: git.Workspace, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """The commit and its first parents, nearest first, at most 1,000 back; the commit alone where no more is known."""
-    return _first_parents(workspace.top, commit, git.environment()) or (commit,)
+    own = _first_parents(workspace.top, commit, git.environment())
+    fetched = _side_repository(workspace, env)
+    if (workspace.shallow or not own) and fetched.exists():
+        own = max(own, _first_parents(fetched, commit, git.environment()), key=len)
+    return own or (commit,)
+
+
+def _parse(repository: Path, name: str) -> str | None:
+    done = git.git(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
+    )
+    return done.stdout.decode().split()[-1] if done.returncode == 0 and done.stdout.strip() else None
 
 
 def _local_tip(workspace: git.Workspace, branch: str) -> str | None:
     """Where the branch is, as far as this clone knows: the remote's word counts more than a local branch."""
     remotes = [f"refs/remotes/{name}/{branch}" for name in workspace.remotes]
-    for ref in (*remotes, f"refs/heads/{branch}"):
-        done = git.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", cwd=workspace.top, check=False)
-        if done.returncode == 0:
-            return done.stdout.decode().strip()
-    return None
+    return next((tip for ref in (*remotes, f"refs/heads/{branch}") if (tip := _parse(workspace.top, ref))), None)
 
 
 def _has(repository: Path, commit: str) -> bool:
@@ -121,6 +132,16 @@ def _merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) -
     return done.stdout.decode().split()[0] if done.returncode == 0 and done.stdout.strip() else None
 
 
+def _before_merge(repository: Path, head: str, line: Sequence[str], env: Mapping[str, str]) -> str | None:
+    """Where the branch of a `head` that is merged had left the target branch; None if head lies on its `line`."""
+    if head in line:
+        return None
+    done = git.git("rev-list", "--ancestry-path", f"{head}..{line[0]}", cwd=repository, env=env, check=False)
+    after = set(done.stdout.decode().split())
+    merge = max((number for number, commit in enumerate(line) if commit in after), default=len(line))
+    return _merge_base(repository, head, line[merge + 1], env) if merge + 1 < len(line) else None
+
+
 def _first_parents(repository: Path, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
     done = git.git(
         "rev-list", "--first-parent", f"--max-count={DEPTH + 1}", commit, cwd=repository, env=env, check=False
@@ -128,32 +149,32 @@ def _first_parents(repository: Path, commit: str, env: Mapping[str, str]) -> tup
     return tuple(done.stdout.decode().split())
 
 
+def _remote(workspace: git.Workspace) -> str:
+    remotes = workspace.remotes
+    return remotes.get("origin") or next(iter(remotes.values()), "")
+
+
+def _side_repository(workspace: git.Workspace, env: Mapping[str, str]) -> Path:
+    name = hashlib.sha256(_remote(workspace).encode()).hexdigest()[:16]
+    return cache_folder(workspace, env) / "git" / f"history-{name}.git"
+
+
 def _fetch(
-    workspace: git.Workspace, head: str, target: str, env: Mapping[str, str]
+    workspace: git.Workspace, head: str | None, target: str, env: Mapping[str, str]
 ) -> tuple[Path, str, dict[str, str]] | str:
     """Fetch the commits of head and target, and nothing else; returns where they are, or git's last words."""
-    remotes = workspace.remotes
-    url = remotes.get("origin") or next(iter(remotes.values()))
-    name = hashlib.sha256(url.encode()).hexdigest()[:16]
-    repository = cache_folder(workspace, env) / "git" / f"history-{name}.git"
+    url = _remote(workspace)
+    repository = _side_repository(workspace, env)
     environment = git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None)
-    options = (
-        "--no-tags",
-        "--no-write-fetch-head",
-        "--no-recurse-submodules",
-        "--no-auto-maintenance",
-        "--quiet",
-    )
+    options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
     branch = f"+refs/heads/{target}:refs/history/target"
+    # A head that was never pushed is no reason to go without the target branch.
+    attempts = [[branch, f"+{head}:refs/history/head"], [branch]] if head else [[branch]]
     with held(repository.with_suffix(".lock")):
         git.init_bare(repository, workspace.object_format)
-        # A head that was never pushed is no reason to go without the target branch.
-        for refspecs in ([branch, f"+{head}:refs/history/head"], [branch]):
+        for refspecs in attempts:
             done = git.git(
-                *("fetch", *options, "--filter=tree:0", url, *refspecs),
-                cwd=repository,
-                env=environment,
-                check=False,
+                *("fetch", *options, "--filter=tree:0", url, *refspecs), cwd=repository, env=environment, check=False
             )
             git.write_config(repository, workspace.object_format)
             if done.returncode == 0:

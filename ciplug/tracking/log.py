@@ -31,9 +31,25 @@ def number(key: str, value: object) -> float:
     if isinstance(value, (bool, str)) or value is None:
         raise UsageError(f"metric '{key}': a number is expected, not {value!r}")
     try:
-        return float(value.item() if hasattr(value, "item") else value)  # type: ignore[arg-type]
+        single: Any = value.item() if hasattr(value, "item") else value
+        if isinstance(single, bool):
+            raise TypeError
+        return float(single)
+    except OverflowError:
+        raise UsageError(f"metric '{key}': an integer too large for a number") from None
     except (TypeError, ValueError):
         raise UsageError(f"metric '{key}': a number is expected, not {type(value).__name__}") from None
+
+
+def whole_step(key: str, value: object) -> int:
+    """A step as the series keep it: a whole number of 64 bits."""
+    try:
+        step = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        step = None
+    if step is None or step != value or not -(2**63) <= step < 2**63:
+        raise UsageError(f"metric '{key}': the step {value!r} is no whole number of 64 bits")
+    return int(step)
 
 
 @dataclass
@@ -48,7 +64,7 @@ class Logged:
     series: dict[str, Series] = field(default_factory=dict)
     model: str | None = None
     torn: bool = False
-    """The last line was cut off: its process was killed while it wrote."""
+    """A line is no event: its process was killed while it wrote, or something else wrote to the file."""
 
 
 def read(folder: Path) -> Logged:
@@ -60,25 +76,9 @@ def read(folder: Path) -> Logged:
         if not line:
             continue
         try:
-            event = json.loads(line)
-        except ValueError:
+            _take(json.loads(line), logged, steps)
+        except (ValueError, TypeError, KeyError, OverflowError, UsageError):
             logged.torn = True
-            continue
-        if "metric" in event:
-            key, value = event["metric"], float(event["value"])
-            logged.metrics[key] = value
-            if event.get("step") is not None:
-                steps.setdefault(key, []).append((event["step"], value, event["time"]))
-        elif "param" in event:
-            logged.params[event["param"]] = event["value"]
-        elif "tag" in event:
-            logged.tags[event["tag"]] = event["value"]
-        elif "artifact" in event:
-            logged.artifacts.append(event["artifact"])
-        elif "dataset" in event:
-            logged.datasets.append(event["dataset"])
-        elif "model" in event:
-            logged.model = event["model"]
     for key, points in steps.items():
         logged.series[key] = Series(
             steps=tuple(p[0] for p in points),
@@ -86,3 +86,28 @@ def read(folder: Path) -> Logged:
             times=tuple(p[2] for p in points),
         )
     return logged
+
+
+def _take(event: Any, logged: Logged, steps: dict[str, list[tuple[int, float, float]]]) -> None:
+    if not isinstance(event, dict):
+        raise TypeError
+    if "metric" in event:
+        key, value = str(event["metric"]), float(event["value"])
+        point = None
+        if event.get("step") is not None:
+            point = (whole_step(key, event["step"]), value, float(event["time"]))
+        logged.metrics[key] = value
+        if point:
+            steps.setdefault(key, []).append(point)
+    elif "param" in event:
+        if not isinstance(event["value"], (str, int, float, bool)):
+            raise TypeError
+        logged.params[str(event["param"])] = event["value"]
+    elif "tag" in event:
+        logged.tags[str(event["tag"])] = str(event["value"])
+    elif "artifact" in event:
+        logged.artifacts.append(str(event["artifact"]))
+    elif "dataset" in event:
+        logged.datasets.append(str(event["dataset"]))
+    elif "model" in event:
+        logged.model = str(event["model"])

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -32,6 +34,9 @@ class Sealed:
 
     def discard(self) -> None:
         """Forget it, since the store has it."""
+        # First, lest another process take a half-removed folder for a run that was killed.
+        with contextlib.suppress(OSError):
+            (self.folder / "open.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -65,20 +70,29 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        name = hashlib.sha256(str(folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:12]
+        self._fallback = Path(tempfile.gettempdir()) / f"ciplug-spool-{name}"
+
+    def _entries(self, name: str) -> list[Path]:
+        folders = (self.folder, self._fallback) if _is_ours(self._fallback) else (self.folder,)
+        return sorted(path for folder in folders for path in folder.glob(f"*/{name}"))
 
     def begin(self, run_id: str, facts: Mapping[str, Any]) -> OpenRun:
-        """Open a run. Where the folder cannot be written, the system's temporary one takes its place."""
+        """Open a run. Where the folder cannot be written, one in the system's temporary folder takes its place."""
+        folder = self.folder / run_id
         try:
-            (self.folder / run_id).mkdir(parents=True)
-        except OSError:
-            self.folder = Path(tempfile.gettempdir()) / "ciplug-spool"
+            folder.mkdir(parents=True)
+        except OSError as first:
+            folder = self._fallback / run_id
             try:
-                (self.folder / run_id).mkdir(parents=True)
+                self._fallback.mkdir(mode=0o700, exist_ok=True)
+                if not _is_ours(self._fallback):
+                    raise first
+                folder.mkdir()
             except OSError as problem:
                 raise StoreError(
                     f"the spool cannot be written: {problem}", hint="name a folder that can: CIPLUG_SPOOL=DIR"
                 ) from None
-        folder = self.folder / run_id
         lock = acquire(folder / "lock")
         write_atomically(folder / "open.json", json.dumps(facts).encode())
         return OpenRun(folder, facts, lock)
@@ -86,7 +100,7 @@ class Spool:
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all."""
         found = []
-        for path in sorted(self.folder.glob("*/sealed.json")):
+        for path in self._entries("sealed.json"):
             with contextlib.suppress(FileNotFoundError):  # sent by another process meanwhile
                 try:
                     data = json.loads(path.read_bytes())
@@ -101,7 +115,7 @@ class Spool:
     def abandoned(self) -> list[OpenRun]:
         """Runs whose owner ended without sealing them: killed, or the machine went down. They are now ours."""
         found = []
-        for path in sorted(self.folder.glob("*/open.json")):
+        for path in self._entries("open.json"):
             if (path.parent / "sealed.json").exists():
                 continue
             lock = acquire(path.parent / "lock")
@@ -116,3 +130,12 @@ class Spool:
                 facts = {}
             found.append(OpenRun(path.parent, facts if isinstance(facts, dict) else {}, lock))
         return found
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether we made a folder that anyone on this machine could have made."""
+    try:
+        owner = folder.lstat().st_uid
+    except OSError:
+        return False
+    return not hasattr(os, "getuid") or owner == os.getuid()

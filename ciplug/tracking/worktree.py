@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from ciplug.records.canonical import digest
 def dirty_state(workspace: git.Workspace, outputs: Iterable[Path] = ()) -> tuple[bool, str | None]:
     """(dirty, sha256 of the difference between tracked files and HEAD).
 
-    `outputs`, the files that the training writes, do not count: that they changed is their purpose.
+    `outputs`, the files that the training writes, do not count: that they changed is their purpose. A relative
+    one is seen from the repository's top.
     """
     if workspace.head is None:
         return False, None
     excluded = []
     for path in outputs:
-        absolute = workspace.top / path
+        absolute = Path(os.path.normpath(workspace.top / path))
         if absolute.is_relative_to(workspace.top):
             excluded.append(f":(exclude,top,literal){absolute.relative_to(workspace.top).as_posix()}")
     diff = git.git(

@@ -143,7 +143,9 @@ def test_a_pull_request_is_recorded_compared_and_commented_on_once(
     assert run_id in "".join(project.stored(run_id))
     assert url == comment["html_url"]
     assert report.endswith("ciplug-report/report.html")
-    assert {"report.html", "report.json", "report.md", "junit.xml"} == {f.name for f in (seen / "ciplug-report").iterdir()}
+    assert {"report.html", "report.json", "report.md", "junit.xml"} == {
+        f.name for f in (seen / "ciplug-report").iterdir()
+    }
     assert "Summary - " in log
     assert project.inbox()
     # The run belongs to the pull request's head, though the merge is what was checked out.

@@ -142,7 +142,7 @@ def test_the_expanded_pipeline_is_valid(pipeline: Pipeline, project: Project, to
 
 def test_an_input_that_the_component_does_not_have_is_refused(pipeline: Pipeline, project: Project) -> None:
     file = project.folder / ".gitlab-ci.yml"
-    file.write_text(file.read_text().replace("tags: [", 'fail-on: perhaps\n      tags: ['))
+    file.write_text(file.read_text().replace("tags: [", "fail-on: perhaps\n      tags: ["))
     code, log = pipeline.run(1, project.main, "main")
     assert code != 0
     assert "perhaps" in log

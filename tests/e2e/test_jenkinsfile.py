@@ -66,7 +66,9 @@ class Jenkins:
             "env": {**self._env, **(env or {})},
             "scm": scm,
             "input": answer,
-            "credentials": {"ciplug-push": TOKEN, "ciplug-comment": "user-token"} if credentials is None else credentials,
+            "credentials": {"ciplug-push": TOKEN, "ciplug-comment": "user-token"}
+            if credentials is None
+            else credentials,
         }
         (folder / "build.json").write_text(json.dumps(config))
         done = subprocess.run(
@@ -228,7 +230,10 @@ def test_a_wrong_setting_of_the_shared_step_is_named(
         ("pipeline { agent none; options { fast() }; stages { } }", "options: unknown: fast"),
         ("pipeline { agent none; stages { stage('a') { steps { sh scrpt: 'x' } } } }", "sh: unknown argument: scrpt"),
         ("pipeline { agent none; stages { stage('a') { when { brnch 'x' }; steps { } } } }", "when: unknown: brnch"),
-        ("pipeline { agent none; stages { stage('a') { steps { echo 'x' }; post { never { } } } } }", "unknown condition"),
+        (
+            "pipeline { agent none; stages { stage('a') { steps { echo 'x' }; post { never { } } } } }",
+            "unknown condition",
+        ),
     ],
 )
 def test_the_stand_in_refuses_what_jenkins_does_not_know(jenkins: Jenkins, text: str, words: str) -> None:

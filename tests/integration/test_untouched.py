@@ -17,7 +17,9 @@ def state(folder: Path) -> dict[str, object]:
     """Everything of the user's that git and the disk can tell about a checkout."""
     git_dir = folder / ".git"
     files = [p for p in folder.rglob("*") if p.is_file() and git_dir not in p.parents]
-    kept = [p for p in git_dir.rglob("*") if p.is_file() and p.relative_to(git_dir).parts[0] in ("hooks", "info", "refs")]
+    kept = [
+        p for p in git_dir.rglob("*") if p.is_file() and p.relative_to(git_dir).parts[0] in ("hooks", "info", "refs")
+    ]
     # git itself refreshes the index when it is asked for its status, so the bytes come first.
     index = (git_dir / "index").read_bytes()
     return {
@@ -29,7 +31,9 @@ def state(folder: Path) -> dict[str, object]:
         "git files": {str(p): p.read_bytes() for p in kept},
         "status": subprocess.run(
             ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--ignored"],
-            cwd=folder, capture_output=True, check=True,
+            cwd=folder,
+            capture_output=True,
+            check=True,
         ).stdout,
         "config -l": git(folder, "config", "-l", "--show-origin"),
         "branches": git(folder, "for-each-ref", "refs/heads", "refs/tags", "refs/remotes"),

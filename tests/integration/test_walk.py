@@ -94,9 +94,7 @@ def test_two_promotions_race_and_the_log_decides(project: Project) -> None:
     project.train()
     project.ciplug("gate")
     command = [PYTHON, "-m", "ciplug", "promote", "wine", "--to", "staging"]
-    racers = [
-        subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True) for _ in range(3)
-    ]
+    racers = [subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     codes = sorted((racer.wait(), racer.stderr.read() if racer.stderr else "") for racer in racers)
     assert [code for code, _ in codes] == [0, 1, 1], codes
     history = project.json("registry", "history", "wine", "--json")
@@ -328,7 +326,12 @@ def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:
 
 def test_json_is_alone_on_stdout_and_colour_only_on_a_terminal(project: Project) -> None:
     project.train()
-    for args in (("gate", "--json"), ("compare", "--format", "json"), ("report", "--format", "json"), ("runs", "list", "--json")):
+    for args in (
+        ("gate", "--json"),
+        ("compare", "--format", "json"),
+        ("report", "--format", "json"),
+        ("runs", "list", "--json"),
+    ):
         done = project.ciplug(*args, "--verbose")
         json.loads(done.stdout)
     assert "\x1b" not in project.ciplug("compare").stdout

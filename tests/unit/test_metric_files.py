@@ -214,7 +214,7 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "key twice, columns": ("m.csv", "a,a\n1,2\n", 1, "the column 'a' stands twice", ""),
     "key twice, pairs": ("m.csv", "name,value\na,1\na,1\n", 3, "'a': stands twice", ""),
     "key twice, flattened": ("m.json", '{"a/b": 1, "a": {"b": 2}}', None, "'a/b': stands twice", ""),
-    "alias": ("m.yaml", "a: &x {b: 1}\nc: *x\n", 1, "alias", ""),
+    "alias": ("m.yaml", "a: &x {b: 1}\nc: *x\n", 2, "alias", ""),
     "tag": ("m.yaml", "a: !!python/name:os.system\n", 1, "tag", ""),
     "deep, JSON": ("m.json", '{"a":' * 9 + "1" + "}" * 9, None, "more than 8 levels", ""),
     "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 8 levels", ""),

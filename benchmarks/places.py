@@ -1,0 +1,218 @@
+"""What the measurements need around them: an installed ciplug, DVC, servers, stores of a size, fresh clones."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from benchmarks.measuring import call, environment
+from ciplug.records.canonical import dumps
+from ciplug.records.provenance import Context, Hardware, Provenance
+from ciplug.records.run import Run
+from ciplug.stores.git_branch import FORMAT
+from ciplug.stores.git_objects import Objects
+from ciplug.tracking.runs import run_key
+from tests.servers.git_http import GitServer
+
+ROOT = Path(__file__).parents[1]
+OUT = ROOT / "benchmarks" / "out"
+PROJECT = "acme/wine"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The programs that are measured."""
+
+    python: str
+    """The interpreter that `ciplug` runs on."""
+    ciplug: Sequence[str]
+    dvc: str | None
+    env: dict[str, str]
+
+
+def tools(*, quick: bool) -> Tools:
+    """ciplug and DVC, each installed into an environment of its own.
+
+    When `quick`, nothing is installed: ciplug runs from this checkout by this interpreter, and DVC is the one on
+    PATH, if there is one.
+    """
+    if quick:
+        env = {**environment(), "PYTHONPATH": str(ROOT)}
+        return Tools(sys.executable, (sys.executable, "-m", "ciplug"), shutil.which("dvc"), env)
+    ours, dvc = OUT / "venv", OUT / "venv-dvc"
+    if not (dvc / "bin" / "dvc").exists():
+        _venv(dvc, "dvc")
+    _venv(ours, str(ROOT))
+    return Tools(str(ours / "bin" / "python"), (str(ours / "bin" / "ciplug"),), str(dvc / "bin" / "dvc"), environment())
+
+
+def _venv(folder: Path, package: str) -> None:
+    if not folder.exists():
+        call([sys.executable, "-m", "venv", "--upgrade-deps", str(folder)], ROOT)
+    call([str(folder / "bin" / "pip"), "install", "--quiet", package], ROOT)
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder for one measurement, on the disk where the stores are: they are linked, not copied."""
+    OUT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="run-", dir=OUT, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@contextmanager
+def server(folder: Path, runs: int) -> Iterator[GitServer]:
+    """A server over HTTP whose repository PROJECT has a small project, and a store with so many runs."""
+    stored = _store(runs)
+    with GitServer(folder / "server") as running:
+        path = running.create(PROJECT)
+        shutil.copytree(stored / "objects", path / "objects", copy_function=os.link, dirs_exist_ok=True)
+        tip = (stored / "tip").read_text().strip()
+        call(["git", "update-ref", "refs/heads/ciplug", tip], path)
+        work = folder / "work"
+        project(work)
+        call(["git", "push", "--quiet", str(path), "main", "better"], work)
+        yield running
+
+
+def project(folder: Path) -> None:
+    """A work tree with two commits: the tip of main, and one more on the branch `better`."""
+    folder.mkdir(parents=True)
+    call(["git", "init", "--quiet", "--initial-branch=main"], folder)
+    (folder / "README.md").write_text("# Wine quality\n")
+    (folder / "params.yaml").write_text("depth: 6\nrate: 0.1\nseed: 7\n")
+    (folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\nmetrics: metrics.json\n")
+    (folder / "requirements.txt").write_text("scikit-learn==1.5.2\npandas==2.2.3\n")
+    for number in range(20):
+        (folder / f"step_{number:02d}.py").write_text(f"print({number})\n" * 50)
+    for branch, accuracy in (("main", 0.913), ("better", 0.921)):
+        if branch != "main":
+            call(["git", "checkout", "--quiet", "-b", branch], folder)
+        write_metrics(folder, accuracy)
+        call(["git", "add", "--all"], folder)
+        call(["git", "commit", "--quiet", "--message", branch], folder)
+
+
+def write_metrics(folder: Path, accuracy: float) -> Path:
+    """A metrics file as a small training leaves it."""
+    values = {"accuracy": accuracy, "f1": accuracy - 0.02, "log_loss": 1 - accuracy, "rows": 1143}
+    path = folder / "metrics.json"
+    path.write_bytes(dumps(values))
+    return path
+
+
+class Clones:
+    """Fresh clones as a CI job makes them: one commit deep, detached, nothing of ours inside."""
+
+    def __init__(self, folder: Path, server: GitServer, branch: str = "better") -> None:
+        self._folder = folder
+        self._server = server
+        self._branch = branch
+        self._numbers = count()
+        folder.mkdir()
+
+    def fresh(self) -> Path:
+        """A new clone; making it waits for no injected latency."""
+        clone = self.empty()
+        waits, self._server.latency = self._server.latency, 0.0
+        call(["git", "fetch", "--quiet", "--depth=1", "origin", self._branch], clone)
+        call(["git", "checkout", "--quiet", "--detach", "FETCH_HEAD"], clone)
+        self._server.latency = waits
+        return clone
+
+    def empty(self) -> Path:
+        """A new repository that knows its origin and has fetched nothing."""
+        clone = self._folder / str(next(self._numbers))
+        clone.mkdir()
+        call(["git", "init", "--quiet"], clone)
+        call(["git", "remote", "add", "origin", self._server.url(PROJECT)], clone)
+        return clone
+
+
+def _store(runs: int) -> Path:
+    """A repository whose commit `tip` is a store with so many folded runs, kept from one benchmark to the next."""
+    path = OUT / f"store-{runs}.git"
+    if (path / "tip").exists():
+        return path
+    shutil.rmtree(path, ignore_errors=True)
+    call(["git", "init", "--quiet", "--bare", str(path)], OUT)
+    files = _import(path, runs)
+    written = Objects(path, "sha1")
+    files["FORMAT"] = written.blob(FORMAT)
+    commit = written.commit(written.nested_tree(files), (), f"ciplug: {runs} runs", 0)
+    call(["git", "update-ref", "refs/heads/ciplug", commit], path)
+    # As a forge keeps it: one pack, with deltas.
+    call(["git", "repack", "-a", "-d", "--quiet"], path)
+    (path / "tip").write_text(commit)
+    return path
+
+
+def _import(repository: Path, runs: int) -> dict[str, str]:
+    """Write the records of so many runs; returns path → blob id."""
+    files: dict[str, str] = {}
+    writer = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=repository, stdin=subprocess.PIPE)
+    assert writer.stdin
+    dice = random.Random(runs)
+    for number in range(runs):
+        run = _run(dice, number)
+        data = dumps(run)
+        files[f"new/{run_key(run)}"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        writer.stdin.write(b"blob\ndata %d\n%s\n" % (len(data), data))
+    writer.stdin.close()
+    if writer.wait():
+        raise RuntimeError("git fast-import failed")
+    return files
+
+
+def _run(dice: random.Random, number: int) -> Run:
+    """A record of about 1 KB, as a CI job of a small project leaves it."""
+    commit = f"{dice.getrandbits(160):040x}"
+    accuracy = dice.gauss(0.91, 0.01)
+    moment = f"2026-{1 + number % 12:02d}-{1 + number % 28:02d}T{number % 24:02d}:{number % 60:02d}:17.250Z"
+    context = Context(
+        host="github_actions",
+        event="push",
+        commit=commit,
+        branch="main",
+        default_branch="main",
+        repository=PROJECT,
+        server_url="https://github.com",
+        api_url="https://api.github.com",
+        run_url=f"https://github.com/{PROJECT}/actions/runs/{10_000_000 + number}",
+        job="train",
+        actor="octocat",
+    )
+    return Run(
+        id=f"{dice.getrandbits(128):032x}",
+        model="wine",
+        status="finished",
+        started=moment,
+        ended=moment,
+        commit=commit,
+        params={"depth": 6, "rate": 0.1, "seed": 7},
+        metrics={"accuracy": accuracy, "f1": accuracy - 0.02, "log_loss": 1 - accuracy, "rows": 1143.0},
+        provenance=Provenance(
+            context=context,
+            command=("python", "train.py"),
+            exit_code=0,
+            wall_seconds=round(dice.uniform(20, 60), 3),
+            peak_memory_bytes=dice.randrange(10**8, 10**9),
+            seed=7,
+            python="3.12.7",
+            os="Ubuntu 24.04.1 LTS, Linux 6.8.0-1017-azure x86_64",
+            packages={"numpy": "2.1.3", "pandas": "2.2.3", "scikit-learn": "1.5.2"},
+            hardware=Hardware(cpu="AMD EPYC 7763 64-Core Processor", cores=4, memory_bytes=16_766_640_128),
+            dirty=False,
+            ciplug="0.1.0",
+        ),
+    )

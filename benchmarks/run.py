@@ -1,0 +1,99 @@
+"""Measure ciplug by its peers and floors, and write the table of docs/performance.md.
+
+    python benchmarks/run.py [--quick] [--only NAME …] [--output FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib import import_module
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+# In place of this folder, whose names are not for everybody.
+sys.path[0] = str(ROOT)
+
+from benchmarks.measuring import Result, Skipped, call  # noqa: E402
+from benchmarks.places import OUT, Tools, tools  # noqa: E402
+from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
+
+MEASUREMENTS = {"version": "startup", "record": "recording", "compare": "peers", "read": "reading"}
+"""Name on the command line → module with a function `measure`."""
+BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(description="Measure ciplug by its peers and floors.")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that all of it works, not to measure")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=list(MEASUREMENTS), help="may be repeated")
+    parser.add_argument("--pairs", metavar="N", type=int, help="pairs of a ratio (default: 9; with --quick: 2)")
+    parser.add_argument("--output", metavar="FILE", type=Path, default=ROOT / "docs" / "performance.md")
+    args = parser.parse_args(argv)
+    OUT.mkdir(exist_ok=True)
+    programs = tools(quick=args.quick)
+    pairs = args.pairs or (2 if args.quick else 9)
+    results: list[Result | Skipped] = []
+    for name in args.only or MEASUREMENTS:
+        module = import_module(f"benchmarks.{MEASUREMENTS[name]}")
+        for result in module.measure(programs, pairs=pairs, quick=args.quick):
+            print(_row(result), file=sys.stderr, flush=True)
+            results.append(result)
+    text = args.output.read_text() if args.output.exists() else f"{BEGIN}\n{END}\n"
+    args.output.write_text(_replaced(text, _table(results, programs, pairs)))
+    return 0
+
+
+def _table(results: Sequence[Result | Skipped], programs: Tools, pairs: int) -> str:
+    head = ["what", "ratio", "aim", "ciplug", "compared with", "takes", "also"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(_row, results)]
+    return "\n".join([_machine(programs, pairs), "", *lines])
+
+
+def _row(result: Result | Skipped) -> str:
+    if isinstance(result, Skipped):
+        cells = [result.name, "–", "", "", "", "", f"not measured: {result.reason}"]
+    else:
+        ratios = result.ratios
+        cells = [
+            result.name,
+            f"**{result.ratio:.2f}** ({min(ratios):.2f}–{max(ratios):.2f})",
+            "" if result.aim is None else f"≤ {result.aim}" + ("" if result.ratio <= result.aim else ", missed"),
+            str(result.ours),
+            result.floor_name,
+            str(result.floor),
+            result.notes,
+        ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _machine(programs: Tools, pairs: int) -> str:
+    machine = hardware()
+    versions = [call(["git", "--version"], ROOT), call([*programs.ciplug, "--version"], ROOT, programs.env)]
+    if programs.dvc:
+        versions.append(b"dvc " + call([programs.dvc, "--version"], ROOT))
+    words = [
+        f"{datetime.now(timezone.utc):%Y-%m-%d}",
+        f"{machine.cores} cores of {machine.cpu}",
+        f"{(machine.memory_bytes or 0) / 2**30:.0f} GiB",
+        operating_system(),
+        f"Python {platform.python_version()}",
+        *(version.decode().strip() for version in versions),
+    ]
+    return f"{', '.join(words)}. Medians of {pairs} pairs or more (smallest–largest)."
+
+
+def _replaced(text: str, table: str) -> str:
+    """The text with the table between its markers. Raises SystemExit when they are not there."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(f"the markers are missing: {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
