@@ -26,12 +26,12 @@ _CLEAN = {
     "no_proxy": "127.0.0.1",
     "NO_PROXY": "127.0.0.1",
 }
-_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "GITEA_ACTIONS", "PYTHONPATH")
+_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL", "BUILD_TAG", "GITEA_ACTIONS")
 
 
 def environment() -> dict[str, str]:
     """The environment of every measured command: this process's own, without CI and without configuration."""
-    env = {key: value for key, value in os.environ.items() if key not in _CI}
+    env = {key: value for key, value in os.environ.items() if key not in _CI and not key.startswith("PYTHON")}
     for key, value in _CLEAN.items():
         env.pop(key, None)
         if value is not None:

@@ -1,6 +1,6 @@
 """Measure ciplug by its peers and floors, and write the table of docs/performance.md.
 
-    python benchmarks/run.py [--quick] [--only NAME …] [--output FILE]
+python benchmarks/run.py [--quick] [--only NAME] [--output FILE]
 """
 
 from __future__ import annotations

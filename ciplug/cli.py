@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from ciplug import __version__, console
 from ciplug.errors import CiplugError, nearest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ciplug import __version__
@@ -65,6 +66,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The latest run of each model on a commit. Raises UsageError when there is none."""
+    _read_ahead(session, runs, commit)
     found = runs.of_commits([commit], model).get(commit, [])
     if not found:
         what = f"no run of '{model}'" if model else "no run"
@@ -82,12 +84,14 @@ def evaluate(
     *,
     base: str | None = None,
     gate: bool = True,
+    series: bool = False,
     dry_run: bool = False,
 ) -> list[Evaluation]:
     """Compare each candidate, and judge it where the policy has gates for its model.
 
     Args:
         base: what to compare with in place of the merge base: a commit, branch or tag.
+        series: whether the step series are read, too.
 
     Raises ConfigError for a policy that is wrong or that matches nothing.
     """
@@ -98,7 +102,7 @@ def evaluate(
         verdict = None
         if gate and has_gates(session, policy, run.model):
             verdict = judge(session, policy, comparison, run, dry_run=dry_run)
-        found.append(Evaluation(run, comparison, runs.series(run), verdict))
+        found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict))
     return found
 
 
@@ -149,18 +153,10 @@ def policy_source(session: Session) -> str:
 
 
 def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str | None) -> Comparison:
-    workspace = session.need_workspace()
-    context = session.context
     commit = run.commit or session.need_head()
-    target = history.target_branch(
-        workspace,
-        asked=session.config.baseline,
-        context_target=context.target_branch,
-        context_default=context.default_branch,
-    )
-    past = history.look(workspace, commit, target, session.env)
+    past = _past(session, commit)
     asked = resolve_commit(session, base) if base else None
-    asked_line = history.first_parents(workspace, asked, session.env) if asked else ()
+    asked_line = history.first_parents(session.need_workspace(), asked, session.env) if asked else ()
 
     recorded = {key.commit for key in runs.recorded()}
     wanted = [
@@ -201,6 +197,28 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
+
+
+@lru_cache(maxsize=8)
+def _past(session: Session, commit: str) -> history.History:
+    """The commits around this one, with the branch that it is compared with."""
+    workspace, context = session.need_workspace(), session.context
+    target = history.target_branch(
+        workspace,
+        asked=session.config.baseline,
+        context_target=context.target_branch,
+        context_default=context.default_branch,
+    )
+    return history.look(workspace, commit, target, session.env)
+
+
+def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
+    """Have the store fetch at once what a comparison is going to ask for, in place of one request a question."""
+    past = _past(session, commit)
+    recorded = {key.commit for key in runs.recorded()}
+    near = {commit, *_first(past.ancestors, recorded), *_first(past.target_commits, recorded)}
+    keys = [key.key for key in runs.recorded() if key.commit in near]
+    session.store.read([*keys, *session.store.keys("registry/")])
 
 
 def _first(commits: Iterable[str], recorded: set[str | None]) -> list[str]:

@@ -93,7 +93,7 @@ def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[E
     if policy.gates:
         need_gates(session, policy, recorded.model)
     own = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
-    evaluations = evaluate(session, runs, own)
+    evaluations = evaluate(session, runs, own, series=True)
     tell_problems(runs)
     for run in own:
         if not has_gates(session, policy, run.model):

@@ -202,8 +202,10 @@ def _progress(*, quiet: bool) -> Iterator[_Progress]:
         return
     from tqdm import tqdm  # type: ignore[import-untyped]
 
-    form = "{desc} {bar:20} {n_fmt}/{total_fmt} [{elapsed}]"
-    with tqdm(total=_STEPS, file=sys.stderr, bar_format=form, dynamic_ncols=True) as bar:
+    form = "{bar:16} {n_fmt}/{total_fmt} [{elapsed}] {desc}"
+    # A terminal that does not know its width says 0.
+    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    with tqdm(total=_STEPS, file=sys.stderr, bar_format=form, ncols=width) as bar:
         progress = _Progress(bar, quiet=quiet)
         yield progress
         progress.end()

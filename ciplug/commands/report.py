@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = session.runs()
     found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    report = build(session, evaluate(session, runs, found))
+    report = build(session, evaluate(session, runs, found, series=True))
     tell_problems(runs)
     content = render(report, args.format)
     if args.output:
@@ -93,7 +93,9 @@ def post(session: Session, report: Report) -> tuple[str | None, CiplugError | No
     remote = remotes.get("origin") or next(iter(remotes.values()), None)
     forge = open_forge(context, session.env, remote)
     if forge is None:
-        console.say(f"no comment: {why_no_forge(context, session.env, remote)}")
+        # On a laptop nobody expects a comment.
+        tell = console.detail if context.host == "local" else console.say
+        tell(f"no comment: {why_no_forge(context, session.env, remote)}")
         return None, None
     url = None
     failed: CiplugError | None = None

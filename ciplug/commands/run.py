@@ -47,16 +47,16 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     if status == "finished":
         problems = [
             InputError(
-                f"{path}: the command did not write it: it is of an earlier run",
-                hint="does the training write elsewhere? Name that path with --metrics or --artifact",
+                f"{path}: the command did not write it: these are the numbers of an earlier run",
+                hint="does the training write its metrics elsewhere? Name that file with --metrics",
             )
             for path in stale
+            if path in inputs.metrics
         ]
-    fresh = replace(
-        inputs,
-        metrics=tuple(path for path in inputs.metrics if path not in stale),
-        artifacts=tuple(path for path in inputs.artifacts if path not in stale),
-    )
+        for path in stale:
+            if path in inputs.artifacts:
+                console.say(f"warning: {path}: the command did not write this artifact; it is kept as it was found")
+    fresh = replace(inputs, metrics=tuple(path for path in inputs.metrics if path not in stale))
     recorded = finish(session, entry, fresh, status=status, child=child, python=command[0], problems=problems)
     return recorded, child.exit_code
 

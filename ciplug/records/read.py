@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciplug.errors import RecordError
 from ciplug.records import canonical
-from ciplug.records.registry_event import RegistryEvent
-from ciplug.records.run import Run
-from ciplug.records.verdict import Verdict
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+    from ciplug.records.registry_event import RegistryEvent
+    from ciplug.records.run import Run
+    from ciplug.records.verdict import Verdict
 
 T = TypeVar("T")
 
@@ -23,16 +24,22 @@ _NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float
 
 def run(data: bytes, key: str) -> Run:
     """The run that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    from ciplug.records.run import Run
+
     return _record(Run, data, key)
 
 
 def verdict(data: bytes, key: str) -> Verdict:
     """The verdict that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    from ciplug.records.verdict import Verdict
+
     return _record(Verdict, data, key)
 
 
 def registry_event(data: bytes, key: str) -> RegistryEvent:
     """The registry event that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    from ciplug.records.registry_event import RegistryEvent
+
     return _record(RegistryEvent, data, key)
 
 

@@ -26,7 +26,7 @@ from ciplug.errors import Conflict, GitError, StoreError
 from ciplug.locking import held
 from ciplug.records.canonical import digest
 from ciplug.stores.base import Head
-from ciplug.stores.git_objects import BLOB, TREE, Objects, parse_tree
+from ciplug.stores.git_objects import BLOB, TREE, Objects, object_id, parse_tree
 
 FORMAT = b"ciplug git store 1\n"
 FOLD_AT = 64
@@ -391,7 +391,7 @@ class GitBranchStore:
         )
 
     def _check_format(self, oid: str | None) -> None:
-        if oid is None:
+        if oid in (None, object_id("blob", FORMAT, self._format)):
             return
         data = self._blobs([oid])[oid]
         if data != FORMAT:

@@ -12,6 +12,12 @@ AUTHOR = "ciplug <ciplug@localhost>"
 BLOB, TREE = "100644", "40000"
 
 
+def object_id(kind: str, data: bytes, object_format: str) -> str:
+    """The id that git gives to an object of this content."""
+    whole = f"{kind} {len(data)}".encode() + b"\0" + data
+    return hashlib.new(object_format, whole, usedforsecurity=False).hexdigest()
+
+
 class Objects:
     """Writes loose objects into a repository of ours."""
 
@@ -21,7 +27,7 @@ class Objects:
 
     def _write(self, kind: str, data: bytes) -> str:
         whole = f"{kind} {len(data)}".encode() + b"\0" + data
-        oid = hashlib.new(self._hash, whole, usedforsecurity=False).hexdigest()
+        oid = object_id(kind, data, self._hash)
         path = self._folder / oid[:2] / oid[2:]
         if not path.exists():
             path.parent.mkdir(exist_ok=True)

@@ -6,7 +6,6 @@ A reader turns the text of a file into rows: one row without a step (JSON, YAML,
 
 from __future__ import annotations
 
-import csv
 import io
 import itertools
 import json
@@ -303,6 +302,8 @@ def _yaml(source: Source) -> Iterator[Row]:
 
 def _csv(source: Source) -> Iterator[Row]:
     """A table by steps, one row of metrics under their names, or a row `name,value` for each."""
+    import csv
+
     delimiter = "\t" if source.path.suffix.lower() == ".tsv" else ","
     table = csv.reader(io.StringIO(source.text, newline=""), delimiter=delimiter, strict=True)
     rows = _cells(source, table)
@@ -335,11 +336,13 @@ def _csv(source: Source) -> Iterator[Row]:
 
 def _cells(source: Source, table: Any) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not blank, with their line; the line of a quoted cell is that of its end."""
+    from csv import Error
+
     try:
         for row in table:
             if any(cell.strip() for cell in row):
                 yield table.line_num, row
-    except csv.Error as error:
+    except Error as error:
         raise source.wrong(f"not CSV: {error}", line=table.line_num) from None
 
 

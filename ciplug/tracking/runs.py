@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from ciplug.errors import RecordError, UsageError
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.run import Run
-from ciplug.records.verdict import Verdict
 from ciplug.stores.base import Store
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
+    from ciplug.records.verdict import Verdict
 
 NO_COMMIT = "none"
 

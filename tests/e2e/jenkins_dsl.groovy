@@ -404,7 +404,7 @@ class Pipeline extends Section {
     }
 }
 
-abstract class Jenkinsfile extends Script {
+abstract class PipelineScript extends Script {
     def pipeline(Closure body) {
         def made = new Pipeline(build: binding.getVariable('build'))
         made.run(body, made)
@@ -419,7 +419,7 @@ def build = new Build(config: config, folder: new File(config.folder))
 build.env.putAll(config.env)
 int code
 try {
-    def compiler = new CompilerConfiguration(scriptBaseClass: Jenkinsfile.name)
+    def compiler = new CompilerConfiguration(scriptBaseClass: PipelineScript.name)
     def shell = new GroovyShell(this.class.classLoader, new Binding([build: build]), compiler)
     shell.evaluate(new File(config.jenkinsfile))
     code = build.result == 'SUCCESS' ? 0 : 1

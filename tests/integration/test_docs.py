@@ -36,6 +36,8 @@ TRAIN = """\
 import json
 with open("metrics.json", "w") as file:
     json.dump({"accuracy": 0.91, "latency_p95_ms": 41.0}, file)
+with open("model.joblib", "w") as file:
+    file.write("a model")
 """
 
 
@@ -92,7 +94,6 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in (
         ("train.py", TRAIN),
         ("params.yaml", "depth: 6\n"),
-        ("model.joblib", "a model\n"),
         (".gitignore", "*.json\n*.joblib\n*.xml\n"),
     ):
         (project / name).write_text(text)

@@ -221,7 +221,7 @@ def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> Non
     done = project.ciplug("run", "--", PYTHON, "-c", "pass", code=2)
     assert "did not write it" in done.stderr
     run = project.json("runs", "list", "--json")[0]
-    assert (run["status"], run["metrics"] if "metrics" in run else {}) == ("finished", {})
+    assert (run["status"], run.get("metrics", {})) == ("finished", {})
     assert "has no metric 'accuracy'" in project.ciplug("gate", code=1).stdout
 
 

@@ -1,0 +1,192 @@
+"""What a pull request gets from `ciplug ci`: one comment, a status, a summary, on each CI host and forge."""
+
+from __future__ import annotations
+
+import json
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from ciplug.commands.report import MARKER
+from tests.project import Project, git
+from tests.servers.git_http import GitServer
+from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
+
+CI = ("ci", "--", sys.executable, "train.py")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project.train()
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    return project
+
+
+def github(tmp_path: Path, api: GitHubApi, project: Project, *, token: str, fork: bool = False) -> dict[str, str]:
+    """The environment of a pull request's job, as GitHub's runner sets it."""
+    owner = "stranger" if fork else "acme"
+    payload = {
+        "number": 7,
+        "pull_request": {
+            "number": 7,
+            "head": {"sha": project.head, "ref": "topic", "repo": {"full_name": f"{owner}/demo", "fork": fork}},
+            "base": {"sha": "b" * 40, "ref": "main", "repo": {"full_name": "acme/demo"}},
+        },
+        "repository": {"full_name": "acme/demo", "default_branch": "main"},
+    }
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(payload))
+    return {
+        "GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_EVENT_PATH": str(event),
+        "GITHUB_SHA": "d" * 40, "GITHUB_REF": "refs/pull/7/merge", "GITHUB_REF_NAME": "7/merge",
+        "GITHUB_HEAD_REF": "topic", "GITHUB_BASE_REF": "main", "GITHUB_REPOSITORY": "acme/demo",
+        "GITHUB_SERVER_URL": api.origin, "GITHUB_API_URL": api.url, "GITHUB_RUN_ID": "42",
+        "GITHUB_ACTOR": "octocat", "GITHUB_TOKEN": token,
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary.md"), "GITHUB_OUTPUT": str(tmp_path / "output"),
+    }  # fmt: skip
+
+
+def outputs(tmp_path: Path) -> dict[str, str]:
+    lines = (tmp_path / "output").read_text().splitlines()
+    return {lines[i].partition("<<")[0]: lines[i + 1] for i in range(0, len(lines) - 2, 3)}
+
+
+def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
+    granted = {"issues": "write", "statuses": "write", "pull-requests": "write"}
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions=granted)
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    github_api.add_comments(7, 120)
+    env = github(tmp_path, github_api, project, token="job")
+    done = project.ciplug(*CI, env=env)
+    ours = [c for c in github_api.comments[7] if MARKER in c["body"].splitlines()]
+    assert len(ours) == 1
+    assert "0.86" in ours[0]["body"]
+    assert "merge base" in ours[0]["body"]
+    assert ours[0]["html_url"] in done.stderr
+    status = github_api.statuses[project.head][-1]
+    assert (status["state"], status["context"]) == ("success", "ciplug")
+    assert "0.86" in (tmp_path / "summary.md").read_text()
+    said = outputs(tmp_path)
+    assert said["verdict"] == "PASS"
+    assert said["comment-url"] == ours[0]["html_url"]
+    assert len(said["run-id"]) == 32
+
+    project.numbers({"accuracy": 0.5})
+    project.commit("worse")
+    project.push()
+    project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"), code=1)
+    ours = [c for c in github_api.comments[7] if MARKER in c["body"].splitlines()]
+    assert len(ours) == 1
+    assert "0.5" in ours[0]["body"]
+    assert github_api.statuses[project.head][-1]["state"] == "failure"
+    # Posting again what is there already writes nothing.
+    wrote = len([c for c in github_api.wrote() if "comments" in c.path])
+    project.ciplug("report", "--post", env=github(tmp_path, github_api, project, token="job"))
+    assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
+
+
+def test_github_without_permission_gives_one_line_and_the_summary(
+    tmp_path: Path, github_api: GitHubApi, project: Project
+) -> None:
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions={"contents": "write"})
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    done = project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"))
+    assert github_api.comments[7] == []
+    assert "pull-requests: write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "{" not in done.stderr
+    assert "0.86" in (tmp_path / "summary.md").read_text()
+    assert outputs(tmp_path)["verdict"] == "PASS"
+
+
+def test_a_fork_s_job_writes_nothing_and_still_sees_the_comparison(
+    tmp_path: Path, github_api: GitHubApi, project: Project
+) -> None:
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions={"contents": "read"})
+    github_api.add_pull(7, branch="topic", commit=project.head, owner="stranger")
+    before = git(project.folder, "ls-remote", "origin")
+    env = github(tmp_path, github_api, project, token="job", fork=True)
+    done = project.ciplug(*CI, env=env)
+    assert git(project.folder, "ls-remote", "origin") == before
+    assert "fork" in done.stderr
+    assert "PASS" in done.stdout
+    assert "0.86" in (tmp_path / "summary.md").read_text()
+    assert "must not promote" in project.ciplug("promote", "wine", "--to", "staging", env=env, code=1).stderr
+
+
+def test_a_pull_request_never_promotes_and_main_does(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
+    github_api.add_token("job", "octocat")
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = github(tmp_path, github_api, project, token="job")
+    command = ("ci", "--promote-to", "staging", "--", sys.executable, "train.py")
+    assert "never promotes" in project.ciplug(*command, env=env).stderr
+    assert project.json("registry", "list", "--json") == []
+    assert "is in Staging" in project.ciplug(*command).stderr
+
+
+def test_gitlab_note_status_and_files(tmp_path: Path, gitlab_api: GitLabApi, project: Project) -> None:
+    gitlab_api.add_merge_request(12, branch="topic", commit=project.head)
+    env = {
+        "GITLAB_CI": "true", "CI": "true", "CI_PIPELINE_SOURCE": "merge_request_event", "CI_COMMIT_SHA": project.head,
+        "CI_MERGE_REQUEST_IID": "12", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "topic",
+        "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_DEFAULT_BRANCH": "main", "CI_PROJECT_PATH": "acme/demo",
+        "CI_PROJECT_ID": "7", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7", "CI_MERGE_REQUEST_PROJECT_ID": "7",
+        "CI_SERVER_URL": gitlab_api.url, "CI_API_V4_URL": gitlab_api.api_url, "CI_JOB_URL": "https://x/-/jobs/1",
+        "CIPLUG_GITLAB_TOKEN": "user-token",
+    }  # fmt: skip
+    project.ciplug("ci", "--output-dir", "out", "--", sys.executable, "train.py", env=env)
+    notes = [n for n in gitlab_api.comments[12] if MARKER in n["body"].splitlines()]
+    assert len(notes) == 1
+    assert gitlab_api.statuses[project.head][-1]["status"] == "success"
+    out = project.folder / "out"
+    assert sorted(p.name for p in out.iterdir()) == ["junit.xml", "report.html", "report.json", "report.md"]
+    assert ElementTree.parse(out / "junit.xml").getroot().tag == "testsuites"
+    assert json.loads((out / "report.json").read_text())["sections"][0]["verdict"]["outcome"] == "PASS"
+
+    # With the job token alone there is no note, and one line says what to set.
+    env = {**env, "CIPLUG_GITLAB_TOKEN": "", "CI_JOB_TOKEN": "job"}
+    done = project.ciplug(*CI, env=env)
+    assert "CIPLUG_GITLAB_TOKEN" in done.stderr
+    assert len(gitlab_api.comments[12]) == 1
+
+
+def test_jenkins_comments_on_the_forge_when_it_has_a_token(
+    tmp_path: Path, github_api: GitHubApi, project: Project
+) -> None:
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = {
+        "JENKINS_URL": "http://jenkins.example/", "BUILD_URL": "http://jenkins.example/job/demo/1/",
+        "GIT_COMMIT": project.head, "BRANCH_NAME": "PR-7", "CHANGE_ID": "7", "CHANGE_TARGET": "main",
+        "CHANGE_BRANCH": "topic", "CHANGE_URL": f"{github_api.origin}/acme/demo/pull/7",
+        "GITHUB_API_URL": github_api.url,
+    }  # fmt: skip
+    command = ("ci", "--output-dir", "out", "--", sys.executable, "train.py")
+    done = project.ciplug(*command, env=env)
+    assert "no comment" in done.stderr
+    assert (project.folder / "out/junit.xml").exists()
+    project.ciplug(*command, env={**env, "GITHUB_TOKEN": "user-token"})
+    assert len(github_api.comments[7]) == 1
+    assert github_api.comments[7][0]["body"].count("Verdict") <= 1
+    assert github_api.statuses[project.head][-1]["target_url"]
+
+
+def test_a_store_that_cannot_be_read_is_no_missing_baseline(
+    tmp_path: Path, git_server: GitServer, github_api: GitHubApi
+) -> None:
+    git_server.create("remote")
+    project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
+    github_api.add_token("job", "octocat")
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    git_server.token = "needed-now"
+    env = github(tmp_path, github_api, project, token="job")
+    done = project.ciplug(*CI, env=env, code=3)
+    assert "cannot read the store" in done.stderr
+    assert github_api.comments[7] == []
+    assert outputs(tmp_path)["verdict"] == "ERROR"
+    assert len(list((project.folder / ".git/ciplug/spool").glob("*/sealed.json"))) == 1
