@@ -70,11 +70,11 @@ def _walk(scratch: _Scratch, progress: _Progress) -> None:
     progress.step("make a repository with a remote")
     scratch.make()
 
-    progress.step("main: train the baseline and record it")
+    progress.step("main: train the baseline")
     scratch.pipeline("main", passes=True)
 
     for candidate in (_BETTER, _WORSE):
-        progress.step(f"{candidate.branch}: {candidate.what}: train, record, compare, judge")
+        progress.step(f"{candidate.branch}: {candidate.what}")
         scratch.branch(candidate)
         scratch.pipeline(candidate.branch, passes=candidate.passes)
         progress.step(f"{candidate.branch}: the comment that its pull request gets")
@@ -203,9 +203,9 @@ def _progress(*, quiet: bool) -> Iterator[_Progress]:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     form = "{bar:16} {n_fmt}/{total_fmt} [{elapsed}] {desc}"
-    # A terminal that does not know its width says 0.
-    width = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-    with tqdm(total=_STEPS, file=sys.stderr, bar_format=form, ncols=width) as bar:
+    # A terminal that does not know its size says 0, and tqdm would then draw nothing.
+    size = os.get_terminal_size(sys.stderr.fileno())
+    with tqdm(total=_STEPS, file=sys.stderr, bar_format=form, ncols=size.columns or 80, nrows=size.lines or 24) as bar:
         progress = _Progress(bar, quiet=quiet)
         yield progress
         progress.end()

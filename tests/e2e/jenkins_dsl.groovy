@@ -178,7 +178,9 @@ class Steps extends Strict {
     def methodMissing(String name, args) {
         File file = new File("${build.config.vars}/${name}.groovy")
         if (!build.config.vars || !file.exists()) { throw new Wrong("steps: unknown: ${name}") }
-        Script library = Loader.load(file, new Library(steps: this))
+        def config = new CompilerConfiguration(scriptBaseClass: LibraryScript.name)
+        def library = new GroovyShell(Steps.classLoader, new Binding(), config).parse(file)
+        library.setCaller(this)
         library.invokeMethod('call', args)
     }
 
@@ -211,22 +213,11 @@ class Environment {
     def propertyMissing(String name, value) { build.env[name] = value.toString() }
 }
 
-/** The binding of a shared step: what it does not define itself is a step. */
-class Library extends Binding {
-    Steps steps
-    def getVariable(String name) { steps."${name}" }
-    boolean hasVariable(String name) { true }
-}
-
+/** A shared step: what it does not define itself is a step, or a variable of the environment. */
 abstract class LibraryScript extends Script {
-    def methodMissing(String name, args) { binding.steps.invokeMethod(name, args) }
-}
-
-class Loader {
-    static Script load(File file, Binding binding) {
-        def config = new CompilerConfiguration(scriptBaseClass: LibraryScript.name)
-        new GroovyShell(Loader.classLoader, binding, config).parse(file)
-    }
+    Steps caller
+    def methodMissing(String name, args) { caller.invokeMethod(name, args) }
+    def propertyMissing(String name) { caller."${name}" }
 }
 
 class Condition extends Strict {

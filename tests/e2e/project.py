@@ -41,6 +41,11 @@ def git(*args: str, cwd: Path) -> str:
     return subprocess.run(["git", *args], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def clean_environment() -> dict[str, str]:
+    """Our environment without what says where Python's modules are: a runner knows nothing of this checkout."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 class Project:
     """acme/demo on a git server that wants a token; its files live in `folder`, a clone."""
 

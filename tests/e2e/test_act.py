@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import ROOT
-from tests.e2e.project import MARKER, Project
+from tests.e2e.project import MARKER, Project, clean_environment
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 
@@ -65,7 +65,13 @@ class Runner:
             *("--env", f"SEEN={seen}", *self._options),
         ]
         done = subprocess.run(
-            command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+            command,
+            cwd=checkout,
+            env=clean_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
         )
         return done.returncode, done.stdout, seen
 

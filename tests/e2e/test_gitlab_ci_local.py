@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import ROOT
-from tests.e2e.project import MARKER, Project, git
+from tests.e2e.project import MARKER, Project, clean_environment, git
 from tests.servers.git_http import GitServer
 from tests.servers.gitlab_api import GitLabApi
 
@@ -93,7 +93,7 @@ def pipeline(
     program = tool("gitlab-ci-local")
     tool("rsync")
     path = f"{user_python}{os.pathsep}{os.environ['PATH']}"
-    return Pipeline(program, project, gitlab_api, {**os.environ, "PATH": path, "PIP_CACHE_DIR": pip_cache})
+    return Pipeline(program, project, gitlab_api, {**clean_environment(), "PATH": path, "PIP_CACHE_DIR": pip_cache})
 
 
 @pytest.mark.parametrize("form", list(_FORMS), indirect=True)

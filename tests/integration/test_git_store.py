@@ -150,7 +150,7 @@ def leave_pending(remote: Path, count: int) -> None:
     for number in range(count):
         tree = written.nested_tree({f"new/runs/a-{number:03d}.json": written.blob(b"%d" % number)})
         lines.append(f"create refs/ciplug/inbox/{number:032x} {written.commit(tree, (), 'ciplug', 0)}")
-    subprocess.run(["git", "update-ref", "--stdin"], cwd=remote, input="\n".join(lines), text=True, check=True)
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=remote, input="\n".join([*lines, ""]), text=True, check=True)
 
 
 def test_a_reader_folds_when_much_is_pending(tmp_path: Path, git_server: GitServer) -> None:

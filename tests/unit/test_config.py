@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ciplug import config
+from ciplug.errors import ConfigError
+
+WHOLE = """\
+version: 1
+store: git:?branch=runs
+model: wine
+metrics: metrics.json
+params: [params.yaml, more.toml]
+artifacts: model.bin
+datasets:
+  - data.csv
+baseline: develop
+defaults: {on_missing: warn}
+gates:
+  accuracy: {min: 0.8}
+"""
+
+
+def parse(text: str) -> config.Config:
+    return config.parse(text, Path("ciplug.yaml"))
+
+
+def test_every_key() -> None:
+    found = parse(WHOLE)
+    assert (found.store, found.model, found.baseline) == ("git:?branch=runs", "wine", "develop")
+    assert (found.metrics, found.params) == (("metrics.json",), ("params.yaml", "more.toml"))
+    assert (found.artifacts, found.datasets) == (("model.bin",), ("data.csv",))
+    assert found.policy == {"defaults": {"on_missing": "warn"}, "gates": {"accuracy": {"min": 0.8}}}
+    assert found.where("gates", "accuracy", "min") == "ciplug.yaml:12"
+    assert found.where("gates", "nothing") == "ciplug.yaml:11"
+    assert found.where("nothing") == "ciplug.yaml:1"
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "version: 1\n"])
+def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
+    found = parse(text)
+    assert (found.metrics, found.policy, found.model) == ((), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("[1]", "ciplug.yaml:1: a mapping of keys", None),
+        ("version: 1\nmetrix: m.json", "ciplug.yaml:2: metrix: unknown key", "did you mean 'metrics'?"),
+        ("zzz: 1", "ciplug.yaml:1: zzz: unknown key", "one of: version, store"),
+        ("on: push", "ciplug.yaml:1: on: unknown key", "one of"),
+        ("version: 2", "ciplug.yaml:1: version: 2 is no version", "write 'version: 1'"),
+        ("version: true", "ciplug.yaml:1: version: True is no version", "write 'version: 1'"),
+        ("version:", "ciplug.yaml:1: version: None is no version", "write 'version: 1'"),
+        ("version: '1'", "ciplug.yaml:1: version: '1' is no version", "write 'version: 1'"),
+        ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
+        ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
+        ("\nbaseline: [main]", "ciplug.yaml:2: baseline: text is expected", None),
+        ("store: no", "ciplug.yaml:1: store: text is expected, not False", None),
+        ("metrics: {a: b}", "ciplug.yaml:1: metrics: a path or a list of paths", None),
+        ("metrics: [a, 1]", "ciplug.yaml:1: metrics: a path or a list of paths", None),
+        ("params: ['']", "ciplug.yaml:1: params: a path or a list of paths", None),
+        ("gates: [a]", "ciplug.yaml:1: gates: a mapping is expected", None),
+        ("defaults: 1", "ciplug.yaml:1: defaults: a mapping is expected", None),
+        ("model: a\nmodel: b", "ciplug.yaml:2: the key 'model' stands twice", None),
+        ("a: [", "ciplug.yaml:2: not valid YAML", None),
+    ],
+)
+def test_mistakes_name_file_line_and_key(text: str, says: str, hint: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert caught.value.message.startswith(says)
+    assert hint is None or (caught.value.hint or "").startswith(hint)
+
+
+@pytest.mark.parametrize("text", ["gates:\n", "gates: {}", "gates:\n  # accuracy: {min: 0.9}\n"])
+def test_gates_without_a_gate_would_pass_everything(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^ciplug.yaml:1: gates: empty"):
+        parse(text)
+
+
+def test_a_gate_at_the_wrong_depth_is_no_gate() -> None:
+    with pytest.raises(ConfigError, match=r"accuracy: unknown key"):
+        parse("gates: {loss: {max: 1}}\naccuracy: {min: 0.9}")
+
+
+def test_find_looks_upwards_and_not_beyond_the_repository(tmp_path: Path) -> None:
+    inner = tmp_path / "repository" / "a" / "b"
+    inner.mkdir(parents=True)
+    (tmp_path / "ciplug.yaml").touch()
+    assert config.find(inner, tmp_path / "repository") is None
+    (tmp_path / "repository" / "ciplug.yaml").touch()
+    assert config.find(inner, tmp_path / "repository") == tmp_path / "repository" / "ciplug.yaml"
+    (inner / "ciplug.yaml").touch()
+    assert config.find(inner, tmp_path / "repository") == inner / "ciplug.yaml"
+    assert config.find(inner.parent, None) is None
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such file"):
+        config.load(tmp_path / "none.yaml")
+    (tmp_path / "latin.yaml").write_bytes(b"model: caf\xe9\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "latin.yaml")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path)
