@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from ciplug.errors import UsageError
-from ciplug.records.run import Scalar, Status
+from ciplug.records.run import METRIC_NAME, Scalar, Status
 from ciplug.tracking import log
 
 _active: ActiveRun | None = None
@@ -139,7 +139,11 @@ def log_metric(key: str, value: float, step: int | None = None) -> None:
     Raises UsageError when the value is no number, or the step no whole number of 64 bits.
     """
     at = None if step is None else log.whole_step(key, step)
-    _run().append({"metric": _name(key), "value": log.number(key, value), "step": at})
+    if not isinstance(key, str) or not METRIC_NAME.fullmatch(key):
+        raise UsageError(
+            f"{key!r} is no name for a metric", hint="up to 120 letters, digits and . _ @ / % + - and spaces"
+        )
+    _run().append({"metric": key, "value": log.number(key, value), "step": at})
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -110,10 +110,7 @@ def _hint(stderr: bytes) -> str | None:
     if b"dubious ownership" in stderr:
         return "run as the owner of the checkout, or: git config --global --add safe.directory <path>"
     if b"could not read Username" in stderr or b"Authentication failed" in stderr or b"403" in stderr:
-        return (
-            "the checkout's credentials do not reach this repository: keep them in the checkout step, "
-            "or set CIPLUG_PUSH_TOKEN"
-        )
+        return "this checkout's credentials do not reach the repository: CIPLUG_PUSH_TOKEN takes their place"
     return None
 
 

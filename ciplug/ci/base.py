@@ -23,6 +23,11 @@ class Host(Protocol):
         """As it stands in `Context.host`."""
         ...
 
+    @property
+    def push_hint(self) -> str:
+        """How a job of this host gets the right to push to the repository."""
+        ...
+
     def detect(self, env: Mapping[str, str]) -> bool:
         """Whether this environment is that of a job of this host."""
         ...
@@ -42,6 +47,9 @@ class Host(Protocol):
     def annotate(self, level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
         """The log line that makes the host show a message, at a place in a file if one is named."""
         ...
+
+
+PUSH_HINT = "the job needs the right to push: set CIPLUG_PUSH_TOKEN to a token that may write the repository"
 
 
 def no_summary(env: Mapping[str, str], markdown: str) -> bool:

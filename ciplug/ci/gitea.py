@@ -28,3 +28,4 @@ def context(env: Mapping[str, str]) -> Context:
 write_summary = base.no_summary  # the runner offers the file, but nobody shows it
 write_outputs = github_actions.write_outputs
 annotate = github_actions.annotate
+push_hint = base.PUSH_HINT

@@ -53,3 +53,7 @@ def _trusted(env: Mapping[str, str]) -> bool:
 write_summary = base.no_summary
 write_outputs = base.no_outputs
 annotate = base.annotate
+push_hint = (
+    "a job token may push once Settings > CI/CD > Job token permissions > 'Allow Git push requests' is on; "
+    "else set CIPLUG_PUSH_TOKEN to a project access token with write_repository"
+)

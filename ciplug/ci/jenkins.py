@@ -78,3 +78,4 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
 write_summary = base.no_summary
 write_outputs = base.no_outputs
 annotate = base.annotate
+push_hint = base.PUSH_HINT

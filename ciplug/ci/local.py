@@ -21,3 +21,4 @@ def context(env: Mapping[str, str]) -> Context:
 write_summary = base.no_summary
 write_outputs = base.no_outputs
 annotate = base.annotate
+push_hint = base.PUSH_HINT

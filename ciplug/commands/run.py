@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from ciplug import console
+from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.errors import CiplugError, InputError, StoreError
 from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
@@ -74,7 +74,8 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
             send(session)
         except StoreError as problem:
             refusal = problem
-            console.complain(problem.message, problem.hint)
+            hints = [problem.hint or "", ci.host_module(session.context.host).push_hint]
+            console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
     kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store_uri}"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")

@@ -56,6 +56,17 @@ def evaluate(
                 reason=f"the run {run.status}: its numbers decide nothing",
             )
         )
+    elif not run.metrics:
+        # However lenient each gate is about its own metric, nothing at all was judged.
+        results.append(
+            GateResult(
+                gate="run",
+                metric="",
+                rule="the training leaves metrics",
+                outcome="FAIL",
+                reason="the run has no metric at all: there is nothing to judge",
+            )
+        )
     for name in policy.gates:
         results.extend(_gate(policy, name, comparison.candidate, comparison.baseline))
     return Verdict(
@@ -123,11 +134,11 @@ def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterato
         return
     if gate.min is not None:
         ok = value >= gate.min
-        words = f"{_n(value)} is {'not below' if ok else 'below'} {_n(gate.min)}"
+        words = f"{_apart(value, gate.min)} is {'not below' if ok else 'below'} {_n(gate.min)}"
         yield result(f"at least {_n(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
     if gate.max is not None:
         ok = value <= gate.max
-        words = f"{_n(value)} is {'not above' if ok else 'above'} {_n(gate.max)}"
+        words = f"{_apart(value, gate.max)} is {'not above' if ok else 'above'} {_n(gate.max)}"
         yield result(f"at most {_n(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
     if gate.max_regression is not None:
         outcome, reason, limit = _regression(policy, name, gate, gate.max_regression, value, baseline, metric)
@@ -168,7 +179,8 @@ def _regression(
     sign = 1 if gate.higher_is_better else -1
     d = sign * (value - reference)
     tolerance = policy.tolerance(name) + RTOL * max(abs(value), abs(reference))
-    if d >= -limit - tolerance:
+    # A loss that no float can hold is beyond any allowance.
+    if -math.inf < d >= -limit - tolerance:
         if abs(d) <= tolerance:
             return "PASS", f"unchanged at {_n(value)}", limit
         words = f"{_n(abs(d))} {'better' if d > 0 else 'worse'} than the baseline's {_n(reference)}"
@@ -188,6 +200,11 @@ def _said(allowed: Allowance) -> str:
     if allowed.rel is not None:
         parts.append(f"{_n(allowed.rel * 100)}%")
     return f"at most {' or '.join(parts)} worse than the baseline"
+
+
+def _apart(value: float, bound: float) -> str:
+    """The value in so many digits that it does not seem to equal a bound that it misses."""
+    return repr(value) if value != bound and _n(value) == _n(bound) else _n(value)
 
 
 def _n(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -9,6 +10,9 @@ from typing import Literal
 from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
+
+METRIC_NAME = re.compile(r"[\w.@/%+ -]{1,120}")
+"""What a metric may be called, wherever its name comes from."""
 
 Scalar = str | int | float | bool
 Status = Literal["finished", "failed", "killed"]

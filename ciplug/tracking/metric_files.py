@@ -19,13 +19,12 @@ from typing import Any
 from ciplug import strict_yaml
 from ciplug.errors import InputError
 from ciplug.records.read import DuplicateKeyError, deeper_than, unique_keys
-from ciplug.records.run import Scalar
+from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_KEYS = 10_000
 MAX_DEPTH = 8
-METRIC_NAME = re.compile(r"[\w.@/%+ -]{1,120}")
 STEP_KEYS = ("step", "global_step", "iteration", "iter", "epoch")
 """Columns that say when a row was logged, the finest first: it gives the step, and none of them is a metric."""
 TIME_KEYS = ("timestamp", "time")

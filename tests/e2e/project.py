@@ -100,8 +100,9 @@ class Project:
         folder.mkdir(parents=True)
         git("init", "--quiet", cwd=folder)
         self._remote(folder)
-        git("fetch", "--quiet", "--depth=1", "--no-tags", "origin", ref, cwd=folder)
-        git("checkout", "--quiet", "--detach", "FETCH_HEAD", cwd=folder)
+        local = f"refs/remotes/{ref.removeprefix('refs/')}" if ref.startswith("refs/") else f"refs/remotes/origin/{ref}"
+        git("fetch", "--quiet", "--depth=1", "--no-tags", "origin", f"+{ref}:{local}", cwd=folder)
+        git("checkout", "--quiet", "--detach", local, cwd=folder)
         return folder
 
     def record_main(self, folder: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -55,7 +56,8 @@ def outcome(
 ) -> Outcome:
     """The outcome of one gate on the metric `a`; a baseline of None is a run without the metric."""
     before = None if isinstance(baseline, str) else {} if baseline is None else {"a": baseline}
-    return judge({"a": gate}, {} if candidate is None else {"a": candidate}, before, **defaults).outcome
+    metrics = {"other": 1.0} if candidate is None else {"other": 1.0, "a": candidate}
+    return judge({"a": gate}, metrics, {"a_too": 1.0, **before} if before else before, **defaults).outcome
 
 
 OUTCOMES: list[tuple[str, Mapping[str, Any], float | None, float | str | None, Outcome]] = [
@@ -94,6 +96,7 @@ OUTCOMES: list[tuple[str, Mapping[str, Any], float | None, float | str | None, O
     ("missing, the baseline had it", {**UP, "max_regression": 1}, None, 0.8, "FAIL"),
     ("missing may warn", {"min": 0.8, "on_missing": "warn"}, None, 0.8, "WARN"),
     ("missing, severity warning", {"min": 0.8, "severity": "warning"}, None, 0.8, "WARN"),
+    ("a loss that no float holds", {**UP, "max_regression": "150%"}, -1.7e308, 1.7e308, "FAIL"),
     ("first run", {**UP, "max_regression": 0.01}, 0.8, "no run", "WARN"),
     ("first run may fail", {**UP, "max_regression": 0.01, "on_no_baseline": "fail"}, 0.8, "no run", "FAIL"),
     ("first run, absolute rules decide", {**UP, "max_regression": 0.01, "min": 0.9}, 0.8, "no run", "FAIL"),
@@ -183,9 +186,11 @@ def test_gates_that_match_nothing_are_a_mistake() -> None:
     assert judge({"accuracy": {"min": 0.5}}, {}, None).outcome == "FAIL"
 
 
-def test_gates_that_match_nothing_do_not_pass_for_lack_of_any_metric() -> None:
-    with pytest.raises(ConfigError, match="no gate matches a metric"):
-        judge({"accuracy": {"min": 0.5, "on_missing": "warn"}}, {}, None)
+def test_a_run_without_any_metric_does_not_pass_however_lenient_its_gates_are() -> None:
+    for baseline in (None, {"accuracy": 0.9}):
+        verdict = judge({"accuracy": {"min": 0.5, "on_missing": "warn", "severity": "warning"}}, {}, baseline)
+        assert verdict.outcome == "FAIL"
+        assert verdict.gates[0].reason == "the run has no metric at all: there is nothing to judge"
 
 
 def test_a_dry_run_has_the_same_verdict_and_allows_nothing() -> None:
@@ -272,8 +277,6 @@ def test_a_pass_is_earned(
         return
     if verdict.outcome != "PASS":
         return
-    from fractions import Fraction
-
     assert candidate is not None
     c = Fraction(candidate)
     assert c >= Fraction(gate.get("min", candidate)) and c <= Fraction(gate.get("max", candidate))

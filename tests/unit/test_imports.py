@@ -1,0 +1,216 @@
+"""The shape of the house: who imports whom, and what nobody imports before it is needed."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import ciplug
+
+PACKAGE = Path(ciplug.__file__).parent
+
+RECORDS = {"records", "errors"}
+WIRING = {"session", "recording", "evaluation", "console", "config"}
+"""What puts the parts together for the commands."""
+
+MAY_IMPORT: dict[str, set[str]] = {
+    # Leaves.
+    "errors": set(),
+    "locking": set(),
+    "git": {"errors"},
+    "strict_yaml": {"errors"},
+    "config": {"errors", "strict_yaml"},
+    "records": {"errors"},
+    # Pure: they know records, and not one another.
+    "comparison": RECORDS,
+    "gates": {*RECORDS, "comparison"},
+    "reports": RECORDS,
+    # The edges.
+    "ci": RECORDS,
+    "forges": RECORDS,
+    "stores": {*RECORDS, "git", "locking"},
+    "tracking": {*RECORDS, "stores", "git", "locking", "strict_yaml"},
+    "registry": {*RECORDS, "stores"},
+    # What goes to the log of a job must not be taken for a command of its host.
+    "console": {"ci"},
+    # From parts to a whole.
+    "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
+    "recording": {*RECORDS, "session", "tracking"},
+    "evaluation": {*RECORDS, "session", "tracking", "registry", "comparison", "gates", "reports"},
+    "mlflow": {*RECORDS, "tracking", "registry", "stores", *WIRING},
+    "interop": {*RECORDS, "tracking", "registry", "stores"},
+    "api": {*RECORDS, "tracking", *WIRING},
+    "commands": {*RECORDS, *WIRING, "ci", "forges", "gates", "git", "registry", "reports", "stores", "tracking"},
+    "cli": {"errors", "console"},
+    "__init__": {"api"},
+    "__main__": {"cli"},
+}
+"""Part (a folder, or a module at the top) → the parts that it may import, beside itself."""
+
+EXCEPTIONS = {
+    ("ci.action", "cli"): "the entry of action.yml and of the templates, started as `python -m ciplug.ci.action`",
+    ("ci.action", "console"): "the same",
+}
+
+HEAVY = {
+    *("github", "gitlab", "jenkinsapi", "mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "requests"),
+    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore"),
+}
+HEAVY_ALLOWED = {("gates.policy", "pydantic"): "its models are its reason to be, and it is imported by name only"}
+
+
+class Import(NamedTuple):
+    module: str
+    """The importing module, without the package's name: gates.policy, cli."""
+    target: str
+    """What it imports, in full: ciplug.records.run, pydantic."""
+    line: int
+    eager: bool
+    """Executed when the module is imported."""
+    typing_only: bool
+
+    @property
+    def part(self) -> str:
+        return self.module.partition(".")[0]
+
+    @property
+    def target_part(self) -> str | None:
+        """The part of ciplug that is imported; None for other packages, and for `from ciplug import __version__`."""
+        top, _, rest = self.target.partition(".")
+        return rest.partition(".")[0] if top == "ciplug" and rest and rest != "__version__" else None
+
+
+def modules() -> dict[str, ast.Module]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(module: str, tree: ast.AST, *, eager: bool = True, typing_only: bool = False) -> Iterator[Import]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(module, alias.name, node.lineno, eager, typing_only)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: imports are absolute"
+            base = node.module or ""
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                known = base == "ciplug" or full.removeprefix("ciplug.") in MODULES
+                yield Import(module, full if known else base, node.lineno, eager, typing_only)
+        elif isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for inner in node.body:
+                yield from imports_of(module, ast.Module([inner], []), eager=False, typing_only=True)
+            for inner in node.orelse:
+                yield from imports_of(module, ast.Module([inner], []), eager=eager, typing_only=typing_only)
+        else:
+            lazy = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+            yield from imports_of(module, node, eager=eager and not lazy, typing_only=typing_only)
+
+
+IMPORTS = [found for name, tree in MODULES.items() for found in imports_of(name, tree)]
+
+
+def test_every_part_has_its_place() -> None:
+    parts = {name.partition(".")[0] for name in MODULES}
+    assert parts <= set(MAY_IMPORT), "a new part: say here, and in the architecture, whom it may import"
+    assert all(targets <= set(MAY_IMPORT) for targets in MAY_IMPORT.values())
+
+
+def test_the_arrows() -> None:
+    broken = [
+        f"{i.module}:{i.line} imports {i.target}"
+        for i in IMPORTS
+        if i.target_part is not None
+        and i.target_part not in (i.part, *MAY_IMPORT.get(i.part, ()))
+        and (i.module, i.target_part) not in EXCEPTIONS
+    ]
+    assert not broken, "\n".join(broken)
+
+
+def test_every_exception_is_still_needed() -> None:
+    used = {(i.module, i.target_part) for i in IMPORTS} | {(i.module, i.target) for i in IMPORTS}
+    assert set(EXCEPTIONS) | set(HEAVY_ALLOWED) <= used
+
+
+def test_nobody_imports_the_commands() -> None:
+    """The command line names them in a table, and loads the one that is called."""
+    assert not [i for i in IMPORTS if i.target_part == "commands" and i.part != "commands"]
+    from ciplug.cli import COMMANDS
+
+    helpers = {"commands", "commands.options"}
+    assert {name for name in MODULES if name.startswith("commands")} - helpers == {f"commands.{c}" for c in COMMANDS}
+
+
+def test_no_private_name_crosses_a_module() -> None:
+    for name, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ciplug"):
+                private = [a.name for a in node.names if a.name.startswith("_") and a.name != "__version__"]
+                assert not private, f"{name}:{node.lineno}: {private}"
+
+
+@pytest.mark.parametrize("level", ["modules", "parts"])
+def test_no_cycle(level: str) -> None:
+    """Between modules, by what is imported when they are; between parts, by any import."""
+    edges: dict[str, set[str]] = {}
+    for i in IMPORTS:
+        if i.target_part is None or (i.module, i.target_part) in EXCEPTIONS:
+            continue
+        if level == "parts":
+            if i.target_part != i.part:
+                edges.setdefault(i.part, set()).add(i.target_part)
+        elif i.eager and i.target.removeprefix("ciplug.") != i.module:
+            edges.setdefault(i.module, set()).add(i.target.removeprefix("ciplug."))
+    done: set[str] = set()
+
+    def visit(node: str, way: tuple[str, ...]) -> None:
+        assert node not in way, " → ".join([*way[way.index(node) :], node])
+        if node not in done:
+            for target in sorted(edges.get(node, ())):
+                visit(target, (*way, node))
+            done.add(node)
+
+    for start in sorted(edges):
+        visit(start, ())
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
+    found = [
+        f"{i.module}:{i.line} imports {i.target}"
+        for i in IMPORTS
+        if i.eager and i.target.partition(".")[0] in HEAVY and (i.module, i.target) not in HEAVY_ALLOWED
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_what_imports_something_heavy_at_once_is_itself_imported_late() -> None:
+    late = {f"ciplug.{module}" for module, _ in HEAVY_ALLOWED}
+    assert not [f"{i.module}:{i.line}" for i in IMPORTS if i.eager and i.target in late]
+
+
+def test_only_git_py_runs_git() -> None:
+    """The demo types what a user would; the environment asks other programs, and the training is its own."""
+    runs = {i.module for i in IMPORTS if i.target.partition(".")[0] == "subprocess"}
+    assert runs <= {"git", "tracking.environment", "tracking.process", "commands.demo"}
+    for name in runs - {"git"}:
+        words = {n.value for n in ast.walk(MODULES[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        assert "git" not in words, f"{name} runs git by itself"
+
+
+def test_every_module_puts_its_annotations_off_and_says_what_it_is_for() -> None:
+    for name, tree in MODULES.items():
+        if not tree.body:
+            continue
+        assert ast.get_docstring(tree), f"{name} has no docstring"
+        future = any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body)
+        assert future or all(isinstance(n, ast.Expr) for n in tree.body), f"{name} lacks the annotations import"
