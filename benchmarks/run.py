@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
         for result in module.measure(programs, pairs=pairs, quick=args.quick):
             print(_row(result), file=sys.stderr, flush=True)
             results.append(result)
-    text = args.output.read_text() if args.output.exists() else f"{BEGIN}\n{END}\n"
-    args.output.write_text(_replaced(text, _table(results, programs, pairs)))
+    text = args.output.read_text(encoding="utf-8") if args.output.exists() else f"{BEGIN}\n{END}\n"
+    args.output.write_text(_replaced(text, _table(results, programs, pairs)), encoding="utf-8")
     return 0
 
 

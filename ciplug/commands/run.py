@@ -13,6 +13,8 @@ from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
 from ciplug.records.run import Status
 from ciplug.session import Session
 
+_OWN = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
@@ -33,7 +35,9 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     tell_recovered(session)
     before = {path: _fingerprint(path) for path in inputs.outputs}
     entry = begin(session, inputs, command=command)
-    env = {**session.env, "CIPLUG_RUN_ID": entry.id, "CIPLUG_RUN_DIR": str(entry.folder.resolve())}
+    # The tokens that were handed to ciplug are none of the training's business.
+    env = {name: value for name, value in session.env.items() if not name.startswith(_OWN)}
+    env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     try:

@@ -7,8 +7,7 @@ The commit stands in the key so that the runs of a commit are found by a listing
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
 from ciplug.records.canonical import digest, dumps
@@ -42,8 +41,7 @@ def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     return f"verdicts/{verdict.run}-{digest(data)[7:19]}.json", data
 
 
-@dataclass(frozen=True)
-class RunKey:
+class RunKey(NamedTuple):
     key: str
     commit: str | None
     id: str

@@ -173,6 +173,15 @@ def test_a_shallow_detached_checkout_finds_the_merge_base(tmp_path: Path, git_se
     assert {line.split()[1] for line in fetched.splitlines()} == {"commit"}
 
 
+def test_the_training_does_not_see_the_tokens_that_ciplug_was_given(project: Project) -> None:
+    names = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_COMMAND")
+    script = f"import os; assert 'PATH' in os.environ; print(*[n for n in {names} if n in os.environ], 'end')"
+    done = project.ciplug(
+        "run", "--metrics", "numbers.json", "--", PYTHON, "-c", script, env=dict.fromkeys(names, "x"), code=None
+    )
+    assert done.stdout == "end\n"
+
+
 def test_the_exit_code_of_a_failing_training_comes_through_and_it_is_recorded(project: Project) -> None:
     project.ciplug("run", "--", PYTHON, "-c", "import sys; print('out'); sys.exit(7)", code=7)
     run = project.json("runs", "list", "--json")[0]

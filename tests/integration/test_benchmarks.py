@@ -1,0 +1,44 @@
+"""The benchmarks run through, and their table lands between its markers. What they measure is no test's matter."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*args: str) -> subprocess.CompletedProcess[str]:
+    """`python benchmarks/run.py`, as docs/performance.md has it."""
+    argv = [sys.executable, "benchmarks/run.py", *args]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+def test_quick_benchmarks_write_the_table(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    done = run("--quick", "--output", str(page))
+    assert done.returncode == 0, done.stderr
+    written = page.read_text(encoding="utf-8")
+    for command in ("--version", "record", "compare"):
+        assert re.search(rf"^\| `ciplug {command}`.*\| \*\*\d+\.\d\d\*\* \(", written, re.MULTILINE), written
+    # Everything around the table stands as it was.
+    prose, begin, table = text.partition("<!-- results")
+    assert begin and written.startswith(prose)
+    assert written.endswith(table.partition("<!-- end of results -->")[2])
+
+
+@pytest.mark.slow
+def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A page\n")
+    done = run("--quick", "--only", "version", "--output", str(page))
+    assert done.returncode != 0
+    assert "markers are missing" in done.stderr
+    assert page.read_text() == "# A page\n"

@@ -1,0 +1,81 @@
+"""What a command imports before it works: start-up is a feature. Modules are counted, never seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ciplug
+
+# Each of these costs a start more than a request over a network does, or near it.
+FORGES_AND_NUMBERS = {"github", "gitlab", "jenkinsapi", "mlflow", "numpy", "requests"}
+READERS_AND_RENDERERS = {"pydantic", "jinja2", "tabulate"}
+CONFIG = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {higher_is_better: true, min: 0.8}\n"
+
+
+def imported(*args: str, cwd: Path) -> set[str]:
+    """Names of the modules that `python ARGS` imports, and an empty program does not."""
+    return _modules(*args, cwd=cwd) - _modules("-c", "pass", cwd=cwd)
+
+
+def _modules(*args: str, cwd: Path) -> set[str]:
+    env = {**os.environ, "PYTHONPATH": str(Path(ciplug.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-X", "importtime", *args], cwd=cwd, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert len(lines) > 1, done.stderr
+    return {line.rpartition("|")[2].strip() for line in lines}
+
+
+def packages(modules: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in modules}
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A clone with one commit, whose origin is a bare repository, and the metrics of a training."""
+    origin, clone = tmp_path / "origin.git", tmp_path / "clone"
+    for args in (
+        ("init", "--quiet", "--bare", str(origin)),
+        ("init", "--quiet", str(clone)),
+        ("-C", str(clone), "remote", "add", "origin", str(origin)),
+        ("-C", str(clone), "commit", "--quiet", "--allow-empty", "--message", "one"),
+    ):
+        subprocess.run(["git", *args], check=True, capture_output=True)
+    (clone / "metrics.json").write_text('{"accuracy": 0.91}')
+    return clone
+
+
+def test_import_of_the_package_loads_nothing_but_itself(tmp_path: Path) -> None:
+    assert {n for n in imported("-c", "import ciplug", cwd=tmp_path) if n.startswith("ciplug")} == {"ciplug"}
+
+
+@pytest.mark.parametrize("args", [("-c", "import ciplug"), ("-m", "ciplug", "--version")])
+def test_what_does_no_work_loads_next_to_nothing(tmp_path: Path, args: tuple[str, ...]) -> None:
+    found = packages(imported(*args, cwd=tmp_path))
+    assert not found & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
+    assert not found & {"argparse", "dataclasses", "json", "subprocess", "yaml"}
+
+
+@pytest.mark.parametrize("configured", [False, True], ids=["by-options", "by-ciplug-yaml"])
+def test_record_to_a_git_store_loads_what_it_needs(checkout: Path, configured: bool) -> None:
+    options = ["--metrics", "metrics.json"]
+    if configured:
+        (checkout / "ciplug.yaml").write_text(CONFIG)
+        options = []
+    found = imported("-m", "ciplug", "record", *options, cwd=checkout)
+    assert "ciplug.stores.git_branch" in found
+    assert not packages(found) & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
+    assert ("yaml" in found) is configured
+    assert not found & {"ciplug.records.verdict", "ciplug.reports", "ciplug.gates", "ciplug.registry"}
+
+
+def test_compare_loads_no_forge(checkout: Path) -> None:
+    _modules("-m", "ciplug", "record", "--metrics", "metrics.json", cwd=checkout)
+    found = imported("-m", "ciplug", "compare", cwd=checkout)
+    assert "pydantic" in found
+    assert not packages(found) & (FORGES_AND_NUMBERS | {"jinja2"})
