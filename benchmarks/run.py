@@ -33,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--pairs", metavar="N", type=int, help="pairs of a ratio (default: 9; with --quick: 2)")
     parser.add_argument("--output", metavar="FILE", type=Path, default=ROOT / "docs" / "performance.md")
     args = parser.parse_args(argv)
+    text = args.output.read_text(encoding="utf-8") if args.output.exists() else f"{BEGIN}\n{END}\n"
+    _replaced(text, "")  # before minutes are spent
     OUT.mkdir(exist_ok=True)
     programs = tools(quick=args.quick)
     pairs = args.pairs or (2 if args.quick else 9)
@@ -42,15 +44,14 @@ def main(argv: Sequence[str]) -> int:
         for result in module.measure(programs, pairs=pairs, quick=args.quick):
             print(_row(result), file=sys.stderr, flush=True)
             results.append(result)
-    text = args.output.read_text(encoding="utf-8") if args.output.exists() else f"{BEGIN}\n{END}\n"
-    args.output.write_text(_replaced(text, _table(results, programs, pairs)), encoding="utf-8")
+    args.output.write_text(_replaced(text, _table(results, _machine(programs, pairs, args.quick))), encoding="utf-8")
     return 0
 
 
-def _table(results: Sequence[Result | Skipped], programs: Tools, pairs: int) -> str:
+def _table(results: Sequence[Result | Skipped], machine: str) -> str:
     head = ["what", "ratio", "aim", "ciplug", "compared with", "takes", "also"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(_row, results)]
-    return "\n".join([_machine(programs, pairs), "", *lines])
+    return "\n".join([machine, "", *lines])
 
 
 def _row(result: Result | Skipped) -> str:
@@ -70,7 +71,7 @@ def _row(result: Result | Skipped) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _machine(programs: Tools, pairs: int) -> str:
+def _machine(programs: Tools, pairs: int, quick: bool) -> str:
     machine = hardware()
     versions = [call(["git", "--version"], ROOT), call([*programs.ciplug, "--version"], ROOT, programs.env)]
     if programs.dvc:
@@ -83,7 +84,8 @@ def _machine(programs: Tools, pairs: int) -> str:
         f"Python {platform.python_version()}",
         *(version.decode().strip() for version in versions),
     ]
-    return f"{', '.join(words)}. Medians of {pairs} pairs or more (smallest–largest)."
+    sizes = " Tiny sizes: this is no measurement." if quick else ""
+    return f"{', '.join(words)}. Medians of {pairs} pairs or more (smallest–largest).{sizes}"
 
 
 def _replaced(text: str, table: str) -> str:

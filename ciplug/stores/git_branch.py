@@ -113,8 +113,9 @@ class GitBranchStore:
             result = git.push(
                 side, self._url, [f"{commit}:{ref}"], env=self._env, options=[f"--force-with-lease={ref}:"]
             )
-            locked = any("cannot lock ref" in reason for reason in result.rejected.values())
-            if result.ok or not left or not (locked or _NETWORK.search(result.failure or "")):
+            # The ref came up while we pushed; only the next push tells whether by the same objects or by others.
+            raced = _lost_race(result) and not any("stale info" in reason for reason in result.rejected.values())
+            if result.ok or not left or not (raced or _NETWORK.search(result.failure or "")):
                 break
             time.sleep((_TRIES - left) * random.uniform(0.3, 0.7))
         return result

@@ -372,3 +372,61 @@ def _store_keys(project: Project) -> list[str]:
     from ciplug.session import open_session
 
     return open_session(cwd=project.folder).store.keys("runs/")
+
+
+def test_the_store_is_named_by_option_environment_or_file(project: Project, tmp_path: Path) -> None:
+    def at(branch: str) -> str:
+        return f"git+{(tmp_path / 'remote.git').as_uri()}?branch={branch}"
+
+    (project.folder / "ciplug.yaml").write_text(CONFIG + f"store: {at('from-file')}\n")
+    project.train()
+    project.train(env={"CIPLUG_STORE": at("from-env")})
+    project.ciplug("run", "--store", at("from-option"), "--", PYTHON, "train.py")
+    counts = {
+        branch: len(project.json("runs", "list", "--json", "--store", at(branch)))
+        for branch in ("from-file", "from-env", "from-option", "ciplug")
+    }
+    assert counts == {"from-file": 1, "from-env": 1, "from-option": 1, "ciplug": 0}
+    other = tmp_path / "other.yaml"
+    other.write_text(f"store: {at('from-env')}\nmodel: other\n")
+    assert len(project.json("runs", "list", "--json", "--config", str(other))) == 1
+
+
+def test_commands_work_from_a_subfolder(project: Project) -> None:
+    below = project.folder / "src" / "deep"
+    below.mkdir(parents=True)
+    project.ciplug(
+        "run", "--", PYTHON, "-c", "import shutil; shutil.copy('../../numbers.json', '../../metrics.json')", cwd=below
+    )
+    run = json.loads(project.ciplug("runs", "list", "--json", cwd=below).stdout)[0]
+    assert (run["model"], run["metrics"]) == ("wine", {"accuracy": 0.85})
+    assert "accuracy" in project.ciplug("gate", cwd=below).stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are a Unix thing")
+@pytest.mark.parametrize(("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colour_is_for_terminals(project: Project, env: dict[str, str], coloured: bool) -> None:
+    import pty
+
+    project.train()
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        [PYTHON, "-m", "ciplug", "compare"],
+        cwd=project.folder,
+        stdout=follower,
+        env={**os.environ, "TERM": "xterm", **env},
+    ) as process:
+        os.close(follower)
+        seen = b""
+        while True:
+            try:
+                chunk = os.read(leader, 65536)
+            except OSError:
+                break
+            if not chunk:
+                break
+            seen += chunk
+        process.wait()
+    os.close(leader)
+    assert (b"\x1b[" in seen) is coloured
+    assert b"0.85" in seen

@@ -92,7 +92,7 @@ OUTCOMES: list[tuple[str, Mapping[str, Any], float | None, float | str | None, O
     ("only abs exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 105.0, 100.0, "PASS"),
     ("only rel exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 11.5, 10.0, "PASS"),
     ("both exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 111.0, 100.0, "FAIL"),
-    ("missing", {"min": 0.8}, None, "no run", "FAIL"),
+    ("missing", {"min": 0.8}, None, 0.8, "FAIL"),
     ("missing, the baseline had it", {**UP, "max_regression": 1}, None, 0.8, "FAIL"),
     ("missing may warn", {"min": 0.8, "on_missing": "warn"}, None, 0.8, "WARN"),
     ("missing, severity warning", {"min": 0.8, "severity": "warning"}, None, 0.8, "WARN"),

@@ -1,0 +1,308 @@
+"""What must not pass by accident: each a way in which a bad model could reach production unseen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import CONFIG, Project, git
+
+PYTHON = sys.executable
+PULL_REQUEST = {
+    "GITLAB_CI": "true",
+    "CI_MERGE_REQUEST_IID": "7",
+    "CI_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1",
+}
+FORK = {**PULL_REQUEST, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """On a branch whose run passes; main has a run of 0.85."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git")
+    project.train()
+    project.branch("good", {"accuracy": 0.86})
+    project.push()
+    return project
+
+
+def at(project: Project, env: dict[str, str]) -> dict[str, str]:
+    return {**env, "CI_COMMIT_SHA": project.head, "CI_COMMIT_BRANCH": git(project.folder, "branch", "--show-current")}
+
+
+def refused(project: Project, *args: str, says: str, env: dict[str, str] | None = None) -> None:
+    """A promotion to staging ends with exit code 1, these words, and nothing in the registry's staging."""
+    done = project.ciplug("promote", "wine", "--to", "staging", *args, code=1, env=env)
+    assert says in done.stderr, done.stderr
+    models = project.json("registry", "list", "--json")
+    assert all(v["stage"] == "None" for m in models for v in m["versions"])
+
+
+# What allows a promotion
+
+
+def test_a_verdict_of_a_dry_run_allows_nothing(project: Project) -> None:
+    project.train()
+    project.ciplug("gate", "--dry-run")
+    refused(project, says="was judged in a dry run only")
+
+
+def test_a_verdict_of_another_run_of_the_same_commit_allows_nothing(project: Project) -> None:
+    first = project.train()
+    project.ciplug("gate")
+    second = project.train()
+    refused(project, "--run", second, says="has no verdict")
+    refused(project, says="has no verdict")
+    project.ciplug("promote", "wine", "--to", "staging", "--run", first)
+
+
+def test_a_run_that_failed_is_not_promoted_though_its_numbers_are_good(project: Project) -> None:
+    script = "exec(open('train.py').read()); sys.exit(3)"
+    project.ciplug("run", "--", PYTHON, "-c", script, code=3)
+    assert "numbers decide nothing" in project.ciplug("gate", code=1).stdout
+    refused(project, says="is ERROR")
+
+
+def test_an_inconclusive_verdict_allows_nothing(project: Project) -> None:
+    config = CONFIG.replace("min: 0.8, max_regression: 0.01", "max_regression: 10%")
+    (project.folder / "ciplug.yaml").write_text(config)
+    git(project.folder, "checkout", "-q", "main")
+    project.numbers({"accuracy": 0.0})
+    project.commit("zero")
+    project.push()
+    project.train()
+    project.branch("next", {"accuracy": 0.5})
+    project.train()
+    project.ciplug("gate")
+    refused(project, says="is INCONCLUSIVE")
+    assert project.ciplug("ci", "--no-comment", "--fail-on", "warn", "--", PYTHON, "train.py", code=1)
+
+
+def test_what_passed_and_would_not_pass_today_is_refused(project: Project) -> None:
+    """The baseline has become better since."""
+    run = project.train()
+    project.ciplug("gate")
+    git(project.folder, "checkout", "-q", "main")
+    project.numbers({"accuracy": 0.95})
+    project.train()
+    git(project.folder, "checkout", "-q", "-f", "good")
+    refused(project, "--run", run, says="passed once, and does not today")
+
+
+def test_a_model_is_not_promoted_under_another_s_name(project: Project) -> None:
+    run = project.train()
+    project.ciplug("gate")
+    done = project.ciplug("promote", "beer", "--to", "staging", "--run", run, code=2)
+    assert "is of the model 'wine', not 'beer'" in done.stderr
+
+
+def test_gates_of_one_model_judge_no_other(project: Project) -> None:
+    project.train("--model", "beer")
+    done = project.ciplug("gate", "--model", "beer", code=2)
+    assert "its gates are for the model 'wine'" in done.stderr
+    done = project.ciplug("promote", "beer", "--to", "staging", code=2)
+    assert "its gates are for the model 'wine'" in done.stderr
+
+
+def test_a_pull_request_never_promotes(project: Project) -> None:
+    """Its checkout holds its own thresholds."""
+    project.train()
+    project.ciplug("gate")
+    refused(project, says="a pull request's job never promotes", env=at(project, PULL_REQUEST))
+    refused(project, says="a fork's job must not promote", env=at(project, FORK))
+    done = project.ciplug(
+        *("ci", "--no-comment", "--promote-to", "staging", "--", PYTHON, "train.py"), env=at(project, PULL_REQUEST)
+    )
+    assert "a pull request's job never promotes" in done.stderr
+
+
+# What `ciplug gate` and `ciplug ci` answer
+
+
+def test_with_several_models_one_that_fails_is_enough(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("model: wine\n", ""))
+    for model, accuracy in (("a", 0.5), ("b", 0.86)):
+        project.numbers({"accuracy": accuracy})
+        project.train("--model", model)
+    verdicts = project.json("gate", "--json", code=1)["verdicts"]
+    assert {v["model"]: v["outcome"] for v in verdicts} == {"a": "FAIL", "b": "WARN"}
+    project.ciplug("gate", "--model", "b")
+    project.ciplug("gate", "--model", "a", code=1)
+
+
+def test_ci_with_gates_does_not_go_green_unjudged(project: Project) -> None:
+    """A mistyped model, or one that the training names itself, would be compared with nothing and judged by nothing."""
+    done = project.ciplug("ci", "--no-comment", "--model", "wein", "--", PYTHON, "train.py", code=2)
+    assert "its gates are for the model 'wine', and the run is of 'wein'" in done.stderr
+    script = "import ciplug; ciplug.start_run(model='wein'); exec(open('train.py').read())"
+    done = project.ciplug("ci", "--no-comment", "--", PYTHON, "-c", script, code=2)
+    assert "the run is of 'wein'" in done.stderr
+
+
+def test_a_metrics_file_of_an_earlier_run_fails_also_where_another_model_passed(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("model: wine\n", ""))
+    project.train("--model", "other")
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.99}')
+    done = project.ciplug("ci", "--no-comment", "--", PYTHON, "-c", "", code=2)
+    assert "did not write it" in done.stderr
+
+
+def test_an_artifact_that_the_training_did_not_write_is_pointed_out(project: Project) -> None:
+    (project.folder / "model.bin").write_text("of last week")
+    done = project.ciplug("run", "--artifact", "model.bin", "--", PYTHON, "train.py")
+    assert "warning: model.bin: the command did not write this artifact" in done.stderr
+
+
+def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
+    config = "version: 1\nmodel: wine\ndefaults: {on_missing: warn}\ngates: {accuracy: {min: 0.8}}\n"
+    (project.folder / "ciplug.yaml").write_text(config)
+    done = project.ciplug("ci", "--no-comment", "--", PYTHON, "-c", "", code=1)
+    assert "no metric at all" in done.stdout
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_fails(project: Project, value: str) -> None:
+    (project.folder / "numbers.json").write_text(f'{{"accuracy": {value}}}')
+    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", code=1)
+    refused(project, says="is ERROR")
+
+
+def test_an_unreachable_store_is_no_pass(project: Project) -> None:
+    project.train()
+    project.ciplug("gate")
+    shutil.rmtree(project.folder.parent / "origin.git")
+    for command in (
+        ("gate",),
+        ("promote", "wine", "--to", "staging"),
+        ("compare",),
+        ("report",),
+        ("ci", "--no-comment", "--", PYTHON, "train.py"),
+    ):
+        done = project.ciplug(*command, code=3)
+        assert "cannot read the store" in done.stderr, command
+
+
+def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) -> None:
+    project.numbers({"accuracy": 0.5})
+    env = at(project, FORK)
+    before = git(project.folder, "ls-remote", "origin")
+    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env, code=1)
+    project.numbers({"accuracy": 0.86})
+    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env)
+    assert git(project.folder, "ls-remote", "origin") == before
+    # Nor does the next trusted job in this checkout send it.
+    project.ciplug("record", "--spooled")
+    assert git(project.folder, "ls-remote", "origin") == before
+
+
+def test_a_baseline_that_cannot_be_read_is_no_first_run(project: Project) -> None:
+    """A newer ciplug wrote it, or it is damaged: the report says so."""
+    from ciplug.session import open_session
+
+    store = open_session(cwd=project.folder).store
+    (key,) = store.keys("runs/")
+    store.add({key.replace(key[-37:-5], "f" * 32): b'{"schema": 99}'})
+    project.train()
+    notes = project.json("compare", "--format", "json")["comparisons"][0]["notes"]
+    assert any("it cannot be read" in note and "f" * 32 in note for note in notes)
+
+
+# Which run is the baseline
+
+
+def baseline(project: Project, *args: str) -> str:
+    return str(project.json("gate", *args, "--json", code=None)["verdicts"][0].get("baseline_run"))
+
+
+def test_small_steps_down_add_up(project: Project) -> None:
+    """Every commit of a pull request is compared with the merge base, wherever the question is asked."""
+    main = project.json("runs", "list", "--json")[0]["id"]
+    runs = []
+    for number, accuracy in enumerate((0.845, 0.836, 0.827)):
+        project.numbers({"accuracy": accuracy})
+        project.commit(f"step {number}")
+        runs.append(project.train())
+    assert baseline(project) == main
+    project.ciplug("gate", code=1)
+    git(project.folder, "checkout", "-q", "main")
+    assert [baseline(project, "--run", run) for run in runs] == [main] * 3
+    project.ciplug("gate", "--run", runs[-1], code=1)
+
+
+@pytest.mark.parametrize("ahead", [0, 2], ids=["main stood still", "main went on"])
+def test_a_pull_request_that_is_merged_is_compared_with_what_was_before_it(project: Project, ahead: int) -> None:
+    main = project.json("runs", "list", "--json")[0]["id"]
+    runs = []
+    for number, accuracy in enumerate((0.845, 0.836)):
+        project.numbers({"accuracy": accuracy})
+        project.commit(f"step {number}")
+        runs.append(project.train())
+    git(project.folder, "checkout", "-q", "main")
+    for number in range(ahead):
+        project.commit(f"main goes on {number}")
+    git(project.folder, "merge", "-q", "--no-ff", "-m", "merge", "good")
+    project.push()
+    project.commit("and on")
+    project.push()
+    assert [baseline(project, "--run", run) for run in runs] == [main] * 2
+    project.ciplug("gate", "--run", runs[-1], code=1)
+
+
+def test_commits_of_main_that_are_not_pushed_are_compared_with_their_parents(project: Project) -> None:
+    git(project.folder, "checkout", "-q", "main")
+    project.numbers({"accuracy": 0.9})
+    project.commit("better")
+    better = project.train()
+    project.numbers({"accuracy": 0.86})
+    project.commit("worse than that")
+    project.train()
+    assert baseline(project) == better
+    project.ciplug("gate", code=1)
+
+
+def test_a_second_run_of_a_commit_is_not_compared_with_the_first(project: Project) -> None:
+    """Or a retry would make any regression a tie."""
+    main = project.json("runs", "list", "--json")[0]["id"]
+    project.numbers({"accuracy": 0.82})
+    project.train()
+    project.train()
+    assert baseline(project) == main
+    project.ciplug("gate", code=1)
+
+
+# Where the command is called
+
+
+def test_from_a_folder_below_the_configuration(project: Project) -> None:
+    """Paths of ciplug.yaml are relative to its folder, and what the training writes does not make the tree dirty."""
+    inner = project.folder / "sub"
+    inner.mkdir()
+    (project.folder / ".gitignore").unlink()
+    (project.folder / "metrics.json").write_text("{}")
+    (inner / "metrics.json").write_text("{}")
+    project.commit("metrics are tracked")
+    script = "import pathlib; pathlib.Path('../metrics.json').write_text('{\"accuracy\": 0.86}')"
+    project.ciplug("run", "--", PYTHON, "-c", script, cwd=inner)
+    project.ciplug("run", "--", PYTHON, "-c", script + " # again", cwd=inner)
+    runs = project.json("runs", "list", "--commit", "HEAD", "--json")
+    assert [(r["metrics"], r["provenance"]["dirty"]) for r in runs] == [({"accuracy": 0.86}, False)] * 2
+    # A file of the same name elsewhere is no output.
+    (inner / "metrics.json").write_text('{"changed": 1}')
+    project.ciplug("run", "--", PYTHON, "-c", script + " # and again", cwd=inner)
+    assert project.json("runs", "list", "--commit", "HEAD", "--json")[0]["provenance"]["dirty"] is True
+
+
+def test_where_the_spool_cannot_be_written_the_run_is_sent_all_the_same(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "tmp").mkdir()
+    env = {"CIPLUG_SPOOL": str(tmp_path / "file" / "spool"), "TMPDIR": str(tmp_path / "tmp")}
+    project.train(env=env)
+    assert len(json.loads(project.ciplug("runs", "list", "--json").stdout)) == 2
+    assert not list((tmp_path / "tmp").rglob("sealed.json"))

@@ -1,0 +1,156 @@
+"""The inputs of action, component and Jenkins step: read whole, documented whole, and never by accident."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ciplug.ci.action import INPUTS, OUTPUTS, arguments, variable
+from ciplug.cli import parser
+from ciplug.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+SPEC, JOBS = yaml.safe_load_all((ROOT / "templates/ciplug/template.yml").read_text())
+COMPONENT = SPEC["spec"]["inputs"]
+GROOVY = (ROOT / "templates/jenkins/vars/ciplug.groovy").read_text()
+
+
+def given(**inputs: str) -> dict[str, str]:
+    return {variable(name.replace("_", "-")): value for name, value in inputs.items()}
+
+
+def table(page: str, heading: str) -> dict[str, tuple[str, ...]]:
+    """First column without its backticks → the other columns, of the table below that header line."""
+    rows = (ROOT / "docs" / page).read_text().partition(f"| {heading} |")[2].splitlines()[2:]
+    found = {}
+    for row in rows:
+        if not row.startswith("|"):
+            break
+        name, *others = (cell.strip() for cell in row.strip("|").split(" | "))
+        found[name.strip("`")] = tuple(others)
+    return found
+
+
+def documented(inputs: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    def default(value: object) -> str:
+        if value is None:
+            return "required"
+        return f"`{str(value).lower() if isinstance(value, bool) else value}`" if value not in ("", []) else ""
+
+    return {name: (default(entry.get("default")), entry["description"]) for name, entry in inputs.items()}
+
+
+class TestArguments:
+    def test_nothing_given_is_left_to_the_defaults(self) -> None:
+        assert arguments({}) == ["ci"]
+        assert arguments({variable(name): " \n" for name in INPUTS}) == ["ci"]
+
+    def test_everything_given(self) -> None:
+        env = given(
+            command="pip list\npython train.py\n",
+            model="wine",
+            name="-rf",
+            seed="7",
+            store="git:",
+            config="c.yaml",
+            output_dir="out",
+            fail_on="warn",
+            promote_to="staging",
+            metrics="a.json\n\n  b c.json \n",
+            params="p.yaml",
+            artifacts="model.bin",
+            datasets="data",
+            tags="a=b\nc=d=e",
+            comment="False",
+        )
+        argv = arguments({**env, "PATH": "/bin"})
+        assert argv == [
+            *("ci", "--model=wine", "--name=-rf", "--seed=7", "--store=git:", "--config=c.yaml", "--output-dir=out"),
+            *("--fail-on=warn", "--promote-to=staging", "--metrics=a.json", "--metrics=b c.json", "--params=p.yaml"),
+            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment"),
+            *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
+        ]
+        # The command line takes what we make of it.
+        assert parser("ci").parse_args(argv[1:]).command[-1] == "pip list\npython train.py"
+
+    def test_a_list_may_come_as_json(self) -> None:
+        env = {"CIPLUG_INPUT_COMMAND_JSON": '["a \\"$HOME\\"", "b"]\n', "CIPLUG_INPUT_TAGS_JSON": '["k=v", "l=w"]'}
+        assert arguments({**env, "CIPLUG_INPUT_METRICS_JSON": "[]", "CIPLUG_INPUT_METRICS": ""}) == [
+            *("ci", "--tag=k=v", "--tag=l=w", "--", "bash", "-eo", "pipefail", "-c", 'a "$HOME"\nb'),
+        ]
+
+    @pytest.mark.parametrize(
+        ("env", "words"),
+        [
+            (given(comment="yes"), "input 'comment': 'yes' is neither true nor false"),
+            (given(model="a\nb"), "input 'model': one value is expected"),
+            ({"CIPLUG_INPUT_METRIC": "m.json"}, "CIPLUG_INPUT_METRIC: unknown input"),
+            ({"CIPLUG_INPUT_MODEL_JSON": "[]"}, "CIPLUG_INPUT_MODEL_JSON: unknown input"),
+            ({"CIPLUG_INPUT_TAGS_JSON": "[1]"}, "input 'tags': a list of texts is expected, not [1]"),
+            ({"CIPLUG_INPUT_TAGS_JSON": "a=b"}, "input 'tags': no JSON"),
+            ({"CIPLUG_INPUT_TAGS_JSON": '["a=b"]', "CIPLUG_INPUT_TAGS": "c=d"}, "input 'tags': given twice"),
+        ],
+    )
+    def test_a_wrong_input_is_named(self, env: dict[str, str], words: str) -> None:
+        with pytest.raises(UsageError, match=re.escape(words)):
+            arguments(env)
+
+
+class TestAction:
+    steps = ACTION["runs"]["steps"]
+
+    def test_every_input_is_handed_over_and_read(self) -> None:
+        handed = {key: value for step in self.steps for key, value in step["env"].items()}
+        assert {key for key in handed if key.startswith("CIPLUG_INPUT_")} == {variable(name) for name in INPUTS}
+        assert all(handed[variable(name)] == f"${{{{ inputs.{name} }}}}" for name in INPUTS)
+        used = set(re.findall(r"inputs\.([\w-]+)", str(self.steps)))
+        assert used == set(ACTION["inputs"])
+
+    def test_its_outputs_are_those_that_ciplug_writes(self) -> None:
+        assert tuple(ACTION["outputs"]) == OUTPUTS
+        for name, output in ACTION["outputs"].items():
+            assert output["value"] == f"${{{{ steps.ciplug.outputs.{name} }}}}"
+
+    def test_no_expression_reaches_a_shell(self) -> None:
+        assert not any("${{" in step["run"] or "eval" in step["run"] for step in self.steps)
+
+    def test_the_page_says_the_same(self) -> None:
+        assert table("github-actions.md", "input") == documented(ACTION["inputs"])
+        meanings = {name: (entry["description"],) for name, entry in ACTION["outputs"].items()}
+        assert table("github-actions.md", "output") == meanings
+
+
+class TestComponent:
+    own = frozenset({"working-directory", "ciplug-source", "image", "stage", "job-name"})
+
+    def test_every_input_is_handed_over_and_read(self) -> None:
+        assert set(COMPONENT) == {*INPUTS, *self.own}
+        text = str(JOBS)
+        assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(COMPONENT)
+        handed = set(re.findall(r"CIPLUG_INPUT_[A-Z_]+", text))
+        assert {name.removesuffix("_JSON") for name in handed} == {variable(name) for name in INPUTS}
+
+    def test_lists_arrive_as_json(self) -> None:
+        handed = set(re.findall(r"CIPLUG_INPUT_[A-Z_]+_JSON", str(JOBS)))
+        lists = {name for name, entry in COMPONENT.items() if entry["type"] == "array"}
+        assert handed == {f"{variable(name)}_JSON" for name in lists}
+
+    def test_the_page_says_the_same(self) -> None:
+        assert table("gitlab-ci.md", "input") == documented(COMPONENT)
+
+
+_SETTINGS = dict(re.findall(r"(\w+): '([A-Z_]+)'", GROOVY))
+
+
+class TestJenkinsStep:
+    def test_every_input_is_handed_over_and_read(self) -> None:
+        handed = {f"CIPLUG_INPUT_{name}" for name in _SETTINGS.values() if not name.startswith("CIPLUG_")}
+        assert handed == {variable(name) for name in INPUTS}
+
+    def test_the_page_says_the_same(self) -> None:
+        assert set(table("jenkins.md", "setting")) == {*_SETTINGS, "source"}

@@ -1,0 +1,437 @@
+"""What was logged is on disk, whoever is killed when: real processes, real files, real locks."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import CiplugError, StoreError, UsageError
+from ciplug.recording import Inputs, begin, finish, recover, send, store_objects
+from ciplug.records import read as records
+from ciplug.records import series
+from ciplug.session import Session, open_session
+from ciplug.tracking import log
+from ciplug.tracking.spool import Spool
+
+
+def python(code: str, *args: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, args)], stdout=subprocess.PIPE)
+
+
+# The log
+
+
+def test_what_is_logged_is_read(tmp_path: Path) -> None:
+    for event in (
+        {"metric": "loss", "value": 2.0, "step": 0},
+        {"metric": "loss", "value": 1.0, "step": 1},
+        {"metric": "accuracy", "value": math.nan, "step": None},
+        {"param": "depth", "value": 6},
+        {"param": "depth", "value": 7},
+        {"tag": "k", "value": "v"},
+        {"artifact": "/a/model.bin"},
+        {"dataset": "/a/data.csv"},
+        {"model": "wine"},
+        {"unknown": "of a later version"},
+    ):
+        log.append(tmp_path, event)
+    found = log.read(tmp_path)
+    assert found.metrics["loss"] == 1.0 and math.isnan(found.metrics["accuracy"])
+    assert (found.series["loss"].steps, found.series["loss"].values) == ((0, 1), (2.0, 1.0))
+    assert found.series.keys() == {"loss"}
+    assert (found.params, found.tags, found.model) == ({"depth": 7}, {"k": "v"}, "wine")
+    assert (found.artifacts, found.datasets, found.torn) == (["/a/model.bin"], ["/a/data.csv"], False)
+
+
+def test_a_folder_without_a_log_is_an_empty_one(tmp_path: Path) -> None:
+    assert log.read(tmp_path) == log.Logged()
+
+
+def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
+    log.append(tmp_path, {"metric": "a", "value": 1.0, "step": None})
+    log.append(tmp_path, {"metric": "b", "value": 2.0, "step": None})
+    whole = (tmp_path / log.FILE).read_bytes()
+    for cut in range(len(whole)):
+        (tmp_path / log.FILE).write_bytes(whole[:cut])
+        found = log.read(tmp_path)
+        lines = whole[:cut].count(b"\n")
+        assert set(found.metrics) >= set(list("ab")[:lines])
+        rest = whole[:cut].rpartition(b"\n")[2]
+        assert found.torn == (bool(rest) and rest.strip()[-1:] != b"}")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1",
+        "null",
+        '"metric"',
+        '["metric"]',
+        '{"metric": "a"}',
+        '{"metric": "a", "value": null}',
+        '{"metric": "a", "value": [1]}',
+        '{"metric": "a", "value": 1' + "0" * 400 + "}",
+        '{"metric": "a", "value": 1, "step": 1}',
+        '{"metric": "a", "value": 1, "step": 1.5, "time": 1}',
+        '{"metric": "a", "value": 1, "step": 1' + "0" * 30 + ', "time": 1}',
+        '{"param": "a", "value": [1]}',
+        '{"param": "a"}',
+        "\xff\xfe",
+    ],
+)
+def test_a_line_that_is_no_event_costs_that_line_only(tmp_path: Path, line: str) -> None:
+    log.append(tmp_path, {"metric": "before", "value": 1.0, "step": None})
+    with (tmp_path / log.FILE).open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+    log.append(tmp_path, {"metric": "after", "value": 1.0, "step": None})
+    found = log.read(tmp_path)
+    assert (set(found.metrics), found.params, found.series, found.torn) == ({"before", "after"}, {}, {}, True)
+
+
+def test_processes_write_side_by_side_without_tearing_a_line(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom ciplug.tracking import log\n"
+        "for step in range(500):\n"
+        "    log.append(pathlib.Path(sys.argv[1]), {'metric': sys.argv[2] * 200, 'value': step, 'step': step})\n"
+    )
+    writers = [python(code, tmp_path, name) for name in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    found = log.read(tmp_path)
+    assert not found.torn
+    assert {name[0]: one.steps for name, one in found.series.items()} == {n: tuple(range(500)) for n in "abc"}
+
+
+class Scalar:
+    """What numpy and the tensor libraries have in common."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def item(self) -> Any:
+        if isinstance(self.value, Exception):
+            raise self.value
+        return self.value
+
+
+@pytest.mark.parametrize(("value", "due"), [(1, 1.0), (0.5, 0.5), (Scalar(2), 2.0), (math.inf, math.inf)])
+def test_numbers(value: object, due: float) -> None:
+    assert log.number("a", value) == due
+
+
+@pytest.mark.parametrize(
+    "value",
+    [True, "0.5", None, [1.0], Scalar(True), Scalar(ValueError("more than one element")), object(), 10**400, 1j],
+)
+def test_what_is_no_number(value: object) -> None:
+    with pytest.raises(UsageError, match="metric 'a'"):
+        log.number("a", value)
+
+
+@pytest.mark.parametrize(("step", "due"), [(0, 0), (2.0, 2), (-(2**63), -(2**63)), (2**63 - 1, 2**63 - 1)])
+def test_steps(step: object, due: int) -> None:
+    assert log.whole_step("a", step) == due
+
+
+@pytest.mark.parametrize("step", [1.5, 2**63, 1e30, "1", None, math.nan, math.inf])
+def test_what_is_no_step(step: object) -> None:
+    with pytest.raises(UsageError, match="no whole number of 64 bits"):
+        log.whole_step("a", step)
+
+
+# The spool
+
+
+OWNER = """\
+import json, sys, time, pathlib
+from ciplug.tracking.spool import Spool
+from ciplug.tracking import log
+entry = Spool(pathlib.Path(sys.argv[1])).begin("r1", json.loads(sys.argv[2]))
+log.append(entry.folder, {"metric": "loss", "value": 0.5, "step": 1})
+log.append(entry.folder, {"param": "depth", "value": 6})
+if sys.argv[3] == "seal":
+    entry.seal("git:", {"runs/x": b"bytes\\xff"})
+with (entry.folder / log.FILE).open("ab") as file:
+    file.write(b'{"metric": "torn", "val')
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def start_owner(spool: Path, what: str, facts: Mapping[str, Any] | None = None) -> subprocess.Popen[bytes]:
+    owner = python(OWNER, spool, json.dumps(facts or {}), what)
+    assert owner.stdout is not None and owner.stdout.readline() == b"ready\n"
+    return owner
+
+
+def kill(owner: subprocess.Popen[bytes]) -> None:
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert owner.stdout is not None
+    owner.stdout.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
+def test_a_run_is_its_owner_s_until_the_owner_dies(tmp_path: Path) -> None:
+    owner = start_owner(tmp_path, "log", {"run": {"id": "r1"}})
+    assert Spool(tmp_path).abandoned() == []
+    kill(owner)
+    (found,) = Spool(tmp_path).abandoned()
+    assert (found.id, found.facts) == ("r1", {"run": {"id": "r1"}})
+    logged = log.read(found.folder)
+    assert (logged.metrics, logged.params, logged.torn) == ({"loss": 0.5}, {"depth": 6}, True)
+    assert Spool(tmp_path).abandoned() == [], "it is taken"
+    found.release()
+    assert len(Spool(tmp_path).abandoned()) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
+def test_what_is_sealed_survives_its_owner(tmp_path: Path) -> None:
+    owner = start_owner(tmp_path, "seal")
+    kill(owner)
+    assert Spool(tmp_path).abandoned() == []
+    (found,) = Spool(tmp_path).sealed()
+    assert (found.store, found.objects) == ("git:", {"runs/x": b"bytes\xff"})
+    assert Spool(tmp_path).sealed("git:") == [found]
+    assert Spool(tmp_path).sealed("git+https://elsewhere") == []
+    found.discard()
+    assert Spool(tmp_path).sealed() == []
+    assert not found.folder.exists()
+
+
+def test_a_folder_that_is_half_removed_is_no_killed_run(tmp_path: Path) -> None:
+    """Discarding takes open.json first, so that whoever looks meanwhile sees a sealed run, or none."""
+    entry = Spool(tmp_path).begin("r1", {"run": {"id": "r1"}})
+    entry.seal("git:", {})
+    (sealed,) = Spool(tmp_path).sealed()
+    locked = sealed.folder / "locked"
+    locked.mkdir()
+    names: list[str] = []
+    # What is seen at each removal.
+    import shutil
+
+    original = shutil.rmtree
+
+    def watch(path: Path, **more: Any) -> None:
+        names.extend(p.name for p in Path(path).iterdir())
+        original(path, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shutil, "rmtree", watch)
+        sealed.discard()
+    assert "open.json" not in names and "sealed.json" in names
+
+
+def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
+    entry = Spool(tmp_path).begin("r1", {})
+    entry.seal("git:", {})
+    (entry.folder / "sealed.json").write_text("{")
+    with pytest.raises(StoreError, match=r"sealed\.json is damaged") as caught:
+        Spool(tmp_path).sealed()
+    assert caught.value.hint == "move the folder away to go on"
+
+
+def test_where_the_spool_cannot_be_written_the_temporary_folder_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "file").touch()
+    spool, other = Spool(tmp_path / "file" / "spool"), Spool(tmp_path / "file" / "another")
+    entry = spool.begin("r1", {"run": {}})
+    assert entry.folder.is_relative_to(tmp_path / "tmp")
+    assert entry.folder.parent.stat().st_mode & 0o077 == 0
+    entry.seal("git:", {"a": b"1"})
+    # A later process finds it; another repository's spool is another one, though its store is called the same.
+    assert [s.objects for s in Spool(tmp_path / "file" / "spool").sealed("git:")] == [{"a": b"1"}]
+    assert other.sealed("git:") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a folder away")
+def test_a_temporary_folder_that_another_user_has_put_there_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "file").touch()
+    spool = Spool(tmp_path / "file" / "spool")
+    entry = spool.begin("r1", {})
+    entry.seal("git:", {"a": b"planted"})
+    os.chown(entry.folder.parent, 12345, 12345)
+    assert spool.sealed() == []
+    with pytest.raises(StoreError, match="the spool cannot be written"):
+        spool.begin("r2", {})
+
+
+# From the spool to a record
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q", "-b", "main"], cwd=folder, check=True)
+    subprocess.run(["git", "commit", "-q", "--allow-empty", "-m", "first"], cwd=folder, check=True)
+    return open_session(cwd=folder)
+
+
+def stored(objects: Mapping[str, bytes]) -> Any:
+    ((key, data),) = [(k, d) for k, d in objects.items() if k.endswith(".json")]
+    return records.run(data, key)
+
+
+def abandon(session: Session, *events: dict[str, Any], raw: bytes = b"") -> str:
+    """What a killed process leaves: an open run with this log, and nobody who holds its lock."""
+    entry = begin(session, Inputs(model="wine", tags={"a": "1"}), command=("train", "--fast"))
+    for event in events:
+        log.append(entry.folder, event)
+    with (entry.folder / log.FILE).open("ab") as file:
+        file.write(raw)
+    entry.release()
+    return entry.id
+
+
+def test_a_killed_run_is_recorded_with_what_it_had_logged(session: Session) -> None:
+    run_id = abandon(
+        session,
+        {"metric": "loss", "value": 0.5, "step": 1},
+        {"tag": "b", "value": "2"},
+        {"model": "beer"},
+        raw=b'{"metric": "torn',
+    )
+    (recovered,) = recover(session)
+    run = stored(recovered.sealed.objects)
+    assert (run.id, run.status, run.model, run.metrics) == (run_id, "killed", "beer", {"loss": 0.5})
+    assert (run.tags, run.provenance.command) == ({"a": "1", "b": "2"}, ("train", "--fast"))
+    assert any(key.endswith(".series") for key in recovered.sealed.objects)
+    assert recover(session) == []
+    assert [s.folder.name for s in send(session)] == [run_id]
+    assert session.runs().get(run_id) == run
+    assert list(session.spool.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["finish", "recover"])
+def test_series_that_cannot_be_kept_do_not_lose_the_run(
+    session: Session, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does the run that is left in the spool stop every later command."""
+    monkeypatch.setattr(series, "MAX_POINTS", 3)
+    events = [{"metric": "loss", "value": float(step), "step": step} for step in range(5)]
+    if kind == "finish":
+        entry = begin(session, Inputs())
+        for event in events:
+            log.append(entry.folder, event)
+        recorded = finish(session, entry, Inputs(), status="finished")
+    else:
+        abandon(session, *events)
+        (recorded,) = recover(session)
+    (problem,) = recorded.problems
+    assert "the most is" in problem.message
+    assert stored(recorded.sealed.objects).metrics == {"loss": 4.0}
+    assert not any(key.endswith(".series") for key in recorded.sealed.objects)
+    assert recover(session) == []
+
+
+def test_text_that_is_no_utf8_does_not_lose_the_run(session: Session) -> None:
+    run_id = abandon(session, {"param": "name", "value": "caf\udce9"}, {"metric": "a", "value": 1.0, "step": None})
+    (recorded,) = recover(session)
+    assert stored(recorded.sealed.objects).params == {"name": "caf?"}
+    send(session)
+    assert session.runs().get(run_id).metrics == {"a": 1.0}
+
+
+def test_what_never_began_is_forgotten(session: Session) -> None:
+    entry = session.spool.begin("r1", {})
+    entry.release()
+    assert recover(session) == []
+    assert not entry.folder.exists()
+
+
+def test_what_waits_counts_as_recorded(session: Session) -> None:
+    entry = begin(session, Inputs(model="wine"))
+    log.append(entry.folder, {"metric": "a", "value": 1.0, "step": None})
+    recorded = finish(session, entry, Inputs(), status="finished")
+    assert session.runs().get(recorded.run.id).metrics == {"a": 1.0}
+
+
+def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> None:
+    store_objects(session, {"verdicts/a": b"1"})
+    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+        store_objects(session, {"verdicts/a": b"2"})
+    with pytest.raises(StoreError, match="not sent"):
+        store_objects(session, {"verdicts/b": b"3"})
+    assert open_session(cwd=session.cwd).store.read(["verdicts/a", "verdicts/b"]) == {
+        "verdicts/a": b"1",
+        "verdicts/b": b"3",
+    }
+    (kept,) = session.spool.sealed()
+    assert kept.objects == {"verdicts/a": b"2"}
+
+
+def test_what_a_fork_recorded_is_never_sent_by_a_trusted_job(session: Session) -> None:
+    """On a machine that keeps its checkouts, the next job finds the same spool."""
+    from dataclasses import replace
+
+    fork = replace(session, context=replace(session.context, trusted=False))
+    entry = begin(fork, Inputs(model="wine"))
+    recorded = finish(fork, entry, Inputs(), status="finished")
+    assert fork.runs().get(recorded.run.id).model == "wine", "its own report shows it"
+    killed = begin(fork, Inputs(model="wine"))
+    killed.release()
+    recover(session)
+    assert send(session) == []
+    assert session.runs().recorded() == []
+
+
+def test_two_processes_that_recover_share_the_work(session: Session) -> None:
+    ids = {abandon(session, {"metric": "a", "value": 1.0, "step": None}) for _ in range(6)}
+    code = (
+        "import sys, pathlib\nfrom ciplug.session import open_session\nfrom ciplug.recording import recover, send\n"
+        "session = open_session(cwd=pathlib.Path(sys.argv[1]))\n"
+        "print(*[r.run.id for r in recover(session)])\nsend(session)\n"
+    )
+    workers = [python(code, session.cwd) for _ in range(3)]
+    outputs = [worker.communicate()[0].decode().split() for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sorted(run for output in outputs for run in output) == sorted(ids)
+    assert {key.id for key in session.runs().recorded()} == ids
+
+
+def test_every_error_of_a_run_s_end_is_named(session: Session, tmp_path: Path) -> None:
+    """Each input that cannot be taken is named, and the others are taken."""
+    (tmp_path / "good.json").write_text('{"a": 1}')
+    (tmp_path / "bad.json").write_text('{"b": "x"}')
+    inputs = Inputs(
+        metrics=(tmp_path / "bad.json", tmp_path / "good.json"),
+        params=(tmp_path / "none.yaml",),
+        artifacts=(tmp_path / "nothing",),
+    )
+    recorded = finish(session, begin(session, inputs), inputs, status="finished")
+    assert recorded.run.metrics == {"a": 1.0}
+    assert [p.message.partition(":")[0].rpartition("/")[2] for p in recorded.problems] == [
+        *("bad.json", "none.yaml", "nothing")
+    ]
+    assert all(isinstance(p, CiplugError) for p in recorded.problems)
+
+
+def test_the_last_sign_of_life_is_the_end_of_a_killed_run(session: Session) -> None:
+    abandon(session, {"metric": "a", "value": 1.0, "step": None})
+    (folder,) = session.spool.folder.iterdir()
+    moment = time.time() - 1000
+    for name in ("open.json", log.FILE):
+        os.utime(folder / name, (moment, moment))
+    (recovered,) = recover(session)
+    from datetime import datetime, timezone
+
+    ended = datetime.fromisoformat(recovered.run.ended.replace("Z", "+00:00"))
+    assert abs(ended - datetime.fromtimestamp(moment, timezone.utc)).total_seconds() < 1
