@@ -116,9 +116,9 @@ def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterato
 
     rules = []
     if gate.min is not None:
-        rules.append(f"at least {_n(gate.min)}")
+        rules.append(f"at least {_exact(gate.min)}")
     if gate.max is not None:
-        rules.append(f"at most {_n(gate.max)}")
+        rules.append(f"at most {_exact(gate.max)}")
     if gate.max_regression is not None:
         rules.append(_said(gate.max_regression))
 
@@ -134,12 +134,12 @@ def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterato
         return
     if gate.min is not None:
         ok = value >= gate.min
-        words = f"{_apart(value, gate.min)} is {'not below' if ok else 'below'} {_n(gate.min)}"
-        yield result(f"at least {_n(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
+        words = f"{_n(value, gate.min)} is {'not below' if ok else 'below'} {_exact(gate.min)}"
+        yield result(f"at least {_exact(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
     if gate.max is not None:
         ok = value <= gate.max
-        words = f"{_apart(value, gate.max)} is {'not above' if ok else 'above'} {_n(gate.max)}"
-        yield result(f"at most {_n(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
+        words = f"{_n(value, gate.max)} is {'not above' if ok else 'above'} {_exact(gate.max)}"
+        yield result(f"at most {_exact(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
     if gate.max_regression is not None:
         outcome, reason, limit = _regression(policy, name, gate, gate.max_regression, value, baseline, metric)
         yield result(
@@ -183,12 +183,12 @@ def _regression(
     if -math.inf < d >= -limit - tolerance:
         if abs(d) <= tolerance:
             return "PASS", f"unchanged at {_n(value)}", limit
-        words = f"{_n(abs(d))} {'better' if d > 0 else 'worse'} than the baseline's {_n(reference)}"
-        return "PASS", words + ("" if d > 0 else f", allowed {_n(limit)}"), limit
+        words = f"{_n(abs(d), limit)} {'better' if d > 0 else 'worse'} than the baseline's {_n(reference, value)}"
+        return "PASS", words + ("" if d > 0 else f", allowed {_n(limit, abs(d))}"), limit
     return (
         "FAIL",
-        f"{_n(value)} is {_n(-d)} worse than the baseline's {_n(reference)}, "
-        f"allowed {_n(limit)} (one number a run: no uncertainty)",
+        f"{_n(value, reference)} is {_n(-d, limit)} worse than the baseline's {_n(reference, value)}, "
+        f"allowed {_n(limit, -d)} (one number a run: no uncertainty)",
         limit,
     )
 
@@ -196,16 +196,22 @@ def _regression(
 def _said(allowed: Allowance) -> str:
     parts = []
     if allowed.abs is not None:
-        parts.append(_n(allowed.abs))
+        parts.append(_exact(allowed.abs))
     if allowed.rel is not None:
-        parts.append(f"{_n(allowed.rel * 100)}%")
+        parts.append(f"{_exact(allowed.rel * 100)}%")
     return f"at most {' or '.join(parts)} worse than the baseline"
 
 
-def _apart(value: float, bound: float) -> str:
-    """The value in so many digits that it does not seem to equal a bound that it misses."""
-    return repr(value) if value != bound and _n(value) == _n(bound) else _n(value)
+def _exact(value: float) -> str:
+    """A number of the policy, as it was written."""
+    return f"{value:.15g}"
 
 
-def _n(value: float) -> str:
-    return f"{value:.10g}"
+def _n(value: float, *beside: float) -> str:
+    """Six digits, or as many as show a whole number whole and tell the value from the numbers beside it."""
+    for digits in range(6, 17):
+        text = f"{value:.{digits}g}"
+        told_apart = all(text != f"{other:.{digits}g}" for other in beside if other != value)
+        if told_apart and ("e+" not in text or abs(value) >= 1e16):
+            return text
+    return repr(value)
