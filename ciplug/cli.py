@@ -47,6 +47,16 @@ def main(argv: Sequence[str]) -> int:
         # The reader of our output went away: `ciplug runs list | head`.
         sys.stderr.close()
         return 141
+    except OSError as error:
+        if "--verbose" in argv:
+            import traceback
+
+            traceback.print_exc()
+        where = f"{error.filename}: " if error.filename else ""
+        console.complain(
+            f"{where}{error.strerror or error}", "a disk that is full, or a folder that may not be written?"
+        )
+        return 3
     except Exception:
         import traceback
 

@@ -17,7 +17,7 @@ from ciplug.errors import CiplugError, ConfigError
 from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, need_gates, read_policy
 from ciplug.records.run import Run
 from ciplug.reports.report import Report
-from ciplug.session import Session
+from ciplug.session import DEFAULT_MODEL, Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     session.need_head()
-    # A mistake in the policy costs a second here, and six hours after the training.
-    read_policy(session)
     inputs = options.inputs_of(args, session)
+    # A mistake in the policy costs a second here, and six hours after the training.
+    policy = read_policy(session)
+    if policy.gates:
+        need_gates(session, policy, inputs.model or session.config.model or DEFAULT_MODEL)
     command = options.command_of(args)
     training = 0
     if command:
@@ -59,8 +61,10 @@ def run(args: argparse.Namespace) -> int:
         return training or code or problem.exit_code
     files = _write(Path(args.output_dir), report) if args.output_dir else {}
     _show(report)
+    # The other models of this commit have jobs of their own, which judge them.
+    own = [e for e in evaluations if e.run.id == recorded.run.id]
     try:
-        keep_verdicts(session, evaluations)
+        keep_verdicts(session, own)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
@@ -69,17 +73,17 @@ def run(args: argparse.Namespace) -> int:
         ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
     else:
         url, _ = post(session, report)
-    own = next((e.verdict for e in evaluations if e.run.id == recorded.run.id), None)
+    verdict = next((e.verdict for e in own if e.verdict), None)
     _hand_over(
         session,
         {
             "run-id": recorded.run.id,
-            "verdict": own.outcome if own else "NONE",
+            "verdict": verdict.outcome if verdict else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
         },
     )
-    code = training or code or verdict_code(evaluations, args.fail_on)
+    code = training or code or verdict_code(own, args.fail_on)
     if args.promote_to and code == 0:
         return _promote(session, recorded.run, args.promote_to)
     return code
@@ -92,10 +96,10 @@ def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[E
     policy = read_policy(session)
     if policy.gates:
         need_gates(session, policy, recorded.model)
-    own = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
-    evaluations = evaluate(session, runs, own, series=True)
+    shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
+    evaluations = evaluate(session, runs, shown, series=True)
     tell_problems(runs)
-    for run in own:
+    for run in shown:
         if not has_gates(session, policy, run.model):
             notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
     return evaluations, build(session, evaluations, notes)

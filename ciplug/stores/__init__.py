@@ -20,8 +20,8 @@ _LATER = ("file://", "s3://", "gs://", "az://", "mlflow+http")
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
-    """A folder of ours, beside nothing of the user's: in the repository's .git, else in the user's cache."""
-    if workspace is not None:
+    """A folder of ours, beside nothing of the user's: in the repository's .git if we may, else in the user's cache."""
+    if workspace is not None and os.access(workspace.common_dir, os.W_OK):
         return workspace.common_dir / "ciplug"
     home = Path(env.get("HOME") or env.get("USERPROFILE") or Path.home())
     if sys.platform == "win32":

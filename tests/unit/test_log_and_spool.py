@@ -10,12 +10,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ciplug
 from ciplug.errors import CiplugError, StoreError, UsageError
 from ciplug.recording import Inputs, begin, finish, recover, send, store_objects
 from ciplug.records import read as records
@@ -147,6 +148,39 @@ def test_steps(step: object, due: int) -> None:
 def test_what_is_no_step(step: object) -> None:
     with pytest.raises(UsageError, match="no whole number of 64 bits"):
         log.whole_step("a", step)
+
+
+@pytest.fixture
+def joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The log of a run that `ciplug run` has started around this program."""
+    monkeypatch.setenv("CIPLUG_RUN_ID", "r1")
+    monkeypatch.setenv("CIPLUG_RUN_DIR", str(tmp_path))
+    yield tmp_path
+    ciplug.end_run()
+
+
+def test_the_python_api_writes_to_the_run_around_it(joined: Path) -> None:
+    ciplug.start_run(model="beer", tags={"k": "v"})
+    ciplug.log_metrics({"loss": 0.5, "accuracy": math.nan}, step=3)
+    ciplug.log_params({"depth": 6, "shape": (1, 2)})
+    found = log.read(joined)
+    assert (found.model, found.tags, found.params) == ("beer", {"k": "v"}, {"depth": 6, "shape": "(1, 2)"})
+    assert found.series["loss"].steps == (3,)
+    assert math.isnan(found.metrics["accuracy"])
+
+
+def test_a_mistake_in_a_call_is_refused_at_once_and_not_after_the_training(joined: Path) -> None:
+    with pytest.raises(UsageError, match="no name for a model"):
+        ciplug.start_run(model="a/b")
+    for call in (
+        lambda: ciplug.log_metric("loss", 1.0, step=2**63),
+        lambda: ciplug.log_metric("loss", 1.0, step=1.5),  # type: ignore[arg-type]
+        lambda: ciplug.log_metric("loss", "1.0"),  # type: ignore[arg-type]
+        lambda: ciplug.log_metric(" ", 1.0),
+    ):
+        with pytest.raises(UsageError):
+            call()
+    assert log.read(joined).metrics == {}
 
 
 # The spool

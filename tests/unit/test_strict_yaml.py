@@ -129,7 +129,7 @@ PLAIN = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(10**9), 10**9)
-    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), max_size=8),
+    | st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z", "N"]), max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("abcxyz", min_size=1), inner, max_size=3),
     max_leaves=12,
 )
@@ -138,7 +138,7 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_what_yaml_writes_is_read_back(value: Any) -> None:
     text = yaml.safe_dump({"top": value}, allow_unicode=True, default_flow_style=None)
-    # Floats are left out: what YAML 1.1 calls text, such as 1e5, is a number here.
+    # Text without digits: what YAML 1.1 calls text, such as 1e5, is a number here.
     if not any(character in text for character in "&*"):
         assert data(text) == {"top": value}
 
