@@ -57,6 +57,9 @@ def start_run(
 ) -> ActiveRun:
     """Start a run, or join the one that `ciplug run` has started around this program.
 
+    A program that starts a run of its own should use it as a context manager: at exit, `sys.exit(1)` cannot be
+    told from a good end.
+
     Args:
         model: which model this is a run of; default: that of ciplug.yaml.
         seed: the random seed, kept with the run.
@@ -75,6 +78,10 @@ def start_run(
         _active = ActiveRun(run_id, Path(folder))
         if model is not None:
             _active.append({"model": model})
+        if name is not None:
+            _active.append({"name": name})
+        if seed is not None:
+            _active.append({"seed": int(seed)})
         for key, value in (tags or {}).items():
             _active.append({"tag": key, "value": str(value)})
         return _active

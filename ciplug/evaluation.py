@@ -16,6 +16,7 @@ from ciplug.records.run import Run
 from ciplug.registry import ledger, models
 from ciplug.session import Session, now, stamp
 from ciplug.tracking import history
+from ciplug.tracking.worktree import is_committed
 
 if TYPE_CHECKING:
     from ciplug.gates.policy import Policy
@@ -145,11 +146,15 @@ def judge(session: Session, policy: Policy, comparison: Comparison, run: Run, *,
 
 
 def policy_source(session: Session) -> str:
-    """Where the policy was read, relative to the repository."""
+    """Where the policy was read, relative to the repository, and whether it is as it was committed."""
     path = session.config.path
     if path is None:
         return "ciplug.yaml"
-    return path.relative_to(session.top).as_posix() if path.is_relative_to(session.top) else str(path)
+    if not path.is_relative_to(session.top):
+        return str(path)
+    name = path.relative_to(session.top).as_posix()
+    committed = session.workspace is not None and is_committed(session.workspace, path)
+    return name if committed else f"{name} (not as committed)"
 
 
 def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str | None) -> Comparison:

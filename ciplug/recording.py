@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import __version__
+from ciplug import __version__, console
 from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
@@ -108,11 +109,17 @@ def finish(
     logged = log.read(entry.folder)
     skeleton = _skeleton(entry)
     metrics, series, params = _files(inputs, found if status == "finished" else None)
-    metrics.update(logged.metrics)
-    series.update(logged.series)
+    for name, value in logged.metrics.items():
+        stated = metrics.setdefault(name, value)
+        if stated != value and not (math.isnan(stated) and math.isnan(value)):
+            console.complain(
+                f"warning: the metric '{name}' was logged last as {value!r}, and its file says {stated!r}: "
+                "the file counts"
+            )
+    series = {**logged.series, **series}
     params.update(logged.params)
     version, packages = environment.python_environment(python, session.env)
-    seed = skeleton.provenance.seed
+    seed = skeleton.provenance.seed if skeleton.provenance.seed is not None else logged.seed
     if seed is None and isinstance(params.get("seed"), int) and not isinstance(params["seed"], bool):
         seed = int(params["seed"])
     provenance = replace(
@@ -132,6 +139,7 @@ def finish(
     run = replace(
         skeleton,
         model=logged.model or skeleton.model,
+        name=logged.name or skeleton.name,
         status=status,
         ended=stamp(now()),
         params=params,
@@ -234,6 +242,7 @@ def recover(session: Session) -> list[Recorded]:
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
+            name=logged.name or skeleton.name,
             ended=_last_sign_of_life(entry.folder),
             metrics=logged.metrics,
             params=logged.params,
@@ -267,7 +276,7 @@ def send(session: Session) -> list[Sealed]:
     """
     sent: list[Sealed] = []
     refused: tuple[Sealed, StoreError] | None = None
-    for sealed in session.spool.sealed(session.store_uri):
+    for sealed in session.spool.sealed(session.store.address):
         try:
             session.store.add(sealed.objects)
         except StoreError as refusal:

@@ -54,7 +54,7 @@ class Session:
     @property
     def spooled_for(self) -> str:
         """What this job's spool entries are for. A fork's stay apart, lest a trusted job send them later."""
-        return self.store_uri if self.context.trusted else f"fork:{self.store_uri}"
+        return self.store.address if self.context.trusted else f"fork:{self.store.address}"
 
     @property
     def top(self) -> Path:

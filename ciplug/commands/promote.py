@@ -9,7 +9,6 @@ from ciplug import __version__, console
 from ciplug.commands import options
 from ciplug.errors import Conflict, PromotionRefused, UsageError
 from ciplug.evaluation import candidates, evaluate, need_gates, read_policy
-from ciplug.records.canonical import digest, dumps
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
@@ -67,7 +66,7 @@ def promote(
             raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
         registered = state.of_run(chosen.id)
         models.check_move(registered or models.Version(len(state.versions) + 1, chosen.id, None, "None", ""), stage)
-        key, verdict = _passing_verdict(session, runs, chosen)
+        key, verdict, verdict_digest = _passing_verdict(session, runs, chosen)
         registration = _registration(session, chosen, len(state.versions) + 1)
         try:
             if registered is None:
@@ -87,7 +86,7 @@ def promote(
                 replaces=_number(state.holder(stage)),
                 policy_digest=verdict.policy_digest,
                 verdict=key,
-                verdict_digest=digest(dumps(verdict)),
+                verdict_digest=verdict_digest,
                 baseline_run=verdict.baseline_run,
             )
             return ledger.append(session.store, log, promotion).events[-1]
@@ -108,11 +107,15 @@ def _chosen(session: Session, runs: Runs, state: models.Model, run_id: str | Non
     return candidates(session, runs, session.need_head(), state.name)[0]
 
 
-def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdict]:
-    """The recorded verdict that allows this promotion: of this run, by today's policy, and still right today."""
+def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdict, str]:
+    """The recorded verdict that allows this promotion, with its key and digest.
+
+    It is of this run, by today's policy, and still right today.
+    """
     policy = read_policy(session)
     need_gates(session, policy, run.model)
-    recorded = runs.verdicts(run.id)
+    stored = runs.verdicts(run.id)
+    recorded = {key: verdict for key, (verdict, _) in stored.items()}
     judge = f"judge it: ciplug gate --run {run.id[:12]}"
     if not recorded:
         raise PromotionRefused(f"run {run.id[:12]} has no verdict", hint=judge)
@@ -130,7 +133,7 @@ def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdi
         why = _reasons(now_judged) if now_judged else "no gate"
         raise PromotionRefused(f"run {run.id[:12]} passed once, and does not today: {why}", hint=judge)
     key = max(passing, key=lambda k: (passing[k].created, k))
-    return key, passing[key]
+    return key, *stored[key]
 
 
 def _reasons(verdict: Verdict) -> str:

@@ -18,6 +18,9 @@ class Store(Protocol):
     """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business."""
 
     uri: str
+    """As the user named it."""
+    address: str
+    """Where it really is, without credentials: the same for every name of one store."""
 
     def add(self, objects: Mapping[str, bytes]) -> None:
         """Create objects, all or none; idempotent, and never waits for other writers.

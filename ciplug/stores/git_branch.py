@@ -72,6 +72,7 @@ class GitBranchStore:
             token: takes the place of the credentials in `config`.
         """
         self.uri = uri
+        self.address = f"{git.redact(url)}#{branch}"
         self._url = url
         self._branch = branch
         self._cache = cache

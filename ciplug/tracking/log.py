@@ -63,6 +63,8 @@ class Logged:
     datasets: list[str] = field(default_factory=list)
     series: dict[str, Series] = field(default_factory=dict)
     model: str | None = None
+    name: str | None = None
+    seed: int | None = None
     torn: bool = False
     """A line is no event: its process was killed while it wrote, or something else wrote to the file."""
 
@@ -111,3 +113,7 @@ def _take(event: Any, logged: Logged, steps: dict[str, list[tuple[int, float, fl
         logged.datasets.append(str(event["dataset"]))
     elif "model" in event:
         logged.model = str(event["model"])
+    elif "name" in event:
+        logged.name = str(event["name"])
+    elif "seed" in event:
+        logged.seed = int(event["seed"])

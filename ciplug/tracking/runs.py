@@ -125,14 +125,14 @@ class Runs:
 
         return decode(data, key)
 
-    def verdicts(self, run_id: str) -> dict[str, Verdict]:
-        """Key → verdict, of every judgement that was recorded on a run."""
+    def verdicts(self, run_id: str) -> dict[str, tuple[Verdict, str]]:
+        """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run."""
         from ciplug.records import read
 
         found = {}
         for key, data in self._read(self._list(f"verdicts/{run_id}-")).items():
             try:
-                found[key] = read.verdict(data, key)
+                found[key] = read.verdict(data, key), digest(data)
             except RecordError as problem:
                 self.problems[key] = str(problem)
         return found

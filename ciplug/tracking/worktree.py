@@ -28,3 +28,13 @@ def dirty_state(workspace: git.Workspace, outputs: Iterable[Path] = ()) -> tuple
         cwd=workspace.top,
     ).stdout
     return bool(diff), digest(diff) if diff else None
+
+
+def is_committed(workspace: git.Workspace, path: Path) -> bool:
+    """Whether a file of the work tree is as it is in HEAD."""
+    if workspace.head is None:
+        return False
+    name = f"HEAD:{path.relative_to(workspace.top).as_posix()}"
+    stored = git.git("rev-parse", "--verify", "--quiet", name, cwd=workspace.top, check=False).stdout.strip()
+    here = git.git("hash-object", "--", str(path), cwd=workspace.top, check=False).stdout.strip()
+    return bool(stored) and stored == here

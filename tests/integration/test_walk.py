@@ -319,6 +319,27 @@ def test_mistakes_are_named_with_the_exit_code_of_their_class(
     assert "Traceback" not in done.stderr
 
 
+def test_a_store_that_is_refused_is_refused_before_the_training(project: Project) -> None:
+    for command in ("run", "ci"):
+        done = project.ciplug(command, "--store", "s3://bucket", "--", PYTHON, "-c", "open('ran', 'w')", code=2)
+        assert "keeps runs in git only" in done.stderr
+    assert not (project.folder / "ran").exists()
+
+
+def test_where_log_and_file_disagree_the_file_counts_and_it_is_said(project: Project) -> None:
+    script = "import ciplug, shutil; ciplug.log_metric('accuracy', 0.1); shutil.copy('numbers.json', 'metrics.json')"
+    done = project.ciplug("run", "--", PYTHON, "-c", script)
+    assert "the file counts" in done.stderr
+    assert project.json("runs", "list", "--json")[0]["metrics"] == {"accuracy": 0.85}
+
+
+def test_a_policy_that_is_not_committed_is_named_in_the_verdict(project: Project) -> None:
+    project.train()
+    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml"
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("0.8", "0.1"))
+    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml (not as committed)"
+
+
 def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("runs")
     folder = tmp_path / "nowhere"

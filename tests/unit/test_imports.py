@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"ci"},
     # From parts to a whole.
     "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
-    "recording": {*RECORDS, "session", "tracking"},
+    "recording": {*RECORDS, "session", "tracking", "console"},
     "evaluation": {*RECORDS, "session", "tracking", "registry", "comparison", "gates", "reports"},
     "mlflow": {*RECORDS, "tracking", "registry", "stores", *WIRING},
     "interop": {*RECORDS, "tracking", "registry", "stores"},
