@@ -198,7 +198,7 @@ def test_the_shared_step_is_the_whole_walk(
     assert "0.92" in comment["body"]
     assert github_api.statuses[head][-1]["state"] == "success"
     assert "ciplug-report/report.html" in build.archive
-    assert any(json.loads(run)["tags"].get("quote") == 'a "b" $HOME' for run in project.stored("runs/"))
+    assert any(json.loads(run).get("tags", {}).get("quote") == 'a "b" $HOME' for run in project.stored("runs/"))
     assert TOKEN not in build.log and "user-token" not in build.log
 
 
