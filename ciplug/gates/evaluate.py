@@ -50,7 +50,7 @@ def evaluate(
         results.append(
             GateResult(
                 gate="run",
-                metric="",
+                metric="run",
                 rule="the training finishes",
                 outcome="ERROR",
                 reason=f"the run {run.status}: its numbers decide nothing",
@@ -61,7 +61,7 @@ def evaluate(
         results.append(
             GateResult(
                 gate="run",
-                metric="",
+                metric="run",
                 rule="the training leaves metrics",
                 outcome="FAIL",
                 reason="the run has no metric at all: there is nothing to judge",

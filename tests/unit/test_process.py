@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -141,11 +142,11 @@ DRIVER = """
     print(json.dumps([result.exit_code, result.signal]))
 """
 CHILD = """
-    import signal, sys, time
+    import os, signal, sys, time
     got = []
     def handler(number, frame):
         got.append(signal.Signals(number).name)
-        print(got[-1], flush=True)
+        os.write(1, (got[-1] + "\\n").encode())  # print may be interrupted in itself
         if len(got) == int(sys.argv[1]):
             sys.exit(7)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -158,6 +159,19 @@ CHILD = """
 
 @posix
 class TestSignals:
+    @pytest.fixture(autouse=True)
+    def _as_started_by_a_terminal(self) -> Iterator[None]:
+        """A suite that runs under nohup or in the background has signals ignored, and children would inherit that."""
+        usual = {
+            signal.SIGINT: signal.default_int_handler,
+            signal.SIGTERM: signal.SIG_DFL,
+            signal.SIGHUP: signal.SIG_DFL,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+        yield
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
     def start(self, *child: str, own_session: bool = True) -> subprocess.Popen[str]:
         driver = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(DRIVER), *child],

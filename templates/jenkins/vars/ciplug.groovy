@@ -42,7 +42,7 @@ def call(Map settings = [:]) {
                     rm -rf "$WORKSPACE_TMP/ciplug"
                     python3 -I -m venv "$WORKSPACE_TMP/ciplug"
                     "$WORKSPACE_TMP/ciplug/bin/python" -I -m pip install --quiet "$CIPLUG_SOURCE"
-                    "$WORKSPACE_TMP/ciplug/bin/python" -I -m ciplug.ci.action
+                    "$WORKSPACE_TMP/ciplug/bin/python" -I -m ciplug.action
                 '''
             } finally {
                 junit testResults: "${folder}/junit.xml", allowEmptyResults: true

@@ -2,7 +2,7 @@
 
 Each of the three hands its inputs over as variables, CIPLUG_INPUT_FAIL_ON for `fail-on`, so that no text of a
 user's is ever pasted into a shell script. An input with several lines comes as text, or as a JSON list of them
-under the variable's name with _JSON. `python -I -m ciplug.ci.action` is what all three start.
+under the variable's name with _JSON. `python -I -m ciplug.action` is what all three start.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ciplug.ci.action import INPUTS, OUTPUTS, arguments, variable
+from ciplug.action import INPUTS, OUTPUTS, arguments, variable
 from ciplug.cli import parser
 from ciplug.errors import UsageError
 
