@@ -22,7 +22,13 @@ def run(args: argparse.Namespace) -> int:
     if args.spooled:
         tell_recovered(session)
         sent = send(session)
-        console.say(f"sent {len(sent)} from the spool" if sent else "nothing waits in the spool")
+        console.say(
+            f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
+        )
+        others = {sealed.store.partition("#")[0] for sealed in session.spool.sealed()}
+        for address in sorted(a for a in others if not a.startswith("fork:")):
+            name = f"git+{address}" if "://" in address else address
+            console.say(f"runs for another store wait: send them with --store {name}")
         return 0
     recorded = record(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded))

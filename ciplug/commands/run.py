@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
 from ciplug.records.run import Status
 from ciplug.session import Session
 
+_NOT_ALLOWED = re.compile(
+    r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
+)
 _OWN = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_")
 
 
@@ -78,7 +82,9 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
             send(session)
         except StoreError as problem:
             refusal = problem
-            hints = [problem.hint or "", ci.host_module(session.context.host).push_hint]
+            hints = [problem.hint or ""]
+            if _NOT_ALLOWED.search(problem.message):
+                hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
     kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store_uri}"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""

@@ -26,12 +26,14 @@ from ciplug.errors import Conflict, GitError, StoreError
 from ciplug.locking import held
 from ciplug.records.canonical import digest
 from ciplug.stores.base import Head
-from ciplug.stores.git_objects import BLOB, TREE, Objects, object_id, parse_tree
+from ciplug.stores.git_objects import BLOB, FILES, TREE, Objects, object_id, parse_tree
 
 FORMAT = b"ciplug git store 1\n"
 FOLD_AT = 64
 FOLD_MOST = 1000
 _PACKS_MOST = 60
+_DEEPEST, _WRITE_MOST = 8, 10_000
+"""Folders of a key, and entries of a write: anyone who may push may push a tree that is endless."""
 _TRIES = 3
 _LOG_TRIES = 30
 _LOST_RACE = (
@@ -132,15 +134,19 @@ class GitBranchStore:
         return StoreError(f"{git.redact(self._url)} did not take the push: {reasons}", hint=hint)
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        sent: Head | None = None
         for attempt in range(_LOG_TRIES):
             with self._locked():
                 view = self._refresh()
+                # After a lost answer the entry may stand.
+                if sent and self._holds(view, log, sent):
+                    return sent
                 now = self._head(view, log)
                 if now != expected:
                     raise Conflict(f"{log} has moved on", head=now)
-                head = Head(1 if now is None else now.seq + 1, digest(entry))
+                sent = Head(1 if now is None else now.seq + 1, digest(entry))
                 written = Objects(self._repository, self._format)
-                path = _entry_path(log, head.seq)
+                path = _entry_path(log, sent.seq)
                 files = {p: oid for p, oid in view.logs.items() if p.partition("/")[0] == log.partition("/")[0]}
                 files[path] = written.blob(entry)
                 top = log.partition("/")[0]
@@ -148,23 +154,15 @@ class GitBranchStore:
                 root = {**view.root, top: (TREE, tree), "FORMAT": (BLOB, written.blob(FORMAT))}
                 result = self._move_branch(view, written, root, f"ciplug: {path}")
             if result.ok:
-                return head
+                return sent
             if not (_lost_race(result) or _NETWORK.search(result.failure or "")):
                 raise self._refused(result)
-            # After a lost answer the entry may stand: the next look at the head tells.
-            if result.failure and (landed := self._landed(log, head)):
-                return landed
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first")
 
-    def _landed(self, log: str, head: Head) -> Head | None:
-        try:
-            with self._locked():
-                entry = self._refresh().logs.get(_entry_path(log, head.seq))
-                found = self._blobs([entry]) if entry else {}
-        except StoreError:
-            return None
-        return head if any(digest(data) == head.digest for data in found.values()) else None
+    def _holds(self, view: _View, log: str, head: Head) -> bool:
+        oid = view.logs.get(_entry_path(log, head.seq))
+        return oid is not None and digest(self._blobs([oid])[oid]) == head.digest
 
     def _move_branch(
         self,
@@ -203,12 +201,20 @@ class GitBranchStore:
 
     def _fold(self, view: _View) -> int:
         folded = dict(view.folded)
+        folders = {above for key in folded for above in _folders(key)}
         refs = []
-        for ref, (oid, files) in list(view.pending.items())[:FOLD_MOST]:
-            # The same key with other bytes stays where it is, to be looked at.
-            if any(folded.get(key, blob) != blob for key, blob in files.items()):
+        for ref, (oid, files) in view.pending.items():
+            if len(refs) == FOLD_MOST:
+                break
+            # The same key with other bytes stays where it is, to be looked at; so does a key that lies below
+            # another: a tree cannot hold both.
+            if any(
+                folded.get(key, blob) != blob or key in folders or any(above in folded for above in _folders(key))
+                for key, blob in files.items()
+            ):
                 continue
             folded.update(files)
+            folders.update(above for key in files for above in _folders(key))
             refs.append((ref, oid))
         if not refs:
             return 0
@@ -235,14 +241,14 @@ class GitBranchStore:
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
         with self._locked():
             view = self._look()
-            wanted = {key: oid for key in keys if (oid := view.objects.get(key) or view.logs.get(key))}
+            wanted = {key: oid for key in keys if (oid := view.logs.get(key) or view.objects.get(key))}
             blobs = self._blobs(wanted.values())
         return {key: blobs[oid] for key, oid in wanted.items()}
 
     def keys(self, prefix: str) -> list[str]:
         with self._locked():
             view = self._look()
-        return sorted(key for known in (view.objects, view.logs) for key in known if key.startswith(prefix))
+        return sorted(key for key in {*view.objects, *view.logs} if key.startswith(prefix))
 
     def head(self, log: str) -> Head | None:
         with self._locked():
@@ -286,14 +292,17 @@ class GitBranchStore:
         return self._view
 
     def _refresh(self) -> _View:
-        """Fetch, and index every key; a cache that is damaged or has grown too old is made anew."""
+        """Fetch, and index every key; a cache that has grown too old is made anew, and so is one that is damaged.
+
+        A git that was killed leaves lock files and half-written objects, and its successor refuses to go on.
+        """
         packs = self._repository / "objects" / "pack"
         if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
             shutil.rmtree(self._repository, ignore_errors=True)
         try:
             self._view = self._fetch_and_index()
-        except (GitError, OSError, KeyError, ValueError):
-            if not self._repository.exists():
+        except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
+            if not packs.exists() or _NETWORK.search(str(problem)):
                 raise
             shutil.rmtree(self._repository, ignore_errors=True)
             self._view = self._fetch_and_index()
@@ -311,6 +320,9 @@ class GitBranchStore:
             git.git("update-ref", "-d", "refs/store/branch", cwd=self._repository, env=self._env, check=False)
             # Without --depth, with which git fails where nothing matches; these commits have no parents.
             failure = self._fetch("--prune", *inbox)
+            # Between the two, the first fold may have moved into the branch what the inbox then lacked.
+            if not failure and "couldn't find remote ref" not in (again := self._fetch("--depth=1", tip) or ""):
+                failure = again or None
         if failure:
             raise StoreError(
                 f"cannot read the store at {git.redact(self._url)}: {failure}",
@@ -342,7 +354,7 @@ class GitBranchStore:
         for left in reversed(range(_TRIES)):
             done = git.git(
                 *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
-                *("fetch", *quiet, "--filter=blob:none", *options, self._url, *refspecs),
+                *("fetch", *quiet, "--filter=blob:none", *options, "--", self._url, *refspecs),
                 cwd=self._repository,
                 input=wanted,
                 env=self._env,
@@ -363,24 +375,40 @@ class GitBranchStore:
         return {name: parse_tree(data, self._format) for name, (kind, data) in found.items() if kind == "tree"}
 
     def _index(self, refs: Mapping[str, str]) -> _View:
+        tip = refs.get("refs/store/branch")
         roots = self._trees(f"{oid}^{{tree}}" for oid in refs.values())
-        files: dict[str, dict[str, str]] = {ref: {} for ref in refs}
-        level = [(ref, "", roots[f"{oid}^{{tree}}"]) for ref, oid in refs.items()]
+        # Whoever may push may push a ref to anything. What no writer of ours makes stays where it is, unread.
+        sound = {ref: oid for ref, oid in refs.items() if oid == tip or f"{oid}^{{tree}}" in roots}
+        files: dict[str, dict[str, str]] = {ref: {} for ref in sound}
+        entries_of = dict.fromkeys(sound, 0)
+        level = [(ref, "", roots[f"{oid}^{{tree}}"]) for ref, oid in sound.items()]
+        depth = 0
         while level:
+            depth += 1
             inner = []
             for ref, path, entries in level:
+                entries_of[ref] += len(entries)
+                if ref != "refs/store/branch" and (
+                    depth > _DEEPEST
+                    or entries_of[ref] > _WRITE_MOST
+                    or not all(_is_sound(path + name, mode) for name, (mode, _) in entries.items())
+                ):
+                    sound.pop(ref, None)
+                if ref not in sound:
+                    continue
                 for name, (mode, oid) in entries.items():
                     if mode == TREE:
                         inner.append((ref, f"{path}{name}/", oid))
                     else:
                         files[ref][path + name] = oid
-            trees = self._trees(oid for _, _, oid in inner)
-            level = [(ref, path, trees[oid]) for ref, path, oid in inner]
-        tip = refs.get("refs/store/branch")
+            trees = self._trees(oid for ref, _, oid in inner if ref in sound)
+            level = [(ref, path, trees[oid]) for ref, path, oid in inner if ref in sound]
         branch = files.pop("refs/store/branch", {})
         self._check_format(branch.pop("FORMAT", None))
         pending = {}
         for ref, found in sorted(files.items()):
+            if ref not in sound:
+                continue
             remote = ref.replace("refs/store/inbox-heads/", f"refs/heads/{self._branch}-inbox/")
             remote = remote.replace("refs/store/inbox/", f"refs/{self._branch}/inbox/")
             pending[remote] = (refs[ref], {k.removeprefix("new/"): v for k, v in found.items()})
@@ -447,6 +475,21 @@ class _View:
 
 def _entry_path(log: str, seq: int) -> str:
     return f"{log}/{seq:06d}.json"
+
+
+def _folders(key: str) -> Iterator[str]:
+    """`a` and `a/b` of `a/b/c`."""
+    at = key.find("/")
+    while at >= 0:
+        yield key[:at]
+        at = key.find("/", at + 1)
+
+
+def _is_sound(path: str, mode: str) -> bool:
+    """Whether a writer of ours could have put this entry into its tree: a file below new/, or a folder to it."""
+    name = path.rpartition("/")[2]
+    named = name.isprintable() and name not in ("", ".", "..") and name.lower() != ".git"
+    return named and (path.startswith("new/") and mode in FILES or mode == TREE and f"{path}/".startswith("new/"))
 
 
 def _lost_race(result: git.PushResult) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 AUTHOR = "ciplug <ciplug@localhost>"
 BLOB, TREE = "100644", "40000"
+FILES = (BLOB, "100755", "100664")
 
 
 def object_id(kind: str, data: bytes, object_format: str) -> str:
@@ -41,9 +42,9 @@ class Objects:
 
     def tree(self, entries: Mapping[str, tuple[str, str]]) -> str:
         """Write a tree of name → (mode, object id)."""
-        order = sorted(entries, key=lambda name: name.encode() + (b"/" if entries[name][0] == TREE else b""))
+        order = sorted(entries, key=lambda name: _bytes(name) + (b"/" if entries[name][0] == TREE else b""))
         data = b"".join(
-            f"{entries[name][0]} {name}".encode() + b"\0" + bytes.fromhex(entries[name][1]) for name in order
+            b"%s %s\0%s" % (entries[name][0].encode(), _bytes(name), bytes.fromhex(entries[name][1])) for name in order
         )
         return self._write("tree", data)
 
@@ -65,6 +66,11 @@ class Objects:
         lines = [f"tree {tree}", *(f"parent {p}" for p in parents)]
         lines += [f"author {AUTHOR} {when} +0000", f"committer {AUTHOR} {when} +0000", "", message, ""]
         return self._write("commit", "\n".join(lines).encode())
+
+
+def _bytes(name: str) -> bytes:
+    """A name as it stands in a tree: not all of them are UTF-8."""
+    return name.encode(errors="surrogateescape")
 
 
 def parse_tree(data: bytes, object_format: str) -> dict[str, tuple[str, str]]:

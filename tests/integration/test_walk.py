@@ -225,6 +225,17 @@ def test_a_push_that_fails_loses_nothing(tmp_path: Path, git_server: GitServer) 
     assert "nothing waits" in project.ciplug("record", "--spooled").stderr
 
 
+def test_a_run_that_waits_for_another_store_is_not_forgotten(project: Project, tmp_path: Path) -> None:
+    git(project.folder, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
+    done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    assert "CIPLUG_PUSH_TOKEN" not in done.stderr
+    git(project.folder, "remote", "set-url", "origin", str(tmp_path / "remote.git"))
+    gone = (tmp_path / "gone.git").as_uri()
+    assert f"--store git+{gone}" in project.ciplug("record", "--spooled").stderr
+    git(tmp_path, "init", "-q", "--bare", "gone.git")
+    assert "sent 1" in project.ciplug("record", "--spooled", "--store", f"git+{gone}").stderr
+
+
 def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> None:
     project.train()
     done = project.ciplug("run", "--", PYTHON, "-c", "pass", code=2)
