@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from ciplug.errors import GitError
 
@@ -43,7 +44,8 @@ _KEPT = {
 _KEPT_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
 _TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
-_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
 Config = tuple[tuple[str, str], ...]
@@ -52,6 +54,11 @@ Config = tuple[tuple[str, str], ...]
 def redact(text: str) -> str:
     """Take user names and tokens out of URLs."""
     return _CREDENTIALS_IN_URL.sub("", text)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may stand in a command line, which everyone on the machine can read."""
+    return _PASSWORD_IN_URL.sub("", url) if url.startswith("http") else url
 
 
 def is_commit_id(text: str) -> bool:
@@ -196,15 +203,19 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
 
     A checkout may keep its token in a file that is included for that checkout's path only, so the
     resolved values are handed over, and no other configuration is read. A `token` takes the place of
-    every stored header: two would be answered with a 400.
+    every stored header: two would be answered with a 400. The password in a URL, which `without_password`
+    takes out, is handed over in the same way; a stored header comes before it, as it does for git.
     """
     pairs = [(key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS]
+    in_url = _PASSWORD_IN_URL.search(url) if url.startswith("http") else None
+    login = ":".join(map(unquote, in_url.groups())) if in_url else None
     if token:
-        pairs = [(k, v) for k, v in pairs if not (k.startswith("http.") and k.endswith(".extraheader"))]
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        site = re.match(r"https?://[^/]+/", redact(url))
-        if site:
-            pairs.append((f"http.{site[0]}.extraheader", f"Authorization: Basic {basic}"))
+        login = f"x-access-token:{token}"
+        pairs = [(k, v) for k, v in pairs if not _is_header(k)]
+    site = re.match(r"https?://[^/]+/", redact(url))
+    if login and site and not any(_authorizes(key, value, redact(url)) for key, value in pairs):
+        basic = base64.b64encode(login.encode()).decode()
+        pairs.append((f"http.{site[0]}.extraheader", f"Authorization: Basic {basic}"))
     if not any(key == "http.lowspeedlimit" for key, _ in pairs):
         pairs += [("http.lowspeedlimit", "1000"), ("http.lowspeedtime", "60")]
     pairs.append(("core.hookspath", os.devnull))
@@ -218,6 +229,15 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     if "GIT_SSH_COMMAND" not in env and "GIT_SSH" not in env and not any(k == "core.sshcommand" for k, _ in pairs):
         env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
     return env
+
+
+def _is_header(key: str) -> bool:
+    return key.startswith("http.") and key.endswith(".extraheader")
+
+
+def _authorizes(key: str, value: str, url: str) -> bool:
+    site = key[len("http.") : -len(".extraheader")]
+    return _is_header(key) and url.startswith(site) and value.lower().startswith("authorization:")
 
 
 def init_bare(path: Path, object_format: str) -> None:
@@ -260,7 +280,7 @@ def push(
     options: Iterable[str] = (),
 ) -> PushResult:
     """One `git push`; never raises for a refusal."""
-    done = git("push", "--porcelain", *options, url, *refspecs, cwd=repository, env=env, check=False)
+    done = git("push", "--porcelain", *options, "--", url, *refspecs, cwd=repository, env=env, check=False)
     if done.returncode == 0:
         return PushResult({})
     rejected = {}

@@ -107,6 +107,8 @@ def finish(
 
     found = list(problems)
     logged = log.read(entry.folder)
+    if logged.torn and status == "finished":
+        console.complain("warning: a line of what was logged cannot be read, and is left out")
     skeleton = _skeleton(entry)
     metrics, series, params = _files(inputs, found if status == "finished" else None)
     for name, value in logged.metrics.items():

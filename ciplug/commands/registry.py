@@ -92,4 +92,4 @@ def _history(events: tuple[RegistryEvent, ...]) -> str:
 def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
     from tabulate import tabulate
 
-    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+    return text.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))

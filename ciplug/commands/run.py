@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.errors import CiplugError, InputError, StoreError
+from ciplug.errors import CiplugError, InputError, StoreError, UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
 from ciplug.records.run import Status
 from ciplug.session import Session
@@ -36,6 +36,8 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     """Run the command under a run of its own; returns the sealed record and the command's exit code."""
     from ciplug.tracking.process import run_child
 
+    if not command:
+        raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
     tell_recovered(session)
     before = {path: _fingerprint(path) for path in inputs.outputs}
     entry = begin(session, inputs, command=command)
@@ -47,7 +49,8 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     try:
         child = run_child(command, env=env, cwd=session.cwd)
     except CiplugError:
-        finish(session, entry, inputs, status="failed")
+        # Nothing ran: what lies here is of an earlier run.
+        finish(session, entry, replace(inputs, metrics=(), artifacts=()), status="failed")
         raise
     status: Status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
     stale = [path for path, was in before.items() if was and was == _fingerprint(path)]
@@ -86,7 +89,7 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
             if _NOT_ALLOWED.search(problem.message):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
-    kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store_uri}"
+    kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store.uri}"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")
     return refusal

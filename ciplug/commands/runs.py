@@ -59,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
 
 def tell_problems(runs: Runs) -> None:
     """Name the records that could not be read."""
-    for key, problem in runs.problems.items():
-        console.complain(f"warning: {key} is left out: {problem}")
+    for problem in runs.problems.values():
+        console.complain(f"warning: a record is left out: {problem}")
 
 
 def _table(runs: list[Run]) -> str:
@@ -83,7 +83,7 @@ def _table(runs: list[Run]) -> str:
         for run in runs
     ]
     headers = ["run", "model", "commit", "branch", "status", "started (UTC)", "metrics"]
-    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
+    return text.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))
 
 
 def _details(run: Run) -> str:
@@ -117,4 +117,4 @@ def _details(run: Run) -> str:
         write(name, value, 0)
     write("provenance", provenance, 0)
     lines.append(f"  packages: {len(packages)}")
-    return "\n".join(lines)
+    return text.defuse("\n".join(lines))

@@ -19,8 +19,9 @@ def log_name(model: str) -> str:
 
 
 def models(store: Store) -> list[str]:
-    """Names of the models that have an event."""
-    return sorted({unquote(key.split("/")[1]) for key in store.keys("registry/")})
+    """Names of the models that have an event. A key of that form may be any object's; a log is what has a head."""
+    names = {unquote(key.split("/")[1]) for key in store.keys("registry/")}
+    return sorted(name for name in names if store.head(log_name(name)))
 
 
 class Ledger(NamedTuple):

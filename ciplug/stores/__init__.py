@@ -42,28 +42,31 @@ def open_store(uri: str, workspace: git.Workspace | None, env: Mapping[str, str]
     Raises ConfigError for a URI of a kind that this version does not know.
     """
     env = os.environ if env is None else env
+    named = git.redact(uri)
     scheme, _, rest = uri.partition(":")
     if scheme != "git" and not scheme.startswith("git+"):
         if uri.startswith(_LATER):
             raise ConfigError(
-                f"store '{uri}': this version keeps runs in git only", hint="use 'git:' or 'git+https://…'"
+                f"store '{named}': this version keeps runs in git only", hint="use 'git:' or 'git+https://…'"
             )
         raise ConfigError(
-            f"store '{uri}' is no store that ciplug knows",
+            f"store '{named}' is no store that ciplug knows",
             hint="use 'git:', 'git+https://…', 'git+ssh://…' or 'git+file://…'",
         )
     address, _, query = rest.partition("?")
-    branch = _branch(uri, query)
+    branch = _branch(named, query)
     if scheme == "git":
         if address:
             raise ConfigError(
-                f"store '{uri}': 'git:' takes no address", hint="name another repository by git+https://…"
+                f"store '{named}': 'git:' takes no address", hint="name another repository by git+https://…"
             )
         url = _own_remote(workspace)
     else:
         transport = scheme.removeprefix("git+")
         if transport not in ("https", "http", "ssh", "file"):
-            raise ConfigError(f"store '{uri}': git is not reached by '{transport}'", hint="https, ssh or file")
+            raise ConfigError(f"store '{named}': git is not reached by '{transport}'", hint="https, ssh or file")
+        if not address.startswith("//"):
+            raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")
         url = f"{transport}:{address}"
     from ciplug.stores.git_branch import GitBranchStore
 
@@ -78,14 +81,14 @@ def open_store(uri: str, workspace: git.Workspace | None, env: Mapping[str, str]
     )
 
 
-def _branch(uri: str, query: str) -> str:
+def _branch(named: str, query: str) -> str:
     options = dict(parse_qsl(query, keep_blank_values=True))
     branch = options.pop("branch", DEFAULT_BRANCH)
     if options:
-        raise ConfigError(f"store '{uri}': unknown option '{min(options)}'", hint="the only option is ?branch=NAME")
+        raise ConfigError(f"store '{named}': unknown option '{min(options)}'", hint="the only option is ?branch=NAME")
     bad = not branch or branch.startswith(("-", "/")) or branch.endswith(("/", ".", ".lock"))
     if bad or ".." in branch or any(c in branch for c in " ~^:?*[\\"):
-        raise ConfigError(f"store '{uri}': '{branch}' is no name for a branch")
+        raise ConfigError(f"store '{named}': '{branch}' is no name for a branch")
     return branch
 
 

@@ -18,7 +18,7 @@ class Store(Protocol):
     """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business."""
 
     uri: str
-    """As the user named it."""
+    """As the user named it, without credentials."""
     address: str
     """Where it really is, without credentials: the same for every name of one store."""
 

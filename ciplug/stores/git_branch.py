@@ -31,6 +31,7 @@ from ciplug.stores.git_objects import BLOB, FILES, TREE, Objects, object_id, par
 FORMAT = b"ciplug git store 1\n"
 FOLD_AT = 64
 FOLD_MOST = 1000
+_TIP = "refs/store/branch"
 _PACKS_MOST = 60
 _DEEPEST, _WRITE_MOST = 8, 10_000
 """Folders of a key, and entries of a write: anyone who may push may push a tree that is endless."""
@@ -68,19 +69,19 @@ class GitBranchStore:
         """
         Args:
             url: what git is told to push to and to fetch from.
-            uri: how the user named this store.
+            uri: how the user named this store; credentials in it are not kept.
             cache: a folder of ours, which may be emptied at any time.
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
         """
-        self.uri = uri
+        self.uri = git.redact(uri)
         self.address = f"{git.redact(url)}#{branch}"
-        self._url = url
+        self._url = git.without_password(url)
         self._branch = branch
         self._cache = cache
         self._env = git.transport_environment(config, url, token)
         self._format = object_format
-        name = hashlib.sha256(f"{url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
+        name = hashlib.sha256(f"{self._url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
         self._repository = cache / f"{name}.git"
         self._view: _View | None = None
         self._fold_tried = False
@@ -202,7 +203,7 @@ class GitBranchStore:
     def _fold(self, view: _View) -> int:
         folded = dict(view.folded)
         folders = {above for key in folded for above in _folders(key)}
-        refs = []
+        refs: list[tuple[str, str]] = []
         for ref, (oid, files) in view.pending.items():
             if len(refs) == FOLD_MOST:
                 break
@@ -314,10 +315,10 @@ class GitBranchStore:
             f"+refs/{self._branch}/inbox/*:refs/store/inbox/*",
             f"+refs/heads/{self._branch}-inbox/*:refs/store/inbox-heads/*",
         ]
-        tip = f"+refs/heads/{self._branch}:refs/store/branch"
+        tip = f"+refs/heads/{self._branch}:{_TIP}"
         failure = self._fetch("--depth=1", "--prune", tip, *inbox)
         if failure and "couldn't find remote ref" in failure:
-            git.git("update-ref", "-d", "refs/store/branch", cwd=self._repository, env=self._env, check=False)
+            git.git("update-ref", "-d", _TIP, cwd=self._repository, env=self._env, check=False)
             # Without --depth, with which git fails where nothing matches; these commits have no parents.
             failure = self._fetch("--prune", *inbox)
             # Between the two, the first fold may have moved into the branch what the inbox then lacked.
@@ -375,40 +376,35 @@ class GitBranchStore:
         return {name: parse_tree(data, self._format) for name, (kind, data) in found.items() if kind == "tree"}
 
     def _index(self, refs: Mapping[str, str]) -> _View:
-        tip = refs.get("refs/store/branch")
+        tip = refs.get(_TIP)
         roots = self._trees(f"{oid}^{{tree}}" for oid in refs.values())
         # Whoever may push may push a ref to anything. What no writer of ours makes stays where it is, unread.
-        sound = {ref: oid for ref, oid in refs.items() if oid == tip or f"{oid}^{{tree}}" in roots}
+        sound = {ref for ref, oid in refs.items() if ref == _TIP or f"{oid}^{{tree}}" in roots}
         files: dict[str, dict[str, str]] = {ref: {} for ref in sound}
-        entries_of = dict.fromkeys(sound, 0)
-        level = [(ref, "", roots[f"{oid}^{{tree}}"]) for ref, oid in sound.items()]
-        depth = 0
+        size = dict.fromkeys(sound, 0)
+        level = [(ref, "", roots[f"{refs[ref]}^{{tree}}"]) for ref in sound]
         while level:
-            depth += 1
             inner = []
             for ref, path, entries in level:
-                entries_of[ref] += len(entries)
-                if ref != "refs/store/branch" and (
-                    depth > _DEEPEST
-                    or entries_of[ref] > _WRITE_MOST
-                    or not all(_is_sound(path + name, mode) for name, (mode, _) in entries.items())
+                size[ref] += len(entries)
+                if ref != _TIP and (
+                    size[ref] > _WRITE_MOST
+                    or path.count("/") > _DEEPEST
+                    or not all(_is_sound(path, name, mode) for name, (mode, _) in entries.items())
                 ):
-                    sound.pop(ref, None)
-                if ref not in sound:
-                    continue
-                for name, (mode, oid) in entries.items():
+                    sound.discard(ref)
+                for name, (mode, oid) in entries.items() if ref in sound else ():
                     if mode == TREE:
                         inner.append((ref, f"{path}{name}/", oid))
                     else:
                         files[ref][path + name] = oid
-            trees = self._trees(oid for ref, _, oid in inner if ref in sound)
-            level = [(ref, path, trees[oid]) for ref, path, oid in inner if ref in sound]
-        branch = files.pop("refs/store/branch", {})
+            inner = [found for found in inner if found[0] in sound]
+            trees = self._trees(oid for _, _, oid in inner)
+            level = [(ref, path, trees[oid]) for ref, path, oid in inner]
+        branch = files.pop(_TIP, {})
         self._check_format(branch.pop("FORMAT", None))
         pending = {}
-        for ref, found in sorted(files.items()):
-            if ref not in sound:
-                continue
+        for ref, found in sorted((ref, found) for ref, found in files.items() if ref in sound):
             remote = ref.replace("refs/store/inbox-heads/", f"refs/heads/{self._branch}-inbox/")
             remote = remote.replace("refs/store/inbox/", f"refs/{self._branch}/inbox/")
             pending[remote] = (refs[ref], {k.removeprefix("new/"): v for k, v in found.items()})
@@ -485,11 +481,10 @@ def _folders(key: str) -> Iterator[str]:
         at = key.find("/", at + 1)
 
 
-def _is_sound(path: str, mode: str) -> bool:
-    """Whether a writer of ours could have put this entry into its tree: a file below new/, or a folder to it."""
-    name = path.rpartition("/")[2]
-    named = name.isprintable() and name not in ("", ".", "..") and name.lower() != ".git"
-    return named and (path.startswith("new/") and mode in FILES or mode == TREE and f"{path}/".startswith("new/"))
+def _is_sound(folder: str, name: str, mode: str) -> bool:
+    """Whether a writer of ours could have put this entry into its tree: new/, and files and folders below it."""
+    named = name.isprintable() and "/" not in name and name.lower() not in ("", ".", "..", ".git")
+    return named and (mode == TREE or mode in FILES if folder else name == "new" and mode == TREE)
 
 
 def _lost_race(result: git.PushResult) -> bool:

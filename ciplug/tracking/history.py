@@ -150,12 +150,13 @@ def _first_parents(repository: Path, commit: str, env: Mapping[str, str]) -> tup
 
 
 def _remote(workspace: git.Workspace) -> str:
+    """Its URL as it stands in the configuration: there may be a password in it."""
     remotes = workspace.remotes
     return remotes.get("origin") or next(iter(remotes.values()), "")
 
 
 def _side_repository(workspace: git.Workspace, env: Mapping[str, str]) -> Path:
-    name = hashlib.sha256(_remote(workspace).encode()).hexdigest()[:16]
+    name = hashlib.sha256(git.without_password(_remote(workspace)).encode()).hexdigest()[:16]
     return cache_folder(workspace, env) / "git" / f"history-{name}.git"
 
 
@@ -174,7 +175,10 @@ def _fetch(
         git.init_bare(repository, workspace.object_format)
         for refspecs in attempts:
             done = git.git(
-                *("fetch", *options, "--filter=tree:0", url, *refspecs), cwd=repository, env=environment, check=False
+                *("fetch", *options, "--filter=tree:0", "--", git.without_password(url), *refspecs),
+                cwd=repository,
+                env=environment,
+                check=False,
             )
             git.write_config(repository, workspace.object_format)
             if done.returncode == 0:

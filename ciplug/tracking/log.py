@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.errors import UsageError
-from ciplug.records.run import Scalar
+from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
 FILE = "log.ndjson"
@@ -95,6 +95,8 @@ def _take(event: Any, logged: Logged, steps: dict[str, list[tuple[int, float, fl
         raise TypeError
     if "metric" in event:
         key, value = str(event["metric"]), float(event["value"])
+        if not METRIC_NAME.fullmatch(key):
+            raise ValueError
         point = None
         if event.get("step") is not None:
             point = (whole_step(key, event["step"]), value, float(event["time"]))

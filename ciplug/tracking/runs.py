@@ -6,12 +6,13 @@ The commit stands in the key so that the runs of a commit are found by a listing
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
 from ciplug.records.canonical import digest, dumps
-from ciplug.records.run import Run
+from ciplug.records.run import METRIC_NAME, Run
 from ciplug.stores.base import Store
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from ciplug.records.verdict import Verdict
 
 NO_COMMIT = "none"
+# It becomes an argument of git.
+_COMMIT = re.compile("[0-9a-f]{7,64}")
 
 
 def run_key(run: Run) -> str:
@@ -96,9 +99,19 @@ class Runs:
         runs = []
         for key in wanted:
             try:
-                runs.append(read.run(data[key.key], key.key))
-            except (RecordError, KeyError) as problem:
+                run = read.run(data[key.key], key.key)
+                if run_key(run) != key.key:
+                    raise RecordError(f"{key.key}: it holds the run '{run.id}' of commit '{run.commit}'")
+                if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
+                    raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
+                if run.commit and not _COMMIT.fullmatch(run.commit):
+                    raise RecordError(f"{key.key}: commit: '{run.commit}' is no commit id")
+            except KeyError:
+                self.problems[key.key] = f"{key.key}: the store lists it, and does not hold it"
+            except RecordError as problem:
                 self.problems[key.key] = str(problem)
+            else:
+                runs.append(run)
         return runs
 
     def get(self, run_id: str) -> Run:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ciplug import git as git_program
+from ciplug.stores import open_store
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -462,3 +464,31 @@ def test_colour_is_for_terminals(project: Project, env: dict[str, str], coloured
     os.close(leader)
     assert (b"\x1b[" in seen) is coloured
     assert b"0.85" in seen
+
+
+def test_a_command_that_did_not_start_leaves_no_numbers_of_an_earlier_run(project: Project) -> None:
+    project.train()
+    project.ciplug("run", "--", "no-such-program-here", code=127)
+    project.ciplug("run", "--", code=2)
+    project.ciplug("record", "--spooled")
+    runs = project.json("runs", "list", "--json")
+    assert [(run["status"], run.get("metrics")) for run in runs] == [("failed", None), ("finished", {"accuracy": 0.85})]
+
+
+def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Project) -> None:
+    """Whoever may push may put anything under any key; what it says must be what its key says."""
+    run = project.train()
+    record = project.json("runs", "show", run, "--json")
+    store = open_store("git:", git_program.discover(project.folder), os.environ)
+    forged = {
+        f"runs/{project.head}-{'a' * 32}.json": record,
+        f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"::error::": 1.0}},
+        f"runs/--all-{'c' * 32}.json": {**record, "id": "c" * 32, "commit": "--all"},
+    }
+    for key, value in forged.items():
+        store.add({key: json.dumps(value).encode()})
+    listed = project.ciplug("runs", "list", "--json")
+    assert [found["id"] for found in json.loads(listed.stdout)] == [run]
+    assert listed.stderr.count("warning: a record is left out: ") == len(forged)
+    for name in "abc":
+        project.ciplug("gate", "--run", name * 32, code=3)

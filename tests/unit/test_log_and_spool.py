@@ -104,7 +104,7 @@ def test_processes_write_side_by_side_without_tearing_a_line(tmp_path: Path) -> 
     code = (
         "import sys, pathlib\nfrom ciplug.tracking import log\n"
         "for step in range(500):\n"
-        "    log.append(pathlib.Path(sys.argv[1]), {'metric': sys.argv[2] * 200, 'value': step, 'step': step})\n"
+        "    log.append(pathlib.Path(sys.argv[1]), {'metric': sys.argv[2] * 120, 'value': step, 'step': step})\n"
     )
     writers = [python(code, tmp_path, name) for name in "abc"]
     assert [writer.wait() for writer in writers] == [0, 0, 0]

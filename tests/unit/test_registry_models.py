@@ -148,6 +148,10 @@ class Memory:
         held.append(entry)
         return Head(len(held), digest(entry))
 
+    def head(self, log: str) -> Head | None:
+        held = self.logs.get(log)
+        return Head(len(held), digest(held[-1])) if held else None
+
     def keys(self, prefix: str) -> list[str]:
         return [f"{log}/{n:06d}" for log, held in self.logs.items() for n in range(1, len(held) + 1)]
 
