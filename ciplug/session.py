@@ -44,7 +44,7 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.store_uri, self.workspace, self.env)
+        return open_store(self.store_uri, self.workspace, self.env, may_fold=self.context.trusted)
 
     @property
     def spool(self) -> Spool:

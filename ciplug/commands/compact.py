@@ -6,6 +6,7 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,6 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    folded = options.session_of(args).store.compact()
+    session = options.session_of(args)
+    if not session.context.trusted:
+        raise UsageError("a fork's job must not write the store", hint="compact in a trusted branch's pipeline")
+    folded = session.store.compact()
     console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
     return 0

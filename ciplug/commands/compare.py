@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = session.runs()
+    runs = options.runs_of(session)
     found = candidates(session, runs, resolve_commit(session, args.head), args.model)
     if args.format == "csv" and len(found) > 1:
         raise UsageError(

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = session.runs()
+    runs = options.runs_of(session)
     policy = read_policy(session)
     if args.run:
         chosen = [runs.get(args.run)]

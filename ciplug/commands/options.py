@@ -6,9 +6,11 @@ import argparse
 import os
 from pathlib import Path
 
-from ciplug.errors import UsageError
-from ciplug.recording import Inputs
+from ciplug import console
+from ciplug.errors import StoreError, UsageError
+from ciplug.recording import Inputs, recover, send
 from ciplug.session import Session, open_session
+from ciplug.tracking.runs import Runs
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -71,6 +73,27 @@ def _tags(given: list[str]) -> dict[str, str]:
             raise UsageError(f"--tag {text}: write it as key=value")
         tags[key.strip()] = value
     return tags
+
+
+def runs_of(session: Session) -> Runs:
+    """All runs. What earlier commands could not send is sent first, and what a killed one left is recovered."""
+    if session.context.trusted:
+        tell_recovered(session)
+        try:
+            if sent := send(session):
+                console.say(f"sent {len(sent)} from the spool")
+        except StoreError as problem:
+            console.detail(problem.message)
+    return session.runs()
+
+
+def tell_recovered(session: Session) -> None:
+    """Recover what a killed process left, and say so."""
+    for recorded in recover(session):
+        run = recorded.run
+        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        for problem in recorded.problems:
+            console.complain(problem.message, problem.hint)
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

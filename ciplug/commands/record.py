@@ -6,7 +6,7 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.run import deliver, tell_recovered, worst_code
+from ciplug.commands.run import deliver, worst_code
 from ciplug.errors import UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, send
 from ciplug.session import Session
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.spooled:
-        tell_recovered(session)
+        options.tell_recovered(session)
         sent = send(session)
         console.say(
             f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
@@ -38,7 +38,7 @@ def record(session: Session, inputs: Inputs) -> Recorded:
     """Seal a run of what the files say. A file that cannot be taken is an error before anything is recorded."""
     if not (inputs.metrics or inputs.params or inputs.artifacts):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    tell_recovered(session)
+    options.tell_recovered(session)
     entry = begin(session, inputs)
     recorded = finish(session, entry, inputs, status="finished")
     if recorded.problems:

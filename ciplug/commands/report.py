@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = session.runs()
+    runs = options.runs_of(session)
     found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
     report = build(session, evaluate(session, runs, found, series=True))
     tell_problems(runs)

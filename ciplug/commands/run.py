@@ -10,7 +10,7 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.errors import CiplugError, InputError, StoreError, UsageError
-from ciplug.recording import Inputs, Recorded, begin, finish, recover, send
+from ciplug.recording import Inputs, Recorded, begin, finish, send
 from ciplug.records.run import Status
 from ciplug.session import Session
 
@@ -38,7 +38,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
-    tell_recovered(session)
+    options.tell_recovered(session)
     before = {path: _fingerprint(path) for path in inputs.outputs}
     entry = begin(session, inputs, command=command)
     # The tokens that were handed to ciplug are none of the training's business.
@@ -93,15 +93,6 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")
     return refusal
-
-
-def tell_recovered(session: Session) -> None:
-    """Recover what a killed process left, and say so."""
-    for recorded in recover(session):
-        run = recorded.run
-        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
-        for problem in recorded.problems:
-            console.complain(problem.message, problem.hint)
 
 
 def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:

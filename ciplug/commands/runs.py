@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = session.runs()
+    runs = options.runs_of(session)
     if args.verb == "show":
         found = runs.get(args.id)
         console.out(dumps(found) if args.json else _details(found))

@@ -33,7 +33,9 @@ def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Pat
     return base / "ciplug"
 
 
-def open_store(uri: str, workspace: git.Workspace | None, env: Mapping[str, str] | None = None) -> Store:
+def open_store(
+    uri: str, workspace: git.Workspace | None, env: Mapping[str, str] | None = None, *, may_fold: bool = True
+) -> Store:
     """The store that a URI names. Nothing is contacted yet.
 
     `git:` is the remote of the enclosing repository (or the repository itself, if it has none);
@@ -78,6 +80,7 @@ def open_store(uri: str, workspace: git.Workspace | None, env: Mapping[str, str]
         config=workspace.config if workspace else git.configuration(Path.cwd()),
         token=env.get("CIPLUG_PUSH_TOKEN") or None,
         object_format=workspace.object_format if workspace and scheme == "git" else "sha1",
+        may_fold=may_fold,
     )
 
 

@@ -65,6 +65,7 @@ class GitBranchStore:
         config: git.Config,
         token: str | None = None,
         object_format: str = "sha1",
+        may_fold: bool = True,
     ) -> None:
         """
         Args:
@@ -73,6 +74,7 @@ class GitBranchStore:
             cache: a folder of ours, which may be emptied at any time.
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
+            may_fold: False in a job that must not write the store: then its readers fold nothing.
         """
         self.uri = git.redact(uri)
         self.address = f"{git.redact(url)}#{branch}"
@@ -84,7 +86,7 @@ class GitBranchStore:
         name = hashlib.sha256(f"{self._url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
         self._repository = cache / f"{name}.git"
         self._view: _View | None = None
-        self._fold_tried = False
+        self._fold_tried = not may_fold
 
     # Writing
 

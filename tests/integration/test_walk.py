@@ -227,6 +227,25 @@ def test_a_push_that_fails_loses_nothing(tmp_path: Path, git_server: GitServer) 
     assert "nothing waits" in project.ciplug("record", "--spooled").stderr
 
 
+def test_the_next_command_sends_what_waits(tmp_path: Path, git_server: GitServer) -> None:
+    git_server.create("remote")
+    project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
+    git_server.token = "needed-now"
+    project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    git_server.token = None
+    assert "sent 1 from the spool" in project.ciplug("compare").stderr
+    assert not list((project.folder / ".git/ciplug/spool").glob("*/sealed.json"))
+
+
+def test_a_forks_job_folds_nothing(project: Project) -> None:
+    project.train()
+    fork = {"GITHUB_ACTIONS": "true", "GITHUB_HEAD_REF": "topic", "GITHUB_EVENT_NAME": "pull_request"}
+    before = git(project.folder, "ls-remote", "origin")
+    assert "fork" in project.ciplug("compact", env=fork, code=2).stderr
+    assert git(project.folder, "ls-remote", "origin") == before
+    assert "folded 1" in project.ciplug("compact").stderr
+
+
 def test_a_run_that_waits_for_another_store_is_not_forgotten(project: Project, tmp_path: Path) -> None:
     git(project.folder, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
     done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
