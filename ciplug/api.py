@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -92,13 +93,20 @@ def start_run(
 
 def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mapping[str, str]) -> ActiveRun:
     from ciplug import console
-    from ciplug.errors import CiplugError
+    from ciplug.errors import CiplugError, ConfigError, GitError, StoreError
     from ciplug.recording import Inputs, begin, finish, send
     from ciplug.session import open_session
 
-    session = open_session()
     inputs = Inputs(model=model, name=name, seed=seed, tags=dict(tags))
-    entry = begin(session, inputs, command=(sys.executable, *sys.argv))
+    try:
+        session = open_session()
+        entry = begin(session, inputs, command=(sys.executable, *sys.argv))
+    except (ConfigError, GitError, StoreError) as problem:
+        # A training does not end for where it runs.
+        folder = Path(tempfile.mkdtemp(prefix="ciplug-"))
+        console.complain(problem.message, problem.hint)
+        console.complain(f"this run is not recorded; what it logs is in {folder / log.FILE}")
+        return ActiveRun(folder.name, folder)
 
     def end(status: Status) -> None:
         recorded = finish(session, entry, inputs, status=status)
@@ -112,6 +120,8 @@ def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mappin
         except CiplugError as problem:
             # The training went well; that its record waits on disk is no reason to fail it.
             console.complain(problem.message, problem.hint)
+        else:
+            console.say(f"run {entry.id} ({recorded.run.model}, {status}) recorded in {session.store.uri}")
 
     return ActiveRun(entry.id, entry.folder, end)
 
@@ -148,7 +158,8 @@ def log_metric(key: str, value: float, step: int | None = None) -> None:
     at = None if step is None else log.whole_step(key, step)
     if not isinstance(key, str) or not METRIC_NAME.fullmatch(key):
         raise UsageError(
-            f"{key!r} is no name for a metric", hint="up to 120 letters, digits and . _ @ / % + - and spaces"
+            f"{key!r} is no name for a metric",
+            hint="up to 120 letters, digits spaces and . _ @ / % + - : , = # ( ) [ ]",
         )
     _run().append({"metric": key, "value": log.number(key, value), "step": at})
 

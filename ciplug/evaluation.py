@@ -160,6 +160,7 @@ def policy_source(session: Session) -> str:
 def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str | None) -> Comparison:
     commit = run.commit or session.need_head()
     past = _past(session, commit)
+    gated = {policy.metric_of(name) for name in policy.gates} if has_gates(session, policy, run.model) else set()
     asked = resolve_commit(session, base) if base else None
     asked_line = history.first_parents(session.need_workspace(), asked, session.env) if asked else ()
 
@@ -174,7 +175,7 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
 
     candidate = choose.side("candidate", "this commit", "the run under review", run, moment)
     if asked and base:
-        before = choose.asked_side(by_commit, asked_line, base, candidate=run, now=moment)
+        before = choose.asked_side(by_commit, asked_line, base, candidate=run, now=moment, gated=gated)
     else:
         before = choose.merge_base_side(
             by_commit,
@@ -183,10 +184,11 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
             target=past.target,
             candidate=run,
             now=moment,
+            gated=gated,
         )
     others = {key: [r for r in found if r.id != run.id] for key, found in by_commit.items()}
-    tip = choose.target_side(others, past.target_commits, past.target, run.model, moment)
-    trail = [latest for c in past.target_commits if (latest := choose.latest(others.get(c, ())))]
+    tip = choose.target_side(others, past.target_commits, past.target, run, moment, gated)
+    trail = [latest for c in past.target_commits if (latest := choose.latest(others.get(c, ()), run, gated))]
     by_id = {r.id: r for found in by_commit.values() for r in found}
     return diff.compare(
         run,
@@ -210,6 +212,7 @@ def _past(session: Session, commit: str) -> history.History:
     workspace, context = session.need_workspace(), session.context
     target = history.target_branch(
         workspace,
+        session.env,
         asked=session.config.baseline,
         context_target=context.target_branch,
         context_default=context.default_branch,
@@ -252,5 +255,5 @@ def _notes(run: Run, same_commit: Sequence[Run]) -> tuple[str, ...]:
     if run.provenance.dirty:
         notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
     if len(same_commit) > 1:
-        notes.append(f"{len(same_commit)} runs of this commit are recorded; the latest by start time is shown.")
+        notes.append(f"{len(same_commit)} runs of this commit are recorded; the one that started last is shown.")
     return tuple(notes)

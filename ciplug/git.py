@@ -265,6 +265,8 @@ class PushResult:
     rejected: Mapping[str, str]
     failure: str | None = None
     hint: str | None = None
+    said: str = ""
+    """The server's own words on a refusal."""
 
     @property
     def ok(self) -> bool:
@@ -288,7 +290,9 @@ def push(
         if line.startswith("!\t"):
             _, names, reason = [*line.split("\t"), "", ""][:3]
             rejected[names.rpartition(":")[2]] = redact(reason)
-    return PushResult(rejected, None if rejected else last_words(done.stderr), _hint(done.stderr))
+    told = redact(done.stderr.decode(errors="replace")).splitlines()
+    said = " ".join(line.removeprefix("remote:").strip() for line in told if line.startswith("remote:"))
+    return PushResult(rejected, None if rejected else last_words(done.stderr), _hint(done.stderr), said[:500].strip())
 
 
 def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:

@@ -54,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
     notes = [problem.message for problem in recorded.problems]
 
     try:
-        evaluations, report = _evaluate(session, recorded.run, notes)
+        evaluations, report, unjudged = _evaluate(session, recorded.run, notes)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
+    if unjudged:
+        code = code or unjudged.exit_code
     files = _write(Path(args.output_dir), report) if args.output_dir else {}
     _show(report)
     # The other models of this commit have jobs of their own, which judge them.
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         session,
         {
             "run-id": recorded.run.id,
-            "verdict": verdict.outcome if verdict else "NONE",
+            "verdict": verdict.outcome if verdict else "ERROR" if unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
         },
@@ -89,20 +91,30 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[Evaluation], Report]:
-    """Every model of the commit: the report shows what the store holds, whichever job wrote it."""
+def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[Evaluation], Report, ConfigError | None]:
+    """Every model of the commit: the report shows what the store holds, whichever job wrote it.
+
+    Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
+    """
     runs = session.runs()
     found = candidates(session, runs, recorded.commit or session.need_head())
     policy = read_policy(session)
-    if policy.gates:
-        need_gates(session, policy, recorded.model)
     shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
-    evaluations = evaluate(session, runs, shown, series=True)
+    unjudged: ConfigError | None = None
+    try:
+        if policy.gates:
+            need_gates(session, policy, recorded.model)
+        evaluations = evaluate(session, runs, shown, series=True)
+    except ConfigError as problem:
+        unjudged = problem
+        console.complain(problem.message, problem.hint)
+        notes.append(f"Not judged: {problem.message}.")
+        evaluations = evaluate(session, runs, shown, gate=False, series=True)
     tell_problems(runs)
     for run in shown:
         if not has_gates(session, policy, run.model):
             notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
-    return evaluations, build(session, evaluations, notes)
+    return evaluations, build(session, evaluations, notes), unjudged
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

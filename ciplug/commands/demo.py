@@ -216,7 +216,10 @@ def _check_extra() -> None:
 
     missing = [package for module, package in _NEEDS.items() if find_spec(module) is None]
     if missing:
-        raise UsageError(f"the demo trains a model, and needs {', '.join(missing)}", hint="pip install 'ciplug[demo]'")
+        raise UsageError(
+            f"the demo trains a model, and needs {', '.join(missing)}",
+            hint="in a clone of ciplug: pip install '.[demo]'",
+        )
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:
@@ -242,6 +245,9 @@ def _example() -> Path:
 
 
 def _tell_where(folder: Path, seconds: float) -> None:
+    installed = Path(sys.executable).with_name("ciplug")
+    on_path = shutil.which("ciplug")
+    command = "ciplug" if on_path and Path(on_path) == installed else shlex.quote(str(installed))
     console.out(
         f"""
 Done in {seconds:.0f} s. It is all in {folder}:
@@ -252,7 +258,7 @@ Done in {seconds:.0f} s. It is all in {folder}:
 
 Look around:
   cd {shlex.quote(str(folder / "project"))}
-  ciplug runs list
-  ciplug compare main worse
-  ciplug registry history diamonds"""
+  {command} runs list
+  {command} compare main worse
+  {command} registry history diamonds"""
     )

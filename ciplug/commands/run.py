@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
+    if session.config.policy:
+        from ciplug.evaluation import read_policy
+
+        # A mistake in the gates is said before the training, not after it.
+        read_policy(session)
     recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
     refusal = deliver(session, recorded)
     return code or worst_code(recorded, refusal)
@@ -91,6 +96,8 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
     kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store.uri}"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
+    if session.workspace and not run.commit:
+        console.complain("warning: this run belongs to no commit, so nothing can be compared with it: commit first")
     console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")
     return refusal
 

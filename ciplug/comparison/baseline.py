@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from ciplug.records.comparison import Role, Side
 from ciplug.records.run import Run
 
 
-def latest(runs: Sequence[Run]) -> Run | None:
-    """The run of one commit that stands for it: the last that finished. Start times order only these."""
-    finished = [run for run in runs if run.status == "finished"]
-    return max(finished, key=lambda run: (run.started, run.id)) if finished else None
+def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
+    """The run of one commit that stands for it: of those that finished, the one that can be compared best.
+
+    That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
+    several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
+    a good one. Start times order only the runs of one commit.
+    """
+
+    def shared(run: Run) -> tuple[int, int]:
+        return len(run.metrics.keys() & gated), len(run.metrics.keys() & candidate.metrics.keys())
+
+    known = gated or candidate.metrics
+    fit = [r for r in runs if r.id != candidate.id and r.status == "finished" and (any(shared(r)) or not known)]
+    return max(fit, key=lambda run: (*shared(run), run.started, run.id)) if fit else None
 
 
 def merge_base_side(
@@ -23,6 +34,7 @@ def merge_base_side(
     target: str | None,
     candidate: Run,
     now: datetime,
+    gated: AbstractSet[str] = frozenset(),
 ) -> Side:
     """The baseline of `candidate`.
 
@@ -35,7 +47,7 @@ def merge_base_side(
     label = "merge base" if merge_base else "parent"
     start = "the merge base" if merge_base else "this commit"
     for distance, commit in enumerate(ancestors):
-        run = latest([run for run in by_commit.get(commit, ()) if run.id != candidate.id])
+        run = latest(by_commit.get(commit, ()), candidate, gated)
         if run is None:
             continue
         steps = distance if merge_base else distance + 1
@@ -46,18 +58,26 @@ def merge_base_side(
             how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
         return side("baseline", label, how, run, now)
     if not ancestors:
-        how = "this commit has no ancestor here" if merge_base is None else "the history is not known"
+        how = "no ancestor of this commit is known here" if merge_base is None else "the history is not known"
     else:
-        how = f"no run of '{candidate.model}' on {start} or the {len(ancestors)} commits before it"
+        before = len(ancestors) - bool(merge_base)
+        beyond = f" or the {_commits(before)} before it" if before else ""
+        how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
     return Side(role="baseline", label=label, how=how)
 
 
 def asked_side(
-    by_commit: Mapping[str, Sequence[Run]], line: Sequence[str], asked: str, *, candidate: Run, now: datetime
+    by_commit: Mapping[str, Sequence[Run]],
+    line: Sequence[str],
+    asked: str,
+    *,
+    candidate: Run,
+    now: datetime,
+    gated: AbstractSet[str] = frozenset(),
 ) -> Side:
     """The baseline that was asked for by name; `line` is that commit and its first parents."""
     for distance, commit in enumerate(line):
-        run = latest([run for run in by_commit.get(commit, ()) if run.id != candidate.id])
+        run = latest(by_commit.get(commit, ()), candidate, gated)
         if run is not None:
             how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
             return side("baseline", asked, how, run, now)
@@ -68,17 +88,18 @@ def target_side(
     by_commit: Mapping[str, Sequence[Run]],
     commits: Sequence[str],
     target: str | None,
-    model: str,
+    candidate: Run,
     now: datetime,
+    gated: AbstractSet[str] = frozenset(),
 ) -> Side:
     """The latest recorded run on the target branch, `commits` being its first parents from the tip."""
     label = target or "target"
     for distance, commit in enumerate(commits):
-        run = latest(by_commit.get(commit, ()))
+        run = latest(by_commit.get(commit, ()), candidate, gated)
         if run is not None:
             how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
             return side("target", label, how, run, now)
-    return Side(role="target", label=label, how=f"no run of '{model}' on {label}")
+    return Side(role="target", label=label, how=f"no run of '{candidate.model}' on {label}")
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:

@@ -28,7 +28,7 @@ def _number(value: Any) -> Any:
 
 def _not_negative(value: float) -> float:
     if value < 0:
-        raise ValueError("how much worse it may get: a number from 0 up (for 'must improve' use min or max)")
+        raise ValueError("a number from 0 up is expected (for 'must improve' use min or max)")
     return value
 
 
@@ -176,6 +176,8 @@ def _explained(problem: ValidationError, source: _Source) -> ConfigError:
         known = _keys_at(path[:-1])
         message = "unknown key"
         hint = nearest(str(path[-1]), known)
+    elif first["type"] in ("model_type", "dict_type"):
+        message = f"a mapping is expected, like {{min: 0.8}}, not {first['input']!r}"
     elif "Input should be" in message:
         message = f"{message[0].lower()}{message[1:]}, and it is {first['input']!r}"
     return ConfigError(f"{source.where(*path)}: {'.'.join(map(str, path))}: {message}", hint=hint)

@@ -11,7 +11,7 @@ from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
 
-METRIC_NAME = re.compile(r"(?! )[\w.@/%+ -]{1,120}(?<! )")
+METRIC_NAME = re.compile(r"(?! )[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
 """What a metric may be called, wherever its name comes from."""
 
 Scalar = str | int | float | bool

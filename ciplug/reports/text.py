@@ -201,7 +201,10 @@ def age(days: float | None) -> str:
     if days >= 1:
         return f"{plural(int(days), 'day')} old"
     hours = int(days * 24)
-    return f"{plural(hours, 'hour')} old" if hours >= 1 else "recorded just now"
+    minutes = int(days * 24 * 60)
+    if hours < 1:
+        return f"{plural(minutes, 'minute')} old" if minutes >= 2 else "recorded just now"
+    return f"{plural(hours, 'hour')} old"
 
 
 def scalar(value: Scalar | None) -> str:

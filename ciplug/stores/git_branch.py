@@ -129,6 +129,8 @@ class GitBranchStore:
     def _refused(self, result: git.PushResult) -> StoreError:
         reasons = "; ".join(sorted(set(result.rejected.values()))) or result.failure
         hint = result.hint
+        if result.rejected and result.said:
+            reasons = f"{reasons}: {result.said}"
         if result.rejected:
             hint = (
                 f"allow pushes to refs/{self._branch}/inbox/* and to the branch '{self._branch}' "

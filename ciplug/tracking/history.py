@@ -30,16 +30,35 @@ class History:
 
 
 def target_branch(
-    workspace: git.Workspace, *, asked: str | None, context_target: str | None, context_default: str | None
+    workspace: git.Workspace,
+    env: Mapping[str, str],
+    *,
+    asked: str | None,
+    context_target: str | None,
+    context_default: str | None,
 ) -> str | None:
-    """The branch to compare with: as asked for, else the pull request's, else the default branch."""
+    """The branch to compare with: as asked for, else the pull request's, else the default branch.
+
+    A clone of one branch does not know the default branch, so then the remote is asked; None where it does not say.
+    """
     if asked or context_target or context_default:
         return asked or context_target or context_default
     for remote in ("origin", *workspace.remotes):
         done = git.git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", cwd=workspace.top, check=False)
         if done.returncode == 0:
             return done.stdout.decode().strip().removeprefix(f"refs/remotes/{remote}/")
-    return next((name for name in ("main", "master") if _local_tip(workspace, name)), workspace.branch)
+    local = next((name for name in ("main", "master") if _local_tip(workspace, name)), None)
+    if local or not workspace.remotes:
+        return local or workspace.branch
+    url = _remote(workspace)
+    asked_remote = git.git(
+        *("ls-remote", "--symref", "--", git.without_password(url), "HEAD"),
+        cwd=workspace.top,
+        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+        check=False,
+    )
+    head = asked_remote.stdout.decode(errors="replace").partition("\t")[0]
+    return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else None
 
 
 def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
@@ -49,12 +68,18 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     repository, environment = workspace.top, git.environment()
     if target and (tip is None or workspace.shallow or not _has(workspace.top, head)) and workspace.remotes:
         fetched = _fetch(workspace, head, target, env)
-        if isinstance(fetched, str):
+        if isinstance(fetched, str) and "couldn't find remote ref" in fetched:
+            notes.append(f"there is no branch '{target}' on the remote: is 'baseline:' in ciplug.yaml right?")
+        elif isinstance(fetched, str):
             notes.append(f"the history could not be fetched ({fetched}), so the baseline may be missing")
         else:
             repository, tip, environment = fetched
-            if not _has(repository, head):
+            # Commits that are not pushed yet are in this clone only.
+            environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(workspace.common_dir / "objects")
+            if not _first_parents(repository, head, environment):
                 notes.append(f"commit {head[:8]} is not on the remote yet, and this clone is shallow: no merge base")
+    if target is None:
+        notes.append("the default branch is not known: name the branch to compare with as 'baseline:' in ciplug.yaml")
     if target and tip is None and not notes:
         notes.append(f"there is no branch '{target}' here, nor on a remote")
     if workspace.shallow and repository == workspace.top:

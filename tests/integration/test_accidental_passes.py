@@ -306,3 +306,61 @@ def test_where_the_spool_cannot_be_written_the_run_is_sent_all_the_same(project:
     project.train(env=env)
     assert len(json.loads(project.ciplug("runs", "list", "--json").stdout)) == 2
     assert not list((tmp_path / "tmp").rglob("sealed.json"))
+
+
+def test_an_emptier_later_run_does_not_hide_the_baseline(tmp_path: Path) -> None:
+    """A run that lost its metrics, or logged others, on the merge base is no reason to compare with nothing."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    good = project.train()
+    project.ciplug("run", "--", sys.executable, "-c", "pass", code=2)
+    script = "import ciplug; ciplug.log_metric('loss', 1)"
+    project.ciplug("run", "--metrics", "numbers.json", "--", sys.executable, "-c", script, code=None)
+    project.branch("worse", {"accuracy": 0.81, "loss": 1})
+    project.train()
+    verdict = project.json("gate", "--json", code=1)["verdicts"][0]
+    assert (verdict["outcome"], verdict["baseline_run"]) == ("FAIL", good)
+
+
+def test_a_clone_of_one_branch_is_compared_with_the_default_branch(tmp_path: Path) -> None:
+    """It knows no other branch, and small steps down on its own must not pass."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project.train()
+    base = project.head
+    project.branch("topic", {"accuracy": 0.845})
+    project.push()
+    project.train()
+    git(tmp_path, "clone", "-q", "--single-branch", "-b", "topic", "remote.git", "ci")
+    ci = Project(tmp_path / "ci")
+    ci.numbers({"accuracy": 0.838})
+    ci.commit("another small step")
+    ci.train()
+    verdict = ci.json("gate", "--json", code=1)["verdicts"][0]
+    assert verdict["outcome"] == "FAIL"
+    assert ci.json("compare", "--format", "json")["comparisons"][0]["baseline"]["commit"] == base
+
+
+def test_a_training_that_crashes_half_way_gets_its_report(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work")
+    script = "import ciplug, sys; ciplug.log_metric('loss', 1); sys.exit(7)"
+    done = project.ciplug("ci", "--output-dir", "rep", "--", sys.executable, "-c", script, code=7)
+    assert "no gate matches" not in done.stderr
+    assert "ERROR" in done.stdout
+    assert "exit code 7" in (project.folder / "rep/report.md").read_text()
+
+
+def test_gates_that_match_nothing_fail_and_the_comparison_is_shown(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work")
+    project.numbers({"acuracy": 0.9})
+    done = project.ciplug("ci", "--output-dir", "rep", "--", sys.executable, "train.py", code=2)
+    assert "no gate matches a metric" in done.stderr
+    assert "Not judged" in (project.folder / "rep/report.md").read_text()
+    assert "acuracy" in done.stdout
+
+
+def test_a_mistake_in_the_gates_is_said_before_the_training(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work", config="gates: {accuracy: 0.8}\n")
+    done = project.ciplug("run", "--", sys.executable, "-c", "open('ran', 'w')", code=2)
+    assert "a mapping is expected, like {min: 0.8}" in done.stderr
+    assert not (project.folder / "ran").exists()

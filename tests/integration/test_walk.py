@@ -511,3 +511,19 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
     assert listed.stderr.count("warning: a record is left out: ") == len(forged)
     for name in "abc":
         project.ciplug("gate", "--run", name * 32, code=3)
+
+
+def test_the_server_s_own_words_on_a_refusal_are_shown(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    hook = tmp_path / "remote.git" / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'ask the platform team at x1234'\nexit 1\n")
+    hook.chmod(0o755)
+    assert "ask the platform team at x1234" in project.ciplug("run", "--", PYTHON, "train.py", code=3).stderr
+
+
+def test_the_api_ends_no_training_for_where_it_runs(tmp_path: Path) -> None:
+    script = "import ciplug; ciplug.log_metric('mAP@[.5:.95]', 1); print('trained')"
+    done = subprocess.run([PYTHON, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "trained\n")
+    assert "this run is not recorded" in done.stderr

@@ -56,10 +56,10 @@ def test_of_several_runs_of_a_commit_the_last_that_finished_counts() -> None:
         run("a", started="2026-11-21T12:00:00.000Z"),
     ]
     for order in (runs, runs[::-1]):
-        found = latest(order)
+        found = latest(order, CANDIDATE)
         assert found is not None and found.id == "c"
-    assert latest([]) is None
-    assert latest([runs[2]]) is None
+    assert latest([], CANDIDATE) is None
+    assert latest([runs[2]], CANDIDATE) is None
 
 
 def test_a_candidate_is_never_its_own_baseline() -> None:
@@ -75,9 +75,9 @@ def test_a_candidate_is_never_its_own_baseline() -> None:
 @pytest.mark.parametrize(
     ("ancestors", "merge_base", "how"),
     [
-        (["m0", "m1"], "m0", "no run of 'wine' on the merge base or the 2 commits before it"),
-        (["p1"], None, "no run of 'wine' on this commit or the 1 commits before it"),
-        ([], None, "this commit has no ancestor here"),
+        (["m0", "m1"], "m0", "no run of 'wine' to compare with on the merge base or the 1 commit before it"),
+        (["p1"], None, "no run of 'wine' to compare with on this commit or the 1 commit before it"),
+        ([], None, "no ancestor of this commit is known here"),
         ([], "m0", "the history is not known"),
     ],
 )
@@ -99,12 +99,13 @@ def test_a_baseline_that_was_asked_for() -> None:
 
 def test_the_target_branch() -> None:
     by_commit = {"t1": [run("b", "t1")]}
-    assert target_side(by_commit, ["t1", "t2"], "main", "wine", NOW).how == "tip of main"
+    assert target_side(by_commit, ["t1", "t2"], "main", CANDIDATE, NOW).how == "tip of main"
     assert (
-        target_side(by_commit, ["t0", "t1"], "main", "wine", NOW).how == "latest run on main, 1 commit before its tip"
+        target_side(by_commit, ["t0", "t1"], "main", CANDIDATE, NOW).how
+        == "latest run on main, 1 commit before its tip"
     )
-    assert target_side(by_commit, ["t2"], "main", "wine", NOW).run is None
-    assert target_side({}, [], None, "wine", NOW).label == "target"
+    assert target_side(by_commit, ["t2"], "main", CANDIDATE, NOW).run is None
+    assert target_side({}, [], None, CANDIDATE, NOW).label == "target"
 
 
 def test_age() -> None:

@@ -101,8 +101,8 @@ def test_a_sparkline_takes_any_values(values: list[float]) -> None:
 
 
 def test_words() -> None:
-    assert [text.age(a) for a in (None, 3.4, 1.0, 0.25, 0.001, -1.0, math.nan)] == [
-        "", "3 days old", "1 day old", "6 hours old", "recorded just now", "recorded just now", "",
+    assert [text.age(a) for a in (None, 3.4, 1.0, 0.25, 0.01, 0.001, -1.0, math.nan)] == [
+        "", "3 days old", "1 day old", "6 hours old", "14 minutes old", "recorded just now", "recorded just now", "",
     ]  # fmt: skip
     assert [text.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
     assert [text.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
