@@ -82,6 +82,7 @@ def read(folder: Path) -> Logged:
         except (ValueError, TypeError, KeyError, OverflowError, UsageError):
             logged.torn = True
     for key, points in steps.items():
+        points.sort(key=lambda point: point[0])  # several processes may have logged to it
         logged.series[key] = Series(
             steps=tuple(p[0] for p in points),
             values=tuple(p[1] for p in points),
