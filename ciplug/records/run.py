@@ -11,8 +11,8 @@ from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
 
-METRIC_NAME = re.compile(r"(?! )[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
-"""What a metric may be called, wherever its name comes from."""
+METRIC_NAME = re.compile(r"(?! )(?!.*(?:::|##))[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
+"""What a metric may be called, wherever its name comes from. `::` and `##` begin commands in the logs of CI hosts."""
 
 Scalar = str | int | float | bool
 Status = Literal["finished", "failed", "killed"]

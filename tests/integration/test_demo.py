@@ -196,7 +196,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     done = ciplug("demo", cwd=tmp_path, python=str(tmp_path / "bare" / "bin" / "python"))
     assert done.returncode == 2
     assert "scikit-learn" in done.stderr
-    assert "pip install 'ciplug[demo]'" in done.stderr
+    assert "pip install '.[demo]'" in done.stderr
     assert not (tmp_path / "ciplug-demo").exists()
 
 
