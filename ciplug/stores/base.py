@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from ciplug.records.columns import Columns
+
+PENDING_ALARM = 256
+"""So many writes wait only where nobody may fold them."""
 
 
 class Head(NamedTuple):
@@ -14,18 +21,39 @@ class Head(NamedTuple):
     """sha256:<hex> of the entry's bytes."""
 
 
+class Problem(NamedTuple):
+    """What `ciplug fsck` found in a store."""
+
+    where: str
+    """The key, ref or file."""
+    what: str
+    """One clause."""
+    mended: bool = False
+
+
 class Store(Protocol):
-    """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business."""
+    """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business.
+
+    The part of a key up to its first `-` is its group: `runs/<commit>-` of `runs/<commit>-<id>.json`. The keys of
+    a group are found at a cost that does not grow with the store.
+
+    Objects are accepted as *loose*; compaction moves them into *segments*, which never change, and which hold
+    the runs among them as columns too, for questions over many runs.
+    """
 
     uri: str
     """As the user named it, without credentials."""
     address: str
     """Where it really is, without credentials: the same for every name of one store."""
+    notes: list[str]
+    """Sentences on the state of the store that a person must see, as far as it has been read."""
 
     def add(self, objects: Mapping[str, bytes]) -> None:
         """Create objects, all or none; idempotent, and never waits for other writers.
 
-        Raises Conflict when a key already holds other bytes, StoreError when the store cannot be written.
+        Raises Conflict when the same keys have been added with other bytes, StoreError when the store cannot be
+        written. Of two writes that share only some keys, and not their bytes, the first to be folded counts, and
+        `check` names the other.
         """
         ...
 
@@ -37,11 +65,14 @@ class Store(Protocol):
         ...
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The objects among `keys` that exist, in one round trip for many."""
+        """The objects and log entries among `keys` that exist, in one round trip for many."""
         ...
 
-    def keys(self, prefix: str) -> list[str]:
-        """Every key that starts with `prefix`, sorted."""
+    def keys(self, *prefixes: str) -> list[str]:
+        """Every key of an object or a log entry that starts with one of the prefixes, sorted.
+
+        Prefixes that are groups, or lie in one, are looked up; any other means listing the store.
+        """
         ...
 
     def head(self, log: str) -> Head | None:
@@ -52,6 +83,37 @@ class Store(Protocol):
         """Every entry of a log, first to last."""
         ...
 
+    def segments(self) -> list[str]:
+        """Names of the closed segments, oldest first. What a name stands for never changes."""
+        ...
+
+    def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
+        """The runs of segments as columns, in one round trip for many."""
+        ...
+
+    def loose(self) -> list[str]:
+        """Keys of the objects that are in no segment, sorted; they are few, whatever the store holds."""
+        ...
+
     def compact(self) -> int:
         """Rewrite the physical form, never the facts; returns how many pending writes were folded."""
         ...
+
+    def drop(self, keys: Collection[str], reason: str) -> int:
+        """Take objects away for good, as retention asks; returns how many there were. Logs are never touched."""
+        ...
+
+    def check(self, *, repair: bool = False) -> list[Problem]:
+        """Read everything and say what is wrong with it; with `repair`, mend what can be without losing a fact."""
+        ...
+
+
+def group_of(key: str) -> str | None:
+    """`runs/<commit>-` of a key in that group, or of a prefix that reaches into it; None where there is none."""
+    start, dash, _ = key.partition("-")
+    return start + dash if dash and start.count("/") == 1 else None
+
+
+def group_mark(group: str) -> bytes:
+    """Four bytes that stand for a group in an index: two groups in a thousand segments rarely share them."""
+    return hashlib.sha256(group.partition("/")[2].encode()).digest()[:4]

@@ -1,0 +1,274 @@
+"""A remote repository as a place for objects: pushes and fetches that are tried again, and a local repository of ours.
+
+Nothing here touches a checkout. A write starts from an empty folder, a read goes to a bare repository in our cache,
+which holds what was fetched and may be thrown away at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ciplug import git
+from ciplug.errors import GitError, StoreError
+from ciplug.locking import held
+from ciplug.stores.git_objects import Objects, parse_tree
+
+T = TypeVar("T")
+
+_PACKS_MOST = 60
+_TRIES = 3
+_LOST_RACE = (
+    "stale info",
+    "fetch first",
+    "failed to update ref",
+    "cannot lock ref",
+    "non-fast-forward",
+    "already exists",
+)
+_NETWORK = re.compile(
+    r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"
+    r"unexpected disconnect|transfer closed|Failed to connect|kex_exchange|incorrect data|bad line length",
+    re.IGNORECASE,
+)
+
+
+class GitRemote:
+    """A repository reached by `url`, which may be a path, and the cache of what was fetched from it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cache: Path,
+        name: str,
+        config: git.Config,
+        token: str | None = None,
+        object_format: str = "sha1",
+    ) -> None:
+        """
+        Args:
+            url: what git is told to push to and to fetch from.
+            cache: a folder of ours, which may be emptied at any time.
+            name: what the cache is of; two of one name and url share it.
+            config: git's resolved configuration, for the credentials in it.
+            token: takes the place of the credentials in `config`.
+        """
+        self.address = git.redact(url)
+        self.format = object_format
+        self.env = git.transport_environment(config, url, token)
+        self._url = git.without_password(url)
+        self._cache = cache
+        token_of_place = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
+        self.repository = cache / f"{token_of_place}.git"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Alone, of all processes on this machine, with the cache."""
+        with held(self.repository.with_suffix(".lock")):
+            yield
+
+    # Writing
+
+    @contextmanager
+    def side(self) -> Iterator[tuple[Path, Objects]]:
+        """An empty repository to push from, gone afterwards."""
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="push-", dir=self._cache, ignore_cleanup_errors=True) as folder:
+            path = Path(folder)
+            git.init_bare(path, self.format)
+            yield path, Objects(path, self.format)
+
+    def create(self, side: Path, commit: str, *refs: str) -> git.PushResult:
+        """Push a commit to the first of `refs` that the host lets us make; a repeated push is the same push."""
+        first: git.PushResult | None = None
+        for ref in refs:
+            result = self._create(side, commit, ref)
+            if first is None or result.ok or lost_race(result):
+                first = result
+            if result.ok or lost_race(result) or not result.rejected:
+                break
+        if first is None:
+            raise ValueError("no ref to push to")
+        return first
+
+    def _create(self, side: Path, commit: str, ref: str) -> git.PushResult:
+        for left in reversed(range(_TRIES)):
+            result = self.push(side, [f"{commit}:{ref}"], [f"--force-with-lease={ref}:"])
+            # The ref came up while we pushed; only the next push tells whether by the same objects or by others.
+            raced = lost_race(result) and not any("stale info" in reason for reason in result.rejected.values())
+            if result.ok or not left or not (raced or is_passing(result.failure)):
+                break
+            pause(_TRIES - left)
+        return result
+
+    def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> git.PushResult:
+        """One push; never raises for a refusal."""
+        return git.push(repository, self._url, refspecs, env=self.env, options=options)
+
+    def move(
+        self,
+        moves: Mapping[str, tuple[str | None, str | None]],
+        *,
+        first: Sequence[str] = (),
+    ) -> git.PushResult:
+        """Move refs all at once, each from one object id to another (None: it is not there), from our repository.
+
+        Where the server cannot do that atomically, those named `first` go one by one before the others, and what
+        is deleted goes last: then a process that dies in between leaves nothing that cannot be done again.
+        """
+
+        def push(refs: Iterable[str], *options: str) -> git.PushResult:
+            chosen = list(refs)
+            leases = [f"--force-with-lease={ref}:{moves[ref][0] or ''}" for ref in chosen]
+            specs = [f"{'+' if moves[ref][1] else ''}{moves[ref][1] or ''}:{ref}" for ref in chosen]
+            return self.push(self.repository, specs, [*options, *leases])
+
+        if len(moves) == 1:
+            return push(moves)
+        result = push(moves, "--atomic")
+        if "does not support --atomic" not in (result.failure or ""):
+            return result
+        rest = [ref for ref in moves if ref not in first]
+        for group in (*([ref] for ref in first), [ref for ref in rest if moves[ref][1]]):
+            if group and not (result := push(group)).ok:
+                return result
+        if gone := [ref for ref in rest if not moves[ref][1]]:
+            push(gone)
+        return result
+
+    def refused(self, result: git.PushResult, hint: str) -> StoreError:
+        """The error for a push that was not taken; `hint` is what helps where a ref was refused."""
+        reasons = "; ".join(sorted(set(result.rejected.values()))) or result.failure
+        if result.rejected and result.said:
+            reasons = f"{reasons}: {result.said}"
+        return StoreError(
+            f"{self.address} did not take the push: {reasons}", hint=hint if result.rejected else result.hint
+        )
+
+    # Reading
+
+    def refresh(self, look: Callable[[], T]) -> T:
+        """`look`, in a cache that works: one that has grown too old is made anew, and so is one that is damaged.
+
+        A git that was killed leaves lock files and half-written objects, and its successor refuses to go on.
+        """
+        packs = self.repository / "objects" / "pack"
+        if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
+            shutil.rmtree(self.repository, ignore_errors=True)
+        try:
+            git.init_bare(self.repository, self.format)
+            return look()
+        except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
+            if not packs.exists() or is_passing(str(problem)):
+                raise
+            shutil.rmtree(self.repository, ignore_errors=True)
+            git.init_bare(self.repository, self.format)
+            return look()
+
+    def fetch(self, *args: str, wanted: Iterable[str] | None = None, filter: str = "blob:none") -> str | None:
+        """One fetch, repeated when the network failed; None when it went well, else git's last words.
+
+        Args:
+            args: options, and refspecs.
+            wanted: object ids in place of refspecs.
+        """
+        quiet = (
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-recurse-submodules",
+            "--no-auto-maintenance",
+            "--quiet",
+        )
+        options = [a for a in args if a.startswith("--")]
+        refspecs = [a for a in args if not a.startswith("--")]
+        asked: bytes | None = None
+        if wanted is not None:
+            options.append("--stdin")
+            asked = ("\n".join(wanted) + "\n").encode()
+        # Objects are asked for by id: with a "have", the server would take them for known.
+        negotiation = "consecutive" if asked is None else "noop"
+        for left in reversed(range(_TRIES)):
+            done = git.git(
+                *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
+                *("fetch", *quiet, f"--filter={filter}", *options, "--", self._url, *refspecs),
+                cwd=self.repository,
+                input=asked,
+                env=self.env,
+                check=False,
+            )
+            # git notes the filter as a promise to fetch what is missing on demand; nobody made it.
+            git.write_config(self.repository, self.format)
+            if done.returncode == 0:
+                return None
+            failure = git.last_words(done.stderr)
+            if not left or not (is_passing(failure) or "not our ref" in failure):
+                break
+            pause(_TRIES - left)
+        return failure
+
+    def refs(self, below: str) -> dict[str, str]:
+        """Ref → object id of our own refs."""
+        listed = git.git(
+            "for-each-ref", "--format=%(objectname) %(refname)", below, cwd=self.repository, env=self.env
+        ).stdout.decode()
+        return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
+
+    def trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+        """Name → entries of the trees among `names` that are here."""
+        found = git.read_objects(self.repository, names)
+        return {name: parse_tree(data, self.format) for name, (kind, data) in found.items() if kind == "tree"}
+
+    def fetched_trees(self, oids: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+        """Like `trees`, of ids that the store names: what is not here is fetched, without what lies below."""
+        wanted = sorted(set(oids))
+        found = self.trees(wanted)
+        if missing := [oid for oid in wanted if oid not in found]:
+            self._bring(missing, filter="tree:1")
+            found.update(self.trees(missing))
+            self._none_lost(missing, found)
+        return found
+
+    def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The blobs of these ids, those that are not here yet by one fetch. Raises StoreError when one is lost."""
+        wanted = sorted(set(oids))
+        found = git.read_objects(self.repository, wanted)
+        if missing := [oid for oid in wanted if oid not in found]:
+            self._bring(missing, filter="blob:none")
+            found.update(git.read_objects(self.repository, missing))
+            self._none_lost(missing, found)
+        return {oid: data for oid, (_, data) in found.items()}
+
+    def _bring(self, oids: Sequence[str], *, filter: str) -> None:
+        if failure := self.fetch(wanted=oids, filter=filter):
+            raise StoreError(f"cannot read {len(oids)} objects of the store: {failure}")
+
+    @staticmethod
+    def _none_lost(oids: Iterable[str], found: Mapping[str, object]) -> None:
+        if lost := [oid for oid in oids if oid not in found]:
+            raise StoreError(f"the store lacks {len(lost)} objects that it names, {lost[0]} first")
+
+
+def lost_race(result: git.PushResult) -> bool:
+    """Whether a push was refused because another was faster."""
+    return bool(result.rejected) and all(
+        any(words in reason for words in _LOST_RACE) or "atomic" in reason for reason in result.rejected.values()
+    )
+
+
+def is_passing(failure: str | None) -> bool:
+    """Whether git failed for the network, so that the same may go well later."""
+    return bool(_NETWORK.search(failure or ""))
+
+
+def pause(attempt: int) -> None:
+    """Wait before the next attempt, a random while, so that those who collided do not collide again."""
+    time.sleep(attempt * random.uniform(0.3, 0.7))
