@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ciplug.errors import ConfigError, UsageError, nearest
+from ciplug.errors import ConfigError, nearest
 
 FILE = "ciplug.yaml"
 POLICY_KEYS = (
@@ -45,11 +45,10 @@ class Config:
     store: str | None = None
     model: str | None = None
     metrics: tuple[str, ...] = ()
-    """Paths relative to the folder of the file, as are the next four."""
+    """Paths relative to the folder of the file, as are the next three."""
     params: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
-    samples: str | None = None
     policy: Mapping[str, Any] = field(default_factory=dict)
     """The keys of POLICY_KEYS, as they stand, with what is inherited."""
     places: Mapping[Place, str] = field(default_factory=dict)
@@ -64,16 +63,16 @@ class Config:
         return self.path.parent if self.path else Path.cwd()
 
     def of(self, model: str | None) -> Config:
-        """The settings of a model. Raises UsageError where it is not clear which of several is meant."""
+        """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
         if not self.models:
             return self
         if model is None and len(self.models) == 1:
             return next(iter(self.models.values()))
         names = ", ".join(self.models)
         if model is None:
-            raise UsageError(f"{self.path or FILE} has several models", hint=f"name one with --model: {names}")
+            raise ConfigError(f"{self.path or FILE} has several models", hint=f"name one with --model: {names}")
         if model not in self.models:
-            raise UsageError(f"{self.path or FILE} has no model '{model}'", hint=f"it has: {names}")
+            raise ConfigError(f"{self.path or FILE} has no model '{model}'", hint=f"it has: {names}")
         return self.models[model]
 
     def where(self, *keys: str | int) -> str:
@@ -132,7 +131,7 @@ def _parse(text: str, path: Path, read: Reader, within: Sequence[str]) -> Config
     if "models" not in data:
         return file.section(data, ())
     if strays := [key for key in data if key not in ("version", "store", "models")]:
-        raise file.fail((strays[0],), "beside 'models:' it says nothing of any of them", "put it into each model's part")
+        raise file.fail((strays[0],), "beside 'models:' it is said of no model", "put it into each model's part")
     models = data["models"]
     if not isinstance(models, dict) or not models:
         raise file.fail(("models",), "a mapping of each model's name to its part is expected")
@@ -207,7 +206,6 @@ class _File:
             params=own(paths("params"), inherited.params),
             artifacts=own(paths("artifacts"), inherited.artifacts),
             datasets=own(paths("datasets"), inherited.datasets),
-            samples=self.text_of(data, at, "samples") or inherited.samples,
             policy=policy,
             places=places,
             base=base,

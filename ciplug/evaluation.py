@@ -11,12 +11,13 @@ from ciplug import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
 from ciplug.errors import CiplugError, ConfigError, UsageError
+from ciplug.policies import Policies, Ruling, read_policies
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.run import Run
+from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger, models
 from ciplug.session import Session, now, stamp
 from ciplug.tracking import history
-from ciplug.tracking.worktree import is_committed
 
 if TYPE_CHECKING:
     from ciplug.gates.policy import Policy
@@ -39,6 +40,8 @@ class Evaluation:
     comparison: Comparison
     series: dict[str, Series]
     verdict: Verdict | None = None
+    proposed: str | None = None
+    """What the policy that the pull request proposes would have decided."""
 
     def section(self) -> ModelSection:
         from ciplug.reports.report import ModelSection
@@ -96,71 +99,65 @@ def evaluate(
 
     Raises ConfigError for a policy that is wrong or that matches nothing.
     """
-    policy = read_policy(session)
+    policies = read_policies(session)
     found = []
     for run in candidates:
-        comparison = _compare(session, runs, run, policy, base)
-        verdict = None
-        if gate and has_gates(session, policy, run.model):
-            verdict = judge(session, policy, comparison, run, dry_run=dry_run)
-        found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict))
+        ruling = policies.find(run.model)
+        comparison = _compare(session, runs, run, ruling.policy if ruling else None, base)
+        verdict = proposed = None
+        if gate and ruling:
+            verdict = judge(ruling, comparison, run, dry_run=dry_run)
+            if policies.changed(run.model):
+                proposed = _proposed(session, runs, policies, run, base, verdict)
+        found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict, proposed))
     return found
 
 
-def read_policy(session: Session) -> Policy:
-    from ciplug.gates import policy
+def _proposed(
+    session: Session, runs: Runs, policies: Policies, run: Run, base: str | None, verdict: Verdict
+) -> str | None:
+    """What the policy that a pull request proposes would have decided, beside the verdict."""
+    lead = f"this pull request changes the policy. {policies.base_source or policies.base_branch} counts"
+    ruling = policies.proposed(run.model)
+    if ruling is None:
+        return f"{lead}: {verdict.outcome}. As it proposes, nothing would judge '{run.model}'."
+    if policies.find(run.model) == ruling:
+        return None
+    try:
+        other = judge(ruling, _compare(session, runs, run, ruling.policy, base), run, dry_run=True)
+    except ConfigError as problem:
+        return f"{lead}: {verdict.outcome}. As it proposes, it would be an error: {problem.message}."
+    before, after = (outcomes_of(v) for v in (verdict, other))
+    moved = [
+        f"{name} {before.get(name, 'not there')} → {after.get(name, 'not there')}"
+        for name in dict.fromkeys((*before, *after))
+        if before.get(name) != after.get(name)
+    ]
+    differs = f" ({', '.join(moved[:8])})" if moved else ""
+    return f"{lead}: {verdict.outcome}. As it proposes: {other.outcome}{differs}."
 
-    return policy.read(session.config)
 
-
-def has_gates(session: Session, policy: Policy, model: str) -> bool:
-    """Whether the configuration judges this model: its gates are for the model that it names, if it names one."""
-    return bool(policy.gates) and session.config.model in (None, model)
-
-
-def need_gates(session: Session, policy: Policy, model: str) -> None:
-    """Raises ConfigError where nothing would be judged: that is no pass."""
-    source = policy_source(session)
-    if not policy.gates:
-        raise ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
-    if not has_gates(session, policy, model):
-        raise ConfigError(
-            f"{source}: its gates are for the model '{session.config.model}', and the run is of '{model}'",
-            hint=f"run with --model {session.config.model}, or change 'model:'",
-        )
-
-
-def judge(session: Session, policy: Policy, comparison: Comparison, run: Run, *, dry_run: bool = False) -> Verdict:
-    """The verdict of the policy on one run."""
+def judge(ruling: Ruling, comparison: Comparison, run: Run, *, dry_run: bool = False) -> Verdict:
+    """The verdict of a policy on one run."""
     from ciplug.gates.evaluate import evaluate as evaluate_gates
 
     return evaluate_gates(
-        policy,
+        ruling.policy,
         comparison,
         run,
         created=stamp(now()),
-        policy_source=policy_source(session),
+        policy_source=ruling.source,
+        policy_digest=ruling.digest,
+        policy_missing=ruling.missing,
         dry_run=dry_run,
         ciplug=__version__,
     )
 
 
-def policy_source(session: Session) -> str:
-    """Where the policy was read, relative to the repository, and whether it is as it was committed."""
-    path = session.config.path
-    if path is None:
-        return "ciplug.yaml"
-    if not path.is_relative_to(session.top):
-        return str(path)
-    name = path.relative_to(session.top).as_posix()
-    committed = session.workspace is not None and is_committed(session.workspace, path)
-    return name if committed else f"{name} (not as committed)"
-
-
-def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str | None) -> Comparison:
+def _compare(session: Session, runs: Runs, run: Run, policy: Policy | None, base: str | None) -> Comparison:
     commit = run.commit or session.need_head()
-    past = _past(session, commit)
-    gated = {policy.metric_of(name) for name in policy.gates} if has_gates(session, policy, run.model) else set()
+    past = _past(session, commit, policy.baseline.branch if policy else None)
+    gated = {policy.metric_of(name) for name in policy.gates} if policy else set()
     asked = resolve_commit(session, base) if base else None
     asked_line = history.first_parents(session.need_workspace(), asked, session.env) if asked else ()
 
@@ -194,8 +191,8 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
         run,
         by_id.get(before.run) if before.run else None,
         sides=(candidate, before, tip, _production(session, runs, run)),
-        directions=policy.directions() if has_gates(session, policy, run.model) else {},
-        tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates},
+        directions=policy.directions() if policy else {},
+        tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
         history=trail[:HISTORY_MOST][::-1],
         notes=(
             *_notes(run, by_commit.get(commit, [])),
@@ -207,13 +204,13 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
 
 
 @lru_cache(maxsize=8)
-def _past(session: Session, commit: str) -> history.History:
+def _past(session: Session, commit: str, branch: str | None) -> history.History:
     """The commits around this one, with the branch that it is compared with."""
     workspace, context = session.need_workspace(), session.context
     target = history.target_branch(
         workspace,
         session.env,
-        asked=session.config.baseline,
+        asked=branch,
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
@@ -222,11 +219,23 @@ def _past(session: Session, commit: str) -> history.History:
 
 def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     """Have the store fetch at once what a comparison is going to ask for, in place of one request a question."""
-    past = _past(session, commit)
+    past = _past(session, commit, _branch(session))
     recorded = {key.commit for key in runs.recorded()}
     near = {commit, *_first(past.ancestors, recorded), *_first(past.target_commits, recorded)}
     keys = [key.key for key in runs.recorded() if key.commit in near]
     session.store.read([*keys, *session.store.keys("registry/")])
+
+
+def _branch(session: Session) -> str | None:
+    """The branch that most of the comparisons ask for."""
+    policies = read_policies(session)
+    config = policies.base or policies.own
+    said = next(iter(config.models.values()), config).policy.get("baseline")
+    if said is None:
+        return None
+    from ciplug.gates.policy import read
+
+    return read(next(iter(config.models.values()), config)).baseline.branch
 
 
 def _first(commits: Iterable[str], recorded: set[str | None]) -> list[str]:

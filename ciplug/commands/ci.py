@@ -14,7 +14,8 @@ from ciplug.commands.report import build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, need_gates, read_policy
+from ciplug.evaluation import Evaluation, candidates, evaluate
+from ciplug.policies import read_policies
 from ciplug.records.run import Run
 from ciplug.reports.report import Report
 from ciplug.session import DEFAULT_MODEL, Session
@@ -41,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
     session.need_head()
     inputs = options.inputs_of(args, session)
     # A mistake in the policy costs a second here, and six hours after the training.
-    policy = read_policy(session)
-    if policy.gates:
-        need_gates(session, policy, inputs.model or session.config.model or DEFAULT_MODEL)
+    policies = read_policies(session)
+    if policies.any_gate:
+        policies.of(inputs.model or DEFAULT_MODEL)
     command = options.command_of(args)
     training = 0
     if command:
@@ -98,12 +99,12 @@ def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[E
     """
     runs = session.runs()
     found = candidates(session, runs, recorded.commit or session.need_head())
-    policy = read_policy(session)
+    policies = read_policies(session)
     shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
     unjudged: ConfigError | None = None
     try:
-        if policy.gates:
-            need_gates(session, policy, recorded.model)
+        if policies.any_gate:
+            policies.of(recorded.model)
         evaluations = evaluate(session, runs, shown, series=True)
     except ConfigError as problem:
         unjudged = problem
@@ -112,7 +113,7 @@ def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[E
         evaluations = evaluate(session, runs, shown, gate=False, series=True)
     tell_problems(runs)
     for run in shown:
-        if not has_gates(session, policy, run.model):
+        if not policies.find(run.model):
             notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
     return evaluations, build(session, evaluations, notes), unjudged
 

@@ -10,7 +10,8 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import UsageError
-from ciplug.evaluation import Evaluation, candidates, evaluate, has_gates, need_gates, read_policy, resolve_commit
+from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
+from ciplug.policies import read_policies
 from ciplug.recording import store_objects
 from ciplug.reports.report import Report
 from ciplug.session import Session
@@ -30,22 +31,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = options.runs_of(session)
-    policy = read_policy(session)
+    policies = read_policies(session)
     if args.run:
         chosen = [runs.get(args.run)]
         if args.model not in (None, chosen[0].model):
             raise UsageError(f"run {chosen[0].id} is of the model '{chosen[0].model}', not '{args.model}'")
     else:
         chosen = candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    judged = [r for r in chosen if has_gates(session, policy, r.model)]
+    judged = [r for r in chosen if policies.find(r.model)]
     if not judged:
-        need_gates(session, policy, chosen[0].model)
+        policies.of(chosen[0].model)
     for other in chosen:
         if other not in judged:
             console.say(f"no gates for the model '{other.model}': it is not judged")
     evaluations = evaluate(session, runs, judged, dry_run=args.dry_run)
     tell_problems(runs)
-    report = Report(sections=tuple(e.section() for e in evaluations), context=session.context)
+    report = Report(
+        sections=tuple(e.section() for e in evaluations),
+        context=session.context,
+        policy_note=policy_note(evaluations),
+    )
     if args.junit:
         from ciplug.reports import junit
 
@@ -71,6 +76,13 @@ def keep_verdicts(session: Session, evaluations: Sequence[Evaluation]) -> None:
         store_objects(session, objects)
     else:
         console.say("a fork's job must not write the store: the verdict is not recorded")
+
+
+def policy_note(evaluations: Sequence[Evaluation]) -> str | None:
+    """What a pull request's change of the policy would have decided; None where it changes nothing."""
+    notes = [(e.run.model, e.proposed) for e in evaluations if e.proposed]
+    lead = len(evaluations) > 1
+    return " ".join(f"{model}: {note}" if lead else note for model, note in notes) or None
 
 
 def verdict_code(evaluations: Sequence[Evaluation], fail_on: str = "fail") -> int:

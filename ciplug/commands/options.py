@@ -46,7 +46,7 @@ def command_of(args: argparse.Namespace) -> list[str]:
 
 def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
     """What the command line and ciplug.yaml ask for."""
-    config = session.config
+    config = session.config.of(args.model)
 
     def paths(given: list[str] | None, configured: tuple[str, ...]) -> tuple[Path, ...]:
         if given is not None:
@@ -54,7 +54,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
 
     return Inputs(
-        model=args.model,
+        model=args.model or config.model,
         name=args.name,
         seed=args.seed,
         tags=_tags(args.tag),

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ciplug import __version__, console
 from ciplug.commands import options
 from ciplug.errors import Conflict, PromotionRefused, UsageError
-from ciplug.evaluation import candidates, evaluate, need_gates, read_policy
+from ciplug.evaluation import candidates, evaluate
+from ciplug.policies import read_policies
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
@@ -112,8 +113,7 @@ def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdi
 
     It is of this run, by today's policy, and still right today.
     """
-    policy = read_policy(session)
-    need_gates(session, policy, run.model)
+    policy = read_policies(session).of(run.model)
     stored = runs.verdicts(run.id)
     recorded = {key: verdict for key, (verdict, _) in stored.items()}
     judge = f"judge it: ciplug gate --run {run.id[:12]}"

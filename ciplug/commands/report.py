@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.commands.gate import write_file
+from ciplug.commands.gate import policy_note, write_file
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ForgeError, PermissionDenied
 from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
@@ -59,7 +59,11 @@ def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[s
     """The report of these evaluations, a pure function of what the store holds and of the job's context."""
     links = {"run": session.context.run_url} if session.context.run_url else {}
     return Report(
-        sections=tuple(e.section() for e in evaluations), context=session.context, notes=tuple(notes), links=links
+        sections=tuple(e.section() for e in evaluations),
+        context=session.context,
+        notes=tuple(notes),
+        links=links,
+        policy_note=policy_note(evaluations),
     )
 
 

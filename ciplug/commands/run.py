@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    if session.config.policy:
-        from ciplug.evaluation import read_policy
+    if session.config.policy or session.config.models:
+        from ciplug.policies import check
 
         # A mistake in the gates is said before the training, not after it.
-        read_policy(session)
+        check(session.config)
     recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
     refusal = deliver(session, recorded)
     return code or worst_code(recorded, refusal)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
+from ciplug.gates.words import allowance, exact, shown
 from ciplug.records.verdict import GateResult, Outcome, Verdict, worst
 
 if TYPE_CHECKING:
@@ -29,10 +30,16 @@ def evaluate(
     *,
     created: str,
     policy_source: str,
+    policy_digest: str | None = None,
+    policy_missing: str | None = None,
     dry_run: bool = False,
     ciplug: str | None = None,
 ) -> Verdict:
     """The verdict on `run`, the candidate of `comparison`.
+
+    Args:
+        policy_digest: of the whole policy, where `policy` is a part of it.
+        policy_missing: why the base branch's policy does not judge this pull request.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is no pass.
     """
@@ -46,6 +53,16 @@ def evaluate(
             hint="name the metric in the gate: 'metric: NAME'",
         )
     results: list[GateResult] = []
+    if policy_missing:
+        results.append(
+            GateResult(
+                gate="policy",
+                metric="policy",
+                rule="the base branch has the policy",
+                outcome="WARN",
+                reason=f"{policy_missing}: this pull request is judged by gates of its own",
+            )
+        )
     if run.status != "finished":
         results.append(
             GateResult(
@@ -76,7 +93,7 @@ def evaluate(
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
-        policy_digest=policy.digest,
+        policy_digest=policy_digest or policy.digest,
         policy_source=policy_source,
         baseline_run=comparison.baseline.run,
         dry_run=dry_run,
@@ -116,34 +133,34 @@ def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterato
 
     rules = []
     if gate.min is not None:
-        rules.append(f"at least {_exact(gate.min)}")
+        rules.append(f"at least {exact(gate.min)}")
     if gate.max is not None:
-        rules.append(f"at most {_exact(gate.max)}")
+        rules.append(f"at most {exact(gate.max)}")
     if gate.max_regression is not None:
-        rules.append(_said(gate.max_regression))
+        rules.append(_rule(gate.max_regression))
 
     if value is None:
         action = gate.on_missing or policy.defaults.on_missing
         had = baseline.metrics.get(metric)
-        lost = f"; the baseline had {_n(had)}" if had is not None else ""
+        lost = f"; the baseline had {shown(had)}" if had is not None else ""
         outcome: Outcome = "WARN" if action == "warn" or severity == "warning" else "FAIL"
         yield result(", ".join(rules), outcome, f"the run has no metric '{metric}'{lost}", against=had is not None)
         return
     if not math.isfinite(value):
-        yield result(", ".join(rules), "ERROR", f"'{metric}' is {_n(value)}, which is no number to judge by")
+        yield result(", ".join(rules), "ERROR", f"'{metric}' is {shown(value)}, which is no number to judge by")
         return
     if gate.min is not None:
         ok = value >= gate.min
-        words = f"{_n(value, gate.min)} is {'not below' if ok else 'below'} {_exact(gate.min)}"
-        yield result(f"at least {_exact(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
+        words = f"{shown(value, gate.min)} is {'not below' if ok else 'below'} {exact(gate.min)}"
+        yield result(f"at least {exact(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
     if gate.max is not None:
         ok = value <= gate.max
-        words = f"{_n(value, gate.max)} is {'not above' if ok else 'above'} {_exact(gate.max)}"
-        yield result(f"at most {_exact(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
+        words = f"{shown(value, gate.max)} is {'not above' if ok else 'above'} {exact(gate.max)}"
+        yield result(f"at most {exact(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
     if gate.max_regression is not None:
         outcome, reason, limit = _regression(policy, name, gate, gate.max_regression, value, baseline, metric)
         yield result(
-            _said(gate.max_regression),
+            _rule(gate.max_regression),
             failed if outcome == "FAIL" else outcome,
             reason,
             limit=limit,
@@ -163,7 +180,7 @@ def _regression(
     if not math.isfinite(reference):
         return (
             "ERROR",
-            f"the baseline's '{metric}' is {_n(reference)}, which is no number to compare with",
+            f"the baseline's '{metric}' is {shown(reference)}, which is no number to compare with",
             None,
         )
     relative = allowed.rel * abs(reference) if allowed.rel is not None and reference != 0 else None
@@ -182,36 +199,16 @@ def _regression(
     # A loss that no float can hold is beyond any allowance.
     if -math.inf < d >= -limit - tolerance:
         if abs(d) <= tolerance:
-            return "PASS", f"unchanged at {_n(value)}", limit
-        words = f"{_n(abs(d), limit)} {'better' if d > 0 else 'worse'} than the baseline's {_n(reference, value)}"
-        return "PASS", words + ("" if d > 0 else f", allowed {_n(limit, abs(d))}"), limit
+            return "PASS", f"unchanged at {shown(value)}", limit
+        words = f"{shown(abs(d), limit)} {'better' if d > 0 else 'worse'} than the baseline's {shown(reference, value)}"
+        return "PASS", words + ("" if d > 0 else f", allowed {shown(limit, abs(d))}"), limit
     return (
         "FAIL",
-        f"{_n(value, reference)} is {_n(-d, limit)} worse than the baseline's {_n(reference, value)}, "
-        f"allowed {_n(limit, -d)} (one number a run: no uncertainty)",
+        f"{shown(value, reference)} is {shown(-d, limit)} worse than the baseline's {shown(reference, value)}, "
+        f"allowed {shown(limit, -d)} (one number a run: no uncertainty)",
         limit,
     )
 
 
-def _said(allowed: Allowance) -> str:
-    parts = []
-    if allowed.abs is not None:
-        parts.append(_exact(allowed.abs))
-    if allowed.rel is not None:
-        parts.append(f"{_exact(allowed.rel * 100)}%")
-    return f"at most {' or '.join(parts)} worse than the baseline"
-
-
-def _exact(value: float) -> str:
-    """A number of the policy, as it was written."""
-    return f"{value:.15g}"
-
-
-def _n(value: float, *beside: float) -> str:
-    """Six digits, or as many as show a whole number whole and tell the value from the numbers beside it."""
-    for digits in range(6, 17):
-        text = f"{value:.{digits}g}"
-        told_apart = all(text != f"{other:.{digits}g}" for other in beside if other != value)
-        if told_apart and ("e+" not in text or abs(value) >= 1e16):
-            return text
-    return repr(value)
+def _rule(allowed: Allowance) -> str:
+    return f"at most {allowance(allowed)} worse than the baseline"

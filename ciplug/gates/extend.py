@@ -12,8 +12,9 @@ Loosening = tuple[tuple[str, ...], str]
 """Path of the key, and why it loosens."""
 
 _ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
-_FIXED = ("kind", "metric", "higher_is_better", "test", "n", "history", "reference", "current", "columns", "alpha")
-"""Of these nobody can say which value is the stricter one."""
+_ADDED = ("higher_is_better", "n", "history", "current")
+_FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
+"""Of these nobody can say which value is the stricter one; those of `_ADDED` may be said where they were not."""
 
 
 def loosenings(base: Policy, child: Policy) -> Iterator[Loosening]:
@@ -64,8 +65,9 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
         return ("gates", name, key) if own or key not in type(child.defaults).model_fields else ("defaults", key)
 
     for key in _FIXED:
-        if getattr(before, key) != getattr(after, key) and not (key == "history" and before.history is None):
-            yield at(key), _changed(getattr(before, key), getattr(after, key))
+        was, now = getattr(before, key), getattr(after, key)
+        if was != now and not (key in _ADDED and was is None):
+            yield at(key), _changed(was, now)
     if before.baseline and after.baseline:
         yield from ((at("baseline"), words) for words in _baseline(before.baseline, after.baseline))
     yield from ((at("min"), words) for words in _bound(before.min, after.min, least=True))

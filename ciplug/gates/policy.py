@@ -25,6 +25,7 @@ from ciplug.records.canonical import digest, dumps
 Action = Literal["fail", "warn"]
 Severity = Literal["error", "warning"]
 
+
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"a number is expected, not {value!r}")
@@ -132,7 +133,9 @@ def _allowance(value: Any) -> Any:
 
 Allowed = Annotated[
     Allowance,
-    BeforeValidator(_allowance, json_schema_input_type=Amount | Annotated[str, WithJsonSchema(_PERCENT_SCHEMA)] | Allowance),
+    BeforeValidator(
+        _allowance, json_schema_input_type=Amount | Annotated[str, WithJsonSchema(_PERCENT_SCHEMA)] | Allowance
+    ),
 ]
 
 REFERENCES = ("merge-base", "target", "production", "best", "mean")
@@ -221,8 +224,11 @@ class Past(_Model):
     """With fewer, there is not enough history to judge by."""
 
 
-MetricTest = Literal["auto", "point", "welch", "proportion", "mcnemar", "bootstrap", "permutation"]
+MetricTest = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip"]
 DriftTest = Literal["auto", "psi", "ks", "chi2"]
+AnyTest = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
+BY_EXAMPLE = ("mcnemar", "bootstrap", "sign-flip")
+"""Tests that compare example by example."""
 
 
 class Gate(_Model):
@@ -237,7 +243,7 @@ class Gate(_Model):
     max: Number | None = None
     max_regression: Allowed | None = None
     baseline: Reference | None = None
-    test: Literal["auto", "point", "welch", "proportion", "mcnemar", "bootstrap", "permutation", "psi", "ks", "chi2"] = (
+    test: Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"] = (
         "auto"
     )
     """How the uncertainty is judged; auto: by the best that the data allow."""
@@ -270,13 +276,17 @@ class Gate(_Model):
             raise ValueError("a gate needs a rule: min, max or max_regression")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}: nothing could pass")
-        compares = self.max_regression or (self.slices and self.slices.max_regression)
-        if compares is not None and self.higher_is_better is None:
+        if self.compares and self.higher_is_better is None:
             raise ValueError("max_regression compares, so say which way is better: higher_is_better: true or false")
         for key in ("baseline", "history", "n"):
-            if getattr(self, key) is not None and compares is None:
+            if getattr(self, key) is not None and not self.compares:
                 raise ValueError(f"'{key}' is for a rule that compares: add max_regression, or take it out")
         return self
+
+    @property
+    def compares(self) -> bool:
+        """Whether one of its rules needs a baseline."""
+        return self.max_regression is not None or (self.slices is not None and self.slices.max_regression is not None)
 
     def _drift(self) -> Gate:
         if self.reference is None:
@@ -287,6 +297,25 @@ class Gate(_Model):
         if self.test not in get_args(DriftTest):
             raise ValueError(f"the test '{self.test}' is not for a gate of kind drift: psi, ks, chi2 or auto")
         return self
+
+
+class Samples(_Model):
+    """The file with a row for each example of the evaluation, and which of its columns is what."""
+
+    file: Text
+    format: Text | None = None
+    """Default: what the extension and the content say."""
+    id: Text = "id"
+    label: Text = "label"
+    prediction: Text = "prediction"
+    cluster: Text | None = None
+    """Examples with the same value here belong together (a user, a document), and are not independent."""
+
+
+SampleFile = Annotated[
+    Samples,
+    BeforeValidator(lambda v: {"file": v} if isinstance(v, str) else v, json_schema_input_type=Text | Samples),
+]
 
 
 class Seeds(_Model):
@@ -373,8 +402,7 @@ class Policy(_Model):
 
     evaluation: Names | None = None
     """Datasets that the metrics are measured on: runs that had others are not comparable."""
-    samples: Text | None = None
-    """The file with a row for each example: id, label, prediction or score, columns to slice by."""
+    samples: SampleFile | None = None
     seeds: Seeds | None = None
     baseline: Reference = Baseline()
     defaults: Defaults = Defaults()
@@ -416,10 +444,16 @@ class Policy(_Model):
             update={**unsaid, "metric": self.metric_of(gate), "baseline": own.baseline or self.baseline}
         )
 
+    def slice_columns(self) -> tuple[str, ...]:
+        """The columns of the samples that some gate slices by."""
+        return tuple(dict.fromkeys(c for gate in self.gates.values() if gate.slices for c in gate.slices.by))
+
     def baselines(self) -> set[Baseline]:
         """Every baseline that a rule compares with."""
         gates = (self.resolved(name) for name in self.gates)
-        return {g.baseline for g in gates if g.baseline and (g.max_regression or (g.slices and g.slices.max_regression))}
+        return {
+            g.baseline for g in gates if g.baseline and (g.max_regression or (g.slices and g.slices.max_regression))
+        }
 
     def narrowed(self, to: Narrowing | None) -> Policy:
         """The policy with the gates that count for a stage or a branch, and its word on their outcomes."""
@@ -521,14 +555,16 @@ def _contradictions(policy: Policy) -> Iterator[_Problem]:
                 )
         if gate.slices and not policy.samples:
             yield ("gates", name, "slices"), "slices are cut from the samples: name their file with 'samples:'", None
-        if gate.test in ("mcnemar", "bootstrap", "permutation") and not policy.samples:
+        if gate.test in BY_EXAMPLE and not policy.samples:
             yield (
                 ("gates", name, "test"),
                 f"the test '{gate.test}' compares example by example: name their file with 'samples:'",
                 None,
             )
-        if gate.test == "proportion" and gate.n is None:
+        if gate.test == "newcombe" and not (gate.n or policy.samples):
             yield ("gates", name, "test"), "say of how many examples it is a proportion: n: METRIC", None
+        if gate.test == "welch" and policy.seeds is None:
+            yield ("gates", name, "test"), "it compares runs with different seeds: add seeds: {min_runs: 2}", None
         if gate.kind == "drift" and not (gate.current or policy.samples):
             yield ("gates", name), "say which file is compared with the reference: current: FILE", None
     for place, selection in (
@@ -545,7 +581,8 @@ def _contradictions(policy: Policy) -> Iterator[_Problem]:
         elif stage.from_ not in (None, before[name]):
             yield ("stages", name, "from"), f"{name} takes from {before[name]} only, not from {stage.from_}", None
     for number, waiver in enumerate(policy.waivers):
-        yield from ((("waivers", number, *path), *rest) for path, *rest in _waiver_problems(policy, waiver))
+        for path, words, hint in _waiver_problems(policy, waiver):
+            yield ("waivers", number, *path), words, hint
 
 
 def _parts(policy: Policy, key: str) -> list[tuple[str, Narrowing]]:
@@ -611,6 +648,7 @@ def _like(path: tuple[str | int, ...]) -> str:
         "stages": "{gates: all, require: [clean_tree]}",
         "branches": "{on_no_baseline: fail}",
         "defaults": "{on_missing: fail}",
+        "samples": "{file: predictions.jsonl}",
         "monitor": "{gates: all}",
     }
     return examples.get(str(path[0]), "{key: value}")

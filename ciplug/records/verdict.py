@@ -60,3 +60,11 @@ class Verdict:
     def passed(self) -> bool:
         """PASS or WARN, of a verdict that was not a dry run."""
         return self.outcome in ("PASS", "WARN") and not self.dry_run
+
+
+def outcomes_of(verdict: Verdict) -> dict[str, Outcome]:
+    """Gate → the worst of its rules, in the order of the gates."""
+    found: dict[str, Outcome] = {}
+    for result in verdict.gates:
+        found[result.gate] = worst([result.outcome, found.get(result.gate, result.outcome)])
+    return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import git
+from ciplug.errors import GitError
 from ciplug.locking import held
 from ciplug.stores import cache_folder
 
@@ -129,6 +130,76 @@ def first_parents(workspace: git.Workspace, commit: str, env: Mapping[str, str])
     if (workspace.shallow or not own) and fetched.exists():
         own = max(own, _first_parents(fetched, commit, git.environment()), key=len)
     return own or (commit,)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a branch's tip, wherever they can be had."""
+
+    workspace: git.Workspace
+    repository: Path
+    commit: str
+    env: Mapping[str, str]
+
+    def read(self, path: str) -> bytes | None:
+        """Content of the file at `path`, from the top of the repository; None where the tip has no such file.
+
+        Raises GitError when it has one that cannot be fetched.
+        """
+        name = f"{self.commit}:{path}"
+        found = git.read_objects(self.repository, [name]).get(name)
+        if found is None:
+            listed = git.git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False).stdout.split()
+            if len(listed) < 3 or listed[1] != b"blob":
+                return None
+            blob = listed[2].decode()
+            if self.repository != self.workspace.top:
+                _fetch_into(self.workspace, self.repository, [blob], self.env)
+            found = git.read_objects(self.repository, [blob]).get(blob)
+        if found is None:
+            raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
+        return found[1] if found[0] == "blob" else None
+
+
+def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]) -> Tree:
+    """The tip of a branch as the remote has it; where that does not answer, as this clone knows it.
+
+    Raises GitError where there is no such branch.
+    """
+    known = _local_tip(workspace, branch)
+    ref = f"refs/heads/{branch}"
+    if workspace.remotes:
+        url = _remote(workspace)
+        environment = git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None)
+        listed = git.git(
+            "ls-remote", "--", git.without_password(url), ref, cwd=workspace.top, env=environment, check=False
+        )
+        tip = listed.stdout.decode(errors="replace").partition("\t")[0]
+        if listed.returncode == 0 and git.is_commit_id(tip) and tip != known and not _has(workspace.top, tip):
+            side = _side_repository(workspace, env).with_name("branches.git")
+            with held(side.with_suffix(".lock")):
+                git.init_bare(side, workspace.object_format)
+                _fetch_into(workspace, side, [f"+{ref}:refs/branches/tip"], env, "--depth=1", "--filter=blob:none")
+            return Tree(workspace, side, tip, env)
+        if listed.returncode == 0 and git.is_commit_id(tip):
+            known = tip
+    if known is None:
+        raise GitError(f"the branch '{branch}' is not on the remote, nor here", hint="is it the pull request's target?")
+    return Tree(workspace, workspace.top, known, env)
+
+
+def _fetch_into(
+    workspace: git.Workspace, repository: Path, refspecs: Sequence[str], env: Mapping[str, str], *options: str
+) -> None:
+    """Fetch into a repository of ours, without leaving a word in its configuration."""
+    url = _remote(workspace)
+    quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+    git.git(
+        *("fetch", *quiet, *options, "--", git.without_password(url), *refspecs),
+        cwd=repository,
+        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+    )
+    git.write_config(repository, workspace.object_format)
 
 
 def _parse(repository: Path, name: str) -> str | None:

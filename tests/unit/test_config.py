@@ -29,10 +29,13 @@ def parse(text: str) -> config.Config:
 
 def test_every_key() -> None:
     found = parse(WHOLE)
-    assert (found.store, found.model, found.baseline) == ("git:?branch=runs", "wine", "develop")
+    assert (found.store, found.model, found.policy["baseline"]) == ("git:?branch=runs", "wine", "develop")
     assert (found.metrics, found.params) == (("metrics.json",), ("params.yaml", "more.toml"))
     assert (found.artifacts, found.datasets) == (("model.bin",), ("data.csv",))
-    assert found.policy == {"defaults": {"on_missing": "warn"}, "gates": {"accuracy": {"min": 0.8}}}
+    assert {key: found.policy[key] for key in ("defaults", "gates")} == {
+        "defaults": {"on_missing": "warn"},
+        "gates": {"accuracy": {"min": 0.8}},
+    }
     assert found.where("gates", "accuracy", "min") == "ciplug.yaml:12"
     assert found.where("gates", "nothing") == "ciplug.yaml:11"
     assert found.where("nothing") == "ciplug.yaml:1"
@@ -57,7 +60,6 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
         ("version: '1'", "ciplug.yaml:1: version: '1' is no version", "write 'version: 1'"),
         ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
         ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
-        ("\nbaseline: [main]", "ciplug.yaml:2: baseline: text is expected", None),
         ("store: no", "ciplug.yaml:1: store: text is expected, not False", None),
         ("metrics: {a: b}", "ciplug.yaml:1: metrics: a path or a list of paths", None),
         ("metrics: [a, 1]", "ciplug.yaml:1: metrics: a path or a list of paths", None),
@@ -106,3 +108,52 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         config.load(tmp_path / "latin.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(tmp_path)
+
+
+MODELS = """\
+version: 1
+store: git:?branch=runs
+models:
+  wine:
+    metrics: wine.json
+    gates: {accuracy: {min: 0.8}}
+  beer:
+    metrics: beer.json
+    baseline: develop
+"""
+
+
+def test_several_models() -> None:
+    found = parse(MODELS)
+    assert (found.store, list(found.models)) == ("git:?branch=runs", ["wine", "beer"])
+    wine, beer = found.of("wine"), found.of("beer")
+    assert (wine.model, wine.metrics, beer.metrics) == ("wine", ("wine.json",), ("beer.json",))
+    assert (dict(wine.policy), dict(beer.policy)) == (
+        {"gates": {"accuracy": {"min": 0.8}}},
+        {"baseline": "develop"},
+    )
+    assert wine.where("gates", "accuracy", "min") == "ciplug.yaml:6"
+    for name, says in ((None, "ciplug.yaml has several models"), ("gin", "ciplug.yaml has no model 'gin'")):
+        with pytest.raises(ConfigError, match=says) as caught:
+            found.of(name)
+        assert "wine, beer" in (caught.value.hint or "")
+    assert parse("models: {wine: {}}").of(None).model == "wine"
+    assert parse("model: wine").of("beer").model == "wine"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models: {}", "ciplug.yaml:1: models: a mapping of each model's name"),
+        ("models: [a]", "ciplug.yaml:1: models: a mapping of each model's name"),
+        ("models:\n  a: 1", "ciplug.yaml:2: models.a: a mapping is expected"),
+        ("models:\n  a: {metrix: 1}", "ciplug.yaml:2: models.a.metrix: unknown key"),
+        ("models:\n  a: {store: 1}", "ciplug.yaml:2: models.a.store: unknown key"),
+        ("models:\n  a: {gates: {}}", "ciplug.yaml:2: models.a.gates: empty"),
+        ("models: {a: {}}\ngates: {b: {min: 1}}", "ciplug.yaml:2: gates: beside 'models:' it is said of no model"),
+    ],
+)
+def test_mistakes_in_models(text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert caught.value.message.startswith(says)

@@ -14,7 +14,7 @@ import ciplug
 PACKAGE = Path(ciplug.__file__).parent
 
 RECORDS = {"records", "errors"}
-WIRING = {"session", "recording", "evaluation", "console", "config"}
+WIRING = {"session", "recording", "evaluation", "policies", "console", "config"}
 """What puts the parts together for the commands."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -40,7 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # From parts to a whole.
     "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
     "recording": {*RECORDS, "session", "tracking", "console"},
-    "evaluation": {*RECORDS, "session", "tracking", "registry", "comparison", "gates", "reports"},
+    "policies": {*RECORDS, "config", "session", "tracking", "gates"},
+    "evaluation": {*RECORDS, "policies", "session", "tracking", "registry", "comparison", "gates", "reports"},
     "mlflow": {*RECORDS, "tracking", "registry", "stores", *WIRING},
     "interop": {*RECORDS, "tracking", "registry", "stores"},
     "api": {*RECORDS, "tracking", *WIRING},

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from ciplug import config
+from ciplug import config, strict_yaml
 from ciplug.errors import ConfigError
 from ciplug.gates import policy
+from ciplug.gates.explain import explain
 
 
 def read(text: str) -> policy.Policy:
@@ -171,3 +174,230 @@ def test_the_digest_is_of_the_meaning() -> None:
 def test_several_gates_may_look_at_one_metric() -> None:
     found = read("gates:\n  a: {min: 1}\n  b: {metric: a, higher_is_better: true, max_regression: 1, atol: 0.5}")
     assert (found.metric_of("b"), found.tolerance("a"), found.tolerance("b")) == ("a", 1e-9, 0.5)
+
+
+FULL = """\
+version: 1
+model: wine-quality
+metrics: metrics.json
+evaluation: test.csv
+samples: {file: predictions.jsonl, cluster: user}
+seeds: {key: seed, aggregate: mean, min_runs: 5}
+baseline: {ref: merge-base, max_age_days: 30}
+defaults: {severity: error, on_missing: fail, on_no_baseline: warn, on_inconclusive: warn, alpha: 0.05,
+           correction: holm, atol: 1.0e-9}
+gates:
+  accuracy: {higher_is_better: true, min: 0.85, max_regression: 0.01, test: auto,
+             slices: {by: [country], min_samples: 200, max_regression: 0.03}}
+  acc-anchor: {metric: accuracy, higher_is_better: true, baseline: production, max_regression: 0.02}
+  p95: {metric: latency_p95_ms, higher_is_better: false, max: 50, max_regression: {rel: 10%, abs: 2},
+        history: {test: t, window: 30, min_samples: 8}}
+  size: {metric: model_mb, higher_is_better: false, max: 200, severity: warning}
+  drift: {kind: drift, reference: train.parquet, test: psi, alpha: 0.01}
+branches:
+  release/*: {on_no_baseline: fail}
+waivers:
+  - {gate: accuracy, limit: 0.02, commit: "1a2b3c4", expires: 2026-12-31, issue: ML-42, reason: label fix,
+     approved_by: alice}
+stages:
+  staging: {from: candidate, gates: [accuracy, size]}
+  production: {from: staging, gates: all, on_inconclusive: fail, on_no_baseline: fail,
+               approvals: {environment: production, not_author: true}, require: [signature, clean_tree]}
+monitor: {labels: labels.jsonl, gates: [accuracy, drift], consecutive: 3, on_fail: open_issue}
+policy_tests: tests/policy/*.yaml
+"""
+PARTS = {
+    "models": "version: 1\nmodels:\n  wine:\n    metrics: wine.json\n    gates: {accuracy: {min: 0.8}}\n"
+    "  beer:\n    extends: base.yaml\n    gates: {accuracy: {min: 0.9}}\n",
+    "baselines": "gates:\n  a: {higher_is_better: true, max_regression: 0, baseline: 'tag:v1'}\n"
+    "  b: {metric: x, higher_is_better: true, max_regression: 1%, baseline: {ref: mean, last: 5, branch: main}}\n",
+}
+
+
+def test_every_key() -> None:
+    found = read(FULL)
+    assert set(config.POLICY_KEYS) == found.model_fields_set == set(policy.Policy.model_fields)
+    accuracy = found.resolved("accuracy")
+    assert accuracy.baseline == policy.Baseline(max_age_days=30)
+    assert (accuracy.severity, accuracy.alpha, accuracy.atol) == ("error", 0.05, 1e-9)
+    assert found.baselines() == {policy.Baseline(max_age_days=30), policy.Baseline(ref="production")}
+    assert found.slice_columns() == ("country",)
+    assert found.stages["production"].from_ == "staging"
+    assert found.stages["production"].gates is None
+    assert str(found.waivers[0].expires) == "2026-12-31"
+
+
+@pytest.mark.parametrize(
+    ("text", "due"),
+    [
+        ("main", policy.Baseline(branch="main")),
+        ("merge-base", policy.Baseline()),
+        ("production", policy.Baseline(ref="production")),
+        ("{ref: production, max_age_days: 7}", policy.Baseline(ref="production", max_age_days=7)),
+        ("tag:v1.0", policy.Baseline(ref="tag:v1.0")),
+        ("best", policy.Baseline(ref="best")),
+        ("{ref: mean, last: 3}", policy.Baseline(ref="mean", last=3)),
+        ("{ref: target, branch: release}", policy.Baseline(ref="target", branch="release")),
+        ("{ref: develop, max_age_days: 1}", policy.Baseline(branch="develop", max_age_days=1)),
+    ],
+)
+def test_baselines(text: str, due: policy.Baseline) -> None:
+    assert read(f"baseline: {text}").baseline == due
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("baseline: [main]", "ciplug.yaml:1: baseline: a mapping is expected, like {ref: merge-base", None),
+        ("baseline: {rev: main}", "ciplug.yaml:1: baseline.rev: unknown key", "did you mean 'ref'?"),
+        ("baseline: {ref: main, last: 3}", "ciplug.yaml:1: baseline: 'last' counts runs for 'best' and 'mean'", None),
+        ("baseline: {ref: production, branch: x}", "ciplug.yaml:1: baseline: 'production' is no question", None),
+        ("baseline: 'tag:'", "ciplug.yaml:1: baseline: write 'tag:' with a name after it", None),
+        ("baseline: {max_age_days: 0}", "ciplug.yaml:1: baseline.max_age_days: input should be greater than 0", None),
+        ("seeds: {min_runs: 1}", "ciplug.yaml:1: seeds.min_runs: input should be greater than or equal to 2", None),
+        ("defaults: {alpha: 0.5}", "ciplug.yaml:1: defaults.alpha: input should be less than 0.5", None),
+        (
+            "gates:\n  a: {min: 1, kind: drfit}",
+            "ciplug.yaml:2: gates.a.kind: input should be 'metric' or 'drift'",
+            None,
+        ),
+        ("gates:\n  a: {kind: drift}", "ciplug.yaml:2: gates.a: a gate of kind drift needs a reference", None),
+        ("gates:\n  a: {kind: drift, reference: r.csv}", "ciplug.yaml:2: gates.a: say which file is compared", None),
+        (
+            "gates:\n  a: {kind: drift, reference: r.csv, current: c.csv, min: 1}",
+            "ciplug.yaml:2: gates.a: 'min' says nothing to a gate of kind drift",
+            None,
+        ),
+        ("gates:\n  a: {min: 1, reference: r.csv}", "ciplug.yaml:2: gates.a: 'reference' is for a gate of kind", None),
+        (
+            "gates:\n  a: {min: 1, test: psi}",
+            "ciplug.yaml:2: gates.a: the test 'psi' is for a gate of",
+            None,
+        ),
+        ("gates:\n  a: {min: 1, baseline: production}", "ciplug.yaml:2: gates.a: 'baseline' is for a rule that", None),
+        ("gates:\n  a: {min: 1, slices: {by: c, min: 0}}", "ciplug.yaml:2: gates.a.slices: slices are cut from", None),
+        ("gates:\n  a: {min: 1, slices: {by: c}}", "ciplug.yaml:2: gates.a.slices: slices need a rule", None),
+        ("gates:\n  a: {min: 1, slices: {by: [], min: 0}}", "ciplug.yaml:2: gates.a.slices.by: a name or a list", None),
+        (
+            "gates:\n  a: {higher_is_better: true, max_regression: 0, test: mcnemar}",
+            "ciplug.yaml:2: gates.a.test: the test 'mcnemar' compares example by example",
+            None,
+        ),
+        (
+            "gates: {a: {min: 1}}\nstages:\n  staging: {gates: [b]}",
+            "ciplug.yaml:3: stages.staging.gates: there is",
+            None,
+        ),
+        ("gates: {a: {min: 1}}\nstages:\n  live: {gates: all}", "ciplug.yaml:3: stages.live: 'live' is no stage", None),
+        ("stages: {production: {from: candidate}}", "ciplug.yaml:1: stages.production.from: production takes", None),
+        ("stages: {production: {form: staging}}", "ciplug.yaml:1: stages.production.form: unknown key", "did you mean"),
+        ("stages: {staging: {require: [sbom]}}", "ciplug.yaml:1: stages.staging.require.0: input should be", None),
+        (
+            "stages:\n  staging: {approvals: {author: x}}",
+            "ciplug.yaml:2: stages.staging.approvals.author: unknown",
+            None,
+        ),
+        ("gates: {a: {min: 1}}\nmonitor: {gates: [b]}", "ciplug.yaml:2: monitor.gates: there is no gate 'b'", None),
+        ("branches: {x: {gates: [b]}}", "ciplug.yaml:1: branches.x.gates: there is no gate 'b'", None),
+    ],
+)
+def test_mistakes_in_the_other_parts(text: str, says: str, hint: str | None) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert caught.value.message.startswith(says)
+    assert hint is None or (caught.value.hint or "").startswith(hint)
+
+
+WAIVER = "{gate: a, limit: 0.02, commit: 1a2b3c4, expires: 2026-12-31, reason: r, approved_by: b}"
+
+
+@pytest.mark.parametrize(
+    ("gate", "change", "says"),
+    [
+        ("max_regression: 0.01", ("gate: a", "gate: b"), "waivers.0.gate: there is no gate 'b'"),
+        ("max_regression: 0.02", ("", ""), "waivers.0.limit: 0.02 allows no more than max_regression 0.02 does"),
+        ("min: 0.5, max: 0.9", ("", ""), "waivers.0: say which rule of 'a' it is for"),
+        ("min: 0.5", ("limit: 0.02", "rule: max, limit: 1"), "waivers.0.rule: the gate 'a' has no rule 'max'"),
+        ("min: 0.5", ("limit: 0.02", "limit: 0.6"), "waivers.0.limit: 0.6 allows no more than min 0.5 does"),
+        ("min: 0.5", ("1a2b3c4", "123456"), "waivers.0.commit: the id of a commit is expected, at least 7 digits"),
+        ("min: 0.5", ("1a2b3c4", "1234567"), "waivers.0.commit: the id of a commit is expected"),
+        ("min: 0.5", (", approved_by: b", ""), "waivers.0.approved_by: it is missing"),
+        ("min: 0.5", ("2026-12-31", "soon"), "waivers.0.expires: a day like 2026-12-31 is expected, not 'soon'"),
+    ],
+)
+def test_waivers_that_are_refused(gate: str, change: tuple[str, str], says: str) -> None:
+    text = f"gates:\n  a: {{higher_is_better: true, {gate}}}\nwaivers:\n  - {WAIVER.replace(*change)}"
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert caught.value.message.startswith(f"ciplug.yaml:4: {says}")
+
+
+def test_a_stage_narrows_what_counts() -> None:
+    found = read(FULL)
+    assert list(found.narrowed(found.stages["staging"]).gates) == ["accuracy", "size"]
+    production = found.narrowed(found.stages["production"])
+    assert list(production.gates) == list(found.gates)
+    assert {production.resolved(name).on_inconclusive for name in production.gates} == {"fail"}
+    assert found.for_branch("release/2").resolved("accuracy").on_no_baseline == "fail"
+    assert found.for_branch("main") == found.for_branch(None) == found
+
+
+# --- the schema
+
+
+def validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(policy.schema(), format_checker=jsonschema.FormatChecker())
+
+
+def as_json(text: str) -> object:
+    data = strict_yaml.load(text, "ciplug.yaml").data
+    return json.loads(json.dumps(data, default=str))
+
+
+def test_the_published_schema_is_that_of_the_models() -> None:
+    published = Path(__file__).parents[2] / "docs" / "ciplug.schema.json"
+    assert json.loads(published.read_text(encoding="utf-8")) == policy.schema(), "write it: ciplug policy schema"
+    assert set(policy.schema()["properties"]) == set(config.KEYS)
+    assert set(policy.Section.model_fields) == set(config.SECTION_KEYS)
+
+
+@pytest.mark.parametrize("text", [FULL, *PARTS.values()])
+def test_the_schema_takes_what_ciplug_takes(text: str) -> None:
+    assert not [error.message for error in validator().iter_errors(as_json(text))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "gates: {a: {mim: 1}}",
+        "gates: {a: {max_regression: ten%}}",
+        "gates: {a: {max_regression: -1}}",
+        "gates: {a: {severity: warn}}",
+        "stages: {staging: {require: [sbom]}}",
+        "waivers: [{gate: a}]",
+        "metrix: a.json",
+        "version: 2",
+    ],
+)
+def test_the_schema_refuses_what_ciplug_refuses(text: str) -> None:
+    assert list(validator().iter_errors(as_json(text)))
+
+
+# --- in words
+
+
+def test_explained() -> None:
+    assert explain(read(FULL).narrowed(read(FULL).stages["staging"])).startswith(
+        "accuracy passes if\n"
+        "- it is at least 0.85\n"
+        "- it is at most 0.01 worse than the merge base with the target branch, if that is at most 30 days old (higher "
+        "is better), judged example by example, else over 5 seeds or more, wrong in at most 5% of cases\n"
+        "- for every value of 'country' with 200 examples or more, it is at most 0.03 worse than the merge base with "
+        "the target branch, if that is at most 30 days old (higher is better)\n"
+        "  no such metric: fail; no baseline: warn; undecided: inconclusive; NaN or infinite: error.\n\n"
+        "size (the metric 'model_mb') passes if\n- it is at most 200\n  A failure only warns.\n"
+    )
+    words = explain(read(FULL))
+    assert "- accuracy up to 0.02 for commit 1a2b3c4, until 2026-12-31, by alice (label fix, ML-42)" in words
+    assert "whoever promotes has neither written the commit nor trained the run" in words
+    assert "has not drifted from train.parquet" in words

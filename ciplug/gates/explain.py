@@ -1,0 +1,141 @@
+"""What a policy lets pass, in plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ciplug.gates import words
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Allowance, Baseline, Gate, Narrowing, Policy, Slices, Stage, Waiver
+
+
+def explain(policy: Policy) -> str:
+    """The policy in sentences, a paragraph for each gate, stage and waiver."""
+    parts = [_gate(policy, name) for name in policy.gates] or ["There is no gate: nothing is judged."]
+    parts += [_branch(pattern, part) for pattern, part in policy.branches.items()]
+    parts += [_stage(name, stage) for name, stage in policy.stages.items()]
+    if policy.waivers:
+        parts.append("\n".join(["Waived:", *(f"- {_waiver(w)}" for w in policy.waivers)]))
+    if policy.monitor:
+        parts.append(
+            f"In production, {_which(policy.monitor.gates)} watched by ciplug monitor; after "
+            f"{policy.monitor.consecutive} failures in a row: {policy.monitor.on_fail.replace('_', ' ')}."
+        )
+    return "\n\n".join(parts)
+
+
+def _gate(policy: Policy, name: str) -> str:
+    gate = policy.resolved(name)
+    called = name if gate.metric == name else f"{name} (the metric '{gate.metric}')"
+    if gate.kind == "drift":
+        current = gate.current or (policy.samples.file if policy.samples else "")
+        what = ", ".join(gate.columns) if gate.columns else "every column that both have"
+        rules = [
+            f"{current} has not drifted from {gate.reference} in {what}, by the test '{gate.test}' at an error rate "
+            f"of {words.exact(gate.alpha or 0)} for all columns together"
+        ]
+    else:
+        rules = list(_rules(policy, gate))
+    lines = [f"{called} passes if", *(f"- {rule}" for rule in rules)]
+    return "\n".join([*lines, *(f"  {line}" for line in _outcomes(gate))])
+
+
+def _rules(policy: Policy, gate: Gate) -> Iterator[str]:
+    yield from _bounds(gate)
+    if gate.max_regression and gate.baseline:
+        yield f"{_regression(gate.max_regression, gate, gate.baseline)}{_method(policy, gate)}"
+    if gate.slices:
+        columns = " and of ".join(f"'{column}'" for column in gate.slices.by)
+        rules = list(_bounds(gate.slices))
+        if gate.slices.max_regression and gate.baseline:
+            rules.append(_regression(gate.slices.max_regression, gate, gate.baseline))
+        yield f"for every value of {columns} with {gate.slices.min_samples} examples or more, {', and '.join(rules)}"
+
+
+def _bounds(rules: Gate | Slices) -> Iterator[str]:
+    if rules.min is not None:
+        yield f"it is at least {words.exact(rules.min)}"
+    if rules.max is not None:
+        yield f"it is at most {words.exact(rules.max)}"
+
+
+def _regression(allowed: Allowance, gate: Gate, baseline: Baseline) -> str:
+    better = "higher" if gate.higher_is_better else "lower"
+    age = f", if that is at most {words.exact(baseline.max_age_days)} days old" if baseline.max_age_days else ""
+    said = words.allowance(allowed)
+    but = "not worse" if said in ("0", "0%") else f"at most {said} worse"
+    return f"it is {but} than {words.baseline(baseline)}{age} ({better} is better)"
+
+
+def _method(policy: Policy, gate: Gate) -> str:
+    alpha = f", wrong in at most {words.exact((gate.alpha or 0) * 100)}% of cases"
+    if gate.test == "point":
+        return ", one number beside the other"
+    if gate.test != "auto":
+        return f", by the test '{gate.test}'{alpha}"
+    ways = []
+    if policy.samples:
+        ways.append("example by example")
+    if policy.seeds:
+        ways.append(f"over {policy.seeds.min_runs} seeds or more")
+    if gate.history:
+        ways.append(f"by its variation over {gate.history.min_samples} to {gate.history.window} earlier runs")
+    if gate.n:
+        ways.append(f"as a proportion of '{gate.n}' examples")
+    return f", judged {', else '.join(ways)}{alpha}" if ways else ", one number beside the other"
+
+
+def _outcomes(gate: Gate) -> Iterator[str]:
+    if gate.severity == "warning":
+        yield "A failure only warns."
+    compares = gate.max_regression is not None or gate.slices is not None
+    said = [f"{'no file' if gate.kind == 'drift' else 'no such metric'}: {gate.on_missing}"]
+    if gate.kind == "metric" and compares:
+        said.append(f"no baseline: {gate.on_no_baseline}")
+    if gate.kind == "drift" or compares:
+        said.append(f"undecided: {'inconclusive' if gate.on_inconclusive == 'warn' else 'fail'}")
+    yield "; ".join(said) + "; NaN or infinite: error."
+
+
+def _which(gates: tuple[str, ...] | None) -> str:
+    return "all gates are" if gates is None else f"{', '.join(gates)} {'is' if len(gates) == 1 else 'are'}"
+
+
+def _narrowing(part: Narrowing) -> str:
+    said = [
+        f"{what}: {action}"
+        for what, action in (
+            ("no such metric", part.on_missing),
+            ("no baseline", part.on_no_baseline),
+            ("undecided", part.on_inconclusive),
+        )
+        if action
+    ]
+    return f"{_which(part.gates)} asked" + (f" ({'; '.join(said)})" if said else "")
+
+
+def _branch(pattern: str, part: Narrowing) -> str:
+    return f"For what goes into '{pattern}', {_narrowing(part)}."
+
+
+def _stage(name: str, stage: Stage) -> str:
+    needs = [_narrowing(stage)]
+    if stage.approvals.environment:
+        needs.append(f"the job runs in the environment '{stage.approvals.environment}'")
+    if stage.approvals.not_author:
+        needs.append("whoever promotes has neither written the commit nor trained the run")
+    if "clean_tree" in stage.require:
+        needs.append("the run was made from a clean tree")
+    if "signature" in stage.require:
+        needs.append("git verifies the signature of the commit")
+    return f"To {name}, {'; '.join(needs)}."
+
+
+def _waiver(waiver: Waiver) -> str:
+    issue = f", {waiver.issue}" if waiver.issue else ""
+    return (
+        f"{waiver.gate} up to {words.exact(waiver.limit)} for commit {waiver.commit}, until {waiver.expires}, "
+        f"by {waiver.approved_by} ({waiver.reason}{issue})"
+    )
