@@ -150,7 +150,6 @@ def read_policies(session: Session) -> Policies:
         if data is not None:
             base_source = f"{name} of {where}"
             base = _parsed(tree, path, data, where)
-            check(base)
             break
     return Policies(own, source, target, base, base_source or "", target)
 
@@ -178,7 +177,9 @@ def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
         return text(name, tree.read(name))
 
     try:
-        return configuration.parse(text(path.as_posix(), data), path, read)
+        config = configuration.parse(text(path.as_posix(), data), path, read)
+        check(config)
+        return config
     except ConfigError as problem:
         raise ConfigError(f"{where}: {problem.message}", hint=problem.hint) from None
 

@@ -154,7 +154,7 @@ class Tree:
                 return None
             blob = listed[2].decode()
             if self.repository != self.workspace.top:
-                _fetch_into(self.workspace, self.repository, [blob], self.env)
+                _fetch_into(self.workspace, self.repository, blob, self.env)
             found = git.read_objects(self.repository, [blob]).get(blob)
         if found is None:
             raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
@@ -179,7 +179,7 @@ def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]
             side = _side_repository(workspace, env).with_name("branches.git")
             with held(side.with_suffix(".lock")):
                 git.init_bare(side, workspace.object_format)
-                _fetch_into(workspace, side, [f"+{ref}:refs/branches/tip"], env, "--depth=1", "--filter=blob:none")
+                _fetch_into(workspace, side, tip, env, "--depth=1", "--filter=blob:none")
             return Tree(workspace, side, tip, env)
         if listed.returncode == 0 and git.is_commit_id(tip):
             known = tip
@@ -188,14 +188,15 @@ def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]
     return Tree(workspace, workspace.top, known, env)
 
 
-def _fetch_into(
-    workspace: git.Workspace, repository: Path, refspecs: Sequence[str], env: Mapping[str, str], *options: str
-) -> None:
-    """Fetch into a repository of ours, without leaving a word in its configuration."""
+def _fetch_into(workspace: git.Workspace, repository: Path, name: str, env: Mapping[str, str], *options: str) -> None:
+    """Fetch an object by its id into a repository of ours, without leaving a word in its configuration.
+
+    No ref is kept there: to a server that knows what we have, a file that was filtered out is had already.
+    """
     url = _remote(workspace)
     quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
     git.git(
-        *("fetch", *quiet, *options, "--", git.without_password(url), *refspecs),
+        *("fetch", *quiet, *options, "--", git.without_password(url), name),
         cwd=repository,
         env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
     )

@@ -107,6 +107,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_commands_run_as_written(page: Path, scratch: Path) -> None:
     for block in blocks(page):
         if block.file:
+            (scratch / block.file).parent.mkdir(exist_ok=True)
             (scratch / block.file).write_text(block.text)
         elif block.language == "bash" and block.runner is None:
             done = subprocess.run(
@@ -164,7 +165,7 @@ def test_installations_run_in_a_clean_clone(
         assert git(tmp_path / "clone", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n")], ids=str)
+@pytest.mark.parametrize("block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n") and "\nextends:" not in b.text], ids=str)
 def test_configurations_are_taken(block: Block) -> None:
     policy.read(config.parse(block.text, block.page))
 

@@ -1,0 +1,183 @@
+"""A pull request is judged by the policy of the branch that it wants to go into."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import CONFIG, Project, git
+from tests.servers.git_http import GitServer
+
+PULL_REQUEST = {
+    "GITLAB_CI": "true",
+    "CI_MERGE_REQUEST_IID": "7",
+    "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "topic",
+    "CI_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "1",
+    "CI_PIPELINE_SOURCE": "merge_request_event",
+}
+
+
+def job(project: Project) -> dict[str, str]:
+    return {**PULL_REQUEST, "CI_COMMIT_SHA": project.head}
+
+
+def verdict(project: Project, code: int) -> dict[str, Any]:
+    found: dict[str, Any] = project.json("gate", "--json", env=job(project), code=code)["verdicts"][0]
+    return found
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project.train()
+    return project
+
+
+def write(project: Project, config: str) -> None:
+    (project.folder / "ciplug.yaml").write_text(config)
+
+
+def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
+    base = project.head
+    write(project, CONFIG.replace("min: 0.8", "min: 0.5").replace("max_regression: 0.01", "max_regression: 0.9"))
+    project.branch("topic", {"accuracy": 0.7})
+    project.push()
+    project.train(env=job(project))
+    found = verdict(project, 1)
+    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    report = project.ciplug("report", env=job(project)).stdout
+    assert "this pull request changes the policy" in report
+    assert "counts: FAIL. As it proposes: PASS (accuracy FAIL → PASS)" in report
+    # Where it is no pull request, the checkout's counts, as it does once this one is merged.
+    assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
+
+
+def test_a_policy_that_it_does_not_change_is_not_spoken_of(project: Project) -> None:
+    write(project, f"# said otherwise\n{CONFIG}")
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    project.train(env=job(project))
+    assert verdict(project, 0)["outcome"] == "PASS"
+    assert "policy" not in project.ciplug("report", env=job(project)).stdout
+
+
+def test_taking_the_file_away_does_not_help(project: Project) -> None:
+    git(project.folder, "rm", "-q", "ciplug.yaml")
+    project.branch("topic", {"accuracy": 0.7})
+    project.push()
+    project.train("--metrics", "metrics.json", "--model", "wine", env=job(project))
+    assert verdict(project, 1)["outcome"] == "FAIL"
+    assert "As it proposes, nothing would judge 'wine'" in project.ciplug("report", env=job(project)).stdout
+
+
+def test_a_nearer_file_does_not_help(project: Project) -> None:
+    nearer = project.folder / "part"
+    nearer.mkdir()
+    (nearer / "ciplug.yaml").write_text("model: wine\ngates: {accuracy: {min: 0.1}}\n")
+    project.branch("topic", {"accuracy": 0.7})
+    project.push()
+    project.train(env=job(project))
+    done = project.ciplug("gate", "--json", env=job(project), code=1, cwd=nearer)
+    assert json.loads(done.stdout)["verdicts"][0]["policy_source"].startswith("ciplug.yaml of main")
+
+
+def test_a_newer_policy_of_the_base_counts(project: Project, tmp_path: Path) -> None:
+    """The branch has left main before main became stricter; this clone has not seen it."""
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    project.train(env=job(project))
+    git(tmp_path, "clone", "-q", "remote.git", "other")
+    other = Project(tmp_path / "other")
+    write(other, CONFIG.replace("min: 0.8", "min: 0.9"))
+    tip = other.commit("stricter")
+    other.push()
+    found = verdict(project, 1)
+    assert found["policy_source"] == f"ciplug.yaml of main ({tip[:8]})"
+    assert git(project.folder, "rev-parse", "origin/main") != tip, "nothing of the user's clone is moved"
+
+
+def test_what_the_base_extends_is_the_bases_too(project: Project) -> None:
+    (project.folder / "shared").mkdir()
+    (project.folder / "shared" / "base.yaml").write_text("gates: {accuracy: {min: 0.8}}\n")
+    write(project, "model: wine\nmetrics: metrics.json\nextends: shared/base.yaml\ngates: {accuracy: {max: 1}}\n")
+    project.commit("extend")
+    project.push()
+    (project.folder / "shared" / "base.yaml").write_text("gates: {accuracy: {min: 0.1}}\n")
+    project.branch("topic", {"accuracy": 0.7})
+    project.push()
+    project.train(env=job(project))
+    assert verdict(project, 1)["outcome"] == "FAIL"
+
+
+def test_a_base_without_a_policy_has_a_named_outcome(project: Project) -> None:
+    for config, why in (
+        (None, "main has no ciplug.yaml"),
+        ("model: wine\nmetrics: metrics.json\n", "of main"),
+    ):
+        git(project.folder, "checkout", "-q", "main")
+        if config is None:
+            git(project.folder, "rm", "-q", "ciplug.yaml")
+        else:
+            write(project, config)
+        project.commit("no gates")
+        project.push()
+        write(project, CONFIG)
+        project.branch("topic" if config is None else "topic2", {"accuracy": 0.86})
+        project.push()
+        project.train(env=job(project))
+        found = verdict(project, 0)
+        assert found["outcome"] == "WARN"
+        first = found["gates"][0]
+        assert (first["gate"], first["outcome"]) == ("policy", "WARN")
+        assert why in first["reason"]
+        assert "judged by gates of its own" in first["reason"]
+
+
+def test_a_base_whose_policy_is_wrong_is_no_pass(project: Project) -> None:
+    write(project, CONFIG.replace("min: 0.8", "mim: 0.8"))
+    project.commit("a slip")
+    project.push()
+    write(project, CONFIG)
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    project.train(env=job(project))
+    done = project.ciplug("gate", env=job(project), code=2)
+    assert "main (" in done.stderr
+    assert "ciplug.yaml:5: gates.accuracy.mim: unknown key" in done.stderr
+    git(project.folder.parent / "remote.git", "update-ref", "-d", "refs/heads/main")
+    git(project.folder, "update-ref", "-d", "refs/remotes/origin/main")
+    git(project.folder, "branch", "-q", "-D", "main")
+    done = project.ciplug("gate", env=job(project), code=3)
+    assert "the branch 'main' is not on the remote, nor here" in done.stderr
+
+
+def test_a_shallow_clone_of_the_head_alone(tmp_path: Path, git_server: GitServer) -> None:
+    """As a CI host makes it, over HTTP: the base's files are not there, and only the policy is fetched."""
+    git_server.create("demo")
+    url = git_server.url("demo")
+    project = Project.create(tmp_path / "work", remote=url)
+    (project.folder / "data.bin").write_bytes(bytes(range(256)) * 4096)
+    project.commit("data")
+    project.push()
+    project.train()
+    base = project.head
+    (project.folder / "data.bin").unlink()
+    write(project, CONFIG.replace("min: 0.8", "min: 0.5").replace("max_regression: 0.01", "max_regression: 0.9"))
+    project.branch("topic", {"accuracy": 0.7})
+    project.push()
+    git(tmp_path, "clone", "-q", "--depth=1", "--single-branch", "-b", "topic", url, "ci")
+    ci = Project(tmp_path / "ci")
+    ci.train(env=job(ci))
+    found = verdict(ci, 1)
+    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    assert "promisor" not in git(ci.folder, "config", "--list")
+    (side,) = (ci.folder / ".git" / "ciplug").rglob("branches.git")
+    size = sum(f.stat().st_size for f in side.rglob("*") if f.is_file())
+    assert size < 100_000, "the other files of the base were fetched too"
