@@ -16,12 +16,20 @@ Everything but McNemar's test needs numpy: `ModuleNotFoundError` where it is mis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ciplug.comparison.examples import Paired
-from ciplug.comparison.statistics import Interval, Rule, Undecided
+import numpy as np
+
+from ciplug.comparison import scores
+from ciplug.comparison.examples import Paired, take
+from ciplug.comparison.resampling import Floats, bootstrap_mean, sign_flip
+from ciplug.comparison.statistics import Interval, Rule, Undecided, mcnemar, newcombe_paired
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Test = Literal["auto", "mcnemar", "newcombe", "bootstrap", "sign-flip"]
 
@@ -46,6 +54,133 @@ class Answer:
 def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
     """An answer to each question, in order; those on the same rows share their resamples.
 
-    Resampling is seeded by the data, so that the same files always get the same verdict.
+    Resampling is seeded by the ids of the rows, so that the same files always get the same verdict.
     """
-    raise NotImplementedError
+    columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
+    clusters = scores.cluster_index(pair.candidate)
+    by_rows: dict[int, list[int]] = {}
+    for number, question in enumerate(questions):
+        by_rows.setdefault(id(question.rows), []).append(number)
+    answers: dict[int, Answer] = {}
+    for numbers in by_rows.values():
+        rows = questions[numbers[0]].rows
+        chosen = np.arange(len(pair)) if rows is None else np.asarray(rows, np.int64)
+        part = pair if rows is None else None
+        flips: dict[int, _Means] = {}
+        for number in numbers:
+            question = questions[number]
+            sides = columns[question.metric]
+            if not len(chosen):
+                answers[number] = Answer(math.nan, math.nan, Undecided("there is no example"))
+            elif isinstance(sides, Undecided):
+                answers[number] = Answer(math.nan, math.nan, sides)
+            elif sides is None:
+                part = part or _part(pair, chosen)
+                answers[number] = _score(part, question)
+            else:
+                means = _Means(pair, chosen, sides, clusters, question)
+                if isinstance(result := means.test(), str):
+                    flips[number] = means
+                else:
+                    answers[number] = Answer(*means.values, result)
+        if flips:
+            groups, sizes = _groups(clusters, chosen)
+            columns_of_sums = [np.bincount(groups, means.differences, len(sizes)) for means in flips.values()]
+            sums = np.stack(columns_of_sums, axis=1).astype(np.float64)
+            rules = [means.question.rule for means in flips.values()]
+            seed = scores.seed_of([pair.candidate.ids[row] for row in chosen])
+            for (number, means), result in zip(flips.items(), sign_flip(sums, sizes, rules, seed=seed), strict=True):
+                answers[number] = Answer(*means.values, result)
+    return [answers[number] for number in range(len(questions))]
+
+
+class _Means:
+    """A question about the mean of a column, on some rows."""
+
+    def __init__(
+        self,
+        pair: Paired,
+        rows: NDArray[np.int64],
+        sides: tuple[Floats, Floats],
+        clusters: NDArray[np.int64] | None,
+        question: Question,
+    ) -> None:
+        self.question = question
+        self.new, self.old = sides[0][rows], sides[1][rows]
+        self.values = float(self.new.mean()), float(self.old.mean())
+        self.differences = question.rule.sign * (self.new - self.old)
+        self.clustered = clusters is not None
+        self._ids = pair.candidate.ids
+        self._rows = rows
+
+    def test(self) -> Interval | Undecided | Literal["sign-flip"]:
+        """The result, or the word for the test that is made for many questions at once."""
+        for side, whose in ((self.new, "the candidate"), (self.old, "the baseline")):
+            if len(bad := np.flatnonzero(~np.isfinite(side))):
+                first = self._ids[self._rows[bad[0]]][:40]
+                return Undecided(
+                    f"{len(bad):,} of {len(side):,} examples of {whose} have no finite '{self.question.metric}', "
+                    f"the first is {first!r}"
+                )
+        binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
+        test = self._chosen(binary)
+        if test in ("mcnemar", "newcombe") and (not binary or self.clustered):
+            return Undecided(f"the test '{test}' needs scores of 0 and 1, and no clusters")
+        if test == "mcnemar" and self.question.rule.allowed:
+            return Undecided("McNemar's test knows no allowance: use 'bootstrap' or 'newcombe'")
+        if test == "bootstrap" and self.clustered:
+            return Undecided("a mean over clusters is tested by 'sign-flip'")
+        if test == "sign-flip":
+            return "sign-flip"
+        if test == "bootstrap":
+            return bootstrap_mean(self.differences, self.question.rule)
+        losses, wins = int((self.new < self.old).sum()), int((self.new > self.old).sum())
+        if test == "mcnemar":
+            return mcnemar(losses=losses, wins=wins, n=len(self.new), rule=self.question.rule)
+        both = int((self.new * self.old).sum())
+        neither = len(self.new) - both - losses - wins
+        return newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=self.question.rule)
+
+    def _chosen(self, binary: bool) -> Test:
+        if self.question.test != "auto":
+            return self.question.test
+        if not binary or self.clustered:
+            return "sign-flip"
+        return "bootstrap" if self.question.rule.allowed else "mcnemar"
+
+
+def _groups(clusters: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """The group of each row, counted from 0, and how many rows each has."""
+    if clusters is None:
+        return np.arange(len(rows)), np.ones(len(rows))
+    groups = np.unique(clusters[rows], return_inverse=True)[1]
+    return groups, np.bincount(groups).astype(np.float64)
+
+
+def _score(pair: Paired, question: Question) -> Answer:
+    if question.test not in ("auto", "bootstrap"):
+        reason = f"'{question.metric}' is no mean over examples: its test is 'bootstrap', not '{question.test}'"
+        return Answer(math.nan, math.nan, Undecided(reason))
+    return Answer(*scores.compare(pair, question.metric, question.rule))
+
+
+def _part(pair: Paired, rows: NDArray[np.int64]) -> Paired:
+    chosen = rows.tolist()
+    return Paired(take(pair.candidate, chosen), take(pair.baseline, chosen))
+
+
+def _columns(pair: Paired, metric: str) -> tuple[Floats, Floats] | Undecided | None:
+    """What the metric is the mean of, on either side; None where it is no mean."""
+    new, old = pair.candidate.scores.get(metric), pair.baseline.scores.get(metric)
+    if new is not None and old is not None:
+        return np.asarray(new, np.float64), np.asarray(old, np.float64)
+    if (new is None) != (old is None):
+        lacks, has = (pair.candidate, pair.baseline) if new is None else (pair.baseline, pair.candidate)
+        return Undecided(f"{lacks.source} has no column '{metric}', and {has.source} has")
+    if metric != "accuracy":
+        return None
+    columns = scores.labels_and_predictions(pair)
+    if isinstance(columns, Undecided):
+        return columns
+    labels, said, said_before = columns
+    return (said == labels).astype(np.float64), (said_before == labels).astype(np.float64)
