@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,6 +30,8 @@ from ciplug.comparison.statistics import Interval, Rule, Undecided, mcnemar, new
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Indices = NDArray[np.int64]
 
 Test = Literal["auto", "mcnemar", "newcombe", "bootstrap", "sign-flip"]
 
@@ -66,7 +68,7 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
         rows = questions[numbers[0]].rows
         chosen = np.arange(len(pair)) if rows is None else np.asarray(rows, np.int64)
         part = pair if rows is None else None
-        flips: dict[int, _Means] = {}
+        flips: dict[bytes, dict[int, _Means]] = {}
         for number in numbers:
             question = questions[number]
             sides = columns[question.metric]
@@ -78,50 +80,55 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
                 part = part or _part(pair, chosen)
                 answers[number] = _score(part, question)
             else:
-                means = _Means(pair, chosen, sides, clusters, question)
+                means = _Means(pair, chosen, sides, clustered=clusters is not None, question=question)
                 if isinstance(result := means.test(), str):
-                    flips[number] = means
+                    flips.setdefault(means.rows.tobytes(), {})[number] = means
                 else:
-                    answers[number] = Answer(*means.values, result)
-        if flips:
-            groups, sizes = _groups(clusters, chosen)
-            columns_of_sums = [np.bincount(groups, means.differences, len(sizes)) for means in flips.values()]
-            sums = np.stack(columns_of_sums, axis=1).astype(np.float64)
-            rules = [means.question.rule for means in flips.values()]
-            seed = scores.seed_of([pair.candidate.ids[row] for row in chosen])
-            for (number, means), result in zip(flips.items(), sign_flip(sums, sizes, rules, seed=seed), strict=True):
-                answers[number] = Answer(*means.values, result)
+                    answers[number] = means.answer(result)
+        for together in flips.values():
+            answers.update(_flipped(pair, clusters, together))
     return [answers[number] for number in range(len(questions))]
 
 
 class _Means:
-    """A question about the mean of a column, on some rows."""
+    """A question about the mean of a column, on those of some rows that have it on either side."""
 
     def __init__(
         self,
         pair: Paired,
         rows: NDArray[np.int64],
         sides: tuple[Floats, Floats],
-        clusters: NDArray[np.int64] | None,
+        *,
+        clustered: bool,
         question: Question,
     ) -> None:
+        new, old = sides[0][rows], sides[1][rows]
+        has = ~(np.isnan(new) & np.isnan(old))
         self.question = question
-        self.new, self.old = sides[0][rows], sides[1][rows]
-        self.values = float(self.new.mean()), float(self.old.mean())
+        self.clustered = clustered
+        self.rows, self.new, self.old = rows[has], new[has], old[has]
         self.differences = question.rule.sign * (self.new - self.old)
-        self.clustered = clusters is not None
         self._ids = pair.candidate.ids
-        self._rows = rows
+        self._total = len(rows)
+
+    def answer(self, result: Interval | Undecided) -> Answer:
+        if isinstance(result, Undecided):
+            return Answer(math.nan, math.nan, result)
+        if len(self.rows) < self._total:
+            note = f"{len(self.rows):,} of {self._total:,} examples have '{self.question.metric}', on both sides"
+            result = replace(result, notes=(*result.notes, note))
+        return Answer(float(self.new.mean()), float(self.old.mean()), result)
 
     def test(self) -> Interval | Undecided | Literal["sign-flip"]:
         """The result, or the word for the test that is made for many questions at once."""
+        metric = self.question.metric
+        if not len(self.rows):
+            return Undecided(f"no example has '{metric}'")
         for side, whose in ((self.new, "the candidate"), (self.old, "the baseline")):
             if len(bad := np.flatnonzero(~np.isfinite(side))):
-                first = self._ids[self._rows[bad[0]]][:40]
-                return Undecided(
-                    f"{len(bad):,} of {len(side):,} examples of {whose} have no finite '{self.question.metric}', "
-                    f"the first is {first!r}"
-                )
+                first = self._ids[self.rows[bad[0]]][:40]
+                count = f"{len(bad):,} of {len(side):,} examples"
+                return Undecided(f"'{metric}' is no number in {count} of {whose}, the first is {first!r}")
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
         test = self._chosen(binary)
         if test in ("mcnemar", "newcombe") and (not binary or self.clustered):
@@ -149,7 +156,18 @@ class _Means:
         return "bootstrap" if self.question.rule.allowed else "mcnemar"
 
 
-def _groups(clusters: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+def _flipped(pair: Paired, clusters: Indices | None, questions: dict[int, _Means]) -> dict[int, Answer]:
+    """Sign flips of many metrics on the same rows."""
+    rows = next(iter(questions.values())).rows
+    groups, sizes = _groups(clusters, rows)
+    sums = [np.bincount(groups, means.differences, len(sizes)).astype(np.float64) for means in questions.values()]
+    rules = [means.question.rule for means in questions.values()]
+    seed = scores.seed_of([pair.candidate.ids[row] for row in rows])
+    results = sign_flip(np.stack(sums, axis=1), sizes, rules, seed=seed)
+    return {number: means.answer(result) for (number, means), result in zip(questions.items(), results, strict=True)}
+
+
+def _groups(clusters: Indices | None, rows: Indices) -> tuple[Indices, Floats]:
     """The group of each row, counted from 0, and how many rows each has."""
     if clusters is None:
         return np.arange(len(rows)), np.ones(len(rows))
@@ -164,7 +182,7 @@ def _score(pair: Paired, question: Question) -> Answer:
     return Answer(*scores.compare(pair, question.metric, question.rule))
 
 
-def _part(pair: Paired, rows: NDArray[np.int64]) -> Paired:
+def _part(pair: Paired, rows: Indices) -> Paired:
     chosen = rows.tolist()
     return Paired(take(pair.candidate, chosen), take(pair.baseline, chosen))
 

@@ -78,8 +78,8 @@ def _distribution_of_mean(differences: Floats) -> tuple[Floats, Floats]:
     probability = np.maximum(np.fft.irfft(powered, size), 0)
     first = round(float(places.sum())) - size // 2
     probability = np.roll(probability, -(first % size))
-    means: Floats = (first + np.arange(size)) * (step / n)
-    cumulative: Floats = np.cumsum(probability)
+    means: Floats = np.arange(first, first + size, dtype=np.float64) * (step / n)
+    cumulative = np.cumsum(probability)
     below: Floats = np.concatenate(([0.0], cumulative[:-1])) / cumulative[-1]
     return means, below
 

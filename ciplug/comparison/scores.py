@@ -95,9 +95,7 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
     if metric in _OF_A_CLASS and average is None:
         positive = [i for i, name in enumerate(classes) if name in POSITIVE]
         if not set(classes) <= {*POSITIVE, *NEGATIVE} or len(positive) != 1:
-            return Undecided(
-                f"'{metric}' is of two classes, 0 and 1 or false and true: of {len(classes)} classes say '{metric}_macro'"
-            )
+            return Undecided(f"'{metric}' is of two classes, 0 and 1 or false and true: for more say '{metric}_macro'")
     else:
         positive = list(range(len(classes)))
     rate = _OF_A_CLASS.get(metric, _recall)
@@ -246,7 +244,6 @@ def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
 def _sklearn_function(metric: str) -> Callable[..., float] | None:
     """Raises ModuleNotFoundError without sklearn."""
     import functools
-
     import importlib
 
     metrics = importlib.import_module("sklearn.metrics")
