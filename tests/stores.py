@@ -223,3 +223,9 @@ def git_fsck(repository: Path) -> None:
         ["git", "fsck", "--full", "--strict"], cwd=repository, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def first_now_others_slow() -> list[Any]:
+    """The places that other processes can reach: the first in the default suite, the others where there is time."""
+    first, *others = (one for one in PLACES if one.id != "memory")
+    return [first, *(pytest.param(*one.values, id=one.id, marks=(*one.marks, pytest.mark.slow)) for one in others)]
