@@ -144,6 +144,10 @@ class MemoryStore:
         with self._shelf.lock:
             return list(self._shelf.logs.get(log, ()))
 
+    def logs(self, prefix: str) -> list[str]:
+        with self._shelf.lock:
+            return sorted(log for log in self._shelf.logs if log.startswith(prefix))
+
     def segments(self) -> list[str]:
         with self._shelf.lock:
             return list(self._shelf.segments)
