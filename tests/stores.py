@@ -62,6 +62,8 @@ class Place:
 Make = Callable[[Path, Fixture], Place]
 PLACES: list[Any] = []
 """As parameters of a fixture."""
+SEGMENT_SIZES = ["ciplug.stores.git_branch.SEGMENT_AT"]
+"""Names of the numbers of objects that make a segment, so that tests can have segments of few."""
 
 
 def place(name: str, *marks: pytest.MarkDecorator) -> Callable[[Make], Make]:
@@ -193,17 +195,17 @@ def _git_http(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder))
 
 
-@place("git-http-no-filter")
+@place("git-http-no-filter", pytest.mark.slow)
 def _git_http_no_filter(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder), filters=False)
 
 
-@place("git-http-no-atomic")
+@place("git-http-no-atomic", pytest.mark.slow)
 def _git_http_no_atomic(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder), atomic=False)
 
 
-@place("git-http-no-custom-refs")
+@place("git-http-no-custom-refs", pytest.mark.slow)
 def _git_http_no_custom_refs(folder: Path, fixture: Fixture) -> Place:
     return git_place(folder, fixture("git_host"), _name(folder), custom_refs=False)
 
