@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
-from ciplug.records.canonical import digest, dumps
+from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.run import METRIC_NAME, Run
 from ciplug.stores.base import Store
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
 
-NO_COMMIT = "none"
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 
@@ -64,6 +63,11 @@ class Runs:
         self._of_commit: dict[str, list[RunKey]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the state of the store that a person must see, as far as it has been read."""
+        return tuple(self._store.notes)
 
     def _list(self, *prefixes: str) -> list[str]:
         own = [key for key in self._unsent if key.startswith(prefixes)]
