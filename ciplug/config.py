@@ -16,6 +16,7 @@ POLICY_KEYS = (
     "samples",
     "seeds",
     "baseline",
+    "keep",
     "defaults",
     "gates",
     "branches",
@@ -27,7 +28,7 @@ POLICY_KEYS = (
 """What `gates.policy` reads."""
 SECTION_KEYS = ("extends", "metrics", "params", "artifacts", "datasets", *POLICY_KEYS)
 """What may be said of each model."""
-KEYS = ("version", "store", "model", "models", *SECTION_KEYS)
+KEYS = ("version", "store", "keep", "model", "models", *SECTION_KEYS)
 _MERGED = {"defaults": 1, "gates": 2, "branches": 2, "stages": 2}
 """Sections that a file shares with the one that it extends, and how deep: the others are replaced."""
 EXTENDS_MOST = 8
@@ -35,6 +36,20 @@ EXTENDS_MOST = 8
 Place = tuple[str | int, ...]
 Reader = Callable[[str], str]
 """Text of the file of this path, as `extends` or the command line names it. Raises ConfigError."""
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept beside what is protected: a run that either rule keeps is kept. None: no such rule."""
+
+    last: int | None = None
+    """So many runs of each model, by the order in which the store accepted them."""
+    days: float | None = None
+    """Runs that ended in so many days."""
+
+    def __str__(self) -> str:
+        rules = [f"last {self.last}"] if self.last is not None else []
+        return ", ".join(rules + ([f"{self.days:g} days"] if self.days is not None else []))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +64,8 @@ class Config:
     params: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    keep: Keep | None = None
+    """Which runs `ciplug compact` keeps; None: all of them."""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """The keys of POLICY_KEYS, as they stand, with what is inherited."""
     places: Mapping[Place, str] = field(default_factory=dict)
@@ -130,7 +147,7 @@ def _parse(text: str, path: Path, read: Reader, within: Sequence[str]) -> Config
         raise file.fail(("version",), f"{version!r} is no version that this ciplug reads", "write 'version: 1'")
     if "models" not in data:
         return file.section(data, ())
-    if strays := [key for key in data if key not in ("version", "store", "models")]:
+    if strays := [key for key in data if key not in ("version", "store", "keep", "models")]:
         raise file.fail((strays[0],), "beside 'models:' it is said of no model", "put it into each model's part")
     models = data["models"]
     if not isinstance(models, dict) or not models:
@@ -141,7 +158,7 @@ def _parse(text: str, path: Path, read: Reader, within: Sequence[str]) -> Config
             raise file.fail(("models", name), "a mapping is expected, like {metrics: metrics.json}")
         file.known(part, ("models", name), SECTION_KEYS)
         sections[name] = file.section({**part, "model": name}, ("models", name))
-    return Config(path=path, store=file.text_of(data, (), "store"), models=sections)
+    return Config(path=path, store=file.text_of(data, (), "store"), keep=file.kept(), models=sections)
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,28 @@ class _File:
             raise self.fail((*at, key), f"text is expected, not {value!r}")
         return value
 
+    def kept(self) -> Keep | None:
+        """The rules of `keep`, which are the whole store's."""
+        rules = self.data.get("keep")
+        if rules is None:
+            return None
+        if not isinstance(rules, dict) or not rules:
+            raise self.fail(("keep",), "rules are expected", "like 'keep: {last: 1000, days: 365}'")
+        self.known(rules, ("keep",), ("last", "days"))
+
+        def number(name: str, least: float) -> Any:
+            value = rules.get(name)
+            if value is None:
+                return None
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
+                raise self.fail(("keep", name), f"a number from {least:g} up is expected")
+            return value
+
+        last = number("last", 1)
+        if last is not None and last != int(last):
+            raise self.fail(("keep",), "last: a whole number is expected")
+        return Keep(last=None if last is None else int(last), days=number("days", 0))
+
     def section(self, data: Mapping[str, Any], at: Place) -> Config:
         """The settings that `data`, which stands at `at`, says of one model."""
 
@@ -201,6 +240,7 @@ class _File:
         return Config(
             path=self.path,
             store=self.text_of(data, at, "store") or inherited.store,
+            keep=self.kept() if not at else None,
             model=self.text_of(data, at, "model") or inherited.model,
             metrics=own(paths("metrics"), inherited.metrics),
             params=own(paths("params"), inherited.params),

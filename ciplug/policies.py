@@ -55,6 +55,17 @@ class Policies:
         configs = [self.own, *([self.base] if self.base else [])]
         return any(part.policy.get("gates") for config in configs for part in config.models.values() or (config,))
 
+    @property
+    def baseline_branches(self) -> dict[str | None, None]:
+        """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
+        from ciplug.gates.policy import read
+
+        config = self.base or self.own
+        policies = [read(part) for part in config.models.values() or (config,)]
+        return dict.fromkeys(
+            baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
+        )
+
     def of(self, model: str) -> Ruling:
         """What judges a model. Raises ConfigError where nothing does: that is no pass."""
         found = self.find(model)

@@ -489,11 +489,19 @@ class Section(Policy):
     datasets: Names | None = None
 
 
+class Keep(_Model):
+    """Which runs `ciplug compact` keeps, beside what is protected."""
+
+    last: Count | None = None
+    days: Amount | None = None
+
+
 class File(Section):
     """All of ciplug.yaml: one model, or several under `models`."""
 
     version: Literal[1] = 1
     store: Text | None = None
+    keep: Keep | None = None
     model: Text | None = None
     models: dict[str, Section] = {}
 

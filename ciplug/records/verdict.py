@@ -52,6 +52,8 @@ class Verdict:
     """Which file of which commit, or of the work tree."""
     commit: str | None = None
     baseline_run: str | None = None
+    runs: tuple[str, ...] = ()
+    """All the runs that were judged as one, where several seeds make one candidate."""
     dry_run: bool = False
     ciplug: str | None = None
     schema: int = SCHEMA
@@ -60,6 +62,12 @@ class Verdict:
     def passed(self) -> bool:
         """PASS or WARN, of a verdict that was not a dry run."""
         return self.outcome in ("PASS", "WARN") and not self.dry_run
+
+    @property
+    def needs(self) -> set[str]:
+        """Ids of the other runs that it was made from."""
+        compared = {self.baseline_run, *(gate.baseline_run for gate in self.gates)}
+        return {run for run in (*compared, *self.runs) if run and run != self.run}
 
 
 def outcomes_of(verdict: Verdict) -> dict[str, Outcome]:

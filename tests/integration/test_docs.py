@@ -165,7 +165,9 @@ def test_installations_run_in_a_clean_clone(
         assert git(tmp_path / "clone", "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize("block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n") and "\nextends:" not in b.text], ids=str)
+@pytest.mark.parametrize(
+    "block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n") and "\nextends:" not in b.text], ids=str
+)
 def test_configurations_are_taken(block: Block) -> None:
     policy.read(config.parse(block.text, block.page))
 
