@@ -16,7 +16,6 @@ POLICY_KEYS = (
     "samples",
     "seeds",
     "baseline",
-    "keep",
     "defaults",
     "gates",
     "branches",
