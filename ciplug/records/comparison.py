@@ -31,6 +31,18 @@ class Side:
     age_days: float | None = None
     """Age of that run when the comparison was made."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    """Of several runs, their mean."""
+    runs: tuple[str, ...] = ()
+    """Ids of the runs that stand for this side together: several seeds, or the last runs of a branch."""
+    repeats: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Metric → its value in each of `runs`."""
+    unfit: str | None = None
+    """Why its numbers decide nothing: too old, measured on another evaluation set."""
+
+    @property
+    def found(self) -> bool:
+        """Whether there are numbers at all."""
+        return self.run is not None or bool(self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)

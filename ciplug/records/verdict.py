@@ -17,6 +17,18 @@ def worst(outcomes: list[Outcome]) -> Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waived:
+    """Somebody has agreed to a failure, up to a limit."""
+
+    limit: float
+    expires: str
+    """The last day on which it holds: 2026-12-31."""
+    approved_by: str
+    reason: str
+    issue: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateResult:
     """One rule of one gate."""
 
@@ -27,14 +39,33 @@ class GateResult:
     """As a person says it: "at least 0.85", "at most 0.01 worse than the baseline"."""
     outcome: Outcome
     reason: str
-    """One sentence with the numbers, and what to do where it did not pass."""
+    """One sentence with the numbers."""
+    advice: str | None = None
+    """What to do where it did not pass."""
+    slice: str | None = None
+    """The part of the examples that it is about: "country = fr"."""
     candidate: float | None = None
     baseline: float | None = None
     baseline_run: str | None = None
+    baseline_label: str | None = None
+    """What it was compared with, as a person says it: "merge base 1a2b3c4d", "production (v3)"."""
     change: float | None = None
     """candidate − baseline."""
     limit: float | None = None
     """The bound, or the allowed regression in the metric's own unit."""
+    method: str | None = None
+    """How a comparison was made: "exact McNemar test", "one number a run"."""
+    confidence: float | None = None
+    """Of the interval, 1 − 2α."""
+    low: float | None = None
+    """The interval of `change`."""
+    high: float | None = None
+    p: float | None = None
+    """P(data this bad or worse | exactly at the limit), one-sided, after the correction for several tests."""
+    n: int | None = None
+    """Examples, or runs of the smaller side."""
+    notes: tuple[str, ...] = ()
+    waived: Waived | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +85,10 @@ class Verdict:
     baseline_run: str | None = None
     runs: tuple[str, ...] = ()
     """All the runs that were judged as one, where several seeds make one candidate."""
+    stage: str | None = None
+    """The stage that it was asked for, where it was a promotion that asked."""
+    notes: tuple[str, ...] = ()
+    """Sentences that the reader must see: a waiver that has expired."""
     dry_run: bool = False
     ciplug: str | None = None
     schema: int = SCHEMA

@@ -1,0 +1,63 @@
+"""Runs of one commit that differ in their seed only are one candidate. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ciplug.records.comparison import Side
+from ciplug.records.run import Run, Scalar
+
+
+def seed(run: Run, key: str) -> Scalar | None:
+    """The seed of a run: the parameter of that name; `seed` is the run's own, too."""
+    found = run.params.get(key)
+    return run.provenance.seed if found is None and key == "seed" else found
+
+
+def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
+    """The runs that differ from `run` in their seed only, of each seed the last one, with `run` for its own.
+
+    Ordered by seed. A run without a seed stands alone.
+    """
+    if seed(run, key) is None:
+        return (run,)
+
+    def same(other: Run) -> bool:
+        return (other.model, other.commit) == (run.model, run.commit) and _settings(other, key) == _settings(run, key)
+
+    found: dict[Scalar, Run] = {}
+    for other in sorted(others, key=lambda r: (r.started, r.id)):
+        value = seed(other, key)
+        if value is not None and same(other):
+            found[value] = other
+    found[seed(run, key) or 0] = run
+    return tuple(found[value] for value in sorted(found, key=lambda v: (str(type(v)), v)))  # type: ignore[type-var]
+
+
+def _settings(run: Run, key: str) -> Mapping[str, Scalar]:
+    return {name: value for name, value in run.params.items() if name != key}
+
+
+def together(side: Side, runs: Sequence[Run]) -> Side:
+    """The side with the mean of each metric that all of its runs have."""
+    if len(runs) < 2:
+        return replace(side, runs=tuple(run.id for run in runs))
+    shared = set.intersection(*(set(run.metrics) for run in runs))
+    repeats = {name: tuple(run.metrics[name] for run in runs) for name in sorted(shared)}
+    return replace(
+        side,
+        runs=tuple(run.id for run in runs),
+        metrics={name: mean(values) for name, values in repeats.items()},
+        repeats=repeats,
+        how=f"{side.how}, {len(runs)} runs" if side.how else f"{len(runs)} runs",
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; NaN where a NaN or infinities of both signs take part, infinite where it is too large."""
+    try:
+        return statistics.fmean(values)
+    except (OverflowError, ValueError):
+        return sum(values) / len(values)

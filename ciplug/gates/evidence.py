@@ -1,0 +1,33 @@
+"""All that the gates look at: the numbers of one candidate, and of what each gate compares it with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ciplug.comparison.drift import Drift
+    from ciplug.comparison.statistics import Undecided
+    from ciplug.records.comparison import Side
+    from ciplug.records.examples import Examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Facts, gathered before anything is judged."""
+
+    candidate: Side
+    baselines: Mapping[str, Side]
+    """Gate → what its comparing rules compare with, or why there is none."""
+    history: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Metric → its values in the last runs on the target branch, oldest first, without the candidate."""
+    examples: Mapping[str, Examples] = field(default_factory=dict)
+    """Run → the examples of its evaluation."""
+    drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
+    """Gate of kind drift → each column, or why they cannot be compared."""
+    unfinished: Sequence[str] = ()
+    """How the runs ended that belong to the candidate and did not finish: "the run failed"."""
+    today: date = date.min
+    """UTC; what waivers expire by."""
