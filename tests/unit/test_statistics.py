@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison import power
@@ -46,6 +46,7 @@ def near(value: float, oracle: float, scale: float = 1.0) -> bool:
 # --- Oracles -----------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(proportions, alphas)
 def test_wilson_is_that_of_statsmodels(sample: tuple[int, int], alpha: float) -> None:
     from statsmodels.stats.proportion import proportion_confint
@@ -54,6 +55,7 @@ def test_wilson_is_that_of_statsmodels(sample: tuple[int, int], alpha: float) ->
     assert all(map(near, wilson(*sample, alpha=alpha), oracle))
 
 
+@settings(deadline=None)
 @given(proportions, alphas)
 def test_clopper_pearson_is_that_of_statsmodels(sample: tuple[int, int], alpha: float) -> None:
     from statsmodels.stats.proportion import proportion_confint
@@ -62,6 +64,7 @@ def test_clopper_pearson_is_that_of_statsmodels(sample: tuple[int, int], alpha: 
     assert all(map(near, clopper_pearson(*sample, alpha=alpha), oracle))
 
 
+@settings(deadline=None)
 @given(proportions, proportions, alphas)
 def test_newcombe_is_that_of_statsmodels(new: tuple[int, int], old: tuple[int, int], alpha: float) -> None:
     from statsmodels.stats.proportion import confint_proportions_2indep
@@ -71,6 +74,7 @@ def test_newcombe_is_that_of_statsmodels(new: tuple[int, int], old: tuple[int, i
     assert near(ours.low, oracle[0]) and near(ours.high, oracle[1])
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(0, 300)] * 4), alphas)
 def test_paired_newcombe_by_another_way(table: tuple[int, int, int, int], alpha: float) -> None:
     """Wilson's limits as roots of the score equation, and his delta and epsilon, in numpy."""
@@ -105,6 +109,7 @@ def test_newcombe_has_the_numbers_of_his_paper() -> None:
     assert (round(ours.low, 4), round(ours.high, 4)) == (0.0524, 0.3339)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500))
 def test_mcnemar_is_that_of_scipy_and_statsmodels(losses: int, wins: int, agreed: int) -> None:
     from scipy.stats import binomtest
@@ -118,6 +123,7 @@ def test_mcnemar_is_that_of_scipy_and_statsmodels(losses: int, wins: int, agreed
     assert near(min(1.0, 2 * min(ours.p, mirrored.p)), two_sided)
 
 
+@settings(deadline=None)
 @given(values, values, alphas)
 def test_welch_is_that_of_scipy(new: list[float], old: list[float], alpha: float) -> None:
     from scipy import stats
@@ -132,6 +138,7 @@ def test_welch_is_that_of_scipy(new: list[float], old: list[float], alpha: float
     assert near(ours.low, bounds.low, spread) and near(ours.high, bounds.high, spread)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e3, 1e3), st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40), alphas)
 def test_prediction_interval_is_that_of_statsmodels(value: float, history: list[float], alpha: float) -> None:
     import numpy as np
@@ -145,6 +152,7 @@ def test_prediction_interval_is_that_of_statsmodels(value: float, history: list[
     assert math.isclose(value - ours.low, high, rel_tol=1e-8, abs_tol=1e-6)
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
@@ -185,6 +193,7 @@ def all_tests(new: Sequence[int], old: Sequence[int], rule: Rule) -> list[Interv
 scores = st.integers(2, 40).flatmap(lambda n: st.tuples(*[st.lists(st.integers(0, 1), min_size=n, max_size=n)] * 2))
 
 
+@settings(deadline=None)
 @given(scores, rules)
 def test_the_other_direction_is_the_mirror(pair: tuple[list[int], list[int]], rule: Rule) -> None:
     """Errors that should be few are as good as successes that should be many."""
@@ -195,6 +204,7 @@ def test_the_other_direction_is_the_mirror(pair: tuple[list[int], list[int]], ru
         assert near(interval(here).low, interval(there).low) and near(interval(here).p, interval(there).p)
 
 
+@settings(deadline=None)
 @given(values, values, st.floats(1e-3, 1e3), st.floats(0, 10), st.booleans())
 def test_the_unit_does_not_matter(new: list[float], old: list[float], unit: float, allowed: float, up: bool) -> None:
     here = welch(new, old, Rule(higher_is_better=up, allowed=allowed))
@@ -205,6 +215,7 @@ def test_the_unit_does_not_matter(new: list[float], old: list[float], unit: floa
     assert decide(interval(here)) == decide(interval(there))
 
 
+@settings(deadline=None)
 @given(scores, st.integers(0, 39), st.floats(0, 0.2))
 def test_a_better_candidate_never_turns_pass_into_fail(
     pair: tuple[list[int], list[int]], at: int, allowed: float
@@ -218,6 +229,7 @@ def test_a_better_candidate_never_turns_pass_into_fail(
         assert verdicts != ("PASS", "FAIL")
 
 
+@settings(deadline=None)
 @given(values, values, st.floats(0, 1e6), st.floats(0, 1e5))
 def test_a_shift_upwards_never_costs_a_pass(new: list[float], old: list[float], shift: float, allowed: float) -> None:
     """Where only the level changes, not the noise, the verdict is monotonous."""
@@ -227,6 +239,7 @@ def test_a_shift_upwards_never_costs_a_pass(new: list[float], old: list[float], 
     assert rank[after] >= rank[before]
 
 
+@settings(deadline=None)
 @given(values, values, st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 11), st.booleans())
 def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float, at: int, in_candidate: bool) -> None:
     side = new if in_candidate else old
@@ -238,6 +251,7 @@ def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float
         assert isinstance(prediction(0.0, old, UP), Undecided)
 
 
+@settings(deadline=None)
 @given(*[st.sampled_from([math.nan, -1.0, 0.0, 1.0])] * 3)
 def test_a_nan_bound_decides_nothing(estimate: float, low: float, high: float) -> None:
     assume(math.isnan(low) or math.isnan(high))
@@ -290,6 +304,7 @@ def test_mcnemar_knows_no_allowance() -> None:
         mcnemar(losses=1, wins=1, n=10, rule=Rule(higher_is_better=True, allowed=0.1))
 
 
+@settings(deadline=None)
 @given(st.integers(20, 400), st.integers(20, 400), st.floats(0.001, 0.05))
 def test_so_many_more_examples_would_settle_it(new: int, old: int, allowed: float) -> None:
     """The same shares on so many more examples are decided."""
