@@ -42,7 +42,7 @@ def t_isf(tail: float, df: float) -> float:
     high = 1.0
     while t_sf(high, df) > tail:
         high *= 2
-    return bisect(lambda t: tail - t_sf(t, df), 0.0 if high == 1 else high / 2, high)
+    return root(lambda t: tail - t_sf(t, df), 0.0 if high == 1 else high / 2, high)
 
 
 def chi2_sf(x: float, df: float) -> float:
@@ -55,7 +55,7 @@ def chi2_isf(tail: float, df: float) -> float:
     high = max(df, 1.0)
     while chi2_sf(high, df) > tail:
         high *= 2
-    return bisect(lambda x: tail - chi2_sf(x, df), 0.0, high)
+    return root(lambda x: tail - chi2_sf(x, df), 0.0, high)
 
 
 def binomial_sf(k: int, n: int, p: float) -> float:
@@ -173,14 +173,32 @@ def _away_from_zero(value: float) -> float:
     return value if abs(value) > _TINY else _TINY
 
 
-def bisect(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Where a rising function crosses zero between two points, to the last digits of a float."""
+def root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function that has other signs at both ends crosses zero, to the last digits of a float.
+
+    T. Chandrupatla (1997): inverse quadratic interpolation where it is safe, else bisection. An end where the function
+    is 0 is the answer, as is the nearer one where the signs do not differ after all.
+    """
+    a, b = high, low
+    fa, fb = function(a), function(b)
+    if fa * fb >= 0:
+        return a if abs(fa) <= abs(fb) else b
+    c, fc, t = a, fa, 0.5
     for _ in range(200):
-        middle = (low + high) / 2
-        if not low < middle < high or high - low <= 1e-14 * abs(middle):
-            break
-        if rising(middle) < 0:
-            low = middle
+        x = a + t * (b - a)
+        f = function(x)
+        if (f > 0) == (fa > 0):
+            c, fc = a, fa
         else:
-            high = middle
-    return (low + high) / 2
+            c, fc, b, fb = b, fb, a, fa
+        a, fa = x, f
+        nearest, value = (a, fa) if abs(fa) < abs(fb) else (b, fb)
+        limit = (2 * _EPSILON * abs(nearest) + _TINY) / abs(b - c)
+        if value == 0 or limit > 0.5:
+            return nearest
+        xi, phi = (a - b) / (c - b), (fa - fb) / (fc - fb)
+        t = 0.5
+        if phi * phi < xi and (1 - phi) ** 2 < 1 - xi:
+            t = fa / (fb - fa) * fc / (fb - fc) + (c - a) / (b - a) * fa / (fc - fa) * fb / (fc - fb)
+        t = min(1 - limit, max(limit, t))
+    return nearest

@@ -41,15 +41,17 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
         differences: d of each example, shape (n,), all finite.
     """
     n = len(differences)
-    if n < 2:
-        return Undecided(f"{n} example{'' if n == 1 else 's'} cannot be resampled: two or more are needed")
     estimate = float(differences.mean())
     method = "paired bootstrap of the mean"
+    if not differences.any():
+        return _constant(0.0, n, rule, method)
+    # The rarest resample is one value n times over: a tail that is rarer still is not among them.
+    if n < 2 or (tail := _expanded(rule.alpha, n)) < float(n) ** -n:
+        return _too_few(n, "example", rule)
     if not np.ptp(differences):
         return _constant(estimate, n, rule, method)
     means, below = _distribution_of_mean(differences)
     at_most = np.append(below[1:], 1.0)
-    tail = _expanded(rule.alpha, n)
     # Rounding must not push a bound past the tail it stands for.
     low = means[np.searchsorted(below, tail + 1e-12, side="right") - 1]
     high = means[np.searchsorted(at_most, 1 - tail - 1e-12, side="left")]
@@ -78,7 +80,7 @@ def _distribution_of_mean(differences: Floats) -> tuple[Floats, Floats]:
     probability = np.maximum(np.fft.irfft(powered, size), 0)
     first = round(float(places.sum())) - size // 2
     probability = np.roll(probability, -(first % size))
-    means: Floats = np.arange(first, first + size, dtype=np.float64) * (step / n)
+    means: Floats = np.arange(first, first + size, dtype=np.float64) * step / n
     cumulative = np.cumsum(probability)
     below: Floats = np.concatenate(([0.0], cumulative[:-1])) / cumulative[-1]
     return means, below
@@ -90,9 +92,13 @@ def _expanded(alpha: float, n: int) -> float:
 
 def _contracted(tail: float, n: int) -> float:
     """The inverse of `_expanded`: which α this tail stands for."""
-    if tail <= 0 or tail >= 1:
-        return min(max(tail, 0.0), 1.0)
+    if not 1e-15 < tail < 1 - 1e-12:
+        return 0.0 if tail < 0.5 else 1.0
     return t_sf(normal_isf(tail) * math.sqrt((n - 1) / n), n - 1)
+
+
+def _too_few(n: int, kind: str, rule: Rule) -> Undecided:
+    return Undecided(f"{n} {kind}{'' if n == 1 else 's'}: too few for a test at α = {rule.alpha:g}")
 
 
 def _constant(estimate: float, n: int, rule: Rule, method: str) -> Interval:
@@ -126,7 +132,6 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
     groups, metrics = sums.shape
     total = float(sizes.sum())
     clustered = total != groups
-    kind = "clusters" if clustered else "examples"
     exact = 2**groups <= RESAMPLES
     method = f"{'exact ' if exact else ''}sign-flip permutation" + (" of clusters" if clustered else "")
     count = 2**groups if exact else RESAMPLES
@@ -140,17 +145,21 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
     for column, rule in enumerate(rules):
         rank = math.floor(rule.alpha * count)
         estimate = float(sums[:, column].sum() / total)
-        if rank < 1 or groups < 2:
-            answers.append(Undecided(f"{groups} {kind} are too few for a test at {rule.alpha:g}"))
+        if not sums[:, column].any():
+            answers.append(_constant(0.0, groups, rule, method))
+        elif rank < 1:
+            answers.append(_too_few(groups, "cluster" if clustered else "example", rule))
         elif means[0, column] == means[-1, column]:
-            answers.append(_constant(estimate, int(total), rule, method))
+            answers.append(_constant(estimate, groups, rule, method))
         else:
-            beyond = count - 1 - int(np.searchsorted(means[:, column], rule.bound))
+            # A mean that rounding alone keeps from the bound has reached it.
+            rounding = 1e-12 * float(np.abs(means[[0, -1], column]).max())
+            beyond = count - 1 - int(np.searchsorted(means[:, column], rule.bound - rounding))
             answers.append(
                 Interval(
                     estimate=estimate,
                     low=float(means[rank - 1, column]),
-                    high=float(means[-rank, column]),
+                    high=float(means[-rank, column]) + rounding,
                     p=(1 + beyond) / count,
                     method=method,
                     n=groups,
@@ -196,8 +205,8 @@ def bootstrap_score(
     estimate = rule.sign * float(new[0] - old[0])
     if not math.isfinite(estimate):
         return Undecided("the score is undefined on these examples: are all of one class?")
-    if n < 2:
-        return Undecided("one alone cannot be resampled: two or more are needed")
+    if n < 2 or _expanded(rule.alpha, n) < float(n) ** -n:
+        return _too_few(n, "cluster" if "cluster" in method else "example", rule)
     blocks = [rule.sign * (new - old) for new, old in map(score, draws)]
     values = np.concatenate(blocks)
     undefined = int(np.isnan(values).sum())

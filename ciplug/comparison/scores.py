@@ -197,6 +197,10 @@ def _weighted_auc(weights: Floats, labels: Floats, starts: Indices) -> Floats:
 # --- Whatever sklearn has ----------------------------------------------------------------------------------------
 
 
+_NUMERIC_ARGUMENTS = ("y_score", "y_prob", "y_proba", "pred_decision")
+"""How sklearn's functions call their second argument where it is no class."""
+
+
 def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
     function = _sklearn_function(metric)
     if function is None:
@@ -205,7 +209,7 @@ def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
         )
     import inspect
 
-    wants_numbers = list(inspect.signature(function).parameters)[1] != "y_pred"
+    wants_numbers = list(inspect.signature(function).parameters)[1] in _NUMERIC_ARGUMENTS
     columns = labels_and_predictions(pair) if not wants_numbers else _labels_and_numbers(pair)
     if isinstance(columns, Undecided):
         return columns

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from ciplug.comparison.distributions import binomial_sf, bisect, normal_isf, t_isf, t_sf
+from ciplug.comparison.distributions import binomial_sf, normal_isf, root, t_isf, t_sf
 
 K = TypeVar("K")
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
@@ -203,8 +203,8 @@ def mcnemar(*, losses: int, wins: int, n: int, rule: Rule) -> Interval | Undecid
 
 def clopper_pearson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[float, float]:
     """Exact interval of a proportion, each bound one-sided at α."""
-    low = 0.0 if successes == 0 else bisect(lambda p: binomial_sf(successes, n, p) - alpha, 0.0, 1.0)
-    high = 1.0 if successes == n else bisect(lambda p: binomial_sf(successes + 1, n, p) - (1 - alpha), 0.0, 1.0)
+    low = 0.0 if successes == 0 else root(lambda p: binomial_sf(successes, n, p) - alpha, 0.0, 1.0)
+    high = 1.0 if successes == n else root(lambda p: binomial_sf(successes + 1, n, p) - (1 - alpha), 0.0, 1.0)
     return low, high
 
 
@@ -286,7 +286,7 @@ def by_inversion(difference: float, bounds: Bounds, rule: Rule, *, method: str, 
 
     low, high = oriented(rule.alpha)
     # The upper end falls as α grows; past ½ it is the lower end of 1 − α.
-    p = bisect(lambda a: rule.bound - (oriented(a)[1] if a < 0.5 else oriented(1 - a)[0]), 1e-12, 1 - 1e-12)
+    p = root(lambda a: rule.bound - (oriented(a)[1] if a < 0.5 else oriented(1 - a)[0]), 1e-12, 1 - 1e-12)
     return Interval(estimate=rule.sign * difference, low=low, high=high, p=p, method=method, n=n, rule=rule)
 
 

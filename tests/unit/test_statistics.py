@@ -1,0 +1,329 @@
+"""Closed forms beside scipy and statsmodels; what holds for every test: symmetry, monotony, and no pass by NaN."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from ciplug.comparison import power
+from ciplug.comparison.statistics import (
+    Interval,
+    Rule,
+    Undecided,
+    clopper_pearson,
+    decide,
+    holm,
+    mcnemar,
+    newcombe,
+    newcombe_paired,
+    prediction,
+    welch,
+    wilson,
+)
+
+UP = Rule(higher_is_better=True)
+values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
+alphas = st.floats(0.001, 0.4)
+proportions = st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+rules = st.builds(Rule, higher_is_better=st.booleans(), allowed=st.floats(0, 0.2), alpha=alphas)
+
+
+def interval(result: Interval | Undecided) -> Interval:
+    assert isinstance(result, Interval), result
+    return result
+
+
+def near(value: float, oracle: float, scale: float = 1.0) -> bool:
+    return math.isclose(value, oracle, rel_tol=1e-9, abs_tol=1e-9 * scale)
+
+
+# --- Oracles -----------------------------------------------------------------------------------------------------
+
+
+@settings(deadline=None)
+@given(proportions, alphas)
+def test_wilson_is_that_of_statsmodels(sample: tuple[int, int], alpha: float) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    oracle = proportion_confint(*sample, alpha=2 * alpha, method="wilson")
+    assert all(map(near, wilson(*sample, alpha=alpha), oracle))
+
+
+@settings(deadline=None)
+@given(proportions, alphas)
+def test_clopper_pearson_is_that_of_statsmodels(sample: tuple[int, int], alpha: float) -> None:
+    from statsmodels.stats.proportion import proportion_confint
+
+    oracle = proportion_confint(*sample, alpha=2 * alpha, method="beta")
+    assert all(map(near, clopper_pearson(*sample, alpha=alpha), oracle))
+
+
+@settings(deadline=None)
+@given(proportions, proportions, alphas)
+def test_newcombe_is_that_of_statsmodels(new: tuple[int, int], old: tuple[int, int], alpha: float) -> None:
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    oracle = confint_proportions_2indep(*new, *old, method="newcomb", alpha=2 * alpha)
+    ours = newcombe(new, old, Rule(higher_is_better=True, alpha=alpha))
+    assert near(ours.low, oracle[0]) and near(ours.high, oracle[1])
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 300)] * 4), alphas)
+def test_paired_newcombe_by_another_way(table: tuple[int, int, int, int], alpha: float) -> None:
+    """Wilson's limits as roots of the score equation, and his delta and epsilon, in numpy."""
+    import numpy as np
+    from scipy import stats
+
+    both, losses, wins, neither = table
+    n = sum(table)
+    assume(n > 0)
+
+    def limits(p: float) -> Any:
+        z2 = stats.norm.isf(alpha) ** 2
+        return np.sort(np.roots([1 + z2 / n, -(2 * p + z2 / n), p * p]).real)
+
+    p, q = (both + wins) / n, (both + losses) / n
+    (l1, u1), (l2, u2) = limits(p), limits(q)
+    margins = (both + wins) * (losses + neither) * (both + losses) * (wins + neither)
+    product = both * neither - losses * wins
+    phi = 0.0 if margins == 0 else (max(product - n / 2, 0) if product > 0 else product) / math.sqrt(margins)
+    delta = math.sqrt(max(0, (p - l1) ** 2 - 2 * phi * (p - l1) * (u2 - q) + (u2 - q) ** 2))
+    epsilon = math.sqrt(max(0, (u1 - p) ** 2 - 2 * phi * (u1 - p) * (q - l2) + (q - l2) ** 2))
+    rule = Rule(higher_is_better=True, alpha=alpha)
+    ours = interval(newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=rule))
+    # Roots of a polynomial are good to half of their digits where they meet, at 0 and 1.
+    assert math.isclose(ours.low, p - q - delta, abs_tol=1e-7)
+    assert math.isclose(ours.high, p - q + epsilon, abs_tol=1e-7)
+
+
+def test_newcombe_has_the_numbers_of_his_paper() -> None:
+    """Newcombe (1998), table II: 56/70 and 48/80, method 10, 95%."""
+    ours = newcombe((56, 70), (48, 80), Rule(higher_is_better=True, alpha=0.025))
+    assert (round(ours.low, 4), round(ours.high, 4)) == (0.0524, 0.3339)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 500), st.integers(0, 500), st.integers(0, 500))
+def test_mcnemar_is_that_of_scipy_and_statsmodels(losses: int, wins: int, agreed: int) -> None:
+    from scipy.stats import binomtest
+    from statsmodels.stats.contingency_tables import mcnemar as oracle
+
+    assume(losses + wins > 0)
+    ours = interval(mcnemar(losses=losses, wins=wins, n=losses + wins + agreed, rule=UP))
+    assert near(ours.p, binomtest(losses, losses + wins, alternative="greater").pvalue)
+    two_sided = oracle([[agreed, losses], [wins, 0]], exact=True).pvalue
+    mirrored = interval(mcnemar(losses=wins, wins=losses, n=losses + wins + agreed, rule=UP))
+    assert near(min(1.0, 2 * min(ours.p, mirrored.p)), two_sided)
+
+
+@settings(deadline=None)
+@given(values, values, alphas)
+def test_welch_is_that_of_scipy(new: list[float], old: list[float], alpha: float) -> None:
+    from scipy import stats
+
+    spread = max(map(abs, new + old)) or 1
+    assume(min(len(set(new)), len(set(old))) > 1)
+    assume(min(max(new) - min(new), max(old) - min(old)) > 1e-3 * spread)  # else scipy warns that digits are lost
+    ours = interval(welch(new, old, Rule(higher_is_better=True, alpha=alpha)))
+    oracle = stats.ttest_ind(new, old, equal_var=False, alternative="less")
+    bounds = stats.ttest_ind(new, old, equal_var=False).confidence_interval(1 - 2 * alpha)
+    assert near(ours.p, oracle.pvalue)
+    assert near(ours.low, bounds.low, spread) and near(ours.high, bounds.high, spread)
+
+
+@settings(deadline=None)
+@given(st.floats(-1e3, 1e3), st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40), alphas)
+def test_prediction_interval_is_that_of_statsmodels(value: float, history: list[float], alpha: float) -> None:
+    import numpy as np
+    from statsmodels.api import OLS
+
+    assume(max(history) - min(history) > 1e-3)
+    ours = interval(prediction(value, history, Rule(higher_is_better=True, alpha=alpha)))
+    fitted = OLS(history, np.ones(len(history))).fit().get_prediction([[1.0]])
+    low, high = fitted.conf_int(obs=True, alpha=2 * alpha)[0]
+    assert math.isclose(value - ours.high, low, rel_tol=1e-8, abs_tol=1e-6)
+    assert math.isclose(value - ours.low, high, rel_tol=1e-8, abs_tol=1e-6)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
+    from statsmodels.stats.multitest import multipletests
+
+    ours = holm(dict(enumerate(p_values)))
+    assert all(near(ours[i], oracle) for i, oracle in enumerate(multipletests(p_values, method="holm")[1]))
+
+
+@pytest.mark.parametrize(("seeds", "found"), [(3, 0.356), (5, 0.564), (10, 0.851)])
+def test_power_of_seeds(seeds: int, found: float) -> None:
+    """Standard deviation 0.8 points, a true loss of 1 point: beside statsmodels' own."""
+    from statsmodels.stats.power import tt_ind_solve_power
+
+    ours = power.seeds_power(0.8, 1.0, seeds)
+    assert round(ours, 3) == found
+    assert math.isclose(ours, tt_ind_solve_power(1 / 0.8, nobs1=seeds, alpha=0.05, alternative="larger"), abs_tol=1e-7)
+
+
+# --- What holds for all of them ----------------------------------------------------------------------------------
+
+
+def all_tests(new: Sequence[int], old: Sequence[int], rule: Rule) -> list[Interval | Undecided]:
+    """Each test's answer on 0/1 scores of the same examples."""
+    wins = sum(a > b for a, b in zip(new, old, strict=True))
+    losses = sum(a < b for a, b in zip(new, old, strict=True))
+    both = sum(a and b for a, b in zip(new, old, strict=True))
+    n = len(new)
+    none = replace(rule, allowed=0.0)
+    return [
+        newcombe((sum(new), n), (sum(old), n), rule),
+        newcombe_paired(both=both, losses=losses, wins=wins, neither=n - both - losses - wins, rule=rule),
+        mcnemar(losses=losses, wins=wins, n=n, rule=none),
+        welch(new, old, rule),
+        prediction(float(new[0]), old, rule),
+    ]
+
+
+scores = st.integers(2, 40).flatmap(lambda n: st.tuples(*[st.lists(st.integers(0, 1), min_size=n, max_size=n)] * 2))
+
+
+@settings(deadline=None)
+@given(scores, rules)
+def test_the_other_direction_is_the_mirror(pair: tuple[list[int], list[int]], rule: Rule) -> None:
+    """Errors that should be few are as good as successes that should be many."""
+    other = replace(rule, higher_is_better=not rule.higher_is_better)
+    flipped = [[1 - value for value in side] for side in pair]
+    for here, there in zip(all_tests(*pair, rule), all_tests(*flipped, other), strict=True):
+        assert decide(interval(here)) == decide(interval(there))
+        assert near(interval(here).low, interval(there).low) and near(interval(here).p, interval(there).p)
+
+
+@settings(deadline=None)
+@given(values, values, st.floats(1e-3, 1e3), st.floats(0, 10), st.booleans())
+def test_the_unit_does_not_matter(new: list[float], old: list[float], unit: float, allowed: float, up: bool) -> None:
+    here = welch(new, old, Rule(higher_is_better=up, allowed=allowed))
+    scaled = Rule(higher_is_better=up, allowed=allowed * unit)
+    there = welch([v * unit for v in new], [v * unit for v in old], scaled)
+    scale = max(1.0, *map(abs, new + old))
+    assume(abs(interval(here).low + allowed) > 1e-6 * scale and abs(interval(here).high + allowed) > 1e-6 * scale)
+    assert decide(interval(here)) == decide(interval(there))
+
+
+@settings(deadline=None)
+@given(scores, st.integers(0, 39), st.floats(0, 0.2))
+def test_a_better_candidate_never_turns_pass_into_fail(
+    pair: tuple[list[int], list[int]], at: int, allowed: float
+) -> None:
+    new, old = pair
+    better = list(new)
+    better[at % len(new)] = 1
+    rule = Rule(higher_is_better=True, allowed=allowed)
+    for before, after in zip(all_tests(new, old, rule), all_tests(better, old, rule), strict=True):
+        verdicts = decide(interval(before)), decide(interval(after))
+        assert verdicts != ("PASS", "FAIL")
+
+
+@settings(deadline=None)
+@given(values, values, st.floats(0, 1e6), st.floats(0, 1e5))
+def test_a_shift_upwards_never_costs_a_pass(new: list[float], old: list[float], shift: float, allowed: float) -> None:
+    """Where only the level changes, not the noise, the verdict is monotonous."""
+    rank = {"FAIL": 0, "INCONCLUSIVE": 1, "PASS": 2}
+    rule = Rule(higher_is_better=True, allowed=allowed, tolerance=1e-6)
+    before, after = (decide(interval(welch([v + s for v in new], old, rule))) for s in (0, shift))
+    assert rank[after] >= rank[before]
+
+
+@settings(deadline=None)
+@given(values, values, st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 11), st.booleans())
+def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float, at: int, in_candidate: bool) -> None:
+    side = new if in_candidate else old
+    side[at % len(side)] = bad
+    assert isinstance(welch(new, old, UP), Undecided)
+    if in_candidate:
+        assert isinstance(prediction(bad, old, UP), Undecided)
+    else:
+        assert isinstance(prediction(0.0, old, UP), Undecided)
+
+
+@settings(deadline=None)
+@given(*[st.sampled_from([math.nan, -1.0, 0.0, 1.0])] * 3)
+def test_a_nan_bound_decides_nothing(estimate: float, low: float, high: float) -> None:
+    assume(math.isnan(low) or math.isnan(high))
+    result = Interval(estimate=estimate, low=low, high=high, p=math.nan, method="", n=1, rule=UP)
+    assert decide(result) != "PASS"
+    assert decide(result, adjusted_p=math.nan) == "INCONCLUSIVE"
+
+
+# --- The edges ---------------------------------------------------------------------------------------------------
+
+
+def test_values_that_do_not_vary() -> None:
+    same = interval(welch([0.9, 0.9, 0.9], [0.9, 0.9], UP))
+    assert decide(same) == "PASS" and "do not vary" in same.notes[0]
+    assert decide(interval(prediction(0.89, [0.9] * 5, UP))) == "FAIL"
+    assert decide(interval(prediction(0.89, [0.9] * 5, Rule(higher_is_better=True, allowed=0.02)))) == "PASS"
+    # What rounding leaves is taken up by the rule's tolerance.
+    assert decide(interval(prediction(0.3, [0.1 + 0.2] * 5, Rule(higher_is_better=True, tolerance=1e-9)))) == "PASS"
+
+
+@pytest.mark.parametrize(("new", "old"), [([1.0], [1.0, 2.0]), ([], []), ([1.0, 2.0], [1.0])])
+def test_too_few_seeds_are_named(new: list[float], old: list[float]) -> None:
+    result = welch(new, old, UP)
+    assert isinstance(result, Undecided) and "two or more" in result.reason
+
+
+def test_a_history_of_one_says_nothing() -> None:
+    assert isinstance(prediction(1.0, [1.0], UP), Undecided)
+    assert isinstance(prediction(1.0, [], UP), Undecided)
+
+
+def test_agreement_on_every_example_passes() -> None:
+    assert decide(interval(mcnemar(losses=0, wins=0, n=10, rule=UP))) == "PASS"
+
+
+def test_holm_takes_back_a_fail() -> None:
+    result = interval(mcnemar(losses=12, wins=3, n=100, rule=UP))
+    assert decide(result) == "FAIL"
+    assert decide(result, adjusted_p=holm({"a": result.p, "b": 0.9, "c": 0.9})["a"]) == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0.5}, {"alpha": 0}, {"allowed": -1}, {"allowed": math.nan}])
+def test_rules_that_cannot_be(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError):
+        Rule(higher_is_better=True, **wrong)
+
+
+def test_mcnemar_knows_no_allowance() -> None:
+    with pytest.raises(ValueError, match="no allowance"):
+        mcnemar(losses=1, wins=1, n=10, rule=Rule(higher_is_better=True, allowed=0.1))
+
+
+@settings(deadline=None)
+@given(st.integers(20, 400), st.integers(20, 400), st.floats(0.001, 0.05))
+def test_so_many_more_examples_would_settle_it(new: int, old: int, allowed: float) -> None:
+    """The same shares on so many more examples are decided."""
+    rule = Rule(higher_is_better=True, allowed=allowed)
+    result = newcombe((new, 500), (old, 500), rule)
+    more = power.more_needed(result)
+    if decide(result) != "INCONCLUSIVE":
+        assert more == 0
+    elif more is not None and more < 10_000_000:
+        factor = (500 + more) / 500
+        n = round(500 * factor)
+        again = newcombe((round(new * factor), n), (round(old * factor), n), rule)
+        assert decide(again) != "INCONCLUSIVE"
+
+
+def test_underpowered_is_said() -> None:
+    few = newcombe((85, 100), (86, 100), Rule(higher_is_better=True, allowed=0.01))
+    many = newcombe((85_000, 100_000), (86_000, 100_000), Rule(higher_is_better=True, allowed=0.01))
+    assert "underpowered" in (power.underpowered(few) or "")
+    assert power.underpowered(many) is None
+    assert power.underpowered(newcombe((85, 100), (86, 100), UP)) is None
+    assert power.detectable(few) > power.detectable(many) > 0
