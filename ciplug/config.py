@@ -52,6 +52,21 @@ class Keep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Samples:
+    """The file of the examples, and which of its columns is what."""
+
+    file: str
+    """Relative to the folder of the configuration."""
+    format: str | None = None
+    id: str = "id"
+    label: str = "label"
+    prediction: str = "prediction"
+    cluster: str | None = None
+    slices: tuple[str, ...] = ()
+    """The columns that gates slice by."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     """The settings of a repository, or of one model of several. Every field has a default: no file is needed."""
 
@@ -77,6 +92,29 @@ class Config:
     @property
     def folder(self) -> Path:
         return self.path.parent if self.path else Path.cwd()
+
+    @property
+    def samples(self) -> Samples | None:
+        """What is recorded of each example. Raises ConfigError where it is no file that is named."""
+        said = self.policy.get("samples")
+        if said is None:
+            return None
+        given = {"file": said} if isinstance(said, str) else said
+        names = ("file", "format", "id", "label", "prediction", "cluster")
+        if (
+            not isinstance(given, dict)
+            or not given.get("file")
+            or not all(key in names and isinstance(value, str) for key, value in given.items())
+        ):
+            raise ConfigError(f"{self.where('samples')}: samples: a file is expected, like {{file: predictions.jsonl}}")
+        gates = self.policy.get("gates") or {}
+        by = [
+            gate["slices"].get("by")
+            for gate in gates.values()
+            if isinstance(gate, dict) and isinstance(gate.get("slices"), dict)
+        ]
+        columns = [column for names in by for column in ([names] if isinstance(names, str) else names or ())]
+        return Samples(**given, slices=tuple(dict.fromkeys(map(str, columns))))
 
     def of(self, model: str | None) -> Config:
         """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
@@ -244,7 +282,8 @@ class _File:
             metrics=own(paths("metrics"), inherited.metrics),
             params=own(paths("params"), inherited.params),
             artifacts=own(paths("artifacts"), inherited.artifacts),
-            datasets=own(paths("datasets"), inherited.datasets),
+            # What metrics are measured on is known by its digest.
+            datasets=tuple(dict.fromkeys((*own(paths("datasets"), inherited.datasets), *(paths("evaluation") or ())))),
             policy=policy,
             places=places,
             base=base,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from ciplug import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
 from ciplug.errors import CiplugError, ConfigError, UsageError
+from ciplug.evidence import Around, first
 from ciplug.policies import Policies, Ruling, read_policies
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.run import Run
@@ -20,14 +21,12 @@ from ciplug.session import Session, now, stamp
 from ciplug.tracking import history
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.gates.evidence import Evidence
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
     from ciplug.reports.report import ModelSection
     from ciplug.tracking.runs import Runs
 
-ANCESTORS_MOST = 50
-"""How many recorded ancestors are read to find the nearest with a run of the model."""
 HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
@@ -89,6 +88,7 @@ def evaluate(
     base: str | None = None,
     gate: bool = True,
     series: bool = False,
+    stage: str | None = None,
     dry_run: bool = False,
 ) -> list[Evaluation]:
     """Compare each candidate, and judge it where the policy has gates for its model.
@@ -96,6 +96,7 @@ def evaluate(
     Args:
         base: what to compare with in place of the merge base: a commit, branch or tag.
         series: whether the step series are read, too.
+        stage: judge by what a promotion there takes.
 
     Raises ConfigError for a policy that is wrong or that matches nothing.
     """
@@ -103,10 +104,10 @@ def evaluate(
     found = []
     for run in candidates:
         ruling = policies.find(run.model)
-        comparison = _compare(session, runs, run, ruling.policy if ruling else None, base)
+        comparison, evidence = _compare(session, runs, run, ruling, base)
         verdict = proposed = None
-        if gate and ruling:
-            verdict = judge(ruling, comparison, run, dry_run=dry_run)
+        if gate and ruling and evidence:
+            verdict = judge(ruling, evidence, run, stage=stage, dry_run=dry_run)
             if policies.changed(run.model):
                 proposed = _proposed(session, runs, policies, run, base, verdict)
         found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict, proposed))
@@ -117,90 +118,89 @@ def _proposed(
     session: Session, runs: Runs, policies: Policies, run: Run, base: str | None, verdict: Verdict
 ) -> str | None:
     """What the policy that a pull request proposes would have decided, beside the verdict."""
-    lead = f"this pull request changes the policy. {policies.base_source or policies.base_branch} counts"
-    ruling = policies.proposed(run.model)
-    if ruling is None:
-        return f"{lead}: {verdict.outcome}. As it proposes, nothing would judge '{run.model}'."
-    if policies.find(run.model) == ruling:
+    ruling, judging = policies.proposed(run.model), policies.find(run.model)
+    if judging is None or (ruling and ruling.digest == judging.digest):
         return None
+    lead = f"this pull request changes the policy. {judging.source} counts: {verdict.outcome}."
+    if ruling is None:
+        return f"{lead} As it proposes, nothing would judge '{run.model}'."
     try:
-        other = judge(ruling, _compare(session, runs, run, ruling.policy, base), run, dry_run=True)
+        _, evidence = _compare(session, runs, run, ruling, base)
+        other = judge(ruling, evidence, run, dry_run=True) if evidence else None
     except ConfigError as problem:
-        return f"{lead}: {verdict.outcome}. As it proposes, it would be an error: {problem.message}."
-    before, after = (outcomes_of(v) for v in (verdict, other))
+        return f"{lead} As it proposes, it would be an error: {problem.message}."
+    if other is None:
+        return f"{lead} As it proposes, nothing would judge '{run.model}'."
+    before, after = outcomes_of(verdict), outcomes_of(other)
     moved = [
         f"{name} {before.get(name, 'not there')} → {after.get(name, 'not there')}"
         for name in dict.fromkeys((*before, *after))
         if before.get(name) != after.get(name)
     ]
     differs = f" ({', '.join(moved[:8])})" if moved else ""
-    return f"{lead}: {verdict.outcome}. As it proposes: {other.outcome}{differs}."
+    return f"{lead} As it proposes: {other.outcome}{differs}."
 
 
-def judge(ruling: Ruling, comparison: Comparison, run: Run, *, dry_run: bool = False) -> Verdict:
-    """The verdict of a policy on one run."""
+def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = None, dry_run: bool = False) -> Verdict:
+    """The verdict of a policy on one run. `stage`: by what its promotion there takes."""
     from ciplug.gates.evaluate import evaluate as evaluate_gates
 
+    policy = ruling.policy.narrowed(ruling.policy.stages.get(stage)) if stage else ruling.policy
     return evaluate_gates(
-        ruling.policy,
-        comparison,
+        policy,
+        evidence,
         run,
         created=stamp(now()),
         policy_source=ruling.source,
         policy_digest=ruling.digest,
         policy_missing=ruling.missing,
+        stage=stage,
         dry_run=dry_run,
         ciplug=__version__,
     )
 
 
-def _compare(session: Session, runs: Runs, run: Run, policy: Policy | None, base: str | None) -> Comparison:
+def _compare(
+    session: Session, runs: Runs, run: Run, ruling: Ruling | None, base: str | None
+) -> tuple[Comparison, Evidence | None]:
+    """The comparison that is shown, and what the gates look at."""
     commit = run.commit or session.need_head()
-    past = _past(session, commit, policy.baseline.branch if policy else None)
-    gated = {policy.metric_of(name) for name in policy.gates} if policy else set()
-    asked = resolve_commit(session, base) if base else None
-    asked_line = history.first_parents(session.need_workspace(), asked, session.env) if asked else ()
-
-    recorded = runs.recorded_on([commit, *asked_line, *past.ancestors, *past.target_commits])
-    wanted = [
-        commit,
-        *_first(asked_line if asked else past.ancestors, recorded),
-        *_first(past.target_commits, recorded),
-    ]
-    by_commit = runs.of_commits(dict.fromkeys(wanted), run.model)
-    moment = now()
-
-    candidate = choose.side("candidate", "this commit", "the run under review", run, moment)
-    if asked and base:
-        before = choose.asked_side(by_commit, asked_line, base, candidate=run, now=moment, gated=gated)
+    policy = ruling.policy if ruling else None
+    around = Around(
+        session=session,
+        runs=runs,
+        given=run,
+        ruling=ruling,
+        past=lambda branch: _past(session, commit, branch),
+        in_production=lambda: _production(session, runs, run),
+    )
+    asked = policy.baseline if policy else None
+    branch = asked.branch if asked else None
+    if base:
+        before = around.of_commit(base, resolve_commit(session, base), f"there is no commit '{base}'")
+    elif asked and asked.ref not in ("best", "mean"):
+        before = around.baseline(asked)
     else:
-        before = choose.merge_base_side(
-            by_commit,
-            merge_base=past.merge_base,
-            ancestors=past.ancestors,
-            target=past.target,
-            candidate=run,
-            now=moment,
-            gated=gated,
-        )
-    others = {key: [r for r in found if r.id != run.id] for key, found in by_commit.items()}
-    tip = choose.target_side(others, past.target_commits, past.target, run, moment, gated)
-    trail = [latest for c in past.target_commits if (latest := choose.latest(others.get(c, ()), run, gated))]
-    by_id = {r.id: r for found in by_commit.values() for r in found}
-    return diff.compare(
-        run,
-        by_id.get(before.run) if before.run else None,
-        sides=(candidate, before, tip, _production(session, runs, run)),
+        before = around.merge_base(branch)
+    line = around.line(branch)
+    by_id = {r.id: r for found in line.by_commit.values() for r in found}
+    baseline_run = by_id.get(before.run or "") or (around.record(before) if before.run else None)
+    comparison = diff.compare(
+        around.run,
+        baseline_run,
+        sides=(around.candidate(), before, around.tip(branch), around.production()),
         directions=policy.directions() if policy else {},
         tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
-        history=trail[:HISTORY_MOST][::-1],
+        history=around.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(run, by_commit.get(commit, [])),
-            *past.notes,
+            *_notes(run, line.by_commit.get(commit, []), around.candidates),
+            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.unfit else []),
+            *line.past.notes,
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
+    return comparison, around.evidence(before) if policy else None
 
 
 @lru_cache(maxsize=8)
@@ -221,29 +221,26 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     """Have the store fetch at once what a comparison is going to ask for, in place of one request a question."""
     past = _past(session, commit, next(iter(read_policies(session).baseline_branches), None))
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
-    near = {commit, *_first(past.ancestors, recorded), *_first(past.target_commits, recorded)}
+    near = {commit, *first(past.ancestors, recorded), *first(past.target_commits, recorded)}
     keys = [key.key for found in near for key in recorded.get(found, ())]
     session.store.read([*keys, *session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))])
 
 
-def _first(commits: Iterable[str], recorded: Mapping[str, object]) -> list[str]:
-    return [commit for commit in commits if commit in recorded][:ANCESTORS_MOST]
-
-
-def _production(session: Session, runs: Runs, run: Run) -> Side:
+def _production(session: Session, runs: Runs, run: Run) -> tuple[Side, Run | None]:
     model = models.fold(run.model, ledger.read(session.store, run.model).events)
     holder = model.holder("Production")
     if holder is None:
-        return Side(role="production", label="production", how=f"no version of '{run.model}' is in production")
+        return Side(role="production", label="production", how=f"no version of '{run.model}' is in production"), None
     label = f"production (v{holder.number})"
     try:
         held = runs.at(holder.commit, holder.run)
     except CiplugError as problem:
-        return Side(role="production", label=label, how=f"its run cannot be read: {problem}", version=holder.number)
-    return choose.side("production", label, f"version {holder.number}", held, now(), version=holder.number)
+        how = f"its run cannot be read: {problem}"
+        return Side(role="production", label=label, how=how, version=holder.number), None
+    return choose.side("production", label, f"version {holder.number}", held, now(), version=holder.number), held
 
 
-def _notes(run: Run, same_commit: Sequence[Run]) -> tuple[str, ...]:
+def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tuple[str, ...]:
     notes = []
     if run.status != "finished":
         code = run.provenance.exit_code
@@ -251,6 +248,8 @@ def _notes(run: Run, same_commit: Sequence[Run]) -> tuple[str, ...]:
         notes.append(f"The training {run.status} ({run.provenance.signal or how}): its numbers may be incomplete.")
     if run.provenance.dirty:
         notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
-    if len(same_commit) > 1:
+    if len(together) > 1:
+        notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
+    elif len(same_commit) > 1:
         notes.append(f"{len(same_commit)} runs of this commit are recorded; the one that started last is shown.")
     return tuple(notes)

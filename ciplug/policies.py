@@ -31,6 +31,8 @@ class Ruling:
     """`ciplug.yaml of main (1a2b3c4d)`."""
     folder: str = ""
     """Of the file, from the top of the repository: what paths in it are relative to."""
+    evaluation: tuple[str, ...] = ()
+    """The datasets that metrics are measured on, as runs name them."""
     missing: str | None = None
     """Why it is not the base branch's policy that judges this pull request."""
 
@@ -111,7 +113,8 @@ class Policies:
             return None
         policy = read(part)
         folder = config.path.parent.as_posix() if config.path else ""
-        return Ruling(policy.for_branch(self.branch), policy.digest, source, folder)
+        evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
+        return Ruling(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
 
 
 def _none(config: Config, source: str, model: str) -> ConfigError:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug import __version__, console
+from ciplug.config import Samples
 from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
-from ciplug.records.run import File, Run, Scalar, Status
+from ciplug.records.run import METRIC_NAME, File, Run, Scalar, Status
 from ciplug.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
@@ -38,10 +39,12 @@ class Inputs:
     params: tuple[Path, ...] = ()
     artifacts: tuple[Path, ...] = ()
     datasets: tuple[Path, ...] = ()
+    samples: Samples | None = None
+    """The examples of the evaluation; the file is relative to the folder that the command runs in."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        return (*self.metrics, *self.artifacts)
+        return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ def finish(
                 f"warning: the metric '{name}' was logged last as {value!r}, and its file says {stated!r}: "
                 "the file counts"
             )
+    examples = _examples(inputs, session, metrics, found if status == "finished" else None)
     series = {**logged.series, **series}
     params.update(logged.params)
     version, packages = environment.python_environment(python, session.env)
@@ -155,17 +159,43 @@ def finish(
         tags={**skeleton.tags, **logged.tags},
         provenance=provenance,
     )
-    objects = _objects(run, series, found)
+    objects = _objects(run, series, found, examples)
     return Recorded(run, entry.seal(session.spooled_for, objects), tuple(found))
 
 
-def _objects(run: Run, series: Mapping[str, Series], problems: list[CiplugError]) -> dict[str, bytes]:
+def _examples(
+    inputs: Inputs, session: Session, metrics: dict[str, float], problems: list[CiplugError] | None
+) -> bytes | None:
+    """What is kept of the examples. Their means are metrics, where no file says otherwise."""
+    if inputs.samples is None:
+        return None
+    from ciplug.records.examples import encode, means
+    from ciplug.tracking.example_files import Columns, read_examples
+
+    said = inputs.samples
+    columns = Columns(
+        id=said.id, label=said.label, prediction=said.prediction, cluster=said.cluster, slices=said.slices
+    )
+    try:
+        examples = read_examples(session.cwd / said.file, columns, format=said.format)
+        for name, value in means(examples).items():
+            if METRIC_NAME.fullmatch(name):
+                metrics.setdefault(name, value)
+        return encode(examples)
+    except (InputError, UsageError, RecordError) as problem:
+        _note(problem, problems)
+        return None
+
+
+def _objects(
+    run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
+) -> dict[str, bytes]:
     """What is stored of a run. Series that are too long are a problem, and no reason to lose the run."""
     try:
-        return run_objects(run, series)
+        return run_objects(run, series, examples)
     except RecordError as problem:
         problems.append(problem)
-        return run_objects(run)
+        return run_objects(run, examples=examples)
 
 
 def _skeleton(entry: OpenRun) -> Run:

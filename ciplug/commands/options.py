@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ciplug import console
@@ -62,6 +63,9 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         params=paths(args.params, config.params),
         artifacts=paths(args.artifact, config.artifacts),
         datasets=paths(args.dataset, config.datasets),
+        samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
+        if config.samples
+        else None,
     )
 
 

@@ -55,10 +55,11 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
         child = run_child(command, env=env, cwd=session.cwd)
     except CiplugError:
         # Nothing ran: what lies here is of an earlier run.
-        finish(session, entry, replace(inputs, metrics=(), artifacts=()), status="failed")
+        finish(session, entry, replace(inputs, metrics=(), artifacts=(), samples=None), status="failed")
         raise
     status: Status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
     stale = [path for path, was in before.items() if was and was == _fingerprint(path)]
+    samples = [Path(inputs.samples.file)] if inputs.samples else []
     problems: list[CiplugError] = []
     if status == "finished":
         problems = [
@@ -67,12 +68,16 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
                 hint="does the training write its metrics elsewhere? Name that file with --metrics",
             )
             for path in stale
-            if path in inputs.metrics
+            if path in inputs.metrics or path in samples
         ]
         for path in stale:
             if path in inputs.artifacts:
                 console.say(f"warning: {path}: the command did not write this artifact; it is kept as it was found")
-    fresh = replace(inputs, metrics=tuple(path for path in inputs.metrics if path not in stale))
+    fresh = replace(
+        inputs,
+        metrics=tuple(path for path in inputs.metrics if path not in stale),
+        samples=None if any(path in stale for path in samples) else inputs.samples,
+    )
     recorded = finish(session, entry, fresh, status=status, child=child, python=command[0], problems=problems)
     return recorded, child.exit_code
 

@@ -33,7 +33,7 @@ def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
         if value is not None and same(other):
             found[value] = other
     found[seed(run, key) or 0] = run
-    return tuple(found[value] for value in sorted(found, key=lambda v: (str(type(v)), v)))  # type: ignore[type-var]
+    return tuple(found[value] for value in sorted(found, key=lambda value: (len(str(value)), str(value))))
 
 
 def _settings(run: Run, key: str) -> Mapping[str, Scalar]:

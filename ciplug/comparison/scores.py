@@ -49,6 +49,19 @@ def compare(pair: Paired, metric: str, rule: Rule) -> tuple[float, float, Interv
     return prepared(rule)
 
 
+def knows(metric: str) -> bool:
+    """Whether it is a score over labels and predictions, ours or (where it is installed) one of sklearn."""
+    name, _, average = metric.rpartition("_")
+    if metric in ("accuracy", "auc", "roc_auc", "balanced_accuracy") or metric in _OF_A_CLASS:
+        return True
+    if name in _OF_A_CLASS and average in AVERAGES:
+        return True
+    try:
+        return _sklearn_function(metric) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 Prepared = Callable[[Rule], tuple[float, float, Interval | Undecided]]
 
 

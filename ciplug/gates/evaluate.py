@@ -1,41 +1,44 @@
-"""From a policy and a comparison to a verdict. Pure, and it never passes by accident.
+"""From a policy and the evidence to a verdict. Pure, and it never passes by accident.
 
-A rule that compares looks at d = s·(candidate − baseline), s = +1 where higher is better, else −1, and
-passes when d ≥ −R − tol. R is the allowance, tol = atol + 1e-9·max(|candidate|, |baseline|) takes up
-rounding. Candidates and baselines that are no finite number are errors that nothing downgrades.
+Candidates and baselines that are no finite number are errors that nothing downgrades; what cannot be decided is
+INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciplug.comparison.statistics import holm
 from ciplug.errors import ConfigError
-from ciplug.gates.words import allowance, exact, shown
-from ciplug.records.verdict import GateResult, Outcome, Verdict, worst
+from ciplug.gates import drift, regression, slices, waivers
+from ciplug.gates.by_example import ByExample
+from ciplug.gates.checks import Check, by, failed, settled, undecided
+from ciplug.gates.words import exact, shown
+from ciplug.records.verdict import GateResult, Verdict, worst
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Allowance, Gate, Policy
-    from ciplug.records.comparison import Comparison, Side
+    from ciplug.gates.evidence import Evidence
+    from ciplug.gates.policy import Gate, Policy
     from ciplug.records.run import Run
-
-RTOL = 1e-9
 
 
 def evaluate(
     policy: Policy,
-    comparison: Comparison,
+    evidence: Evidence,
     run: Run,
     *,
     created: str,
     policy_source: str,
     policy_digest: str | None = None,
     policy_missing: str | None = None,
+    stage: str | None = None,
     dry_run: bool = False,
     ciplug: str | None = None,
 ) -> Verdict:
-    """The verdict on `run`, the candidate of `comparison`.
+    """The verdict on `run`, the candidate of the evidence.
 
     Args:
         policy_digest: of the whole policy, where `policy` is a part of it.
@@ -45,170 +48,171 @@ def evaluate(
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
-    known = set(run.metrics) | set(comparison.baseline.metrics)
-    if run.status == "finished" and known and not any(policy.metric_of(name) in known for name in policy.gates):
-        raise ConfigError(
-            f"{policy_source}: no gate matches a metric: gates look at "
-            f"{_some(sorted({policy.metric_of(name) for name in policy.gates}))}, the run has {_some(sorted(known))}",
-            hint="name the metric in the gate: 'metric: NAME'",
-        )
-    results: list[GateResult] = []
-    if policy_missing:
-        results.append(
-            GateResult(
-                gate="policy",
-                metric="policy",
-                rule="the base branch has the policy",
-                outcome="WARN",
-                reason=f"{policy_missing}: this pull request is judged by gates of its own",
-            )
-        )
-    if run.status != "finished":
-        results.append(
-            GateResult(
-                gate="run",
-                metric="run",
-                rule="the training finishes",
-                outcome="ERROR",
-                reason=f"the run {run.status}: its numbers decide nothing",
-            )
-        )
-    elif not run.metrics:
-        # However lenient each gate is about its own metric, nothing at all was judged.
-        results.append(
-            GateResult(
-                gate="run",
-                metric="run",
-                rule="the training leaves metrics",
-                outcome="FAIL",
-                reason="the run has no metric at all: there is nothing to judge",
-            )
-        )
-    for name in policy.gates:
-        results.extend(_gate(policy, name, comparison.candidate, comparison.baseline))
+    _need_a_match(policy, evidence, run, policy_source)
+    results = list(_about_the_run(evidence, run, policy_missing))
+    examples = ByExample(policy, evidence)
+    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
+    # Tests that cannot fail the run need no correction, and make the others no weaker.
+    tests = {
+        number: check.interval.p
+        for number, check in enumerate(checks)
+        if check.interval and check.gate.severity == "error"
+    }
+    adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
+    commit, today = run.commit, evidence.today
+    found: dict[str, list[GateResult]] = {}
+    for number, check in enumerate(checks):
+        result = settled(check, adjusted.get(number))
+        result = waivers.waive(policy, check, result, commit=commit, today=today)
+        found.setdefault(result.gate, []).append(result)
+    for name, of_gate in found.items():
+        results += [r for r in of_gate if r.slice is None]
+        results += slices.shortened(policy.gates[name], [r for r in of_gate if r.slice is not None])
+    baselines = [evidence.baselines[name] for name in policy.gates if name in evidence.baselines]
     return Verdict(
         run=run.id,
         model=run.model,
-        commit=run.commit,
+        commit=commit,
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
         policy_digest=policy_digest or policy.digest,
         policy_source=policy_source,
-        baseline_run=comparison.baseline.run,
+        baseline_run=next((side.run for side in baselines if side.run), None),
+        runs=evidence.candidate.runs if len(evidence.candidate.runs) > 1 else (),
+        stage=stage,
+        notes=tuple(waivers.unused(policy, results, commit=commit, today=today)),
         dry_run=dry_run,
         ciplug=ciplug,
     )
 
 
+def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: str) -> None:
+    asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
+    known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
+    if run.status == "finished" and known and asked and not asked & known:
+        raise ConfigError(
+            f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
+            f"{_some(sorted(known))}",
+            hint="name the metric in the gate: 'metric: NAME'",
+        )
+
+
+def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> Iterator[GateResult]:
+    if policy_missing:
+        yield GateResult(
+            gate="policy",
+            metric="policy",
+            rule="the base branch has the policy",
+            outcome="WARN",
+            reason=f"{policy_missing}: this pull request is judged by gates of its own",
+        )
+    unfinished = evidence.unfinished or ([f"the run {run.status}"] if run.status != "finished" else [])
+    for how in unfinished:
+        yield GateResult(
+            gate="run",
+            metric="run",
+            rule="the training finishes",
+            outcome="ERROR",
+            reason=f"{how}: its numbers decide nothing",
+            advice="look at the log of the training",
+        )
+    if not unfinished and not evidence.candidate.metrics:
+        # However lenient each gate is about its own metric, nothing at all was judged.
+        yield GateResult(
+            gate="run",
+            metric="run",
+            rule="the training leaves metrics",
+            outcome="FAIL",
+            reason="the run has no metric at all: there is nothing to judge",
+            advice="name the file that the training writes: metrics: metrics.json",
+        )
+
+
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(f"'{n}'" for n in names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown or "none"
+    said = ", ".join(f"'{n}'" for n in names[:8])
+    return f"{said} and {len(names) - 8} more" if len(names) > 8 else said or "none"
 
 
-def _gate(policy: Policy, name: str, candidate: Side, baseline: Side) -> Iterator[GateResult]:
-    gate = policy.gates[name]
+def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
+    gate = policy.resolved(name)
+    if gate.kind == "drift":
+        yield drift.check(name, gate, evidence.drift[name])
+        return
     metric = policy.metric_of(name)
-    value = candidate.metrics.get(metric)
-    severity = gate.severity or policy.defaults.severity
-    failed: Outcome = "WARN" if severity == "warning" else "FAIL"
-
-    def result(
-        rule: str, outcome: Outcome, reason: str, *, limit: float | None = None, against: bool = False
-    ) -> GateResult:
-        reference = baseline.metrics.get(metric) if against else None
-        both = value is not None and reference is not None
-        return GateResult(
-            gate=name,
-            metric=metric,
-            rule=rule,
-            outcome=outcome,
-            reason=reason,
-            candidate=value,
-            baseline=reference,
-            baseline_run=baseline.run if against else None,
-            change=value - reference if both and value is not None and reference is not None else None,
-            limit=limit,
-        )
-
-    rules = []
-    if gate.min is not None:
-        rules.append(f"at least {exact(gate.min)}")
-    if gate.max is not None:
-        rules.append(f"at most {exact(gate.max)}")
-    if gate.max_regression is not None:
-        rules.append(_rule(gate.max_regression))
-
-    if value is None:
-        action = gate.on_missing or policy.defaults.on_missing
-        had = baseline.metrics.get(metric)
-        lost = f"; the baseline had {shown(had)}" if had is not None else ""
-        outcome: Outcome = "WARN" if action == "warn" or severity == "warning" else "FAIL"
-        yield result(", ".join(rules), outcome, f"the run has no metric '{metric}'{lost}", against=had is not None)
-        return
-    if not math.isfinite(value):
-        yield result(", ".join(rules), "ERROR", f"'{metric}' is {shown(value)}, which is no number to judge by")
-        return
-    if gate.min is not None:
-        ok = value >= gate.min
-        words = f"{shown(value, gate.min)} is {'not below' if ok else 'below'} {exact(gate.min)}"
-        yield result(f"at least {exact(gate.min)}", "PASS" if ok else failed, words, limit=gate.min)
-    if gate.max is not None:
-        ok = value <= gate.max
-        words = f"{shown(value, gate.max)} is {'not above' if ok else 'above'} {exact(gate.max)}"
-        yield result(f"at most {exact(gate.max)}", "PASS" if ok else failed, words, limit=gate.max)
-    if gate.max_regression is not None:
-        outcome, reason, limit = _regression(policy, name, gate, gate.max_regression, value, baseline, metric)
-        yield result(
-            _rule(gate.max_regression),
-            failed if outcome == "FAIL" else outcome,
-            reason,
-            limit=limit,
-            against=True,
-        )
+    if gate.min is not None or gate.max is not None or gate.max_regression is not None:
+        value = evidence.candidate.metrics.get(metric)
+        runs = max(1, len(evidence.candidate.runs))
+        if value is None:
+            yield _missing(name, gate, evidence)
+        elif not math.isfinite(value):
+            reason = f"'{metric}' is {shown(value)}, which is no number to judge by"
+            yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
+        elif policy.seeds and runs < policy.seeds.min_runs:
+            reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
+            yield _open(name, gate, evidence, reason)
+        else:
+            yield from _bounds(name, gate, value)
+            if gate.max_regression is not None:
+                yield regression.check(name, gate, value, evidence, examples, policy.seeds)
+    if gate.slices is not None:
+        yield from slices.checks(name, gate, gate.slices, evidence, examples)
 
 
-def _regression(
-    policy: Policy, name: str, gate: Gate, allowed: Allowance, value: float, baseline: Side, metric: str
-) -> tuple[Outcome, str, float | None]:
-    """Outcome, reason and the allowance in the metric's own unit."""
-    reference = baseline.metrics.get(metric)
-    if baseline.run is None or reference is None:
-        action = gate.on_no_baseline or policy.defaults.on_no_baseline
-        why = baseline.how if baseline.run is None else f"the baseline has no metric '{metric}'"
-        return ("FAIL" if action == "fail" else "WARN"), f"no baseline to compare with: {why}", None
-    if not math.isfinite(reference):
-        return (
-            "ERROR",
-            f"the baseline's '{metric}' is {shown(reference)}, which is no number to compare with",
-            None,
-        )
-    relative = allowed.rel * abs(reference) if allowed.rel is not None and reference != 0 else None
-    parts = [part for part in (allowed.abs, relative) if part is not None]
-    if not parts:
-        action = gate.on_inconclusive or policy.defaults.on_inconclusive
-        return (
-            "FAIL" if action == "fail" else "INCONCLUSIVE",
-            "a percentage of the baseline 0 is undefined: add an absolute allowance, {rel: …, abs: …}",
-            None,
-        )
-    limit = max(parts)
-    sign = 1 if gate.higher_is_better else -1
-    d = sign * (value - reference)
-    tolerance = policy.tolerance(name) + RTOL * max(abs(value), abs(reference))
-    # A loss that no float can hold is beyond any allowance.
-    if -math.inf < d >= -limit - tolerance:
-        if abs(d) <= tolerance:
-            return "PASS", f"unchanged at {shown(value)}", limit
-        words = f"{shown(abs(d), limit)} {'better' if d > 0 else 'worse'} than the baseline's {shown(reference, value)}"
-        return "PASS", words + ("" if d > 0 else f", allowed {shown(limit, abs(d))}"), limit
-    return (
-        "FAIL",
-        f"{shown(value, reference)} is {shown(-d, limit)} worse than the baseline's {shown(reference, value)}, "
-        f"allowed {shown(limit, -d)} (one number a run: no uncertainty)",
-        limit,
+def _rules(gate: Gate) -> str:
+    rules = [f"at least {exact(gate.min)}"] if gate.min is not None else []
+    rules += [f"at most {exact(gate.max)}"] if gate.max is not None else []
+    rules += [regression.said(gate.max_regression)] if gate.max_regression is not None else []
+    return ", ".join(rules)
+
+
+def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
+    """An ERROR, or what stands for all rules of a gate at once."""
+    result = GateResult(
+        gate=name,
+        metric=gate.metric or name,
+        rule=_rules(gate),
+        outcome="ERROR",
+        reason=reason,
+        advice=advice,
+        candidate=evidence.candidate.metrics.get(gate.metric or name),
     )
+    return Check(gate=gate, result=result)
 
 
-def _rule(allowed: Allowance) -> str:
-    return f"at most {allowance(allowed)} worse than the baseline"
+def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
+    check = _whole(name, gate, evidence, reason, advice="the verdict of the last of them counts")
+    return replace(check, result=replace(check.result, outcome=undecided(gate)))
+
+
+def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
+    metric, side = gate.metric or name, evidence.baselines[name]
+    had = side.metrics.get(metric)
+    lost = f"; the baseline had {shown(had)}" if had is not None else ""
+    several = len(evidence.candidate.runs) > 1
+    who = "not every run of this candidate has" if several else "the run has no"
+    reason = f"{who} {'the ' if several else ''}metric '{metric}'{lost}"
+    check = _whole(name, gate, evidence, reason, advice=f"does the training still write '{metric}'?")
+    result = replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    if had is not None:
+        result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
+    return replace(check, result=result)
+
+
+def _bounds(name: str, gate: Gate, value: float) -> Iterator[Check]:
+    for rule, bound, least in (("min", gate.min, True), ("max", gate.max, False)):
+        if bound is None:
+            continue
+        ok = value >= bound if least else value <= bound
+        words = f"{'not ' if ok else ''}{'below' if least else 'above'} {exact(bound)}"
+        result = GateResult(
+            gate=name,
+            metric=gate.metric or name,
+            rule=f"{'at least' if least else 'at most'} {exact(bound)}",
+            outcome="PASS" if ok else failed(gate),
+            reason=f"{shown(value, bound)} is {words}",
+            advice=None if ok else "improve the model, or change the bound on the target branch",
+            candidate=value,
+            limit=bound,
+        )
+        yield Check(gate=gate, rule=rule, result=result)

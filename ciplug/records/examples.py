@@ -1,9 +1,29 @@
-"""The examples of one evaluation: a row each, in columns."""
+"""The examples of one evaluation: a row each, in columns; and as compact bytes that are kept beside a run.
+
+One JSON line says which columns there are; one zlib stream holds them, texts as JSON lists, numbers as
+little-endian doubles.
+"""
 
 from __future__ import annotations
 
+import array
+import json
+import math
+import sys
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from ciplug.errors import RecordError
+from ciplug.records import canonical
+
+FORMAT = "ciplug-examples"
+VERSION = 1
+MAX_BYTES = 10_000_000
+"""As it is stored."""
+MAX_UNPACKED = 500_000_000
+MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,3 +48,118 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+def means(examples: Examples) -> dict[str, float]:
+    """Accuracy, and the mean of every column of numbers over the rows that have one: metrics of the run."""
+    found = {}
+    if examples.labels is not None and examples.predictions is not None and len(examples):
+        pairs = [(a, b) for a, b in zip(examples.labels, examples.predictions, strict=True) if a is not None]
+        if pairs:
+            found["accuracy"] = sum(a == b for a, b in pairs) / len(pairs)
+    for name, column in examples.scores.items():
+        there = [value for value in column if not math.isnan(value)]
+        if there:
+            finite = all(map(math.isfinite, there))
+            found[name] = math.fsum(there) / len(there) if finite else sum(there) / len(there)
+    return found
+
+
+def encode(examples: Examples) -> bytes:
+    """The container's bytes. Raises RecordError where they are too many to be kept beside a run."""
+    columns: list[dict[str, Any]] = []
+    parts: list[bytes] = []
+
+    def text(kind: str, name: str | None, column: Sequence[str | None] | None) -> None:
+        if column is not None:
+            parts.append(json.dumps(list(column), separators=(",", ":")).encode())
+            columns.append({"kind": kind, "name": name, "bytes": len(parts[-1])})
+
+    text("id", None, examples.ids)
+    text("label", None, examples.labels)
+    text("prediction", None, examples.predictions)
+    text("cluster", None, examples.clusters)
+    for name, values in sorted(examples.slices.items()):
+        text("slice", name, values)
+    for name, numbers in sorted(examples.scores.items()):
+        packed = array.array("d", numbers)
+        if sys.byteorder == "big":
+            packed.byteswap()
+        parts.append(packed.tobytes())
+        columns.append({"kind": "score", "name": name, "bytes": len(parts[-1])})
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "source": examples.source,
+        "rows": len(examples),
+        "columns": columns,
+    }
+    data = canonical.dumps(header) + zlib.compress(b"".join(parts), 6)
+    if len(data) > MAX_BYTES or sum(map(len, parts)) > MAX_UNPACKED:
+        raise RecordError(
+            f"{examples.source}: {len(examples):,} examples take {len(data) / 1e6:.1f} MB, and at most "
+            f"{MAX_BYTES / 1e6:.0f} MB are kept beside a run",
+            hint="leave out columns that no gate looks at, or evaluate fewer examples",
+        )
+    return data
+
+
+def decode(data: bytes, key: str = "examples") -> Examples:
+    """The examples. Raises RecordError, naming `key`, on anything that `encode` would not write."""
+    end = data.find(b"\n", 0, MAX_HEADER_BYTES)
+    try:
+        header = json.loads(data[: max(end, 0)])
+        if header["format"] != FORMAT:
+            raise ValueError("another format")
+        if header["version"] != VERSION:
+            raise RecordError(f"{key}: version {header['version']!r} of the format is not known", hint="upgrade ciplug")
+        rows, source = int(header["rows"]), str(header["source"])
+        columns = [(str(c["kind"]), c["name"], int(c["bytes"])) for c in header["columns"]]
+        total = sum(size for _, _, size in columns)
+        if total > MAX_UNPACKED or any(size < 0 for _, _, size in columns):
+            raise ValueError("too large")
+        inflater = zlib.decompressobj()
+        body = inflater.decompress(data[end + 1 :], total + 1)
+        if len(body) != total or not inflater.eof or inflater.unused_data:
+            raise ValueError("its length is not what it says")
+        return _examples(source, rows, columns, body)
+    except (ValueError, KeyError, TypeError, RecursionError, OverflowError, zlib.error) as problem:
+        raise RecordError(f"{key}: not the examples of a run: {problem}") from None
+
+
+def _examples(source: str, rows: int, columns: Sequence[tuple[str, Any, int]], body: bytes) -> Examples:
+    single: dict[str, list[Any]] = {}
+    slices: dict[str, list[str]] = {}
+    scores: dict[str, Sequence[float]] = {}
+    at = 0
+    for kind, name, size in columns:
+        part = body[at : at + size]
+        at += size
+        if kind == "score":
+            numbers = array.array("d")
+            numbers.frombytes(part)
+            if sys.byteorder == "big":
+                numbers.byteswap()
+            scores[str(name)] = numbers
+            length = len(numbers)
+        else:
+            values = json.loads(part)
+            optional = kind in ("label", "prediction")
+            if not isinstance(values, list) or not all(isinstance(v, str) or (optional and v is None) for v in values):
+                raise ValueError(f"the column '{name or kind}' is no list of texts")
+            length = len(values)
+            if kind == "slice":
+                slices[str(name)] = values
+            else:
+                single[kind] = values
+        if length != rows:
+            raise ValueError(f"the column '{name or kind}' has {length} of {rows} rows")
+    return Examples(
+        source=source,
+        ids=single["id"],
+        labels=single.get("label"),
+        predictions=single.get("prediction"),
+        clusters=single.get("cluster"),
+        slices=slices,
+        scores=scores,
+    )

@@ -123,6 +123,24 @@ def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str 
     return None
 
 
+def tagged(workspace: git.Workspace, tag: str, env: Mapping[str, str]) -> str | None:
+    """The commit that a tag stands for, here or on the remote; None where there is no such tag."""
+    ref = f"refs/tags/{tag}"
+    found = _parse(workspace.top, ref)
+    if found or not workspace.remotes:
+        return found
+    url = _remote(workspace)
+    listed = git.git(
+        *("ls-remote", "--", git.without_password(url), ref, f"{ref}^{{}}"),
+        cwd=workspace.top,
+        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+        check=False,
+    )
+    # Of an annotated tag, the line of what it points at comes last.
+    lines = listed.stdout.decode(errors="replace").split()
+    return lines[-2] if len(lines) >= 2 and git.is_commit_id(lines[-2]) else None
+
+
 def first_parents(workspace: git.Workspace, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """The commit and its first parents, nearest first, at most 1,000 back; the commit alone where no more is known."""
     own = _first_parents(workspace.top, commit, git.environment())

@@ -1,6 +1,7 @@
 """The set of all runs, which only grows, over a Store.
 
-Keys: runs/<commit>-<id>.json, the same with .series for step series, verdicts/<commit>-<run id>-<digest>.json.
+Keys: runs/<commit>-<id>.json, the same with .series for step series and .examples for those of its
+evaluation, verdicts/<commit>-<run id>-<digest>.json.
 The commit comes first, so that what is known of a commit is found without listing the store.
 """
 
@@ -16,6 +17,7 @@ from ciplug.records.run import METRIC_NAME, Run
 from ciplug.stores.base import Store
 
 if TYPE_CHECKING:
+    from ciplug.records.examples import Examples
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
 
@@ -31,9 +33,13 @@ def _key(commit: str | None, run_id: str) -> str:
     return f"runs/{commit or NO_COMMIT}-{run_id}.json"
 
 
-def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
-    """What is stored of a run."""
+def run_objects(
+    run: Run, series: Mapping[str, Series] | None = None, examples: bytes | None = None
+) -> dict[str, bytes]:
+    """What is stored of a run; `examples` as `ciplug.records.examples` encodes them."""
     objects = {run_key(run): dumps(run)}
+    if examples:
+        objects[run_key(run).replace(".json", ".examples")] = examples
     if series:
         from ciplug.records.series import encode
 
@@ -161,6 +167,18 @@ class Runs:
         from ciplug.records.series import decode
 
         return decode(data, key)
+
+    def examples(self, run: Run) -> Examples | None:
+        """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""
+        from ciplug.records.examples import decode
+
+        key = run_key(run).replace(".json", ".examples")
+        data = self._read([key]).get(key)
+        try:
+            return None if data is None else decode(data, key)
+        except RecordError as problem:
+            self._note(key, problem)
+            return None
 
     def verdicts(self, run: Run) -> dict[str, tuple[Verdict, str]]:
         """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run."""

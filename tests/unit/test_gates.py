@@ -14,8 +14,9 @@ from ciplug.commands.gate import verdict_code
 from ciplug.errors import ConfigError
 from ciplug.evaluation import Evaluation
 from ciplug.gates.evaluate import evaluate
+from ciplug.gates.evidence import Evidence
 from ciplug.gates.policy import Policy
-from ciplug.records.comparison import Comparison, Side
+from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
 from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst
 
@@ -34,21 +35,16 @@ def judge(
     **defaults: Any,
 ) -> Verdict:
     """The verdict on a run with these metrics; `baseline` None: there is no baseline run."""
-    run = Run(id="c" * 32, model="m", status=status, started="", ended="", metrics=candidate)
-    none = Side(role="target", label="main", how="none")
+    run = Run(id="c" * 32, model="m", commit="1a2b3c4d" * 5, status=status, started="", ended="", metrics=candidate)
     before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
         before = replace(before, run="b" * 32, how="merge base with main", metrics=baseline)
-    comparison = Comparison(
-        model="m",
-        candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
-        baseline=before,
-        target=none,
-        production=replace(none, role="production"),
-        metrics=(),
-    )
     policy = Policy.model_validate({"gates": gates, "defaults": defaults})
-    return evaluate(policy, comparison, run, created="", policy_source="ciplug.yaml", dry_run=dry_run)
+    evidence = Evidence(
+        candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
+        baselines=dict.fromkeys(gates, before),
+    )
+    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml", dry_run=dry_run)
 
 
 def outcome(

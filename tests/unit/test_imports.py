@@ -14,7 +14,7 @@ import ciplug
 PACKAGE = Path(ciplug.__file__).parent
 
 RECORDS = {"records", "errors"}
-WIRING = {"session", "recording", "evaluation", "policies", "console", "config"}
+WIRING = {"session", "recording", "evaluation", "evidence", "policies", "console", "config"}
 """What puts the parts together for the commands."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,15 +33,27 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ci": RECORDS,
     "forges": RECORDS,
     "stores": {*RECORDS, "git", "locking"},
-    "tracking": {*RECORDS, "stores", "git", "locking", "strict_yaml"},
+    # The files of a drift gate are read into what the comparison is of.
+    "tracking": {*RECORDS, "comparison", "stores", "git", "locking", "strict_yaml"},
     "registry": {*RECORDS, "stores"},
     # What goes to the log of a job must not be taken for a command of its host.
     "console": {"ci"},
     # From parts to a whole.
     "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
-    "recording": {*RECORDS, "session", "tracking", "console"},
+    "recording": {*RECORDS, "config", "session", "tracking", "console"},
     "policies": {*RECORDS, "config", "session", "tracking", "gates"},
-    "evaluation": {*RECORDS, "policies", "session", "tracking", "registry", "comparison", "gates", "reports"},
+    "evidence": {*RECORDS, "policies", "session", "tracking", "comparison", "gates"},
+    "evaluation": {
+        *RECORDS,
+        "evidence",
+        "policies",
+        "session",
+        "tracking",
+        "registry",
+        "comparison",
+        "gates",
+        "reports",
+    },
     "mlflow": {*RECORDS, "tracking", "registry", "stores", *WIRING},
     "interop": {*RECORDS, "tracking", "registry", "stores"},
     "api": {*RECORDS, "tracking", *WIRING},

@@ -1,0 +1,161 @@
+"""What the examples of both sides say, asked for all gates at once: those on the same rows share their resamples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ciplug.comparison import examples as tables
+from ciplug.comparison.statistics import Rule, Undecided
+from ciplug.gates.checks import limit_of, tolerance
+
+if TYPE_CHECKING:
+    from ciplug.comparison.examples import Paired
+    from ciplug.comparison.paired import Answer, Question
+    from ciplug.gates.evidence import Evidence
+    from ciplug.gates.policy import Gate, Policy
+
+Part = tuple[str, str]
+"""A slice: column and value."""
+Key = tuple[str, Part | None]
+"""Gate and slice; None: all examples."""
+
+
+class ByExample:
+    """The answers to all questions about single examples that a policy asks of the evidence."""
+
+    def __init__(self, policy: Policy, evidence: Evidence) -> None:
+        self._evidence = evidence
+        self._seeds = policy.seeds is not None
+        self._pairs: dict[str | None, Paired | Undecided] = {}
+        self._parts: dict[tuple[str | None, tuple[str, ...]], dict[Part, list[int]]] = {}
+        self._own = evidence.examples.get(evidence.candidate.run or "")
+        self.answers: dict[Key, Answer | Undecided] = {}
+        gates = {name: policy.resolved(name) for name in policy.gates}
+        questions: dict[str | None, dict[Key, Question]] = {}
+        for name, gate in gates.items():
+            if gate.kind == "metric":
+                self._ask(name, gate, questions)
+        for run, asked in questions.items():
+            self._take(run, asked)
+        again: dict[str | None, dict[Key, Question]] = {}
+        for name, gate in gates.items():
+            # What a percentage of the baseline allows in a slice is known only when its value there is.
+            if gate.slices and gate.slices.max_regression and gate.slices.max_regression.rel is not None:
+                self._ask_again(name, gate, again)
+        for run, asked in again.items():
+            self._take(run, asked)
+
+    def pair(self, run: str | None) -> Paired | Undecided:
+        """The candidate's examples beside those of a run (None: beside themselves)."""
+        if run not in self._pairs:
+            theirs = self._own if run is None else self._evidence.examples.get(run)
+            if self._own is None:
+                self._pairs[run] = Undecided("the run has no samples")
+            elif theirs is None:
+                self._pairs[run] = Undecided("the baseline has no samples")
+            else:
+                self._pairs[run] = tables.join(self._own, theirs)
+        return self._pairs[run]
+
+    def has_both(self, run: str | None) -> bool:
+        return self._own is not None and run is not None and run in self._evidence.examples
+
+    def fits(self, gate: Gate, metric: str) -> bool:
+        """Whether the gate's metric is to be compared example by example, as far as can be seen from its name."""
+        if gate.test not in ("auto", "mcnemar", "newcombe", "bootstrap", "sign-flip") or (
+            gate.n and gate.test != "auto"
+        ):
+            return False
+        if gate.test != "auto":
+            return True
+        return not self._seeds and self._own is not None and (metric in self._own.scores or _is_score(metric))
+
+    def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
+        """The slices of the pair with a run, the largest first."""
+        pair = self.pair(run)
+        if isinstance(pair, Undecided):
+            return pair
+        key = (run, tuple(by))
+        if key not in self._parts:
+            try:
+                self._parts[key] = tables.slices(pair.candidate, by)
+            except KeyError as missing:
+                return Undecided(f"the samples have no column {missing}")
+        return self._parts[key]
+
+    def slice_run(self, name: str) -> str | None:
+        """The run that the slices of a gate are compared with; None where there are no examples of it."""
+        run = self._evidence.baselines[name].run
+        return run if self.has_both(run) else None
+
+    def lost(self, name: str, by: Sequence[str]) -> list[Part]:
+        """The slices that the baseline had and the candidate lacks."""
+        theirs = self._evidence.examples.get(self._evidence.baselines[name].run or "")
+        return tables.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
+
+    def _ask(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
+        metric, side = gate.metric or name, self._evidence.baselines[name]
+        reference = side.metrics.get(metric)
+        if gate.max_regression and reference is not None and math.isfinite(reference) and self.has_both(side.run):
+            limit = limit_of(gate.max_regression, reference)
+            if limit is not None and self.fits(gate, metric):
+                asked = questions.setdefault(side.run, {})
+                asked[name, None] = _question(gate, metric, limit, reference, None)
+        if gate.slices:
+            run = self.slice_run(name)
+            for part, rows in self._judged(run, gate):
+                allowed = gate.slices.max_regression
+                limit = allowed.abs if allowed and allowed.abs is not None else 0.0
+                questions.setdefault(run, {})[name, part] = _question(gate, metric, limit, 0.0, rows)
+
+    def _ask_again(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
+        run = self.slice_run(name)
+        for part, rows in self._judged(run, gate):
+            first = self.answers.get((name, part))
+            if run is None or first is None or isinstance(first, Undecided) or not gate.slices:
+                continue
+            limit = limit_of(gate.slices.max_regression, first.baseline) if gate.slices.max_regression else None
+            if limit is not None and math.isfinite(limit):
+                asked = questions.setdefault(run, {})
+                asked[name, part] = _question(gate, gate.metric or name, limit, first.baseline, rows)
+
+    def _judged(self, run: str | None, gate: Gate) -> Iterator[tuple[Part, list[int]]]:
+        parts = self.parts(run, gate.slices.by) if gate.slices else {}
+        if gate.slices and not isinstance(parts, Undecided):
+            yield from ((part, rows) for part, rows in parts.items() if len(rows) >= gate.slices.min_samples)
+
+    def _take(self, run: str | None, asked: Mapping[Key, Question]) -> None:
+        pair = self.pair(run)
+        if isinstance(pair, Undecided):
+            self.answers.update(dict.fromkeys(asked, pair))
+            return
+        try:
+            from ciplug.comparison.paired import answer
+
+            self.answers.update(zip(asked, answer(pair, list(asked.values())), strict=True))
+        except ModuleNotFoundError as missing:
+            reason = Undecided(f"a test example by example needs {missing.name}: pip install 'ciplug[stats]'")
+            self.answers.update(dict.fromkeys(asked, reason))
+
+
+def _question(gate: Gate, metric: str, limit: float, reference: float, rows: list[int] | None) -> Question:
+    from ciplug.comparison.paired import Question
+
+    test = gate.test if gate.test in ("mcnemar", "newcombe", "bootstrap", "sign-flip") else "auto"
+    rule = Rule(
+        higher_is_better=bool(gate.higher_is_better),
+        allowed=limit,
+        alpha=gate.alpha or 0.05,
+        tolerance=tolerance(gate, reference),
+    )
+    return Question(metric=metric, rule=rule, rows=rows, test=test)
+
+
+def _is_score(metric: str) -> bool:
+    try:
+        from ciplug.comparison.scores import knows
+    except ModuleNotFoundError:
+        return metric == "accuracy"
+    return knows(metric)

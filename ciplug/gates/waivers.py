@@ -1,0 +1,79 @@
+"""Failures that somebody has agreed to: up to a limit, of one commit, until a day. An ERROR is never waived."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+from ciplug.comparison.statistics import decide
+from ciplug.gates.checks import Check, tolerance
+from ciplug.gates.words import exact
+from ciplug.records.verdict import GateResult, Waived
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Policy, Waiver
+
+
+def waive(policy: Policy, check: Check, result: GateResult, *, commit: str | None, today: date) -> GateResult:
+    """The result, a WARN in place of a FAIL or INCONCLUSIVE that a waiver covers."""
+    from ciplug.gates.policy import waived_rule
+
+    if result.outcome not in ("FAIL", "INCONCLUSIVE") or check.rule is None:
+        return result
+    for waiver in policy.waivers:
+        own = waiver.gate == result.gate and waived_rule(policy.gates[waiver.gate], waiver) == check.rule
+        if not own or not _holds(waiver, commit, today):
+            continue
+        who = f"{waiver.approved_by}'s waiver ({waiver.reason}{f', {waiver.issue}' if waiver.issue else ''})"
+        if not _covers(waiver, check, result):
+            return replace(result, reason=f"{result.reason}; beyond {who} too, which allows {exact(waiver.limit)}")
+        return replace(
+            result,
+            outcome="WARN",
+            reason=f"{result.reason}; waived up to {exact(waiver.limit)} until {waiver.expires} by {who}",
+            advice=None,
+            waived=Waived(
+                limit=waiver.limit,
+                expires=waiver.expires.isoformat(),
+                approved_by=waiver.approved_by,
+                reason=waiver.reason,
+                issue=waiver.issue,
+            ),
+        )
+    return result
+
+
+def _holds(waiver: Waiver, commit: str | None, today: date) -> bool:
+    return commit is not None and commit.startswith(waiver.commit) and today <= waiver.expires
+
+
+def _covers(waiver: Waiver, check: Check, result: GateResult) -> bool:
+    """Whether the rule would pass with the waiver's limit in place of its own."""
+    value, reference = result.candidate, result.baseline
+    if value is None or not math.isfinite(value):
+        return False
+    if check.rule == "min":
+        return value >= waiver.limit
+    if check.rule == "max":
+        return value <= waiver.limit
+    if check.interval is not None:
+        rule = replace(check.interval.rule, allowed=waiver.limit)
+        return decide(replace(check.interval, rule=rule)) == "PASS"
+    if reference is None or not math.isfinite(reference):
+        return False
+    loss = (reference - value) if check.gate.higher_is_better else (value - reference)
+    return loss <= waiver.limit + tolerance(check.gate, value, reference)
+
+
+def unused(policy: Policy, results: Sequence[GateResult], *, commit: str | None, today: date) -> Iterator[str]:
+    """What has to be said of waivers that waive nothing: one that has expired, one of another commit."""
+    for waiver in policy.waivers:
+        bad = any(r.gate == waiver.gate and r.outcome in ("FAIL", "INCONCLUSIVE", "ERROR") for r in results)
+        name = f"The waiver of '{waiver.gate}' by {waiver.approved_by}"
+        if today > waiver.expires:
+            yield f"{name} has expired on {waiver.expires}: take it out, or renew it."
+        elif bad and not _holds(waiver, commit, today):
+            yield f"{name} is for commit {waiver.commit}, and not for this one."
