@@ -108,11 +108,8 @@ class Config:
         ):
             raise ConfigError(f"{self.where('samples')}: samples: a file is expected, like {{file: predictions.jsonl}}")
         gates = self.policy.get("gates") or {}
-        by = [
-            gate["slices"].get("by")
-            for gate in gates.values()
-            if isinstance(gate, dict) and isinstance(gate.get("slices"), dict)
-        ]
+        parts = [gate.get("slices") for gate in gates.values() if isinstance(gate, dict)]
+        by = [part.get("by") for part in parts if isinstance(part, dict)]
         columns = [column for names in by for column in ([names] if isinstance(names, str) else names or ())]
         return Samples(**given, slices=tuple(dict.fromkeys(map(str, columns))))
 

@@ -118,9 +118,8 @@ class Around:
 
     def tip(self, branch: str | None) -> Side:
         line = self.line(branch)
-        side = choose.target_side(
-            self._others(line), line.past.target_commits, line.past.target, self.run, now(), self.gated
-        )
+        past = line.past
+        side = choose.target_side(self._others(line), past.target_commits, past.target, self.run, now(), self.gated)
         return self._with_seeds(side, line.by_commit)
 
     def trail(self, branch: str | None) -> list[Run]:

@@ -170,7 +170,8 @@ def _examples(
     if inputs.samples is None:
         return None
     from ciplug.records.examples import encode, means
-    from ciplug.tracking.example_files import Columns, read_examples
+    from ciplug.tracking.example_files import read_examples
+    from ciplug.tracking.example_table import Columns
 
     said = inputs.samples
     columns = Columns(

@@ -87,14 +87,8 @@ def encode(examples: Examples) -> bytes:
             packed.byteswap()
         parts.append(packed.tobytes())
         columns.append({"kind": "score", "name": name, "bytes": len(parts[-1])})
-    header = {
-        "format": FORMAT,
-        "version": VERSION,
-        "source": examples.source,
-        "rows": len(examples),
-        "columns": columns,
-    }
-    data = canonical.dumps(header) + zlib.compress(b"".join(parts), 6)
+    about = {"format": FORMAT, "version": VERSION, "source": examples.source, "rows": len(examples)}
+    data = canonical.dumps({**about, "columns": columns}) + zlib.compress(b"".join(parts), 6)
     if len(data) > MAX_BYTES or sum(map(len, parts)) > MAX_UNPACKED:
         raise RecordError(
             f"{examples.source}: {len(examples):,} examples take {len(data) / 1e6:.1f} MB, and at most "

@@ -65,9 +65,7 @@ def read_columns(path: Path) -> dict[str, Column]:
     if not path.is_file():
         raise InputError(f"{path}: there is no such file")
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(
-            f"{path}: larger than {MAX_BYTES // 1024**2:,} MiB", hint="compare a sample of it, or use Parquet"
-        )
+        raise InputError(f"{path}: larger than {MAX_BYTES // 1024**2:,} MiB", hint="compare a sample of it")
     reader = ExampleTable(path, Columns())
     extension = path.suffix.lower()
     if extension in (".parquet", ".pq"):

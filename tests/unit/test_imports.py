@@ -14,6 +14,7 @@ import ciplug
 PACKAGE = Path(ciplug.__file__).parent
 
 RECORDS = {"records", "errors"}
+PARTS = {"comparison", "gates", "reports"}
 WIRING = {"session", "recording", "evaluation", "evidence", "policies", "console", "config"}
 """What puts the parts together for the commands."""
 
