@@ -278,7 +278,8 @@ def main(argv: Sequence[str]) -> int:
         lines.append(f"| {n:,} and {m:,} | " + " | ".join(f"{share:.1%}" for share in d.values()) + " |")
         print(lines[-1], file=sys.stderr, flush=True)
     worst = 2.58 * math.sqrt(ALPHA * (1 - ALPHA) / args.pulls)
-    head = f"α = {ALPHA:.0%}; {args.pulls:,} simulated pull requests a row (± {worst:.1%}), a tenth of it for F1, AUC, drift."
+    accuracy = f"± {worst:.1%}; F1, AUC and drift: a tenth as many"
+    head = f"α = {ALPHA:.0%}, {args.pulls:,} simulated pull requests a row ({accuracy})."
     text = args.output.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)

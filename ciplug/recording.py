@@ -321,7 +321,7 @@ def send(session: Session) -> list[Sealed]:
             sealed.discard()
             sent.append(sealed)
     if refused:
-        sealed, problem = refused
+        sealed, first = refused
         how = f"it is kept in {sealed.folder}; send it with: ciplug record --spooled"
-        raise StoreError(f"not sent: {problem.message}", hint=f"{problem.hint}; {how}" if problem.hint else how)
+        raise StoreError(f"not sent: {first.message}", hint=f"{first.hint}; {how}" if first.hint else how)
     return sent

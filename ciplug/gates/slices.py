@@ -61,13 +61,13 @@ def checks(name: str, gate: Gate, slices: Slices, evidence: Evidence, examples: 
             yield Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=answer.reason))
             continue
         yield from _bounds(gate, slices, result, answer)
-        if slices.max_regression:
-            rule = f"{regression.said(slices.max_regression)} in each {' and '.join(slices.by)}"
-            known = replace(result, rule=rule, baseline_run=side.run, baseline_label=regression.label(side))
-            if run is None:
-                yield regression.without_baseline(gate, known, side)
-            else:
-                yield _regression(gate, slices, known, answer, evidence)
+        if slices.max_regression and run is not None:
+            known = replace(result, rule=_worse(slices), baseline_run=side.run, baseline_label=regression.label(side))
+            yield _regression(gate, slices, known, answer, evidence)
+    if slices.max_regression and run is None:
+        check = regression.without_baseline(gate, replace(about, rule=_worse(slices)), side)
+        why = "the baseline has no samples" if side.found else side.how
+        yield replace(check, result=replace(check.result, reason=f"no slices to compare with: {why}"))
 
 
 def _bounds(gate: Gate, slices: Slices, about: GateResult, answer: Answer) -> Iterator[Check]:
@@ -132,6 +132,11 @@ def _margin(gate: Gate, result: GateResult) -> float:
 
 def _by(slices: Slices) -> str:
     return f"in each {' and '.join(slices.by)} with {slices.min_samples:,} examples"
+
+
+def _worse(slices: Slices) -> str:
+    worse = regression.said(slices.max_regression) if slices.max_regression else ""
+    return f"{worse} in each {' and '.join(slices.by)}"
 
 
 def _named(part: Part) -> str:

@@ -23,16 +23,16 @@ def promptfoo(document: Mapping[str, Any], columns: Columns, table: ExampleTable
     A file of several prompts or providers has a row for each: the id then ends in the number of the column.
     """
     results = _list(_mapping(document.get("results"), "results", table).get("results"), "results.results", table)
-    several = len({result.get("promptIdx") for result in results if isinstance(result, dict)}) > 1
+    results = [_mapping(result, "results.results[…]", table) for result in results]
+    several = len({str(result.get("promptIdx")) for result in results}) > 1
     # Results are written as they come in: twins of one content are told apart by the order of the tests.
-    results = sorted((_mapping(result, "results.results[…]", table) for result in results), key=_order)
+    results.sort(key=_order)
     unique = UniqueIds()
     for result in results:
-        variables = result.get("vars") or {}
+        variables = _fields(result.get("vars"))
         failed = result.get("failureReason") == PROMPTFOO_ERROR
-        named = {str(name): value for name, value in (result.get("namedScores") or {}).items()}
         scores = {
-            **named,
+            **_fields(result.get("namedScores")),
             "score": result.get("score"),
             "success": result.get("success"),
             "latency_ms": result.get("latencyMs"),
@@ -41,9 +41,9 @@ def promptfoo(document: Mapping[str, Any], columns: Columns, table: ExampleTable
         column = f"/{result.get('promptIdx')}" if several else ""
         table.add(
             id=unique(content_id(variables) + column),
-            prediction=(result.get("response") or {}).get("output"),
+            prediction=_fields(result.get("response")).get("output"),
             scores=dict.fromkeys(scores, math.nan) if failed else scores,
-            fields={**variables, **(result.get("metadata") or {})},
+            fields={**variables, **_fields(result.get("metadata"))},
         )
 
 
@@ -64,7 +64,8 @@ def deepeval(document: Mapping[str, Any], columns: Columns, table: ExampleTable)
     for case in cases:
         case = _mapping(case, "testCases[…]", table)
         scores: dict[str, Any] = {"success": case.get("success")}
-        for metric in case.get("metricsData") or []:
+        for metric in _list(case.get("metricsData") or [], "metricsData", table):
+            metric = _mapping(metric, "metricsData[…]", table)
             name = str(metric.get("name"))
             failed = metric.get("score") is None or metric.get("error") is not None
             scores[name] = math.nan if failed else metric["score"]
@@ -77,7 +78,7 @@ def deepeval(document: Mapping[str, Any], columns: Columns, table: ExampleTable)
             label=case.get("expectedOutput"),
             prediction=case.get("actualOutput"),
             scores=scores,
-            fields={"name": case.get("name"), **(case.get("additionalMetadata") or case.get("metadata") or {})},
+            fields={"name": case.get("name"), **_fields(case.get("additionalMetadata") or case.get("metadata"))},
         )
 
 
@@ -97,16 +98,16 @@ def lm_eval(rows: Iterable[Mapping[str, Any]], prefix: str, columns: Columns, ta
         # The number of a document alone does not say that it is the same document.
         key = f"{prefix}{row.get('doc_id')}:{str(row['doc_hash'])[:12]}"
         kept = documents.setdefault(key, {"row": row, "scores": {}})
-        kept["scores"].update({f"{prefix}{name}{suffix}": row.get(name) for name in metrics})
+        kept["scores"].update({f"{prefix}{name}{suffix}": row.get(str(name)) for name in metrics})
     for key, kept in documents.items():
-        row, document = kept["row"], kept["row"].get("doc")
+        row = kept["row"]
         answers = row.get("filtered_resps")
         table.add(
             id=key,
             label=row.get("target"),
             prediction=answers[0] if isinstance(answers, list) and len(answers) == 1 else None,
             scores=kept["scores"],
-            fields={"task": prefix.rstrip("/"), **(document if isinstance(document, dict) else {})},
+            fields={"task": prefix.rstrip("/"), **_fields(row.get("doc"))},
         )
 
 
@@ -120,6 +121,8 @@ def mlflow(document: Mapping[str, Any], columns: Columns, table: ExampleTable) -
     its texts that are neither answers nor a judge's words.
     """
     names = [str(name) for name in _list(document.get("columns"), "columns", table)]
+    if len(set(names)) < len(names):
+        raise table.wrong("a column stands twice")
     unique = UniqueIds()
     answer = next((name for name in (columns.prediction, *ANSWERS) if name in names), None)
     target = next((name for name in (columns.label, *TARGETS) if name in names), None)
@@ -148,6 +151,11 @@ def _mapping(value: object, where: str, table: ExampleTable) -> Mapping[str, Any
     if not isinstance(value, dict):
         raise table.wrong(f"'{where}' is no object")
     return value
+
+
+def _fields(value: object) -> Mapping[str, Any]:
+    """What a tool leaves out, or sets to null, where it has nothing to say."""
+    return value if isinstance(value, dict) else {}
 
 
 def _list(value: object, where: str, table: ExampleTable) -> list[Any]:

@@ -249,15 +249,19 @@ def _lm_eval_results(path: Path, columns: Columns, table: ExampleTable) -> None:
     document = _object(json_document(path, table), table, None)
     time = path.stem.removeprefix("results")
     found = 0
-    for task in document["n-samples"]:
-        samples = path.with_name(f"samples_{task}{time}.jsonl")
-        if samples.is_file():
+    tasks = document["n-samples"]
+    if not isinstance(tasks, dict):
+        raise table.wrong("'n-samples' is no object")
+    for task in tasks:
+        name = f"samples_{task}{time}.jsonl"
+        samples = path.parent / name
+        if samples.name == name and samples.is_file():
             rows = (row for _, row in json_lines(samples, ExampleTable(samples, columns)))
             evaluation_files.lm_eval(rows, f"{task}/", columns, table)
             found += 1
-    if found < len(document["n-samples"]):
+    if found < len(tasks):
         hint = "run lm_eval with --log_samples, and keep its folder together"
-        lost = len(document["n-samples"]) - found
+        lost = len(tasks) - found
         raise table.wrong(f"the samples of {lost} of {lost + found} tasks are not beside it", hint=hint)
 
 

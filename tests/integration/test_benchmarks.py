@@ -35,6 +35,23 @@ def test_quick_benchmarks_write_the_table(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments", "row"),
+    [("calibration.py", ["--pulls", "20"], "| 5 seeds a side, Welch |"), ("gating.py", ["--quick"], "| binary |")],
+)
+def test_the_tables_of_the_statistics(script: str, arguments: list[str], row: str, tmp_path: Path) -> None:
+    page = tmp_path / "statistics.md"
+    page.write_bytes((ROOT / "docs" / "statistics.md").read_bytes())
+    argv = [sys.executable, f"benchmarks/{script}", *arguments, "--output", str(page)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    table = (
+        page.read_text(encoding="utf-8").partition(f"written by benchmarks/{script} -->")[2].partition("<!-- end")[0]
+    )
+    assert row in table
+
+
+@pytest.mark.slow
 def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A page\n")

@@ -114,7 +114,7 @@ def test_a_test_that_does_not_fit_is_refused(test: Test, rule: Rule, words: str)
 def test_more_refusals() -> None:
     allowing = Rule(higher_is_better=True, allowed=0.1)
     assert "no allowance" in reason(ask(pair([0, 1], [1, 1]), rule=allowing, test="mcnemar"))
-    clustered = pair([0.5, 1], [1, 1], clusters=["a", "b"])
+    clustered = pair([0.5, 1, 1], [1, 1, 1], clusters=["a", "b", "b"])
     assert "sign-flip" in reason(ask(clustered, test="bootstrap"))
     assert "2 clusters: too few" in reason(ask(clustered))
     assert "no column 's'" in reason(ask(Paired(examples(), examples(scores={"s": array("d", [1] * 4)}))))
