@@ -28,6 +28,7 @@ def context(env: Mapping[str, str]) -> Context:
         target_branch=text(env, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
         default_branch=text(env, "CI_DEFAULT_BRANCH"),
         tag=text(env, "CI_COMMIT_TAG"),
+        environment=text(env, "CI_ENVIRONMENT_NAME"),
         pull_request=number(env, "CI_MERGE_REQUEST_IID"),
         # The project that holds the merge request: a fork's pipeline may run in the fork.
         repository=text(env, "CI_MERGE_REQUEST_PROJECT_PATH") or text(env, "CI_PROJECT_PATH"),

@@ -1,14 +1,17 @@
-"""The policy of ciplug.yaml: check it, say what would pass, print its JSON Schema."""
+"""The policy of ciplug.yaml: check it, say what would pass, test it, print its JSON Schema."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.policies import read_policies
-from ciplug.session import DEFAULT_MODEL, now
+from ciplug.config import FILE, Config
+from ciplug.errors import ConfigError
+from ciplug.policies import check, read_policies
+from ciplug.session import DEFAULT_MODEL, Session, now
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--model", metavar="M", help="one model only")
         options.repeat_common(verb)
+    what = "see that numbers get the verdict that is due: cases in YAML files"
+    test = verbs.add_parser("test", help=what, description=what)
+    test.add_argument("files", metavar="FILE", nargs="*", help="files of cases (default: policy_tests of ciplug.yaml)")
+    test.add_argument("--model", metavar="M", help="the model of cases that name none")
+    options.repeat_common(test)
     what = "print the JSON Schema of ciplug.yaml, for editors"
     options.repeat_common(verbs.add_parser("schema", help=what, description=what))
 
@@ -30,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
 
         console.out(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0
+    if args.verb == "test":
+        return _test(options.session_of(args), [Path(file) for file in args.files], args.model)
     from ciplug.gates.explain import explain
     from ciplug.gates.policy import read
 
@@ -51,3 +61,47 @@ def run(args: argparse.Namespace) -> int:
     if args.model and config.models and args.model not in config.models:
         policies.need_own(args.model)
     return 0
+
+
+def _test(session: Session, files: list[Path], model: str | None) -> int:
+    """Every case of the files; 1 when one of them gets another verdict than is due."""
+    from ciplug.gates import cases
+    from ciplug.gates.policy import read
+    from ciplug.strict_yaml import load
+
+    check(session.config)
+    files = files or _configured(session.config)
+    wrong = count = 0
+    for file in files:
+        try:
+            document = load(file.read_text(encoding="utf-8"), str(file), ConfigError)
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ConfigError(f"{file}: cannot be read: {problem}") from None
+        if not isinstance(document.data, list) or not document.data:
+            raise ConfigError(f"{file}: a list of cases is expected, like - {{metrics: …, expect: PASS}}")
+        for number, data in enumerate(document.data):
+            case = cases.read(data, f"{file}:{document.line((number,))}", number + 1)
+            found = cases.differences(read(session.config.of(case.model or model)), case)
+            console.out(f"{'FAIL' if found else 'ok  '} {case.name}")
+            for difference in found:
+                console.out(f"     {case.where}: {difference}")
+            wrong += bool(found)
+            count += 1
+    console.say(f"{count - wrong} of {count} cases get the verdict that is due")
+    return int(wrong > 0)
+
+
+def _configured(config: Config) -> list[Path]:
+    """The files that `policy_tests` names. Raises ConfigError where there are none: that is no pass."""
+    patterns: list[str] = []
+    for part in config.models.values() or (config,):
+        said = part.policy.get("policy_tests") or []
+        patterns += [said] if isinstance(said, str) else said
+    if not patterns:
+        raise ConfigError(
+            f"{config.path or FILE}: it names no tests of its policy", hint="add policy_tests: tests/policy/*.yaml"
+        )
+    found = sorted({path for pattern in patterns for path in config.folder.glob(pattern) if path.is_file()})
+    if not found:
+        raise ConfigError(f"{config.where('policy_tests')}: no file is named like {', '.join(patterns)}")
+    return found

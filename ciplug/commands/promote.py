@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug import __version__, console
 from ciplug.commands import options
 from ciplug.errors import Conflict, PromotionRefused, UsageError
 from ciplug.evaluation import candidates, evaluate
 from ciplug.policies import read_policies
+from ciplug.recording import store_objects
+from ciplug.records.canonical import digest
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
-from ciplug.records.verdict import Verdict
+from ciplug.records.verdict import Verdict, worst
 from ciplug.registry import ledger, models
+from ciplug.requirements import fulfilled
 from ciplug.session import Session, now, stamp
-from ciplug.tracking.runs import Runs
+from ciplug.tracking.runs import Runs, verdict_object
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Stage
 
 _TRIES = 20
 
@@ -67,7 +74,7 @@ def promote(
             raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
         registered = state.of_run(chosen.id)
         models.check_move(registered or models.Version(len(state.versions) + 1, chosen.id, None, "None", ""), stage)
-        key, verdict, verdict_digest = _passing_verdict(session, runs, chosen)
+        evidence = _evidence(session, runs, chosen, stage.lower())
         registration = _registration(session, chosen, len(state.versions) + 1)
         try:
             if registered is None:
@@ -85,10 +92,12 @@ def promote(
                 stage=stage,
                 from_stage=registered.stage,
                 replaces=_number(state.holder(stage)),
-                policy_digest=verdict.policy_digest,
-                verdict=key,
-                verdict_digest=verdict_digest,
-                baseline_run=verdict.baseline_run,
+                policy_digest=evidence.verdict.policy_digest,
+                verdict=evidence.key,
+                verdict_digest=evidence.digest,
+                baseline_run=evidence.verdict.baseline_run,
+                approvals=evidence.approvals,
+                waived=evidence.verdict.waived,
             )
             return ledger.append(session.store, log, promotion).events[-1]
         except Conflict as lost:
@@ -109,32 +118,56 @@ def _chosen(session: Session, runs: Runs, state: models.Model, run_id: str | Non
     return candidates(session, runs, session.need_head(), state.name)[0]
 
 
-def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdict, str]:
-    """The recorded verdict that allows this promotion, with its key and digest.
+class _Evidence(NamedTuple):
+    """The recorded verdict that allows a promotion, and what else the stage asked for."""
 
-    It is of this run, by today's policy, and still right today.
+    key: str
+    verdict: Verdict
+    digest: str
+    approvals: tuple[str, ...] = ()
+
+
+def _evidence(session: Session, runs: Runs, run: Run, stage: str) -> _Evidence:
+    """What allows this promotion: a verdict of this run, by today's policy, that is still right today.
+
+    Where the policy says what the stage takes, the run is judged by that, and this verdict is recorded, too.
     """
-    policy = read_policies(session).of(run.model)
-    stored = runs.verdicts(run)
-    recorded = {key: verdict for key, (verdict, _) in stored.items()}
+    ruling = read_policies(session).of(run.model)
+    asked = ruling.policy.stages.get(stage)
+    # A verdict that another promotion asked for is of the gates of its own stage.
+    stored = {key: found for key, found in runs.verdicts(run).items() if found[0].stage is None}
     judge = f"judge it: ciplug gate --run {run.id[:12]}"
-    if not recorded:
+    if not stored:
         raise PromotionRefused(f"run {run.id[:12]} has no verdict", hint=judge)
-    today = {key: v for key, v in recorded.items() if v.policy_digest == policy.digest and v.run == run.id}
+    today = {k: v for k, (v, _) in stored.items() if v.policy_digest == ruling.digest and v.run == run.id}
     if not today:
         raise PromotionRefused(f"the verdicts of run {run.id[:12]} are of another policy than today's", hint=judge)
-    passing = {key: v for key, v in today.items() if v.passed}
+    passing = {key: v for key, v in today.items() if _passed(v, asked)}
     if not passing:
         latest = max(today.values(), key=lambda v: v.created)
         if latest.dry_run:
             raise PromotionRefused(f"run {run.id[:12]} was judged in a dry run only", hint=judge)
         raise PromotionRefused(f"the verdict of run {run.id[:12]} is {latest.outcome}: {_reasons(latest)}")
-    now_judged = evaluate(session, runs, [run])[0].verdict
+    now_judged = evaluate(session, runs, [run], stage=stage if asked else None)[0].verdict
     if now_judged is None or not now_judged.passed:
         why = _reasons(now_judged) if now_judged else "no gate"
-        raise PromotionRefused(f"run {run.id[:12]} passed once, and does not today: {why}", hint=judge)
-    key = max(passing, key=lambda k: (passing[k].created, k))
-    return key, *stored[key]
+        by_stage = f" by what {stage} takes" if asked else ""
+        raise PromotionRefused(f"run {run.id[:12]} passed once, and does not today{by_stage}: {why}", hint=judge)
+    if asked is None:
+        key = max(passing, key=lambda k: (passing[k].created, k))
+        return _Evidence(key, *stored[key])
+    approvals = fulfilled(session, stage, asked, run)
+    key, data = verdict_object(now_judged)
+    store_objects(session, {key: data})
+    return _Evidence(key, now_judged, digest(data), approvals)
+
+
+def _passed(verdict: Verdict, stage: Stage | None) -> bool:
+    """Whether the gates that a stage asks for passed (None: all)."""
+    if stage is None or stage.gates is None:
+        return verdict.passed
+    asked = [gate.outcome for gate in verdict.gates if gate.gate in (*stage.gates, "run", "policy")]
+    return bool(asked) and worst(asked) in ("PASS", "WARN") and not verdict.dry_run
 
 
 def _reasons(verdict: Verdict) -> str:

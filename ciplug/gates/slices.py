@@ -53,7 +53,8 @@ def checks(name: str, gate: Gate, slices: Slices, evidence: Evidence, examples: 
         yield Check(gate=gate, result=replace(about, outcome=undecided(gate), reason=reason))
         return
     small = len(parts) - len(judged)
-    note = f"{small:,} slices with fewer than {slices.min_samples:,} examples are not judged"
+    few = "1 slice has" if small == 1 else f"{small:,} slices have"
+    note = f"{few} fewer than {slices.min_samples:,} examples, and {'is' if small == 1 else 'are'} not judged"
     for number, (part, rows) in enumerate(judged.items()):
         answer = examples.answers.get((name, part), Undecided("the examples were not asked"))
         result = replace(about, slice=_named(part), n=len(rows), notes=(note,) if small and not number else ())

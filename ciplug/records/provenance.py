@@ -23,6 +23,8 @@ class Context:
     """The branch that a pull request wants to go into."""
     default_branch: str | None = None
     tag: str | None = None
+    environment: str | None = None
+    """The deployment environment that the host runs the job in, where it tells the job."""
     pull_request: int | None = None
     """Number of the pull request (GitHub), iid of the merge request (GitLab)."""
     repository: str | None = None

@@ -41,6 +41,10 @@ class RegistryEvent:
     """Key of the verdict in the store."""
     verdict_digest: str | None = None
     baseline_run: str | None = None
+    approvals: tuple[str, ...] = ()
+    """What the stage required and was found, in sentences."""
+    waived: tuple[str, ...] = ()
+    """The gates that passed by a waiver, each with who agreed and why."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path → sha256:<hex> of the version's artifacts (register)."""
     ciplug: str | None = None

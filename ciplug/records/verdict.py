@@ -99,6 +99,16 @@ class Verdict:
         return self.outcome in ("PASS", "WARN") and not self.dry_run
 
     @property
+    def waived(self) -> tuple[str, ...]:
+        """The gates that pass by a waiver, each with who agreed and why."""
+        return tuple(
+            f"{gate.gate} up to {gate.waived.limit:g} until {gate.waived.expires} by {gate.waived.approved_by}: "
+            + ", ".join(filter(None, (gate.waived.reason, gate.waived.issue)))
+            for gate in self.gates
+            if gate.waived
+        )
+
+    @property
     def needs(self) -> set[str]:
         """Ids of the other runs that it was made from."""
         compared = {self.baseline_run, *(gate.baseline_run for gate in self.gates)}

@@ -15,7 +15,7 @@ PACKAGE = Path(ciplug.__file__).parent
 
 RECORDS = {"records", "errors"}
 PARTS = {"comparison", "gates", "reports"}
-WIRING = {"session", "recording", "evaluation", "evidence", "policies", "console", "config"}
+WIRING = {"session", "recording", "evaluation", "evidence", "policies", "requirements", "console", "config"}
 """What puts the parts together for the commands."""
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
     "recording": {*RECORDS, "config", "session", "tracking", "console"},
     "policies": {*RECORDS, "config", "session", "tracking", "gates"},
+    "requirements": {*RECORDS, "git", "session", "gates"},
     "evidence": {*RECORDS, "policies", "session", "tracking", "comparison", "gates"},
     "evaluation": {
         *RECORDS,

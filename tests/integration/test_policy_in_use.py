@@ -1,0 +1,366 @@
+"""The policy as a user meets it: named baselines, seeds, examples, waivers, stages, tests of the policy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import Project, git
+
+HEAD = "version: 1\nmodel: wine\nmetrics: metrics.json\n"
+GATE = "{higher_is_better: true, max_regression: 0.01"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.create(tmp_path / "work", config=f"{HEAD}gates:\n  accuracy: {GATE}}}\n")
+
+
+def write(project: Project, gates: str, more: str = "") -> None:
+    (project.folder / "ciplug.yaml").write_text(f"{HEAD}{more}gates:\n{gates}")
+
+
+def verdict(project: Project, code: int | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = project.json("gate", "--json", code=code)["verdicts"][0]
+    return found
+
+
+def test_every_baseline_that_can_be_named(project: Project) -> None:
+    ids = {}
+    for number, accuracy in enumerate((0.95, 0.90, 0.85, 0.80)):
+        project.numbers({"accuracy": accuracy})
+        commit = project.commit(f"run {number}")
+        ids[accuracy] = (project.train(), commit)
+    git(project.folder, "tag", "-a", "-m", "first", "v1", ids[0.95][1])
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging", "--run", ids[0.85][0], code=None)
+    write(
+        project,
+        "".join(
+            f"  {name}: {{metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref}}}\n"
+            for name, ref in {
+                "base": "main",
+                "tip": "target",
+                "tagged": "'tag:v1'",
+                "named": f"'commit:{ids[0.90][1][:10]}'",
+                "best": "best",
+                "best2": "{ref: best, last: 2}",
+                "mean": "{ref: mean, last: 3}",
+                "live": "production",
+                "untagged": "'tag:none'",
+            }.items()
+        ),
+    )
+    project.branch("topic", {"accuracy": 0.845})
+    project.train()
+    found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
+    assert {name: gate.get("baseline") for name, gate in found.items()} == {
+        "base": 0.8,
+        "tip": 0.8,
+        "tagged": 0.95,
+        "named": 0.9,
+        "best": 0.95,
+        "best2": 0.85,
+        "mean": pytest.approx(0.85),
+        "live": None,
+        "untagged": None,
+    }
+    assert {name: gate["outcome"] for name, gate in found.items()} == {
+        "base": "PASS",
+        "tip": "PASS",
+        "tagged": "FAIL",
+        "named": "FAIL",
+        "best": "FAIL",
+        "best2": "PASS",
+        "mean": "PASS",
+        "live": "WARN",
+        "untagged": "WARN",
+    }
+    assert found["best"]["baseline_run"] == ids[0.95][0]
+    assert found["tagged"]["baseline_label"] == f"tag v1 {ids[0.95][1][:8]}"
+    assert "there is no tag 'none'" in found["untagged"]["reason"]
+    assert "no version of 'wine' is in production" in found["live"]["reason"]
+
+
+def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> None:
+    (project.folder / "test.csv").write_text("id\n1\n")
+    write(project, f"  accuracy: {GATE}}}\n", "evaluation: test.csv\n")
+    project.commit("an evaluation set")
+    project.train()
+    project.branch("same", {"accuracy": 0.85})
+    project.train()
+    assert verdict(project, 0)["outcome"] == "PASS"
+    (project.folder / "test.csv").write_text("id\n1\n2\n")
+    project.branch("other", {"accuracy": 0.7})
+    project.train()
+    found = verdict(project, 0)
+    assert found["outcome"] == "INCONCLUSIVE"
+    assert found["gates"][0]["reason"] == (
+        "the baseline was measured on another 'test.csv': the numbers cannot be compared"
+    )
+    assert "measured on another" in project.ciplug("report").stdout
+    write(project, f"  accuracy: {GATE}, baseline: {{max_age_days: 0.0000001}}}}\n")
+    project.branch("late", {"accuracy": 0.7})
+    project.train()
+    found = verdict(project, 0)
+    assert (found["outcome"], "days are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
+
+
+def test_a_matrix_of_seeds_is_one_candidate(project: Project) -> None:
+    train = "import json, os, pathlib\nn = json.loads(pathlib.Path('numbers.json').read_text())\n"
+    train += "n['accuracy'] += int(os.environ['CIPLUG_SEED']) / 1000\n"
+    train += "pathlib.Path('metrics.json').write_text(json.dumps(n))\n"
+    (project.folder / "train.py").write_text(train)
+    write(project, f"  accuracy: {GATE}}}\n", "seeds: {min_runs: 3}\n")
+    project.commit("seeds")
+    for seed in (1, 2, 3):
+        project.train("--seed", str(seed))
+    project.branch("topic", {"accuracy": 0.80})
+    runs = [project.train("--seed", "1")]
+    early = verdict(project, 0)
+    assert early["outcome"] == "INCONCLUSIVE"
+    assert early["gates"][0]["reason"].startswith("1 of 3 runs so far")
+    runs += [project.train("--seed", str(seed)) for seed in (2, 3)]
+    found = verdict(project, 1)
+    assert sorted(found["runs"]) == sorted(runs)
+    (gate,) = found["gates"]
+    assert (gate["candidate"], gate["baseline"]) == (pytest.approx(0.802), pytest.approx(0.852))
+    assert gate["method"] == "Welch's t-test on seed means"
+    assert "3 runs of this commit, which differ in their seed, are judged as one." in project.ciplug("report").stdout
+
+
+SAMPLES = """\
+import json, pathlib
+numbers = json.loads(pathlib.Path("numbers.json").read_text())
+right = numbers.pop("right")
+with open("predictions.jsonl", "w") as file:
+    for n in range(400):
+        row = {"id": n, "label": "yes", "prediction": "yes" if n % 100 < right else "no", "country": "fi"[n % 2]}
+        file.write(json.dumps(row) + chr(10))
+pathlib.Path("metrics.json").write_text(json.dumps(numbers))
+"""
+
+
+def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    gates = f"  accuracy: {GATE}, slices: {{by: country, min_samples: 100, max_regression: 0.02}}}}\n"
+    config = f"{HEAD}samples: predictions.jsonl\ngates:\n{gates}"
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    (project.folder / "train.py").write_text(SAMPLES)
+    (project.folder / ".gitignore").write_text("metrics.json\npredictions.jsonl\n")
+    project.numbers({"right": 90, "loss": 1})
+    project.commit("samples")
+    project.push()
+    project.train()
+    # Another machine, which has never seen the baseline's file.
+    git(tmp_path, "clone", "-q", "remote.git", "ci")
+    ci = Project(tmp_path / "ci")
+    ci.branch("topic", {"right": 80, "loss": 1})
+    ci.train()
+    found = verdict(ci, 1)
+    whole = found["gates"][0]
+    # The metric is the mean of the examples, though no file says it.
+    assert (whole["candidate"], whole["baseline"], whole["n"]) == (0.8, 0.9, 400)
+    assert whole["method"] == "paired bootstrap of the mean"
+    assert {gate.get("slice") for gate in found["gates"]} == {None, "country = f", "country = i"}
+    # A file that this run did not write is an earlier run's.
+    (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
+    done = ci.ciplug("run", "--", "python", "train.py", code=2)
+    assert "predictions.jsonl: the command did not write it" in done.stderr
+
+
+def test_budgets_are_facts_of_the_run(project: Project) -> None:
+    (project.folder / "model.bin").write_bytes(b"\0" * 2_500_000)
+    write(
+        project,
+        "  memory: {metric: run.peak_memory_mb, max: 100000}\n  size: {metric: artifacts.model.bin.mb, max: 2}\n"
+        "  time: {metric: run.wall_seconds, higher_is_better: false, max_regression: 3600}\n",
+    )
+    project.train("--artifact", "model.bin")
+    found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
+    assert (found["size"]["outcome"], found["size"]["candidate"]) == ("FAIL", 2.5)
+    assert (found["memory"]["outcome"], found["time"]["outcome"]) == ("PASS", "WARN")
+
+
+def test_drift_of_files(project: Project) -> None:
+    (project.folder / "train.csv").write_text("age\n" + "".join(f"{n % 50}\n" for n in range(1000)))
+    write(project, "  accuracy: {min: 0.1}\n  data: {kind: drift, reference: train.csv, current: now.csv}\n")
+    project.train()
+    missing = verdict(project, 1)["gates"][1]
+    assert (missing["outcome"], "there is no such file" in missing["reason"]) == ("FAIL", True)
+    (project.folder / "now.csv").write_text("age\n" + "".join(f"{(n * 7) % 50}\n" for n in range(1000)))
+    assert verdict(project, 0)["outcome"] == "PASS"
+    (project.folder / "now.csv").write_text("age\n" + "".join(f"{n % 50 + 20}\n" for n in range(1000)))
+    assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 columns have drifted: age (PSI")
+
+
+def test_several_models(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\nmodels:\n"
+        "  wine: {metrics: metrics.json, gates: {accuracy: {min: 0.8}}}\n"
+        "  beer: {metrics: metrics.json, gates: {accuracy: {min: 0.9}}}\n"
+    )
+    assert "name one with --model: wine, beer" in project.ciplug("run", "--", "python", "train.py", code=2).stderr
+    project.train("--model", "wine")
+    project.train("--model", "beer")
+    verdicts = project.json("gate", "--json", code=1)["verdicts"]
+    assert {v["model"]: v["outcome"] for v in verdicts} == {"wine": "PASS", "beer": "FAIL"}
+    assert "gin" in project.ciplug("policy", "explain", "--model", "gin", code=2).stderr
+
+
+# --- waivers and stages
+
+
+def test_a_waiver_reaches_the_audit_trail(project: Project) -> None:
+    project.train()
+    project.numbers({"accuracy": 0.83})
+    commit = project.commit("worse, and agreed to")
+    day = (datetime.now(timezone.utc) + timedelta(days=2)).date()
+    project.train()
+    assert verdict(project, 1)["outcome"] == "FAIL"
+    waiver = (
+        f"waivers:\n  - {{gate: accuracy, limit: 0.05, commit: '{commit[:10]}', expires: {day}, reason: new labels,"
+    )
+    write(project, f"  accuracy: {GATE}}}\n", f"{waiver} approved_by: alice}}\n")
+    found = verdict(project, 0)
+    assert (found["outcome"], found["gates"][0]["waived"]["approved_by"]) == ("WARN", "alice")
+    assert "waived up to 0.05" in project.ciplug("report").stdout
+    project.ciplug("promote", "wine", "--to", "staging")
+    event = project.json("registry", "history", "wine", "--json")["events"][-1]
+    assert event["waived"] == [f"accuracy up to 0.05 until {day} by alice: new labels"]
+
+
+def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
+    write(
+        project,
+        f"  accuracy: {GATE}, min: 0.8}}\n  loss: {{max: 1}}\n",
+        "stages:\n  staging: {gates: [accuracy]}\n"
+        "  production: {on_no_baseline: fail, approvals: {not_author: true}, require: [clean_tree]}\n",
+    )
+    project.numbers({"accuracy": 0.85, "loss": 2})
+    project.commit("policy")
+    run = project.train()
+    project.ciplug("gate", code=1)
+    # Staging does not ask for the gate that fails.
+    project.ciplug("promote", "wine", "--to", "staging")
+    refused = project.ciplug("promote", "wine", "--to", "production", "--run", run, code=1)
+    assert "the verdict of run" in refused.stderr
+    project.numbers({"accuracy": 0.85, "loss": 0.5})
+    project.commit("better")
+    second = project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    author = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
+    done = project.ciplug("promote", "wine", "--to", "production", "--run", second, code=1)
+    assert "test@example.com has written the commit or trained the run" in done.stderr
+    other = {**author, "GITLAB_USER_LOGIN": "bob"}
+    project.ciplug("promote", "wine", "--to", "production", "--run", second, env=other)
+    event = project.json("registry", "history", "wine", "--json")["events"][-1]
+    assert event["approvals"] == ["clean tree", "bob is not the author"]
+    assert event["stage"] == "Production"
+    (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
+    dirty = project.train()
+    project.ciplug("gate", "--run", dirty)
+    project.ciplug("promote", "wine", "--to", "staging", "--run", dirty)
+    done = project.ciplug("promote", "wine", "--to", "production", "--run", dirty, env=other, code=1)
+    assert "production requires a clean tree" in done.stderr
+
+
+def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
+    write(
+        project,
+        "  accuracy: {min: 0.8}\n",
+        "stages: {staging: {approvals: {environment: live}}}\n",
+    )
+    project.commit("policy")
+    project.train()
+    project.ciplug("gate")
+    gitlab = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
+    promote = ("promote", "wine", "--to", "staging")
+    assert "does not say which one it runs in" in project.ciplug(*promote, code=1).stderr
+    wrong = project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "test"}, code=1)
+    assert "this job runs in 'test'" in wrong.stderr
+    project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "live"})
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen makes the key that signs")
+def test_a_commit_that_git_verifies(project: Project, tmp_path: Path) -> None:
+    write(project, "  accuracy: {min: 0.8}\n", "stages: {staging: {require: [signature]}}\n")
+    project.commit("policy")
+    project.train()
+    project.ciplug("gate")
+    done = project.ciplug("promote", "wine", "--to", "staging", code=1)
+    assert "staging requires a signed commit, and git does not verify" in done.stderr
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    (tmp_path / "signers").write_text(f"test@example.com {key.with_suffix('.pub').read_text()}")
+    for name, value in (
+        ("gpg.format", "ssh"),
+        ("user.signingkey", key),
+        ("gpg.ssh.allowedSignersFile", tmp_path / "signers"),
+    ):
+        git(project.folder, "config", name, str(value))
+    git(project.folder, "commit", "-q", "--allow-empty", "-S", "-m", "signed")
+    project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    event = project.json("registry", "history", "wine", "--json")["events"][-1]
+    assert event["approvals"] == [f"git verifies the signature of {project.head[:12]}"]
+
+
+# --- tests of a policy
+
+CASES = """\
+- name: a small loss passes
+  metrics: {accuracy: 0.845}
+  baseline: {accuracy: 0.85}
+  expect: PASS
+- name: a first run warns, and production does not take it
+  metrics: {accuracy: 0.9}
+  expect: {verdict: WARN, accuracy: WARN}
+- {name: production, stage: production, metrics: {accuracy: 0.9}, expect: FAIL}
+- name: by mistake
+  metrics: {accuracy: 0.7}
+  baseline: {accuracy: 0.85}
+  expect: PASS
+"""
+
+
+def test_tests_of_the_policy(project: Project) -> None:
+    write(
+        project,
+        f"  accuracy: {GATE}}}\n",
+        "policy_tests: tests/*.yaml\nstages: {production: {on_no_baseline: fail}}\n",
+    )
+    assert "no file is named like tests/*.yaml" in project.ciplug("policy", "test", code=2).stderr
+    (project.folder / "tests").mkdir()
+    cases = project.folder / "tests" / "cases.yaml"
+    cases.write_text(CASES)
+    done = project.ciplug("policy", "test", code=1)
+    assert "3 of 4 cases get the verdict that is due" in done.stderr
+    assert "FAIL by mistake" in done.stdout
+    assert "cases.yaml:9: verdict: PASS is expected, and it is FAIL: 0.7 is 0.15 worse than" in done.stdout
+    cases.write_text(CASES.rpartition("- name: by mistake")[0])
+    project.ciplug("policy", "test", "tests/cases.yaml")
+    for text, says in (
+        ("{}", "a list of cases is expected"),
+        ("- {metrics: {accuracy: 1}, expect: GREEN}", "cases.yaml:1: expect: one of PASS, WARN"),
+        ("- {metrics: {accuracy: x}, expect: PASS}", "cases.yaml:1: metrics.accuracy: a number, or one for each"),
+        ("- {metrics: {accuracy: 1}, expect: {recall: PASS}}", "cases.yaml:1: there is no gate 'recall'"),
+        ("- {metrics: {accuracy: 1}, stage: staging, expect: PASS}", "the policy says nothing of 'staging'"),
+        ("- {metric: {accuracy: 1}, expect: PASS}", "cases.yaml:1: metric: unknown key"),
+    ):
+        cases.write_text(text)
+        assert says in project.ciplug("policy", "test", code=2).stderr
+
+
+def test_the_json_of_a_verdict_is_one_line_of_facts(project: Project) -> None:
+    project.train()
+    (first, *_) = json.loads(project.ciplug("gate", "--json").stdout)["verdicts"]
+    assert set(first) >= {"outcome", "gates", "policy_digest", "policy_source", "run", "model"}

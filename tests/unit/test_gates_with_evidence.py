@@ -1,0 +1,396 @@
+"""Gates whose data say how uncertain they are; slices, drift, waivers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from ciplug.comparison.drift import categorical, numeric
+from ciplug.comparison.repeats import mean
+from ciplug.comparison.statistics import Undecided
+from ciplug.gates.evaluate import evaluate
+from ciplug.gates.evidence import Evidence
+from ciplug.gates.policy import Policy
+from ciplug.records.comparison import Side
+from ciplug.records.examples import Examples
+from ciplug.records.run import Run
+from ciplug.records.verdict import GateResult, Verdict
+
+COMMIT = "1a2b3c4d" * 5
+UP = {"higher_is_better": True}
+
+
+def side(role: Any, values: Mapping[str, float | Sequence[float]], **more: Any) -> Side:
+    repeats = {name: tuple(v) for name, v in values.items() if not isinstance(v, (int, float))}
+    count = max(map(len, repeats.values()), default=1)
+    return Side(
+        role=role,
+        label="merge base",
+        how="merge base with main",
+        run=role[0] * 32,
+        metrics={name: mean(repeats[name]) if name in repeats else float(v) for name, v in values.items()},  # type: ignore[arg-type]
+        repeats=repeats,
+        runs=tuple(f"{role}{n}" for n in range(count)) if count > 1 else (),
+        **more,
+    )
+
+
+def judge(
+    policy: Mapping[str, Any],
+    candidate: Side,
+    baseline: Side,
+    *,
+    examples: tuple[Examples | None, Examples | None] = (None, None),
+    **more: Any,
+) -> Verdict:
+    found = Policy.model_validate(policy)
+    held = {s.run: e for s, e in zip((candidate, baseline), examples, strict=True) if e is not None and s.run}
+    evidence = Evidence(candidate=candidate, baselines=dict.fromkeys(found.gates, baseline), examples=held, **more)
+    run = Run(id=candidate.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")
+    return evaluate(found, evidence, run, created="", policy_source="ciplug.yaml")
+
+
+def one(verdict: Verdict) -> GateResult:
+    (result,) = verdict.gates
+    return result
+
+
+def table(right: Sequence[bool], **slices: Sequence[str]) -> Examples:
+    return Examples(
+        source="predictions.jsonl",
+        ids=[f"{n:05}" for n in range(len(right))],
+        labels=["1"] * len(right),
+        predictions=["1" if ok else "0" for ok in right],
+        slices=slices,
+    )
+
+
+def share(examples: Examples) -> float:
+    return sum(p == "1" for p in examples.predictions or ()) / len(examples)
+
+
+def turned(right: Sequence[bool], lost: int, won: int = 0) -> list[bool]:
+    """The answers with some that were right now wrong, and others the other way round."""
+    found = list(right)
+    for n in [n for n, ok in enumerate(right) if ok][:lost]:
+        found[n] = False
+    for n in [n for n, ok in enumerate(right) if not ok][:won]:
+        found[n] = True
+    return found
+
+
+_DRAW = random.Random(3)
+RIGHT = [_DRAW.random() < 0.85 for _ in range(1000)]
+
+
+# --- seeds
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "due"),
+    [
+        ([0.90, 0.91, 0.92], [0.90, 0.91, 0.92], "PASS"),
+        ([0.80, 0.81, 0.82], [0.90, 0.91, 0.92], "FAIL"),
+        ([0.80, 0.91, 0.99], [0.90, 0.91, 0.99], "INCONCLUSIVE"),
+        ([0.80, 0.80, 0.80], [0.90, 0.90, 0.90], "FAIL"),
+        ([0.90, 0.91], [0.90, 0.91, 0.92], "INCONCLUSIVE"),
+        ([0.90, 0.91, 0.92], [0.90], "INCONCLUSIVE"),
+        ([0.90, float("nan"), 0.92], [0.90, 0.91, 0.92], "ERROR"),
+    ],
+)
+def test_seeds(new: list[float], old: list[float], due: str) -> None:
+    policy = {"seeds": {"min_runs": 3}, "gates": {"a": {**UP, "max_regression": 0.05}}}
+    verdict = judge(policy, side("candidate", {"a": new}), side("baseline", {"a": old if len(old) > 1 else old[0]}))
+    assert verdict.outcome == due
+    if due in ("PASS", "FAIL"):
+        assert one(verdict).method == "Welch's t-test on seed means"
+        assert verdict.runs == ("candidate0", "candidate1", "candidate2")
+
+
+def test_an_open_verdict_says_what_would_settle_it() -> None:
+    policy = {"seeds": {}, "gates": {"a": {**UP, "max_regression": 0.01}}}
+    result = one(
+        judge(policy, side("candidate", {"a": [0.88, 0.90, 0.92]}), side("baseline", {"a": [0.89, 0.90, 0.93]}))
+    )
+    assert result.outcome == "INCONCLUSIVE"
+    assert "the data do not tell" in result.reason
+    assert "more runs with other seeds, on each side, would settle it" in (result.advice or "")
+    assert result.low is not None and result.high is not None
+    assert result.low < (result.change or 0) < result.high
+
+
+def test_lower_is_better_turns_the_interval_round() -> None:
+    policy = {"seeds": {}, "gates": {"a": {"higher_is_better": False, "max_regression": 1}}}
+    result = one(judge(policy, side("candidate", {"a": [15, 16, 17]}), side("baseline", {"a": [10, 11, 12]})))
+    assert (result.outcome, result.change) == ("FAIL", 5.0)
+    assert result.low is not None and result.high is not None
+    assert 0 < result.low < 5 < result.high
+
+
+# --- examples
+
+
+def test_examples_decide_beside_the_noise() -> None:
+    base = table(RIGHT)
+    policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.01}}}
+
+    def outcome(right: Sequence[bool], **gate: Any) -> GateResult:
+        new = table(right)
+        asked = {**policy, "gates": {"accuracy": {**policy["gates"]["accuracy"], **gate}}}  # type: ignore[index]
+        sides = side("candidate", {"accuracy": share(new)}), side("baseline", {"accuracy": share(base)})
+        return one(judge(asked, *sides, examples=(new, base)))
+
+    assert outcome(RIGHT).outcome == "PASS"
+    assert outcome(turned(RIGHT, 60)).outcome == "FAIL"
+    undecided = outcome(turned(RIGHT, 60, 48))
+    assert (undecided.outcome, undecided.method) == ("INCONCLUSIVE", "paired bootstrap of the mean")
+    assert "more examples would settle it" in (undecided.advice or "")
+    # One number beside the other fails on what may be noise.
+    assert outcome(turned(RIGHT, 60, 48), test="point").outcome == "FAIL"
+    assert outcome(turned(RIGHT, 60), max_regression=0).method == "exact McNemar test"
+    assert outcome(turned(RIGHT, 60), severity="warning").outcome == "WARN"
+    assert outcome(turned(RIGHT, 60, 48), on_inconclusive="fail").outcome == "FAIL"
+
+
+def test_a_metric_that_its_examples_do_not_bear_out_is_undecided() -> None:
+    base = table(RIGHT)
+    policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.01}}}
+    sides = side("candidate", {"accuracy": 0.99}), side("baseline", {"accuracy": share(base)})
+    result = one(judge(policy, *sides, examples=(table(turned(RIGHT, 60)), base)))
+    assert result.outcome == "INCONCLUSIVE"
+    assert "they are not of the same evaluation" in result.reason
+
+
+def test_another_evaluation_set_is_undecided() -> None:
+    base, new = table(RIGHT), table(RIGHT[:-1])
+    policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.5}}}
+    sides = side("candidate", {"accuracy": share(new)}), side("baseline", {"accuracy": share(base)})
+    result = one(judge(policy, *sides, examples=(new, base)))
+    assert (result.outcome, "the evaluation sets differ" in result.reason) == ("INCONCLUSIVE", True)
+
+
+def test_without_examples_of_the_baseline_the_next_best_decides_and_that_is_said() -> None:
+    policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.5}}}
+    sides = side("candidate", {"accuracy": 0.8}), side("baseline", {"accuracy": 0.8})
+    result = one(judge(policy, *sides, examples=(table(RIGHT), None)))
+    assert (result.outcome, result.method) == ("PASS", "one number a run")
+    assert result.notes == ("not compared example by example: the baseline has no samples",)
+    asked = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.5, "test": "bootstrap"}}}
+    assert one(judge(asked, *sides, examples=(table(RIGHT), None))).outcome == "INCONCLUSIVE"
+
+
+def test_what_was_tested_together_is_corrected() -> None:
+    """One of ten tests that would fail alone by a hair does not fail beside nine others."""
+    gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}
+    past = [0.90, 0.91, 0.89, 0.92, 0.88, 0.90, 0.91, 0.89, 0.90]
+
+    def outcomes(count: int, **defaults: Any) -> str:
+        gates = {f"m{n}": gate for n in range(count)}
+        values = {"m0": 0.872, **{f"m{n}": 0.9 for n in range(1, count)}}
+        history = dict.fromkeys(values, past)
+        sides = side("candidate", values), side("baseline", dict.fromkeys(values, 0.9))
+        return judge({"gates": gates, "defaults": defaults}, *sides, history=history).gates[0].outcome
+
+    assert outcomes(1) == "FAIL"
+    assert outcomes(10) == "INCONCLUSIVE"
+    assert outcomes(10, correction="none") == "FAIL"
+
+
+def test_history_is_asked_once_there_is_enough() -> None:
+    gate = {"gates": {"a": {**UP, "max_regression": 0.01, "history": {"min_samples": 8}}}}
+    sides = side("candidate", {"a": 0.88}), side("baseline", {"a": 0.90})
+    short = one(judge(gate, *sides, history={"a": [0.9] * 3}))
+    assert (short.outcome, short.notes) == ("FAIL", ("3 runs of the 8 that 'history' asks for",))
+    noisy = one(judge(gate, *sides, history={"a": [0.86, 0.94, 0.90, 0.87, 0.93, 0.90, 0.91, 0.89]}))
+    assert (noisy.outcome, noisy.method) == ("INCONCLUSIVE", "prediction interval of 8 earlier runs")
+    still = one(judge(gate, *sides, history={"a": [0.90, 0.901, 0.899, 0.9, 0.9, 0.901, 0.9, 0.899]}))
+    assert still.outcome == "FAIL"
+
+
+def test_proportions() -> None:
+    gate = {"gates": {"a": {**UP, "max_regression": 0.01, "n": "rows"}}}
+
+    def outcome(new: float, rows: float) -> GateResult:
+        return one(judge(gate, side("candidate", {"a": new, "rows": rows}), side("baseline", {"a": 0.9, "rows": rows})))
+
+    assert outcome(0.87, 100).outcome == "INCONCLUSIVE"
+    assert outcome(0.87, 100_000).outcome == "FAIL"
+    assert outcome(0.87, 100_000).method == "Newcombe's interval for two proportions"
+    assert outcome(0.87, 0).outcome == "INCONCLUSIVE"
+    assert outcome(1.5, 100).outcome == "INCONCLUSIVE"
+
+
+@pytest.mark.parametrize("why", ["the baseline is 40 days old, and at most 30 days are allowed"])
+def test_a_baseline_that_is_unfit_decides_nothing(why: str) -> None:
+    policy = {"gates": {"a": {**UP, "min": 0.5, "max_regression": 0.01}}}
+    verdict = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}, unfit=why))
+    assert [(g.outcome, g.reason) for g in verdict.gates] == [("PASS", "0.9 is not below 0.5"), ("INCONCLUSIVE", why)]
+    broken = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": float("nan")}, unfit=why))
+    assert broken.outcome == "ERROR"
+
+
+# --- slices
+
+COUNTRY = ["fr", "it", "de", "es"]
+WHERE = [COUNTRY[n % 4] if n < 990 else "mt" for n in range(1000)]
+
+
+def sliced(
+    new: Examples | None, base: Examples | None, *, stated: Mapping[str, float] | None = None, **slices: Any
+) -> Verdict:
+    policy = {
+        "samples": "p.jsonl",
+        "gates": {"accuracy": {**UP, "min": 0.1, "slices": {"by": "country", "min_samples": 100, **slices}}},
+    }
+    value = share(new) if new else 0.85
+    before = side("baseline", stated or {"accuracy": 0.85}) if base else Side(role="baseline", label="", how="no run")
+    return judge(policy, side("candidate", {"accuracy": value}), before, examples=(new, base))
+
+
+def test_one_slice_that_falls_fails_though_the_whole_does_not() -> None:
+    right = list(RIGHT)
+    for n, country in enumerate(WHERE):
+        if country == "it" and n % 3 == 0:
+            right[n] = False
+    verdict = sliced(table(right, country=WHERE), table(RIGHT, country=WHERE), max_regression=0.05)
+    whole, worst, rest = verdict.gates
+    assert (whole.outcome, whole.slice) == ("PASS", None)
+    assert (worst.outcome, worst.slice) == ("FAIL", "country = it")
+    assert worst.reason.startswith("country = it: ")
+    assert (rest.outcome, rest.reason.startswith("3 slices: pass, the worst is ")) == ("PASS", True)
+    assert "1 slice has fewer than 100 examples, and is not judged" in rest.notes
+    relative = sliced(table(right, country=WHERE), table(RIGHT, country=WHERE), max_regression="5%")
+    assert relative.gates[1].limit == pytest.approx(0.05 * (worst.baseline or 0))
+
+
+def test_bounds_of_slices_need_no_baseline() -> None:
+    verdict = sliced(table(RIGHT, country=WHERE), None, min=0.99)
+    assert [g.outcome for g in verdict.gates] == ["PASS", *["FAIL"] * 4]
+    assert sliced(table(RIGHT, country=WHERE), None, min=0.5).outcome == "PASS"
+    none = sliced(table(RIGHT, country=WHERE), None, max_regression=0.1)
+    assert (none.outcome, none.gates[-1].reason) == ("WARN", "no slices to compare with: no run")
+
+
+def test_slices_that_are_not_there_are_said() -> None:
+    gone = [("fr" if c == "it" else c) for c in WHERE]
+    lost = sliced(table(RIGHT, country=gone), table(RIGHT, country=WHERE), max_regression=0.9)
+    # The same example in another slice makes another evaluation set of it.
+    assert lost.outcome == "INCONCLUSIVE"
+    few = table(RIGHT[:500], country=["fr"] * 500)
+    verdict = sliced(few, None, max_regression=0.9, min_samples=1000)
+    assert (verdict.outcome, verdict.gates[-1].reason) == (
+        "INCONCLUSIVE",
+        "no slice has 1,000 examples, the largest has 500",
+    )
+    assert sliced(table(RIGHT), None, min=0.1).gates[-1].reason == "no slices: the samples have no column 'country'"
+    assert sliced(table(RIGHT), None, min=0.1).outcome == "FAIL"
+    assert sliced(None, None, min=0.1).gates[-1].reason == "no slices: the run has no samples"
+
+
+# --- drift
+
+
+def test_drift() -> None:
+    draw = random.Random(5)
+    same = [[draw.gauss(0, 1) for _ in range(2000)] for _ in range(3)]
+    moved = [value + 1 for value in same[2]]
+    gate = {"gates": {"data": {"kind": "drift", "reference": "train.csv", "current": "now.csv"}}}
+
+    def outcome(columns: Any) -> GateResult:
+        empty = side("candidate", {"x": 1.0})
+        return one(judge(gate, empty, side("baseline", {}), drift={"data": columns}))
+
+    calm = outcome({"age": numeric(same[0], same[1]), "country": categorical(["a", "b"] * 500, ["b", "a"] * 500)})
+    assert calm.outcome == "PASS"
+    assert calm.reason.startswith("none of 2 columns has drifted; most has ")
+    drifted = outcome({"age": numeric(same[0], moved), "country": categorical(["a"] * 500, ["a"] * 400 + ["c"] * 100)})
+    assert drifted.outcome == "FAIL"
+    assert "2 of 2 columns have drifted: " in drifted.reason
+    assert drifted.notes == ("country has values that the reference never had: 'c'",)
+    assert outcome({"age": numeric(same[0], [])}).outcome == "INCONCLUSIVE"
+    assert outcome(Undecided("now.csv: there is no such file")).outcome == "FAIL"
+    assert outcome({}).outcome == "INCONCLUSIVE"
+
+
+# --- waivers
+
+WAIVER = {
+    "gate": "a",
+    "limit": 0.05,
+    "commit": COMMIT[:8],
+    "expires": date(2026, 12, 31),
+    "reason": "label fix",
+    "approved_by": "alice",
+    "issue": "ML-42",
+}
+
+
+def waived(
+    value: float, gate: Mapping[str, Any] | None = None, today: date = date(2026, 12, 31), **change: Any
+) -> Verdict:
+    policy = {"gates": {"a": gate or {**UP, "max_regression": 0.01}}, "waivers": [{**WAIVER, **change}]}
+    return judge(policy, side("candidate", {"a": value}), side("baseline", {"a": 0.9}), today=today)
+
+
+def test_a_waiver_is_bounded_tied_to_a_commit_and_expires() -> None:
+    verdict = waived(0.86)
+    result = one(verdict)
+    assert (verdict.outcome, verdict.passed) == ("WARN", True)
+    assert "waived up to 0.05 until 2026-12-31 by alice's waiver (label fix, ML-42)" in result.reason
+    assert result.waived is not None and result.waived.approved_by == "alice"
+    assert verdict.waived == ("a up to 0.05 until 2026-12-31 by alice: label fix, ML-42",)
+    beyond = waived(0.80)
+    assert (beyond.outcome, "beyond alice's waiver" in beyond.gates[0].reason) == ("FAIL", True)
+    late = waived(0.86, today=date(2027, 1, 1))
+    assert late.outcome == "FAIL"
+    assert late.notes == ("The waiver of 'a' by alice has expired on 2026-12-31: take it out, or renew it.",)
+    other = waived(0.86, commit="fffffff")
+    assert other.outcome == "FAIL"
+    assert other.notes == ("The waiver of 'a' by alice is for commit fffffff, and not for this one.",)
+    # What passes needs none, and nothing is said of it.
+    assert (waived(0.9).outcome, waived(0.9).notes, one(waived(0.9)).waived) == ("PASS", (), None)
+
+
+def test_waivers_of_bounds() -> None:
+    assert waived(0.75, {"min": 0.8}, limit=0.7).outcome == "WARN"
+    assert waived(0.65, {"min": 0.8}, limit=0.7).outcome == "FAIL"
+    assert waived(0.85, {"max": 0.8}, limit=0.9).outcome == "WARN"
+    both = {"min": 0.8, "max": 0.95}
+    assert waived(0.75, both, limit=0.7, rule="min").outcome == "WARN"
+    assert waived(0.97, both, limit=0.7, rule="min").outcome == "FAIL"
+
+
+def test_an_error_is_never_waived() -> None:
+    assert waived(float("nan")).outcome == "ERROR"
+    assert waived(float("-inf"), limit=1e9).outcome == "ERROR"
+
+
+def test_a_waiver_moves_the_limit_that_an_interval_is_held_against() -> None:
+    base, new = table(RIGHT), table(turned(RIGHT, 60))
+    policy = {
+        "samples": "p.jsonl",
+        "gates": {"accuracy": {**UP, "max_regression": 0.01}},
+        "waivers": [{**WAIVER, "gate": "accuracy", "limit": 0.08}],
+    }
+    sides = side("candidate", {"accuracy": share(new)}), side("baseline", {"accuracy": share(base)})
+    assert judge(policy, *sides, examples=(new, base)).outcome == "WARN"
+    narrow = {**policy, "waivers": [{**WAIVER, "gate": "accuracy", "limit": 0.061}]}
+    assert judge(narrow, *sides, examples=(new, base)).outcome == "FAIL"
+
+
+def test_every_failure_says_what_to_do() -> None:
+    policy = {"gates": {"a": {**UP, "min": 0.95, "max_regression": 0.01}, "b": {"max": 1}}}
+    verdict = judge(policy, side("candidate", {"a": 0.8}), side("baseline", {"a": 0.9, "b": 0.5}))
+    assert verdict.outcome == "FAIL"
+    for result in verdict.gates:
+        assert result.outcome == "FAIL"
+        assert result.advice
+    compared = verdict.gates[1]
+    assert (compared.baseline_run, compared.baseline_label, compared.limit) == ("b" * 32, "merge base", 0.01)
+    labelled = judge(policy, side("candidate", {"a": 0.8}), replace(side("baseline", {"a": 0.9}), commit=COMMIT))
+    assert labelled.gates[1].baseline_label == "merge base 1a2b3c4d"

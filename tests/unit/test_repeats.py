@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ciplug.comparison.facts import facts, with_facts
+from ciplug.comparison.repeats import group, together
+from ciplug.records.comparison import Side
+from ciplug.records.provenance import Provenance
+from ciplug.records.run import File, Run
+
+
+def run(number: int, seed: int | None, accuracy: float = 0.9, started: str = "1", **params: float) -> Run:
+    return Run(
+        id=f"{number:032}",
+        model="m",
+        commit="c",
+        status="finished",
+        started=started,
+        ended="",
+        params=params,
+        metrics={"accuracy": accuracy},
+        provenance=Provenance(seed=seed),
+    )
+
+
+def test_runs_that_differ_in_their_seed_only_are_one() -> None:
+    one, two, three = run(1, 1, depth=3), run(2, 2, depth=3), run(3, 3, depth=4)
+    assert group(one, [one, two, three], "seed") == (one, two)
+    assert group(three, [one, two, three], "seed") == (three,)
+    assert group(run(4, None), [one, two], "seed") == (run(4, None),)
+
+
+def test_of_each_seed_the_last_counts() -> None:
+    old, new, other = run(1, 1, started="1"), run(2, 1, started="2"), run(3, 2, started="0")
+    assert group(other, [old, new, other], "seed") == (new, other)
+    # The run under review stands for its own seed.
+    assert group(old, [old, new, other], "seed") == (old, other)
+
+
+def test_the_seed_may_be_a_parameter_of_any_name() -> None:
+    one, two = run(1, None, fold=1), run(2, None, fold=2)
+    assert group(one, [one, two], "fold") == (one, two)
+
+
+def test_the_mean_of_what_all_have() -> None:
+    empty = Side(role="candidate", label="", how="", run="x")
+    side = together(empty, [run(1, 1, 0.8), run(2, 2, 0.9)])
+    assert (side.metrics, side.repeats) == ({"accuracy": pytest.approx(0.85)}, {"accuracy": (0.8, 0.9)})
+    assert math.isnan(together(empty, [run(1, 1, math.nan), run(2, 2, 0.9)]).metrics["accuracy"])
+    lacking = Run(id="3", model="m", status="finished", started="", ended="")
+    assert together(empty, [run(1, 1), lacking]).metrics == {}
+
+
+def test_facts_are_metrics_where_a_gate_names_them() -> None:
+    found = Run(
+        id="1",
+        model="m",
+        status="finished",
+        started="",
+        ended="",
+        metrics={"run.wall_seconds": 1.0, "accuracy": 0.9},
+        artifacts=(File(path="model.bin", digest="", size=3_000_000),),
+        provenance=Provenance(wall_seconds=60.0, peak_memory_bytes=2_000_000_000),
+    )
+    assert facts(found) == {
+        "run.wall_seconds": 60.0,
+        "run.peak_memory_mb": 2000.0,
+        "artifacts.mb": 3.0,
+        "artifacts.model.bin.mb": 3.0,
+    }
+    # What the training says of itself does not hide what was measured.
+    assert with_facts(found, ["run.wall_seconds"]).metrics == {"run.wall_seconds": 60.0, "accuracy": 0.9}
+    assert with_facts(found, ["accuracy", "run.cpu_seconds"]) is found
