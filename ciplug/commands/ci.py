@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.commands.gate import keep_verdicts, verdict_code, write_file
+from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
 from ciplug.commands.report import build, post, render
@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         code = code or unjudged.exit_code
     files = _write(Path(args.output_dir), report) if args.output_dir else {}
     _show(report)
+    announce(session, evaluations)
     # The other models of this commit have jobs of their own, which judge them.
     own = [e for e in evaluations if e.run.id == recorded.run.id]
     try:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ciplug import console
+from ciplug import ci, console
+from ciplug.ci.base import Level
 from ciplug.commands import options
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import UsageError
 from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
 from ciplug.policies import read_policies
 from ciplug.recording import store_objects
+from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import Report
 from ciplug.session import Session
 from ciplug.tracking.runs import verdict_object
+
+ANNOTATIONS_MOST = 10
+"""GitHub shows no more of a step."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         from ciplug.reports import terminal
 
         console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
+    announce(session, evaluations)
     keep_verdicts(session, evaluations)
     return 0 if args.dry_run else verdict_code(evaluations)
 
@@ -76,6 +83,19 @@ def keep_verdicts(session: Session, evaluations: Sequence[Evaluation]) -> None:
         store_objects(session, objects)
     else:
         console.say("a fork's job must not write the store: the verdict is not recorded")
+
+
+def announce(session: Session, evaluations: Sequence[Evaluation]) -> None:
+    """Have the CI host show what did not pass, the worst first, where it has a place for that."""
+    if session.context.host == "local":
+        return
+    host = ci.host_module(session.context.host)
+    bad = [(e.run.model, gate) for e in evaluations if e.verdict for gate in e.verdict.gates if gate.outcome != "PASS"]
+    bad.sort(key=lambda item: -SEVERITY[item[1].outcome])
+    for model, gate in bad[:ANNOTATIONS_MOST]:
+        level: Level = "error" if gate.outcome in ("FAIL", "ERROR") else "warning"
+        words = f"{model}: {gate.gate}: {gate.outcome}: {gate.reason}"
+        print(host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words), file=sys.stderr, flush=True)
 
 
 def policy_note(evaluations: Sequence[Evaluation]) -> str | None:

@@ -124,7 +124,7 @@ def compare(
     )
     known = replace(known, limit=limit)
     tested = test(rule, reference)
-    known = replace(known, notes=tested.notes)
+    known = replace(known, notes=(*known.notes, *tested.notes))
     d = (value - reference) * rule.sign
     if isinstance(tested.result, Undecided):
         reason = f"{_words(value, reference, d, limit, rule)}; {tested.result.reason}"

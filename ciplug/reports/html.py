@@ -86,7 +86,7 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "policy_digest": _digest(verdict.policy_digest) if verdict else "",
         "sides": [_side(s) for s in (comparison.candidate, comparison.baseline)],
         "others": [_side(s) for s in (comparison.target, comparison.production)],
-        "notes": comparison.notes,
+        "notes": (*comparison.notes, *(verdict.notes if verdict else ())),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
@@ -101,7 +101,7 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             }
             for m in (*changed, *unchanged)
         ],
-        "gates": model.by_severity(verdict) if verdict else [],
+        "gates": [(g, text.footnotes(g)) for g in model.by_severity(verdict)] if verdict else [],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
         "history": history,

@@ -56,7 +56,8 @@ def _suite(section: ModelSection) -> Element:
 def _case(suite: Element, model: str, gate: GateResult) -> None:
     from xml.etree.ElementTree import SubElement
 
-    name = f"{text.clean(gate.gate, text.NAME_LIMIT)}: {text.clean(gate.rule)}"
+    part = f" [{text.clean(gate.slice, text.NAME_LIMIT)}]" if gate.slice else ""
+    name = f"{text.clean(gate.gate, text.NAME_LIMIT)}{part}: {text.clean(gate.rule)}"
     case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name=name, time="0")
     reason = text.clean(gate.reason)
     if gate.outcome == "FAIL":
@@ -64,7 +65,7 @@ def _case(suite: Element, model: str, gate: GateResult) -> None:
     elif gate.outcome == "ERROR":
         SubElement(case, "error", message=reason, type="ERROR").text = _numbers(gate)
     elif gate.outcome == "INCONCLUSIVE":
-        SubElement(case, "skipped", message=f"inconclusive: {reason}")
+        SubElement(case, "skipped", message=f"inconclusive: {reason}").text = _numbers(gate)
     else:
         lead = "warning: " if gate.outcome == "WARN" else ""
         SubElement(case, "system-out").text = f"{lead}{reason}"
@@ -74,9 +75,18 @@ def _numbers(gate: GateResult) -> str:
     """The exact numbers behind the reason, one a line."""
     facts = {
         "metric": text.clean(gate.metric, text.NAME_LIMIT),
+        "slice": text.clean(gate.slice) if gate.slice else None,
         "candidate": gate.candidate,
         "baseline": gate.baseline,
+        "baseline is": text.clean(gate.baseline_label) if gate.baseline_label else None,
+        "baseline run": gate.baseline_run,
         "change": gate.change,
         "limit": gate.limit,
+        "interval of the change": None if gate.low is None else f"{gate.low} to {gate.high}",
+        "confidence": gate.confidence,
+        "p": gate.p,
+        "n": gate.n,
+        "method": gate.method,
+        "to do": text.clean(gate.advice) if gate.advice else None,
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)

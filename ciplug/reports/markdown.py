@@ -75,6 +75,11 @@ class _Paint:
             return f"<details><summary>{title}</summary>\n\n{head}", "\n\n</details>"
         return f"**{title}**\n\n{head}", ""
 
+    def lines(self, lines: Sequence[str]) -> str:
+        """Lines in one cell of a table, all but the first small."""
+        first, *rest = map(text.escape_markdown, lines)
+        return "<br>".join([first, *map(self.small, rest)]) if self.html else " · ".join([first, *rest])
+
     def small(self, line: str) -> str:
         return f"<sub>{line}</sub>" if self.html else line
 
@@ -119,8 +124,9 @@ def _section(section: ModelSection, paint: _Paint, *, alone: bool) -> list[_Bloc
     comparison = section.comparison
     blocks = [] if alone else [_Block(_HEAD, f"### {_title(section, paint)}")]
     blocks.append(_Block(_HEAD, _compared(section)))
-    if comparison.notes:
-        blocks.append(_notes(comparison.notes))
+    notes = (*comparison.notes, *(section.verdict.notes if section.verdict else ()))
+    if notes:
+        blocks.append(_notes(notes))
 
     shown, passed = _split_gates(section)
     if shown:
@@ -192,7 +198,7 @@ def _gates(gates: Sequence[GateResult], paint: _Paint, fold: str | None = None) 
             f"{text.OUTCOME_ICONS[g.outcome]}{_NBSP}{g.outcome.lower()}",
             name(g),
             text.escape_markdown(g.rule),
-            text.escape_markdown(g.reason),
+            paint.lines([g.reason, *text.footnotes(g)]),
         ]
         for g in gates
     ]

@@ -96,6 +96,7 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     reasons = [f"{text.clean(s.label)}: {text.clean(s.how)}" for s in model.absent(comparison) if s.role != "baseline"]
     if reasons:
         parts.append("\n".join(ink(_wrap(reason, width), _DIM) for reason in reasons))
+    parts += [_note(note, ink, width) for note in (section.verdict.notes if section.verdict else ())]
     if section.verdict and section.verdict.gates:
         parts.append("\n".join(_gate(gate, ink, width) for gate in model.by_severity(section.verdict)))
     if comparison.params:
@@ -187,8 +188,9 @@ def _gate(gate: GateResult, ink: _Ink, width: int | None) -> str:
     name = text.clean(gate.gate, text.NAME_LIMIT)
     if gate.metric != gate.gate:
         name += f" ({text.clean(gate.metric, text.NAME_LIMIT)})"
-    reason = _wrap(text.clean(gate.reason), width, indent=" " * 13)
-    return f"{word} {ink(name, _BOLD)}: {text.clean(gate.rule)}\n{reason}"
+    lines = [_wrap(text.clean(gate.reason), width, indent=" " * 13)]
+    lines += [ink(_wrap(text.clean(line), width, indent=" " * 13), _DIM) for line in text.footnotes(gate)]
+    return "\n".join([f"{word} {ink(name, _BOLD)}: {text.clean(gate.rule)}", *lines])
 
 
 def _note(note: str, ink: _Ink, width: int | None) -> str:

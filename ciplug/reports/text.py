@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import MetricDelta, Side
     from ciplug.records.run import Scalar
-    from ciplug.records.verdict import Outcome, Verdict
+    from ciplug.records.verdict import GateResult, Outcome, Verdict
 
 NAME_LIMIT = 120
 PROSE_LIMIT = 600
@@ -255,6 +255,24 @@ def headline(verdict: Verdict | None) -> tuple[str, str]:
         return "📊", "compared, not judged"
     words = OUTCOME_WORDS[verdict.outcome]
     return OUTCOME_ICONS[verdict.outcome], f"{words} (dry run)" if verdict.dry_run else words
+
+
+def footnotes(gate: GateResult) -> list[str]:
+    """What stands below the reason of a check: how it was compared and with which run, what else, what to do."""
+    decided = []
+    if gate.outcome != "PASS" and gate.baseline_label:
+        decided.append(
+            f"against {gate.baseline_label}" + (f", run {gate.baseline_run[:8]}" if gate.baseline_run else "")
+        )
+    if gate.method and (gate.confidence is not None or gate.outcome != "PASS"):
+        decided.append(gate.method)
+        decided += [f"n = {gate.n:,}"] if gate.n is not None else []
+        decided += [f"p = {gate.p:.2g}"] if gate.p is not None else []
+    lines = [", ".join(decided)] if decided else []
+    lines += gate.notes
+    if gate.advice and gate.outcome != "PASS":
+        lines.append(f"→ {gate.advice}")
+    return lines
 
 
 def side_clause(side: Side) -> str:

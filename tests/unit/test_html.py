@@ -79,7 +79,7 @@ def test_it_says_everything() -> None:
         "wine-quality",
         "failed",
         "merge base of HEAD and main, 3 days old",
-        "0.8873 is 0.0058 worse than 0.8931",
+        "0.8873 is 0.0158 worse than 0.9031",
         "−0.0058 (−0.65%)",
         "▼ worse",
         "ciplug.yaml of main",

@@ -44,6 +44,20 @@ def test_outcome(outcome: str, child: str) -> None:
         assert "candidate: 0.85" in said
 
 
+def test_a_failure_has_all_that_is_known_of_it() -> None:
+    (suite,) = parse(samples.failing())
+    (failure,) = suite.iter("failure")
+    for line in (
+        "baseline is: merge base 88aa77bb",
+        f"baseline run: {'b' * 32}",
+        "interval of the change: -0.021 to -0.0094",
+        "p: 0.0004",
+        "method: paired bootstrap of examples",
+        "to do: look at what changed beside it, or ask for a waiver of this commit",
+    ):
+        assert line in (failure.text or "").splitlines()
+
+
 def test_counts() -> None:
     root = parse(samples.several())
     assert {k: root.get(k) for k in ("tests", "failures", "errors", "skipped")} == {

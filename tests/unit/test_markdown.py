@@ -22,7 +22,7 @@ from tests import report_samples as samples
 GOLDEN = Path(__file__).parent / "golden"
 TAGS = {
     "h2", "h3", "p", "strong", "blockquote", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "code", "a",
-    "details", "summary", "sub",
+    "details", "summary", "sub", "br",
 }  # fmt: skip
 
 
@@ -41,6 +41,8 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        if tag == "br":
+            self.closed.append(tag)
         if tag == "a":
             self.links.append(dict(attrs).get("href") or "")
             assert len(attrs) == 1

@@ -125,3 +125,9 @@ def test_tables_for_the_eye() -> None:
     body = terminal.comparison_table(ODD, "markdown")
     assert "a&#124;b" in body
     assert {line.count("|") for line in body.strip().split("\n")} == {7}
+
+
+def test_a_failure_says_how_it_was_found_and_what_to_do() -> None:
+    shown = terminal.render(samples.failing(), colour=False, width=None)
+    assert "against merge base 88aa77bb, run bbbbbbbb, paired bootstrap of examples, n = 2,400, p = 0.0004\n" in shown
+    assert "→ look at what changed beside it, or ask for a waiver of this commit\n" in shown
