@@ -84,7 +84,7 @@ class Session:
         unsent: dict[str, bytes] = {}
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
-        return Runs(self.store, unsent)
+        return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog")
 
 
 def open_session(

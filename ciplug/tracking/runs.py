@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
@@ -18,6 +20,7 @@ from ciplug.stores.base import Store
 if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
+    from ciplug.tracking.catalog import Catalog
 
 NO_COMMIT = "none"
 # It becomes an argument of git.
@@ -50,11 +53,32 @@ class RunKey(NamedTuple):
     id: str
 
 
-class Runs:
-    """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent."""
+def parse_key(key: str) -> RunKey | None:
+    """What the key of a run says; None for any other key."""
+    commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
+    if not (key.startswith("runs/") and key.endswith(".json") and dash):
+        return None
+    return RunKey(key, None if commit == NO_COMMIT else commit, run_id)
 
-    def __init__(self, store: Store, unsent: Mapping[str, bytes] | None = None) -> None:
+
+def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
+    """Why no record of this run and this commit can stand under the key; None if it can."""
+    if key != f"runs/{commit or NO_COMMIT}-{run_id}.json":
+        return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
+    if commit and not _COMMIT.fullmatch(commit):
+        return f"{key}: commit: '{commit}' is no commit id"
+    return None
+
+
+class Runs:
+    """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent.
+
+    `cache` is the folder of the catalog, which answers questions over many runs; without one it is in memory.
+    """
+
+    def __init__(self, store: Store, unsent: Mapping[str, bytes] | None = None, cache: Path | None = None) -> None:
         self._store = store
+        self._cache = cache
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self.problems: dict[str, str] = {}
@@ -70,14 +94,17 @@ class Runs:
         rest = [key for key in wanted if key not in found]
         return {**found, **(self._store.read(rest) if rest else {})}
 
+    @cached_property
+    def catalog(self) -> Catalog:
+        """All runs as columns, as the store is when this is first asked."""
+        from ciplug.tracking.catalog import Catalog
+
+        return Catalog(self._store, self._cache, self._unsent)
+
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone."""
         if self._keys is None:
-            self._keys = []
-            for key in self._list("runs/"):
-                commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
-                if key.endswith(".json") and dash:
-                    self._keys.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
+            self._keys = [parsed for key in self._list("runs/") if (parsed := parse_key(key))]
         return self._keys
 
     def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
@@ -100,12 +127,10 @@ class Runs:
         for key in wanted:
             try:
                 run = read.run(data[key.key], key.key)
-                if run_key(run) != key.key:
-                    raise RecordError(f"{key.key}: it holds the run '{run.id}' of commit '{run.commit}'")
+                if wrong := misplaced(key.key, run.commit, run.id):
+                    raise RecordError(wrong)
                 if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
                     raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
-                if run.commit and not _COMMIT.fullmatch(run.commit):
-                    raise RecordError(f"{key.key}: commit: '{run.commit}' is no commit id")
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store lists it, and does not hold it"
             except RecordError as problem:
@@ -116,16 +141,15 @@ class Runs:
 
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
-        matches = [k for k in self.recorded() if k.id.startswith(run_id)] if run_id else []
-        exact = [k for k in matches if k.id == run_id] or matches
-        if not exact:
+        matches = [k for key in self.catalog.find(run_id) if (k := parse_key(key))] if run_id else []
+        if not matches:
             raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
-        if len(exact) > 1:
-            some = ", ".join(k.id[:12] for k in exact[:4])
-            raise UsageError(f"'{run_id}' is the beginning of {len(exact)} runs: {some}", hint="give more of the id")
-        runs = self.load(exact)
+        if len(matches) > 1:
+            some = ", ".join(k.id[:12] for k in matches[:4])
+            raise UsageError(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
+        runs = self.load(matches)
         if not runs:
-            raise RecordError(f"run {exact[0].id} cannot be read: {self.problems[exact[0].key]}")
+            raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
