@@ -30,7 +30,7 @@ from ciplug.records.columns import of as columns_of
 from ciplug.stores.base import Store
 from ciplug.tracking import search
 from ciplug.tracking.runs import misplaced
-from ciplug.tracking.search import Column, Comparison, Key, Kind, Order
+from ciplug.tracking.search import Column, Comparison, Key, Kind, Order, Selection
 
 _VERSION = 2 * 1 + (sys.byteorder == "big")
 _SCHEMA = (
@@ -122,17 +122,25 @@ class Catalog:
         name = hashlib.sha256(store.address.encode()).hexdigest()[:16]
         self._file = folder / f"{name}.sqlite" if folder else None
         if offline:
-            if self._file is None or not self._file.exists():
-                raise self._nothing_kept("nothing is kept on this machine")
-            self.as_of = datetime.fromtimestamp(self._file.stat().st_mtime, timezone.utc)
-        self._db = _opened(self._file)
+            self._db, self.as_of = self._as_left()
+        else:
+            self._db = _opened(self._file)
         self._answer(self._load)
 
     def __len__(self) -> int:
         """Number of runs."""
         return self._count
 
-    def _nothing_kept(self, why: str) -> UsageError:
+    def _as_left(self) -> tuple[sqlite3.Connection, datetime]:
+        """The cache, and when it was last known to be whole."""
+        if self._file is None or not self._file.exists():
+            raise self._not_offline("nothing is kept on this machine")
+        try:
+            return _connected(str(self._file)), datetime.fromtimestamp(self._file.stat().st_mtime, timezone.utc)
+        except (OSError, sqlite3.Error):
+            raise self._not_offline("what is kept on this machine is damaged") from None
+
+    def _not_offline(self, why: str) -> UsageError:
         return UsageError(f"{self._store.uri}: {why}", hint="ask without --offline first")
 
     def _answer(self, question: Callable[[], T]) -> T:
@@ -141,7 +149,7 @@ class Catalog:
             return question()
         except _DAMAGE:
             if self._offline:
-                raise self._nothing_kept("what is kept on this machine is damaged") from None
+                raise self._not_offline("what is kept on this machine is damaged") from None
             self._db.close()
             self._db = _renewed(self._file)
             self._load()
@@ -228,21 +236,35 @@ class Catalog:
         return self._answer(lambda: self._search(where, order_by, limit))
 
     def _search(self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None) -> Found:
-        for key in (*(c.key for c in where), *(o.key for o in order_by)):
-            if self._count and key.kind != "attribute" and not self._column(key).rows:
-                raise self._unknown(key)
-        selected = search.select(where, self._count, self._column)
+        selected = self._select(where)
+        for order in order_by:
+            self._need(order.key)
         arranged = search.arrange(selected.rows, order_by, self._column, limit)
         entries = self._entries(arranged.rows)
         return Found(entries, len(selected.rows), selected.undefined, arranged.undefined, arranged.absent)
 
-    def _unknown(self, key: Key) -> UsageError:
+    def count(self, where: Sequence[Comparison]) -> int:
+        """How many runs satisfy every condition. Raises UsageError as `search` does."""
+        return self._answer(lambda: len(self._select(where).rows))
+
+    def _select(self, where: Sequence[Comparison]) -> Selection:
+        for comparison in where:
+            self._need(comparison.key)
+        return search.select(where, self._count, self._column)
+
+    def need(self, key: Key) -> None:
+        """Raises UsageError for a metric, parameter or tag that no run has, if there is a run."""
+        self._answer(lambda: self._need(key))
+
+    def _need(self, key: Key) -> None:
+        if not self._count or key.kind == "attribute" or self._column(key).rows:
+            return
         noun = {"metric": "a metric", "param": "a parameter", "tag": "a tag"}[key.kind]
         names = self._names(key.kind)
         hint = nearest(key.name, names) if names else f"no run has {noun} at all"
         if len(names) > _NAMES_MOST and hint.startswith("one of"):
             hint = f"one of {len(names)}: {', '.join(names[:_NAMES_MOST])}, …"
-        return UsageError(f"no run has {noun} '{key.name}'", hint=hint)
+        raise UsageError(f"no run has {noun} '{key.name}'", hint=hint)
 
     def names(self, kind: Kind) -> list[str]:
         """Names of all metrics, parameters or tags, sorted."""

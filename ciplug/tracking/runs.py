@@ -74,11 +74,20 @@ class Runs:
     """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent.
 
     `cache` is the folder of the catalog, which answers questions over many runs; without one it is in memory.
+    When `offline`, the catalog answers as it was left, and the store is not asked.
     """
 
-    def __init__(self, store: Store, unsent: Mapping[str, bytes] | None = None, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        unsent: Mapping[str, bytes] | None = None,
+        cache: Path | None = None,
+        *,
+        offline: bool = False,
+    ) -> None:
         self._store = store
         self._cache = cache
+        self._offline = offline
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self.problems: dict[str, str] = {}
@@ -99,7 +108,7 @@ class Runs:
         """All runs as columns, as the store is when this is first asked."""
         from ciplug.tracking.catalog import Catalog
 
-        return Catalog(self._store, self._cache, self._unsent)
+        return Catalog(self._store, self._cache, self._unsent, offline=self._offline)
 
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone."""

@@ -57,7 +57,7 @@ class Key(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        plain = re.fullmatch(r"[\w.]+", self.name)
+        plain = re.fullmatch(r"\w([./@-]?\w)*", self.name)
         return f"{self.kind}s.{self.name if plain else self.name.join(_quotes_for(self.name))}"
 
 

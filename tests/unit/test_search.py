@@ -258,7 +258,7 @@ def plainly(condition: Comparison, run: dict[Key, Any]) -> bool:
     return any(re.fullmatch(pattern, text, flags) for text in spelt)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(conditions(), min_size=1, max_size=3), st.lists(run_values(), max_size=8))
 def test_expressions_mean_what_they_say(where: list[Comparison], runs: list[dict[Key, Any]]) -> None:
     text = " and ".join(map(written, where))
@@ -267,7 +267,7 @@ def test_expressions_mean_what_they_say(where: list[Comparison], runs: list[dict
     assert list(selected) == [n for n, run in enumerate(runs) if all(plainly(c, run) for c in where)]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map(" ".join))
 def test_any_text_is_understood_or_refused(text: str) -> None:
     try:
@@ -276,7 +276,7 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
         assert "in the expression" in problem.message
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(run_values(), max_size=12), keys, st.booleans(), st.integers(1, 5))
 def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, descending: bool, limit: int) -> None:
     order = [Order(key, descending)]
@@ -286,7 +286,7 @@ def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, desce
 
 
 @given(names)
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 def test_a_key_is_written_as_it_is_read(name: str) -> None:
     key = Key("tag", name)
     assert parse_keys(str(key)) == (key,)
