@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
@@ -14,9 +15,11 @@ from ciplug.records.canonical import dumps, plain
 from ciplug.records.run import Run
 from ciplug.session import Session
 from ciplug.tracking import search
-from ciplug.tracking.catalog import Entry, Found
-from ciplug.tracking.runs import Runs, parse_key
+from ciplug.tracking.runs import Runs, parse_keys
 from ciplug.tracking.search import Comparison, Key
+
+if TYPE_CHECKING:
+    from ciplug.tracking.catalog import Entry, Found
 
 FORMATS = ("table", "markdown", "json", "csv")
 MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
@@ -66,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         runs.catalog.need(key)
     listed = runs.catalog.search(where, order_by, args.limit or None)
     if args.format == "json":
-        records = runs.load(parsed for entry in listed.entries if (parsed := parse_key(entry.key)))
+        records = runs.load(parse_keys(entry.key for entry in listed.entries))
         console.out(dumps([plain(record) for record in records]))
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))
@@ -121,7 +124,9 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
 
 
 def tell_problems(runs: Runs) -> None:
-    """Name the records that could not be read."""
+    """Name the records that could not be read, and what is wrong with the store."""
+    for note in runs.notes:
+        console.complain(f"warning: {note}")
     for problem in runs.problems.values():
         console.complain(f"warning: a record is left out: {problem}")
 

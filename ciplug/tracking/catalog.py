@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ciplug.errors import StoreError, UsageError, nearest
+from ciplug.errors import UsageError, nearest
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.columns import of as columns_of
 from ciplug.stores.base import Store
@@ -110,7 +110,7 @@ class Catalog:
             unsent: objects that count as if the store had them.
             offline: answer from the cache, and do not ask the store.
 
-        Raises StoreError when the store cannot be read, UsageError when there is no cache to be offline with.
+        Raises StoreError when the store cannot be reached, UsageError when there is no cache to be offline with.
         """
         self.problems: dict[str, str] = {}
         """Key → why the record there is left out."""
@@ -186,8 +186,10 @@ class Catalog:
         missing = [name for name in names if name not in gone_since]
         unseen = [key for key in keys if key not in kept]
         fetched = self._store.columns(missing) if missing else {}
-        if lacking := [name for name in missing if name not in fetched]:
-            raise StoreError(f"{self._store.uri} lists the segment '{lacking[0]}', and does not hold it")
+        for name in missing:
+            if name not in fetched:
+                self.problems[name] = f"the segment {name}, with all its runs: the store cannot read it"
+        names = [name for name in names if name not in self.problems]
         known = {**kept, **(self._store.read(unseen) if unseen else {})}
         loose = {key: known[key] for key in keys if key in known}
         listed = set(names)

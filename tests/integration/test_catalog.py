@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ciplug import git as git_program
-from ciplug.errors import StoreError, UsageError
+from ciplug.errors import UsageError
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
 from ciplug.stores.git_branch import GitBranchStore
@@ -346,11 +346,13 @@ def test_offline_answers_from_the_cache_as_it_was(store: MemoryStore, tmp_path: 
         opened(store, tmp_path, offline=True)
 
 
-def test_a_segment_that_is_listed_and_not_there_is_an_error(store: MemoryStore, tmp_path: Path) -> None:
-    store.closed["000009"] = b""
-    store.columns = lambda names: {}  # type: ignore[method-assign]
-    with pytest.raises(StoreError, match="000001"):
-        opened(store, tmp_path)
+def test_a_segment_that_cannot_be_read_is_named_and_stops_no_other(store: MemoryStore, tmp_path: Path) -> None:
+    whole, store.columns = store.columns, lambda names: whole(name for name in names if name != "000001")  # type: ignore[method-assign]
+    catalog = opened(store, tmp_path)
+    assert numbers(catalog) == ALL[:15]
+    assert list(catalog.problems) == ["000001"]
+    store.columns = whole  # type: ignore[method-assign]
+    assert numbers(opened(store, tmp_path)) == ALL, "once it can be read, it is"
 
 
 def test_over_the_git_store(tmp_path: Path) -> None:

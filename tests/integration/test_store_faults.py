@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -337,16 +337,16 @@ def test_the_first_fold_hides_nothing_from_a_reader(
     git_server.create("remote")
     open_store(git_server, tmp_path / "a").add(run_objects(0))
     reader, folder = open_store(git_server, tmp_path / "b"), open_store(git_server, tmp_path / "c")
-    fetch = reader._fetch
+    fetch = reader._remote.fetch
     looks: list[str | None] = []
 
-    def look(*args: str, wanted: bytes | None = None) -> str | None:
-        looks.append(fetch(*args, wanted=wanted))
+    def look(*args: str, **options: Any) -> str | None:
+        looks.append(fetch(*args, **options))
         if len(looks) == 1:
             assert folder.compact() == 1
         return looks[-1]
 
-    monkeypatch.setattr(reader, "_fetch", look)
+    monkeypatch.setattr(reader._remote, "fetch", look)
     assert reader.keys("runs/") == sorted(run_objects(0))
     assert "couldn't find remote ref" in (looks[0] or "")
 
