@@ -16,6 +16,7 @@ from typing import Any
 from mlflow.entities import ViewType
 from mlflow.store.tracking.dbmodels import models
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import text
 
 BATCH = 5000
 
@@ -50,6 +51,9 @@ def fill(store: Any, experiment: str, source: Path) -> None:
             with store.engine.begin() as connection:
                 for table, rows in tables.items():
                     connection.execute(table.__table__.insert(), rows)
+    with store.engine.begin() as connection:
+        # MLflow never does. Without it, SQLite plans an order by a metric as a nested loop: 12 s for 10,000 runs.
+        connection.execute(text("ANALYZE"))
 
 
 def main() -> None:

@@ -99,7 +99,7 @@ def test_tables_show_what_is_asked_for(project: Project, ids: list[str]) -> None
     ("args", "words", "hint"),
     [
         (("--where", "metrics.acuracy > 0.9"), "no run has a metric 'acuracy'", "did you mean 'accuracy'?"),
-        (("--where", "metrics.accuracy >> 0.9"), "at character 18", "one of: =, !="),
+        (("--where", "metrics.accuracy >> 0.9"), "at character 18", "did you mean '>'?"),
         (("--where", ""), "a key, like metrics.accuracy, is expected", ""),
         (("--order-by", "params.deep"), "no run has a parameter 'deep'", "did you mean 'depth'?"),
         (("--columns", "tags.tema"), "no run has a tag 'tema'", "did you mean 'team'?"),
