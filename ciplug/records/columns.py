@@ -6,6 +6,7 @@ here, is left out, so that a newer record is seen as far as it is understood.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -71,7 +72,8 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     for name, value in _items(record, "metrics"):
         number = _WORDS.get(value) if isinstance(value, str) else value
         if METRIC_NAME.fullmatch(name) and isinstance(number, (int, float)) and not isinstance(number, bool):
-            _put(columns.metrics, name, row, float(number))
+            with contextlib.suppress(OverflowError):  # digits without end are no float
+                _put(columns.metrics, name, row, float(number))
     for name, value in _items(record, "params"):
         if isinstance(value, (str, int, float, bool)):
             _put(columns.params, name, row, value)
@@ -143,7 +145,7 @@ def decode(data: bytes, name: str) -> Columns:
         )
         if lengths != {len(columns)} or wrong:
             raise ValueError("columns of different lengths")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise RecordError(f"{name}: not the columns of a segment, or damaged: {problem}") from None
     return columns
 

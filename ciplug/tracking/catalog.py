@@ -385,7 +385,7 @@ def _entry(columns: Columns, row: int) -> Entry:
 
 
 def _problem(entry: Entry) -> str | None:
-    return misplaced(entry.key, entry.attributes.get("commit"), entry.id)
+    return misplaced(entry.key, entry.attributes.get("commit"), entry.attributes.get("id", ""))
 
 
 # The file

@@ -313,6 +313,21 @@ def test_records_that_are_none_are_named(store: MemoryStore, tmp_path: Path) -> 
     assert len(catalog.problems) == 2, "what is no record is in no column"
 
 
+def test_hostile_records_and_columns_stop_nobody(store: MemoryStore, tmp_path: Path) -> None:
+    huge = int("1" + "0" * 400)
+    store.add(record(60, metrics={"accuracy": huge}, params={"depth": huge}), record(61, metrics={"accuracy": 9}))
+    assert numbers(opened(store, tmp_path / "loose")) == [61, *ALL, 60]
+    store.close("000003")
+    forged = columnar.decode(store.closed["000003"], "")
+    forged.attributes["id"][-1] = None
+    forged.params["depth"].values[0] = {"a": [1]}
+    store.closed["000003"] = columnar.encode(forged)
+    catalog = opened(store, tmp_path)
+    assert numbers(catalog) == [*ALL, 60]
+    assert len(catalog.problems) == 1
+    assert numbers(catalog, "params.depth > 100") == [60]
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id(store: MemoryStore, tmp_path: Path) -> None:
     ids = {n: f"{n:x}".rjust(32, "f") for n in (1, 2, 3)}
     store.add(*(record(n, id=ids[n]) for n in (1, 2)))
