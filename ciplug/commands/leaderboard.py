@@ -103,8 +103,10 @@ def _model(asked: str | None, session: Session, catalog: Catalog) -> str:
 
 def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model: str) -> tuple[Key, bool, list[Key]]:
     """What ranks, whether higher is better, and the other metrics that gates judge. Raises UsageError."""
-    policy = read_policy(session)
-    directions = policy.directions() if has_gates(session, policy, model) else {}
+    directions = {}
+    if session.config.policy:
+        policy = read_policy(session)
+        directions = policy.directions() if has_gates(session, policy, model) else {}
     name = args.metric or next(iter(directions), None)
     if name is None:
         raise UsageError(
