@@ -134,10 +134,6 @@ def read_index(data: bytes) -> dict[str, bytes]:
 
 def holds(block: bytes, wanted: set[bytes]) -> bool:
     """Whether one of these marks is among those of a segment."""
-    if len(wanted) == 1:
-        (mark,) = wanted
-        at = block.find(mark)
-        while at >= 0 and at % MARK:
-            at = block.find(mark, at + 1)
-        return at >= 0
-    return not wanted.isdisjoint(block[i : i + MARK] for i in range(0, len(block), MARK))
+    # As numbers: no object is made for each mark of the block.
+    numbers = set(memoryview(b"".join(wanted)).cast("I"))
+    return not numbers.isdisjoint(memoryview(block).cast("I"))
