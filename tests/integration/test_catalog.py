@@ -17,6 +17,7 @@ from ciplug import git as git_program
 from ciplug.errors import UsageError
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
+from ciplug.stores import git_branch
 from ciplug.stores.git_branch import GitBranchStore
 from ciplug.tracking import catalog as module
 from ciplug.tracking import search
@@ -370,7 +371,8 @@ def test_a_segment_that_cannot_be_read_is_named_and_stops_no_other(store: Memory
     assert numbers(opened(store, tmp_path)) == ALL, "once it can be read, it is"
 
 
-def test_over_the_git_store(tmp_path: Path) -> None:
+def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_branch, "SEGMENT_AT", 4)
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
     url = (tmp_path / "remote.git").as_uri()
 
@@ -378,9 +380,33 @@ def test_over_the_git_store(tmp_path: Path) -> None:
         config = git_program.configuration(tmp_path)
         return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "cache", config=config)
 
-    for number in range(3):
-        git_store().add(dict([record(number)]))
-    assert numbers(Catalog(git_store(), tmp_path / "catalog")) == [2, 1, 0]
+    def add(*new: int) -> None:
+        for number in new:
+            key, data = record(number)
+            git_store().add({key: data + b"\n", key.replace(".json", ".series"): b"\0"})
+
+    def found() -> list[int]:
+        return numbers(Catalog(git_store(), tmp_path / "catalog"))
+
+    add(0, 1, 2)
+    assert found() == [2, 1, 0], "pending"
     git_store().compact()
-    git_store().add(dict([record(3)]))
-    assert numbers(Catalog(git_store(), tmp_path / "catalog")) == [3, 2, 1, 0]
+    (segment,) = git_store().segments()
+    add(3, 4)
+    assert found() == [4, 3, 2, 1, 0], "in a segment, and pending"
+    asked: list[str] = []
+    columns = GitBranchStore.columns
+    monkeypatch.setattr(GitBranchStore, "columns", lambda self, names: columns(self, asked_for(asked, names)))
+    git_store().compact()
+    assert found() == [4, 3, 2, 1, 0], "in two"
+    assert len(asked) == 1
+    assert segment not in asked
+    git_store().drop([record(1)[0]], "a test of retention")
+    assert found() == [4, 3, 2, 0]
+    assert Runs(git_store(), None, tmp_path / "catalog").get(f"{3:032x}").metrics == {"accuracy": 0.03}
+
+
+def asked_for(asked: list[str], names: Iterable[str]) -> list[str]:
+    wanted = list(names)
+    asked += wanted
+    return wanted
