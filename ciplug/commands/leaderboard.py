@@ -55,11 +55,10 @@ def run(args: argparse.Namespace) -> int:
     metric, higher, others = _ranking(args, session, catalog, model)
     where += [Comparison(MODEL, "=", model)] if args.model is None else []
     where += [Comparison(BRANCH, "=", args.branch)] if args.branch else []
-    unfinished = 0
+    every = None
     if all(comparison.key != STATUS for comparison in where):
         every = catalog.count(where)
         where.append(Comparison(STATUS, "=", "finished"))
-        unfinished = every - catalog.count(where)
     for key in columns:
         catalog.need(key)
     found = catalog.search(where, [Order(metric, higher)], args.limit or None)
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     runs.problems.update(catalog.problems)
     tell_problems(runs)
     for count, why in (
-        (unfinished, "left out, not finished"),
+        (0 if every is None else every - found.total, "left out, not finished"),
         (found.left_out, "left out, as a number of the condition is NaN"),
         (found.absent, f"left out, without {metric}"),
         (found.undefined, f"ranked last, as {metric} is NaN"),

@@ -20,6 +20,7 @@ from ciplug.records.run import METRIC_NAME, Scalar
 VERSION = 1
 ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SCALARS = {"params": (str, int, float, bool), "tags": (str,)}
 
 
 @dataclass
@@ -132,6 +133,8 @@ def decode(data: bytes, name: str) -> Columns:
                 values = column["values"]
                 if kind == "metrics" and any(type(v) is not float for v in values):
                     values = [_WORDS[v] if isinstance(v, str) else float(v) for v in values]
+                elif kind != "metrics" and not all(type(v) in _SCALARS[kind] for v in values):
+                    raise ValueError(f"{kind} of another type")
                 found[_text(key)] = Sparse(column.get("rows", every), values)
             return found
 

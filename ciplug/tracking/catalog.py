@@ -168,8 +168,9 @@ class Catalog:
         self._segments: list[_Segment] = []
         self._count = 0
         for name in names:
-            self._segments.append(_Segment(name, self._count, runs[name]))
-            self._count += runs[name]
+            if runs[name]:  # one may hold other objects only
+                self._segments.append(_Segment(name, self._count, runs[name]))
+                self._count += runs[name]
         self._rest = self._beside({**loose, **self._unsent})
         self._count += len(self._rest)
 
@@ -313,7 +314,8 @@ class Catalog:
         values: list[Any] = []
 
         def add(first: int, cell: Column) -> None:
-            rows.extend(first + row for row in cell.rows) if first else rows.extend(cell.rows)
+            whole = isinstance(cell.rows, range)
+            rows.extend(range(first, first + len(cell.rows)) if whole else (first + row for row in cell.rows))
             values.extend(cell.values)
 
         for segment in self._segments:
@@ -472,10 +474,13 @@ def _write(
 
 
 def _packed(segment: str, columns: Columns) -> Iterator[tuple[str, str, str, bytes | None, bytes | str]]:
-    """The rows of the table `columns`: metrics as doubles, all else as JSON."""
+    """The rows of the table `columns`: metrics as doubles, all else as JSON; one value for an attribute of all."""
+    if not len(columns):
+        return
     yield "key", "", segment, None, json.dumps(columns.keys)
     for name, values in columns.attributes.items():
-        yield "attribute", name, segment, None, json.dumps(values)
+        alike = values[:1] if values.count(values[0]) == len(values) else values
+        yield "attribute", name, segment, None, json.dumps(alike)
     for kind, cells in (("metric", columns.metrics), ("param", columns.params), ("tag", columns.tags)):
         for name, cell in cells.items():
             rows = None if len(cell.rows) == len(columns) else array("I", cell.rows).tobytes()
@@ -491,6 +496,8 @@ def _unpacked(kind: str, rows: bytes | None, data: bytes | str, runs: int) -> Co
         values.frombytes(data)  # type: ignore[arg-type]
     else:
         values = json.loads(data)
+        if kind == "attribute" and len(values) == 1:
+            values = list(values) * runs
     places: Sequence[int] = range(runs)
     if rows is not None:
         places = array("I")

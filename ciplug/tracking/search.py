@@ -321,7 +321,8 @@ def select(where: Iterable[Comparison], count: int, columns: Columns) -> Selecti
         hits = {row for row, value in zip(rows, values, strict=True) if holds(value)}
         maybe = hits
         if not isinstance(comparison.value, (str, tuple)):
-            maybe = hits | {row for row, value in zip(rows, values, strict=True) if value != value}
+            undefined = {row for row, value in zip(rows, values, strict=True) if value != value}
+            maybe = hits | undefined if undefined else hits
         matched = hits if matched is None else matched & hits
         possible = maybe if possible is None else possible & maybe
     if matched is None or possible is None:
@@ -377,10 +378,10 @@ def _test(comparison: Comparison) -> Callable[[Any], bool]:
     else:
         passes = lambda text: text == wanted  # noqa: E731
     negated = comparator in ("!=", "NOT IN")
+    if comparison.key.kind != "param":
+        return (lambda text: not passes(text)) if negated else passes
 
     def test(value: Any) -> bool:
-        if isinstance(value, str):
-            return passes(value) != negated
         # As Python and as JSON spell it.
         spelt = (str(value), str(value).lower()) if isinstance(value, bool) else (str(value),)
         return any(map(passes, spelt)) != negated

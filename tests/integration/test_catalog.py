@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ciplug import git as git_program
-from ciplug.errors import UsageError
+from ciplug.errors import RecordError, UsageError
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
 from ciplug.stores import git_branch
@@ -321,12 +321,23 @@ def test_hostile_records_and_columns_stop_nobody(store: MemoryStore, tmp_path: P
     store.close("000003")
     forged = columnar.decode(store.closed["000003"], "")
     forged.attributes["id"][-1] = None
-    forged.params["depth"].values[0] = {"a": [1]}
     store.closed["000003"] = columnar.encode(forged)
     catalog = opened(store, tmp_path)
     assert numbers(catalog) == [*ALL, 60]
     assert len(catalog.problems) == 1
     assert numbers(catalog, "params.depth > 100") == [60]
+    forged.tags["team"] = columnar.Sparse([0], [{"a": 1}])
+    with pytest.raises(RecordError, match="tags of another type"):
+        columnar.decode(columnar.encode(forged), "000003")
+
+
+def test_a_segment_without_runs_is_no_damage(store: MemoryStore, tmp_path: Path) -> None:
+    store.close("000003")
+    store.add(("verdicts/x.json", b"{}"))
+    store.close("000004")
+    for _ in range(2):
+        assert numbers(opened(store, tmp_path, unsent=dict([record(30)]))) == [30, *ALL]
+    assert store.asked == ["000001", "000002", "000003", "000004"]
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(store: MemoryStore, tmp_path: Path) -> None:
