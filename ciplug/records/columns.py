@@ -20,7 +20,7 @@ from ciplug.records.run import METRIC_NAME, Scalar
 VERSION = 1
 ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_SCALARS = {"params": (str, int, float, bool), "tags": (str,)}
+_SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
 
 
 @dataclass
@@ -122,19 +122,19 @@ def decode(data: bytes, name: str) -> Columns:
         value: Any = json.loads(data)
         if value["version"] != VERSION:
             raise ValueError(f"version {value['version']!r}")
-        columns = Columns(keys=list(map(_text, value["keys"])))
+        columns = Columns(keys=_of_types(value["keys"], {str}))
         every = list(range(len(columns)))
         for attribute in ATTRIBUTES:
-            columns.attributes[attribute] = [None if v is None else _text(v) for v in value["attributes"][attribute]]
+            columns.attributes[attribute] = _of_types(value["attributes"][attribute], {str, type(None)})
 
         def sparse(kind: str) -> dict[str, Sparse]:
             found = {}
             for key, column in value[kind].items():
                 values = column["values"]
-                if kind == "metrics" and any(type(v) is not float for v in values):
+                if kind != "metrics":
+                    values = _of_types(values, _SCALARS[kind])
+                elif set(map(type, values)) != {float}:
                     values = [_WORDS[v] if isinstance(v, str) else float(v) for v in values]
-                elif kind != "metrics" and not all(type(v) in _SCALARS[kind] for v in values):
-                    raise ValueError(f"{kind} of another type")
                 found[_text(key)] = Sparse(column.get("rows", every), values)
             return found
 
@@ -157,3 +157,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text is expected, not {value!r:.40}")
     return value
+
+
+def _of_types(values: Iterable[Any], types: set[type]) -> list[Any]:
+    found = list(values)
+    if not set(map(type, found)) <= types:
+        raise TypeError("a value of another type than its column's")
+    return found

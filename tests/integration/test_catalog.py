@@ -327,7 +327,7 @@ def test_hostile_records_and_columns_stop_nobody(store: MemoryStore, tmp_path: P
     assert len(catalog.problems) == 1
     assert numbers(catalog, "params.depth > 100") == [60]
     forged.tags["team"] = columnar.Sparse([0], [{"a": 1}])
-    with pytest.raises(RecordError, match="tags of another type"):
+    with pytest.raises(RecordError, match="of another type"):
         columnar.decode(columnar.encode(forged), "000003")
 
 
