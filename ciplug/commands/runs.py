@@ -160,7 +160,7 @@ def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[st
         run, model, commit, branch, status, started = (value or "-" for value in values)
         moment = started[:16].replace("T", " ")
         return [
-            run[:12],
+            text.clean(run[:12]),
             text.clean(model, 40),
             commit[:8],
             text.clean(branch, 30),

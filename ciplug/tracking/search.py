@@ -333,13 +333,13 @@ def select(where: Iterable[Comparison], count: int, columns: Columns) -> Selecti
 def _operands(comparison: Comparison, column: Column) -> Column:
     """The values as what they are compared as."""
     if comparison.key.kind == "param" and not isinstance(comparison.value, (str, tuple)):
-        return numbers(column)
+        return _numbers(column)
     if comparison.key in (STARTED, ENDED):
         return Column(column.rows, [_comparable_time(value) for value in column.values])
     return column
 
 
-def numbers(column: Column) -> Column:
+def _numbers(column: Column) -> Column:
     """Those of the values that are numbers, or text that says one."""
     found = [
         (row, number)
