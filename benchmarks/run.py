@@ -21,7 +21,14 @@ from benchmarks.measuring import Result, Skipped, call  # noqa: E402
 from benchmarks.places import OUT, Tools, tools  # noqa: E402
 from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
 
-MEASUREMENTS = {"version": "startup", "record": "recording", "compare": "peers", "read": "reading"}
+MEASUREMENTS = {
+    "version": "startup",
+    "record": "recording",
+    "at-once": "concurrency",
+    "compare": "peers",
+    "read": "reading",
+    "query": "querying",
+}
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"
 
@@ -76,6 +83,8 @@ def _machine(programs: Tools, pairs: int, quick: bool) -> str:
     versions = [call(["git", "--version"], ROOT), call([*programs.ciplug, "--version"], ROOT, programs.env)]
     if programs.dvc:
         versions.append(b"dvc " + call([programs.dvc, "--version"], ROOT))
+    if programs.mlflow:
+        versions.append(b"mlflow " + call([programs.mlflow, "-c", "import mlflow; print(mlflow.__version__)"], ROOT))
     words = [
         f"{datetime.now(timezone.utc):%Y-%m-%d}",
         f"{machine.cores} cores of {machine.cpu}",
