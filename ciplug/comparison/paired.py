@@ -112,12 +112,11 @@ class _Means:
         self._total = len(rows)
 
     def answer(self, result: Interval | Undecided) -> Answer:
-        if isinstance(result, Undecided):
-            return Answer(math.nan, math.nan, result)
-        if len(self.rows) < self._total:
+        new, old = (float(side.mean()) if len(side) else math.nan for side in (self.new, self.old))
+        if isinstance(result, Interval) and len(self.rows) < self._total:
             note = f"{len(self.rows):,} of {self._total:,} examples have '{self.question.metric}', on both sides"
             result = replace(result, notes=(*result.notes, note))
-        return Answer(float(self.new.mean()), float(self.old.mean()), result)
+        return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
 
     def test(self) -> Interval | Undecided | Literal["sign-flip"]:
         """The result, or the word for the test that is made for many questions at once."""
