@@ -56,8 +56,9 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
     low = means[np.searchsorted(below, tail + 1e-12, side="right") - 1]
     high = means[np.searchsorted(at_most, 1 - tail - 1e-12, side="left")]
     first = np.searchsorted(means, rule.bound)
-    beyond = 1 - below[first] if first < len(means) else 0.0
-    p = _contracted(float(beyond), n)
+    beyond = 1 - float(below[first]) if first < len(means) else 0.0
+    # Nothing is rarer than the rarest resample, nor known better than a float's digits.
+    p = _contracted(max(beyond, float(n) ** -n, 1e-16), n)
     return Interval(estimate=estimate, low=float(low), high=float(high), p=p, method=method, n=n, rule=rule)
 
 
@@ -92,8 +93,8 @@ def _expanded(alpha: float, n: int) -> float:
 
 def _contracted(tail: float, n: int) -> float:
     """The inverse of `_expanded`: which α this tail stands for."""
-    if not 1e-15 < tail < 1 - 1e-12:
-        return 0.0 if tail < 0.5 else 1.0
+    if tail > 1 - 1e-12:
+        return 1.0
     return t_sf(normal_isf(tail) * math.sqrt((n - 1) / n), n - 1)
 
 
@@ -108,7 +109,7 @@ def _constant(estimate: float, n: int, rule: Rule, method: str) -> Interval:
         estimate=estimate,
         low=estimate,
         high=estimate,
-        p=1.0 if estimate >= rule.bound else 0.0,
+        p=1.0 if estimate >= rule.bound else 0.5**n,
         method=method,
         n=n,
         rule=rule,

@@ -141,7 +141,7 @@ finite = st.floats(-100, 100).map(lambda v: round(v, 3))
 @given(
     st.lists(st.tuples(finite, finite), min_size=2, max_size=12),
     st.integers(0, 11),
-    st.sampled_from([math.nan, math.inf, -math.inf]),
+    st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1.7e308]),
     st.sampled_from(["auto", "bootstrap", "sign-flip"]),
 )
 def test_nothing_makes_a_nan_pass(rows: list[tuple[float, float]], at: int, bad: float, test: Test) -> None:

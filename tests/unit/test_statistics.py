@@ -240,7 +240,7 @@ def test_a_shift_upwards_never_costs_a_pass(new: list[float], old: list[float], 
 
 
 @settings(deadline=None)
-@given(values, values, st.sampled_from([math.nan, math.inf, -math.inf]), st.integers(0, 11), st.booleans())
+@given(values, values, st.sampled_from([math.nan, math.inf, -math.inf, 1e300]), st.integers(0, 11), st.booleans())
 def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float, at: int, in_candidate: bool) -> None:
     side = new if in_candidate else old
     side[at % len(side)] = bad
