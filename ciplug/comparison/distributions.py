@@ -47,7 +47,7 @@ def t_isf(tail: float, df: float) -> float:
 
 def chi2_sf(x: float, df: float) -> float:
     """P(X > x) of chi-square."""
-    return 1.0 if x <= 0 else _gamma_sf(df / 2, x / 2)
+    return 1.0 if x < 1e-300 else _gamma_sf(df / 2, x / 2)
 
 
 def chi2_isf(tail: float, df: float) -> float:

@@ -26,7 +26,7 @@ import numpy as np
 from ciplug.comparison import scores
 from ciplug.comparison.examples import Paired, take
 from ciplug.comparison.resampling import Floats, bootstrap_mean, sign_flip
-from ciplug.comparison.statistics import Interval, Rule, Undecided, mcnemar, newcombe_paired
+from ciplug.comparison.statistics import LARGEST, Interval, Rule, Undecided, mcnemar, newcombe_paired
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,12 +112,11 @@ class _Means:
         self._total = len(rows)
 
     def answer(self, result: Interval | Undecided) -> Answer:
-        if isinstance(result, Undecided):
-            return Answer(math.nan, math.nan, result)
-        if len(self.rows) < self._total:
+        new, old = (float(side.mean()) if len(side) else math.nan for side in (self.new, self.old))
+        if isinstance(result, Interval) and len(self.rows) < self._total:
             note = f"{len(self.rows):,} of {self._total:,} examples have '{self.question.metric}', on both sides"
             result = replace(result, notes=(*result.notes, note))
-        return Answer(float(self.new.mean()), float(self.old.mean()), result)
+        return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
 
     def test(self) -> Interval | Undecided | Literal["sign-flip"]:
         """The result, or the word for the test that is made for many questions at once."""
@@ -129,6 +128,9 @@ class _Means:
                 first = self._ids[self.rows[bad[0]]][:40]
                 count = f"{len(bad):,} of {len(side):,} examples"
                 return Undecided(f"'{metric}' is no number in {count} of {whose}, the first is {first!r}")
+        largest = float(np.abs(self.differences).max())
+        if largest and not 1 / LARGEST < largest < LARGEST:
+            return Undecided(f"'{metric}' differs by {largest:g}, which is beyond what can be reckoned with")
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
         test = self._chosen(binary)
         if test in ("mcnemar", "newcombe") and (not binary or self.clustered):

@@ -21,6 +21,9 @@ from typing import Literal, TypeVar
 
 from ciplug.comparison.distributions import binomial_sf, normal_isf, root, t_isf, t_sf
 
+LARGEST = 1e100
+"""Larger numbers have squares that no float can hold."""
+
 K = TypeVar("K")
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -296,7 +299,7 @@ def mirrored(interval: Interval) -> Interval:
 
 
 def _unusable(values: Sequence[float], whose: str) -> str | None:
-    bad = next((value for value in values if not math.isfinite(value)), None)
+    bad = next((value for value in values if not abs(value) < LARGEST), None)
     return None if bad is None else f"{whose} has the value {bad}, which is no number to judge by"
 
 
