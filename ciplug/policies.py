@@ -168,6 +168,13 @@ def read_policies(session: Session) -> Policies:
     return Policies(own, source, target, base, base_source or "", target)
 
 
+def of_checkout(session: Session, model: str) -> Ruling | None:
+    """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
+    inside = _inside(session)
+    own = replace(session.config, path=inside)
+    return Policies(own, _source(session, inside), session.context.branch).proposed(model)
+
+
 def _inside(session: Session) -> Path | None:
     """Where the file is, or would be, from the top of the repository; None where it lies outside of it."""
     path = session.config.path or session.cwd / configuration.FILE

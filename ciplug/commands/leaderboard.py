@@ -20,7 +20,7 @@ from ciplug.commands.runs import (
     tell_problems,
 )
 from ciplug.errors import UsageError, nearest
-from ciplug.evaluation import has_gates, policy_source, read_policy
+from ciplug.policies import of_checkout
 from ciplug.records.canonical import dumps
 from ciplug.registry import ledger, models
 from ciplug.session import Session
@@ -102,10 +102,8 @@ def _model(asked: str | None, session: Session, catalog: Catalog) -> str:
 
 def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model: str) -> tuple[Key, bool, list[Key]]:
     """What ranks, whether higher is better, and the other metrics that gates judge. Raises UsageError."""
-    directions = {}
-    if session.config.policy:
-        policy = read_policy(session)
-        directions = policy.directions() if has_gates(session, policy, model) else {}
+    ruling = of_checkout(session, model)
+    directions = ruling.policy.directions() if ruling else {}
     name = args.metric or next(iter(directions), None)
     if name is None:
         raise UsageError(
@@ -114,9 +112,9 @@ def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model
     metric = Key("metric", name)
     catalog.need(metric)
     said = directions.get(name)
-    if said is not None and args.higher not in (None, said):
+    if ruling and said is not None and args.higher not in (None, said):
         raise UsageError(
-            f"{policy_source(session)} says that {'higher' if said else 'lower'} is better for '{name}'",
+            f"{ruling.source} says that {'higher' if said else 'lower'} is better for '{name}'",
             hint="leave the option out, or change the gate",
         )
     higher = args.higher if said is None else said
