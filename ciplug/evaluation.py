@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -89,6 +89,7 @@ def evaluate(
     gate: bool = True,
     series: bool = False,
     stage: str | None = None,
+    again: bool = False,
     dry_run: bool = False,
 ) -> list[Evaluation]:
     """Compare each candidate, and judge it where the policy has gates for its model.
@@ -97,6 +98,7 @@ def evaluate(
         base: what to compare with in place of the merge base: a commit, branch or tag.
         series: whether the step series are read, too.
         stage: judge by what a promotion there takes.
+        again: judge what was judged once, elsewhere: gates of kind drift need files that are not here.
 
     Raises ConfigError for a policy that is wrong or that matches nothing.
     """
@@ -104,10 +106,12 @@ def evaluate(
     found = []
     for run in candidates:
         ruling = policies.find(run.model)
-        comparison, evidence = _compare(session, runs, run, ruling, base)
+        if again and ruling:
+            ruling = replace(ruling, policy=ruling.policy.without_files())
+        around, before, comparison = _compare(session, runs, run, ruling, base)
         verdict = proposed = None
-        if gate and ruling and evidence:
-            verdict = judge(ruling, evidence, run, stage=stage, dry_run=dry_run)
+        if gate and ruling:
+            verdict = judge(ruling, around.evidence(before), run, stage=stage, dry_run=dry_run)
             if policies.changed(run.model):
                 proposed = _proposed(session, runs, policies, run, base, verdict)
         found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict, proposed))
@@ -125,12 +129,10 @@ def _proposed(
     if ruling is None:
         return f"{lead} As it proposes, nothing would judge '{run.model}'."
     try:
-        _, evidence = _compare(session, runs, run, ruling, base)
-        other = judge(ruling, evidence, run, dry_run=True) if evidence else None
+        around, baseline, _ = _compare(session, runs, run, ruling, base)
+        other = judge(ruling, around.evidence(baseline), run, dry_run=True)
     except ConfigError as problem:
         return f"{lead} As it proposes, it would be an error: {problem.message}."
-    if other is None:
-        return f"{lead} As it proposes, nothing would judge '{run.model}'."
     before, after = outcomes_of(verdict), outcomes_of(other)
     moved = [
         f"{name} {before.get(name, 'not there')} → {after.get(name, 'not there')}"
@@ -162,8 +164,8 @@ def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = N
 
 def _compare(
     session: Session, runs: Runs, run: Run, ruling: Ruling | None, base: str | None
-) -> tuple[Comparison, Evidence | None]:
-    """The comparison that is shown, and what the gates look at."""
+) -> tuple[Around, Side, Comparison]:
+    """The runs around this one, its baseline, and the comparison that is shown."""
     commit = run.commit or session.need_head()
     policy = ruling.policy if ruling else None
     around = Around(
@@ -200,7 +202,7 @@ def _compare(
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
-    return comparison, around.evidence(before) if policy else None
+    return around, before, comparison
 
 
 @lru_cache(maxsize=8)

@@ -148,7 +148,7 @@ def _evidence(session: Session, runs: Runs, run: Run, stage: str) -> _Evidence:
         if latest.dry_run:
             raise PromotionRefused(f"run {run.id[:12]} was judged in a dry run only", hint=judge)
         raise PromotionRefused(f"the verdict of run {run.id[:12]} is {latest.outcome}: {_reasons(latest)}")
-    now_judged = evaluate(session, runs, [run], stage=stage if asked else None)[0].verdict
+    now_judged = evaluate(session, runs, [run], stage=stage if asked else None, again=True)[0].verdict
     if now_judged is None or not now_judged.passed:
         why = _reasons(now_judged) if now_judged else "no gate"
         by_stage = f" by what {stage} takes" if asked else ""

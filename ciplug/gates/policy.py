@@ -471,6 +471,16 @@ class Policy(_Model):
             }
         )
 
+    def without_files(self) -> Policy:
+        """The policy without the gates that read files of the machine they are judged on, where others are left."""
+        left = {name: gate for name, gate in self.gates.items() if gate.kind != "drift"}
+        stages = {
+            name: stage.model_copy(update={"gates": tuple(g for g in stage.gates if g in left)})
+            for name, stage in self.stages.items()
+            if stage.gates is not None and set(stage.gates) & set(left)
+        }
+        return self.model_copy(update={"gates": left, "stages": {**self.stages, **stages}}) if left else self
+
     def for_branch(self, branch: str | None) -> Policy:
         """What counts for what is to go into this branch."""
         from fnmatch import fnmatchcase

@@ -198,6 +198,27 @@ def test_drift_of_files(project: Project) -> None:
     assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 columns have drifted: age (PSI")
 
 
+def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
+    table = "age\n" + "".join(f"{n % 50}\n" for n in range(1000))
+    for name in ("train.csv", "now.csv"):
+        (project.folder / name).write_text(table)
+    write(project, "  accuracy: {min: 0.1}\n  data: {kind: drift, reference: train.csv, current: now.csv}\n")
+    project.train()
+    assert verdict(project, 0)["outcome"] == "PASS"
+    (project.folder / "now.csv").unlink()
+    project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_a_ci_host_shows_what_did_not_pass(project: Project) -> None:
+    write(project, "  accuracy: {min: 0.9}\n  loss: {max: 1, severity: warning, on_missing: warn}\n")
+    project.train()
+    job = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_SHA": project.head}
+    done = project.ciplug("gate", "--json", env=job, code=1)
+    assert "::error::wine: accuracy: FAIL: 0.85 is below 0.9. improve the model, or" in done.stderr
+    assert "::warning::wine: loss: WARN: the run has no metric 'loss'" in done.stderr
+    assert json.loads(done.stdout)["verdicts"][0]["outcome"] == "FAIL"
+
+
 def test_several_models(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(
         "version: 1\nmodels:\n"
