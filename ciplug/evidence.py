@@ -89,7 +89,18 @@ class Around:
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
         """Commit → the runs of the model on it."""
         found = self.runs.of_commits(dict.fromkeys(commits), self.run.model)
-        return {commit: [with_facts(run, self.gated) for run in runs] for commit, runs in found.items()}
+        known = {commit: [with_facts(run, self.gated) for run in runs] for commit, runs in found.items()}
+        self._seen.update({run.id: run for runs in known.values() for run in runs})
+        return known
+
+    @cached_property
+    def _seen(self) -> dict[str, Run]:
+        """Every run that was read, by its id."""
+        return {}
+
+    @cached_property
+    def _baselines(self) -> dict[tuple[object, ...], Side]:
+        return {}
 
     @cached_property
     def candidates(self) -> tuple[Run, ...]:
@@ -167,6 +178,12 @@ class Around:
 
     def baseline(self, asked: Baseline, metric: str = "", higher: bool | None = None) -> Side:
         """What a rule compares with; best and mean depend on the metric."""
+        key = (asked, metric, higher) if asked.ref in ("best", "mean") else (asked,)
+        if key not in self._baselines:
+            self._baselines[key] = self._baseline(asked, metric, higher)
+        return self._baselines[key]
+
+    def _baseline(self, asked: Baseline, metric: str, higher: bool | None) -> Side:
         kind, _, name = asked.ref.partition(":")
         if kind == "target":
             side = self.tip(asked.branch)
@@ -226,12 +243,10 @@ class Around:
         return next((run for run in self._runs_of(side) if run.id == side.run), None)
 
     def _runs_of(self, side: Side) -> list[Run]:
-        wanted = set(side.runs or ([side.run] if side.run else []))
-        known = {run.id: run for line in self._lines.values() for runs in line.by_commit.values() for run in runs}
-        found = [known[run] for run in wanted if run in known]
-        if len(found) < len(wanted) and side.commit:
-            found = [run for run in self.on([side.commit]).get(side.commit, []) if run.id in wanted]
-        return found
+        wanted = side.runs or ((side.run,) if side.run else ())
+        if side.commit and not all(run in self._seen for run in wanted):
+            self.on([side.commit])
+        return [self._seen[run] for run in wanted if run in self._seen]
 
     # --- all together
 
@@ -249,8 +264,8 @@ class Around:
         for name in policy.gates:
             gate = policy.resolved(name)
             if gate.kind == "metric":
-                same = gate.baseline == policy.baseline and policy.baseline.ref not in ("best", "mean")
                 asked = gate.baseline or policy.baseline
+                same = asked == policy.baseline and asked.ref not in ("best", "mean")
                 sides[name] = baseline if same else self.baseline(asked, policy.metric_of(name), gate.higher_is_better)
         history_of = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.history}
         trail = self.trail(policy.baseline.branch)[::-1] if history_of else []

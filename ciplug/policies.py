@@ -152,7 +152,8 @@ def read_policies(session: Session) -> Policies:
     """
     check(session.config)
     target, inside = session.context.target_branch, _inside(session)
-    own, source = replace(session.config, path=inside), _source(session, inside)
+    own = replace(session.config, path=inside or session.config.path)
+    source = _source(session, inside)
     if target is None or session.workspace is None or inside is None:
         return Policies(own, source, target or session.context.branch)
     tree = history.tree_of_branch(session.workspace, target, session.env)
@@ -171,7 +172,7 @@ def read_policies(session: Session) -> Policies:
 def of_checkout(session: Session, model: str) -> Ruling | None:
     """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
     inside = _inside(session)
-    own = replace(session.config, path=inside)
+    own = replace(session.config, path=inside or session.config.path)
     return Policies(own, _source(session, inside), session.context.branch).proposed(model)
 
 

@@ -63,7 +63,7 @@ def promote(
     if not session.context.trusted:
         raise PromotionRefused("a fork's job must not promote", hint="promote from a trusted branch's pipeline")
     if session.context.pull_request is not None:
-        # Its checkout holds the pull request's own thresholds.
+        # Nobody has agreed to its commit yet.
         raise PromotionRefused("a pull request's job never promotes", hint="promote once it is merged")
     runs = session.runs()
     for _ in range(_TRIES):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,6 +10,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ciplug.comparison.drift import categorical, numeric
 from ciplug.comparison.repeats import mean
@@ -394,3 +397,37 @@ def test_every_failure_says_what_to_do() -> None:
     assert (compared.baseline_run, compared.baseline_label, compared.limit) == ("b" * 32, "merge base", 0.01)
     labelled = judge(policy, side("candidate", {"a": 0.8}), replace(side("baseline", {"a": 0.9}), commit=COMMIT))
     assert labelled.gates[1].baseline_label == "merge base 1a2b3c4d"
+
+
+NUMBERS = st.floats() | st.sampled_from([0.0, 0.9, math.nan, math.inf, -math.inf])
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(NUMBERS, min_size=1, max_size=4),
+    st.lists(NUMBERS, min_size=1, max_size=4),
+    st.lists(NUMBERS, max_size=12),
+    st.sampled_from(["auto", "point", "welch", "newcombe"]),
+    st.sampled_from([0.0, 0.01, 1e300, "10%", "1000%"]),
+    st.booleans(),
+)
+def test_no_input_whatever_makes_a_nan_pass(
+    new: list[float], old: list[float], past: list[float], test: str, allowed: float | str, seeds: bool
+) -> None:
+    gate = {**UP, "max_regression": allowed, "n": "rows", "history": {"min_samples": 2}, "test": test}
+    lenient = {"on_missing": "warn", "on_no_baseline": "warn", "on_inconclusive": "warn", "severity": "warning"}
+    policy: dict[str, Any] = {"gates": {"a": gate}, "defaults": lenient}
+    if seeds or test == "welch":
+        policy["seeds"] = {}
+    sides = [
+        side(role, {"a": values if len(values) > 1 else values[0], "rows": 100.0})
+        for role, values in (("candidate", new), ("baseline", old))
+    ]
+    verdict = judge(policy, *sides, history={"a": past})
+    finite = [math.isfinite(s.metrics["a"]) for s in sides]
+    if not finite[0]:
+        assert verdict.outcome == "ERROR"
+    elif not all(finite):
+        assert verdict.outcome in ("ERROR", "INCONCLUSIVE")
+    elif not all(map(math.isfinite, (*new, *old))):
+        assert verdict.outcome != "PASS"
