@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.verb == "schema":
-        from ciplug.gates.policy import schema
+        from ciplug.gates.schema import schema
 
         console.out(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0

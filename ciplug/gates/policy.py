@@ -516,11 +516,6 @@ class File(Section):
     models: dict[str, Section] = {}
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of ciplug.yaml."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **File.model_json_schema(by_alias=True)}
-
-
 class _Source(Protocol):
     @property
     def policy(self) -> Mapping[str, Any]: ...

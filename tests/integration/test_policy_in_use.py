@@ -381,3 +381,31 @@ def test_the_json_of_a_verdict_is_one_line_of_facts(project: Project) -> None:
     project.train()
     (first, *_) = json.loads(project.ciplug("gate", "--json").stdout)["verdicts"]
     assert set(first) >= {"outcome", "gates", "policy_digest", "policy_source", "run", "model"}
+
+
+def test_a_tag_that_this_clone_does_not_have_is_asked_of_the_remote(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    gate = "  accuracy: {higher_is_better: true, max_regression: 0.01, baseline: 'tag:v1'}\n"
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=f"{HEAD}gates:\n{gate}")
+    released = project.train()
+    git(project.folder, "tag", "-a", "-m", "first", "v1")
+    git(project.folder, "push", "-q", "origin", "v1")
+    project.numbers({"accuracy": 0.5})
+    project.commit("worse")
+    project.push()
+    git(tmp_path, "clone", "-q", "--depth=1", "--no-tags", f"file://{tmp_path}/remote.git", "ci")
+    ci = Project(tmp_path / "ci")
+    ci.train()
+    (gate_result,) = verdict(ci, 1)["gates"]
+    assert (gate_result["outcome"], gate_result["baseline_run"]) == ("FAIL", released)
+
+
+def test_outside_of_a_repository_a_policy_can_be_checked_and_tested(tmp_path: Path) -> None:
+    (tmp_path / "ciplug.yaml").write_text("gates: {accuracy: {min: 0.8}}\n")
+    (tmp_path / "cases.yaml").write_text("- {metrics: {accuracy: 0.9}, expect: PASS}\n")
+    folder = Project(tmp_path)
+    assert "default: 1 gate, digest " in folder.ciplug("policy", "check").stdout
+    assert folder.ciplug("policy", "test", "cases.yaml").stdout == "ok   case 1\n"
+    assert "it is at least 0.8" in folder.ciplug("policy", "explain").stdout
+    (tmp_path / "ciplug.yaml").write_text("metrics: a.json\n")
+    assert "there is no gate" in folder.ciplug("policy", "check", code=2).stderr
