@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 from ciplug import git
@@ -12,6 +12,7 @@ from ciplug.records.run import Run
 from ciplug.session import Session
 
 if TYPE_CHECKING:
+    from ciplug.forges.base import Forge
     from ciplug.gates.policy import Stage
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
@@ -46,23 +47,16 @@ def _signature(session: Session, name: str, run: Run) -> str:
 
 def _approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
     asked, context = stage.approvals, session.context
+    authors = _authors(session, name, run) if asked.not_author else set()
     if asked.environment:
-        if context.environment is None:
-            raise PromotionRefused(
-                f"{name} asks for the environment '{asked.environment}', and this job ({context.host}) does not say "
-                "which one it runs in",
-                hint="GitLab tells a job its environment; elsewhere protect the job, and take the key out",
-            )
-        if context.environment != asked.environment:
-            raise PromotionRefused(
-                f"{name} asks for the environment '{asked.environment}', and this job runs in '{context.environment}'"
-            )
-        yield f"environment {context.environment}"
+        others = yield from _environment(session, name, asked.environment, authors)
+        if others:
+            # Whoever let the job into the environment has decided, not whoever started it.
+            return
     if asked.not_author:
         if not context.actor:
             raise PromotionRefused(f"{name} is not for the author to decide, and it is not known who promotes")
-        authors = _authors(session, name, run)
-        if context.actor.casefold() in {author.casefold() for author in authors}:
+        if context.actor.casefold() in authors:
             raise PromotionRefused(
                 f"{name} is not for the author to decide: {context.actor} has written the commit or trained the run",
                 hint="have somebody else promote it",
@@ -70,8 +64,44 @@ def _approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[
         yield f"{context.actor} is not the author"
 
 
+def _environment(session: Session, name: str, environment: str, authors: set[str]) -> Generator[str, None, bool]:
+    """Whether it is known that somebody other than the authors has let the job into its environment."""
+    context = session.context
+    if context.environment is not None:
+        if context.environment != environment:
+            raise PromotionRefused(
+                f"{name} asks for the environment '{environment}', and this job runs in '{context.environment}'"
+            )
+        yield f"environment {environment}"
+        return False
+    forge = _forge(session)
+    approvers = forge.approvers(context.run_url, environment) if forge else None
+    if approvers is None:
+        raise PromotionRefused(
+            f"{name} asks for the environment '{environment}', and neither this job ({context.host}) nor its forge "
+            "says who let it run there",
+            hint="GitLab and GitHub do, the latter by a token with `actions: read`; elsewhere take the key out",
+        )
+    others = sorted(login for login in approvers if login.casefold() not in authors)
+    if not others:
+        who = f"only its author has ({', '.join(sorted(approvers))})" if approvers else "nobody has"
+        raise PromotionRefused(
+            f"{name} asks for an approval of the environment '{environment}' in this run, and {who}",
+            hint="name the environment in the job, and give it required reviewers",
+        )
+    yield f"environment {environment}, approved by {', '.join(others)}"
+    return True
+
+
+def _forge(session: Session) -> Forge | None:
+    from ciplug.forges import open_forge
+
+    remotes = session.workspace.remotes if session.workspace else {}
+    return open_forge(session.context, session.env, remotes.get("origin") or next(iter(remotes.values()), None))
+
+
 def _authors(session: Session, name: str, run: Run) -> set[str]:
-    """Names, addresses and accounts of who wrote the commit and who trained the run."""
+    """Names, addresses and accounts of who wrote the commit and who trained the run, in lower case."""
     commit = _commit(session, name, run, "another author")
     shown = git.git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
     if shown.returncode != 0:
@@ -84,7 +114,9 @@ def _authors(session: Session, name: str, run: Run) -> set[str]:
     found |= {match[1] for address in found if (match := _NO_REPLY.match(address))}
     if run.provenance.context.actor:
         found.add(run.provenance.context.actor)
-    return found
+    if session.context.host == "github_actions" and (forge := _forge(session)):
+        found |= forge.accounts(commit)
+    return {author.casefold() for author in found}
 
 
 def _commit(session: Session, name: str, run: Run, what: str) -> str:

@@ -52,6 +52,17 @@ class Forge(Protocol):
         """Set the status `name` of a commit; a description that is too long for the forge is cut."""
         ...
 
+    def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        """The accounts that have let this pipeline run into a protected environment.
+
+        None where the forge does not tell.
+        """
+        ...
+
+    def accounts(self, commit: str) -> set[str]:
+        """The accounts of who wrote a commit and who committed it, as far as the forge knows them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Place:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
@@ -72,6 +74,30 @@ class GitHub:
             self._open().get_commit(commit).create_status(
                 state, description=cut(description, 140), context=name, **optional
             )
+
+    def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        """See Forge."""
+        run = re.search(r"/actions/runs/(\d+)", run_url or "")
+        if run is None:
+            return None
+        with self._errors("read who approved this run", _APPROVALS):
+            repository = self._open()
+            _, reviews = repository.requester.requestJsonAndCheck(
+                "GET", f"{repository.url}/actions/runs/{run[1]}/approvals"
+            )
+            if not isinstance(reviews, list):
+                raise not_understood(self._place.api_url)
+            return {
+                review["user"]["login"]
+                for review in reviews
+                if review["state"] == "approved" and environment in [e["name"] for e in review["environments"]]
+            }
+
+    def accounts(self, commit: str) -> set[str]:
+        """See Forge."""
+        with self._errors(f"look for the author of {commit[:10]}", _READING):
+            found = self._open().get_commit(commit)
+            return {user.login for user in (found.author, found.committer) if user is not None}
 
     def _open(self) -> Repository:
         if self._repository is None:

@@ -85,6 +85,14 @@ class GitLab:
                 if error.response_code != 400 or "Cannot transition status" not in str(error.error_message):
                     raise
 
+    def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        """See Forge. GitLab tells the job its environment instead."""
+        return None
+
+    def accounts(self, commit: str) -> set[str]:
+        """See Forge. GitLab's commits know addresses, which git tells as well."""
+        return set()
+
     def _open(self) -> Gitlab:
         if self._client is None:
             self._client = _client(self._place)

@@ -209,3 +209,17 @@ def test_enterprise_below_its_path() -> None:
         assert github.find_pull_request(COMMIT, "topic") == 1
         github.upsert_comment(1, MARKER, BODY)
         assert bodies(api, 1) == [BODY]
+
+
+def test_who_approved_a_run_and_who_wrote_a_commit(api: GitHubApi) -> None:
+    api.private = True
+    api.reviews[42] += [("bob", "approved", "live"), ("eve", "rejected", "live"), ("ann", "approved", "test")]
+    api.authors[COMMIT] = "octocat"
+    run = "https://github.com/acme/demo/actions/runs/42"
+    assert forge(api).approvers(run, "live") == {"bob"}
+    assert forge(api).approvers(None, "live") is None
+    assert forge(api).accounts(COMMIT) == {"octocat"}
+    assert forge(api).accounts("d" * 40) == set()
+    with pytest.raises(PermissionDenied, match="who approved this run") as caught:
+        forge(api, "job-token").approvers(run, "live")
+    assert "actions: read" in (caught.value.hint or "")

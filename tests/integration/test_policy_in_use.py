@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.project import Project, git
+from tests.servers.github_api import GitHubApi
 
 HEAD = "version: 1\nmodel: wine\nmetrics: metrics.json\n"
 GATE = "{higher_is_better: true, max_regression: 0.01"
@@ -300,10 +301,37 @@ def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
     project.ciplug("gate")
     gitlab = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
     promote = ("promote", "wine", "--to", "staging")
-    assert "does not say which one it runs in" in project.ciplug(*promote, code=1).stderr
+    assert "says who let it run there" in project.ciplug(*promote, code=1).stderr
     wrong = project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "test"}, code=1)
     assert "this job runs in 'test'" in wrong.stderr
     project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "live"})
+
+
+def test_an_environment_that_somebody_else_has_approved_on_github(project: Project, github_api: GitHubApi) -> None:
+    approvals = "{environment: live, not_author: true}"
+    write(project, "  accuracy: {min: 0.8}\n", f"stages: {{staging: {{approvals: {approvals}}}}}\n")
+    project.commit("policy")
+    project.train()
+    project.ciplug("gate")
+    github_api.add_token("reader", "github-actions[bot]", app=True, permissions={"actions": "read"})
+    github_api.authors[project.head] = "octocat"
+    job = {
+        "GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_SHA": project.head, "GITHUB_TOKEN": "reader",
+        "GITHUB_REPOSITORY": "acme/demo", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_API_URL": github_api.url,
+        "GITHUB_RUN_ID": "42", "GITHUB_ACTOR": "octocat",
+    }  # fmt: skip
+    promote = ("promote", "wine", "--to", "staging")
+    assert "in this run, and nobody has" in project.ciplug(*promote, env=job, code=1).stderr
+    github_api.reviews[42] += [
+        ("octocat", "approved", "live"),
+        ("eve", "rejected", "live"),
+        ("bob", "approved", "test"),
+    ]
+    assert "only its author has (octocat)" in project.ciplug(*promote, env=job, code=1).stderr
+    github_api.reviews[42].append(("bob", "approved", "live"))
+    project.ciplug(*promote, env=job)
+    event = project.json("registry", "history", "wine", "--json")[-1]
+    assert event["approvals"] == ["environment live, approved by bob"]
 
 
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen makes the key that signs")

@@ -57,6 +57,10 @@ class GitHubApi(JsonApi):
         self.pulls: dict[int, dict[str, Any]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
+        self.authors: dict[str, str] = {}
+        """Commit → login of its author."""
+        self.reviews: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
+        """Workflow run → (login, approved or rejected, environment), oldest first."""
 
     # -- what tests prepare
 
@@ -315,7 +319,30 @@ class GitHubApi(JsonApi):
     @route("GET", "/repos/([^/]+/[^/]+)/commits/([0-9a-f]{40})")
     def _get_commit(self, call: Call, name: str, commit: str) -> Answer:
         self._check_repository(name)
-        return Answer(200, {"sha": commit, "url": f"{self.url}/repos/{self.repository}/commits/{commit}"})
+        login = self.authors.get(commit)
+        user = {"login": login, "id": sum(login.encode()), "type": "User"} if login else None
+        return Answer(
+            200,
+            {
+                "sha": commit,
+                "url": f"{self.url}/repos/{self.repository}/commits/{commit}",
+                "author": user,
+                "committer": user,
+            },
+        )
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/actions/runs/(\d+)/approvals")
+    def _approvals(self, call: Call, name: str, run: str) -> Answer:
+        """The reviews of a run's deployments: one list, without pages, as GitHub gives it."""
+        self._check_repository(name)
+        self._allow(call, "read", "actions")
+        return Answer(
+            200,
+            [
+                {"state": state, "comment": "", "environments": [{"name": environment}], "user": {"login": login}}
+                for login, state, environment in self.reviews[int(run)]
+            ],
+        )
 
     @route("POST", "/repos/([^/]+/[^/]+)/statuses/([^/]+)")
     def _create_status(self, call: Call, name: str, commit: str) -> Answer:

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
     "recording": {*RECORDS, "config", "session", "tracking", "console"},
     "policies": {*RECORDS, "config", "session", "tracking", "gates"},
-    "requirements": {*RECORDS, "git", "session", "gates"},
+    "requirements": {*RECORDS, "forges", "git", "session", "gates"},
     "evidence": {*RECORDS, "policies", "session", "tracking", "comparison", "gates"},
     "evaluation": {
         *RECORDS,
