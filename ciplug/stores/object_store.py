@@ -285,8 +285,9 @@ class ObjectStore:
         With `mend`, also where something that it needs is lost: of what is left, and of what had been written already.
         """
         name = index.claim_name(number)
+        claimed = self._bucket.get(name) or b""
         try:
-            claim = index.decode_claim(self._bucket.get(name) or b"", name)
+            claim = index.decode_claim(claimed, name)
         except RecordError:
             claim = Claim()
         found = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
@@ -308,16 +309,17 @@ class ObjectStore:
             for path, data in get_many(self._bucket, half).items():
                 with contextlib.suppress(RecordError):
                     old[path] = segments.decode(data, path)
-        done = self._write(number, claim, writes, old)
+        # Named by the claim, too: had the index been lost, a later fold of this number overwrites nothing.
+        done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
         won = mend or self._bucket.create(index.done_name(number), index.encode_done(done))
         if mend:
             self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=tuple(lost))))
         self._view = None
-        each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim)])
+        each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim), *done.gone])
         return len(writes) if won else 0
 
     def _write(
-        self, number: int, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
+        self, stem: str, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
     ) -> Done:
         """Write segments and objects of a claim; returns what is then to be put into the index."""
         drop, skip = set(claim.drop), set(claim.skip)
@@ -343,14 +345,14 @@ class ObjectStore:
             rows_of = [folders[folder][key] for key in sorted(folders[folder])]
             for part, start in enumerate(range(0, len(rows_of), _ROWS_MOST)):
                 some = rows_of[start : start + _ROWS_MOST]
-                path = f"{folder}/{number:06d}-{part:02d}.parquet"
+                path = f"{folder}/{stem}-{part:02d}.parquet"
                 data[path] = segments.encode(folder.partition("/")[0], some)
                 files.append(File(path, len(some), index.marks_of(row.key for row in some)))
         each(lambda name: self._bucket.put(name, data[name]), data)
         return Done(
             files=tuple(files),
             objects=tuple(sorted(beside | set(claim.adopt))),
-            gone=claim.files,
+            gone=tuple(sorted({*claim.files, *old} - data.keys())),
             dropped=claim.drop,
             reason=claim.reason,
         )
