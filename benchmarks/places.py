@@ -164,7 +164,7 @@ def _import(repository: Path, runs: int) -> dict[str, str]:
     assert writer.stdin
     dice = random.Random(runs)
     for number in range(runs):
-        run = _run(dice, number)
+        run = made_run(dice, number)
         data = dumps(run)
         files[f"new/{run_key(run)}"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
         writer.stdin.write(b"blob\ndata %d\n%s\n" % (len(data), data))
@@ -174,7 +174,7 @@ def _import(repository: Path, runs: int) -> dict[str, str]:
     return files
 
 
-def _run(dice: random.Random, number: int) -> Run:
+def made_run(dice: random.Random, number: int) -> Run:
     """A record of about 1 KB, as a CI job of a small project leaves it."""
     commit = f"{dice.getrandbits(160):040x}"
     accuracy = dice.gauss(0.91, 0.01)
