@@ -126,9 +126,20 @@ class ObjectStore:
         new = Head(1 if now is None else now.seq + 1, digest(entry))
         self._logs = None
         # After a lost answer the entry may stand.
-        if self._bucket.create(name := _entry_name(log, new.seq), entry) or self._bucket.get(name) == entry:
+        name = _entry_name(log, new.seq)
+        if self._create(name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
             return new
         raise Conflict(f"{log} has moved on", head=self.head(log))
+
+    def _create(self, name: str, data: bytes, *, first: bool) -> bool:
+        """Put if absent; the first time, see that the server knows what that means."""
+        created = self._bucket.create(name, data)
+        if created and first and self._bucket.create(name, data):
+            raise StoreError(
+                f"{self.address}: the server overwrites what it is asked to create, so it cannot hold a store",
+                hint="it must honour 'If-None-Match: *'; newer versions of most servers do",
+            )
+        return created
 
     # Reading
 
@@ -214,7 +225,7 @@ class ObjectStore:
                 number, claim = self._steady(lambda view: (view.state.last + 1, self._fold_of(view, now)))
                 if claim is None:
                     return folded
-                self._bucket.create(index.claim_name(number), index.encode_claim(claim))
+                self._create(index.claim_name(number), index.encode_claim(claim), first=number == 1)
             # Whoever's claim it is that now has this number, it is finished next.
             self._view = view = self._see()
 

@@ -287,6 +287,21 @@ def test_two_carry_out_the_same_claim(place: Place) -> None:
 # What should not be there
 
 
+def test_a_server_that_overwrites_what_it_is_to_create_is_refused(place: Place) -> None:
+    bucket = place.watch()
+
+    def overwrite(name: str, data: bytes) -> bool:
+        place.bucket.put(name, data)
+        return True
+
+    bucket.create = overwrite  # type: ignore[method-assign]
+    place.open(bucket).add(run(1))
+    with pytest.raises(StoreError, match="overwrites"):
+        place.open(bucket).compact()
+    with pytest.raises(StoreError, match="overwrites"):
+        place.open(bucket).append("registry/m", None, b"event")
+
+
 def test_junk_stops_nobody_and_is_named(place: Place) -> None:
     objects = fill(place, range(3))
     place.open().compact()
