@@ -24,6 +24,7 @@ from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
 MEASUREMENTS = {
     "version": "startup",
     "record": "recording",
+    "at-once": "concurrency",
     "compare": "peers",
     "read": "reading",
     "analytics": "analytics",

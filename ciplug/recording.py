@@ -285,7 +285,7 @@ def send(session: Session) -> list[Sealed]:
             refused = refused or (sealed, refusal)
         except OSError as problem:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(str(problem), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(problem.strerror or str(problem), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)
