@@ -187,6 +187,9 @@ class ObjectStore:
         sequence = self._all_logs().get(log, {})
         return self._read_entries([sequence[seq] for seq in sorted(sequence)])
 
+    def logs(self, prefix: str) -> list[str]:
+        return sorted(log for log in self._all_logs() if log.startswith(prefix))
+
     def segments(self) -> list[str]:
         return [path for path in index.in_order(self._look().state.files) if path.startswith("runs/")]
 
@@ -222,6 +225,7 @@ class ObjectStore:
             for number in view.state.open:
                 folded += self._finish(number)
             if not view.state.open:
+                self._remove_repeats(view)
                 number, claim = self._steady(lambda view: (view.state.last + 1, self._fold_of(view, now)))
                 if claim is None:
                     return folded
@@ -280,7 +284,7 @@ class ObjectStore:
         size = 0
         for name in sorted(view.pending):
             objects = view.pending[name]
-            if name not in among or why_not(objects, {**taken, **known}):
+            if name not in among or objects.keys() <= known.keys() or why_not(objects, {**taken, **known}):
                 continue
             size += sum(map(len, objects.values()))
             if len(inbox) == FOLD_MOST or (inbox and size > _FOLD_BYTES):
@@ -289,6 +293,15 @@ class ObjectStore:
             skip.update(objects.keys() & known.keys())
             taken.update(objects)
         return Claim(inbox=inbox, skip=tuple(sorted(skip))) if inbox and not view.state.open else None
+
+    def _remove_repeats(self, view: _View) -> None:
+        """Writes that have been folded whole: sent twice, or by a folder who was killed, or is about to delete them.
+
+        No claim names them, since they may be gone at any moment.
+        """
+        known = self._steady(lambda view: self._folded(view, {key for o in view.pending.values() for key in o}))
+        repeats = [name for name, objects in view.pending.items() if objects.items() <= known.items()]
+        each(self._bucket.delete, [f"inbox/{name}" for name in repeats])
 
     def _finish(self, number: int, *, mend: bool = False) -> int:
         """Carry out a claim; returns how many writes this has folded, 0 where another was faster.
@@ -536,19 +549,23 @@ class ObjectStore:
             state = self._see().state
             for number in [*state.open, *(parsed[0] for name in state.bad if (parsed := index.parse_name(name)))]:
                 self._finish(number, mend=True)
-                problems.append(Problem(index.claim_name(number), "the fold was not finished, or its end lost", True))
+                problems.append(
+                    Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
+                )
         # Listed before the index is: what is in a segment that was listed is then in the index, too.
         listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in self._bucket.list(kind)}
         view = self._see()
         found = inspect(self._bucket, listed, view.state, view.pending)
-        problems += [Problem(name, why) for name, why in self._wrong.items()]
+        problems += [
+            Problem(name, why, mendable=index.parse_name(name) is not None) for name, why in self._wrong.items()
+        ]
         if not repair:
             problems += [
-                Problem(index.claim_name(number), "this fold has begun and is not finished")
+                Problem(index.claim_name(number), "this fold has begun and is not finished", mendable=True)
                 for number in view.state.open
             ]
         mended = repair and self._mend(view, found)
-        problems += found.problems + [replaced._replace(mended=mended) for replaced in found.mendable]
+        problems += found.problems + [one._replace(mended=mended, mendable=True) for one in found.mendable]
         self._view = None
         return problems
 

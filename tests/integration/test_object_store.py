@@ -284,6 +284,26 @@ def test_two_carry_out_the_same_claim(place: Place) -> None:
         objects |= fill(place, range(left * 10, left * 10 + 2), COMMITS[1])
 
 
+def test_what_another_is_about_to_delete_is_in_no_claim(place: Place) -> None:
+    """A slow folder deletes what it has folded just when the next one decides what to fold."""
+    objects = fill(place, range(3))
+    writes = {name: place.bucket.get(name) or b"" for name in place.names("inbox")}
+    place.open().compact()
+    for name, data in writes.items():
+        place.bucket.put(name, data)
+    objects |= fill(place, range(3, 5), COMMITS[1])
+    bucket = place.watch()
+
+    def create(name: str, data: bytes) -> bool:
+        for write in writes:
+            place.bucket.delete(write)
+        return place.bucket.create(name, data)
+
+    bucket.create = create  # type: ignore[method-assign]
+    assert place.open(bucket).compact() == 2
+    holds(place.open(), objects)
+
+
 # What should not be there
 
 
