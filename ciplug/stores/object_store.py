@@ -308,25 +308,15 @@ class ObjectStore:
 
         With `mend`, also where something that it needs is lost: of what is left, and of what had been written already.
         """
-        name = index.claim_name(number)
-        claimed = self._bucket.get(name) or b""
-        try:
-            claim = index.decode_claim(claimed, name)
-        except RecordError:
-            claim = Claim()
-        found = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
-        writes = {
-            write: data
-            for write, expected in claim.inbox.items()
-            if (data := found.get(f"inbox/{write}")) is not None and digest(data) == expected
-        }
-        lost = [f"inbox/{write}" for write in claim.inbox if write not in writes]
-        lost += [path for path in claim.files if path not in found]
+        claimed = self._bucket.get(index.claim_name(number)) or b""
+        claim, writes, files, lost = self._inputs(number, claimed)
         if lost and not mend:
             if self._bucket.get(index.done_name(number)) is not None:
                 return 0
-            raise StoreError(f"{self.address}: {name} cannot be finished: {lost[0]} is missing", hint=_REPAIR)
-        old = {path: segments.decode(found[path], path) for path in claim.files if path in found}
+            raise StoreError(
+                f"{self.address}: {index.claim_name(number)} cannot be finished: {lost[0]} is missing", hint=_REPAIR
+            )
+        old = {path: segments.decode(data, path) for path, data in files.items()}
         if mend:
             listed = [entry.name for kind in segments.KINDS for entry in self._bucket.list(kind)]
             half = [path for path in listed if index.number_of(path) == number]
@@ -337,10 +327,26 @@ class ObjectStore:
         done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
         won = mend or self._bucket.create(index.done_name(number), index.encode_done(done))
         if mend:
-            self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=tuple(lost))))
+            self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=lost)))
         self._view = None
         each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim), *done.gone])
         return len(writes) if won else 0
+
+    def _inputs(self, number: int, claimed: bytes) -> tuple[Claim, dict[str, bytes], dict[str, bytes], tuple[str, ...]]:
+        """A claim, the writes and the segments that it takes, and what of these is not there any more."""
+        try:
+            claim = index.decode_claim(claimed, index.claim_name(number))
+        except RecordError:
+            claim = Claim()
+        found = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
+        writes = {
+            write: data
+            for write, expected in claim.inbox.items()
+            if (data := found.get(f"inbox/{write}")) is not None and digest(data) == expected
+        }
+        files = {path: found[path] for path in claim.files if path in found}
+        lost = [*(f"inbox/{write}" for write in claim.inbox if write not in writes)]
+        return claim, writes, files, (*lost, *(path for path in claim.files if path not in files))
 
     def _write(
         self, stem: str, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
@@ -544,14 +550,7 @@ class ObjectStore:
     # Checking
 
     def check(self, *, repair: bool = False) -> list[Problem]:
-        problems = []
-        if repair:
-            state = self._see().state
-            for number in [*state.open, *(parsed[0] for name in state.bad if (parsed := index.parse_name(name)))]:
-                self._finish(number, mend=True)
-                problems.append(
-                    Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
-                )
+        problems = self._mend_folds() if repair else []
         # Listed before the index is: what is in a segment that was listed is then in the index, too.
         listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in self._bucket.list(kind)}
         view = self._see()
@@ -559,15 +558,32 @@ class ObjectStore:
         problems += [
             Problem(name, why, mendable=index.parse_name(name) is not None) for name, why in self._wrong.items()
         ]
-        if not repair:
-            problems += [
-                Problem(index.claim_name(number), "this fold has begun and is not finished", mendable=True)
-                for number in view.state.open
-            ]
+        problems += [
+            Problem(index.claim_name(number), "what this fold has begun to take is missing", mendable=True)
+            for number in view.state.open
+            if self._is_stuck(number)
+        ]
         mended = repair and self._mend(view, found)
         problems += found.problems + [one._replace(mended=mended, mendable=True) for one in found.mendable]
         self._view = None
         return problems
+
+    def _is_stuck(self, number: int) -> bool:
+        """Whether a claim that is not done cannot be finished as it stands; else the next fold does so."""
+        *_, lost = self._inputs(number, self._bucket.get(index.claim_name(number)) or b"")
+        return bool(lost) and self._bucket.get(index.done_name(number)) is None
+
+    def _mend_folds(self) -> list[Problem]:
+        """Finish what was begun, of what is left, and write down anew what a fold has left where that is damaged."""
+        state = self._see().state
+        stuck = [number for number in state.open if self._is_stuck(number)]
+        stuck += [parsed[0] for name in state.bad if (parsed := index.parse_name(name))]
+        for number in sorted({*state.open, *stuck}):
+            self._finish(number, mend=number in stuck)
+        return [
+            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
+            for number in stuck
+        ]
 
     def _mend(self, view: _View, found: Found) -> bool:
         """Write anew what is not as the index has it, and index what it lacks; False where another was faster."""
