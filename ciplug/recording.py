@@ -283,9 +283,9 @@ def send(session: Session) -> list[Sealed]:
             session.store.add(sealed.objects)
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
-        except OSError as problem:
+        except OSError as error:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(problem.strerror or str(problem), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(error.strerror or str(error), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)

@@ -16,7 +16,7 @@ __all__ = ["Head", "Problem", "Store", "cache_folder", "open_store"]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
-_LATER = ("file://", "s3://", "gs://", "az://", "mlflow+http")
+_OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
@@ -40,20 +40,24 @@ def open_store(
 
     `git:` is the remote of the enclosing repository (or the repository itself, if it has none);
     `git+https://…`, `git+ssh://…`, `git+file://…` name another; `?branch=NAME` another branch than "ciplug".
+    `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
 
-    Raises ConfigError for a URI of a kind that this version does not know.
+    Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
+    when the library for it is not installed.
     """
     env = os.environ if env is None else env
     named = git.redact(uri)
     scheme, _, rest = uri.partition(":")
     if scheme != "git" and not scheme.startswith("git+"):
-        if uri.startswith(_LATER):
-            raise ConfigError(
-                f"store '{named}': this version keeps runs in git only", hint="use 'git:' or 'git+https://…'"
-            )
+        if uri.startswith(_OBJECTS):
+            from ciplug.stores.buckets import open_bucket
+            from ciplug.stores.object_store import ObjectStore
+
+            bucket = open_bucket(uri, env)
+            return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
         raise ConfigError(
             f"store '{named}' is no store that ciplug knows",
-            hint="use 'git:', 'git+https://…', 'git+ssh://…' or 'git+file://…'",
+            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…' or 'file:///…'",
         )
     address, _, query = rest.partition("?")
     branch = _branch(named, query)
