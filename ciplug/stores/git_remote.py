@@ -232,7 +232,7 @@ class GitRemote:
         wanted = sorted(set(oids))
         found = self.trees(wanted)
         if missing := [oid for oid in wanted if oid not in found]:
-            self._bring(missing, filter="tree:1")
+            self._bring(missing, filter="tree:0")  # tree:1 brings the blobs of a tree that is named
             found.update(self.trees(missing))
             self._none_lost(missing, found)
         return found
