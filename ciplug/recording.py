@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import __version__, console
+from ciplug import __version__, console, git
 from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
@@ -23,6 +23,7 @@ from ciplug.tracking.worktree import dirty_state
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
+    from ciplug.tracking.files import Content
     from ciplug.tracking.process import ChildResult
 
 
@@ -38,6 +39,8 @@ class Inputs:
     params: tuple[Path, ...] = ()
     artifacts: tuple[Path, ...] = ()
     datasets: tuple[Path, ...] = ()
+    addresses: tuple[str, ...] = ()
+    """Artifacts that lie elsewhere already."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -65,6 +68,7 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
     run_id = run_id or new_id()
     workspace = session.workspace
     outputs = [session.cwd / path for path in inputs.outputs]
+    _ = session.files  # a place that does not exist is said before the training, not after it
     dirty, diff = dirty_state(workspace, outputs) if workspace else (None, None)
     started = stamp(now())
     run = Run(
@@ -146,12 +150,13 @@ def finish(
         ended=stamp(now()),
         params=params,
         metrics=metrics,
-        datasets=_described(
-            (*inputs.datasets, *map(Path, logged.datasets)), session, found if status == "finished" else None
+        datasets=tuple(
+            content.file
+            for content in _examined(
+                (*inputs.datasets, *map(Path, logged.datasets)), session, found if status == "finished" else None
+            )
         ),
-        artifacts=_described(
-            (*inputs.artifacts, *map(Path, logged.artifacts)), session, found if status == "finished" else None
-        ),
+        artifacts=_artifacts(session, entry, inputs, logged.artifacts, found if status == "finished" else None),
         tags={**skeleton.tags, **logged.tags},
         provenance=provenance,
     )
@@ -212,17 +217,75 @@ def _files(
     return metrics, series, params
 
 
-def _described(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> tuple[File, ...]:
-    from ciplug.tracking.files import describe
+def _examined(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> list[Content]:
+    from ciplug.tracking.files import examine
 
-    found: dict[str, File] = {}
+    found: dict[str, Content] = {}
     for path in paths:
         try:
-            file = describe(session.cwd / path, session.top)
-            found[file.path] = file
+            content = examine(session.cwd / path, session.top)
+            found[content.file.path] = content
         except InputError as problem:
             _note(problem, problems)
+    return list(found.values())
+
+
+def _artifacts(
+    session: Session,
+    entry: OpenRun,
+    inputs: Inputs,
+    logged: Sequence[str],
+    problems: list[CiplugError] | None,
+) -> tuple[File, ...]:
+    """The artifacts by their content; the bytes of those that are to be kept wait in the spool entry from now on."""
+    addresses = [*inputs.addresses, *(text for text in logged if is_address(text))]
+    paths = [*inputs.artifacts, *(Path(text) for text in logged if not is_address(text))]
+    contents = _examined(paths, session, problems)
+    found = {content.file.path: content.file for content in contents}
+    if contents and session.files is not None:
+        from ciplug.tracking import artifacts
+
+        kept = []
+        for content in contents:
+            problem = artifacts.too_large(content, session.files.limit)
+            if problem:
+                _note(problem, problems)
+            else:
+                kept.append(content)
+        if kept:
+            found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
+    for address in addresses:
+        try:
+            file = _elsewhere(address)
+            found[file.path] = file
+        except CiplugError as problem:
+            _note(problem, problems)
     return tuple(found.values())
+
+
+def is_address(artifact: str) -> bool:
+    """Whether an artifact is named by a URI, not a path."""
+    return "://" in artifact
+
+
+def _elsewhere(address: str) -> File:
+    """An artifact at an address. Raises InputError when it cannot be read there."""
+    from ciplug.stores import OBJECTS, need_obstore
+    from ciplug.stores.object_files import measure
+
+    if not address.startswith((*OBJECTS, "https://", "http://")):
+        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(OBJECTS)}, https:// or a path")
+    if "@" in address or "?" in address or "#" in address:
+        raise InputError(
+            f"{git.redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
+            hint="name it without them; credentials come from the environment",
+        )
+    need_obstore(address)
+    try:
+        digest, size = measure(address)
+    except StoreError as problem:
+        raise InputError(problem.message, hint=problem.hint) from None
+    return File(path=address, digest=digest, size=size)
 
 
 def _note(problem: CiplugError, problems: list[CiplugError] | None) -> None:
@@ -280,7 +343,7 @@ def send(session: Session) -> list[Sealed]:
     refused: tuple[Sealed, StoreError] | None = None
     for sealed in session.spool.sealed(session.store.address):
         try:
-            session.store.add(sealed.objects)
+            session.store.add(_send_files(session, sealed))
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
         else:
@@ -291,3 +354,20 @@ def send(session: Session) -> list[Sealed]:
         how = f"it is kept in {sealed.folder}; send it with: ciplug record --spooled"
         raise StoreError(f"not sent: {problem.message}", hint=f"{problem.hint}; {how}" if problem.hint else how)
     return sent
+
+
+def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
+    """Send the files of a spool entry, so that its record names no bytes that are not there; returns its objects."""
+    from ciplug.tracking import artifacts
+
+    found = artifacts.waiting(sealed.folder)
+    if found is None:
+        return sealed.objects
+    files = session.files
+    if files is not None and files.uri != found.to:
+        files = session.files_at(found.to)
+    with console.transfer("files sent", len(found.files), found.size) as tell:
+        objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
+    if lost:
+        console.complain(f"warning: {lost}", "its digest is recorded, and its bytes are not kept")
+    return objects
