@@ -256,7 +256,7 @@ def _artifacts(
             found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
     for address in addresses:
         try:
-            file = _elsewhere(address)
+            file = _elsewhere(address, session.env)
             found[file.path] = file
         except CiplugError as problem:
             _note(problem, problems)
@@ -268,21 +268,19 @@ def is_address(artifact: str) -> bool:
     return "://" in artifact
 
 
-def _elsewhere(address: str) -> File:
+def _elsewhere(address: str, env: Mapping[str, str]) -> File:
     """An artifact at an address. Raises InputError when it cannot be read there."""
-    from ciplug.stores import OBJECTS, need_obstore
-    from ciplug.stores.object_files import measure
+    from ciplug.stores.object_files import ADDRESSES, measure
 
-    if not address.startswith((*OBJECTS, "https://", "http://")):
-        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(OBJECTS)}, https:// or a path")
+    if not address.startswith(ADDRESSES):
+        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(ADDRESSES)}, or a path")
     if "@" in address or "?" in address or "#" in address:
         raise InputError(
             f"{git.redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
             hint="name it without them; credentials come from the environment",
         )
-    need_obstore(address)
     try:
-        digest, size = measure(address)
+        digest, size = measure(address, env)
     except StoreError as problem:
         raise InputError(problem.message, hint=problem.hint) from None
     return File(path=address, digest=digest, size=size)

@@ -211,11 +211,9 @@ def _fetch(
             sizes = together.setdefault(artifact.store, {})
             sizes[digest] = max(most, sizes.get(digest, 0))
         else:
-            from ciplug.stores import need_obstore
             from ciplug.stores.object_files import get_address
 
-            need_obstore(artifact.path)
-            get_address(artifact.path, digest, coming, tell, most)
+            get_address(artifact.path, session.env, digest, coming, tell, most)
     for store, sizes in together.items():
         session.files_at(store).get(sizes, coming, tell, max(sizes.values()))
 

@@ -17,7 +17,6 @@ __all__ = ["OWN", "Files", "Head", "Store", "cache_folder", "open_files", "open_
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
-OBJECTS = ("s3://", "gs://", "az://", "file://")
 _LATER = ("file://", "s3://", "gs://", "az://", "mlflow+http")
 
 
@@ -86,7 +85,8 @@ def open_files(
         name: what records call it; default: the URI, without credentials.
         limit: bytes of the largest file that goes to git; object stores take any.
 
-    Nothing is contacted yet. Raises ConfigError for a URI of another kind, and where obstore is needed and missing.
+    Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
+    not installed.
     """
     env = os.environ if env is None else env
     named = name or git.redact(uri)
@@ -104,23 +104,16 @@ def open_files(
             object_format=_object_format(uri, workspace),
         )
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
-    if not uri.startswith(OBJECTS):
+    from ciplug.stores.buckets import SCHEMES, open_bucket
+
+    if not uri.startswith(SCHEMES):
         raise ConfigError(
             f"artifact store '{named}' is none that ciplug knows",
             hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
         )
     from ciplug.stores.object_files import ObjectFiles
 
-    need_obstore(named)
-    return ObjectFiles(named)
-
-
-def need_obstore(what: str) -> None:
-    """Raises ConfigError where obstore is not installed."""
-    from importlib.util import find_spec
-
-    if find_spec("obstore") is None:
-        raise ConfigError(f"{what} is reached by obstore, which is not installed", hint="pip install obstore")
+    return ObjectFiles(open_bucket(uri, env), named)
 
 
 def is_git(uri: str) -> bool:

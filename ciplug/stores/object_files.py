@@ -1,4 +1,4 @@
-"""Files in an object store or a folder, by obstore: <prefix>/files/<first 2 hex digits>/<SHA-256>."""
+"""Files in an object store or a folder: <prefix>/files/<first 2 hex digits>/<SHA-256>."""
 
 from __future__ import annotations
 
@@ -7,98 +7,110 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property, partial
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ciplug.errors import StoreError
+from ciplug.stores.buckets import PART, Bucket, each, open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
-
-_PART = 8 * 1024 * 1024
-_PARTS_MOST = 9000
-"""S3 takes 10,000 parts of a file."""
-_FILES_AT_ONCE, _PARTS_AT_ONCE, _ASKED_AT_ONCE = 4, 4, 16
+ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
+"""What an artifact that lies elsewhere can be read from."""
+_FILES_AT_ONCE, _PARTS_AT_ONCE = 4, 4
+_PATIENCE = timedelta(hours=24)
 
 
 class ObjectFiles:
-    """Files below a URI: `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///folder`."""
+    """Files below a prefix of a bucket. An upload is seen whole or not at all, a download is continued by range."""
 
     limit: int | None = None
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, bucket: Bucket, uri: str) -> None:
         self.uri = uri
-
-    @cached_property
-    def _bucket(self) -> ObjectStore:
-        return open_bucket(self.uri)
+        self._bucket = bucket
 
     def missing(self, digests: Collection[str]) -> set[str]:
-        import obstore
-
-        def is_missing(digest: str) -> bool:
-            try:
-                obstore.head(self._bucket, _key(digest))
-            except FileNotFoundError:
-                return True
-            return False
-
-        wanted = sorted(set(digests))
-        with _told(self.uri), ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-            return {d for d, absent in zip(wanted, pool.map(is_missing, wanted), strict=True) if absent}
+        return {digest for digest, size in each(lambda d: self._bucket.size(_key(d)), digests).items() if size is None}
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
         absent = self.missing(files)
         tell(sum(path.stat().st_size for digest, path in files.items() if digest not in absent and path.exists()))
-        with _told(self.uri), ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            sending = [pool.submit(self._send, digest, files[digest], tell) for digest in sorted(absent)]
-            _all(sending)
 
-    def _send(self, digest: str, path: Path, tell: Tell) -> None:
-        import obstore
+        def send(digest: str) -> None:
+            path = files[digest]
+            size = path.stat().st_size if path.exists() else 0
+            self._bucket.upload(_key(digest), checked(path, digest, tell), size)
 
-        size = path.stat().st_size if path.exists() else 0
-        chunks = checked(path, digest, tell)
-        if size <= _PART:
-            obstore.put(self._bucket, _key(digest), b"".join(chunks), use_multipart=False)
-        else:
-            # An exception of `chunks` ends the upload, and nothing of it can be seen.
-            obstore.put(
-                self._bucket,
-                _key(digest),
-                chunks,
-                chunk_size=max(_PART, size // _PARTS_MOST),
-                max_concurrency=_PARTS_AT_ONCE,
-            )
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+            _all([pool.submit(send, digest) for digest in sorted(absent)])
 
     def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
         def one(digest: str) -> None:
-            try:
-                size = _size(self._bucket, _key(digest))
-                receive(digest, folder, partial(_read, self._bucket, _key(digest), size), tell, most, self.uri)
-            except FileNotFoundError:
-                raise StoreError(
-                    f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?"
-                ) from None
+            size = self._bucket.size(_key(digest))
+            if size is None:
+                raise StoreError(f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?")
+            read = partial(_read, self._bucket, _key(digest), size)
+            receive(digest, folder, read, tell, most, self.uri)
 
-        with _told(self.uri), ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             _all([pool.submit(one, digest) for digest in sorted(set(digests))])
 
     def compact(self) -> int:
         return 0
 
 
-def open_bucket(uri: str) -> ObjectStore:
-    """The bucket or folder of a URI, with the credentials of the platform's usual chain. Contacts nothing."""
-    from obstore.store import from_url
+def measure(address: str, env: Mapping[str, str]) -> tuple[str, int]:
+    """Digest and size of what lies at an address, read once. Raises StoreError when it cannot be read."""
+    content, size = hashlib.sha256(), 0
+    for chunk in _read_address(address, env, 0):
+        content.update(chunk)
+        size += len(chunk)
+    return f"sha256:{content.hexdigest()}", size
 
-    if uri.startswith("file:"):
-        return from_url(uri, mkdir=True)
-    if uri.startswith("http:"):
-        return from_url(uri, client_options={"allow_http": True})
-    return from_url(uri)
+
+def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path, tell: Tell, most: int) -> None:
+    """Bring what lies at an address into `folder`, as `Files.get` does."""
+    receive(digest, folder, partial(_read_address, address, env), tell, most, address)
+
+
+def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[bytes]:
+    folder, _, name = address.rpartition("/")
+    if address.startswith(("https:", "http:")):
+        yield from _read_web(folder, name, start)
+        return
+    bucket = open_bucket(folder, env)
+    size = bucket.size(name)
+    if size is None:
+        raise StoreError(f"{address}: there is nothing at this address")
+    yield from _read(bucket, name, size, start)
+
+
+def _read_web(folder: str, name: str, start: int) -> Iterator[bytes]:
+    """From the first byte on: not every web server knows ranges."""
+    with _web_errors(f"{folder}/{name}"):
+        import obstore
+        from obstore.store import HTTPStore
+
+        store = HTTPStore.from_url(folder, client_options={"allow_http": True, "timeout": _PATIENCE})
+        for chunk in obstore.get(store, name).stream(min_chunk_size=1024 * 1024):
+            data = bytes(chunk)
+            yield data[start:]
+            start = max(0, start - len(data))
+
+
+@contextmanager
+def _web_errors(address: str) -> Iterator[None]:
+    try:
+        from obstore.exceptions import BaseError
+    except ImportError as problem:
+        raise StoreError(f"{address}: the library for it is not installed ({problem})", hint="pip install obstore") from None
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreError(f"{address}: there is nothing at this address") from None
+    except BaseError as problem:
+        raise StoreError(f"{address}: {' '.join(str(problem).partition('Debug source')[0].split())}") from None
 
 
 def _key(digest: str) -> str:
@@ -106,84 +118,20 @@ def _key(digest: str) -> str:
     return f"files/{name[:2]}/{name}"
 
 
-def _size(bucket: ObjectStore, key: str) -> int:
-    import obstore
-
-    return int(obstore.head(bucket, key)["size"])
-
-
-def _read(bucket: ObjectStore, key: str, size: int, start: int) -> Iterator[bytes]:
+def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:
     """The bytes of an object from `start` on, in order, while the next parts are on their way."""
     with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
         coming: deque[Future[bytes]] = deque()
         while start < size or coming:
             while start < size and len(coming) < _PARTS_AT_ONCE:
-                length = min(_PART, size - start)
-                coming.append(pool.submit(_range, bucket, key, start, length))
+                length = min(PART, size - start)
+                coming.append(pool.submit(bucket.part, name, start, length))
                 start += length
             yield coming.popleft().result()
 
 
-def _range(bucket: ObjectStore, key: str, start: int, length: int) -> bytes:
-    import obstore
-
-    return obstore.get_range(bucket, key, start=start, length=length).to_bytes()
-
-
-def measure(address: str) -> tuple[str, int]:
-    """Digest and size of what lies at an address, read once. Raises StoreError when it cannot be read."""
-    content, size = hashlib.sha256(), 0
-    with _found(address):
-        for chunk in _read_address(address, 0):
-            content.update(chunk)
-            size += len(chunk)
-    return f"sha256:{content.hexdigest()}", size
-
-
-def get_address(address: str, digest: str, folder: Path, tell: Tell, most: int) -> None:
-    """Bring what lies at an address into `folder`, as `Files.get` does."""
-    with _found(address):
-        receive(digest, folder, partial(_read_address, address), tell, most, address)
-
-
-def _read_address(address: str, start: int) -> Iterator[bytes]:
-    import obstore
-
-    folder, _, name = address.rpartition("/")
-    bucket = open_bucket(folder)
-    if not address.startswith(("http:", "https:")):
-        yield from _read(bucket, name, _size(bucket, name), start)
-        return
-    # Not every web server knows ranges.
-    for chunk in obstore.get(bucket, name).stream(min_chunk_size=1024 * 1024):
-        data = bytes(chunk)
-        yield data[start:]
-        start = max(0, start - len(data))
-
-
-@contextmanager
-def _found(address: str) -> Iterator[None]:
-    try:
-        with _told(address):
-            yield
-    except FileNotFoundError:
-        raise StoreError(f"{address}: there is nothing at this address") from None
-
-
-@contextmanager
-def _told(uri: str) -> Iterator[None]:
-    """What obstore says, as an error of ours: its first line, and no more."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except BaseError as problem:
-        said = " ".join(str(problem).partition("\n\n")[0].split())
-        raise StoreError(f"{uri}: {said}", hint="are the platform's credentials set, and may they do this?") from None
-
-
 def _all(tasks: Sequence[Future[None]]) -> None:
-    """Wait for all; the first that fails stops those that have not begun."""
+    """Wait for all; when one fails, those that have not begun do not."""
     try:
         for task in tasks:
             task.result()
