@@ -344,6 +344,9 @@ def send(session: Session) -> list[Sealed]:
             session.store.add(_send_files(session, sealed))
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
+        except OSError as problem:
+            # A push takes some room on the disk.
+            refused = refused or (sealed, StoreError(str(problem), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)

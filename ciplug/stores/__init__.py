@@ -17,7 +17,7 @@ __all__ = ["OWN", "Files", "Head", "Store", "cache_folder", "open_files", "open_
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
-_LATER = ("file://", "s3://", "gs://", "az://", "mlflow+http")
+_OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
@@ -41,19 +41,23 @@ def open_store(
 
     `git:` is the remote of the enclosing repository (or the repository itself, if it has none);
     `git+https://…`, `git+ssh://…`, `git+file://…` name another; `?branch=NAME` another branch than "ciplug".
+    `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
 
-    Raises ConfigError for a URI of a kind that this version does not know.
+    Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
+    when the library for it is not installed.
     """
     env = os.environ if env is None else env
     named = git.redact(uri)
     if not is_git(uri):
-        if uri.startswith(_LATER):
-            raise ConfigError(
-                f"store '{named}': this version keeps runs in git only", hint="use 'git:' or 'git+https://…'"
-            )
+        if uri.startswith(_OBJECTS):
+            from ciplug.stores.buckets import open_bucket
+            from ciplug.stores.object_store import ObjectStore
+
+            bucket = open_bucket(uri, env)
+            return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
         raise ConfigError(
             f"store '{named}' is no store that ciplug knows",
-            hint="use 'git:', 'git+https://…', 'git+ssh://…' or 'git+file://…'",
+            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…' or 'file:///…'",
         )
     url, branch = _git_place(uri, workspace)
     from ciplug.stores.git_branch import GitBranchStore
@@ -104,13 +108,12 @@ def open_files(
             object_format=_object_format(uri, workspace),
         )
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
-    from ciplug.stores.buckets import SCHEMES, open_bucket
-
-    if not uri.startswith(SCHEMES):
+    if not uri.startswith(_OBJECTS):
         raise ConfigError(
             f"artifact store '{named}' is none that ciplug knows",
             hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
         )
+    from ciplug.stores.buckets import open_bucket
     from ciplug.stores.object_files import ObjectFiles
 
     return ObjectFiles(open_bucket(uri, env), named)

@@ -109,14 +109,14 @@ _KINDS = {
     "s3": _Kind(
         "s3",
         "bucket",
-        "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role; the place "
-        "from AWS_REGION and, where it is not Amazon's, AWS_ENDPOINT_URL",
+        "credentials come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the machine's role; "
+        "the place from AWS_REGION and, where it is not Amazon's, AWS_ENDPOINT_URL",
     ),
     "az": _Kind(
         "azure",
         "container",
-        "credentials come from AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, from "
-        "AZURE_CLIENT_ID and its kin, AZURE_USE_AZURE_CLI=true, or the machine's identity",
+        "credentials come from AZURE_STORAGE_ACCOUNT_NAME with AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, "
+        "from AZURE_CLIENT_ID and its kin, AZURE_USE_AZURE_CLI=true, or the machine's identity",
     ),
     "gs": _Kind(
         "gcs",
@@ -350,7 +350,8 @@ def _google(bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bu
         from google.auth.credentials import AnonymousCredentials
 
         address = emulator if "://" in emulator else f"http://{emulator}"
-        client = storage.Client("emulator", AnonymousCredentials(), client_options={"api_endpoint": address})
+        nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        client = storage.Client("emulator", nobody, client_options={"api_endpoint": address})
     else:
         client = storage.Client()
     return GoogleBucket(client.bucket(bucket), prefix, _address("gs", bucket, prefix, emulator), kind)

@@ -25,6 +25,7 @@ from ciplug.stores.base import group_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+KINDS = ("runs", "verdicts")
 PATH = re.compile(r"(runs|verdicts)/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
 """What Hive's readers take for NULL."""
@@ -137,7 +138,7 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays), sink, compression="zstd", use_dictionary=_REPEATING)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 _REPEATING = ["status", "name", "branch", "actor", "host", "outcome", "metrics.key_value.key", "also.list.element"]

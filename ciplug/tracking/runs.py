@@ -109,10 +109,13 @@ class Runs:
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store lists it, and does not hold it"
             except RecordError as problem:
-                self.problems[key.key] = str(problem)
+                self._note(key.key, problem)
             else:
                 runs.append(run)
         return runs
+
+    def _note(self, key: str, problem: RecordError) -> None:
+        self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
@@ -147,5 +150,5 @@ class Runs:
             try:
                 found[key] = read.verdict(data, key), digest(data)
             except RecordError as problem:
-                self.problems[key] = str(problem)
+                self._note(key, problem)
         return found
