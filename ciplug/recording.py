@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug import __version__, console, git
-from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
+from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import File, Run, Scalar, Status
@@ -344,9 +344,9 @@ def send(session: Session) -> list[Sealed]:
             session.store.add(_send_files(session, sealed))
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
-        except OSError as problem:
+        except OSError as full:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(str(problem), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(str(full), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)
@@ -366,7 +366,10 @@ def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
         return sealed.objects
     files = session.files
     if files is not None and files.uri != found.to:
-        files = session.files_at(found.to)
+        try:
+            files = session.files_at(found.to)
+        except ConfigError as problem:
+            raise StoreError(problem.message, hint=problem.hint) from None
     with console.transfer("files sent", len(found.files), found.size) as tell:
         objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
     if lost:

@@ -68,19 +68,24 @@ def hex_of(digest: str) -> str:
 
 
 def checked(path: Path, digest: str, tell: Tell | None = None) -> Iterator[bytes]:
-    """The bytes of a file in pieces. Raises FileChanged after the last one when they are not those of `digest`."""
+    """The bytes of a file in pieces. Raises FileChanged before the last one when they are not those of `digest`."""
     content = hashlib.sha256()
+    last = b""
     try:
         with path.open("rb", buffering=0) as file:
             while chunk := file.read(_CHUNK):
                 content.update(chunk)
-                yield chunk
+                if last:
+                    yield last
+                last = chunk
                 if tell:
                     tell(len(chunk))
     except OSError as problem:
         raise FileChanged(f"{path}: cannot be read any more: {problem.strerror}", digest) from None
     if content.hexdigest() != hex_of(digest):
         raise FileChanged(f"{path}: it is not what it was when the run was recorded", digest)
+    if last:
+        yield last
 
 
 def receive(

@@ -104,7 +104,7 @@ def _web_errors(address: str) -> Iterator[None]:
     try:
         from obstore.exceptions import BaseError
     except ImportError as problem:
-        raise StoreError(f"{address}: the library for it is not installed ({problem})", hint="pip install obstore") from None
+        raise StoreError(f"{address}: a library is not installed ({problem})", hint="pip install obstore") from None
     try:
         yield
     except FileNotFoundError:
