@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import __version__, console, git
+from ciplug import __version__, console
 from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
@@ -238,52 +238,29 @@ def _artifacts(
     problems: list[CiplugError] | None,
 ) -> tuple[File, ...]:
     """The artifacts by their content; the bytes of those that are to be kept wait in the spool entry from now on."""
-    addresses = [*inputs.addresses, *(text for text in logged if is_address(text))]
-    paths = [*inputs.artifacts, *(Path(text) for text in logged if not is_address(text))]
-    contents = _examined(paths, session, problems)
-    found = {content.file.path: content.file for content in contents}
-    if contents and session.files is not None:
-        from ciplug.tracking import artifacts
+    if not (inputs.artifacts or inputs.addresses or logged):
+        return ()
+    from ciplug.tracking import artifacts
 
-        kept = []
-        for content in contents:
-            problem = artifacts.too_large(content, session.files.limit)
-            if problem:
+    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged)]
+    paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
+    found: dict[str, File] = {}
+    kept = []
+    for content in _examined(paths, session, problems):
+        found[content.file.path] = content.file
+        if session.files is not None:
+            if problem := artifacts.too_large(content, session.files.limit):
                 _note(problem, problems)
             else:
                 kept.append(content)
-        if kept:
-            found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
+    if kept and session.files is not None:
+        found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
     for address in addresses:
         try:
-            file = _elsewhere(address, session.env)
-            found[file.path] = file
-        except CiplugError as problem:
+            found[address] = artifacts.elsewhere(address, session.env)
+        except InputError as problem:
             _note(problem, problems)
     return tuple(found.values())
-
-
-def is_address(artifact: str) -> bool:
-    """Whether an artifact is named by a URI, not a path."""
-    return "://" in artifact
-
-
-def _elsewhere(address: str, env: Mapping[str, str]) -> File:
-    """An artifact at an address. Raises InputError when it cannot be read there."""
-    from ciplug.stores.object_files import ADDRESSES, measure
-
-    if not address.startswith(ADDRESSES):
-        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(ADDRESSES)}, or a path")
-    if "@" in address or "?" in address or "#" in address:
-        raise InputError(
-            f"{git.redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
-            hint="name it without them; credentials come from the environment",
-        )
-    try:
-        digest, size = measure(address, env)
-    except StoreError as problem:
-        raise InputError(problem.message, hint=problem.hint) from None
-    return File(path=address, digest=digest, size=size)
 
 
 def _note(problem: CiplugError, problems: list[CiplugError] | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ciplug import console
 from ciplug.config import parse_size
 from ciplug.errors import StoreError, UsageError
-from ciplug.recording import Inputs, is_address, recover, send
+from ciplug.recording import Inputs, recover, send
 from ciplug.session import Session, open_session
 from ciplug.tracking.runs import Runs
 
@@ -68,6 +68,8 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         if given is not None:
             return tuple(map(Path, given))
         return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
+
+    from ciplug.tracking.artifacts import is_address
 
     artifacts = config.artifacts if args.artifact is None else args.artifact
     given_paths = None if args.artifact is None else [text for text in artifacts if not is_address(text)]

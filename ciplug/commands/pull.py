@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +13,14 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.evaluation import candidates, resolve_commit
-from ciplug.locking import acquire
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger, models
 from ciplug.reports import text
 from ciplug.session import Session
-from ciplug.stores.files import checked, hex_of
+from ciplug.stores.files import hex_of
 from ciplug.tracking import placing
 from ciplug.tracking.files import digest_file
 
-_COMING = ".ciplug-pull"
 _MANIFEST_MOST = 256 * 1024 * 1024
 _NAMED_MOST = 20
 
@@ -48,19 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     found = _run_named(session, args.run)
-    paths = [path.removeprefix("./").rstrip("/") for path in args.path]
+    paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
+    paths = [] if "." in paths else paths
     artifacts = _chosen(found, paths)
     folder = Path(args.to)
     folder.mkdir(parents=True, exist_ok=True)
-    with _coming(folder) as coming:
+    with placing.coming(folder) as coming:
         items = _items(session, artifacts, paths, coming)
         wanted = _wanted(folder, items, force=args.force)
         if wanted:
             whole = not paths or all(artifact.path in paths for artifact in artifacts)
             total = sum(artifact.size for artifact in artifacts) if whole and len(wanted) == len(items) else None
-            with console.transfer("files fetched", len({i.digest for i in wanted.values()}), total) as tell:
-                _fetch(session, [(i.artifact, i.digest, i.artifact.size) for i in wanted.values()], coming, tell)
-            _place(folder, wanted, coming)
+            with console.transfer("files fetched", len({item.digest for item in wanted}), total) as tell:
+                _fetch(session, [(i.artifact, i.digest, i.artifact.size) for i in wanted], coming, tell)
+            placing.place(folder, {item.parts: item.digest for item in wanted}, coming)
     for item in items:
         console.out(str(folder.joinpath(*item.parts)))
     if len(wanted) < len(items):
@@ -155,18 +152,18 @@ def _items(session: Session, artifacts: Sequence[File], paths: Sequence[str], co
             if not any(name == path or name.startswith(f"{path}/") for name in inside):
                 raise UsageError(f"{artifact.path} has no file '{path}'", hint=_there_is(inside))
         items += [
-            _Item(artifact, digest, placing.parts(f"{place}/{name}"))
+            _Item(artifact, digest, placing.parts(name if place == "." else f"{place}/{name}"))
             for name, digest in inside.items()
             if whole or any(name == path or name.startswith(f"{path}/") for path in asked)
         ]
-    if twice := [parts for parts, number in Counter(item.parts for item in items).items() if number > 1]:
-        raise RecordError(f"two artifacts would be written to {'/'.join(twice[0])}", hint="name one of them")
+    if twice := placing.clash([item.parts for item in items]):
+        raise RecordError(f"two files of the run would be written to {twice}", hint="name one of them")
     return items
 
 
-def _wanted(folder: Path, items: Sequence[_Item], *, force: bool) -> dict[Path, _Item]:
-    """Target → what is to be written there; files that are there already, and are right, are left out."""
-    wanted = {}
+def _wanted(folder: Path, items: Sequence[_Item], *, force: bool) -> list[_Item]:
+    """What is to be written; files that are there already, and are right, are left out."""
+    wanted = []
     differing = []
     for item in items:
         target = placing.below(folder, item.parts)
@@ -176,7 +173,7 @@ def _wanted(folder: Path, items: Sequence[_Item], *, force: bool) -> dict[Path, 
             raise UsageError(f"{target} is a folder, and a file is to be written there", hint="name another --to")
         if target.exists() or target.is_symlink():
             differing.append(str(target))
-        wanted[target] = item
+        wanted.append(item)
     if differing and not force:
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         raise UsageError(
@@ -184,21 +181,6 @@ def _wanted(folder: Path, items: Sequence[_Item], *, force: bool) -> dict[Path, 
             hint="--force overwrites, --to writes elsewhere",
         )
     return wanted
-
-
-@contextmanager
-def _coming(folder: Path) -> Iterator[Path]:
-    """Where files are until they are whole and verified; what is cut off stays there for the next time."""
-    coming = folder / _COMING
-    if coming.is_symlink():
-        raise UsageError(f"{coming} is a symbolic link: nothing is written through it", hint="take it away")
-    coming.mkdir(exist_ok=True)
-    lock = acquire(coming / "lock")
-    if lock is None:
-        raise UsageError(f"another ciplug pull is writing into {folder}", hint="wait for it, or name another --to")
-    with lock:
-        yield coming
-        shutil.rmtree(coming, ignore_errors=True)
 
 
 def _fetch(
@@ -216,20 +198,3 @@ def _fetch(
             get_address(artifact.path, session.env, digest, coming, tell, most)
     for store, sizes in together.items():
         session.files_at(store).get(sizes, coming, tell, max(sizes.values()))
-
-
-def _place(folder: Path, wanted: dict[Path, _Item], coming: Path) -> None:
-    """Give verified files their names, each in one step."""
-    uses = Counter(item.digest for item in wanted.values())
-    for target, item in wanted.items():
-        source = coming / hex_of(item.digest)
-        uses[item.digest] -= 1
-        if uses[item.digest]:
-            copy = source.with_suffix(".copy")
-            with copy.open("wb") as file:
-                for chunk in checked(source, item.digest):
-                    file.write(chunk)
-            source = copy
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # Looked at again: much time may have passed.
-        source.replace(placing.below(folder, item.parts))

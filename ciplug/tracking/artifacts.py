@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ciplug.errors import FileChanged, FileNotKept, StoreError
+from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
+from ciplug.git import redact
 from ciplug.locking import write_atomically
 from ciplug.records.canonical import dumps
 from ciplug.records.run import File
@@ -34,6 +35,29 @@ class Waiting:
     """Digest → the bytes in the spool, or the file itself where it could not be linked."""
     size: int
     """Bytes of all."""
+
+
+def is_address(artifact: str) -> bool:
+    """Whether an artifact is named by a URI, not a path."""
+    return "://" in artifact
+
+
+def elsewhere(address: str, env: Mapping[str, str]) -> File:
+    """An artifact that lies at an address already. Raises InputError when it cannot be read there."""
+    from ciplug.stores.object_files import ADDRESSES, measure
+
+    if not address.startswith(ADDRESSES):
+        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(ADDRESSES)}, or a path")
+    if "@" in address or "?" in address or "#" in address:
+        raise InputError(
+            f"{redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
+            hint="name it without them; credentials come from the environment",
+        )
+    try:
+        digest, size = measure(address, env)
+    except CiplugError as problem:
+        raise InputError(problem.message, hint=problem.hint) from None
+    return File(path=address, digest=digest, size=size)
 
 
 def too_large(content: Content, limit: int | None) -> FileNotKept | None:

@@ -1,15 +1,23 @@
-"""Where the files of a record may be put: the paths in it are input from others, and stay below one folder."""
+"""Putting the files of a record somewhere: its paths are input from others, and stay below one folder."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import sys
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ciplug.errors import RecordError
-from ciplug.stores.files import hex_of
+from ciplug.errors import RecordError, StoreError, UsageError
+from ciplug.locking import acquire
+from ciplug.stores.files import checked, hex_of
 
-LINES_MOST = 1_000_000
+COMING = ".ciplug-pull"
+
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
 _GIT = re.compile(r"\.git|git~\d+", re.IGNORECASE)
 
@@ -46,21 +54,42 @@ def own_place(path: str) -> str:
 
 def members(manifest: bytes, where: str) -> dict[str, str]:
     """Path → digest of the files of a folder, from the lines that its digest is made of. Raises RecordError."""
+    found: dict[str, str] = {}
     try:
-        lines = manifest.decode().splitlines() if b"\r" not in manifest else None
-    except UnicodeDecodeError:
-        lines = None
-    if not lines or len(lines) > LINES_MOST:
-        raise RecordError(f"{where}: the list of its files cannot be read")
-    found = {}
-    for line in manifest.decode().rstrip("\n").split("\n"):
-        digest, space, path = line.partition(" ")
-        if not space or path in found:
-            raise RecordError(f"{where}: the list of its files cannot be read at {line[:100]!r}")
-        hex_of(digest)
-        parts(path)
-        found[path] = digest
+        *lines, end = manifest.decode().split("\n")
+        for line in lines:
+            digest, _, path = line.partition(" ")
+            hex_of(digest)
+            parts(path)
+            if found.setdefault(path, digest) != digest:
+                raise RecordError(f"{path[:200]!r} stands there twice")
+    except (UnicodeDecodeError, StoreError, RecordError) as problem:
+        raise RecordError(f"{where}: the list of its files cannot be read: {problem}") from None
+    if end or not found:
+        raise RecordError(f"{where}: the list of its files cannot be read: its end is missing")
     return found
+
+
+def clash(places: Sequence[tuple[str, ...]], *, one_case: bool = sys.platform in ("win32", "darwin")) -> str | None:
+    """A path that two of these would be written to, or that would have to be a file and a folder.
+
+    Args:
+        one_case: whether the file system takes names for the same that differ in case, or in the form of an accent.
+    """
+
+    def seen(place: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(unicodedata.normalize("NFC", part).casefold() for part in place) if one_case else place
+
+    files: set[tuple[str, ...]] = set()
+    folders: set[tuple[str, ...]] = set()
+    for place in places:
+        path = seen(place)
+        above = {path[:depth] for depth in range(1, len(path))}
+        if path in files or path in folders or above & files:
+            return "/".join(place)
+        files.add(path)
+        folders |= above
+    return None
 
 
 def below(folder: Path, names: tuple[str, ...]) -> Path:
@@ -73,3 +102,38 @@ def below(folder: Path, names: tuple[str, ...]) -> Path:
         if at.exists() and not at.is_dir():
             raise RecordError(f"{at} is a file, and a folder is to be there", hint="take it away, or name another --to")
     return at / names[-1]
+
+
+@contextmanager
+def coming(folder: Path) -> Iterator[Path]:
+    """The folder below `folder` where files are until they are whole and verified, each under its hex digits.
+
+    What is cut off stays there for the next time. Raises UsageError while another process uses it.
+    """
+    inside = folder / COMING
+    if inside.is_symlink():
+        raise UsageError(f"{inside} is a symbolic link: nothing is written through it", hint="take it away")
+    inside.mkdir(exist_ok=True)
+    lock = acquire(inside / "lock")
+    if lock is None:
+        raise UsageError(f"another process is fetching files into {folder}", hint="wait for it, or name another folder")
+    with lock:
+        yield inside
+        shutil.rmtree(inside, ignore_errors=True)
+
+
+def place(folder: Path, wanted: Mapping[tuple[str, ...], str], arrived: Path) -> None:
+    """Give verified files their names below `folder`, each in one step: parts of a path → digest."""
+    uses = Counter(wanted.values())
+    for names, digest in wanted.items():
+        source = arrived / hex_of(digest)
+        uses[digest] -= 1
+        if uses[digest]:
+            copy = source.with_suffix(".copy")
+            with copy.open("wb") as file:
+                file.writelines(checked(source, digest))
+            source = copy
+        # Looked at again: much time may have passed.
+        target = below(folder, names)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
