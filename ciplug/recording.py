@@ -68,7 +68,9 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
     run_id = run_id or new_id()
     workspace = session.workspace
     outputs = [session.cwd / path for path in inputs.outputs]
-    _ = session.files  # a place that does not exist is said before the training, not after it
+    if inputs.artifacts or session.artifact_store:
+        # A place that cannot be is said before the training, not after it.
+        _ = session.files
     dirty, diff = dirty_state(workspace, outputs) if workspace else (None, None)
     started = stamp(now())
     run = Run(

@@ -18,5 +18,6 @@ def run(args: argparse.Namespace) -> int:
     if not session.context.trusted:
         raise UsageError("a fork's job must not write the store", hint="compact in a trusted branch's pipeline")
     folded = session.store.compact()
+    folded += session.files.compact() if session.files else 0
     console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
     return 0

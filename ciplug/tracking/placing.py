@@ -118,7 +118,13 @@ def coming(folder: Path) -> Iterator[Path]:
     if lock is None:
         raise UsageError(f"another process is fetching files into {folder}", hint="wait for it, or name another folder")
     with lock:
-        yield inside
+        try:
+            yield inside
+        except UsageError:
+            # Of what was asked for wrongly nothing need stay; of what was cut off before, all.
+            if not any(inside.glob("*.part")):
+                shutil.rmtree(inside, ignore_errors=True)
+            raise
         shutil.rmtree(inside, ignore_errors=True)
 
 
