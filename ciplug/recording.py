@@ -325,7 +325,7 @@ def send(session: Session) -> list[Sealed]:
             refused = refused or (sealed, refusal)
         except OSError as full:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(str(full), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(full.strerror or str(full), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)

@@ -22,6 +22,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores import open_store
 from ciplug.stores.base import Head, Problem, Store
+from tests.servers.git_http import GitServer
 
 Fixture = Callable[[str], Any]
 """Name of a fixture → its value."""
@@ -61,6 +62,8 @@ class Place:
 Make = Callable[[Path, Fixture], Place]
 PLACES: list[Any] = []
 """As parameters of a fixture."""
+SEGMENT_SIZES = ["ciplug.stores.git_branch.SEGMENT_AT"]
+"""Names of the numbers of objects that make a segment, so that tests can have segments of few."""
 
 
 def place(name: str, *marks: pytest.MarkDecorator) -> Callable[[Make], Make]:
@@ -143,6 +146,10 @@ class MemoryStore:
         with self._shelf.lock:
             return list(self._shelf.logs.get(log, ()))
 
+    def logs(self, prefix: str) -> list[str]:
+        with self._shelf.lock:
+            return sorted(log for log in self._shelf.logs if log.startswith(prefix))
+
     def segments(self) -> list[str]:
         with self._shelf.lock:
             return list(self._shelf.segments)
@@ -185,29 +192,22 @@ class MemoryStore:
 
 @place("git-http")
 def _git_http(folder: Path, fixture: Fixture) -> Place:
-    return _git(folder, fixture)
+    return git_place(folder, fixture("git_host"), _name(folder))
 
 
-@place("git-http-no-filter")
+@place("git-http-no-filter", pytest.mark.slow)
 def _git_http_no_filter(folder: Path, fixture: Fixture) -> Place:
-    return _git(folder, fixture, filters=False)
+    return git_place(folder, fixture("git_host"), _name(folder), filters=False)
 
 
-@place("git-http-no-atomic")
+@place("git-http-no-atomic", pytest.mark.slow)
 def _git_http_no_atomic(folder: Path, fixture: Fixture) -> Place:
-    return _git(folder, fixture, atomic=False)
+    return git_place(folder, fixture("git_host"), _name(folder), atomic=False)
 
 
-@place("git-http-no-custom-refs")
+@place("git-http-no-custom-refs", pytest.mark.slow)
 def _git_http_no_custom_refs(folder: Path, fixture: Fixture) -> Place:
-    return _git(folder, fixture, custom_refs=False)
-
-
-def _git(folder: Path, fixture: Fixture, **options: bool) -> Place:
-    server = fixture("git_host")
-    name = f"{folder.parent.name}-{folder.name}"
-    repository = server.create(name, **options)
-    return Place(folder, f"git+{server.url(name)}", sound=lambda: git_fsck(repository))
+    return git_place(folder, fixture("git_host"), _name(folder), custom_refs=False)
 
 
 @place("git-file")
@@ -215,6 +215,16 @@ def _git_file(folder: Path, fixture: Fixture) -> Place:
     repository = folder / "remote.git"
     subprocess.run(["git", "init", "-q", "--bare", str(repository)], check=True)
     return Place(folder, f"git+{repository.as_uri()}", sound=lambda: git_fsck(repository))
+
+
+def git_place(folder: Path, server: GitServer, name: str = "remote", **options: Any) -> Place:
+    """A new repository on a server, as `GitServer.create` makes it."""
+    repository = server.create(name, **options)
+    return Place(folder, f"git+{server.url(name)}", sound=lambda: git_fsck(repository))
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}-{folder.name}"
 
 
 def git_fsck(repository: Path) -> None:

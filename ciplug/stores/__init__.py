@@ -10,10 +10,10 @@ from urllib.parse import parse_qsl
 
 from ciplug import git
 from ciplug.errors import ConfigError
-from ciplug.stores.base import Head, Store
+from ciplug.stores.base import Head, Problem, Store
 from ciplug.stores.files import OWN, Files
 
-__all__ = ["OWN", "Files", "Head", "Store", "cache_folder", "open_files", "open_store"]
+__all__ = ["OWN", "Files", "Head", "Problem", "Store", "cache_folder", "open_files", "open_store"]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"

@@ -199,7 +199,7 @@ class GitFiles:
         fetch = partial(self._remote.fetch, filter="tree:1")
         failure = fetch("--depth=1", "--prune", tip, *inbox)
         if failure and "couldn't find remote ref" in failure:
-            git.git("update-ref", "-d", _TIP, cwd=self._remote.repository, env=self._remote.env, check=False)
+            self._remote.forget(_TIP)
             # Without --depth, with which git fails where nothing matches.
             failure = fetch("--prune", *inbox)
             # Between the two, the first fold may have moved into the branch what the inbox then lacked.

@@ -22,11 +22,23 @@ from ciplug.records import columns
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.columns import Columns
 from ciplug.stores.base import Head, Store
-from tests.stores import Place
+from tests.stores import SEGMENT_SIZES, Place
 
 COMMITS = [digit * 40 for digit in "abc"]
-MANY = 600
-"""So many objects are too many to stay loose for ever."""
+SEGMENT = 12
+"""Objects that make a segment, in these tests."""
+MANY = 20
+"""So many objects do not all stay loose."""
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_segments_at(SEGMENT, monkeypatch)
+
+
+def close_segments_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SEGMENT_SIZES:
+        monkeypatch.setattr(name, number)
 
 
 def run_object(number: int, commit: str = COMMITS[0], **fields: Any) -> dict[str, bytes]:
@@ -93,6 +105,7 @@ def test_an_empty_store_reads_as_empty(place: Place) -> None:
     assert store.read(["x"]) == store.read([]) == {}
     assert store.head("registry/m") is None
     assert store.entries("registry/m") == []
+    assert store.logs("") == []
     assert store.segments() == []
     assert store.columns([]) == {}
     assert store.loose() == []
@@ -253,6 +266,9 @@ def test_logs_that_begin_alike_are_apart(place: Place) -> None:
     assert place.open().entries("registry/wine") == [b"event", b"event 2"]
     assert place.open().entries("registry/wine-2") == [b"of another"]
     assert place.open().entries("registry/win") == []
+    assert place.open().logs("registry/") == ["registry/wine", "registry/wine-2"]
+    assert place.open().logs("registry/wine-") == ["registry/wine-2"]
+    assert place.open().logs("runs/") == []
 
 
 def test_exactly_one_of_racing_appends_wins(place: Place) -> None:
@@ -306,11 +322,15 @@ def test_compaction_changes_no_fact(place: Place) -> None:
     place.check()
 
 
-def test_many_objects_become_segments_which_never_change(place: Place) -> None:
+@pytest.mark.parametrize("many", [MANY, pytest.param(1200, marks=pytest.mark.slow)])
+def test_many_objects_become_segments_which_never_change(
+    place: Place, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_segments_at(many - 8, monkeypatch)
     objects: dict[str, bytes] = {}
     seen: dict[str, Any] = {}
     for part in range(3):
-        new = runs_of(range(part * MANY, (part + 1) * MANY), COMMITS[part])
+        new = runs_of(range(part * many, (part + 1) * many), COMMITS[part])
         place.open().add(new)
         objects |= new
         before = place.open()
@@ -318,7 +338,7 @@ def test_many_objects_become_segments_which_never_change(place: Place) -> None:
         place.open().compact()
         store = place.open()
         assert store.segments()[: len(seen)] == list(seen)
-        assert len(store.loose()) < 2 * MANY
+        assert len(store.loose()) < 2 * many
         assert_holds(store, objects)
         # Who looked before the compaction is not led astray by it.
         assert before.read(objects) == objects
@@ -332,7 +352,7 @@ def test_many_objects_become_segments_which_never_change(place: Place) -> None:
 def test_a_segment_holds_what_is_no_run_too(place: Place) -> None:
     objects = {
         **runs_of(range(MANY)),
-        **{key.replace(".json", ".series"): b"\0\n%d" % n for n, key in enumerate(runs_of(range(50)))},
+        **{key.replace(".json", ".series"): b"\0\n%d" % n for n, key in enumerate(runs_of(range(5)))},
         f"runs/{COMMITS[1]}-odd.json": b"no JSON\nat all",
         f"runs/{COMMITS[1]}-list.json": b"[]\n",
         f"runs/{COMMITS[1]}-latin.json": b'{"id":"\xff"}\n',
@@ -354,8 +374,8 @@ def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
     place.open().add(objects)
     place.open().compact()
     place.open().add(later)
-    gone = [*list(objects)[:10], *later]
-    assert place.open().drop([*gone, "runs/none", *place.open().keys("registry/")], "keep the last 590") == len(gone)
+    gone = [*list(objects)[5:15], *later]
+    assert place.open().drop([*gone, "runs/none", *place.open().keys("registry/")], "keep the last 10") == len(gone)
     for _ in range(2):
         store = place.open()
         assert_holds(store, {key: data for key, data in objects.items() if key not in gone})
@@ -365,6 +385,7 @@ def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_a_reader_that_may_not_fold_changes_nothing(place: Place) -> None:
     for number in range(70):
         place.open().add(run_object(number))
@@ -437,12 +458,6 @@ class Calls(RuleBasedStateMachine):
         elif kind == "collected":
             objects = {k: v for part in range(20) for k, v in run_object(number * 1000 + part + 1, commit).items()}
         self.write(objects)
-
-    @precondition(lambda self: len(self.segments) < 3)
-    @rule(commit=st.sampled_from(COMMITS))
-    def add_many(self, commit: str) -> None:
-        start = len(self.writes) * 1000 + 100
-        self.write(runs_of(range(start, start + MANY), commit))
 
     def write(self, objects: dict[str, bytes]) -> None:
         self.place.open().add(objects)
@@ -523,6 +538,7 @@ class Calls(RuleBasedStateMachine):
         for log, entries in self.logs.items():
             assert store.entries(log) == entries
             assert store.head(log) == self.heads(log)
+        assert store.logs("registry/") == sorted(self.logs)
         for name, table in store.columns(store.segments()).items():
             assert self.segments.setdefault(name, rows({name: table})) == rows({name: table})
         assert store.check() == []

@@ -9,60 +9,21 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
-from ciplug.errors import StoreError
 from ciplug.records.canonical import dumps
-from ciplug.registry import ledger
+from tests.crowd import check, crowd, fsck
 from tests.project import Project, git
 from tests.stores import Place, first_now_others_slow
-from tests.worker import MODEL, register, runs_of
+from tests.worker import MODEL, runs_of
 
-T = TypeVar("T")
 pytestmark = pytest.mark.parametrize("new_place", first_now_others_slow(), indirect=True)
-
-
-def persist(action: Callable[[], T]) -> T:
-    """Do it until it is done, as the spool does with what was not sent: some connections break three times."""
-    for _ in range(20):
-        with suppress(StoreError):
-            return action()
-    return action()
-
-
-def check(place: Place, runs: int, events: set[str]) -> None:
-    """The place is sound, and a reader who has never been here finds each fact once, before a fold and after it."""
-    everything = runs_of(range(runs))
-    for _ in ("before", "after"):
-        place.check()
-        store = place.open(may_fold=False)
-        assert store.keys("runs/") == sorted(everything)
-        assert store.read(everything) == everything
-        found = [event.run for event in ledger.read(store, MODEL).events]  # its chain is verified
-        assert len(found) == len(set(found))
-        assert set(found) == events
-        place.open().compact()
-    assert place.open().compact() == 0
-    fsck(place)
-
-
-def fsck(place: Place) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ciplug", "fsck", "--store", place.uri],
-        env=place.environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # Many at once
@@ -70,40 +31,7 @@ def fsck(place: Place) -> None:
 
 @pytest.mark.slow
 def test_writers_a_compactor_and_promotions_together(place: Place) -> None:
-    writers, promotions = 64, 6
-    ended = threading.Event()
-
-    def fold() -> None:
-        while not ended.wait(0.2):
-            persist(place.open(cache=place.folder / "folder").compact)
-
-    def promote(number: int) -> list[str]:
-        names = [f"{number}-{one}" for one in range(promotions)]
-        for name in names:
-            persist(partial(register, place.open(cache=place.folder / f"promoter-{number}"), name))
-        return names
-
-    def watch() -> None:
-        """What a reader has once seen, a later reader sees too."""
-        seen: set[str] = set()
-        while not ended.wait(0.1):
-            keys = set(persist(partial(place.open(cache=place.folder / "reader").keys, "runs/")))
-            assert seen <= keys
-            seen = keys
-
-    with ThreadPoolExecutor(writers + 4) as pool:
-        background = [pool.submit(fold), pool.submit(watch)]
-        jobs = [pool.submit(persist, partial(place.open().add, runs_of(range(n, n + 1)))) for n in range(writers)]
-        promoters = [pool.submit(promote, number) for number in range(2)]
-        try:
-            for job in jobs:
-                job.result()
-            events = {name for job in promoters for name in job.result()}
-        finally:
-            ended.set()
-        for job in background:
-            job.result()
-    check(place, writers, events)
+    check(place, 64, crowd(place, writers=64))
 
 
 @pytest.mark.parametrize("processes", [3, pytest.param(64, marks=pytest.mark.slow)])
@@ -127,7 +55,7 @@ def test_as_many_processes_record_as_many_runs(tmp_path: Path, place: Place, pro
         assert sorted(run["metrics"]["accuracy"] for run in runs) == [number / 100 for number in range(processes)]
         origin.ciplug("compact", env=env)
     place.check()
-    fsck(place)
+    assert fsck(place).returncode == 0
 
 
 # Killed
@@ -222,7 +150,7 @@ def test_recording_is_killed_at_any_moment(tmp_path: Path, place: Place, points:
         assert not list(spool.glob("*/*.json"))
         runs = found
     place.check()
-    fsck(place)
+    assert fsck(place).returncode == 0
 
 
 # No room
@@ -278,7 +206,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -
         assert len(project.json("runs", "list", "--limit", "0", "--json", env=env)) == len(found) + 1
         project.ciplug("compact", env=env)
     place.check()
-    fsck(place)
+    assert fsck(place).returncode == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of that kind")
@@ -358,7 +286,7 @@ def test_a_clock_that_is_off_orders_nothing(tmp_path: Path, place: Place, hours:
         project.ciplug("compact", env=wrong)
         project.ciplug("compact", env=right)
     place.check()
-    fsck(place)
+    assert fsck(place).returncode == 0
 
 
 # Versions side by side
@@ -394,4 +322,4 @@ def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
         assert place.open().read([known, other]) == {known: data, other: strange}
         project.ciplug("compact", env=env)
     place.check()
-    fsck(place)
+    assert fsck(place).returncode == 0

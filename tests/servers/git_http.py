@@ -109,6 +109,8 @@ class _GitHandler(Handler):
         url = urlsplit(self.path)
         asked = parse_qs(url.query).get("service", [url.path.rsplit("/", 1)[-1]])[0]
         service = asked[4:] if asked in ("git-receive-pack", "git-upload-pack") else None
+        if server.before_request:
+            server.before_request(self.command, service)
         status, headers, out = self._respond(server, url.path, url.query, service, body)
         # Noted before the answer leaves: whoever has the answer finds the note.
         server.requests.append(
@@ -203,6 +205,8 @@ class GitServer(Loopback):
         self.latency = latency
         self.requests: list[Request] = []
         self.stderr: list[str] = []
+        self.before_request: Callable[[str, str | None], None] | None = None
+        """Called with method and service before a request is carried out."""
         self.environment = _environment(self.root)
         self._faults: list[tuple[Fault, str]] = []
         self._held: list[tuple[Path, threading.Thread]] = []
