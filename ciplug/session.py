@@ -66,13 +66,17 @@ class Session:
 
     def files_at(self, name: str) -> Files:
         """The place for files that a record names. Raises ConfigError."""
+        uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and git.redact(uri) == name), None)
+        if name == OWN:
+            uri = self.store_uri if is_git(self.store_uri) else OWN
         return open_files(
-            self.store_uri if name == OWN and is_git(self.store_uri) else name,
+            uri or name,
             self.workspace,
             self.env,
             name=name,
             limit=self.artifact_limit,
             may_fold=self.context.trusted,
+            named_by_user=uri is not None,
         )
 
     @property

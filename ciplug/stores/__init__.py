@@ -82,12 +82,14 @@ def open_files(
     name: str | None = None,
     limit: int | None = None,
     may_fold: bool = True,
+    named_by_user: bool = True,
 ) -> Files:
     """The place for files that a URI names: a git store as `open_store` knows it, an object store, or a folder.
 
     Args:
         name: what records call it; default: the URI, without credentials.
         limit: bytes of the largest file that goes to git; object stores take any.
+        named_by_user: False where a record names it, which somebody else has written: no token of ours goes there.
 
     Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
     not installed.
@@ -104,7 +106,7 @@ def open_files(
             cache=cache_folder(workspace, env) / "git",
             name=f"{branch}-files",
             config=workspace.config if workspace else git.configuration(Path.cwd()),
-            token=env.get("CIPLUG_PUSH_TOKEN") or None,
+            token=(env.get("CIPLUG_PUSH_TOKEN") or None) if named_by_user else None,
             object_format=_object_format(uri, workspace),
         )
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)

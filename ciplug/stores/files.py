@@ -128,5 +128,5 @@ def receive(
     what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
     raise StoreError(
         f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not taken",
-        hint="record the run again where its files are, or restore the store from another copy",
+        hint="who still has the right file mends this by recording it again; an object is deleted before that",
     )

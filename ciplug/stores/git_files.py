@@ -23,15 +23,15 @@ from functools import partial
 from pathlib import Path
 
 from ciplug import git
-from ciplug.errors import StoreError
+from ciplug.errors import FileChanged, StoreError
 from ciplug.stores.files import Tell, checked, hex_of, receive
-from ciplug.stores.git_objects import BLOB, TREE, Objects, parse_tree
+from ciplug.stores.git_objects import BLOB, TREE, Objects, blob_id, parse_tree
 from ciplug.stores.git_remote import GitRemote, lost_race
 
 FOLD_AT, FOLD_MOST = 64, 1000
 LOOK_FROM = 256 * 1024
 """So many bytes are sent without asking first whether they are there: to ask costs as much."""
-_PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 64
+_PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 256
 _AT_ONCE = 4
 _NAME = re.compile(r"[0-9a-f]{64}")
 _TIP, _CUSTOM, _PLAIN = "refs/files/branch", "refs/files/inbox/", "refs/files/inbox-heads/"
@@ -71,7 +71,14 @@ class GitFiles:
         sizes = {digest: path.stat().st_size for digest, path in files.items() if path.exists()}
         wanted = set(files)
         if sum(sizes.values()) > LOOK_FROM:
-            wanted = self.missing(wanted)
+            with self._remote.locked():
+                found = self._find(self._look(), wanted)
+            # What is there, and is not what we have, is damaged: sent again, it can be read again.
+            wanted = {
+                digest
+                for digest, path in files.items()
+                if digest not in found or self._is_other(digest, path, found[digest])
+            }
             tell(sum(size for digest, size in sizes.items() if digest not in wanted))
         batch: dict[str, Path] = {}
         room = _PUSH_MOST
@@ -84,6 +91,12 @@ class GitFiles:
             room -= size
         if batch:
             self._push(batch, tell)
+
+    def _is_other(self, digest: str, path: Path, oids: Collection[str]) -> bool:
+        try:
+            return blob_id(checked(path, digest), path.stat().st_size, self._remote.format) not in oids
+        except (FileChanged, OSError):
+            return False
 
     def _push(self, files: Mapping[str, Path], tell: Tell) -> None:
         name = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:32]
@@ -156,16 +169,27 @@ class GitFiles:
                     f"{self._remote.address} does not hold {len(lost)} of {len(set(digests))} files, {lost[0]} first",
                     hint="were they recorded in another store, or has the branch been rewritten?",
                 )
-            self._bring(list(found.values()))
-            where, repository = self._remote.address, self._remote.repository
+            self._bring([oids[0] for oids in found.values()])
 
             def one(digest: str) -> None:
-                read: Callable[[int], Iterator[bytes]] = partial(git.stream_blob, repository, found[digest])
-                receive(digest, folder, read, tell, most, where)
+                # Of two that claim the digest, only one can be right.
+                for last, oid in enumerate(found[digest], 1 - len(found[digest])):
+                    try:
+                        read: Callable[[int], Iterator[bytes]] = partial(self._read, oid)
+                        receive(digest, folder, read, tell, most, self._remote.address)
+                    except StoreError:
+                        if not last:
+                            raise
+                    else:
+                        return
 
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for _ in pool.map(one, sorted(found)):
                     pass
+
+    def _read(self, oid: str, start: int) -> Iterator[bytes]:
+        self._bring([oid])
+        return git.stream_blob(self._remote.repository, oid, start)
 
     def _bring(self, oids: Collection[str]) -> None:
         here = git.present(self._remote.repository, oids)
@@ -175,15 +199,19 @@ class GitFiles:
             if failure := self._remote.fetch(wanted=some):
                 raise StoreError(f"cannot read {len(some)} files of {self._remote.address}: {failure}")
 
-    def _find(self, view: _View, digests: Collection[str]) -> dict[str, str]:
-        """Digest → blob of those that are there."""
+    def _find(self, view: _View, digests: Collection[str]) -> dict[str, list[str]]:
+        """Digest → blobs of those that are there: one, unless somebody has pushed other bytes under its name."""
         names = {hex_of(digest): digest for digest in digests}
-        found = {names[name]: oid for _, files in view.pending.values() for name, oid in files.items() if name in names}
-        tops = {view.folders[name[:2]][1]: name[:2] for name in names if name[:2] in view.folders}
-        for entries in self._remote.fetched_trees(tops).values():
-            # What is folded counts before what is pending: it was first.
-            found.update({names[n]: oid for n, (mode, oid) in entries.items() if n in names and mode == BLOB})
-        return found
+        tops = {view.folders[name[:2]][1] for name in names if name[:2] in view.folders}
+        found: dict[str, dict[str, None]] = {}
+        folded = self._remote.fetched_trees(tops).values()
+        for files in (
+            *({name: oid for name, (mode, oid) in entries.items() if mode == BLOB} for entries in folded),
+            *(files for _, files in view.pending.values()),
+        ):
+            for name in files.keys() & names.keys():
+                found.setdefault(names[name], {})[files[name]] = None
+        return {digest: list(oids) for digest, oids in found.items()}
 
     def _look(self) -> _View:
         """What is there now; if much is pending, it is folded on the way."""

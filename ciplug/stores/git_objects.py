@@ -19,6 +19,14 @@ def object_id(kind: str, data: bytes, object_format: str) -> str:
     return hashlib.new(object_format, whole, usedforsecurity=False).hexdigest()
 
 
+def blob_id(chunks: Iterable[bytes], size: int, object_format: str) -> str:
+    """The id that git gives to a blob of `size` bytes, as they come."""
+    content = hashlib.new(object_format, f"blob {size}".encode() + b"\0", usedforsecurity=False)
+    for chunk in chunks:
+        content.update(chunk)
+    return content.hexdigest()
+
+
 class Objects:
     """Writes loose objects into a repository of ours."""
 

@@ -17,7 +17,7 @@ from ciplug.stores.files import Tell, checked, hex_of, receive
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
 """What an artifact that lies elsewhere can be read from."""
-_FILES_AT_ONCE, _PARTS_AT_ONCE = 4, 4
+_FILES_AT_ONCE, _PARTS_AT_ONCE = 8, 4
 _PATIENCE = timedelta(hours=24)
 
 
@@ -34,13 +34,14 @@ class ObjectFiles:
         return {digest for digest, size in each(lambda d: self._bucket.size(_key(d)), digests).items() if size is None}
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
-        absent = self.missing(files)
-        tell(sum(path.stat().st_size for digest, path in files.items() if digest not in absent and path.exists()))
+        sizes = {digest: path.stat().st_size if path.exists() else None for digest, path in files.items()}
+        there = each(lambda digest: self._bucket.size(_key(digest)), files)
+        # What is there in another size is damaged, and sent again.
+        absent = {d for d, size in there.items() if size is None or sizes[d] not in (size, None)}
+        tell(sum(size or 0 for digest, size in there.items() if digest not in absent))
 
         def send(digest: str) -> None:
-            path = files[digest]
-            size = path.stat().st_size if path.exists() else 0
-            self._bucket.upload(_key(digest), checked(path, digest, tell), size)
+            self._bucket.upload(_key(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
 
         with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
             _all([pool.submit(send, digest) for digest in sorted(absent)])

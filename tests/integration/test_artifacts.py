@@ -350,6 +350,25 @@ def test_hostile_records_write_nothing(project: Project, tmp_path: Path, path: s
     assert json.dumps(sorted(p.name for p in target.iterdir())) in ('[".ciplug-pull"]', "[]")
 
 
+def test_no_token_goes_where_a_record_says(project: Project, tmp_path: Path, git_server: GitServer) -> None:
+    """Whoever writes a record must not learn the token of who pulls it."""
+    git_server.create("evil")
+    git_server.token = "any"
+    run = project.train("--artifact-store", "none")
+    record = record_of(project, run) | {"id": "f" * 32}
+    uri = "git+" + git_server.url("evil")
+    record["artifacts"] = [{"path": "model.bin", "digest": sha(MODEL), "size": len(MODEL), "store": uri}]
+    store = open_store(f"git+{(tmp_path / 'remote.git').as_uri()}", None)
+    store.add({f"runs/{record['commit']}-{record['id']}.json": dumps(record)})
+    token = {"CIPLUG_PUSH_TOKEN": "any"}
+    project.ciplug("pull", "f" * 32, "--to", str(tmp_path / "all"), env=token, code=3)
+    assert {r.status for r in git_server.requests} == {401}
+    # The same place, named by the user, is reached with the token.
+    (project.folder / "ciplug.yaml").write_text(CONFIG + f"artifact_store: {uri}\n")
+    project.ciplug("pull", "f" * 32, "--to", str(tmp_path / "all"), env=token, code=3)
+    assert 200 in {r.status for r in git_server.requests}
+
+
 def test_two_pulls_into_one_folder_do_not_mix(project: Project, tmp_path: Path) -> None:
     from ciplug.tracking.placing import coming
 

@@ -205,6 +205,26 @@ def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = Objects(repository, "sha1")
+    right = noise(300_000, 5)
+    tree = written.tree({sha(right)[7:]: (BLOB, written.blob(right[:-1] + b"?"))})
+    git(repository, "update-ref", "refs/ciplug/files/wrong", written.commit(tree, (), "wrong", 0))
+    if folded:
+        open_().compact()
+    open_().put(make(tmp_path / "in", right), nothing)
+    assert fetch(open_(), [sha(right)], tmp_path / "out") == {sha(right): right}
+    open_().compact()
+    assert fetch(open_(), [sha(right)], tmp_path / "again") == {sha(right): right}
+    # Now that the right bytes are there, nothing is sent any more.
+    server.requests.clear()
+    open_().put(make(tmp_path / "in", right), nothing)
+    assert not [r for r in server.requests if r.service == "receive-pack"]
+
+
 def test_what_is_not_there_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     _, open_ = served
     open_().put(make(tmp_path / "in", b"there"), nothing)

@@ -94,6 +94,12 @@ def test_damaged_bytes_never_get_their_name(where: Where, tmp_path: Path) -> Non
     assert list(out.iterdir()) == []
 
 
+def test_what_is_damaged_in_its_size_is_mended_by_who_has_it(where: Where, tmp_path: Path) -> None:
+    where.damage(sha(b"right"), b"wr")
+    where.open().put(make(tmp_path / "in", b"right"), nothing)
+    assert fetch(where.open(), [sha(b"right")], tmp_path / "out") == {sha(b"right"): b"right"}
+
+
 def test_a_download_goes_on_where_it_was_cut_off(where: Where, tmp_path: Path) -> None:
     model = noise(LARGE, 1)
     where.open().put(make(tmp_path / "in", model), nothing)
