@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event
 
 from ciplug.errors import StoreError
 from ciplug.stores.buckets import PART, Bucket, each, open_bucket
@@ -40,22 +41,20 @@ class ObjectFiles:
         absent = {d for d, size in there.items() if size is None or sizes[d] not in (size, None)}
         tell(sum(size or 0 for digest, size in there.items() if digest not in absent))
 
-        def send(digest: str) -> None:
+        def send(digest: str, tell: Tell) -> None:
             self._bucket.upload(_key(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
 
-        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            _all([pool.submit(send, digest) for digest in sorted(absent)])
+        _at_once(send, absent, tell)
 
     def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
-        def one(digest: str) -> None:
+        def one(digest: str, tell: Tell) -> None:
             size = self._bucket.size(_key(digest))
             if size is None:
                 raise StoreError(f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?")
             read = partial(_read, self._bucket, _key(digest), size)
             receive(digest, folder, read, tell, most, self.uri)
 
-        with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-            _all([pool.submit(one, digest) for digest in sorted(set(digests))])
+        _at_once(one, digests, tell)
 
     def compact(self) -> int:
         return 0
@@ -131,12 +130,23 @@ def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:
             yield coming.popleft().result()
 
 
-def _all(tasks: Sequence[Future[None]]) -> None:
-    """Wait for all; when one fails, those that have not begun do not."""
-    try:
-        for task in tasks:
-            task.result()
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        raise
+def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Tell) -> None:
+    """Do it for every digest, several at a time. When one fails, or the user interrupts, the others end soon."""
+    stopped = Event()
+
+    def told(count: int) -> None:
+        if stopped.is_set():
+            raise StoreError("stopped, since another file failed")
+        tell(count)
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        tasks = [pool.submit(work, digest, told) for digest in sorted(set(digests))]
+        try:
+            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        except BaseException:
+            stopped.set()
+            for task in tasks:
+                task.cancel()
+            raise
