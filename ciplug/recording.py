@@ -251,17 +251,20 @@ def _artifacts(
     for content in _examined(paths, session, problems):
         found[content.file.path] = content.file
         if session.files is not None:
-            if problem := artifacts.too_large(content, session.files.limit):
-                _note(problem, problems)
+            if excess := artifacts.too_large(content, session.files.limit):
+                _note(excess, problems)
             else:
                 kept.append(content)
     if kept and session.files is not None:
-        found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
+        try:
+            found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
+        except OSError as problem:
+            _note(artifacts.not_staged(entry.folder, problem), problems)
     for address in addresses:
         try:
             found[address] = artifacts.elsewhere(address, session.env)
-        except InputError as problem:
-            _note(problem, problems)
+        except InputError as unread:
+            _note(unread, problems)
     return tuple(found.values())
 
 

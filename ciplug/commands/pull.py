@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     found = _run_named(session, args.run)
     paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
     paths = [] if "." in paths else paths
-    artifacts = _chosen(found, paths)
+    artifacts, lacking = _chosen(found, paths)
     folder = Path(args.to)
     folder.mkdir(parents=True, exist_ok=True)
     with placing.coming(folder) as coming:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         console.out(str(folder.joinpath(*item.parts)))
     if len(wanted) < len(items):
         console.say(f"{len(items) - len(wanted)} of {len(items)} files were there already")
-    return 0
+    return UsageError.exit_code if lacking else 0
 
 
 def _run_named(session: Session, name: str) -> Run:
@@ -103,8 +103,11 @@ def _version(session: Session, model: str, which: str) -> models.Version:
     return holder
 
 
-def _chosen(found: Run, paths: Sequence[str]) -> list[File]:
-    """The artifacts that are asked for and can be had. Raises UsageError, saying what there is."""
+def _chosen(found: Run, paths: Sequence[str]) -> tuple[list[File], list[File]]:
+    """The artifacts that are asked for and can be had, and those that cannot.
+
+    Raises UsageError, saying what there is, where a path means none, or none can be had.
+    """
 
     def meets(artifact: File, path: str) -> bool:
         if path in (artifact.path, placing.own_place(artifact.path)) or artifact.path.startswith(f"{path}/"):
@@ -121,12 +124,12 @@ def _chosen(found: Run, paths: Sequence[str]) -> list[File]:
             )
     chosen = [a for a in found.artifacts if not paths or any(meets(a, path) for path in paths)]
     kept = [a for a in chosen if a.store or "://" in a.path]
-    for artifact in chosen:
-        if artifact not in kept:
-            console.complain(f"{text.clean(artifact.path, 200)}: only its digest was recorded: {artifact.digest}")
+    lacking = [a for a in chosen if a not in kept]
+    for artifact in lacking:
+        console.complain(f"{text.clean(artifact.path, 200)}: only its digest was recorded: {artifact.digest}")
     if not kept:
         raise UsageError(f"run {found.id}: none of the bytes asked for were kept", hint="see: --artifact-store")
-    return kept
+    return kept, lacking
 
 
 def _there_is(names: Iterable[str]) -> str:

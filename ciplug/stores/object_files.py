@@ -75,6 +75,8 @@ def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path,
 
 
 def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[bytes]:
+    if not address.startswith(ADDRESSES):
+        raise StoreError(f"{address[:200]!r} is no address that ciplug reads")
     folder, _, name = address.rpartition("/")
     if address.startswith(("https:", "http:")):
         yield from _read_web(folder, name, start)

@@ -60,6 +60,14 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
     return File(path=address, digest=digest, size=size)
 
 
+def not_staged(entry: Path, problem: OSError) -> FileNotKept:
+    """What is wrong when files could not be put into the spool: no reason to lose the run."""
+    return FileNotKept(
+        f"{entry}: the artifacts cannot wait there: {problem.strerror or problem}; their digests are recorded",
+        hint="is the disk full?",
+    )
+
+
 def too_large(content: Content, limit: int | None) -> FileNotKept | None:
     """What is wrong with an artifact that has a file of more than `limit` bytes."""
     for member in content.members.values():
@@ -168,7 +176,7 @@ def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collectio
             digests = {artifact["digest"]}
             if artifact.get("kind") == "folder" and artifact["digest"] in found.files:
                 with contextlib.suppress(OSError):
-                    lines = found.files[artifact["digest"]].read_text(encoding="utf-8").splitlines()
+                    lines = found.files[artifact["digest"]].read_bytes().decode().split("\n")
                     digests |= {line.partition(" ")[0] for line in lines}
             if digests & set(gone):
                 artifact.pop("store", None)

@@ -230,7 +230,8 @@ class TestOffline:
         assert "it is not what it was when the run was recorded" in done.stderr
         (run,) = project.json("runs", "list", "--json")
         assert [a.get("store") for a in run["artifacts"]] == ["git:", None]
-        project.ciplug("pull", run["id"], "--to", str(tmp_path / "some"))
+        said = project.ciplug("pull", run["id"], "--to", str(tmp_path / "some"), code=2).stderr
+        assert "out: only its digest was recorded" in said
         assert pulled(tmp_path / "some") == {"model.bin": MODEL}
 
     def test_a_run_can_be_sent_without_its_files(self, project: Project, tmp_path: Path, away: Path) -> None:
@@ -324,7 +325,13 @@ def test_an_address_in_a_bucket_is_pulled_and_verified(project: Project, tmp_pat
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [(".git/config", None), ("a/../../x", "folder"), ("a//b", None), ("out", "folder"), ("a\0b", None)],
+    [
+        (".git/config", None),
+        ("a/../../x", "folder"),
+        ("a//b", None),
+        ("out", "folder"),
+        ("a\0b", None),
+    ],
 )
 def test_hostile_records_write_nothing(project: Project, tmp_path: Path, path: str, kind: str | None) -> None:
     """Records that somebody has written by hand, with all the rights of a writer of the store."""

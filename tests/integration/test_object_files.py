@@ -229,6 +229,9 @@ def test_an_address_on_the_web(web: _WebServer, tmp_path: Path) -> None:
     assert (out / sha(model)[7:]).read_bytes() == model
     with pytest.raises(StoreError, match="nothing at this address"):
         measure(f"{web.origin}/models/none.bin", {})
+    for other in ("hf://a/b", "file:///etc/passwd", "://x"):
+        with pytest.raises(StoreError, match="no address"):
+            get_address(other, {}, sha(model), out, nothing, PLENTY)
     (web.folder / "models" / "a b.bin").write_bytes(b"another model")
     with pytest.raises(StoreError, match="another digest"):
         get_address(address, {}, sha(b"?"), out, nothing, PLENTY)
