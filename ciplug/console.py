@@ -81,7 +81,11 @@ def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int]
     if _level and sys.stderr.isatty():
         from tqdm import tqdm  # type: ignore[import-untyped]
 
-        with tqdm(total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr) as bar:
+        # On a terminal that does not know its size, tqdm would draw nothing.
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        with tqdm(
+            total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24
+        ) as bar:
 
             def update(count: int) -> None:
                 done.append(count)
