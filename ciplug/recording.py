@@ -352,6 +352,9 @@ def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
             files = session.files_at(found.to)
         except ConfigError as problem:
             raise StoreError(problem.message, hint=problem.hint) from None
+    if files is None:
+        console.say(f"{sealed.folder.name}: sent without the bytes of its artifacts")
+        return artifacts.without_files(sealed.folder, sealed.objects)
     with console.transfer("files sent", len(found.files), found.size) as tell:
         objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
     if lost:

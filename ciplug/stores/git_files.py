@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from ciplug import git
-from ciplug.errors import FileChanged, StoreError
+from ciplug.errors import FileChanged, GitError, StoreError
 from ciplug.stores.files import Tell, checked, hex_of, receive
 from ciplug.stores.git_objects import BLOB, TREE, Objects, blob_id, parse_tree
 from ciplug.stores.git_remote import GitRemote, lost_race
@@ -177,7 +177,7 @@ class GitFiles:
                     try:
                         read: Callable[[int], Iterator[bytes]] = partial(self._read, oid)
                         receive(digest, folder, read, tell, most, self._remote.address)
-                    except StoreError:
+                    except (StoreError, GitError):
                         if not last:
                             raise
                     else:

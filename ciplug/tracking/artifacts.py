@@ -116,18 +116,22 @@ def waiting(entry: Path) -> Waiting | None:
         raise StoreError(f"{entry / LIST} is damaged: {problem}", hint="move the folder away to go on") from None
 
 
-def send(entry: Path, objects: Mapping[str, bytes], files: Files | None, tell: Tell) -> tuple[dict[str, bytes], str]:
+def without_files(entry: Path, objects: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The objects of a spool entry with the digests of its artifacts alone."""
+    found = waiting(entry)
+    return _without_bytes(objects, found, found.files) if found else dict(objects)
+
+
+def send(entry: Path, objects: Mapping[str, bytes], files: Files, tell: Tell) -> tuple[dict[str, bytes], str]:
     """Send the files of a spool entry; returns its objects as they may be sent now, and what was lost, in words.
 
-    An artifact whose bytes are gone, or that has no place to go to, stays in the record by its digest alone.
+    An artifact whose bytes are gone stays in the record by its digest alone.
 
     Raises StoreError when the files could not be sent: they wait, by now as copies.
     """
     found = waiting(entry)
     if found is None:
         return dict(objects), ""
-    if files is None:
-        return _without_bytes(objects, found, found.files), ""
     left = dict(found.files)
     lost: list[FileChanged] = []
     try:
