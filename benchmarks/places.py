@@ -151,7 +151,7 @@ def _store(runs: int) -> Path:
     content, index = Content(), {}
     dice = random.Random(runs)
     for start in range(0, runs, SEGMENT_AT):
-        some = [_run(dice, number) for number in range(start, min(start + SEGMENT_AT, runs))]
+        some = [made_run(dice, number) for number in range(start, min(start + SEGMENT_AT, runs))]
         records = {run_key(run): dumps(run) for run in some}
         if len(records) < SEGMENT_AT:
             content.new = {key: written.blob(data) for key, data in records.items()}
@@ -170,7 +170,7 @@ def _store(runs: int) -> Path:
     return path
 
 
-def _run(dice: random.Random, number: int) -> Run:
+def made_run(dice: random.Random, number: int) -> Run:
     """A record of about 1 KB, as a CI job of a small project leaves it."""
     commit = f"{dice.getrandbits(160):040x}"
     accuracy = dice.gauss(0.91, 0.01)

@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "at-once": "concurrency",
     "compare": "peers",
     "read": "reading",
+    "analytics": "analytics",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"

@@ -326,9 +326,9 @@ def send(session: Session) -> list[Sealed]:
             session.store.add(_send_files(session, sealed))
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
-        except OSError as full:
+        except OSError as error:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(full.strerror or str(full), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(error.strerror or str(error), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)

@@ -250,8 +250,8 @@ def first_now_others_slow() -> list[Any]:
 # Object stores
 
 
-@place("folder")
-def _folder(folder: Path, fixture: Fixture) -> Place:
+@place("directory")
+def _directory(folder: Path, fixture: Fixture) -> Place:
     return Place(folder, (folder / "store").as_uri())
 
 

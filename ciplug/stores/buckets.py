@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _AT_ONCE = 16
-_RETRIES, _PATIENCE = 6, timedelta(seconds=60)
+_RETRIES, _PATIENCE = 6, timedelta(seconds=30)
 PART = 8 * 1024 * 1024
 """Bytes of a part, where an object is too large for one request."""
 _PARTS_MOST, _PARTS_AT_ONCE = 9000, 4
@@ -290,7 +290,7 @@ class ObstoreBucket:
         with self._errors():
             try:
                 return bytes(self._place.get(name).bytes())
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return None
 
     def create(self, name: str, data: bytes) -> bool:
@@ -330,7 +330,7 @@ class ObstoreBucket:
         with self._errors():
             try:
                 self._place.delete(name)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return
 
     def list(self, folder: str) -> list[Listed]:
@@ -361,7 +361,10 @@ class GoogleBucket:
     """A Bucket by way of Google's own library, which knows every kind of Google's credentials."""
 
     def __init__(self, bucket: Any, prefix: str, address: str, kind: _Kind) -> None:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
         self.address = address
+        self._retry = DEFAULT_RETRY.with_timeout(_PATIENCE.total_seconds())
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._kind = kind
@@ -374,7 +377,7 @@ class GoogleBucket:
 
         with self._errors():
             try:
-                return bytes(self._blob(name).download_as_bytes())
+                return bytes(self._blob(name).download_as_bytes(retry=self._retry))
             except NotFound:
                 return None
 
@@ -393,22 +396,14 @@ class GoogleBucket:
             self._upload(name, data)
 
     def _upload(self, name: str, data: bytes, **condition: int) -> None:
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
         # Every write of ours may be repeated, which the library cannot know.
-        self._blob(name).upload_from_string(
-            data, "application/octet-stream", retry=DEFAULT_RETRY.with_timeout(_PATIENCE.total_seconds()), **condition
-        )
+        self._blob(name).upload_from_string(data, "application/octet-stream", retry=self._retry, **condition)
 
     def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
-        from google.cloud.storage.retry import DEFAULT_RETRY
-
         with self._errors():
             blob = self._blob(name)
             blob.chunk_size = PART
-            blob.upload_from_file(
-                _Reader(chunks), size=size, retry=DEFAULT_RETRY.with_timeout(_PATIENCE.total_seconds())
-            )
+            blob.upload_from_file(_Reader(chunks), size=size, retry=self._retry)
 
     def size(self, name: str) -> int | None:
         with self._errors():
@@ -424,13 +419,13 @@ class GoogleBucket:
 
         with self._errors():
             try:
-                self._blob(name).delete()
+                self._blob(name).delete(retry=self._retry)
             except NotFound:
                 return
 
     def list(self, folder: str) -> list[Listed]:
         with self._errors():
-            found = list(self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/"))
+            found = list(self._bucket.list_blobs(prefix=f"{self._prefix}{folder}/", retry=self._retry))
         start = len(self._prefix)
         return sorted(Listed(blob.name[start:], blob.size or 0, str(blob.generation)) for blob in found)
 
@@ -490,5 +485,6 @@ def _words(problem: Exception) -> str:
     text = str(problem).partition("\n\nDebug source")[0]
     code, said = re.search(r"<Code>(\w+)</Code>", text), re.search(r"<Message>([^<\n]+)", text)
     if code:
-        text = text.partition("<?xml")[0] + code[1] + (f", {said[1]}" if said else "")
+        status = re.search(r"status code: (\d+)", text)
+        text = (f"{status[1]} " if status else "") + code[1] + (f": {said[1]}" if said else "")
     return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", git.redact(" ".join(text.split())))[:500] or type(problem).__name__

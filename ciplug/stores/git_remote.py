@@ -226,7 +226,8 @@ class GitRemote:
             if done.returncode == 0:
                 return None
             failure = git.last_words(done.stderr)
-            if not left or not (is_passing(failure) or "not our ref" in failure):
+            # A ref may go between the look at it and the fetch; an object that is asked for by id is there, or lost.
+            if not left or not (is_passing(failure) or (asked is None and "not our ref" in failure)):
                 break
             pause(_TRIES - left)
         return failure

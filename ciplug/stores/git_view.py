@@ -157,7 +157,8 @@ def _fetch(remote: GitRemote, refs: Refs) -> dict[str, str]:
             f"cannot read the store at {remote.address}: {failure}",
             hint="is the repository reachable with this checkout's credentials?",
         )
-    return remote.refs("refs/store")
+    fetched = (OUR_TIP, *refs.places.values())
+    return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref.startswith(fetched)}
 
 
 def _view(remote: GitRemote, refs: Refs, found: Mapping[str, str]) -> View:

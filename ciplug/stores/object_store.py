@@ -126,9 +126,20 @@ class ObjectStore:
         new = Head(1 if now is None else now.seq + 1, digest(entry))
         self._logs = None
         # After a lost answer the entry may stand.
-        if self._bucket.create(name := _entry_name(log, new.seq), entry) or self._bucket.get(name) == entry:
+        name = _entry_name(log, new.seq)
+        if self._create(name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
             return new
         raise Conflict(f"{log} has moved on", head=self.head(log))
+
+    def _create(self, name: str, data: bytes, *, first: bool) -> bool:
+        """Put if absent; the first time, see that the server knows what that means."""
+        created = self._bucket.create(name, data)
+        if created and first and self._bucket.create(name, data):
+            raise StoreError(
+                f"{self.address}: the server overwrites what it is asked to create, so it cannot hold a store",
+                hint="it must honour 'If-None-Match: *'; newer versions of most servers do",
+            )
+        return created
 
     # Reading
 
@@ -176,6 +187,9 @@ class ObjectStore:
         sequence = self._all_logs().get(log, {})
         return self._read_entries([sequence[seq] for seq in sorted(sequence)])
 
+    def logs(self, prefix: str) -> list[str]:
+        return sorted(log for log in self._all_logs() if log.startswith(prefix))
+
     def segments(self) -> list[str]:
         return [path for path in index.in_order(self._look().state.files) if path.startswith("runs/")]
 
@@ -211,10 +225,11 @@ class ObjectStore:
             for number in view.state.open:
                 folded += self._finish(number)
             if not view.state.open:
+                self._remove_repeats(view)
                 number, claim = self._steady(lambda view: (view.state.last + 1, self._fold_of(view, now)))
                 if claim is None:
                     return folded
-                self._bucket.create(index.claim_name(number), index.encode_claim(claim))
+                self._create(index.claim_name(number), index.encode_claim(claim), first=number == 1)
             # Whoever's claim it is that now has this number, it is finished next.
             self._view = view = self._see()
 
@@ -269,7 +284,7 @@ class ObjectStore:
         size = 0
         for name in sorted(view.pending):
             objects = view.pending[name]
-            if name not in among or why_not(objects, {**taken, **known}):
+            if name not in among or objects.keys() <= known.keys() or why_not(objects, {**taken, **known}):
                 continue
             size += sum(map(len, objects.values()))
             if len(inbox) == FOLD_MOST or (inbox and size > _FOLD_BYTES):
@@ -279,14 +294,48 @@ class ObjectStore:
             taken.update(objects)
         return Claim(inbox=inbox, skip=tuple(sorted(skip))) if inbox and not view.state.open else None
 
+    def _remove_repeats(self, view: _View) -> None:
+        """Writes that have been folded whole: sent twice, or by a folder who was killed, or is about to delete them.
+
+        No claim names them, since they may be gone at any moment.
+        """
+        known = self._steady(lambda view: self._folded(view, {key for o in view.pending.values() for key in o}))
+        repeats = [name for name, objects in view.pending.items() if objects.items() <= known.items()]
+        each(self._bucket.delete, [f"inbox/{name}" for name in repeats])
+
     def _finish(self, number: int, *, mend: bool = False) -> int:
         """Carry out a claim; returns how many writes this has folded, 0 where another was faster.
 
         With `mend`, also where something that it needs is lost: of what is left, and of what had been written already.
         """
-        name = index.claim_name(number)
+        claimed = self._bucket.get(index.claim_name(number)) or b""
+        claim, writes, files, lost = self._inputs(number, claimed)
+        if lost and not mend:
+            if self._bucket.get(index.done_name(number)) is not None:
+                return 0
+            raise StoreError(
+                f"{self.address}: {index.claim_name(number)} cannot be finished: {lost[0]} is missing", hint=_REPAIR
+            )
+        old = {path: segments.decode(data, path) for path, data in files.items()}
+        if mend:
+            listed = [entry.name for kind in segments.KINDS for entry in self._bucket.list(kind)]
+            half = [path for path in listed if index.number_of(path) == number]
+            for path, data in get_many(self._bucket, half).items():
+                with contextlib.suppress(RecordError):
+                    old[path] = segments.decode(data, path)
+        # Named by the claim, too: had the index been lost, a later fold of this number overwrites nothing.
+        done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
+        won = mend or self._bucket.create(index.done_name(number), index.encode_done(done))
+        if mend:
+            self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=lost)))
+        self._view = None
+        each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim), *done.gone])
+        return len(writes) if won else 0
+
+    def _inputs(self, number: int, claimed: bytes) -> tuple[Claim, dict[str, bytes], dict[str, bytes], tuple[str, ...]]:
+        """A claim, the writes and the segments that it takes, and what of these is not there any more."""
         try:
-            claim = index.decode_claim(self._bucket.get(name) or b"", name)
+            claim = index.decode_claim(claimed, index.claim_name(number))
         except RecordError:
             claim = Claim()
         found = get_many(self._bucket, [*(f"inbox/{write}" for write in claim.inbox), *claim.files])
@@ -295,29 +344,12 @@ class ObjectStore:
             for write, expected in claim.inbox.items()
             if (data := found.get(f"inbox/{write}")) is not None and digest(data) == expected
         }
-        lost = [f"inbox/{write}" for write in claim.inbox if write not in writes]
-        lost += [path for path in claim.files if path not in found]
-        if lost and not mend:
-            if self._bucket.get(index.done_name(number)) is not None:
-                return 0
-            raise StoreError(f"{self.address}: {name} cannot be finished: {lost[0]} is missing", hint=_REPAIR)
-        old = {path: segments.decode(found[path], path) for path in claim.files if path in found}
-        if mend:
-            listed = [entry.name for kind in segments.KINDS for entry in self._bucket.list(kind)]
-            half = [path for path in listed if index.number_of(path) == number]
-            for path, data in get_many(self._bucket, half).items():
-                with contextlib.suppress(RecordError):
-                    old[path] = segments.decode(data, path)
-        done = self._write(number, claim, writes, old)
-        won = mend or self._bucket.create(index.done_name(number), index.encode_done(done))
-        if mend:
-            self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=tuple(lost))))
-        self._view = None
-        each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim)])
-        return len(writes) if won else 0
+        files = {path: found[path] for path in claim.files if path in found}
+        lost = [*(f"inbox/{write}" for write in claim.inbox if write not in writes)]
+        return claim, writes, files, (*lost, *(path for path in claim.files if path not in files))
 
     def _write(
-        self, number: int, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
+        self, stem: str, claim: Claim, writes: Mapping[str, bytes], old: Mapping[str, Mapping[str, Row]]
     ) -> Done:
         """Write segments and objects of a claim; returns what is then to be put into the index."""
         drop, skip = set(claim.drop), set(claim.skip)
@@ -343,14 +375,14 @@ class ObjectStore:
             rows_of = [folders[folder][key] for key in sorted(folders[folder])]
             for part, start in enumerate(range(0, len(rows_of), _ROWS_MOST)):
                 some = rows_of[start : start + _ROWS_MOST]
-                path = f"{folder}/{number:06d}-{part:02d}.parquet"
+                path = f"{folder}/{stem}-{part:02d}.parquet"
                 data[path] = segments.encode(folder.partition("/")[0], some)
                 files.append(File(path, len(some), index.marks_of(row.key for row in some)))
         each(lambda name: self._bucket.put(name, data[name]), data)
         return Done(
             files=tuple(files),
             objects=tuple(sorted(beside | set(claim.adopt))),
-            gone=claim.files,
+            gone=tuple(sorted({*claim.files, *old} - data.keys())),
             dropped=claim.drop,
             reason=claim.reason,
         )
@@ -518,26 +550,40 @@ class ObjectStore:
     # Checking
 
     def check(self, *, repair: bool = False) -> list[Problem]:
-        problems = []
-        if repair:
-            state = self._see().state
-            for number in [*state.open, *(parsed[0] for name in state.bad if (parsed := index.parse_name(name)))]:
-                self._finish(number, mend=True)
-                problems.append(Problem(index.claim_name(number), "the fold was not finished, or its end lost", True))
+        problems = self._mend_folds() if repair else []
         # Listed before the index is: what is in a segment that was listed is then in the index, too.
         listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in self._bucket.list(kind)}
         view = self._see()
         found = inspect(self._bucket, listed, view.state, view.pending)
-        problems += [Problem(name, why) for name, why in self._wrong.items()]
-        if not repair:
-            problems += [
-                Problem(index.claim_name(number), "this fold has begun and is not finished")
-                for number in view.state.open
-            ]
+        problems += [
+            Problem(name, why, mendable=index.parse_name(name) is not None) for name, why in self._wrong.items()
+        ]
+        problems += [
+            Problem(index.claim_name(number), "what this fold has begun to take is missing", mendable=True)
+            for number in view.state.open
+            if self._is_stuck(number)
+        ]
         mended = repair and self._mend(view, found)
-        problems += found.problems + [replaced._replace(mended=mended) for replaced in found.mendable]
+        problems += found.problems + [one._replace(mended=mended, mendable=True) for one in found.mendable]
         self._view = None
         return problems
+
+    def _is_stuck(self, number: int) -> bool:
+        """Whether a claim that is not done cannot be finished as it stands; else the next fold does so."""
+        *_, lost = self._inputs(number, self._bucket.get(index.claim_name(number)) or b"")
+        return bool(lost) and self._bucket.get(index.done_name(number)) is None
+
+    def _mend_folds(self) -> list[Problem]:
+        """Finish what was begun, of what is left, and write down anew what a fold has left where that is damaged."""
+        state = self._see().state
+        stuck = [number for number in state.open if self._is_stuck(number)]
+        stuck += [parsed[0] for name in state.bad if (parsed := index.parse_name(name))]
+        for number in sorted({*state.open, *stuck}):
+            self._finish(number, mend=number in stuck)
+        return [
+            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
+            for number in stuck
+        ]
 
     def _mend(self, view: _View, found: Found) -> bool:
         """Write anew what is not as the index has it, and index what it lacks; False where another was faster."""

@@ -131,10 +131,11 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
     ordered = sorted(rows, key=lambda row: row.key)
     typed = _runs(ordered) if kind == "runs" else _verdicts(ordered)
     arrays = {
-        "key": pa.array([row.key for row in ordered], pa.string()),
-        **typed,
-        "also": pa.array([list(row.also) for row in ordered], pa.list_(pa.string())),
         "record": pa.array([row.record for row in ordered], pa.string()),
+        "also": pa.array([list(row.also) for row in ordered], pa.list_(pa.string())),
+        "key": pa.array([row.key for row in ordered], pa.string()),
+        # Last, beside the index at the end of the file: a query reads both at once.
+        **typed,
     }
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays), sink, compression="zstd", use_dictionary=_REPEATING)

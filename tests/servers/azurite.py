@@ -50,7 +50,8 @@ def azurite(folder: Path) -> Iterator[Azure]:
 
 def _create_container(server: Azure) -> None:
     date = formatdate(usegmt=True)
-    signed = f"PUT{chr(10) * 12}x-ms-date:{date}\nx-ms-version:2021-08-06\n/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+    resource = f"/{ACCOUNT}/{ACCOUNT}/{CONTAINER}\nrestype:container"
+    signed = f"PUT{chr(10) * 12}x-ms-date:{date}\nx-ms-version:2021-08-06\n{resource}"
     signature = base64.b64encode(hmac.new(base64.b64decode(KEY), signed.encode(), hashlib.sha256).digest()).decode()
     request = urllib.request.Request(
         f"{server.url}/{ACCOUNT}/{CONTAINER}?restype=container",
