@@ -28,6 +28,7 @@ COMMANDS = {
     "gate": "judge a run by the gates of ciplug.yaml",
     "promote": "move a model version to a stage, if its verdict allows it",
     "registry": "show models, versions, stages and their history",
+    "pull": "fetch the artifacts of a run, verified",
     "compact": "fold pending writes of the store, and drop what need not be kept",
     "fsck": "check the store, and mend what can be mended",
     "demo": "the whole walk on real data, in a scratch repository",

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ciplug import console
+from ciplug.config import parse_size
 from ciplug.errors import StoreError, UsageError
 from ciplug.recording import Inputs, recover, send
 from ciplug.session import Session, open_session
@@ -15,7 +16,16 @@ from ciplug.tracking.runs import Runs
 
 def session_of(args: argparse.Namespace) -> Session:
     """The surroundings of a command, as its options name them."""
-    return open_session(store=args.store, config_file=args.config)
+    limit = getattr(args, "artifact_limit", None)
+    size = None if limit is None else parse_size(limit)
+    if limit is not None and size is None:
+        raise UsageError(f"--artifact-limit {limit}: a size is expected", hint="write it like '10 MB'")
+    return open_session(
+        store=args.store,
+        config_file=args.config,
+        artifact_store=getattr(args, "artifact_store", None),
+        artifact_limit=size,
+    )
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +37,17 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("metrics", "a file of metrics: JSON, YAML, TOML, CSV, JSON lines, or a DVCLive folder"),
         ("params", "a file of parameters"),
-        ("artifact", "a file or folder that the training wrote, kept by its digest"),
+        ("artifact", "a file or folder that the training wrote, or an address where it put one"),
         ("dataset", "a file or folder that the training read, kept by its digest"),
     ):
         metavar = "FILE" if name in ("metrics", "params") else "PATH"
         parser.add_argument(f"--{name}", metavar=metavar, action="append", help=f"{what}; may be repeated")
+    parser.add_argument(
+        "--artifact-store", metavar="URI", help="where artifacts are kept, or 'none' (default: the store of the runs)"
+    )
+    parser.add_argument(
+        "--artifact-limit", metavar="SIZE", help="the largest artifact that goes to git (default: 10 MB)"
+    )
 
 
 def add_command(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +69,10 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
             return tuple(map(Path, given))
         return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
 
+    from ciplug.tracking.artifacts import is_address
+
+    artifacts = config.artifacts if args.artifact is None else args.artifact
+    given_paths = None if args.artifact is None else [text for text in artifacts if not is_address(text)]
     return Inputs(
         model=args.model,
         name=args.name,
@@ -60,7 +80,8 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         tags=_tags(args.tag),
         metrics=paths(args.metrics, config.metrics),
         params=paths(args.params, config.params),
-        artifacts=paths(args.artifact, config.artifacts),
+        artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
+        addresses=tuple(text for text in artifacts if is_address(text)),
         datasets=paths(args.dataset, config.datasets),
     )
 

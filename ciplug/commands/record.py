@@ -7,7 +7,7 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.run import deliver, worst_code
-from ciplug.errors import UsageError
+from ciplug.errors import FileNotKept, UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, send
 from ciplug.session import Session
 
@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
 
 def record(session: Session, inputs: Inputs) -> Recorded:
     """Seal a run of what the files say. A file that cannot be taken is an error before anything is recorded."""
-    if not (inputs.metrics or inputs.params or inputs.artifacts):
+    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
     options.tell_recovered(session)
     entry = begin(session, inputs)
     recorded = finish(session, entry, inputs, status="finished")
-    if recorded.problems:
+    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()
-        raise recorded.problems[0]
+        raise wrong[0]
     return recorded

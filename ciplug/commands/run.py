@@ -55,7 +55,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
         child = run_child(command, env=env, cwd=session.cwd)
     except CiplugError:
         # Nothing ran: what lies here is of an earlier run.
-        finish(session, entry, replace(inputs, metrics=(), artifacts=()), status="failed")
+        finish(session, entry, replace(inputs, metrics=(), artifacts=(), addresses=()), status="failed")
         raise
     status: Status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
     stale = [path for path, was in before.items() if was and was == _fingerprint(path)]

@@ -28,6 +28,11 @@ class File:
     """sha256:<hex>; of a folder, the digest of its sorted `digest path` lines."""
     size: int
     """Bytes; of a folder, the sum."""
+    kind: Literal["folder"] | None = None
+    """None is a file. The lines that make a folder's digest are kept as a file of that digest."""
+    store: str | None = None
+    """Where the bytes are: a URI without credentials, or `git:`, the git store of this record. None: nowhere that
+    is known, or at the address that `path` is."""
 
 
 @dataclass(frozen=True, kw_only=True)
