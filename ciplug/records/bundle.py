@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from json.decoder import scanstring
 from typing import Any
 
 from ciplug.errors import RecordError
@@ -21,6 +20,7 @@ MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 10_000
 _MAX_KEY = 1024
 _MAX_HEADER = 1024
+_DECODER = json.JSONDecoder()
 
 
 def pack(objects: Mapping[str, bytes]) -> bytes:
@@ -101,7 +101,7 @@ def _two_strings(line: str) -> list[tuple[str, str]]:
         for before in (mark, ":"):
             if line[at : at + 2] != f'{before}"':
                 raise ValueError(f"{before}\" is expected in column {at + 1}")
-            text, at = scanstring(line, at + 2)
+            text, at = _DECODER.raw_decode(line, at + 1)  # what begins with a quote is a string
             pair.append(text)
         members.append((pair[0], pair[1]))
     if line[at : at + 2] != "}":
