@@ -14,7 +14,7 @@ from ciplug import __version__, console
 from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
-from ciplug.records.run import File, Run, Scalar, Status
+from ciplug.records.run import File, Run, Scalar, Status, is_model_name
 from ciplug.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
@@ -55,7 +55,7 @@ class Recorded:
 
 def check_model_name(model: str) -> str:
     """A model's name, as MLflow allows it. Raises UsageError."""
-    if not model.strip() or len(model) > 120 or not model.isprintable() or any(c in model for c in "/:\\"):
+    if not is_model_name(model):
         raise UsageError(f"{model!r} is no name for a model", hint="up to 120 characters, without / : and \\")
     return model
 

@@ -38,10 +38,28 @@ def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[st
     return objects
 
 
+def read_run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    from ciplug.records import read
+
+    run = read.run(data, key)
+    if run_key(run) != key:
+        raise RecordError(f"{key}: it holds the run '{run.id}' of commit '{run.commit}'")
+    if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
+        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+    if run.commit and not _COMMIT.fullmatch(run.commit):
+        raise RecordError(f"{key}: commit: '{run.commit}' is no commit id")
+    return run
+
+
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     """Key and bytes of a verdict."""
     data = dumps(verdict)
-    return f"verdicts/{verdict.run}-{digest(data)[7:19]}.json", data
+    return verdict_key(verdict.run, data), data
+
+
+def verdict_key(run_id: str, data: bytes) -> str:
+    return f"verdicts/{run_id}-{digest(data)[7:19]}.json"
 
 
 class RunKey(NamedTuple):
@@ -92,20 +110,12 @@ class Runs:
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
-        from ciplug.records import read
-
         wanted = list(keys)
         data = self._read(k.key for k in wanted)
         runs = []
         for key in wanted:
             try:
-                run = read.run(data[key.key], key.key)
-                if run_key(run) != key.key:
-                    raise RecordError(f"{key.key}: it holds the run '{run.id}' of commit '{run.commit}'")
-                if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
-                    raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
-                if run.commit and not _COMMIT.fullmatch(run.commit):
-                    raise RecordError(f"{key.key}: commit: '{run.commit}' is no commit id")
+                run = read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store lists it, and does not hold it"
             except RecordError as problem:
