@@ -66,7 +66,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit, a fork's only where there is no other. Raises UsageError without one."""
+    """The latest run of each model on a commit, a fork's only if there is no other. Raises UsageError without any."""
     _read_ahead(session, runs, commit)
     found = runs.of_commits([commit], model).get(commit, [])
     if not found:

@@ -100,7 +100,7 @@ def _two_strings(line: str) -> list[tuple[str, str]]:
         pair = []
         for before in (mark, ":"):
             if line[at : at + 2] != f'{before}"':
-                raise ValueError(f"{before}\" is expected in column {at + 1}")
+                raise ValueError(f'{before}" is expected in column {at + 1}')
             text, at = _DECODER.raw_decode(line, at + 1)  # what begins with a quote is a string
             pair.append(text)
         members.append((pair[0], pair[1]))
