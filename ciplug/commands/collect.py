@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     already = f", and {before} before" if known else ""
     said = f"{runs} recorded in {session.store.uri}{already}, from {_count(len(recorded) + len(known), 'bundle')}"
     console.say(f"{said}; {len(refused)} refused" if refused else said)
-    return RecordError.exit_code if refused else 0
+    return max((problem.exit_code for problem in refused), default=0)
 
 
 @contextmanager
