@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,11 +14,14 @@ from itertools import count
 from pathlib import Path
 
 from benchmarks.measuring import call, environment
+from ciplug.records import columns
 from ciplug.records.canonical import dumps
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import Run
-from ciplug.stores.git_branch import FORMAT
+from ciplug.stores import git_segments
+from ciplug.stores.git_branch import SEGMENT_AT
 from ciplug.stores.git_objects import Objects
+from ciplug.stores.git_view import Content, root_tree
 from ciplug.tracking.runs import run_key
 from tests.servers.git_http import GitServer
 
@@ -146,32 +147,27 @@ def _store(runs: int) -> Path:
         return path
     shutil.rmtree(path, ignore_errors=True)
     call(["git", "init", "--quiet", "--bare", str(path)], OUT)
-    files = _import(path, runs)
     written = Objects(path, "sha1")
-    files["FORMAT"] = written.blob(FORMAT)
-    commit = written.commit(written.nested_tree(files), (), f"ciplug: {runs} runs", 0)
+    content, index = Content(), {}
+    dice = random.Random(runs)
+    for start in range(0, runs, SEGMENT_AT):
+        some = [_run(dice, number) for number in range(start, min(start + SEGMENT_AT, runs))]
+        records = {run_key(run): dumps(run) for run in some}
+        if len(records) < SEGMENT_AT:
+            content.new = {key: written.blob(data) for key, data in records.items()}
+            break
+        lines = git_segments.write_lines(records, {})
+        name = git_segments.name_of(start // SEGMENT_AT + 1, lines)
+        content.segments[name] = written.blob(lines)
+        content.columns[name] = written.blob(columns.encode(columns.of(records.items())))
+        index[name] = git_segments.marks_of(records)
+    tree = root_tree(written, content, git_segments.write_index(index))
+    commit = written.commit(tree, (), f"ciplug: {runs} runs", 0)
     call(["git", "update-ref", "refs/heads/ciplug", commit], path)
     # As a forge keeps it: one pack, with deltas.
     call(["git", "repack", "-a", "-d", "--quiet"], path)
     (path / "tip").write_text(commit)
     return path
-
-
-def _import(repository: Path, runs: int) -> dict[str, str]:
-    """Write the records of so many runs; returns path → blob id."""
-    files: dict[str, str] = {}
-    writer = subprocess.Popen(["git", "fast-import", "--quiet"], cwd=repository, stdin=subprocess.PIPE)
-    assert writer.stdin
-    dice = random.Random(runs)
-    for number in range(runs):
-        run = _run(dice, number)
-        data = dumps(run)
-        files[f"new/{run_key(run)}"] = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
-        writer.stdin.write(b"blob\ndata %d\n%s\n" % (len(data), data))
-    writer.stdin.close()
-    if writer.wait():
-        raise RuntimeError("git fast-import failed")
-    return files
 
 
 def _run(dice: random.Random, number: int) -> Run:

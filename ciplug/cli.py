@@ -28,7 +28,8 @@ COMMANDS = {
     "gate": "judge a run by the gates of ciplug.yaml",
     "promote": "move a model version to a stage, if its verdict allows it",
     "registry": "show models, versions, stages and their history",
-    "compact": "fold pending writes of the store",
+    "compact": "fold pending writes of the store, and drop what need not be kept",
+    "fsck": "check the store, and mend what can be mended",
     "demo": "the whole walk on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`."""

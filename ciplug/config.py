@@ -19,10 +19,25 @@ _KEYS = (
     "artifacts",
     "datasets",
     "baseline",
+    "keep",
     "defaults",
     "gates",
 )
 _POLICY_KEYS = ("defaults", "gates")
+
+
+@dataclass(frozen=True)
+class Keep:
+    """What is kept beside what is protected: a run that either rule keeps is kept. None: no such rule."""
+
+    last: int | None = None
+    """So many runs of each model, by the order in which the store accepted them."""
+    days: float | None = None
+    """Runs that ended in so many days."""
+
+    def __str__(self) -> str:
+        rules = [f"last {self.last}"] if self.last is not None else []
+        return ", ".join(rules + ([f"{self.days:g} days"] if self.days is not None else []))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +54,8 @@ class Config:
     datasets: tuple[str, ...] = ()
     baseline: str | None = None
     """Name of the branch to compare with; None: the pull request's target, else the default branch."""
+    keep: Keep | None = None
+    """Which runs `ciplug compact` keeps; None: all of them."""
     policy: Mapping[str, Any] = field(default_factory=dict)
     """The sections `gates` and `defaults`, as they stand."""
     lines: Mapping[tuple[str | int, ...], int] = field(default_factory=dict)
@@ -108,6 +125,31 @@ def parse(text: str, path: Path) -> Config:
             raise fail(key, "a path or a list of paths is expected")
         return tuple(values)
 
+    def number(key: str, name: str, least: float) -> Any:
+        value = data[key].get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= least:
+            raise ConfigError(
+                f"{path}:{document.line((key, name))}: {key}.{name}: a number from {least:g} up is expected"
+            )
+        return value
+
+    def kept() -> Keep | None:
+        if data.get("keep") is None:
+            return None
+        rules = data["keep"]
+        if not isinstance(rules, dict) or not rules:
+            raise fail("keep", "rules are expected", "like 'keep: {last: 1000, days: 365}'")
+        for name in rules:
+            if name not in ("last", "days"):
+                where = f"{path}:{document.line(('keep', name))}"
+                raise ConfigError(f"{where}: keep.{name}: unknown key", hint=nearest(str(name), ("last", "days")))
+        last = number("keep", "last", 1)
+        if last is not None and last != int(last):
+            raise fail("keep", "last: a whole number is expected")
+        return Keep(last=None if last is None else int(last), days=number("keep", "days", 0))
+
     for key in _POLICY_KEYS:
         if data.get(key) is not None and not isinstance(data[key], dict):
             raise fail(key, "a mapping is expected")
@@ -124,6 +166,7 @@ def parse(text: str, path: Path) -> Config:
         artifacts=paths("artifacts"),
         datasets=paths("datasets"),
         baseline=text_of("baseline"),
+        keep=kept(),
         policy={key: data[key] for key in _POLICY_KEYS if data.get(key) is not None},
         lines=document.lines,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -164,7 +164,7 @@ def _compare(session: Session, runs: Runs, run: Run, policy: Policy, base: str |
     asked = resolve_commit(session, base) if base else None
     asked_line = history.first_parents(session.need_workspace(), asked, session.env) if asked else ()
 
-    recorded = {key.commit for key in runs.recorded()}
+    recorded = runs.recorded_on([commit, *asked_line, *past.ancestors, *past.target_commits])
     wanted = [
         commit,
         *_first(asked_line if asked else past.ancestors, recorded),
@@ -228,13 +228,13 @@ def _past(session: Session, commit: str) -> history.History:
 def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     """Have the store fetch at once what a comparison is going to ask for, in place of one request a question."""
     past = _past(session, commit)
-    recorded = {key.commit for key in runs.recorded()}
+    recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *_first(past.ancestors, recorded), *_first(past.target_commits, recorded)}
-    keys = [key.key for key in runs.recorded() if key.commit in near]
-    session.store.read([*keys, *session.store.keys("registry/")])
+    keys = [key.key for found in near for key in recorded.get(found, ())]
+    session.store.read([*keys, *session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))])
 
 
-def _first(commits: Iterable[str], recorded: set[str | None]) -> list[str]:
+def _first(commits: Iterable[str], recorded: Mapping[str, object]) -> list[str]:
     return [commit for commit in commits if commit in recorded][:ANCESTORS_MOST]
 
 
@@ -245,7 +245,7 @@ def _production(session: Session, runs: Runs, run: Run) -> Side:
         return Side(role="production", label="production", how=f"no version of '{run.model}' is in production")
     label = f"production (v{holder.number})"
     try:
-        held = runs.get(holder.run)
+        held = runs.at(holder.commit, holder.run)
     except CiplugError as problem:
         return Side(role="production", label=label, how=f"its run cannot be read: {problem}", version=holder.number)
     return choose.side("production", label, f"version {holder.number}", held, now(), version=holder.number)

@@ -293,6 +293,9 @@ def send(session: Session) -> list[Sealed]:
             session.store.add(sealed.objects)
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
+        except OSError as full:
+            # A push takes some room on the disk.
+            refused = refused or (sealed, StoreError(full.strerror or str(full), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)

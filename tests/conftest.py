@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
 from tests.servers.jenkins_api import JenkinsApi
+from tests.stores import PLACES, Place
 
 _HOST_VARIABLES = re.compile(
     r"(GITHUB|GH|CI|GITLAB|JENKINS|HUDSON|BUILD|BUILDKITE|CHANGE|BRANCH|JOB|STAGE|EXECUTOR|CIPLUG|GITEA|FORGEJO"
@@ -44,6 +45,33 @@ def git_server(tmp_path: Path) -> Iterator[GitServer]:
     """A git server without access control; tests that need a token set `git_server.token`."""
     with GitServer(tmp_path / "git-server") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def git_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """A git server for all places of the test session that are repositories on one."""
+    with GitServer(tmp_path_factory.mktemp("git-host")) as server:
+        yield server
+
+
+@pytest.fixture(params=PLACES)
+def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Place]:
+    """Makes a fresh place; a test that asks for it runs for each kind of place that a store can be at."""
+    number = iter(range(1_000_000))
+
+    def make() -> Place:
+        folder = tmp_path / f"place-{next(number)}"
+        folder.mkdir()
+        made: Place = request.param(folder, request.getfixturevalue)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def place(new_place: Callable[[], Place]) -> Place:
+    """A fresh place; a test that asks for it runs for each kind of place that a store can be at."""
+    return new_place()
 
 
 @pytest.fixture

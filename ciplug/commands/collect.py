@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             hint=f"looked for {args.pattern}; did the jobs upload what `--bundle` wrote? See --artifact and --pattern",
         )
     good, refused = _checked(found, trusted, origin)
-    recorded, known = _record(session, good, refused)
+    recorded, known = _record(session, good, refused, trusted)
     for problem in refused:
         console.complain(f"refused: {problem.message}", problem.hint)
     for name, what in (("recorded", recorded), ("recorded already", known)):
@@ -227,14 +227,17 @@ def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bu
     return good, refused
 
 
-def _record(session: Session, good: list[Bundle], refused: list[CiplugError]) -> tuple[list[Bundle], list[Bundle]]:
+def _record(
+    session: Session, good: list[Bundle], refused: list[CiplugError], trusted: bool
+) -> tuple[list[Bundle], list[Bundle]]:
     """Record all bundles that contradict nothing in one write; returns what is new, and what was there already."""
     if not good:
         return [], []
     store = session.store
     keys = {key for item in good for key in item.objects}
     stored = store.read(keys)
-    places = {place.id: place.key for place in session.runs().recorded()}
+    # Only a stranger takes the id of another run, so only for strangers is the store listed.
+    places = {} if trusted else {place.id: place.key for place in session.runs().recorded()}
     fresh: dict[str, bytes] = {}
     new: list[Bundle] = []
     known: list[Bundle] = []

@@ -1,4 +1,4 @@
-"""Fold the pending writes of the store into its branch. No fact is changed."""
+"""Fold the pending writes of the store, and drop the runs that `keep:` in ciplug.yaml does not keep."""
 
 from __future__ import annotations
 
@@ -6,17 +6,106 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.config import Keep
+from ciplug.errors import CiplugError, UsageError
+from ciplug.records import columns
+from ciplug.records.canonical import NO_COMMIT
+from ciplug.registry import ledger
+from ciplug.session import Session, now
+from ciplug.stores import Store
+from ciplug.tracking import history, retention
+from ciplug.tracking.retention import Known
+
+_SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
+    parser.add_argument("--dry-run", action="store_true", help="fold nothing and drop nothing: say what would be")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if not session.context.trusted:
         raise UsageError("a fork's job must not write the store", hint="compact in a trusted branch's pipeline")
-    folded = session.store.compact()
-    console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
+    store = session.store
+    if not args.dry_run:
+        folded = store.compact()
+        console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
+    if session.config.keep:
+        _retain(session, session.config.keep, dry_run=args.dry_run)
+    for note in store.notes:
+        console.complain(f"warning: {note}")
     return 0
+
+
+def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
+    store = session.store
+    runs = _all_runs(store)
+    old = retention.too_old(runs, last=keep.last, days=keep.days, now=now())
+    protected = _protected(session, runs, {run.id for run in old})
+    dropped = [run for run in old if run.id not in protected]
+    saved = len(old) - len(dropped)
+    if saved:
+        console.say(f"{saved} older runs are kept: they are in the registry, or baselines")
+    if not dropped:
+        console.say(f"nothing to drop ({keep})")
+        return
+    for run in dropped[:_SHOWN]:
+        console.say(f"{'would drop' if dry_run else 'drops'} {run.id[:12]} ({run.model}) of {run.started[:10]}")
+    if len(dropped) > _SHOWN:
+        console.say(f"and {len(dropped) - _SHOWN} more")
+    if dry_run:
+        return
+    count = store.drop(_keys(store, dropped), f"{len(dropped)} runs, kept are {keep}")
+    console.say(f"dropped {len(dropped)} runs ({count} objects); kept are {keep}")
+
+
+def _all_runs(store: Store) -> list[Known]:
+    segments = store.segments()
+    held = store.columns(segments)
+    loose = [key for key in store.loose() if key.startswith("runs/") and key.endswith(".json")]
+    return retention.known([*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())])
+
+
+def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
+    """Ids of the runs that are versions of a model, or what a version or a run that stays was compared with."""
+    from ciplug.records import read
+
+    store = session.store
+    found: set[str] = set()
+    for model in ledger.models(store):
+        for event in ledger.read(store, model).events:
+            found.update({event.run} | ({event.baseline_run} if event.baseline_run else set()))
+    found |= retention.newest_on(_target_branches(session), runs)
+    staying = [run for run in runs if run.id not in old or run.id in found]
+    keys = store.keys(*(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-" for run in staying))
+    for key, data in store.read(keys).items():
+        try:
+            baseline = read.verdict(data, key).baseline_run
+        except CiplugError as problem:
+            raise UsageError(
+                f"{key} cannot be read, so it is not known which run it needs: {problem.message}",
+                hint="see: ciplug fsck",
+            ) from None
+        if baseline:
+            found.add(baseline)
+    return found
+
+
+def _target_branches(session: Session) -> set[str]:
+    """Branches whose last runs are baselines."""
+    found = {session.config.baseline, session.context.default_branch, "main", "master"}
+    if session.workspace:
+        found.add(
+            history.target_branch(session.workspace, session.env, asked=None, context_target=None, context_default=None)
+        )
+    return {name for name in found if name}
+
+
+def _keys(store: Store, runs: list[Known]) -> list[str]:
+    """Everything that is kept of these runs: the record, what stands beside it, and its verdicts."""
+    prefixes = [(run.commit or NO_COMMIT, run.id) for run in runs]
+    return store.keys(
+        *(f"runs/{commit}-{run}." for commit, run in prefixes),
+        *(f"verdicts/{commit}-{run}-" for commit, run in prefixes),
+    )

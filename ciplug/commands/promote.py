@@ -106,7 +106,8 @@ def _number(version: models.Version | None) -> int | None:
 
 def _chosen(session: Session, runs: Runs, state: models.Model, run_id: str | None, version: int | None) -> Run:
     if version is not None:
-        return runs.get(state.version(version).run)
+        known = state.version(version)
+        return runs.at(known.commit, known.run)
     if run_id is not None:
         return runs.get(run_id)
     return candidates(session, runs, session.need_head(), state.name)[0]
@@ -119,7 +120,7 @@ def _passing_verdict(session: Session, runs: Runs, run: Run) -> tuple[str, Verdi
     """
     policy = read_policy(session)
     need_gates(session, policy, run.model)
-    stored = runs.verdicts(run.id)
+    stored = runs.verdicts(run)
     recorded = {key: verdict for key, (verdict, _) in stored.items()}
     judge = f"judge it: ciplug gate --run {run.id[:12]}"
     if not recorded:

@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def tell_problems(runs: Runs) -> None:
-    """Name the records that could not be read."""
+    """Name the records that could not be read, and what is wrong with the store."""
+    for note in runs.notes:
+        console.complain(f"warning: {note}")
     for problem in runs.problems.values():
         console.complain(f"warning: a record is left out: {problem}")
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+NO_COMMIT = "none"
+"""What stands in a key for the commit of a run that belongs to none."""
 MAX_BYTES = 64 * 1024 * 1024
 
 

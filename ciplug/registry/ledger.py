@@ -19,9 +19,8 @@ def log_name(model: str) -> str:
 
 
 def models(store: Store) -> list[str]:
-    """Names of the models that have an event. A key of that form may be any object's; a log is what has a head."""
-    names = {unquote(key.split("/")[1]) for key in store.keys("registry/")}
-    return sorted(name for name in names if store.head(log_name(name)))
+    """Names of the models that have an event."""
+    return sorted(unquote(name.removeprefix("registry/")) for name in store.logs("registry/"))
 
 
 class Ledger(NamedTuple):

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl
 
 from ciplug import git
 from ciplug.errors import ConfigError
-from ciplug.stores.base import Head, Store
+from ciplug.stores.base import Head, Problem, Store
 
-__all__ = ["Head", "Store", "cache_folder", "open_store"]
+__all__ = ["Head", "Problem", "Store", "cache_folder", "open_store"]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"

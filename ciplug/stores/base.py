@@ -28,14 +28,15 @@ class Problem(NamedTuple):
     """The key, ref or file."""
     what: str
     """One clause."""
+    mendable: bool = False
     mended: bool = False
 
 
 class Store(Protocol):
     """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business.
 
-    The part of a key up to its first `-` is its group: `runs/<commit>-` of `runs/<commit>-<id>.json`. The keys of
-    a group are found at a cost that does not grow with the store.
+    A key's first folder, and what follows up to the next `-` or `/`, is its group: `runs/<commit>-` of
+    `runs/<commit>-<id>.json`. The keys of a group are found at a cost that does not grow with the store.
 
     Objects are accepted as *loose*; compaction moves them into *segments*, which never change, and which hold
     the runs among them as columns too, for questions over many runs.
@@ -83,6 +84,10 @@ class Store(Protocol):
         """Every entry of a log, first to last."""
         ...
 
+    def logs(self, prefix: str) -> list[str]:
+        """Names of the logs that have an entry and start with `prefix`, sorted."""
+        ...
+
     def segments(self) -> list[str]:
         """Names of the closed segments, oldest first. What a name stands for never changes."""
         ...
@@ -110,10 +115,11 @@ class Store(Protocol):
 
 def group_of(key: str) -> str | None:
     """`runs/<commit>-` of a key in that group, or of a prefix that reaches into it; None where there is none."""
-    start, dash, _ = key.partition("-")
-    return start + dash if dash and start.count("/") == 1 else None
+    first, slash, rest = key.partition("/")
+    ends = [at for at in (rest.find("-"), rest.find("/")) if at >= 0]
+    return first + slash + rest[: min(ends) + 1] if ends else None
 
 
 def group_mark(group: str) -> bytes:
-    """Four bytes that stand for a group in an index: two groups in a thousand segments rarely share them."""
-    return hashlib.sha256(group.partition("/")[2].encode()).digest()[:4]
+    """Four bytes that stand for a group in an index, whatever its first folder: two groups rarely share them."""
+    return hashlib.sha256(group.partition("/")[2].encode(errors="surrogateescape")).digest()[:4]

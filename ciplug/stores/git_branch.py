@@ -1,9 +1,13 @@
 """The git store: a write is one push to a ref of its own, a reader sees the branch and what is pending.
 
 Layout (format 1)
-    refs/<branch>/inbox/<id>       a parentless commit with tree new/<key>: one write, until it is folded
-    refs/heads/<branch>-inbox/<id> the same, on a host that refuses refs outside refs/heads
-    refs/heads/<branch>            FORMAT, new/<key> (folded writes), <log>/<seq>.json (logs, by compare-and-swap)
+    refs/<branch>/inbox/<id>        a parentless commit with tree new/<key>: one write, until it is folded
+    refs/<branch>/keep/tip          the last tip of the branch that a writer of ours has made
+    refs/heads/<branch>-inbox/<id>, refs/heads/<branch>-keep/tip
+                                    the same, on a host that refuses refs outside refs/heads
+    refs/heads/<branch>             FORMAT, new/<key> (folded writes), segments/ (see git_segments), and
+                                    <log>/<seq>.json (logs, by compare-and-swap)
+    refs/heads/<branch>-series      what is no line of JSON, once its write is in a segment: <segment>/<key>
 
 Nobody writes in another's way, so any number may record at once; only logs and folds move the branch.
 """
@@ -13,43 +17,27 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
-import re
-import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import git
-from ciplug.errors import Conflict, GitError, StoreError
-from ciplug.locking import held
+from ciplug.errors import Conflict, RecordError, StoreError
 from ciplug.records.canonical import digest
-from ciplug.stores.base import Head
-from ciplug.stores.git_objects import BLOB, FILES, TREE, Objects, object_id, parse_tree
+from ciplug.stores import git_segments
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, group_of
+from ciplug.stores.git_objects import TREE, Objects
+from ciplug.stores.git_remote import GitRemote, is_passing, lost_race
+from ciplug.stores.git_view import Content, Refs, View, entry_path, folders, look, root_tree, unfoldable
 
-FORMAT = b"ciplug git store 1\n"
+if TYPE_CHECKING:
+    from ciplug.records.columns import Columns
+
 FOLD_AT = 64
 FOLD_MOST = 1000
-_TIP = "refs/store/branch"
-_PACKS_MOST = 60
-_DEEPEST, _WRITE_MOST = 8, 10_000
-"""Folders of a key, and entries of a write: anyone who may push may push a tree that is endless."""
-_TRIES = 3
+SEGMENT_AT = 1000
 _LOG_TRIES = 30
-_LOST_RACE = (
-    "stale info",
-    "fetch first",
-    "failed to update ref",
-    "cannot lock ref",
-    "non-fast-forward",
-    "already exists",
-)
-_NETWORK = re.compile(
-    r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"
-    r"unexpected disconnect|transfer closed|Failed to connect|kex_exchange|incorrect data|bad line length",
-    re.IGNORECASE,
-)
 
 
 class GitBranchStore:
@@ -77,15 +65,13 @@ class GitBranchStore:
             may_fold: False in a job that must not write the store: then its readers fold nothing.
         """
         self.uri = git.redact(uri)
-        self.address = f"{git.redact(url)}#{branch}"
-        self._url = git.without_password(url)
-        self._branch = branch
-        self._cache = cache
-        self._env = git.transport_environment(config, url, token)
-        self._format = object_format
-        name = hashlib.sha256(f"{self._url}\n{branch}\n{object_format}".encode()).hexdigest()[:16]
-        self._repository = cache / f"{name}.git"
-        self._view: _View | None = None
+        self._remote = GitRemote(url, cache=cache, name=branch, config=config, token=token, object_format=object_format)
+        self.address = f"{self._remote.address}#{branch}"
+        self.notes: list[str] = []
+        self._refs = Refs(branch)
+        self._view: View | None = None
+        self._loose: dict[str, str] | None = None
+        self._index: dict[str, bytes] | None = None
         self._fold_tried = not may_fold
 
     # Writing
@@ -93,55 +79,30 @@ class GitBranchStore:
     def add(self, objects: Mapping[str, bytes]) -> None:
         """One commit, one push, to a ref whose name follows from the keys: a repeated push is the same push."""
         name = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:32]
-        custom, plain = f"refs/{self._branch}/inbox/{name}", f"refs/heads/{self._branch}-inbox/{name}"
-        self._cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="push-", dir=self._cache, ignore_cleanup_errors=True) as folder:
-            side = Path(folder)
-            git.init_bare(side, self._format)
-            written = Objects(side, self._format)
+        with self._remote.side() as (side, written):
             tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
             # A fixed date: the same objects are the same commit, whenever they are sent.
             commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
-            result = self._push(side, commit, custom)
-            if result.rejected and not _lost_race(result):
-                fallback = self._push(side, commit, plain)
-                result = result if fallback.rejected and not _lost_race(fallback) else fallback
-        self._view = None
+            result = self._remote.create(side, commit, *self._refs.inbox(name))
+        self._forget()
         if result.ok:
             return
-        if _lost_race(result):
-            first = min(objects)
-            raise Conflict(f"the store holds other bytes under the same key: {first}")
+        if lost_race(result):
+            raise Conflict(f"the store holds other bytes under the same key: {min(objects)}")
         raise self._refused(result)
 
-    def _push(self, side: Path, commit: str, ref: str) -> git.PushResult:
-        for left in reversed(range(_TRIES)):
-            result = git.push(
-                side, self._url, [f"{commit}:{ref}"], env=self._env, options=[f"--force-with-lease={ref}:"]
-            )
-            # The ref came up while we pushed; only the next push tells whether by the same objects or by others.
-            raced = _lost_race(result) and not any("stale info" in reason for reason in result.rejected.values())
-            if result.ok or not left or not (raced or _NETWORK.search(result.failure or "")):
-                break
-            time.sleep((_TRIES - left) * random.uniform(0.3, 0.7))
-        return result
-
     def _refused(self, result: git.PushResult) -> StoreError:
-        reasons = "; ".join(sorted(set(result.rejected.values()))) or result.failure
-        hint = result.hint
-        if result.rejected and result.said:
-            reasons = f"{reasons}: {result.said}"
-        if result.rejected:
-            hint = (
-                f"allow pushes to refs/{self._branch}/inbox/* and to the branch '{self._branch}' "
-                "for the account that this job runs as"
-            )
-        return StoreError(f"{git.redact(self._url)} did not take the push: {reasons}", hint=hint)
+        branch = self._refs.branch
+        return self._remote.refused(
+            result,
+            f"allow pushes to refs/{branch}/* and to the branches '{branch}' and '{branch}-series' "
+            "for the account that this job runs as",
+        )
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         sent: Head | None = None
         for attempt in range(_LOG_TRIES):
-            with self._locked():
+            with self._remote.locked():
                 view = self._refresh()
                 # After a lost answer the entry may stand.
                 if sent and self._holds(view, log, sent):
@@ -150,348 +111,402 @@ class GitBranchStore:
                 if now != expected:
                     raise Conflict(f"{log} has moved on", head=now)
                 sent = Head(1 if now is None else now.seq + 1, digest(entry))
-                written = Objects(self._repository, self._format)
-                path = _entry_path(log, sent.seq)
-                files = {p: oid for p, oid in view.logs.items() if p.partition("/")[0] == log.partition("/")[0]}
-                files[path] = written.blob(entry)
-                top = log.partition("/")[0]
-                tree = written.nested_tree({p.partition("/")[2]: oid for p, oid in files.items()})
-                root = {**view.root, top: (TREE, tree), "FORMAT": (BLOB, written.blob(FORMAT))}
-                result = self._move_branch(view, written, root, f"ciplug: {path}")
+                written = Objects(self._remote.repository, self._remote.format)
+                path = entry_path(log, sent.seq)
+                content = view.content.copy()
+                content.logs[path] = written.blob(entry)
+                result = self._move_branch(view, written, content, f"ciplug: {path}")
             if result.ok:
                 return sent
-            if not (_lost_race(result) or _NETWORK.search(result.failure or "")):
+            if not (lost_race(result) or is_passing(result.failure)):
                 raise self._refused(result)
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first")
 
-    def _holds(self, view: _View, log: str, head: Head) -> bool:
-        oid = view.logs.get(_entry_path(log, head.seq))
-        return oid is not None and digest(self._blobs([oid])[oid]) == head.digest
+    def _holds(self, view: View, log: str, head: Head) -> bool:
+        oid = view.content.logs.get(entry_path(log, head.seq))
+        return oid is not None and digest(self._remote.blobs([oid])[oid]) == head.digest
 
     def _move_branch(
         self,
-        view: _View,
+        view: View,
         written: Objects,
-        root: Mapping[str, tuple[str, str]],
+        content: Content,
         message: str,
-        also: Iterable[tuple[str, str]] = (),
+        *,
+        folded: Iterable[tuple[str, str]] = (),
+        series: tuple[str | None, str] | None = None,
+        index: bytes | None = None,
+        parents: tuple[str, ...] | None = None,
     ) -> git.PushResult:
-        """Push a new tip, and delete `also` (ref, object id) with it, if nothing has moved since `view`."""
-        branch = f"refs/heads/{self._branch}"
-        parents = (view.tip,) if view.tip else ()
-        commit = written.commit(written.tree(root), parents, f"{message}\n\n[skip ci]", int(time.time()))
-        self._view = None
-        gone = list(also)
-        move, lease = [f"{commit}:{branch}"], [f"--force-with-lease={branch}:{view.tip or ''}"]
-        delete, leases = [f":{ref}" for ref, _ in gone], [f"--force-with-lease={ref}:{oid}" for ref, oid in gone]
+        """Push a new tip, keep it, and delete what is `folded` (ref, commit), if nothing has moved since `view`.
 
-        def push(refspecs: list[str], options: list[str]) -> git.PushResult:
-            return git.push(self._repository, self._url, refspecs, env=self._env, options=options)
-
-        if not gone:
-            return push(move, lease)
-        result = push(move + delete, [*lease, *leases, "--atomic"])
-        if "does not support --atomic" in (result.failure or ""):
-            # Only once the branch has them may the refs go; a fold that ends in between is repeated.
-            result = push(move, lease)
-            if result.ok:
-                push(delete, leases)
-        return result
+        Args:
+            series: the tips of the series branch, before and after.
+            index: the INDEX that belongs to `content`; None: the one that is there.
+            parents: of the new tip, in place of the view's.
+        """
+        if index is None:
+            index = git_segments.write_index(self._indexed(view)) if content.segments else b""
+        tree = root_tree(written, content, index)
+        commit = written.commit(
+            tree, view.parents if parents is None else parents, f"{message}\n\n[skip ci]", int(time.time())
+        )
+        self._forget()
+        moves: dict[str, tuple[str | None, str | None]] = {}
+        if series and series[0] != series[1]:
+            moves[self._refs.series] = series
+        moves[self._refs.tip] = (view.tip, commit)
+        first = list(moves)
+        kept, before = view.keep
+        moves[kept] = (before, commit)
+        moves.update({ref: (oid, None) for ref, oid in folded})
+        return self._remote.move(moves, first=first, spare=dict([self._refs.keep]) if before is None else None)
 
     def compact(self) -> int:
-        """Fold what is pending into the branch; 0 also where another was faster."""
-        with self._locked():
+        """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
+        with self._remote.locked():
             return self._fold(self._refresh())
 
-    def _fold(self, view: _View) -> int:
-        folded = dict(view.folded)
-        folders = {above for key in folded for above in _folders(key)}
+    def _fold(self, view: View) -> int:
+        content = view.content.copy()
+        above = {part for key in content.new for part in folders(key)}
         refs: list[tuple[str, str]] = []
+        doubled = self._in_segments(view, {key for _, files in view.pending.values() for key in files})
         for ref, (oid, files) in view.pending.items():
             if len(refs) == FOLD_MOST:
                 break
             # The same key with other bytes stays where it is, to be looked at; so does a key that lies below
             # another: a tree cannot hold both.
-            if any(
-                folded.get(key, blob) != blob or key in folders or any(above in folded for above in _folders(key))
-                for key, blob in files.items()
-            ):
+            known = {key: doubled[key] for key in files if key in doubled}
+            if unfoldable(files, content.new, above) or any(files[key] != known[key] for key in known):
                 continue
-            folded.update(files)
-            folders.update(above for key in files for above in _folders(key))
+            fresh = {key: blob for key, blob in files.items() if key not in known}
+            content.new.update(fresh)
+            above.update(part for key in fresh for part in folders(key))
             refs.append((ref, oid))
-        if not refs:
+        if not refs and not view.lost and len(content.new) < SEGMENT_AT:
             return 0
-        written = Objects(self._repository, self._format)
-        root = {
-            **view.root,
-            "new": (TREE, written.nested_tree(folded)),
-            "FORMAT": (BLOB, written.blob(FORMAT)),
-        }
-        message = f"ciplug: fold {len(refs)} writes"
-        result = self._move_branch(view, written, root, message, refs)
+        result = self._push_fold(view, content, refs)
         if "unable to read" in (result.failure or ""):
             # In a young repository git packs what the remote has in other refs, and we may not have it.
-            self._blobs(oid for _, files in view.pending.values() for oid in files.values())
-            result = self._move_branch(view, written, root, message, refs)
+            self._remote.blobs(oid for _, files in view.pending.values() for oid in files.values())
+            result = self._push_fold(view, content, refs)
         if result.ok:
             return len(refs)
-        if _lost_race(result):
+        if lost_race(result):
             return 0
         raise self._refused(result)
+
+    def _push_fold(self, view: View, content: Content, refs: list[tuple[str, str]]) -> git.PushResult:
+        written = Objects(self._remote.repository, self._remote.format)
+        content = content.copy()
+        series, index = None, None
+        if len(content.new) >= SEGMENT_AT:
+            series, index = self._close_segment(view, written, content)
+        message = f"ciplug: fold {len(refs)} writes"
+        return self._move_branch(view, written, content, message, folded=refs, series=series, index=index)
+
+    def _close_segment(
+        self, view: View, written: Objects, content: Content
+    ) -> tuple[tuple[str | None, str] | None, bytes]:
+        """Move what is new into a segment; returns the tips of the series branch, before and after, and the INDEX."""
+        found = self._remote.sound_blobs(content.new.values())
+        objects = {key: found[oid] for key, oid in content.new.items() if oid in found}
+        records = {key: data for key, data in objects.items() if git_segments.is_line(data)}
+        blobs = {key: content.new[key] for key in objects if key not in records}
+        index = self._indexed(view)
+        name = self._write_segment(written, content, index, records, blobs)
+        content.new = {key: oid for key, oid in content.new.items() if key not in objects}
+        series = self._series({name: blobs}, written) if blobs else None
+        return series, git_segments.write_index(index)
+
+    def _write_segment(
+        self,
+        written: Objects,
+        content: Content,
+        index: dict[str, bytes],
+        records: Mapping[str, bytes],
+        blobs: Mapping[str, str],
+    ) -> str:
+        from ciplug.records import columns
+
+        last = max((int(name.partition("-")[0]) for name in content.segments), default=0)
+        lines = git_segments.write_lines(records, blobs)
+        name = git_segments.name_of(last + 1, lines)
+        content.segments[name] = written.blob(lines)
+        content.columns[name] = written.blob(columns.encode(columns.of(sorted(records.items()))))
+        index[name] = git_segments.marks_of([*records, *blobs])
+        return name
+
+    def _series(
+        self,
+        add: Mapping[str, Mapping[str, str]],
+        written: Objects,
+        *,
+        take_away: Iterable[str] = (),
+        parentless: bool = False,
+    ) -> tuple[str | None, str]:
+        """A new tip of the series branch, with folders of segment → (key → blob) more or less; before and after."""
+        ours = "refs/store/series"
+        failure = self._remote.fetch("--depth=1", f"+{self._refs.series}:{ours}", filter="tree:1")
+        if failure and "couldn't find remote ref" not in failure:
+            raise StoreError(f"cannot read the series of the store: {failure}")
+        tip = None if failure else self._remote.refs(ours).get(ours)
+        root = dict(self._remote.trees([f"{tip}^{{tree}}"]).get(f"{tip}^{{tree}}", {})) if tip else {}
+        if gone := [root.pop(name)[1] for name in list(take_away) if name in root]:
+            # With their names here git knows that the remote has what they hold, and does not ask us for it.
+            self._remote.fetch(wanted=gone)
+        for name, files in add.items():
+            root[name] = (TREE, written.nested_tree(files))
+        tree = written.tree(root)
+        parents = (tip,) if tip and not parentless else ()
+        return tip, written.commit(tree, parents, f"ciplug: {', '.join(add)}\n\n[skip ci]", 0)
+
+    def drop(self, keys: Collection[str], reason: str) -> int:
+        """Take objects away: segments that held one are written anew, and the branch begins a new history."""
+        unwanted = set(keys)
+        with self._remote.locked():
+            view = self._refresh()
+            while view.pending and self._fold(view):
+                view = self._refresh()
+            content = view.content.copy()
+            loose = unwanted & content.new.keys()
+            touched = {
+                name: found
+                for name, found in self._segments(view, self._candidates(view, unwanted)).items()
+                if unwanted & found.keys
+            }
+            dropped = len(loose) + sum(len(unwanted & found.keys) for found in touched.values())
+            if not dropped:
+                return 0
+            content.new = {key: oid for key, oid in content.new.items() if key not in loose}
+            message = f"ciplug: drop {dropped} objects: {reason}"
+            # Without a parent what was dropped is reachable no more, and the host may clean it away.
+            result = self._push_dropped(view, content.copy(), touched, unwanted, message, ())
+            if not result.ok and any(words in str(result.rejected) for words in ("non-fast-forward", "protected")):
+                result = self._push_dropped(view, content, touched, unwanted, message, None)
+        if result.ok:
+            return dropped
+        if lost_race(result):
+            raise Conflict("the store was written meanwhile", hint="try again")
+        raise self._refused(result)
+
+    def _push_dropped(
+        self,
+        view: View,
+        content: Content,
+        touched: Mapping[str, git_segments.Content],
+        unwanted: set[str],
+        message: str,
+        parents: tuple[str, ...] | None,
+    ) -> git.PushResult:
+        written = Objects(self._remote.repository, self._remote.format)
+        index = self._indexed(view)
+        series: dict[str, dict[str, str]] = {}
+        for name in touched:
+            for part in (content.segments, content.columns, index):
+                part.pop(name, None)
+        records: dict[str, bytes] = {}
+        blobs: dict[str, str] = {}
+        for number, name in enumerate(sorted(touched), start=1):
+            records.update({k: data for k, data in touched[name].records.items() if k not in unwanted})
+            blobs.update({k: oid for k, oid in touched[name].blobs.items() if k not in unwanted})
+            if len(records) + len(blobs) >= SEGMENT_AT or (number == len(touched) and (records or blobs)):
+                series[self._write_segment(written, content, index, records, blobs)] = blobs
+                records, blobs = {}, {}
+        had_blobs = any(found.blobs for found in touched.values())
+        moved = None
+        if had_blobs:
+            added = {name: files for name, files in series.items() if files}
+            moved = self._series(added, written, take_away=touched, parentless=parents == ())
+        return self._move_branch(
+            view, written, content, message, series=moved, index=git_segments.write_index(index), parents=parents
+        )
 
     # Reading
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
-        with self._locked():
-            view = self._look()
-            wanted = {key: oid for key in keys if (oid := view.logs.get(key) or view.objects.get(key))}
-            blobs = self._blobs(wanted.values())
-        return {key: blobs[oid] for key, oid in wanted.items()}
+        wanted = list(keys)
+        with self._remote.locked():
+            view, objects = self._look()
+            here = {key: oid for key in wanted if (oid := view.content.logs.get(key) or objects.get(key))}
+            rest = {key for key in wanted if key not in here}
+            segments = self._candidates(view, rest) if rest else []
+            # What is loose and the lines of the segments come by one fetch.
+            blobs = self._remote.sound_blobs([*here.values(), *(view.content.segments[name] for name in segments)])
+            found = {key: blobs[oid] for key, oid in here.items() if oid in blobs}
+            apart: dict[str, str] = {}
+            for content in self._segments(view, segments).values():
+                found.update({key: content.records[key] for key in rest & content.records.keys()})
+                apart.update({key: content.blobs[key] for key in rest & content.blobs.keys()})
+            series = self._remote.sound_blobs(apart.values())
+        found.update({key: series[oid] for key, oid in apart.items() if oid in series})
+        return found
 
-    def keys(self, prefix: str) -> list[str]:
-        with self._locked():
-            view = self._look()
-        return sorted(key for key in {*view.objects, *view.logs} if key.startswith(prefix))
+    def keys(self, *prefixes: str) -> list[str]:
+        with self._remote.locked():
+            view, objects = self._look()
+            found = {key for key in (*objects, *view.content.logs) if key.startswith(prefixes)}
+            wanted = [group_of(prefix) for prefix in prefixes]
+            everywhere = any(group is None for group in wanted)
+            segments = list(view.content.segments) if everywhere else self._candidates(view, filter(None, wanted))
+            for content in self._segments(view, segments).values():
+                found.update(key for key in content.keys if key.startswith(prefixes))
+        return sorted(found)
+
+    def _candidates(self, view: View, keys: Iterable[str]) -> list[str]:
+        """The segments in which one of these keys, or a key of these groups, may be."""
+        if not view.content.segments:
+            return []
+        wanted = {git_segments.mark_of(key) for key in keys}
+        index = self._indexed(view)
+        return [name for name in view.content.segments if name not in index or git_segments.holds(index[name], wanted)]
+
+    def _indexed(self, view: View) -> dict[str, bytes]:
+        """Segment → marks, of the segments that are there."""
+        if self._index is None:
+            found: dict[str, bytes] = {}
+            for data in self._remote.sound_blobs(view.content.indexes).values():
+                found.update(git_segments.read_index(data))
+            self._index = {name: found[name] for name in view.content.segments if name in found}
+        return dict(self._index)
+
+    def _segments(self, view: View, names: Iterable[str]) -> dict[str, git_segments.Content]:
+        """What segments hold. One that is damaged is noted, and stops no other."""
+        oids = {name: view.content.segments[name] for name in names}
+        blobs = self._remote.sound_blobs(oids.values())
+        found = {}
+        for name, oid in oids.items():
+            try:
+                found[name] = git_segments.read_lines(blobs[oid], name)
+            except KeyError:
+                self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
+            except RecordError as problem:
+                self._note(f"segment {name} cannot be read: {problem}; see `ciplug fsck`")
+        return found
+
+    def _in_segments(self, view: View, keys: set[str]) -> dict[str, str]:
+        """Key → blob of those among `keys` that a segment holds."""
+        found: dict[str, str] = {}
+        written = Objects(self._remote.repository, self._remote.format)
+        for content in self._segments(view, self._candidates(view, keys)).values():
+            found.update({key: written.blob(content.records[key]) for key in keys & content.records.keys()})
+            found.update({key: content.blobs[key] for key in keys & content.blobs.keys()})
+        return found
 
     def head(self, log: str) -> Head | None:
-        with self._locked():
-            return self._head(self._look(), log)
+        with self._remote.locked():
+            return self._head(self._look()[0], log)
 
-    def _head(self, view: _View, log: str) -> Head | None:
-        sequence = view.sequence(log)
+    def _head(self, view: View, log: str) -> Head | None:
+        sequence = view.content.sequence(log)
         if not sequence:
             return None
-        oid = view.logs[_entry_path(log, sequence[-1])]
-        return Head(sequence[-1], digest(self._blobs([oid])[oid]))
+        oid = view.content.logs[entry_path(log, sequence[-1])]
+        return Head(sequence[-1], digest(self._remote.blobs([oid])[oid]))
 
     def entries(self, log: str) -> list[bytes]:
-        with self._locked():
-            view = self._look()
-            oids = [view.logs[_entry_path(log, seq)] for seq in view.sequence(log)]
-            blobs = self._blobs(oids)
+        with self._remote.locked():
+            view, _ = self._look()
+            oids = [view.content.logs[entry_path(log, seq)] for seq in view.content.sequence(log)]
+            blobs = self._remote.blobs(oids)
         return [blobs[oid] for oid in oids]
+
+    def segments(self) -> list[str]:
+        with self._remote.locked():
+            return sorted(self._look()[0].content.segments)
+
+    def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
+        from ciplug.records import columns
+
+        with self._remote.locked():
+            view, _ = self._look()
+            wanted = [name for name in segments if name in view.content.segments]
+            oids = {name: view.content.columns[name] for name in wanted if name in view.content.columns}
+            blobs = self._remote.sound_blobs(oids.values())
+            found: dict[str, Columns] = {}
+            for name, oid in oids.items():
+                with contextlib.suppress(KeyError, RecordError):
+                    found[name] = columns.decode(blobs[oid], name)
+            # What is lost or damaged is made again from the records.
+            for name, content in self._segments(view, [name for name in wanted if name not in found]).items():
+                found[name] = columns.of(sorted(content.records.items()))
+        return found
+
+    def loose(self) -> list[str]:
+        with self._remote.locked():
+            return sorted(self._look()[1])
+
+    def logs(self, prefix: str) -> list[str]:
+        with self._remote.locked():
+            content = self._look()[0].content
+        names = {path.rpartition("/")[0] for path in content.logs if path.startswith(prefix)}
+        return sorted(name for name in names if content.sequence(name))
 
     @property
     def pending(self) -> int:
         """Writes that no fold has taken yet."""
-        with self._locked():
-            return len(self._look().pending)
+        with self._remote.locked():
+            return len(self._look()[0].pending)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with held(self._repository.with_suffix(".lock")):
-            yield
+    def _look(self) -> tuple[View, dict[str, str]]:
+        """The view that this process has, else a new one, and key → blob of what is in none of its segments.
 
-    def _look(self) -> _View:
-        """The view that this process has, else a new one; a reader that finds much pending folds it, if it may."""
-        if self._view is None:
+        A reader that finds much pending folds it, if it may; what it saw before still holds, as a fold changes no
+        fact.
+        """
+        if self._view is None or self._loose is None:
             view = self._refresh()
-            if len(view.pending) >= FOLD_AT and not self._fold_tried:
+            loose = view.objects
+            pending = loose.keys() - view.content.new.keys()
+            # A write that came again after a segment took it, or that claims a key of it.
+            for key in self._in_segments(view, pending) if pending else ():
+                del loose[key]
+            waiting = len(view.pending)
+            if waiting >= FOLD_AT and not self._fold_tried:
                 self._fold_tried = True
                 with contextlib.suppress(StoreError):
-                    self._fold(view)
-            # What was seen still holds: a fold changes no fact.
-            self._view = view
-        return self._view
+                    waiting -= self._fold(view)
+            if waiting >= PENDING_ALARM:
+                self._note(
+                    f"{waiting} writes wait to be folded into the branch '{self._refs.branch}', which makes every "
+                    "reader slower: run `ciplug compact`, and allow pushes to that branch"
+                )
+            self._view, self._loose = view, loose
+        return self._view, self._loose
 
-    def _refresh(self) -> _View:
-        """Fetch, and index every key; a cache that has grown too old is made anew, and so is one that is damaged.
+    def _refresh(self) -> View:
+        """Fetch, and see every name."""
+        self._forget()
+        view = self._remote.refresh(lambda: look(self._remote, self._refs))
+        for sentence in view.lost:
+            self._note(sentence)
+        return view
 
-        A git that was killed leaves lock files and half-written objects, and its successor refuses to go on.
-        """
-        packs = self._repository / "objects" / "pack"
-        if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
-            shutil.rmtree(self._repository, ignore_errors=True)
-        try:
-            self._view = self._fetch_and_index()
-        except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
-            if not packs.exists() or _NETWORK.search(str(problem)):
-                raise
-            shutil.rmtree(self._repository, ignore_errors=True)
-            self._view = self._fetch_and_index()
-        return self._view
+    def _forget(self) -> None:
+        self._view = None
+        self._loose = None
+        self._index = None
 
-    def _fetch_and_index(self) -> _View:
-        git.init_bare(self._repository, self._format)
-        inbox = [
-            f"+refs/{self._branch}/inbox/*:refs/store/inbox/*",
-            f"+refs/heads/{self._branch}-inbox/*:refs/store/inbox-heads/*",
-        ]
-        tip = f"+refs/heads/{self._branch}:{_TIP}"
-        failure = self._fetch("--depth=1", "--prune", tip, *inbox)
-        if failure and "couldn't find remote ref" in failure:
-            git.git("update-ref", "-d", _TIP, cwd=self._repository, env=self._env, check=False)
-            # Without --depth, with which git fails where nothing matches; these commits have no parents.
-            failure = self._fetch("--prune", *inbox)
-            # Between the two, the first fold may have moved into the branch what the inbox then lacked.
-            if not failure and "couldn't find remote ref" not in (again := self._fetch("--depth=1", tip) or ""):
-                failure = again or None
-        if failure:
-            raise StoreError(
-                f"cannot read the store at {git.redact(self._url)}: {failure}",
-                hint="is the repository reachable with this checkout's credentials?",
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    def check(self, *, repair: bool = False) -> list[Problem]:
+        from ciplug.stores.git_check import find_problems
+
+        with self._remote.locked():
+            view = self._refresh()
+            problems, index, columns = find_problems(self._remote, self._refs, view)
+            if not repair or not (index or columns or view.lost):
+                return problems
+            written = Objects(self._remote.repository, self._remote.format)
+            content = view.content
+            content.columns.update({name: written.blob(data) for name, data in columns.items()})
+            result = self._move_branch(
+                view, written, content, "ciplug: repair", index=git_segments.write_index(index) if index else None
             )
-        listed = git.git(
-            "for-each-ref",
-            "--format=%(objectname) %(refname)",
-            "refs/store",
-            cwd=self._repository,
-            env=self._env,
-        ).stdout.decode()
-        refs = {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
-        return self._index(refs)
-
-    def _fetch(self, *args: str, wanted: bytes | None = None) -> str | None:
-        """One fetch, repeated when the network failed; None when it went well, else git's last words."""
-        quiet = (
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-recurse-submodules",
-            "--no-auto-maintenance",
-            "--quiet",
-        )
-        options = [a for a in args if a.startswith("--")]
-        refspecs = [a for a in args if not a.startswith("--")]
-        # Blobs are asked for by id: with a "have", the server would take them for known.
-        negotiation = "consecutive" if wanted is None else "noop"
-        for left in reversed(range(_TRIES)):
-            done = git.git(
-                *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
-                *("fetch", *quiet, "--filter=blob:none", *options, "--", self._url, *refspecs),
-                cwd=self._repository,
-                input=wanted,
-                env=self._env,
-                check=False,
-            )
-            # git notes the filter as a promise to fetch what is missing on demand; nobody made it.
-            git.write_config(self._repository, self._format)
-            if done.returncode == 0:
-                return None
-            failure = git.last_words(done.stderr)
-            if not left or not (_NETWORK.search(failure) or "not our ref" in failure):
-                break
-            time.sleep((_TRIES - left) * random.uniform(0.3, 0.7))
-        return failure
-
-    def _trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
-        found = git.read_objects(self._repository, names)
-        return {name: parse_tree(data, self._format) for name, (kind, data) in found.items() if kind == "tree"}
-
-    def _index(self, refs: Mapping[str, str]) -> _View:
-        tip = refs.get(_TIP)
-        roots = self._trees(f"{oid}^{{tree}}" for oid in refs.values())
-        # Whoever may push may push a ref to anything. What no writer of ours makes stays where it is, unread.
-        sound = {ref for ref, oid in refs.items() if ref == _TIP or f"{oid}^{{tree}}" in roots}
-        files: dict[str, dict[str, str]] = {ref: {} for ref in sound}
-        size = dict.fromkeys(sound, 0)
-        level = [(ref, "", roots[f"{refs[ref]}^{{tree}}"]) for ref in sound]
-        while level:
-            inner = []
-            for ref, path, entries in level:
-                size[ref] += len(entries)
-                if ref != _TIP and (
-                    size[ref] > _WRITE_MOST
-                    or path.count("/") > _DEEPEST
-                    or not all(_is_sound(path, name, mode) for name, (mode, _) in entries.items())
-                ):
-                    sound.discard(ref)
-                for name, (mode, oid) in entries.items() if ref in sound else ():
-                    if mode == TREE:
-                        inner.append((ref, f"{path}{name}/", oid))
-                    else:
-                        files[ref][path + name] = oid
-            inner = [found for found in inner if found[0] in sound]
-            trees = self._trees(oid for _, _, oid in inner)
-            level = [(ref, path, trees[oid]) for ref, path, oid in inner]
-        branch = files.pop(_TIP, {})
-        self._check_format(branch.pop("FORMAT", None))
-        pending = {}
-        for ref, found in sorted((ref, found) for ref, found in files.items() if ref in sound):
-            remote = ref.replace("refs/store/inbox-heads/", f"refs/heads/{self._branch}-inbox/")
-            remote = remote.replace("refs/store/inbox/", f"refs/{self._branch}/inbox/")
-            pending[remote] = (refs[ref], {k.removeprefix("new/"): v for k, v in found.items()})
-        return _View(
-            tip=tip,
-            root=roots[f"{tip}^{{tree}}"] if tip else {},
-            folded={k[len("new/") :]: v for k, v in branch.items() if k.startswith("new/")},
-            logs={k: v for k, v in branch.items() if not k.startswith("new/")},
-            pending=pending,
-        )
-
-    def _check_format(self, oid: str | None) -> None:
-        if oid in (None, object_id("blob", FORMAT, self._format)):
-            return
-        data = self._blobs([oid])[oid]
-        if data != FORMAT:
-            raise StoreError(
-                f"the branch '{self._branch}' is of another format: {data[:60].decode(errors='replace').strip()!r}",
-                hint="use the version of ciplug that wrote it, or a newer one",
-            )
-
-    def _blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
-        """The blobs of these ids, those that are not here yet by one fetch."""
-        wanted = sorted(set(oids))
-        found = git.read_objects(self._repository, wanted)
-        missing = [oid for oid in wanted if oid not in found]
-        if missing:
-            failure = self._fetch("--stdin", wanted=("\n".join(missing) + "\n").encode())
-            if failure:
-                raise StoreError(f"cannot read {len(missing)} objects of the store: {failure}")
-            found.update(git.read_objects(self._repository, missing))
-            if lost := [oid for oid in missing if oid not in found]:
-                raise StoreError(f"the store lacks {len(lost)} objects that it names, {lost[0]} first")
-        return {oid: data for oid, (_, data) in found.items()}
-
-
-class _View:
-    """What one fetch saw."""
-
-    def __init__(
-        self,
-        *,
-        tip: str | None,
-        root: Mapping[str, tuple[str, str]],
-        folded: dict[str, str],
-        logs: dict[str, str],
-        pending: dict[str, tuple[str, dict[str, str]]],
-    ) -> None:
-        self.tip = tip
-        self.root = root
-        self.folded = folded
-        self.logs = logs
-        self.pending = pending
-        self.objects = dict(folded)
-        for _, files in pending.values():
-            for key, oid in files.items():
-                self.objects.setdefault(key, oid)
-
-    def sequence(self, log: str) -> list[int]:
-        prefix = f"{log}/"
-        names = (path[len(prefix) :] for path in self.logs if path.startswith(prefix))
-        return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
-
-
-def _entry_path(log: str, seq: int) -> str:
-    return f"{log}/{seq:06d}.json"
-
-
-def _folders(key: str) -> Iterator[str]:
-    """`a` and `a/b` of `a/b/c`."""
-    at = key.find("/")
-    while at >= 0:
-        yield key[:at]
-        at = key.find("/", at + 1)
-
-
-def _is_sound(folder: str, name: str, mode: str) -> bool:
-    """Whether a writer of ours could have put this entry into its tree: new/, and files and folders below it."""
-    named = name.isprintable() and "/" not in name and name.lower() not in ("", ".", "..", ".git")
-    return named and (mode == TREE or mode in FILES if folder else name == "new" and mode == TREE)
-
-
-def _lost_race(result: git.PushResult) -> bool:
-    return bool(result.rejected) and all(
-        any(words in reason for words in _LOST_RACE) or "atomic" in reason for reason in result.rejected.values()
-    )
+        if not result.ok:
+            raise self._refused(result)
+        return [problem._replace(mended=True) if problem.mendable else problem for problem in problems]

@@ -40,6 +40,8 @@ _NETWORK = re.compile(
     re.IGNORECASE,
 )
 
+_DAMAGED = re.compile(r"not our ref|is corrupt|bad object|unable to read|missing|inflate|remote error")
+
 
 class GitRemote:
     """A repository reached by `url`, which may be a path, and the cache of what was fetched from it."""
@@ -119,29 +121,43 @@ class GitRemote:
         moves: Mapping[str, tuple[str | None, str | None]],
         *,
         first: Sequence[str] = (),
+        spare: Mapping[str, str] | None = None,
     ) -> git.PushResult:
         """Move refs all at once, each from one object id to another (None: it is not there), from our repository.
 
         Where the server cannot do that atomically, those named `first` go one by one before the others, and what
         is deleted goes last: then a process that dies in between leaves nothing that cannot be done again.
+
+        Args:
+            spare: ref → the name to use where the host refuses it.
         """
 
         def push(refs: Iterable[str], *options: str) -> git.PushResult:
             chosen = list(refs)
             leases = [f"--force-with-lease={ref}:{moves[ref][0] or ''}" for ref in chosen]
-            specs = [f"{'+' if moves[ref][1] else ''}{moves[ref][1] or ''}:{ref}" for ref in chosen]
+            # Never with a `+`: it would override the lease.
+            specs = [f"{moves[ref][1] or ''}:{ref}" for ref in chosen]
             return self.push(self.repository, specs, [*options, *leases])
+
+        def renamed(result: git.PushResult) -> dict[str, tuple[str | None, str | None]] | None:
+            names = {ref: new for ref, new in (spare or {}).items() if ref in moves and _is_refused(result, ref)}
+            return {names.get(ref, ref): move for ref, move in moves.items()} if names else None
 
         if len(moves) == 1:
             return push(moves)
         result = push(moves, "--atomic")
         if "does not support --atomic" not in (result.failure or ""):
-            return result
-        rest = [ref for ref in moves if ref not in first]
-        for group in (*([ref] for ref in first), [ref for ref in rest if moves[ref][1]]):
-            if group and not (result := push(group)).ok:
+            other = renamed(result)
+            return self.move(other, first=first) if other else result
+        rest = [ref for ref in moves if moves[ref][1] and ref not in first]
+        for ref in (*first, *rest):
+            result = push([ref])
+            if (other := renamed(result)) is not None:
+                moves = other
+                result = push([(spare or {})[ref]])
+            if not result.ok:
                 return result
-        if gone := [ref for ref in rest if not moves[ref][1]]:
+        if gone := [ref for ref in moves if not moves[ref][1]]:
             push(gone)
         return result
 
@@ -222,6 +238,16 @@ class GitRemote:
         ).stdout.decode()
         return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
 
+    def forget(self, ref: str) -> None:
+        """Take away one of our own refs."""
+        git.git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)
+
+    def parents(self, commit: str | None) -> tuple[str, ...]:
+        """The parents that a commit names, whether they are here or not."""
+        found = git.read_objects(self.repository, [commit]) if commit else {}
+        header = found[commit][1].partition(b"\n\n")[0].decode(errors="replace") if commit in found else ""
+        return tuple(line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent "))
+
     def trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
         """Name → entries of the trees among `names` that are here."""
         found = git.read_objects(self.repository, names)
@@ -232,29 +258,43 @@ class GitRemote:
         wanted = sorted(set(oids))
         found = self.trees(wanted)
         if missing := [oid for oid in wanted if oid not in found]:
-            self._bring(missing, filter="tree:1")
+            if failure := self.fetch(wanted=missing, filter="tree:1"):
+                raise StoreError(f"cannot read {len(missing)} folders of the store: {failure}")
             found.update(self.trees(missing))
-            self._none_lost(missing, found)
+            if lost := [oid for oid in missing if oid not in found]:
+                raise StoreError(f"the store has lost {len(lost)} folders that it names, {lost[0]} first")
         return found
 
     def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
         """The blobs of these ids, those that are not here yet by one fetch. Raises StoreError when one is lost."""
+        wanted = set(oids)
+        found = self.sound_blobs(wanted)
+        if lost := sorted(wanted - found.keys()):
+            raise StoreError(
+                f"the store has lost {len(lost)} objects that it names, {lost[0]} first", hint="see: ciplug fsck"
+            )
+        return found
+
+    def sound_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """Like `blobs`, without those that the remote has lost or cannot read any more."""
         wanted = sorted(set(oids))
         found = git.read_objects(self.repository, wanted)
         if missing := [oid for oid in wanted if oid not in found]:
-            self._bring(missing, filter="blob:none")
+            self._bring_sound(missing)
             found.update(git.read_objects(self.repository, missing))
-            self._none_lost(missing, found)
-        return {oid: data for oid, (_, data) in found.items()}
+        return {oid: data for oid, (kind, data) in found.items() if kind == "blob"}
 
-    def _bring(self, oids: Sequence[str], *, filter: str) -> None:
-        if failure := self.fetch(wanted=oids, filter=filter):
+    def _bring_sound(self, oids: Sequence[str]) -> None:
+        """Fetch blobs; one that is damaged fails the fetch of all, so they are looked for by halves."""
+        failure = self.fetch(wanted=oids)
+        if failure is None:
+            return
+        if is_passing(failure) and not _DAMAGED.search(failure):
             raise StoreError(f"cannot read {len(oids)} objects of the store: {failure}")
-
-    @staticmethod
-    def _none_lost(oids: Iterable[str], found: Mapping[str, object]) -> None:
-        if lost := [oid for oid in oids if oid not in found]:
-            raise StoreError(f"the store lacks {len(lost)} objects that it names, {lost[0]} first")
+        if len(oids) > 1:
+            half = len(oids) // 2
+            self._bring_sound(oids[:half])
+            self._bring_sound(oids[half:])
 
 
 def lost_race(result: git.PushResult) -> bool:
@@ -262,6 +302,12 @@ def lost_race(result: git.PushResult) -> bool:
     return bool(result.rejected) and all(
         any(words in reason for words in _LOST_RACE) or "atomic" in reason for reason in result.rejected.values()
     )
+
+
+def _is_refused(result: git.PushResult, ref: str) -> bool:
+    """Whether the host does not want this very ref."""
+    reason = result.rejected.get(ref, "")
+    return bool(reason) and "atomic" not in reason and not any(words in reason for words in _LOST_RACE)
 
 
 def is_passing(failure: str | None) -> bool:

@@ -91,5 +91,5 @@ def _check_verdict(key: str, data: bytes, where: str, runs: Mapping[str, Run]) -
     run = runs.get(verdict.run)
     if run is None or (run.model, run.commit) != (verdict.model, verdict.commit):
         raise RecordError(f"{where}: it is about no run of the bundle")
-    if key != verdict_key(verdict.run, data):
+    if key != verdict_key(verdict, data):
         raise RecordError(f"{where}: its key is not that of the verdict in it")

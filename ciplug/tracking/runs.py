@@ -1,7 +1,7 @@
 """The set of all runs, which only grows, over a Store.
 
-Keys: runs/<commit>-<id>.json, the same with .series for step series, verdicts/<run id>-<digest>.json.
-The commit stands in the key so that the runs of a commit are found by a listing, without reading one.
+Keys: runs/<commit>-<id>.json, the same with .series for step series, verdicts/<commit>-<run id>-<digest>.json.
+The commit comes first, so that what is known of a commit is found without listing the store.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
-from ciplug.records.canonical import digest, dumps
+from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.run import METRIC_NAME, Run
 from ciplug.stores.base import Store
 
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
 
-NO_COMMIT = "none"
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 
 
 def run_key(run: Run) -> str:
-    return f"runs/{run.commit or NO_COMMIT}-{run.id}.json"
+    return _key(run.commit, run.id)
+
+
+def _key(commit: str | None, run_id: str) -> str:
+    return f"runs/{commit or NO_COMMIT}-{run_id}.json"
 
 
 def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
@@ -55,11 +58,11 @@ def read_run(data: bytes, key: str) -> Run:
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     """Key and bytes of a verdict."""
     data = dumps(verdict)
-    return verdict_key(verdict.run, data), data
+    return verdict_key(verdict, data), data
 
 
-def verdict_key(run_id: str, data: bytes) -> str:
-    return f"verdicts/{run_id}-{digest(data)[7:19]}.json"
+def verdict_key(verdict: Verdict, data: bytes) -> str:
+    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
 
 
 class RunKey(NamedTuple):
@@ -75,12 +78,18 @@ class Runs:
         self._store = store
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
+        self._of_commit: dict[str, list[RunKey]] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
 
-    def _list(self, prefix: str) -> list[str]:
-        own = [key for key in self._unsent if key.startswith(prefix)]
-        return sorted({*self._store.keys(prefix), *own})
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on the state of the store that a person must see, as far as it has been read."""
+        return tuple(self._store.notes)
+
+    def _list(self, *prefixes: str) -> list[str]:
+        own = [key for key in self._unsent if key.startswith(prefixes)]
+        return sorted({*self._store.keys(*prefixes), *own})
 
     def _read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(keys)
@@ -89,24 +98,36 @@ class Runs:
         return {**found, **(self._store.read(rest) if rest else {})}
 
     def recorded(self) -> list[RunKey]:
-        """Every recorded run, by its key alone."""
+        """Every recorded run, by its key alone. This lists the store."""
         if self._keys is None:
-            self._keys = []
-            for key in self._list("runs/"):
-                commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
-                if key.endswith(".json") and dash:
-                    self._keys.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
+            self._keys = _run_keys(self._list("runs/"))
         return self._keys
+
+    def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
+        """Commit → its runs, by their keys alone; commits without a run are absent. Nothing is listed."""
+        wanted = list(dict.fromkeys(commit or NO_COMMIT for commit in commits))
+        unknown = [commit for commit in wanted if commit not in self._of_commit]
+        if unknown:
+            self._of_commit.update({commit: [] for commit in unknown})
+            for key in _run_keys(self._list(*(f"runs/{commit}-" for commit in unknown))):
+                self._of_commit[key.commit or NO_COMMIT].append(key)
+        return {commit: keys for commit in wanted if (keys := self._of_commit[commit])}
 
     def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
         """Commit → its runs, in the order of `commits`; those without a run are absent."""
-        order = {commit: number for number, commit in enumerate(commits)}
-        keys = sorted((k for k in self.recorded() if k.commit in order), key=lambda k: order[k.commit])
+        keys = [key for found in self.recorded_on(commits).values() for key in found]
         found: dict[str, list[Run]] = {}
         for run in self.load(keys):
             if model is None or run.model == model:
                 found.setdefault(run.commit or NO_COMMIT, []).append(run)
         return found
+
+    def at(self, commit: str | None, run_id: str) -> Run:
+        """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
+        key = RunKey(_key(commit, run_id), commit, run_id)
+        if runs := self.load([key]):
+            return runs[0]
+        raise RecordError(self.problems.get(key.key, f"{key.key}: it is not there"))
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
@@ -117,12 +138,15 @@ class Runs:
             try:
                 run = read_run(data[key.key], key.key)
             except KeyError:
-                self.problems[key.key] = f"{key.key}: the store lists it, and does not hold it"
+                self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:
-                self.problems[key.key] = str(problem)
+                self._note(key.key, problem)
             else:
                 runs.append(run)
         return runs
+
+    def _note(self, key: str, problem: RecordError) -> None:
+        self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
@@ -141,21 +165,30 @@ class Runs:
     def series(self, run: Run) -> dict[str, Series]:
         """Step series by metric; empty where the run logged none."""
         key = run_key(run).replace(".json", ".series")
-        data = self._read([key]).get(key) if key in self._unsent or key in self._store.keys(key) else None
+        data = self._read([key]).get(key)
         if data is None:
             return {}
         from ciplug.records.series import decode
 
         return decode(data, key)
 
-    def verdicts(self, run_id: str) -> dict[str, tuple[Verdict, str]]:
+    def verdicts(self, run: Run) -> dict[str, tuple[Verdict, str]]:
         """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run."""
         from ciplug.records import read
 
         found = {}
-        for key, data in self._read(self._list(f"verdicts/{run_id}-")).items():
+        for key, data in self._read(self._list(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-")).items():
             try:
                 found[key] = read.verdict(data, key), digest(data)
             except RecordError as problem:
-                self.problems[key] = str(problem)
+                self._note(key, problem)
         return found
+
+
+def _run_keys(keys: Iterable[str]) -> list[RunKey]:
+    found = []
+    for key in keys:
+        commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
+        if key.endswith(".json") and dash:
+            found.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
+    return found

@@ -166,7 +166,7 @@ def test_protected_from_the_start(work: Path, git_server: GitServer) -> None:
     git("push", git_server.url("locked"), "main:topic", cwd=work)
 
 
-@pytest.mark.parametrize(("fault", "applied"), [("before", False), ("after", True), ("503", False)])
+@pytest.mark.parametrize(("fault", "applied"), [("before", False), ("half", False), ("after", True), ("503", False)])
 def test_faults_hit_one_push(work: Path, git_server: GitServer, fault: str, applied: bool) -> None:
     git_server.fail_next(fault)  # type: ignore[arg-type]
     git("push", "origin", "main", cwd=work, fails=True)
@@ -175,6 +175,18 @@ def test_faults_hit_one_push(work: Path, git_server: GitServer, fault: str, appl
     assert [r.status for r in posts] == [503 if fault == "503" else 0]
     git("push", "origin", "main", cwd=work)
     assert refs(git_server) == ["refs/heads/main"]
+
+
+def test_a_push_goes_on_without_its_client(work: Path, git_server: GitServer) -> None:
+    git_server.fail_next("during")
+    git("push", "origin", "main", cwd=work, fails=True)
+    assert refs(git_server) == []
+    assert "main.lock" in git("push", "origin", "main", cwd=work, fails=True)
+    assert refs(git_server) == ["refs/heads/main"]
+    git_server.fail_next("during")
+    git("push", "origin", "main:other", cwd=work, fails=True)
+    git("push", "origin", "main:third", cwd=work)
+    assert refs(git_server) == ["refs/heads/main", "refs/heads/other", "refs/heads/third"]
 
 
 def test_a_fault_waits_for_its_service(work: Path, git_server: GitServer, tmp_path: Path) -> None:

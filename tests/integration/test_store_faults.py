@@ -1,376 +1,325 @@
-"""Many writers at once, processes killed at any moment, connections that break: no fact is lost, none is doubled."""
+"""Many at once, processes killed at any moment, disks that are full, clocks that are wrong, at every place that a store
+can be: no fact is lost, none is doubled."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import pytest
 
-from ciplug.errors import Conflict, StoreError
-from ciplug.records.registry_event import RegistryEvent
-from ciplug.registry import ledger
-from ciplug.stores.git_branch import GitBranchStore
-from ciplug.stores.git_objects import BLOB, TREE, Objects
-from tests.servers.git_http import GitServer
+from ciplug.records.canonical import dumps
+from tests.crowd import check, crowd, fsck
+from tests.project import Project, git
+from tests.stores import Place, first_now_others_slow
+from tests.worker import MODEL, runs_of
 
-T = TypeVar("T")
-MODEL = "wine"
-WORKER = """
-import sys
-from pathlib import Path
-from ciplug.records.registry_event import RegistryEvent
-from ciplug.registry import ledger
-from ciplug.stores.git_branch import GitBranchStore
-
-url, cache, verb, number = sys.argv[1:]
-store = GitBranchStore(url, uri=url, branch="ciplug", cache=Path(cache), config=())
-if verb == "add":
-    store.add({f"runs/r-{number}.json": number.encode(), f"runs/r-{number}.series": b"s" + number.encode()})
-elif verb == "compact":
-    store.compact()
-else:
-    log = ledger.read(store, "wine")
-    event = RegistryEvent(seq=0, type="register", model="wine", version=len(log.events) + 1, run=number, created="")
-    ledger.append(store, log, event)
-"""
+pytestmark = pytest.mark.parametrize("new_place", first_now_others_slow(), indirect=True)
 
 
-def open_store(server: GitServer, cache: Path) -> GitBranchStore:
-    url = server.url("remote")
-    return GitBranchStore(url, uri=url, branch="ciplug", cache=cache, config=())
-
-
-def run_objects(number: int) -> dict[str, bytes]:
-    return {f"runs/r-{number}.json": b"%d" % number, f"runs/r-{number}.series": b"s%d" % number}
-
-
-def persist(action: Callable[[], T]) -> T:
-    """Do it until it is done, as the spool does with what was not sent: some connections break three times."""
-    for _ in range(20):
-        with suppress(StoreError):
-            return action()
-    return action()
-
-
-def register(store: GitBranchStore, name: str) -> int:
-    """Append one event, as promotions do: who loses a race looks again. Returns how often it lost."""
-    for lost in range(200):
-        log = ledger.read(store, MODEL)
-        if any(event.run == name for event in log.events):
-            return lost
-        event = RegistryEvent(seq=0, type="register", model=MODEL, version=len(log.events) + 1, run=name, created="")
-        try:
-            ledger.append(store, log, event)
-        except Conflict:
-            continue
-        return lost
-    raise AssertionError("each time another writer was first")
-
-
-def check(server: GitServer, cache: Path, runs: int, events: set[str]) -> None:
-    """The remote is sound, and a reader who has never been here finds each fact once."""
-    remote = server.path("remote")
-    fsck = subprocess.run(["git", "fsck", "--full", "--strict"], cwd=remote, capture_output=True, text=True)
-    assert fsck.returncode == 0, fsck.stderr
-    everything = {key: data for number in range(runs) for key, data in run_objects(number).items()}
-    for name in ("before-fold", "after-fold"):
-        store = open_store(server, cache / name)
-        assert store.keys("runs/") == sorted(everything)
-        assert store.read(everything) == everything
-        found = [event.run for event in ledger.read(store, MODEL).events]  # its chain is verified
-        assert len(found) == len(set(found))
-        assert set(found) == events
-        store.compact()
-    assert open_store(server, cache / "after-fold").pending == 0
-
-
-@contextmanager
-def broken_connections(server: GitServer, chance: random.Random, every: float) -> Iterator[None]:
-    """Spoil a request now and then."""
-    ended = threading.Event()
-
-    def spoil() -> None:
-        while not ended.wait(every * chance.uniform(0.5, 1.5)):
-            server.fail_next(
-                chance.choice(["before", "after", "503"]), service=chance.choice(["receive-pack", "upload-pack"])
-            )
-
-    thread = threading.Thread(target=spoil)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        while any(server.take_fault(service) for service in ("receive-pack", "upload-pack")):
-            pass
+# Many at once
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["plain", "faults", "no-atomic", "no-custom-refs"])
-def test_writers_folders_and_promoters_together(tmp_path: Path, git_server: GitServer, kind: str) -> None:
-    writers, each, promotions = 32, 2, 6
-    git_server.create("remote", atomic=kind != "no-atomic", custom_refs=kind != "no-custom-refs")
-    ended = threading.Event()
-
-    def write(number: int) -> None:
-        for one in range(number * each, (number + 1) * each):
-            store = open_store(git_server, tmp_path / f"writer-{number}")
-            persist(partial(store.add, run_objects(one)))
-
-    def fold(number: int) -> None:
-        store = open_store(git_server, tmp_path / f"folder-{number}")
-        while not ended.wait(0.2):
-            persist(store.compact)
-
-    def promote(number: int) -> list[str]:
-        names = [f"{number}-{one}" for one in range(promotions)]
-        for name in names:
-            persist(partial(register, open_store(git_server, tmp_path / f"promoter-{number}"), name))
-        return names
-
-    def watch() -> None:
-        """What a reader has once seen, a later reader sees too."""
-        seen: set[str] = set()
-        while not ended.wait(0.1):
-            keys = set(persist(partial(open_store(git_server, tmp_path / "reader").keys, "runs/")))
-            assert seen <= keys
-            seen = keys
-
-    with ThreadPoolExecutor(writers + 6) as pool:
-        background = [pool.submit(fold, 0), pool.submit(fold, 1), pool.submit(watch)]
-        with broken_connections(git_server, random.Random(5), 0.4 if kind == "faults" else 1e6):
-            jobs = [pool.submit(write, number) for number in range(writers)]
-            promoters = [pool.submit(promote, number) for number in range(2)]
-            try:
-                for job in jobs:
-                    job.result()
-                events = {name for job in promoters for name in job.result()}
-            finally:
-                ended.set()
-        for job in background:
-            job.result()
-    check(git_server, tmp_path, writers * each, events)
+def test_writers_a_compactor_and_promotions_together(place: Place) -> None:
+    check(place, 64, crowd(place, writers=64))
 
 
-def start(server: GitServer, cache: Path, verb: str, number: int) -> subprocess.Popen[bytes]:
+@pytest.mark.parametrize("processes", [3, pytest.param(64, marks=pytest.mark.slow)])
+def test_as_many_processes_record_as_many_runs(tmp_path: Path, place: Place, processes: int) -> None:
+    """The legs of a matrix: each a checkout of its own, none waits for another, the last job sees them all."""
+    origin = Project.create(tmp_path / "origin")
+    legs = [tmp_path / f"leg-{number}" for number in range(processes)]
+    for number, leg in enumerate(legs):
+        git(tmp_path, "clone", "-q", "--shared", str(origin.folder), str(leg))
+        (leg / "metrics.json").write_text(json.dumps({"accuracy": number / 100}))
+    env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri}
+    command = [sys.executable, "-m", "ciplug", "record"]
+    workers = [subprocess.Popen(command, cwd=leg, env=env, stderr=subprocess.PIPE, text=True) for leg in legs]
+    for worker in workers:
+        _, said = worker.communicate()
+        assert worker.returncode == 0, said
+    table = origin.ciplug("runs", "list", "--limit", "0", env=env).stdout
+    assert table.count("accuracy=") == processes
+    for _ in ("before", "after"):
+        runs = origin.json("runs", "list", "--limit", "0", "--json", env=env)
+        assert sorted(run["metrics"]["accuracy"] for run in runs) == [number / 100 for number in range(processes)]
+        origin.ciplug("compact", env=env)
+    place.check()
+    assert fsck(place).returncode == 0
+
+
+# Killed
+
+
+def start(place: Place, cache: Path, verb: str, numbers: range) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", WORKER, server.url("remote"), str(cache), verb, str(number)],
+        [sys.executable, "-m", "tests.worker", place.uri, verb, str(numbers.start), str(numbers.stop)],
+        cwd=Path(__file__).parents[2],
+        env=place.environment(cache),
         start_new_session=True,
         stderr=subprocess.PIPE,
     )
 
 
-def kill(worker: subprocess.Popen[bytes], *, with_git: bool) -> None:
-    """kill -9: of the process alone, and git lives on for a while, or of its git with it."""
-    if with_git:
+def kill(worker: subprocess.Popen[bytes], *, with_children: bool) -> None:
+    """kill -9: of the process alone, and what it has started lives on for a while, or of all of them."""
+    if with_children:
         os.killpg(worker.pid, signal.SIGKILL)
     else:
         worker.kill()
     worker.communicate()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no process groups to kill")
-@pytest.mark.parametrize("verb", ["add", "compact", "append"])
-@pytest.mark.parametrize("points", [2, pytest.param(24, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(tmp_path: Path, git_server: GitServer, verb: str, points: int) -> None:
-    """The next process, with the cache that the killed one left, finishes the work."""
-    git_server.create("remote")
-    cache = tmp_path / "cache"
+def duration(worker: subprocess.Popen[bytes]) -> float:
     began = time.perf_counter()
-    assert start(git_server, tmp_path / "warm-up", verb, 10_000).wait() == 0
-    whole = time.perf_counter() - began
-    expected = {"10000"} if verb == "append" else set()
+    _, said = worker.communicate()
+    assert worker.returncode == 0, said.decode()
+    return time.perf_counter() - began
+
+
+# 12 points of four processes at five places, and more where more places are at hand.
+POINTS = pytest.mark.parametrize("points", [2, pytest.param(12, marks=pytest.mark.slow)])
+
+
+@POINTS
+@pytest.mark.parametrize("verb", ["add", "compact", "append"])
+def test_killed_at_any_moment(place: Place, verb: str, points: int) -> None:
+    """The next process, with the cache that the killed one left, finishes the work; a compactor's, another's work."""
+    cache = place.folder / "killed"
     chance = random.Random(7)
-    runs = 0
+    runs, events = 0, set()
+    if verb == "append":
+        events = {"0", *(str(point) for point in range(points))}
+    whole = duration(start(place, place.folder / "warm-up", verb, range(0, 1)))
     if verb == "add":
-        open_store(git_server, tmp_path / "other").add(run_objects(0))
         runs = 1
     for point in range(points):
+        numbers = range(point, point + 1)
         if verb == "compact":
-            for _ in range(3):
-                open_store(git_server, tmp_path / "other").add(run_objects(runs))
-                runs += 1
-        number = runs if verb == "add" else point
-        worker = start(git_server, cache, verb, number)
+            # So many that some folds close a segment.
+            for more in (200, 1):
+                place.open(may_fold=False).add(runs_of(range(runs, runs + more)))
+                runs += more
+        elif verb == "add":
+            numbers = range(runs, runs + 3)
+            runs += 3
+        worker = start(place, cache, verb, numbers)
         time.sleep(chance.uniform(0.2, 1.1) * whole)
-        kill(worker, with_git=bool(point % 2))
-        again = start(git_server, cache, verb, number)
-        _, said = again.communicate(timeout=120)
-        assert again.returncode == 0, f"point {point}: {said.decode()}"
-        runs += verb == "add"
-    store = open_store(git_server, tmp_path / "reader")
-    if verb == "append":
-        # A killed process may have appended before it was killed, and its successor again.
-        found = [event.run for event in ledger.read(store, MODEL).events]
-        assert set(found) == expected | {str(point) for point in range(points)}
-        return
-    wanted = {key for number in range(runs) for key in run_objects(number)}
-    assert wanted <= set(store.keys("runs/"))
-    fsck = subprocess.run(["git", "fsck", "--full"], cwd=git_server.path("remote"), capture_output=True, text=True)
-    assert fsck.returncode == 0, fsck.stderr
+        kill(worker, with_children=bool(point % 2))
+        if verb == "compact" and point % 3:
+            assert len(place.open(may_fold=False).keys("runs/")) == 2 * runs
+            continue
+        duration(start(place, cache, verb, numbers))
+    check(place, runs, events)
 
 
-Build = Callable[[Objects], str]
+@POINTS
+def test_recording_is_killed_at_any_moment(tmp_path: Path, place: Place, points: int) -> None:
+    """A run that was on disk is recorded, once, whoever sends it; one that was not has said nothing."""
+    project = Project.create(tmp_path / "work")
+    env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri}
+    spool = project.folder / ".git/ciplug/spool"
+    chance = random.Random(11)
+
+    def record() -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "ciplug", "record", "--metrics", "numbers.json"]
+        return subprocess.Popen(command, cwd=project.folder, env=env, start_new_session=True, stderr=subprocess.PIPE)
+
+    whole = duration(record())
+    runs = 1
+    for point in range(points):
+        worker = record()
+        time.sleep(chance.uniform(0.2, 1.1) * whole)
+        kill(worker, with_children=bool(point % 2))
+        waits = len(list(spool.glob("*/open.json")))
+        ended = worker.returncode == 0
+        project.ciplug("record", "--spooled", env=env)
+        found = len(project.json("runs", "list", "--limit", "0", "--json", env=env))
+        # Killed after the push and before it knew, it is recorded already; before it began, it is nothing.
+        assert runs + max(waits, ended) <= found <= runs + 1
+        assert not list(spool.glob("*/*.json"))
+        runs = found
+    place.check()
+    assert fsck(place).returncode == 0
 
 
-def below(written: Objects, tree: str, *folders: str) -> str:
-    for name in reversed(folders):
-        tree = written.tree({name: (TREE, tree)})
-    return tree
+# No room
 
 
-def one_file(*path: str, mode: str = BLOB) -> Build:
-    """A commit with one file, under names that only a hand-made tree can have."""
-
-    def build(written: Objects) -> str:
-        oid = "1" * 40 if mode == "160000" else written.blob(b"evil")
-        tree = below(written, written.tree({path[-1]: (mode, oid)}), *path[:-1])
-        return written.commit(tree, (), "x", 0)
-
-    return build
-
-
-def bomb(written: Objects) -> str:
-    tree = written.tree({str(number): (BLOB, written.blob(b"evil")) for number in range(10)})
-    for _ in range(5):
-        tree = written.tree({str(number): (TREE, tree) for number in range(10)})
-    return written.commit(below(written, tree, "new"), (), "x", 0)
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a small disk takes the right to mount one")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-HOSTILE: dict[str, Build] = {
-    "a blob in place of a commit": lambda written: written.blob(b"evil"),
-    "a submodule": one_file("new", "runs", "x-1.json", mode="160000"),
-    "a link": one_file("new", "runs", "x-1.json", mode="120000"),
-    "not UTF-8": one_file("new", "runs", "x\udcff-1.json"),
-    "upwards": one_file("new", "runs", ".."),
-    "a path for a name": one_file("new", "runs", "../../FORMAT"),
-    "git's own folder": one_file("new", ".GIT", "config"),
-    "a line end": one_file("new", "runs", "x\n-1.json"),
-    "a log": one_file("registry", "wine", "000001.json"),
-    "another format": one_file("FORMAT"),
-    "deep": one_file("new", *["d"] * 1200, "x"),
-    "a tree of a million files": bomb,
-}
+def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a command said that there is no room, and nothing that a user could not read."""
+    assert "Traceback" not in done.stderr and "bug" not in done.stderr, done.stderr
+    return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@pytest.mark.parametrize("build", HOSTILE.values(), ids=HOSTILE.keys())
-def test_what_no_writer_of_ours_makes_is_left_alone(tmp_path: Path, git_server: GitServer, build: Build) -> None:
-    remote = git_server.create("remote")
-    oid = build(Objects(remote, "sha1"))
-    subprocess.run(["git", "update-ref", f"refs/ciplug/inbox/{'0' * 32}", oid], cwd=remote, check=True)
-    open_store(git_server, tmp_path / "a").add(run_objects(0))
-    for name in ("b", "c"):
-        store = open_store(git_server, tmp_path / name)
-        assert store.keys("") == sorted([*run_objects(0), *(["registry/wine/000001.json"] if name == "c" else [])])
-        assert store.read(run_objects(0)) == run_objects(0)
-        assert store.compact() == (1 if name == "b" else 0)
-        assert register(store, name) == 0
-    kept = subprocess.run(["git", "for-each-ref", "refs/ciplug"], cwd=remote, capture_output=True, text=True).stdout
-    assert kept.split()[0] == oid
+@pytest.mark.parametrize("command", ["record", "run"])
+def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
+    """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
+    env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}
+    numbers = tmp_path / "numbers.json"
+    numbers.write_text('{"accuracy": 0.9}')
+    training = [sys.executable, "-c", f"import os; os.utime({str(numbers)!r})"]
+    arguments = [command, "--metrics", str(numbers), *(["--", *training] if command == "run" else [])]
+    with small_disk(tmp_path / "disk", "4m"):
+        (tmp_path / "disk/tmp").mkdir()
+        project = Project.create(tmp_path / "disk/work")
+        project.ciplug(*arguments, env=env)
+        filler = tmp_path / "disk/filler"
+        taken = 1
+        for room in (64, 32, 16, 12, 8, 4, 0):
+            filler.unlink(missing_ok=True)
+            disk = os.statvfs(tmp_path / "disk")
+            filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - room * 1024)))
+            done = project.ciplug(*arguments, env=env, code=None)
+            assert done.returncode == 0 or (done.returncode == 3 and complains_of_room(done)), (room, done.stderr)
+            taken += done.returncode == 0 or "is kept in" in done.stderr
+            listed = project.ciplug("runs", "list", env=env, code=None)
+            assert listed.returncode == 0 or (listed.returncode == 3 and complains_of_room(listed)), listed.stderr
+        filler.unlink()
+        project.ciplug("record", "--spooled", env=env)
+        found = project.json("runs", "list", "--limit", "0", "--json", env=env)
+        finished = [run for run in found if run["status"] == "finished"]
+        assert len(finished) >= taken
+        project.ciplug(*arguments, env=env)
+        assert len(project.json("runs", "list", "--limit", "0", "--json", env=env)) == len(found) + 1
+        project.ciplug("compact", env=env)
+    place.check()
+    assert fsck(place).returncode == 0
 
 
-def test_an_object_is_never_an_entry_of_a_log(tmp_path: Path, git_server: GitServer) -> None:
-    git_server.create("remote")
-    for number in (1, 2):
-        open_store(git_server, tmp_path / "a").add({f"registry/wine/{number:06d}.json": b"evil"})
-    for _ in ("pending", "folded"):
-        store = open_store(git_server, tmp_path / "b")
-        assert ledger.models(store) == []
-        assert store.entries("registry/wine") == []
-        store.compact()
-    register(store, "one")
-    assert ledger.models(store) == [MODEL]
-    assert len(ledger.read(store, MODEL).events) == 1
-    assert b'"run":"one"' in store.read(["registry/wine/000001.json"])["registry/wine/000001.json"]
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of that kind")
+@pytest.mark.parametrize("limit", [0, 400, 3000])
+def test_files_that_may_not_grow(tmp_path: Path, place: Place, limit: int) -> None:
+    """The same without a mount: each write beyond the limit fails, as on a disk without room."""
+    project = Project.create(tmp_path / "work")
+    env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri}
+    script = (
+        "import resource, sys; from ciplug.cli import main;"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, resource.RLIM_INFINITY)); sys.exit(main(sys.argv[1:]))"
+    )
+    for arguments in (["record", "--metrics", "numbers.json"], ["runs", "list"], ["compact"]):
+        done = subprocess.run(
+            [sys.executable, "-c", script, *arguments], cwd=project.folder, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0 or (done.returncode == 3 and complains_of_room(done)), done.stderr
+    project.ciplug("record", "--spooled", env=env)
+    before = len(project.json("runs", "list", "--json", env=env))
+    project.ciplug("record", "--metrics", "numbers.json", env=env)
+    assert len(project.json("runs", "list", "--json", env=env)) == before + 1
+    place.check()
 
 
-@pytest.mark.parametrize("key", ["runs", "runs/r-0.json/x"])
-def test_a_key_below_another_takes_nothing_away(tmp_path: Path, git_server: GitServer, key: str) -> None:
-    """A tree holds a file or a folder under a name: the fold takes the one that is there, and leaves the other."""
-    git_server.create("remote")
-    open_store(git_server, tmp_path / "a").add(run_objects(0))
-    open_store(git_server, tmp_path / "a").compact()
-    open_store(git_server, tmp_path / "a").add({key: b"evil"})
-    open_store(git_server, tmp_path / "a").compact()
-    store = open_store(git_server, tmp_path / "b")
-    assert store.read([*run_objects(0), key]) == {**run_objects(0), key: b"evil"}
-    assert store.pending == 1
+# Clocks
+
+CLOCK = """
+import datetime, os, time
+
+_ahead = float(os.environ["CLOCK_AHEAD"])
+_now = time.time
+time.time = lambda: _now() + _ahead
 
 
-@pytest.mark.parametrize("left", ["shallow.lock", "config.lock", "refs/store/branch.lock", "empty objects"])
-def test_what_a_killed_git_leaves_stops_nobody(tmp_path: Path, git_server: GitServer, left: str) -> None:
-    git_server.create("remote")
-    cache = tmp_path / "cache"
-    open_store(git_server, cache).add(run_objects(0))
-    open_store(git_server, cache).compact()
-    open_store(git_server, cache).keys("")
-    (repository,) = cache.glob("*.git")
-    if left == "empty objects":
-        for file in repository.glob("objects/??/*"):
-            file.write_bytes(b"")
-    else:
-        (repository / left).parent.mkdir(parents=True, exist_ok=True)
-        (repository / left).touch()
-    open_store(git_server, tmp_path / "other").add(run_objects(1))
-    open_store(git_server, tmp_path / "other").compact()
-    assert open_store(git_server, cache).read(run_objects(1)) == run_objects(1)
-    register(open_store(git_server, cache), "one")
+class _Shifted(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
 
 
-def test_the_first_fold_hides_nothing_from_a_reader(
-    tmp_path: Path, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may come between a reader's look for the branch and its look into the inbox."""
-    git_server.create("remote")
-    open_store(git_server, tmp_path / "a").add(run_objects(0))
-    reader, folder = open_store(git_server, tmp_path / "b"), open_store(git_server, tmp_path / "c")
-    fetch = reader._fetch
-    looks: list[str | None] = []
-
-    def look(*args: str, wanted: bytes | None = None) -> str | None:
-        looks.append(fetch(*args, wanted=wanted))
-        if len(looks) == 1:
-            assert folder.compact() == 1
-        return looks[-1]
-
-    monkeypatch.setattr(reader, "_fetch", look)
-    assert reader.keys("runs/") == sorted(run_objects(0))
-    assert "couldn't find remote ref" in (looks[0] or "")
+datetime.datetime = _Shifted
+"""
 
 
-def test_an_append_whose_answers_are_lost_is_known_by_its_entry(tmp_path: Path, git_server: GitServer) -> None:
-    git_server.create("remote")
-    store = open_store(git_server, tmp_path / "a")
-    git_server.fail_next("after", service="receive-pack")
-    head = store.append("registry/m", None, b"event")
-    assert head.seq == 1
-    assert store.entries("registry/m") == [b"event"]
+@pytest.mark.parametrize("hours", [2, pytest.param(-2, marks=pytest.mark.slow)])
+def test_a_clock_that_is_off_orders_nothing(tmp_path: Path, place: Place, hours: int) -> None:
+    """One writer's clock is two hours off: the log and the commit graph decide, and not the time."""
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock/sitecustomize.py").write_text(CLOCK)
+    right = {**place.env, "CIPLUG_STORE": place.uri}
+    path = os.pathsep.join([str(tmp_path / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])])
+    wrong = {**right, "PYTHONPATH": path, "CLOCK_AHEAD": str(hours * 3600)}
+    project = Project.create(tmp_path / "work")
+
+    def promoted(accuracy: float, env: Mapping[str, str]) -> str:
+        project.numbers({"accuracy": accuracy})
+        project.commit(f"accuracy {accuracy}")
+        project.ciplug("record", "--metrics", "numbers.json", env=env)
+        project.ciplug("gate", env=env)
+        project.ciplug("promote", MODEL, "--to", "staging", env=env)
+        return str(project.json("runs", "list", "--commit", "HEAD", "--json", env=env)[0]["id"])
+
+    ids = [promoted(0.85, right), promoted(0.86, wrong), promoted(0.87, right)]
+    started = {run["id"]: run["started"] for run in project.json("runs", "list", "--json", env=right)}
+    assert (started[ids[1]] > started[ids[2]]) == (hours > 0)
+    assert (started[ids[1]] > started[ids[0]]) == (hours > 0)
+    for _ in ("before", "after"):
+        versions = project.json("registry", "show", MODEL, "--json", env=right)["versions"]
+        assert [(v["run"], v["stage"]) for v in versions] == [
+            (ids[0], "Archived"),
+            (ids[1], "Archived"),
+            (ids[2], "Staging"),
+        ]
+        comparison = project.json("compare", "--format", "json", env=right)["comparisons"][0]
+        assert comparison["baseline"]["run"] == ids[1]
+        assert comparison["baseline"]["age_days"] >= 0
+        project.ciplug("compact", env=wrong)
+        project.ciplug("compact", env=right)
+    place.check()
+    assert fsck(place).returncode == 0
 
 
-def test_a_password_is_in_no_command_line(
-    tmp_path: Path, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    git_server.create("remote")
-    git_server.token = "s3cret/token"
-    url = git_server.url("remote").replace("://", "://bot:s3cret%2Ftoken@")
-    trace = tmp_path / "trace"
-    monkeypatch.setenv("GIT_TRACE", str(trace))
-    stored = (("http.https://elsewhere.example/.extraheader", "Authorization: Basic b3RoZXI="),)
-    store = GitBranchStore(url, uri=f"git+{url}", branch="ciplug", cache=tmp_path / "a", config=stored)
-    store.add(run_objects(0))
-    assert store.keys("runs/") == sorted(run_objects(0))
-    assert "remote-http" in trace.read_text()
-    assert "s3cret" not in trace.read_text() + store.uri + store.address
+# Versions side by side
+
+
+def newer(run: Mapping[str, Any], **fields: Any) -> tuple[str, bytes]:
+    """What a later version would have written of a run like this one."""
+    record = {**run, "id": os.urandom(16).hex(), "schema": run["schema"] + 1, **fields}
+    return f"runs/{record['commit']}-{record['id']}.json", dumps(record)
+
+
+def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
+    env = {**place.env, "CIPLUG_STORE": place.uri}
+    project = Project.create(tmp_path / "work")
+    project.ciplug("record", "--metrics", "numbers.json", env=env)
+    (own,) = project.json("runs", "list", "--json", env=env)
+    project.branch("topic")
+    project.ciplug("record", "--metrics", "numbers.json", env=env)
+    known, data = newer(own, metrics={"accuracy": 0.9}, carbon={"kg": 1.5}, started="2100-01-01T00:00:00.000Z")
+    other, strange = newer(own, metrics=[{"name": "accuracy", "value": 0.9}])
+    place.open().add({known: data, other: strange})
+    (known_id, other_id) = (key.rpartition("-")[2].removesuffix(".json") for key in (known, other))
+    for _ in ("loose", "folded"):
+        listed = project.ciplug("runs", "list", env=env)
+        assert known_id[:12] in listed.stdout and own["id"][:12] in listed.stdout
+        assert other_id in listed.stderr and "upgrade ciplug" in listed.stdout + listed.stderr
+        assert other_id[:12] not in listed.stdout
+        shown = project.ciplug("runs", "show", known_id, env=env)
+        assert "accuracy: 0.9" in shown.stdout
+        assert "upgrade ciplug" in project.ciplug("runs", "show", other_id, env=env, code=3).stderr
+        comparison = project.json("compare", "--format", "json", env=env)["comparisons"][0]
+        assert (comparison["baseline"]["run"], comparison["baseline"]["metrics"]) == (known_id, {"accuracy": 0.9})
+        assert place.open().read([known, other]) == {known: data, other: strange}
+        project.ciplug("compact", env=env)
+    place.check()
+    assert fsck(place).returncode == 0

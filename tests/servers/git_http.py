@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.servers.loopback import Handler, Loopback
 
-Fault = Literal["before", "after", "503"]
+Fault = Literal["before", "half", "during", "after", "503"]
 Service = Literal["receive-pack", "upload-pack"]
 
 _REFUSE_CUSTOM = """#!/bin/sh
@@ -25,6 +26,13 @@ refs/heads/*|refs/tags/*) exit 0 ;;
 esac
 echo "refs outside of refs/heads and refs/tags are not allowed here: $1" >&2
 exit 1
+"""
+
+# Waits once, when the refs of a push are locked and not yet moved.
+_HOLD = """#!/bin/sh
+[ "$1" = prepared ] || exit 0
+mv "$GIT_DIR/hold" "$GIT_DIR/held" 2>/dev/null || exit 0
+while [ -e "$GIT_DIR/held" ]; do sleep 0.02; done
 """
 
 # Only proc-receive can choose the words of a refusal, and clients tell refusals apart by those words.
@@ -101,6 +109,8 @@ class _GitHandler(Handler):
         url = urlsplit(self.path)
         asked = parse_qs(url.query).get("service", [url.path.rsplit("/", 1)[-1]])[0]
         service = asked[4:] if asked in ("git-receive-pack", "git-upload-pack") else None
+        if server.before_request:
+            server.before_request(self.command, service)
         status, headers, out = self._respond(server, url.path, url.query, service, body)
         # Noted before the answer leaves: whoever has the answer finds the note.
         server.requests.append(
@@ -117,6 +127,8 @@ class _GitHandler(Handler):
             )
         )
         if status:
+            if service == "receive-pack" and self.command == "POST":
+                server.settle()
             self.answer(status, headers, out)
         else:
             # A head without its body: had not one byte come, curl would quietly send the request again.
@@ -137,8 +149,13 @@ class _GitHandler(Handler):
             return 503, [], b"busy\n"
         if fault == "before":
             return 0, [], b""
+        if fault == "half":
+            body = body[: len(body) // 2]
+        if fault == "during":
+            server.hold(server.root / path[1:].rpartition("/")[0], lambda: self._backend(server, path, query, body))
+            return 0, [], b""
         answer = self._backend(server, path, query, body)
-        return (0, [], b"") if fault == "after" else answer
+        return (0, [], b"") if fault in ("half", "after") else answer
 
     def _backend(
         self, server: GitServer, path: str, query: str, body: bytes
@@ -188,9 +205,16 @@ class GitServer(Loopback):
         self.latency = latency
         self.requests: list[Request] = []
         self.stderr: list[str] = []
+        self.before_request: Callable[[str, str | None], None] | None = None
+        """Called with method and service before a request is carried out."""
         self.environment = _environment(self.root)
         self._faults: list[tuple[Fault, str]] = []
+        self._held: list[tuple[Path, threading.Thread]] = []
         self._lock = threading.Lock()
+
+    def __exit__(self, *problem: object) -> None:
+        self.settle()
+        super().__exit__(*problem)
 
     def url(self, name: str) -> str:
         """Address of a repository, without credentials."""
@@ -245,8 +269,10 @@ class GitServer(Loopback):
     def fail_next(self, fault: Fault, *, service: Service = "receive-pack", times: int = 1) -> None:
         """Spoil the next POST to `service`, or the next `times` of them.
 
-        "before": the connection breaks, and git has not seen the request; "after": git has carried it out,
-        and the connection breaks before the answer; "503": the server says that it is busy.
+        "before": the connection breaks, and git has not seen the request; "half": git has seen half of it;
+        "during": it breaks while git holds the locks of the refs of a push, and git goes on when the next push
+        is answered, or with `settle`; "after": git has carried it out, and the connection breaks before the
+        answer; "503": the server says that it is busy.
         """
         with self._lock:
             self._faults += [(fault, service)] * times
@@ -258,6 +284,26 @@ class GitServer(Loopback):
                     del self._faults[index]
                     return fault
         return None
+
+    def hold(self, repository: Path, push: Callable[[], object]) -> None:
+        """Begin a push, and return when it holds the locks of its refs, or has come to another end."""
+        self._hook(repository, "reference-transaction", _HOLD)
+        (repository / "hold").touch()
+        thread = threading.Thread(target=push)
+        thread.start()
+        while thread.is_alive() and not (repository / "held").exists():
+            time.sleep(0.01)
+        with self._lock:
+            self._held.append((repository, thread))
+
+    def settle(self) -> None:
+        """Let the pushes go on that are held, and wait until they have ended."""
+        with self._lock:
+            held, self._held = self._held, []
+        for repository, thread in held:
+            for name in ("hold", "held"):
+                (repository / name).unlink(missing_ok=True)
+            thread.join()
 
     def admits(self, credentials: list[str]) -> bool:
         if self.token is None:

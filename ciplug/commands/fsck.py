@@ -1,0 +1,70 @@
+"""Check everything that the store holds, record by record, and mend what can be mended."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.errors import CiplugError, UsageError
+from ciplug.records.canonical import digest
+from ciplug.registry import ledger
+from ciplug.stores import Problem, Store
+from ciplug.tracking.runs import Runs
+
+_AT_ONCE = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repair", action="store_true", help="mend what can be mended without losing a fact")
+    parser.add_argument("--json", action="store_true", help="the problems as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    session = options.session_of(args)
+    if args.repair and not session.context.trusted:
+        raise UsageError("a fork's job must not write the store", hint="repair in a trusted branch's pipeline")
+    store = session.store
+    problems = store.check(repair=args.repair)
+    known = {problem.where for problem in problems}
+    runs = Runs(store)
+    count = 0
+    keys = runs.recorded()
+    for at in range(0, len(keys), _AT_ONCE):
+        count += len(runs.load(keys[at : at + _AT_ONCE]))
+    problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
+    models = ledger.models(store)
+    for model in models:
+        problems += _of_model(store, model)
+    open_problems = [problem for problem in problems if not problem.mended]
+    if args.json:
+        from ciplug.records.canonical import dumps
+
+        console.out(dumps({"schema": 1, "runs": count, "problems": [problem._asdict() for problem in problems]}))
+    else:
+        for problem in problems:
+            console.out(f"{'mended' if problem.mended else 'problem'}: {problem.where}: {problem.what}")
+    console.say(f"{count} runs, {len(models)} models in the registry, {_said(len(open_problems))}")
+    if any(problem.mendable for problem in open_problems):
+        console.say("what can be mended is, by: ciplug fsck --repair")
+    return 3 if open_problems else 0
+
+
+def _said(problems: int) -> str:
+    return f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problem"
+
+
+def _of_model(store: Store, model: str) -> Iterator[Problem]:
+    """The chain of a model's events, and the evidence that they name."""
+    try:
+        events = ledger.read(store, model).events
+    except CiplugError as problem:
+        yield Problem(ledger.log_name(model), problem.message)
+        return
+    evidence = store.read(event.verdict for event in events if event.verdict)
+    for event in events:
+        if event.verdict and event.verdict not in evidence:
+            yield Problem(event.verdict, f"event {event.seq} of '{model}' names this verdict, and it is not there")
+        elif event.verdict and event.verdict_digest != digest(evidence[event.verdict]):
+            yield Problem(event.verdict, f"event {event.seq} of '{model}' was made on other bytes than these")

@@ -1,0 +1,139 @@
+"""A segment as files of the git store: lines of records, their columns, and its marks in the INDEX. Pure.
+
+segments/<name>.ndjson         {"key":…,"record":…} a line for an object that is one line of JSON, {"blob":…,"key":…}
+                               for any other, whose bytes stand in the series branch under that object id
+segments/<name>.columns.json   the runs among them as columns
+segments/INDEX                 for each segment a line `<name> <count>`, then so many marks of four bytes
+
+A name is a number, for the order, and the beginning of the digest of the lines, so that it never stands for others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from ciplug.errors import RecordError
+from ciplug.stores.base import group_mark, group_of
+
+INDEX = "INDEX"
+NAME = re.compile(r"(\d{6,})-[0-9a-f]{12}")
+MARK = 4
+_BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class Content(NamedTuple):
+    """What the lines of a segment hold."""
+
+    records: dict[str, bytes]
+    blobs: dict[str, str]
+    """Key → object id."""
+
+    @property
+    def keys(self) -> set[str]:
+        return {*self.records, *self.blobs}
+
+
+def is_line(data: bytes) -> bool:
+    """Whether an object is one line of JSON, as records are."""
+    if data.find(b"\n") != len(data) - 1 or not (data.startswith(b"{") and data.endswith(b"}\n")):
+        return False
+    try:
+        return isinstance(json.loads(data), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def write_lines(records: Mapping[str, bytes], blobs: Mapping[str, str]) -> bytes:
+    """The lines of a segment, by key. Each record `is_line`."""
+    lines = {key: b'{"key":%s,"record":%s}\n' % (_quoted(key), data[:-1]) for key, data in records.items()}
+    lines.update({key: b'{"key":%s,"blob":"%s"}\n' % (_quoted(key), oid.encode()) for key, oid in blobs.items()})
+    return b"".join(lines[key] for key in sorted(lines))
+
+
+def _quoted(key: str) -> bytes:
+    return json.dumps(key).encode()
+
+
+def read_lines(data: bytes, name: str) -> Content:
+    """What `write_lines` wrote, each record byte for byte. Raises RecordError, naming `name`, on anything else."""
+    content = Content({}, {})
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        at = line.find(b'","record":{')
+        if line.startswith(b'{"key":"') and at > 0 and line.endswith(b"}}"):
+            key, record = _unquoted(line[7 : at + 1]), line[at + 11 : -1] + b"\n"
+            if key is not None:
+                content.records[key] = record
+                continue
+        try:
+            value = json.loads(line)
+            if not (isinstance(value["key"], str) and _BLOB.fullmatch(value["blob"])):
+                raise ValueError
+            content.blobs[value["key"]] = value["blob"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RecordError(f"{name}:{number}: no line of a segment") from None
+    if data and not data.endswith(b"\n"):
+        raise RecordError(f"{name}: it is cut off: the last line has no end")
+    return content
+
+
+def _unquoted(text: bytes) -> str | None:
+    try:
+        key = json.loads(text)
+    except ValueError:
+        return None
+    return key if isinstance(key, str) else None
+
+
+def name_of(number: int, lines: bytes) -> str:
+    """The name of the segment with these lines."""
+    return f"{number:06d}-{hashlib.sha256(lines).hexdigest()[:12]}"
+
+
+def is_named_for(name: str, lines: bytes) -> bool:
+    """Whether a segment of this name has these lines."""
+    match = NAME.fullmatch(name)
+    return match is not None and name_of(int(match[1]), lines) == name
+
+
+def mark_of(key: str) -> bytes:
+    """What the INDEX holds of a key: the mark of its group, or of itself where it is in none."""
+    return group_mark(group_of(key) or key)
+
+
+def marks_of(keys: Iterable[str]) -> bytes:
+    """The marks of a segment, sorted, each once."""
+    return b"".join(sorted({mark_of(key) for key in keys}))
+
+
+def write_index(marks: Mapping[str, bytes]) -> bytes:
+    """The INDEX of segment → marks."""
+    return b"".join(
+        f"{name} {len(block) // MARK}\n".encode() + block for name, block in sorted(marks.items(), key=lambda m: m[0])
+    )
+
+
+def read_index(data: bytes) -> dict[str, bytes]:
+    """Segment → marks, as far as it can be read: a segment that is not in it is searched in any case."""
+    found: dict[str, bytes] = {}
+    at = 0
+    while (end := data.find(b"\n", at, at + 64)) >= 0:
+        name, _, count = data[at:end].decode(errors="replace").partition(" ")
+        if not (NAME.fullmatch(name) and count.isascii() and count.isdigit()):
+            break
+        block = data[end + 1 : end + 1 + int(count) * MARK]
+        if len(block) != int(count) * MARK:
+            break
+        found[name] = block
+        at = end + 1 + len(block)
+    return found
+
+
+def holds(block: bytes, wanted: set[bytes]) -> bool:
+    """Whether one of these marks is among those of a segment."""
+    # As numbers: no object is made for each mark of the block.
+    numbers = set(memoryview(b"".join(wanted)).cast("I"))
+    return not numbers.isdisjoint(memoryview(block).cast("I"))

@@ -1,0 +1,80 @@
+"""Which runs a store need not keep for ever. Pure: nothing is dropped here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ciplug.records.columns import Columns
+
+
+@dataclass(frozen=True)
+class Known:
+    """What retention has to know of a run."""
+
+    key: str
+    id: str
+    model: str
+    commit: str | None
+    branch: str | None
+    status: str | None
+    started: str
+    ended: datetime | None
+
+
+def known(parts: Iterable[Columns]) -> list[Known]:
+    """The runs of these parts of a store, oldest part first, in the order in which the store accepted them.
+
+    Within a part it is that of their start: a clock that is off moves a run by no more than a part.
+    """
+    found = []
+    for part in parts:
+        at = part.attributes
+        rows = [
+            Known(
+                key=key,
+                id=at["id"][row] or "",
+                model=at["model"][row] or "",
+                commit=at["commit"][row],
+                branch=at["branch"][row],
+                status=at["status"][row],
+                started=at["started"][row] or "",
+                ended=_moment(at["ended"][row]),
+            )
+            for row, key in enumerate(part.keys)
+        ]
+        found += sorted(rows, key=lambda run: (run.started, run.id))
+    return found
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:
+    """Ids of the runs that stand for these branches: of each model the last that finished, and the last at all."""
+    found: dict[tuple[str, str, bool], str] = {}
+    for run in runs:
+        if run.branch in branches and run.branch:
+            found[run.model, run.branch, False] = run.id
+            if run.status == "finished":
+                found[run.model, run.branch, True] = run.id
+    return set(found.values())
+
+
+def too_old(runs: Sequence[Known], *, last: int | None, days: float | None, now: datetime) -> list[Known]:
+    """The runs that neither rule keeps. A run whose end is not known is of no age, and is kept by `days`."""
+    rank: dict[str, int] = {}
+    old = []
+    for run in reversed(runs):
+        rank[run.model] = rank.get(run.model, 0) + 1
+        by_rank = last is not None and rank[run.model] <= last
+        by_age = days is not None and (run.ended is None or now - run.ended <= timedelta(days=days))
+        if not (by_rank or by_age) and (last is not None or days is not None):
+            old.append(run)
+    return old[::-1]

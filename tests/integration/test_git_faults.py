@@ -1,0 +1,421 @@
+"""The git store under broken connections, hostile refs, corrupt objects and forced pushes: nothing is lost, and what is
+wrong is named."""
+
+from __future__ import annotations
+
+import random
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ciplug.registry import ledger
+from ciplug.stores.git_objects import BLOB, TREE, Objects, object_id
+from tests.crowd import check, crowd, fsck, persist
+from tests.project import Project, git
+from tests.servers.git_http import Fault, GitServer, Service
+from tests.stores import Place, git_place
+from tests.worker import MODEL, register, runs_of
+
+
+@pytest.fixture
+def place(tmp_path: Path, git_server: GitServer) -> Place:
+    return git_place(tmp_path, git_server)
+
+
+def refs(repository: Path) -> dict[str, str]:
+    listed = git(repository, "for-each-ref", "--format=%(refname) %(objectname)")
+    return dict(line.split() for line in listed.splitlines())
+
+
+# Connections
+
+
+@contextmanager
+def broken_connections(server: GitServer, chance: random.Random, every: float) -> Iterator[None]:
+    """Spoil a request now and then."""
+    faults: list[tuple[Fault, Service]] = [
+        *((fault, "receive-pack") for fault in ("before", "half", "during", "after", "503")),  # type: ignore[misc]
+        *((fault, "upload-pack") for fault in ("before", "half", "after", "503")),  # type: ignore[misc]
+    ]
+    ended = threading.Event()
+
+    def spoil() -> None:
+        while not ended.wait(every * chance.uniform(0.5, 1.5)):
+            fault, service = chance.choice(faults)
+            server.fail_next(fault, service=service)
+
+    thread = threading.Thread(target=spoil)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        while any(server.take_fault(service) for service in ("receive-pack", "upload-pack")):
+            pass
+        server.settle()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"atomic": False}, {"custom_refs": False}], ids=str)
+def test_a_crowd_over_broken_connections(tmp_path: Path, git_server: GitServer, options: dict[str, bool]) -> None:
+    place = git_place(tmp_path, git_server, **options)
+    with broken_connections(git_server, random.Random(5), 0.4):
+        events = crowd(place, writers=32)
+    check(place, 32, events)
+
+
+@pytest.mark.parametrize("fault", ["before", "half", "during", "after", "503"])
+def test_a_broken_connection_is_tried_again(place: Place, git_server: GitServer, fault: Fault) -> None:
+    git_server.fail_next(fault)
+    place.open().add(runs_of(range(2)))
+    git_server.fail_next(fault)
+    register(place.open(), "one")
+    git_server.fail_next(fault)
+    # Who finds that another has done the work is content with that: here it is its own push.
+    folded = persist(place.open().compact)
+    git_server.settle()
+    assert folded + place.open().compact() == 1
+    if fault != "during":
+        git_server.fail_next(fault, service="upload-pack")
+    assert place.open().read(runs_of(range(2))) == runs_of(range(2))
+    check(place, 2, {"one"})
+
+
+def test_an_append_whose_answer_is_lost_is_known_by_its_entry(place: Place, git_server: GitServer) -> None:
+    for number, fault in enumerate(("after", "during"), start=1):
+        store = place.open()
+        git_server.fail_next(fault)  # type: ignore[arg-type]
+        head = store.append("registry/m", store.head("registry/m"), b"event %d" % number)
+        assert head.seq == number
+        assert store.entries("registry/m")[-1] == b"event %d" % number
+    assert len(place.open().entries("registry/m")) == 2
+
+
+@pytest.mark.parametrize("request_number", range(1, 5))
+def test_the_first_fold_hides_nothing_from_a_reader(place: Place, git_server: GitServer, request_number: int) -> None:
+    """It may come between a reader's look for the branch and its look into the inbox."""
+    place.open().add(runs_of(range(1)))
+    reader, folder = place.open(), place.open()
+    folded: list[int] = []
+    seen = 0
+
+    def before(method: str, service: str | None) -> None:
+        nonlocal seen
+        seen += service == "upload-pack" and method == "POST"
+        if seen == request_number and not folded:
+            folded.append(0)
+            folded[0] = folder.compact()
+
+    git_server.before_request = before
+    assert reader.keys("runs/") == sorted(runs_of(range(1)))
+    assert reader.read(runs_of(range(1))) == runs_of(range(1))
+
+
+# Refs and keys that no writer of ours makes
+
+
+Build = Callable[[Objects], str]
+
+
+def below(written: Objects, tree: str, *folders: str) -> str:
+    for name in reversed(folders):
+        tree = written.tree({name: (TREE, tree)})
+    return tree
+
+
+def one_file(*path: str, mode: str = BLOB) -> Build:
+    """A commit with one file, under names that only a hand-made tree can have."""
+
+    def build(written: Objects) -> str:
+        oid = "1" * 40 if mode == "160000" else written.blob(b"evil")
+        tree = below(written, written.tree({path[-1]: (mode, oid)}), *path[:-1])
+        return written.commit(tree, (), "x", 0)
+
+    return build
+
+
+def bomb(written: Objects) -> str:
+    tree = written.tree({str(number): (BLOB, written.blob(b"evil")) for number in range(10)})
+    for _ in range(5):
+        tree = written.tree({str(number): (TREE, tree) for number in range(10)})
+    return written.commit(below(written, tree, "new"), (), "x", 0)
+
+
+HOSTILE: dict[str, Build] = {
+    "a blob in place of a commit": lambda written: written.blob(b"evil"),
+    "a submodule": one_file("new", "runs", "x-1.json", mode="160000"),
+    "a link": one_file("new", "runs", "x-1.json", mode="120000"),
+    "not UTF-8": one_file("new", "runs", "x\udcff-1.json"),
+    "upwards": one_file("new", "runs", ".."),
+    "a path for a name": one_file("new", "runs", "../../FORMAT"),
+    "git's own folder": one_file("new", ".GIT", "config"),
+    "a line end": one_file("new", "runs", "x\n-1.json"),
+    "a log": one_file("registry", "wine", "000001.json"),
+    "another format": one_file("FORMAT"),
+    "deep": one_file("new", *["d"] * 1200, "x"),
+    "a tree of a million files": bomb,
+}
+
+
+@pytest.mark.parametrize("build", HOSTILE.values(), ids=HOSTILE.keys())
+def test_what_no_writer_of_ours_makes_is_left_alone(place: Place, git_server: GitServer, build: Build) -> None:
+    repository, ref = git_server.path("remote"), f"refs/ciplug/inbox/{'0' * 32}"
+    oid = build(Objects(repository, "sha1"))
+    git(repository, "update-ref", ref, oid)
+    place.open().add(runs_of(range(1)))
+    for time in ("first", "second"):
+        store = place.open()
+        events = [] if time == "first" else [f"registry/{MODEL}/000001.json"]
+        assert store.keys("") == sorted([*runs_of(range(1)), *events])
+        assert store.read(runs_of(range(1))) == runs_of(range(1))
+        assert store.compact() == (time == "first")
+        assert register(store, time) == 0
+    assert refs(repository)[ref] == oid
+    assert [problem.where for problem in place.open().check()] == [ref]
+    assert refs(repository)[ref] == oid
+
+
+def test_an_object_is_never_an_entry_of_a_log(place: Place) -> None:
+    for number in (1, 2):
+        place.open().add({f"registry/{MODEL}/{number:06d}.json": b"evil"})
+    for _ in ("pending", "folded"):
+        store = place.open()
+        assert ledger.models(store) == []
+        assert store.entries(f"registry/{MODEL}") == []
+        store.compact()
+    register(store, "one")
+    assert ledger.models(store) == [MODEL]
+    assert len(ledger.read(store, MODEL).events) == 1
+    (entry,) = store.read([f"registry/{MODEL}/000001.json"]).values()
+    assert b'"run":"one"' in entry
+
+
+@pytest.mark.parametrize("key", ["runs", f"{min(runs_of(range(1)))}/x"])
+def test_a_key_below_another_takes_nothing_away(place: Place, git_server: GitServer, key: str) -> None:
+    """A tree holds a file or a folder under a name: the fold takes the one that is there, and leaves the other."""
+    for objects in (runs_of(range(1)), {key: b"evil"}):
+        place.open().add(objects)
+        place.open().compact()
+    assert place.open().read([*runs_of(range(1)), key]) == {**runs_of(range(1)), key: b"evil"}
+    assert sum("inbox" in ref for ref in refs(git_server.path("remote"))) == 1
+
+
+@pytest.mark.parametrize("left", ["shallow.lock", "config.lock", "refs/store/branch.lock", "empty objects"])
+def test_what_a_killed_git_leaves_stops_nobody(tmp_path: Path, place: Place, left: str) -> None:
+    cache = tmp_path / "cache"
+    place.open(cache=cache).add(runs_of(range(1)))
+    place.open(cache=cache).compact()
+    place.open(cache=cache).keys("")
+    (repository,) = cache.rglob("*.git")
+    if left == "empty objects":
+        for file in repository.glob("objects/??/*"):
+            file.write_bytes(b"")
+    else:
+        (repository / left).parent.mkdir(parents=True, exist_ok=True)
+        (repository / left).touch()
+    place.open().add(runs_of(range(1, 2)))
+    place.open().compact()
+    assert place.open(cache=cache).read(runs_of(range(2))) == runs_of(range(2))
+    register(place.open(cache=cache), "one")
+
+
+# Objects of the remote that are not what they were
+
+
+def loose_file(repository: Path, data: bytes) -> Path:
+    oid = object_id("blob", data, "sha1")
+    return repository / "objects" / oid[:2] / oid[2:]
+
+
+def garbage(file: Path) -> None:
+    file.write_bytes(b"no zlib stream")
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-6])
+
+
+def another(file: Path) -> None:
+    data = b"other bytes of another length, under that name"
+    file.write_bytes(zlib.compress(b"blob %d\0" % len(data) + data))
+
+
+def lost(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("damage", [garbage, cut_off, another, lost])
+@pytest.mark.parametrize("folded", [False, True], ids=["pending", "folded"])
+def test_a_corrupt_record_is_named_and_stops_no_other(
+    tmp_path: Path, place: Place, git_server: GitServer, damage: Callable[[Path], None], folded: bool
+) -> None:
+    env = {"CIPLUG_STORE": place.uri}
+    project = Project.create(tmp_path / "work")
+    for number in range(3):
+        project.ciplug("record", "--metrics", "numbers.json", "--name", f"run {number}", env=env)
+    key, *others = place.open().keys("runs/")
+    run_id = key.rpartition("-")[2].removesuffix(".json")
+    everything = place.open().read([key, *others])
+    if folded:
+        place.open().compact()
+    file = loose_file(git_server.path("remote"), everything[key])
+    whole = file.read_bytes()
+    file.chmod(0o644)
+    damage(file)
+
+    for _ in ("at first", "after a fold"):
+        assert place.open().keys("runs/") == [key, *others]
+        assert place.open().read(everything) == {other: everything[other] for other in others}
+        listed = project.ciplug("runs", "list", env=env)
+        assert run_id not in listed.stdout and run_id in listed.stderr
+        assert all(other.rpartition("-")[2][:12] in listed.stdout for other in others)
+        assert run_id[:12] in project.ciplug("runs", "show", run_id, env=env, code=3).stderr
+        assert any(key in problem.where for problem in place.open().check())
+        found = fsck(place)
+        assert found.returncode == 3
+        assert key in found.stdout + found.stderr
+        fsck(place, "--repair")
+        # Others write on, and what can be folded is.
+        project.ciplug("record", "--metrics", "numbers.json", env=env)
+        others = [one for one in place.open().keys("runs/") if one != key]
+        everything |= place.open().read(others)
+        place.open().compact()
+
+    file.write_bytes(whole)
+    place.open().compact()
+    assert place.open().read(everything) == everything
+    check_sound(place)
+
+
+def test_a_corrupt_segment_is_named_and_stops_no_other(place: Place, git_server: GitServer) -> None:
+    """Its runs cannot be had, and the runs of the other segments, and the loose ones, can."""
+    repository = git_server.path("remote")
+    for start in (0, 600):
+        place.open().add(runs_of(range(start, start + 600)))
+        place.open().compact()
+    place.open().add(runs_of(range(2000, 2001)))
+    names = place.open().segments()
+    assert len(names) > 1
+    listed = git(repository, "ls-tree", "-r", "ciplug").splitlines()
+    first = next(line.split()[2] for line in listed if "segments/" in line and line.endswith(".ndjson"))
+    file = repository / "objects" / first[:2] / first[2:]
+    if not file.exists():
+        git(repository, "unpack-objects")  # a pack would damage its neighbours too
+    file.chmod(0o644)
+    whole = file.read_bytes()
+    garbage(file)
+    everything = runs_of(range(1200)) | runs_of(range(2000, 2001))
+    found = place.open().read(everything)
+    assert 600 <= len([key for key in found if key.endswith(".json")]) < 1201
+    assert found.items() <= everything.items()
+    problems = place.open().check()
+    assert any("segments/" in problem.where for problem in problems)
+    assert fsck(place).returncode == 3
+    register(place.open(), "one")
+    place.open().add(runs_of(range(3000, 3001)))
+    place.open().compact()
+    file.write_bytes(whole)
+    everything |= runs_of(range(3000, 3001))
+    assert place.open().read(everything) == everything
+    check_sound(place)
+
+
+def check_sound(place: Place) -> None:
+    place.check()
+    assert fsck(place).returncode == 0
+
+
+# The branch is moved by force, or taken away
+
+
+def to_an_older_commit(repository: Path, before: str) -> None:
+    git(repository, "update-ref", "refs/heads/ciplug", before)
+
+
+def to_garbage(repository: Path, before: str) -> None:
+    written = Objects(repository, "sha1")
+    tree = written.tree({"README.md": (BLOB, written.blob(b"# Another project\n"))})
+    git(repository, "update-ref", "refs/heads/ciplug", written.commit(tree, (), "oops", 0))
+
+
+def deleted(repository: Path, before: str) -> None:
+    git(repository, "update-ref", "-d", "refs/heads/ciplug")
+
+
+def rewound_and_written_on(repository: Path, before: str) -> None:
+    """Somebody's clone was older, and the work went on from there."""
+    to_an_older_commit(repository, before)
+    place = Place(repository.parent / "somebody", f"git+{repository.as_uri()}")
+    place.open().add(runs_of(range(100, 101)))
+    place.open().compact()
+
+
+@pytest.mark.parametrize("custom_refs", [True, False], ids=["custom-refs", "no-custom-refs"])
+@pytest.mark.parametrize("hostile", [to_an_older_commit, to_garbage, deleted, rewound_and_written_on])
+def test_what_a_forced_push_took_away_is_restored(
+    tmp_path: Path, git_server: GitServer, hostile: Callable[[Path, str], None], custom_refs: bool
+) -> None:
+    place = git_place(tmp_path, git_server, custom_refs=custom_refs)
+    repository = git_server.path("remote")
+    place.open().add(runs_of(range(3)))
+    place.open().compact()
+    register(place.open(), "one")
+    before = refs(repository)["refs/heads/ciplug"]
+    # So many that some are in a segment, and some are loose.
+    place.open().add(runs_of(range(3, 600)))
+    place.open().compact()
+    register(place.open(), "two")
+    for number in (600, 601):
+        place.open().add(runs_of(range(number, number + 1)))
+    assert place.open().compact() == 2
+    place.open().add(runs_of(range(602, 603)))
+    everything = runs_of(range(603))
+
+    hostile(repository, before)
+    if hostile is rewound_and_written_on:
+        everything |= runs_of(range(100, 101))
+
+    def assert_all_is_there() -> None:
+        store = place.open(may_fold=False)
+        assert store.keys("runs/") == sorted(everything)
+        assert store.read(everything) == everything
+        assert [event.run for event in ledger.read(store, MODEL).events] == ["one", "two"]
+
+    assert_all_is_there()
+    store = place.open(may_fold=False)
+    store.keys("")
+    assert store.notes or hostile is rewound_and_written_on
+    if hostile is not rewound_and_written_on:
+        said = fsck(place)
+        assert said.returncode == 3
+        assert "restored" in said.stdout + said.stderr
+    assert_all_is_there()
+    place.open().compact()
+    assert_all_is_there()
+    store = place.open()
+    store.keys("")
+    assert store.notes == []
+    register(place.open(), "three")
+    assert [event.run for event in ledger.read(place.open(), MODEL).events] == ["one", "two", "three"]
+    check_sound(place)
+
+
+def test_an_append_after_a_forced_push_follows_what_is_restored(place: Place, git_server: GitServer) -> None:
+    """No compactor comes first: a promotion must not begin the log anew."""
+    repository = git_server.path("remote")
+    place.open().add(runs_of(range(1)))
+    place.open().compact()
+    before = refs(repository)["refs/heads/ciplug"]
+    register(place.open(), "one")
+    place.open().add(runs_of(range(1, 2)))
+    place.open().compact()
+    to_an_older_commit(repository, before)
+    register(place.open(), "two")
+    assert [event.run for event in ledger.read(place.open(), MODEL).events] == ["one", "two"]
+    place.open().compact()
+    check(place, 2, {"one", "two"})

@@ -1,0 +1,124 @@
+"""`keep:` in ciplug.yaml: what `ciplug compact` drops, and what it never does; and what `ciplug fsck` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ciplug.stores import git_branch
+from tests.project import CONFIG, Project, git
+
+STAGED = "promote wine --to staging"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+
+
+def trained(project: Project, accuracy: float, message: str) -> str:
+    """A run of a new commit, judged; returns its id."""
+    project.numbers({"accuracy": accuracy})
+    project.commit(message)
+    project.push()
+    run = project.train()
+    project.ciplug("gate", code=None)
+    return run
+
+
+def keep(project: Project, rules: str) -> None:
+    (project.folder / "ciplug.yaml").write_text(f"{CONFIG}keep: {rules}\n")
+    project.commit("keep")
+
+
+def runs_of(project: Project) -> set[str]:
+    return {run["id"] for run in project.json("runs", "list", "--limit", "0", "--json")}
+
+
+def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None:
+    keep(project, "{last: 2}")
+    ids = [trained(project, 0.85, "first")]
+    project.ciplug(*STAGED.split())
+    # Each is the baseline of the next; of those that stay, the one before the last two is needed.
+    ids += [trained(project, 0.85 + number / 1000, f"{number}") for number in range(1, 6)]
+    said = project.ciplug("compact", "--dry-run").stderr
+    assert said.count("would drop") == 2
+    assert runs_of(project) == set(ids)
+    said = project.ciplug("compact").stderr
+    assert "dropped 2 runs (4 objects); kept are last 2" in said
+    assert "2 older runs are kept: they are in the registry, or baselines" in said
+    assert runs_of(project) == {ids[0], *ids[3:]}
+    assert "nothing to drop" in project.ciplug("compact").stderr
+    assert "0 problems" not in project.ciplug("fsck").stderr
+    assert "4 runs, 1 models in the registry, no problem" in project.ciplug("fsck").stderr
+    project.ciplug("compare")
+
+
+def test_young_runs_stay(project: Project) -> None:
+    keep(project, "{last: 1, days: 30}")
+    for number in range(3):
+        trained(project, 0.85 + number / 1000, f"{number}")
+    assert "nothing to drop" in project.ciplug("compact").stderr
+
+
+def test_without_a_rule_nothing_is_dropped(project: Project) -> None:
+    ids = {trained(project, 0.85 + number / 1000, f"{number}") for number in range(2)}
+    said = project.ciplug("compact").stderr
+    assert "drop" not in said
+    assert runs_of(project) == ids
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("{last: 0}", "keep.last: a number from 1 up is expected"),
+        ("{last: 2.5}", "keep: last: a whole number is expected"),
+        ("{lats: 5}", "did you mean 'last'?"),
+        ("{days: -1}", "keep.days: a number from 0 up is expected"),
+        ("{}", "rules are expected"),
+        ("{days: .nan}", "a number from 0 up is expected"),
+        ("5", "rules are expected"),
+    ],
+)
+def test_a_mistake_in_the_rules_drops_nothing(project: Project, rules: str, words: str) -> None:
+    keep(project, rules)
+    assert words in project.ciplug("compact", code=2).stderr
+
+
+def test_retention_in_segments(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(git_branch, "SEGMENT_AT", 2)
+    keep(project, "{last: 1}")
+    ids = [trained(project, 0.85 + number / 1000, f"{number}") for number in range(4)]
+    from ciplug.cli import main
+
+    monkeypatch.chdir(project.folder)
+    assert main(["compact"]) == 0
+    assert runs_of(project) == set(ids[2:])
+    project.ciplug("fsck")
+
+
+def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_path: Path) -> None:
+    remote = tmp_path / "remote.git"
+    trained(project, 0.85, "first")
+    project.ciplug("compact")
+    old = git(remote, "rev-parse", "ciplug")
+    run = trained(project, 0.86, "second")
+    project.ciplug("compact")
+    git(remote, "update-ref", "refs/heads/ciplug", old)
+    found = project.ciplug("fsck", code=3)
+    assert "moved back, replaced or deleted" in found.stdout
+    assert "ciplug fsck --repair" in found.stderr
+    assert project.json("fsck", "--json", code=3)["problems"][0]["mendable"] is True
+    assert run in runs_of(project)
+    assert project.ciplug("fsck", "--repair").stdout.startswith("mended: refs/heads/ciplug")
+    assert project.ciplug("fsck").stdout == ""
+    fork = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REPOSITORY": "acme/demo"}
+    event = tmp_path / "event.json"
+    event.write_text(
+        '{"pull_request": {"number": 1, "head": {"sha": "' + project.head + '", "ref": "x", "repo": {"full_name": '
+        '"stranger/demo", "fork": true}}, "base": {"ref": "main", "repo": {"full_name": "acme/demo"}}}}'
+    )
+    fork["GITHUB_EVENT_PATH"] = str(event)
+    assert "fork" in project.ciplug("fsck", "--repair", env=fork, code=2).stderr

@@ -1,0 +1,241 @@
+"""Places where a store can be. The contract suite and the fault tests take them all in turn, by one name each.
+
+To add a place: write a function from a fresh folder, and a way to get at fixtures, to a Place, mark it with
+`@place(name)`, and let what needs a server be a session-scoped fixture of tests/conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import Conflict
+from ciplug.records import columns
+from ciplug.records.canonical import digest
+from ciplug.records.columns import Columns
+from ciplug.stores import open_store
+from ciplug.stores.base import Head, Problem, Store
+from tests.servers.git_http import GitServer
+
+Fixture = Callable[[str], Any]
+"""Name of a fixture → its value."""
+
+
+@dataclass
+class Place:
+    """An empty store at a URI."""
+
+    folder: Path
+    """For caches, and whatever else belongs to this place."""
+    uri: str
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What a process needs in its environment to reach it, beside what it finds anyway: keys, endpoints."""
+    sound: Callable[[], None] = lambda: None
+    """Fails the test when something is wrong there, as far as the place's own tools can tell."""
+    _caches: int = 0
+
+    def environment(self, cache: Path | None = None) -> dict[str, str]:
+        """The environment of a process that uses the store, with an empty cache unless one is given."""
+        if cache is None:
+            self._caches += 1
+            cache = self.folder / f"cache-{self._caches}"
+        caches = {name: str(cache) for name in ("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA")}
+        return {**os.environ, **self.env, **caches}
+
+    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> Store:
+        """The store as a new process opens it, with an empty cache unless one is given."""
+        return open_store(self.uri, None, self.environment(cache), may_fold=may_fold)
+
+    def check(self) -> None:
+        """Nothing is wrong there: neither for the place's own tools, nor for a reader of everything."""
+        self.sound()
+        assert self.open().check() == []
+
+
+Make = Callable[[Path, Fixture], Place]
+PLACES: list[Any] = []
+"""As parameters of a fixture."""
+SEGMENT_SIZES = ["ciplug.stores.git_branch.SEGMENT_AT"]
+"""Names of the numbers of objects that make a segment, so that tests can have segments of few."""
+
+
+def place(name: str, *marks: pytest.MarkDecorator) -> Callable[[Make], Make]:
+    """List a place under its name."""
+
+    def add(make: Make) -> Make:
+        PLACES.append(pytest.param(make, id=name, marks=marks))
+        return make
+
+    return add
+
+
+# Memory: what a store promises, in the fewest words. It is here to test the tests.
+
+
+@place("memory")
+def _memory(folder: Path, fixture: Fixture) -> Place:
+    return _Memory(folder, "memory:")
+
+
+@dataclass
+class _Memory(Place):
+    shelf: _Shelf = field(default_factory=lambda: _Shelf())
+
+    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> Store:
+        return MemoryStore(self.shelf)
+
+
+class _Shelf:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.pending = 0
+        self.loose: dict[str, bytes] = {}
+        self.segments: dict[str, dict[str, bytes]] = {}
+        self.logs: dict[str, list[bytes]] = {}
+
+    def objects(self) -> dict[str, bytes]:
+        entries = {f"{log}/{n:06d}.json": data for log, all_ in self.logs.items() for n, data in enumerate(all_, 1)}
+        return {key: data for part in (*self.segments.values(), self.loose, entries) for key, data in part.items()}
+
+
+class MemoryStore:
+    """A Store in this process: each call is done at once, and alone."""
+
+    def __init__(self, shelf: _Shelf) -> None:
+        self.uri = self.address = "memory:"
+        self.notes: list[str] = []
+        self._shelf = shelf
+
+    def add(self, objects: Mapping[str, bytes]) -> None:
+        with self._shelf.lock:
+            there = self._shelf.objects()
+            if wrong := [key for key, data in objects.items() if there.get(key, data) != data]:
+                raise Conflict(f"the store holds other bytes under the same key: {min(wrong)}")
+            new = {key: data for key, data in objects.items() if key not in there}
+            self._shelf.loose.update(new)
+            self._shelf.pending += bool(new)
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        with self._shelf.lock:
+            if (now := self.head(log)) != expected:
+                raise Conflict(f"{log} has moved on", head=now)
+            self._shelf.logs.setdefault(log, []).append(entry)
+            return Head(len(self._shelf.logs[log]), digest(entry))
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        with self._shelf.lock:
+            there = self._shelf.objects()
+        return {key: there[key] for key in keys if key in there}
+
+    def keys(self, *prefixes: str) -> list[str]:
+        with self._shelf.lock:
+            return sorted(key for key in self._shelf.objects() if key.startswith(prefixes))
+
+    def head(self, log: str) -> Head | None:
+        entries = self.entries(log)
+        return Head(len(entries), digest(entries[-1])) if entries else None
+
+    def entries(self, log: str) -> list[bytes]:
+        with self._shelf.lock:
+            return list(self._shelf.logs.get(log, ()))
+
+    def logs(self, prefix: str) -> list[str]:
+        with self._shelf.lock:
+            return sorted(log for log in self._shelf.logs if log.startswith(prefix))
+
+    def segments(self) -> list[str]:
+        with self._shelf.lock:
+            return list(self._shelf.segments)
+
+    def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
+        with self._shelf.lock:
+            return {name: columns.of(self._shelf.segments[name].items()) for name in segments}
+
+    def loose(self) -> list[str]:
+        with self._shelf.lock:
+            return sorted(self._shelf.loose)
+
+    def compact(self) -> int:
+        with self._shelf.lock:
+            folded, self._shelf.pending = self._shelf.pending, 0
+            self._close(self._shelf.loose)
+            self._shelf.loose = {}
+        return folded
+
+    def _close(self, objects: dict[str, bytes]) -> None:
+        if objects:
+            self._shelf.segments[digest("\n".join(sorted(objects)).encode())] = objects
+
+    def drop(self, keys: Collection[str], reason: str) -> int:
+        with self._shelf.lock:
+            parts = [*self._shelf.segments.values(), self._shelf.loose]
+            gone = sum(key in part for part in parts for key in set(keys))
+            *closed, self._shelf.loose = [{k: v for k, v in part.items() if k not in keys} for part in parts]
+            self._shelf.segments = {}
+            for part in closed:
+                self._close(part)
+            return gone
+
+    def check(self, *, repair: bool = False) -> list[Problem]:
+        return []
+
+
+# Git
+
+
+@place("git-http")
+def _git_http(folder: Path, fixture: Fixture) -> Place:
+    return git_place(folder, fixture("git_host"), _name(folder))
+
+
+@place("git-http-no-filter", pytest.mark.slow)
+def _git_http_no_filter(folder: Path, fixture: Fixture) -> Place:
+    return git_place(folder, fixture("git_host"), _name(folder), filters=False)
+
+
+@place("git-http-no-atomic", pytest.mark.slow)
+def _git_http_no_atomic(folder: Path, fixture: Fixture) -> Place:
+    return git_place(folder, fixture("git_host"), _name(folder), atomic=False)
+
+
+@place("git-http-no-custom-refs", pytest.mark.slow)
+def _git_http_no_custom_refs(folder: Path, fixture: Fixture) -> Place:
+    return git_place(folder, fixture("git_host"), _name(folder), custom_refs=False)
+
+
+@place("git-file")
+def _git_file(folder: Path, fixture: Fixture) -> Place:
+    repository = folder / "remote.git"
+    subprocess.run(["git", "init", "-q", "--bare", str(repository)], check=True)
+    return Place(folder, f"git+{repository.as_uri()}", sound=lambda: git_fsck(repository))
+
+
+def git_place(folder: Path, server: GitServer, name: str = "remote", **options: Any) -> Place:
+    """A new repository on a server, as `GitServer.create` makes it."""
+    repository = server.create(name, **options)
+    return Place(folder, f"git+{server.url(name)}", sound=lambda: git_fsck(repository))
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}-{folder.name}"
+
+
+def git_fsck(repository: Path) -> None:
+    """Every object of a repository is there, and is what its id says."""
+    done = subprocess.run(
+        ["git", "fsck", "--full", "--strict"], cwd=repository, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def first_now_others_slow() -> list[Any]:
+    """The places that other processes can reach: the first in the default suite, the others where there is time."""
+    first, *others = (one for one in PLACES if one.id != "memory")
+    return [first, *(pytest.param(*one.values, id=one.id, marks=(*one.marks, pytest.mark.slow)) for one in others)]

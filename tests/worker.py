@@ -1,0 +1,58 @@
+"""A process that writes a store, for the tests that kill it: `python -m tests.worker URI VERB FIRST END`.
+
+It imports little, so that it spends its time on the store.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ciplug.errors import Conflict
+from ciplug.records.canonical import dumps
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.registry import ledger
+from ciplug.stores import open_store
+from ciplug.stores.base import Store
+
+MODEL = "wine"
+COMMIT = "a" * 40
+
+
+def runs_of(numbers: range) -> dict[str, bytes]:
+    """Runs as they are recorded, each with its series."""
+    objects = {}
+    for number in numbers:
+        key = f"runs/{COMMIT}-{number:032x}"
+        record = {"id": f"{number:032x}", "model": MODEL, "commit": COMMIT, "metrics": {"accuracy": number}}
+        objects |= {f"{key}.json": dumps(record), f"{key}.series": b"\0series\n%d" % number}
+    return objects
+
+
+def register(store: Store, name: str) -> int:
+    """Append one event, as promotions do: who loses a race looks again. Returns how often it lost."""
+    for lost in range(200):
+        log = ledger.read(store, MODEL)
+        if any(event.run == name for event in log.events):
+            return lost
+        event = RegistryEvent(seq=0, type="register", model=MODEL, version=len(log.events) + 1, run=name, created="")
+        try:
+            ledger.append(store, log, event)
+        except Conflict:
+            continue
+        return lost
+    raise AssertionError("each time another writer was first")
+
+
+def main(uri: str, verb: str, first: str, end: str) -> None:
+    store = open_store(uri, None, os.environ)
+    if verb == "add":
+        store.add(runs_of(range(int(first), int(end))))
+    elif verb == "compact":
+        store.compact()
+    else:
+        register(store, first)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
