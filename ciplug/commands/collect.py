@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -242,7 +243,7 @@ def _record(
     new: list[Bundle] = []
     known: list[Bundle] = []
     for item in good:
-        problem = _contradiction(item, {**stored, **fresh}, places)
+        problem = _contradiction(item, ChainMap(stored, fresh), places)
         if problem:
             refused.append(problem)
             continue

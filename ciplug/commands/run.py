@@ -97,6 +97,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     elif not session.context.trusted:
         kept = "spooled"
         console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")
+        console.say("hand it over to a job that may: ciplug record --spooled --bundle FILE")
     else:
         try:
             send(session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import resource
 import signal
 import sys
 import time
@@ -27,6 +26,7 @@ from tests.project import git
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, and killed")
 
+resource = pytest.importorskip("resource", reason="what limits files is not known there")
 EVENTS = 6
 _STEPS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "shutil.rmtree", "subprocess.Popen")
 
@@ -211,6 +211,20 @@ def test_killed_while_it_hands_a_run_over(project: Path) -> None:
         if code == 0:
             break
     assert point >= 5
+
+
+def test_processes_that_hand_over_into_one_bundle_lose_none(project: Path) -> None:
+    file = project / "bundle.ndjson"
+
+    def work(pipe: int) -> None:
+        for _ in range(5):
+            session = open_session()
+            finish(session, begin(session, Inputs(model="wine")), Inputs(), status="finished")
+            session.spool.hand_over(session.spooled_for, file)
+
+    workers = [child(work) for _ in range(3)]
+    assert [end_of(*worker)[1] for worker in workers] == [0, 0, 0]
+    assert len(spool.read_bundle(file)) == 15
 
 
 # A full disk: no file may become larger than this, and the write that would is cut off
