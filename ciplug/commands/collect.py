@@ -85,15 +85,15 @@ def run(args: argparse.Namespace) -> int:
     recorded, known = _record(session, good, refused, trusted)
     for problem in refused:
         console.complain(f"refused: {problem.message}", problem.hint)
-    for name, what in (("recorded", recorded), ("recorded already", known)):
-        for item in what:
+    for what, items in (("recorded", recorded), ("there already", known)):
+        for item in items:
             for r in item.runs:
                 commit = f" of commit {r.commit[:8]}" if r.commit else ""
-                console.detail(f"{name}: run {r.id} ({r.model}, {r.status}){commit}, {item.name}")
-    runs, before = (_count(sum(len(item.runs) for item in group), "run") for group in (recorded, known))
-    already = f", and {before} before" if known else ""
-    said = f"{runs} recorded in {session.store.uri}{already}, from {_count(len(recorded) + len(known), 'bundle')}"
-    console.say(f"{said}; {len(refused)} refused" if refused else said)
+                console.detail(f"{what}: run {r.id} ({r.model}, {r.status}){commit}, {item.name}")
+    runs, before = (sum(len(item.runs) for item in group) for group in (recorded, known))
+    said = f"{_count(runs, 'run')} of {_count(len(recorded), 'bundle')} recorded in {session.store.uri}"
+    already = f"; {_count(before, 'run')} of {_count(len(known), 'bundle')} there already" if known else ""
+    console.say(said + already + (f"; {_count(len(refused), 'bundle')} refused" if refused else ""))
     return max((problem.exit_code for problem in refused), default=0)
 
 

@@ -87,13 +87,14 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     kept = f"recorded in {session.store.uri}"
     if bundle is not None:
         kept = f"handed over in {bundle}"
-        if not session.context.trusted:
-            console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
         try:
             session.spool.hand_over(session.spooled_for, bundle)
         except StoreError as problem:
             refusal = problem
             console.complain(problem.message, problem.hint)
+        else:
+            if not session.context.trusted:
+                console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
     elif not session.context.trusted:
         kept = "spooled"
         console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")

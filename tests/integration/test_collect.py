@@ -146,14 +146,18 @@ def test_the_legs_of_a_matrix_are_one_push(tmp_path: Path, git_server: GitServer
     git_server.requests.clear()
     said = ciplug("collect", tmp_path / "legs", folder=project.folder)
     assert said.code == 0, said.err
-    assert "64 runs recorded" in said.err and "from 64 bundles" in said.err
+    assert "64 runs of 64 bundles recorded" in said.err
     pushes = [r for r in git_server.requests if r.service == "receive-pack" and r.method == "POST"]
     assert len(pushes) == 1
     assert recorded(project).keys() == {leg.id for leg in legs}
 
     git_server.requests.clear()
     said = ciplug("collect", tmp_path / "legs", folder=project.folder)
-    assert said.code == 0 and "0 runs recorded" in said.err and "64 runs before" in said.err
+    assert (
+        said.code == 0
+        and "0 runs of 0 bundles recorded" in said.err
+        and "64 runs of 64 bundles there already" in said.err
+    )
     assert not [r for r in git_server.requests if r.service == "receive-pack"]
 
 
@@ -187,7 +191,7 @@ def test_a_bad_bundle_is_named_and_stops_no_good_one(project: Project, ciplug: C
     }.items():
         assert any(f"bundle-{name}.ndjson" in line and why in line for line in refused), (name, refused)
     assert len(refused) == 4
-    assert "2 runs recorded" in said.err and "4 refused" in said.err
+    assert "2 runs of 2 bundles recorded" in said.err and "4 bundles refused" in said.err
     assert recorded(project) == {run.id: project.head for run in (good, other, victim)}
 
 
@@ -198,7 +202,7 @@ def test_two_bundles_that_contradict_each_other(project: Project, ciplug: Call, 
     said = ciplug("collect", tmp_path / "bundle-a.ndjson", tmp_path / "bundle-b.ndjson")
     assert said.code == 3
     assert "bundle-b.ndjson: runs/" in said.err and "with other bytes" in said.err
-    assert "1 run recorded" in said.err
+    assert "1 run of 1 bundle recorded" in said.err
 
 
 def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path) -> None:
@@ -236,7 +240,7 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     monkeypatch.setattr(GitBranchStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
-    assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run recorded" in said.err
+    assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err
     assert recorded(project).keys() == {fine.id}
 
 
@@ -321,7 +325,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     trusted = after_the_fork_s_run(tmp_path, job, head)
     said = ciplug("collect", env=trusted, folder=tmp_path / "trusted")
     assert said.code == 0, said.err
-    assert "run 42 of acme/demo is not trusted" in said.err and "1 run recorded" in said.err
+    assert "run 42 of acme/demo is not trusted" in said.err and "1 run of 1 bundle recorded" in said.err
     assert "secret-signature" not in said.out + said.err
     assert len([c for c in job.calls if c.path.endswith("/zip")]) == 1
 
@@ -396,7 +400,9 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
     job.add_artifact(900, "ciplug-html", zipped({"report.html": b"<html>"}))
     said = ciplug("collect", env=github(tmp_path, job, "push", {}))
     assert said.code == 3
-    assert "too old" in said.err and "no zip archive, or a damaged one" in said.err and "; 2 refused" in said.err
+    assert (
+        "too old" in said.err and "no zip archive, or a damaged one" in said.err and "; 2 bundles refused" in said.err
+    )
 
     said = ciplug("collect", "--artifact", "ciplug-html", env=github(tmp_path, job, "push", {}))
     assert said.code == 2 and "no bundle in run 900 of acme/demo" in said.err
