@@ -21,7 +21,13 @@ from benchmarks.measuring import Result, Skipped, call  # noqa: E402
 from benchmarks.places import OUT, Tools, tools  # noqa: E402
 from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
 
-MEASUREMENTS = {"version": "startup", "record": "recording", "compare": "peers", "read": "reading"}
+MEASUREMENTS = {
+    "version": "startup",
+    "record": "recording",
+    "at-once": "concurrency",
+    "compare": "peers",
+    "read": "reading",
+}
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"
 

@@ -1,0 +1,66 @@
+"""What may go: never more than the rules say, by the order of acceptance, whatever the clocks were."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciplug.records.columns import ATTRIBUTES, Columns
+from ciplug.tracking.retention import Known, known, newest_on, too_old
+
+NOW = datetime(2026, 11, 25, tzinfo=timezone.utc)
+
+
+def run(
+    number: int, *, days: float | None = 0, model: str = "wine", branch: str = "main", status: str = "finished"
+) -> Known:
+    ended = None if days is None else NOW - timedelta(days=days)
+    return Known(f"runs/c-{number}.json", str(number), model, "c", branch, status, "", ended)
+
+
+def test_the_last_of_each_model_stay() -> None:
+    runs = [run(1), run(2, model="beer"), run(3), run(4)]
+    assert [r.id for r in too_old(runs, last=2, days=None, now=NOW)] == ["1"]
+
+
+def test_a_run_that_either_rule_keeps_is_kept() -> None:
+    runs = [run(1, days=400), run(2, days=10), run(3, days=400), run(4, days=400)]
+    assert [r.id for r in too_old(runs, last=1, days=30, now=NOW)] == ["1", "3"]
+    assert [r.id for r in too_old(runs, last=None, days=30, now=NOW)] == ["1", "3", "4"]
+    assert too_old(runs, last=None, days=None, now=NOW) == []
+
+
+def test_an_end_that_is_not_known_is_no_age() -> None:
+    assert too_old([run(1, days=None)], last=None, days=30, now=NOW) == []
+
+
+def test_what_stands_for_a_branch() -> None:
+    runs = [run(1), run(2, status="failed"), run(3, branch="side"), run(4, model="beer")]
+    assert newest_on({"main"}, runs) == {"1", "2", "4"}
+
+
+def test_the_order_is_that_of_the_parts_and_a_clock_moves_a_run_only_within_one() -> None:
+    def part(*started: str) -> Columns:
+        keys = [f"runs/c-{moment}.json" for moment in started]
+        attributes = {name: [None] * len(keys) for name in ATTRIBUTES}
+        return Columns(keys=keys, attributes={**attributes, "id": list(started), "started": list(started)})
+
+    found = known([part("2026-02", "2026-01"), part("1999-01")])
+    assert [r.id for r in found] == ["2026-01", "2026-02", "1999-01"]
+    assert found[0].ended is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["wine", "beer"]), st.floats(-10, 1000)), max_size=20),
+    st.none() | st.integers(1, 10),
+    st.none() | st.floats(0, 500),
+)
+def test_never_more_than_the_rules_say(ages: list[tuple[str, float]], last: int | None, days: float | None) -> None:
+    runs = [run(number, days=age, model=model) for number, (model, age) in enumerate(ages)]
+    gone = too_old(runs, last=last, days=days, now=NOW)
+    for one in gone:
+        later = [r for r in runs if r.model == one.model and int(r.id) > int(one.id)]
+        assert last is None or len(later) >= last
+        assert days is None or one.ended is None or NOW - one.ended > timedelta(days=days)
