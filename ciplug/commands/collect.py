@@ -141,6 +141,7 @@ def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Ar
     place = find_place(session.context, session.env, _remote(session))
     if place.kind != "github":
         raise UsageError(f"--github-run: {place.repository} is on GitLab")
+    own = session.context.host == github_actions.name and session.env.get("GITHUB_RUN_ID") == str(run)
     hint = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
     with github.errors(place, f"read the artifacts of run {run}", hint):
         yield GitHubRun(
@@ -149,7 +150,7 @@ def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Ar
             run,
             artifacts=args.artifact or GITHUB_ARTIFACTS,
             pattern=args.pattern,
-            own=session.context.host == github_actions.name and session.env.get("GITHUB_RUN_ID") == str(run),
+            own=own and bool(_origin_here(session).trusted),
         )
 
 

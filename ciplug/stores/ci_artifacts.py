@@ -127,10 +127,16 @@ class GitHubRun:
 
     def _download(self, artifact: int, name: str) -> bytes | CiplugError:
         """By its id, from where GitHub says that it lies: another server, which gets no token."""
+        import github
         import requests
 
         url = f"{self._repository.url}/actions/artifacts/{artifact}/zip"
-        headers, _ = self._repository.requester.requestJsonAndCheck("GET", url)
+        try:
+            headers, _ = self._repository.requester.requestJsonAndCheck("GET", url)
+        except github.GithubException as error:
+            if error.status not in (404, 410):
+                raise
+            return RecordError(f"{name}: GitHub has it no longer")
         location = headers.get("location", "")
         if urlsplit(location).scheme not in ("http", "https"):
             return ForgeError(f"{name}: GitHub does not say where it lies")
@@ -185,28 +191,30 @@ class GitLabPipeline:
             name = f"job {job.name} ({job.id})"
             handle = self._project.jobs.get(job.id, lazy=True)
             if not glob.has_magic(self._pattern):
-                content = self._file(handle, f"{name}: {self._pattern}")
-                if content is not None:
-                    yield Found(f"{name}: {self._pattern}", content)
+                file = f"{name}: {self._pattern}"
+                if (chunks := _of_job(handle.artifact, quote(self._pattern))) is not None:
+                    yield Found(file, _bounded(chunks, file, bundle.MAX_BYTES))
             elif archive.get("size", 0) > ci_artifacts_zip.MAX_ARCHIVE:
                 hint = "fetch one file of each job: --pattern ciplug-report/bundle.ndjson"
                 yield Found(name, _too_large(name, ci_artifacts_zip.MAX_ARCHIVE, hint))
             else:
-                chunks = handle.artifacts(streamed=True, iterator=True, chunk_size=_CHUNK)
-                data = _bounded(chunks, name, ci_artifacts_zip.MAX_ARCHIVE)
+                chunks = _of_job(handle.artifacts)
+                gone = RecordError(f"{name}: GitLab has its artifacts no longer")
+                data = gone if chunks is None else _bounded(chunks, name, ci_artifacts_zip.MAX_ARCHIVE)
                 yield from _unzipped(name, data, self._pattern)
 
-    def _file(self, job: Any, name: str) -> bytes | CiplugError | None:
-        """One file of a job's archive; None where it has none of that path."""
-        import gitlab
 
-        try:
-            chunks = job.artifact(quote(self._pattern), streamed=True, iterator=True, chunk_size=_CHUNK)
-            return _bounded(chunks, name, bundle.MAX_BYTES)
-        except gitlab.GitlabGetError as error:
-            if error.response_code == 404:
-                return None
+def _of_job(fetch: Any, *path: str) -> Iterable[bytes] | None:
+    """What a method of a job's artifacts streams; None where there is nothing."""
+    import gitlab
+
+    try:
+        chunks: Iterable[bytes] = fetch(*path, streamed=True, iterator=True, chunk_size=_CHUNK)
+    except gitlab.GitlabGetError as error:
+        if error.response_code != 404:
             raise
+        return None
+    return chunks
 
 
 class JenkinsBuild:

@@ -373,6 +373,10 @@ def test_github_a_fork_s_claims_are_not_believed(
     assert ciplug("collect", tmp_path / "bundle.ndjson", env=trusted).code == 3
     said = ciplug("collect", "--trusted", env=trusted)
     assert said.code == 2 and "never trusted" in said.err
+    # What the job itself has uploaded again is no better for it.
+    job.add_run(900, commit=project.head, owner="stranger")
+    job.add_artifact(900, "ciplug", zipped({"bundle.ndjson": packed(a_run(project.head))}))
+    assert ciplug("collect", "--github-run", "900", env=trusted).code == 3
     # Elsewhere, a person says so.
     assert ciplug("collect", "--untrusted", tmp_path / "bundle.ndjson").code == 3
     assert recorded(project) == {honest.id: head, victim.id: project.head}
@@ -403,6 +407,11 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
     assert (
         "too old" in said.err and "no zip archive, or a damaged one" in said.err and "; 2 bundles refused" in said.err
     )
+
+    gone = job.add_artifact(900, "ciplug-gone", zipped({"bundle.ndjson": packed(a_run())}))
+    job.fail_next(410, path=f"/artifacts/{gone}/zip", body={"message": "Gone"})
+    said = ciplug("collect", "--artifact", "ciplug-gone", env=github(tmp_path, job, "push", {}))
+    assert said.code == 3 and "GitHub has it no longer" in said.err
 
     said = ciplug("collect", "--artifact", "ciplug-html", env=github(tmp_path, job, "push", {}))
     assert said.code == 2 and "no bundle in run 900 of acme/demo" in said.err
