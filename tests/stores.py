@@ -63,7 +63,13 @@ Make = Callable[[Path, Fixture], Place]
 PLACES: list[Any] = []
 """As parameters of a fixture."""
 SEGMENT_SIZES = ["ciplug.stores.git_branch.SEGMENT_AT"]
-"""Names of the numbers of objects that make a segment, so that tests can have segments of few."""
+"""Names of the numbers of objects that make a segment."""
+
+
+def close_segments_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stores of this process make segments of so few objects that a test can have many."""
+    for name in SEGMENT_SIZES:
+        monkeypatch.setattr(name, number)
 
 
 def place(name: str, *marks: pytest.MarkDecorator) -> Callable[[Make], Make]:

@@ -9,23 +9,33 @@ import os
 import sys
 
 from ciplug.errors import Conflict
-from ciplug.records.canonical import dumps
 from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.run import Run
+from ciplug.records.series import Series
 from ciplug.registry import ledger
 from ciplug.stores import open_store
 from ciplug.stores.base import Store
+from ciplug.tracking.runs import run_objects
 
 MODEL = "wine"
 COMMIT = "a" * 40
+STAMP = "2026-11-23T19:24:00.000Z"
 
 
 def runs_of(numbers: range) -> dict[str, bytes]:
     """Runs as they are recorded, each with its series."""
     objects = {}
     for number in numbers:
-        key = f"runs/{COMMIT}-{number:032x}"
-        record = {"id": f"{number:032x}", "model": MODEL, "commit": COMMIT, "metrics": {"accuracy": number}}
-        objects |= {f"{key}.json": dumps(record), f"{key}.series": b"\0series\n%d" % number}
+        run = Run(
+            id=f"{number:032x}",
+            model=MODEL,
+            status="finished",
+            started=STAMP,
+            ended=STAMP,
+            commit=COMMIT,
+            metrics={"accuracy": number / 1000},
+        )
+        objects |= run_objects(run, {"loss": Series((0, 1), (0.5, float(number)))})
     return objects
 
 
@@ -35,7 +45,7 @@ def register(store: Store, name: str) -> int:
         log = ledger.read(store, MODEL)
         if any(event.run == name for event in log.events):
             return lost
-        event = RegistryEvent(seq=0, type="register", model=MODEL, version=len(log.events) + 1, run=name, created="")
+        event = RegistryEvent(seq=0, type="register", model=MODEL, version=len(log.events) + 1, run=name, created=STAMP)
         try:
             ledger.append(store, log, event)
         except Conflict:

@@ -22,7 +22,7 @@ def find_problems(
     content = view.content
     problems = [Problem(refs.tip, sentence, mendable=True) for sentence in view.lost]
     problems += [Problem(ref, "it is no write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)]
-    problems += _unread(remote, content.new, "the record is lost or damaged on the remote")
+    problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
     problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
     for log in sorted({path.rpartition("/")[0] for path in content.logs}):
         numbers = content.sequence(log)

@@ -123,10 +123,12 @@ class GitRemote:
         first: Sequence[str] = (),
         spare: Mapping[str, str] | None = None,
     ) -> git.PushResult:
-        """Move refs all at once, each from one object id to another (None: it is not there), from our repository.
+        """Move refs, each from one object id to another (None: it is not there), from our repository.
 
-        Where the server cannot do that atomically, those named `first` go one by one before the others, and what
-        is deleted goes last: then a process that dies in between leaves nothing that cannot be done again.
+        All at once, but for what is deleted: that goes once the others have moved, since a git server that misses
+        objects refuses the refs which need them, and deletes the others even of an atomic push. Where the server
+        knows no atomic push, those named `first` go one by one before the others. So a process that dies in between
+        leaves nothing that cannot be done again.
 
         Args:
             spare: ref → the name to use where the host refuses it.
@@ -143,21 +145,19 @@ class GitRemote:
             names = {ref: new for ref, new in (spare or {}).items() if ref in moves and _is_refused(result, ref)}
             return {names.get(ref, ref): move for ref, move in moves.items()} if names else None
 
-        if len(moves) == 1:
-            return push(moves)
-        result = push(moves, "--atomic")
-        if "does not support --atomic" not in (result.failure or ""):
-            other = renamed(result)
-            return self.move(other, first=first) if other else result
-        rest = [ref for ref in moves if moves[ref][1] and ref not in first]
-        for ref in (*first, *rest):
-            result = push([ref])
-            if (other := renamed(result)) is not None:
-                moves = other
-                result = push([(spare or {})[ref]])
-            if not result.ok:
-                return result
-        if gone := [ref for ref in moves if not moves[ref][1]]:
+        made = [ref for ref in moves if moves[ref][1]]
+        result = push(made, *(["--atomic"] if len(made) > 1 else []))
+        if "does not support --atomic" in (result.failure or ""):
+            for ref in (*first, *(ref for ref in made if ref not in first)):
+                result = push([ref])
+                if (other := renamed(result)) is not None:
+                    moves = other
+                    result = push([(spare or {})[ref]])
+                if not result.ok:
+                    return result
+        elif (other := renamed(result)) is not None:
+            return self.move(other, first=first)
+        if result.ok and (gone := [ref for ref in moves if not moves[ref][1]]):
             push(gone)
         return result
 

@@ -17,13 +17,18 @@ from ciplug.stores.git_objects import BLOB, TREE, Objects, object_id
 from tests.crowd import check, crowd, fsck, persist
 from tests.project import Project, git
 from tests.servers.git_http import Fault, GitServer, Service
-from tests.stores import Place, git_place
-from tests.worker import MODEL, register, runs_of
+from tests.stores import Place, close_segments_at, git_place
+from tests.worker import COMMIT, MODEL, register, runs_of
 
 
 @pytest.fixture
 def place(tmp_path: Path, git_server: GitServer) -> Place:
     return git_place(tmp_path, git_server)
+
+
+@pytest.fixture(autouse=True)
+def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_segments_at(20, monkeypatch)
 
 
 def refs(repository: Path) -> dict[str, str]:
@@ -76,10 +81,9 @@ def test_a_broken_connection_is_tried_again(place: Place, git_server: GitServer,
     git_server.fail_next(fault)
     register(place.open(), "one")
     git_server.fail_next(fault)
-    # Who finds that another has done the work is content with that: here it is its own push.
-    folded = persist(place.open().compact)
+    # A fold whose answer is lost finds the work done, and says 0.
+    assert persist(place.open().compact) in (0, 1)
     git_server.settle()
-    assert folded + place.open().compact() == 1
     if fault != "during":
         git_server.fail_next(fault, service="upload-pack")
     assert place.open().read(runs_of(range(2))) == runs_of(range(2))
@@ -249,43 +253,43 @@ def lost(file: Path) -> None:
     file.unlink()
 
 
-@pytest.mark.parametrize("damage", [garbage, cut_off, another, lost])
+@pytest.mark.parametrize(
+    "damage", [garbage, *(pytest.param(d, marks=pytest.mark.slow) for d in (cut_off, another, lost))]
+)
 @pytest.mark.parametrize("folded", [False, True], ids=["pending", "folded"])
 def test_a_corrupt_record_is_named_and_stops_no_other(
     tmp_path: Path, place: Place, git_server: GitServer, damage: Callable[[Path], None], folded: bool
 ) -> None:
-    env = {"CIPLUG_STORE": place.uri}
-    project = Project.create(tmp_path / "work")
+    everything = runs_of(range(3))
     for number in range(3):
-        project.ciplug("record", "--metrics", "numbers.json", "--name", f"run {number}", env=env)
-    key, *others = place.open().keys("runs/")
-    run_id = key.rpartition("-")[2].removesuffix(".json")
-    everything = place.open().read([key, *others])
+        place.open().add(runs_of(range(number, number + 1)))
     if folded:
         place.open().compact()
+    key = f"runs/{COMMIT}-{1:032x}.json"
     file = loose_file(git_server.path("remote"), everything[key])
     whole = file.read_bytes()
     file.chmod(0o644)
     damage(file)
+    env = {"CIPLUG_STORE": place.uri}
+    project = Project.create(tmp_path / "work")
 
-    for _ in ("at first", "after a fold"):
-        assert place.open().keys("runs/") == [key, *others]
-        assert place.open().read(everything) == {other: everything[other] for other in others}
-        listed = project.ciplug("runs", "list", env=env)
-        assert run_id not in listed.stdout and run_id in listed.stderr
-        assert all(other.rpartition("-")[2][:12] in listed.stdout for other in others)
-        assert run_id[:12] in project.ciplug("runs", "show", run_id, env=env, code=3).stderr
-        assert any(key in problem.where for problem in place.open().check())
-        found = fsck(place)
-        assert found.returncode == 3
-        assert key in found.stdout + found.stderr
-        fsck(place, "--repair")
+    for number in (3, 4):
+        assert place.open().keys("runs/") == sorted(everything)
+        assert place.open().read(everything) == {k: data for k, data in everything.items() if k != key}
+        assert [problem.where for problem in place.open().check()] == [key]
+        assert [problem.where for problem in place.open().check(repair=True)] == [key]
         # Others write on, and what can be folded is.
-        project.ciplug("record", "--metrics", "numbers.json", env=env)
-        others = [one for one in place.open().keys("runs/") if one != key]
-        everything |= place.open().read(others)
+        place.open().add(runs_of(range(number, number + 1)))
         place.open().compact()
+        everything |= runs_of(range(number, number + 1))
 
+    listed = project.ciplug("runs", "list", env=env)
+    assert key in listed.stderr
+    assert all(f"{number / 1000}" in listed.stdout for number in (0, 2, 3, 4))
+    assert key in project.ciplug("runs", "show", f"{1:032x}", env=env, code=3).stderr
+    found = fsck(place)
+    assert found.returncode == 3
+    assert key in found.stdout
     file.write_bytes(whole)
     place.open().compact()
     assert place.open().read(everything) == everything
@@ -295,32 +299,28 @@ def test_a_corrupt_record_is_named_and_stops_no_other(
 def test_a_corrupt_segment_is_named_and_stops_no_other(place: Place, git_server: GitServer) -> None:
     """Its runs cannot be had, and the runs of the other segments, and the loose ones, can."""
     repository = git_server.path("remote")
-    for start in (0, 600):
-        place.open().add(runs_of(range(start, start + 600)))
+    for start in (0, 10):
+        place.open().add(runs_of(range(start, start + 10)))
         place.open().compact()
-    place.open().add(runs_of(range(2000, 2001)))
+    place.open().add(runs_of(range(20, 21)))
     names = place.open().segments()
-    assert len(names) > 1
+    assert len(names) == 2
     listed = git(repository, "ls-tree", "-r", "ciplug").splitlines()
     first = next(line.split()[2] for line in listed if "segments/" in line and line.endswith(".ndjson"))
     file = repository / "objects" / first[:2] / first[2:]
-    if not file.exists():
-        git(repository, "unpack-objects")  # a pack would damage its neighbours too
     file.chmod(0o644)
     whole = file.read_bytes()
     garbage(file)
-    everything = runs_of(range(1200)) | runs_of(range(2000, 2001))
-    found = place.open().read(everything)
-    assert 600 <= len([key for key in found if key.endswith(".json")]) < 1201
-    assert found.items() <= everything.items()
-    problems = place.open().check()
-    assert any("segments/" in problem.where for problem in problems)
+    store = place.open()
+    assert store.read(runs_of(range(21))) == runs_of(range(10, 21))
+    assert any(names[0] in note for note in store.notes)
+    assert names[0] in [problem.where for problem in place.open().check()]
     assert fsck(place).returncode == 3
     register(place.open(), "one")
-    place.open().add(runs_of(range(3000, 3001)))
+    place.open().add(runs_of(range(21, 22)))
     place.open().compact()
     file.write_bytes(whole)
-    everything |= runs_of(range(3000, 3001))
+    everything = runs_of(range(22))
     assert place.open().read(everything) == everything
     check_sound(place)
 
@@ -367,14 +367,14 @@ def test_what_a_forced_push_took_away_is_restored(
     register(place.open(), "one")
     before = refs(repository)["refs/heads/ciplug"]
     # So many that some are in a segment, and some are loose.
-    place.open().add(runs_of(range(3, 600)))
+    place.open().add(runs_of(range(3, 20)))
     place.open().compact()
     register(place.open(), "two")
-    for number in (600, 601):
+    for number in (20, 21):
         place.open().add(runs_of(range(number, number + 1)))
     assert place.open().compact() == 2
-    place.open().add(runs_of(range(602, 603)))
-    everything = runs_of(range(603))
+    place.open().add(runs_of(range(22, 23)))
+    everything = runs_of(range(23))
 
     hostile(repository, before)
     if hostile is rewound_and_written_on:
@@ -393,7 +393,7 @@ def test_what_a_forced_push_took_away_is_restored(
     if hostile is not rewound_and_written_on:
         said = fsck(place)
         assert said.returncode == 3
-        assert "restored" in said.stdout + said.stderr
+        assert "taken from what was kept" in said.stdout
     assert_all_is_there()
     place.open().compact()
     assert_all_is_there()

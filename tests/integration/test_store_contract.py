@@ -22,7 +22,7 @@ from ciplug.records import columns
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.columns import Columns
 from ciplug.stores.base import Head, Store
-from tests.stores import SEGMENT_SIZES, Place
+from tests.stores import Place, close_segments_at
 
 COMMITS = [digit * 40 for digit in "abc"]
 SEGMENT = 12
@@ -34,11 +34,6 @@ MANY = 20
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     close_segments_at(SEGMENT, monkeypatch)
-
-
-def close_segments_at(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in SEGMENT_SIZES:
-        monkeypatch.setattr(name, number)
 
 
 def run_object(number: int, commit: str = COMMITS[0], **fields: Any) -> dict[str, bytes]:

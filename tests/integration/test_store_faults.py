@@ -322,4 +322,6 @@ def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
         assert place.open().read([known, other]) == {known: data, other: strange}
         project.ciplug("compact", env=env)
     place.check()
-    assert fsck(place).returncode == 0
+    found = fsck(place)
+    assert found.returncode == 3
+    assert [line.split(": ")[1] for line in found.stdout.splitlines()] == [other]
