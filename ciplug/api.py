@@ -109,7 +109,11 @@ def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mappin
         return ActiveRun(folder.name, folder)
 
     def end(status: Status) -> None:
-        recorded = finish(session, entry, inputs, status=status)
+        try:
+            recorded = finish(session, entry, inputs, status=status)
+        except StoreError as unkept:
+            console.complain(unkept.message, unkept.hint)
+            return
         for problem in recorded.problems:
             console.complain(problem.message, problem.hint)
         if not session.context.trusted:

@@ -21,6 +21,7 @@ COMMANDS = {
     "ci": "the whole walk in a pipeline: run, record, compare, gate, report",
     "run": "run a training command and record it",
     "record": "record what a training has left in files",
+    "collect": "record the runs that other jobs have handed over in bundles",
     "runs": "list and show recorded runs",
     "leaderboard": "the best runs by a metric",
     "compare": "compare the run of a commit with its baseline",

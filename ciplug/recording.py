@@ -14,7 +14,7 @@ from ciplug import __version__, console
 from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
-from ciplug.records.run import File, Run, Scalar, Status
+from ciplug.records.run import File, Run, Scalar, Status, is_model_name
 from ciplug.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
@@ -58,7 +58,7 @@ class Recorded:
 
 def check_model_name(model: str) -> str:
     """A model's name, as MLflow allows it. Raises UsageError."""
-    if not model.strip() or len(model) > 120 or not model.isprintable() or any(c in model for c in "/:\\"):
+    if not is_model_name(model):
         raise UsageError(f"{model!r} is no name for a model", hint="up to 120 characters, without / : and \\")
     return model
 
@@ -277,13 +277,20 @@ def recover(session: Session) -> list[Recorded]:
     """Seal the runs whose owner was killed: they are recorded as killed, with all that they had logged."""
     found = []
     for entry in session.spool.abandoned():
-        if not entry.facts.get("run"):
-            # Killed before it had begun: there is nothing to record.
-            entry.release()
-            shutil.rmtree(entry.folder, ignore_errors=True)
-            continue
         logged = log.read(entry.folder)
-        skeleton = _skeleton(entry)
+        try:
+            skeleton = _skeleton(entry)
+        except (TypeError, ValueError, AttributeError):
+            entry.release()
+            if logged == log.Logged():
+                # Killed before it had begun: there is nothing to record.
+                shutil.rmtree(entry.folder, ignore_errors=True)
+            else:
+                console.complain(
+                    f"{entry.folder} holds a killed run that another version of ciplug has begun",
+                    "recover it with that version; or move the folder away, what was logged is in its log.ndjson",
+                )
+            continue
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -304,14 +311,17 @@ def _last_sign_of_life(folder: Path) -> str:
     return stamp(datetime.fromtimestamp(max(times)).astimezone())
 
 
-def store_objects(session: Session, objects: Mapping[str, bytes]) -> None:
-    """Keep objects that belong to a run (a verdict) by the same safe way: on disk, then sent.
+def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path | None = None) -> None:
+    """Keep objects that belong to a run (a verdict) by the same safe way: on disk, then sent, or put into `bundle`.
 
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.begin(new_id(), {})
     entry.seal(session.spooled_for, objects)
-    send(session)
+    if bundle is None:
+        send(session)
+    else:
+        session.spool.hand_over(session.spooled_for, bundle)
 
 
 def send(session: Session) -> list[Sealed]:

@@ -110,11 +110,11 @@ class Session:
             raise UsageError("this repository has no commit yet", hint="commit first: runs are tied to commits")
         return self.head
 
-    def runs(self, *, offline: bool = False) -> Runs:
-        """All runs that the store holds, and those of this spool that wait for it."""
+    def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
+        """All runs that the store holds, those of this spool that wait for it, and those of a bundle of this job."""
         from ciplug.tracking.runs import Runs
 
-        unsent: dict[str, bytes] = {}
+        unsent = dict(handed_over or {})
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
         return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog", offline=offline)

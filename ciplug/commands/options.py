@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ciplug import console
 from ciplug.config import parse_size
-from ciplug.errors import StoreError, UsageError
+from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.recording import Inputs, recover, send
 from ciplug.session import Session, open_session
 from ciplug.tracking.runs import Runs
+from ciplug.tracking.spool import read_bundle
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -48,6 +49,24 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--artifact-limit", metavar="SIZE", help="the largest artifact that goes to git (default: 10 MB)"
     )
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", metavar="FILE", help="put the run into this file in place of the store, for `ciplug collect`"
+    )
+
+
+def bundle_of(args: argparse.Namespace) -> Path | None:
+    """The bundle that was asked for. Raises UsageError for a file that is there and is none, before anything runs."""
+    if not args.bundle:
+        return None
+    try:
+        read_bundle(Path(args.bundle))
+    except (OSError, RecordError) as problem:
+        why = problem.message if isinstance(problem, RecordError) else f"{args.bundle}: {problem.strerror}"
+        raise UsageError(f"--bundle: {why}", hint="name a new file, or a bundle to add to") from None
+    return Path(args.bundle)
 
 
 def add_command(parser: argparse.ArgumentParser) -> None:

@@ -14,6 +14,7 @@ from ciplug.session import Session
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_bundle(parser)
     parser.add_argument("--spooled", action="store_true", help="only send what earlier commands could not send")
 
 
@@ -21,6 +22,11 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.spooled:
         options.tell_recovered(session)
+        bundle = options.bundle_of(args)
+        if bundle is not None:
+            put = session.spool.hand_over(session.spooled_for, bundle)
+            console.say(f"handed over in {bundle}: {len(put)} from the spool" if put else "nothing waits in the spool")
+            return 0
         sent = send(session)
         console.say(
             f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
             console.say(f"runs for another store wait: send them with --store {name}")
         return 0
     recorded = record(session, options.inputs_of(args, session))
-    return worst_code(recorded, deliver(session, recorded))
+    return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
 
 
 def record(session: Session, inputs: Inputs) -> Recorded:

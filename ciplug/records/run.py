@@ -14,6 +14,12 @@ SCHEMA = 1
 METRIC_NAME = re.compile(r"(?! )(?!.*(?:::|##))[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
 """What a metric may be called, wherever its name comes from. `::` and `##` begin commands in the logs of CI hosts."""
 
+
+def is_model_name(name: str) -> bool:
+    """What a model may be called, as MLflow allows it."""
+    return bool(name.strip()) and len(name) <= 120 and name.isprintable() and not any(c in name for c in "/:\\")
+
+
 Scalar = str | int | float | bool
 Status = Literal["finished", "failed", "killed"]
 
