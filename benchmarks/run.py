@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "at-once": "concurrency",
     "compare": "peers",
     "read": "reading",
+    "query": "querying",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"
@@ -82,6 +83,8 @@ def _machine(programs: Tools, pairs: int, quick: bool) -> str:
     versions = [call(["git", "--version"], ROOT), call([*programs.ciplug, "--version"], ROOT, programs.env)]
     if programs.dvc:
         versions.append(b"dvc " + call([programs.dvc, "--version"], ROOT))
+    if programs.mlflow:
+        versions.append(b"mlflow " + call([programs.mlflow, "-c", "import mlflow; print(mlflow.__version__)"], ROOT))
     words = [
         f"{datetime.now(timezone.utc):%Y-%m-%d}",
         f"{machine.cores} cores of {machine.cpu}",

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "run a training command and record it",
     "record": "record what a training has left in files",
     "runs": "list and show recorded runs",
+    "leaderboard": "the best runs by a metric",
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
     "gate": "judge a run by the gates of ciplug.yaml",

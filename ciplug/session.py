@@ -77,14 +77,14 @@ class Session:
             raise UsageError("this repository has no commit yet", hint="commit first: runs are tied to commits")
         return self.head
 
-    def runs(self) -> Runs:
+    def runs(self, *, offline: bool = False) -> Runs:
         """All runs that the store holds, and those of this spool that wait for it."""
         from ciplug.tracking.runs import Runs
 
         unsent: dict[str, bytes] = {}
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
-        return Runs(self.store, unsent)
+        return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog", offline=offline)
 
 
 def open_session(

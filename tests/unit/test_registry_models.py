@@ -135,13 +135,13 @@ class Memory:
     """The log verbs of a store, in memory."""
 
     def __init__(self) -> None:
-        self.logs: dict[str, list[bytes]] = {}
+        self.held: dict[str, list[bytes]] = {}
 
     def entries(self, log: str) -> list[bytes]:
-        return self.logs.get(log, [])
+        return self.held.get(log, [])
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        held = self.logs.setdefault(log, [])
+        held = self.held.setdefault(log, [])
         now = Head(len(held), digest(held[-1])) if held else None
         if now != expected:
             raise Conflict("moved on", head=now)
@@ -149,11 +149,11 @@ class Memory:
         return Head(len(held), digest(entry))
 
     def head(self, log: str) -> Head | None:
-        held = self.logs.get(log)
+        held = self.held.get(log)
         return Head(len(held), digest(held[-1])) if held else None
 
-    def keys(self, prefix: str) -> list[str]:
-        return [f"{log}/{n:06d}" for log, held in self.logs.items() for n in range(1, len(held) + 1)]
+    def logs(self, prefix: str) -> list[str]:
+        return sorted(log for log in self.held if log.startswith(prefix))
 
 
 @pytest.fixture
