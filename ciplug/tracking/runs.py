@@ -44,10 +44,26 @@ def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[st
     return objects
 
 
+def read_run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    from ciplug.records import read
+
+    run = read.run(data, key)
+    if wrong := misplaced(key, run.commit, run.id):
+        raise RecordError(wrong)
+    if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
+        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+    return run
+
+
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     """Key and bytes of a verdict."""
     data = dumps(verdict)
-    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json", data
+    return verdict_key(verdict, data), data
+
+
+def verdict_key(verdict: Verdict, data: bytes) -> str:
+    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
 
 
 class RunKey(NamedTuple):
@@ -155,18 +171,12 @@ class Runs:
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
-        from ciplug.records import read
-
         wanted = list(keys)
         data = self._read(k.key for k in wanted)
         runs = []
         for key in wanted:
             try:
-                run = read.run(data[key.key], key.key)
-                if wrong := misplaced(key.key, run.commit, run.id):
-                    raise RecordError(wrong)
-                if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
-                    raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
+                run = read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:

@@ -186,7 +186,7 @@ def test_of_two_that_read_the_same_log_the_second_loses(store: Any) -> None:
 @pytest.mark.parametrize("harm", ["drop", "swap", "change", "insert", "another model"])
 def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> None:
     written(store, EVENTS)
-    (held,) = store.logs.values()
+    (held,) = store.held.values()
     if harm == "drop":
         del held[2]
     elif harm == "swap":
@@ -196,7 +196,7 @@ def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> Non
     elif harm == "insert":
         held.insert(3, held[2])
     else:
-        store.logs = {ledger.log_name("other"): held}
+        store.held = {ledger.log_name("other"): held}
     with pytest.raises(StoreError, match="is broken at event"):
         ledger.read(store, "other" if harm == "another model" else "wine")
 
