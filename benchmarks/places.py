@@ -10,7 +10,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from importlib.util import find_spec
+from itertools import count, islice
 from pathlib import Path
 
 from benchmarks.measuring import call, environment
@@ -38,23 +39,28 @@ class Tools:
     """The interpreter that `ciplug` runs on."""
     ciplug: Sequence[str]
     dvc: str | None
+    mlflow: str | None
+    """An interpreter that has MLflow."""
     env: dict[str, str]
 
 
 def tools(*, quick: bool) -> Tools:
-    """ciplug and DVC, each installed into an environment of its own.
+    """ciplug, DVC and MLflow, each installed into an environment of its own.
 
-    When `quick`, nothing is installed: ciplug runs from this checkout by this interpreter, and DVC is the one on
-    PATH, if there is one.
+    When `quick`, nothing is installed: ciplug runs from this checkout by this interpreter, DVC is the one on PATH
+    and MLflow that of this interpreter, if they are there.
     """
     if quick:
         env = {**environment(), "PYTHONPATH": str(ROOT)}
-        return Tools(sys.executable, (sys.executable, "-m", "ciplug"), shutil.which("dvc"), env)
-    ours, dvc = OUT / "venv", OUT / "venv-dvc"
-    if not (dvc / "bin" / "dvc").exists():
-        _venv(dvc, "dvc")
+        mlflow = sys.executable if find_spec("mlflow") else None
+        return Tools(sys.executable, (sys.executable, "-m", "ciplug"), shutil.which("dvc"), mlflow, env)
+    ours, theirs = OUT / "venv", {name: OUT / f"venv-{name}" for name in ("dvc", "mlflow")}
+    for name, folder in theirs.items():
+        if not (folder / "bin" / name).exists():
+            _venv(folder, name)
     _venv(ours, str(ROOT))
-    return Tools(str(ours / "bin" / "python"), (str(ours / "bin" / "ciplug"),), str(dvc / "bin" / "dvc"), environment())
+    dvc, python = str(theirs["dvc"] / "bin" / "dvc"), str(theirs["mlflow"] / "bin" / "python")
+    return Tools(str(ours / "bin" / "python"), (str(ours / "bin" / "ciplug"),), dvc, python, environment())
 
 
 def _venv(folder: Path, package: str) -> None:
@@ -149,10 +155,9 @@ def _store(runs: int) -> Path:
     call(["git", "init", "--quiet", "--bare", str(path)], OUT)
     written = Objects(path, "sha1")
     content, index = Content(), {}
-    dice = random.Random(runs)
+    every = stored_runs(runs)
     for start in range(0, runs, SEGMENT_AT):
-        some = [made_run(dice, number) for number in range(start, min(start + SEGMENT_AT, runs))]
-        records = {run_key(run): dumps(run) for run in some}
+        records = {run_key(run): dumps(run) for run in islice(every, SEGMENT_AT)}
         if len(records) < SEGMENT_AT:
             content.new = {key: written.blob(data) for key, data in records.items()}
             break
@@ -168,6 +173,12 @@ def _store(runs: int) -> Path:
     call(["git", "repack", "-a", "-d", "--quiet"], path)
     (path / "tip").write_text(commit)
     return path
+
+
+def stored_runs(runs: int) -> Iterator[Run]:
+    """What a store of so many runs holds."""
+    dice = random.Random(runs)
+    return (made_run(dice, number) for number in range(runs))
 
 
 def made_run(dice: random.Random, number: int) -> Run:

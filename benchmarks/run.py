@@ -27,6 +27,7 @@ MEASUREMENTS = {
     "at-once": "concurrency",
     "compare": "peers",
     "read": "reading",
+    "query": "querying",
     "analytics": "analytics",
 }
 """Name on the command line → module with a function `measure`."""
@@ -83,6 +84,8 @@ def _machine(programs: Tools, pairs: int, quick: bool) -> str:
     versions = [call(["git", "--version"], ROOT), call([*programs.ciplug, "--version"], ROOT, programs.env)]
     if programs.dvc:
         versions.append(b"dvc " + call([programs.dvc, "--version"], ROOT))
+    if programs.mlflow:
+        versions.append(b"mlflow " + call([programs.mlflow, "-c", "import mlflow; print(mlflow.__version__)"], ROOT))
     words = [
         f"{datetime.now(timezone.utc):%Y-%m-%d}",
         f"{machine.cores} cores of {machine.cpu}",

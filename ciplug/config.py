@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ _KEYS = (
     "params",
     "artifacts",
     "datasets",
+    "artifact_store",
+    "artifact_limit",
     "baseline",
     "keep",
     "defaults",
@@ -52,6 +55,10 @@ class Config:
     params: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    artifact_store: str | None = None
+    """URI of the place for the artifacts' bytes; `none`: only digests are kept. None: the store of the runs."""
+    artifact_limit: int | None = None
+    """Bytes of the largest artifact that goes to git."""
     baseline: str | None = None
     """Name of the branch to compare with; None: the pull request's target, else the default branch."""
     keep: Keep | None = None
@@ -70,6 +77,16 @@ class Config:
         while path and path not in self.lines:
             path = path[:-1]
         return f"{self.path or FILE}:{self.lines.get(path, 1)}"
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes of `10 MB`, `512 kB`, `1.5 GiB` or `1000`; None for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
+    if not found or (found[3] and not found[2]):
+        return None
+    power = " kmgt".index(found[2].lower() or " ")
+    base = 1024 if found[3] else 1000
+    return round(float(found[1]) * float(base**power))
 
 
 def find(start: Path, top: Path | None) -> Path | None:
@@ -125,6 +142,15 @@ def parse(text: str, path: Path) -> Config:
             raise fail(key, "a path or a list of paths is expected")
         return tuple(values)
 
+    def bytes_of(key: str) -> int | None:
+        value = data.get(key)
+        if value is None:
+            return None
+        size = None if isinstance(value, bool) else parse_size(str(value))
+        if size is None:
+            raise fail(key, f"a size is expected, not {value!r}", "write it like '10 MB', 'kB', 'MB', 'GB' or bytes")
+        return size
+
     def number(key: str, name: str, least: float) -> Any:
         value = data[key].get(name)
         if value is None:
@@ -165,6 +191,8 @@ def parse(text: str, path: Path) -> Config:
         params=paths("params"),
         artifacts=paths("artifacts"),
         datasets=paths("datasets"),
+        artifact_store=text_of("artifact_store"),
+        artifact_limit=bytes_of("artifact_limit"),
         baseline=text_of("baseline"),
         keep=kept(),
         policy={key: data[key] for key in _POLICY_KEYS if data.get(key) is not None},

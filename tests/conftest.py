@@ -14,6 +14,7 @@ from tests.servers.fake_gcs import Gcs, fake_gcs
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
+from tests.servers.jenkins_api import JenkinsApi
 from tests.servers.seaweedfs import S3, seaweedfs
 from tests.stores import PLACES, Place
 
@@ -110,4 +111,12 @@ def gitlab_api() -> Iterator[GitLabApi]:
     """GitLab with the project acme/demo and the token `user-token` of tanuki, who is a developer."""
     with GitLabApi() as server:
         server.add_token("user-token", "tanuki")
+        yield server
+
+
+@pytest.fixture
+def jenkins_api() -> Iterator[JenkinsApi]:
+    """Jenkins with the user alice, whose API token is `user-token`."""
+    with JenkinsApi() as server:
+        server.add_user("alice", "user-token")
         yield server

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
@@ -11,7 +13,16 @@ from ciplug.errors import UsageError
 from ciplug.evaluation import resolve_commit
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.run import Run
-from ciplug.tracking.runs import Runs
+from ciplug.session import Session
+from ciplug.tracking import search
+from ciplug.tracking.runs import Runs, parse_keys
+from ciplug.tracking.search import Comparison, Key
+
+if TYPE_CHECKING:
+    from ciplug.tracking.catalog import Entry, Found
+
+FORMATS = ("table", "markdown", "json", "csv")
+MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,42 +30,97 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing = verbs.add_parser("list", help="list runs, the latest first", allow_abbrev=False)
     listing.add_argument("--model", metavar="M")
     listing.add_argument("--commit", metavar="SHA", help="a commit, branch or tag, or the beginning of a commit id")
-    listing.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20; 0: all)")
+    add_query(listing)
+    listing.add_argument(
+        "--order-by", metavar="KEY", action="append", help="like 'metrics.accuracy DESC'; may be repeated"
+    )
+    listing.add_argument("--format", choices=FORMATS, default="table", help="json: the whole records")
+    listing.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     showing = verbs.add_parser("show", help="show one run", allow_abbrev=False)
     showing.add_argument("id", metavar="ID", help="a run's id, or the beginning of it")
+    showing.add_argument("--json", action="store_true", help="as JSON on stdout")
     for verb in (listing, showing):
-        verb.add_argument("--json", action="store_true", help="as JSON on stdout")
         options.repeat_common(verb)
+
+
+def add_query(parser: argparse.ArgumentParser) -> None:
+    """What every question over many runs takes."""
+    parser.add_argument("--where", metavar="EXPR", help="like \"metrics.accuracy > 0.9 AND params.depth = '6'\"")
+    parser.add_argument("--columns", metavar="KEYS", help="what to show, like metrics.accuracy,params.depth")
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20; 0: all)")
+    parser.add_argument("--offline", action="store_true", help="ask the local cache only, however old it is")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = options.runs_of(session)
     if args.verb == "show":
-        found = runs.get(args.id)
+        found = options.runs_of(session).get(args.id)
         console.out(dumps(found) if args.json else _details(found))
         return 0
+    where = conditions_of(args)
+    order_by = [search.parse_order(text) for text in args.order_by or ()]
+    columns = search.parse_keys(args.columns) if args.columns else ()
+    if args.offline and args.format == "json":
+        raise UsageError("whole records are not in the cache", hint="without --offline, or with --format csv")
+    if args.commit:
+        where.append(_on_commit(session, args.commit))
+    runs = queried_runs(args, session)
+    for key in columns:
+        runs.catalog.need(key)
+    listed = runs.catalog.search(where, order_by, args.limit or None)
+    if args.format == "json":
+        records = runs.load(parse_keys(entry.key for entry in listed.entries))
+        console.out(dumps([plain(record) for record in records]))
+    elif listed.entries or args.format == "csv":
+        console.out(_drawn(listed.entries, columns, args.format))
+    elif not len(runs.catalog):
+        console.say("no run is recorded")
+    else:
+        console.say(f"none of {len(runs.catalog):,} runs matches")
+    runs.problems.update(runs.catalog.problems)
+    tell_problems(runs)
+    tell_gaps(listed, [order.key for order in order_by[:1]])
+    if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
+        console.say(f"{listed.total - args.limit:,} more: --limit 0 lists all")
+    return 0
+
+
+def conditions_of(args: argparse.Namespace) -> list[Comparison]:
+    """What --where and --model ask for; checks --limit, too."""
     if args.limit < 0:
         raise UsageError("--limit takes a number from 0 up")
-    keys = runs.recorded()
-    if args.commit:
-        commit = args.commit
-        if not re.fullmatch(r"[0-9a-f]{4,64}", commit):
-            commit = resolve_commit(session, commit)
-        keys = [key for key in keys if key.commit and key.commit.startswith(commit)]
-    listed = [r for r in runs.load(keys) if args.model in (None, r.model)]
-    listed.sort(key=lambda r: (r.started, r.id), reverse=True)
-    shown = listed[: args.limit or None]
-    tell_problems(runs)
-    if args.json:
-        console.out(dumps([plain(r) for r in shown]))
-    elif shown:
-        console.out(_table(shown))
-        if len(shown) < len(listed):
-            console.say(f"{len(listed) - len(shown)} more: --limit 0 lists all")
-    else:
-        console.say("no run is recorded" + (" that matches" if args.model or args.commit else ""))
-    return 0
+    where = [] if args.where is None else list(search.parse(args.where))
+    return [*where, Comparison(MODEL, "=", args.model)] if args.model else where
+
+
+def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
+    """All runs, with a catalog to be searched; how old it is is said where the store is not asked."""
+    if not args.offline:
+        return options.runs_of(session)
+    runs = session.runs(offline=True)
+    if moment := runs.catalog.as_of:
+        console.complain(f"offline: {session.store.uri} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+    return runs
+
+
+def _on_commit(session: Session, name: str) -> Comparison:
+    if not re.fullmatch(r"[0-9a-f]{4,64}", name):
+        name = resolve_commit(session, name)
+    return Comparison(COMMIT, "LIKE", f"{name}%")
+
+
+def tell_gaps(found: Found, by: Sequence[Key]) -> None:
+    """Say where a number was missing that would have decided."""
+    from ciplug.reports.text import clean, plural
+
+    name = clean(str(by[0])) if by else ""
+    for count, why in (
+        (found.left_out, "left out, as a number of the condition is NaN"),
+        (found.undefined, f"listed last, as {name} is NaN"),
+        (found.absent, f"listed last, without {name}"),
+    ):
+        if count:
+            console.say(f"{plural(count, 'run')} {why}")
 
 
 def tell_problems(runs: Runs) -> None:
@@ -65,27 +131,76 @@ def tell_problems(runs: Runs) -> None:
         console.complain(f"warning: a record is left out: {problem}")
 
 
-def _table(runs: list[Run]) -> str:
-    from tabulate import tabulate
+def _drawn(entries: Sequence[Entry], columns: Sequence[Key], form: str) -> str:
+    headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
+    facts = [[e.id, *map(e.attributes.get, ("model", "commit", "branch", "status", "started"))] for e in entries]
+    if form == "csv" and not columns:
+        columns = [Key("metric", name) for name in sorted({name for e in entries for name in e.metrics})]
+    if form == "csv" or columns:
+        values = [shown(entries, key, form) for key in columns]
+        return drawn([*headers, *map(str, columns)], zip(*columns_of(facts, form), *values, strict=True), form)
+    return drawn([*headers, "metrics"], zip(*columns_of(facts, form), map(_metrics, entries), strict=True), form)
 
+
+def _metrics(entry: Entry) -> str:
     from ciplug.reports import text
 
-    rows = [
-        [
-            run.id[:12],
-            text.clean(run.model, 40),
-            (run.commit or "-")[:8],
-            text.clean(run.provenance.context.branch or "-", 30),
-            run.status,
-            run.started[:16].replace("T", " "),
-            text.clean(
-                "  ".join(f"{name}={text.number(value)}" for name, value in sorted(run.metrics.items())[:4]), 100
-            ),
+    return text.clean(
+        "  ".join(f"{name}={text.number(value)}" for name, value in sorted(entry.metrics.items())[:4]), 100
+    )
+
+
+def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[str]]:
+    """Run, model, commit, branch, status and start as columns, shortened for the eye."""
+    from ciplug.reports import text
+
+    def cells(values: Sequence[str | None]) -> list[str]:
+        if form == "csv":
+            return [value or "" for value in values]
+        run, model, commit, branch, status, started = (value or "-" for value in values)
+        moment = started[:16].replace("T", " ")
+        return [
+            text.clean(run[:12]),
+            text.clean(model, 40),
+            commit[:8],
+            text.clean(branch, 30),
+            text.clean(status),
+            text.clean(moment),
         ]
-        for run in runs
-    ]
-    headers = ["run", "model", "commit", "branch", "status", "started (UTC)", "metrics"]
-    return text.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))
+
+    return [list(column) for column in zip(*map(cells, facts), strict=True)] or [[] for _ in range(6)]
+
+
+def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
+    """The values of one key: exact in CSV, else as precise as it takes to tell them apart."""
+    from ciplug.reports import text
+
+    values = [entry.get(key) for entry in entries]
+    if form == "csv":
+        return ["" if value is None else str(plain(value)) for value in values]
+    if key.kind == "metric":
+        return text.numbers(values)
+    return [text.clean(text.scalar(value), 60) for value in values]
+
+
+def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
+    """A table as `form` has it."""
+    from ciplug.reports import text
+
+    if form == "csv":
+        import csv
+        import io
+
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([headers, *rows])
+        return out.getvalue()
+    from tabulate import tabulate
+
+    if form == "markdown":
+        cells = [[text.escape_markdown(cell) for cell in row] for row in rows]
+        return tabulate(cells, list(map(text.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
+    titles = [text.clean(header, text.NAME_LIMIT) for header in headers]
+    return text.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))
 
 
 def _details(run: Run) -> str:

@@ -6,6 +6,7 @@ here, is left out, so that a newer record is seen as far as it is understood.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from ciplug.records.run import METRIC_NAME, Scalar
 VERSION = 1
 ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
 
 
 @dataclass
@@ -71,7 +73,8 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     for name, value in _items(record, "metrics"):
         number = _WORDS.get(value) if isinstance(value, str) else value
         if METRIC_NAME.fullmatch(name) and isinstance(number, (int, float)) and not isinstance(number, bool):
-            _put(columns.metrics, name, row, float(number))
+            with contextlib.suppress(OverflowError):  # digits without end are no float
+                _put(columns.metrics, name, row, float(number))
     for name, value in _items(record, "params"):
         if isinstance(value, (str, int, float, bool)):
             _put(columns.params, name, row, value)
@@ -119,16 +122,18 @@ def decode(data: bytes, name: str) -> Columns:
         value: Any = json.loads(data)
         if value["version"] != VERSION:
             raise ValueError(f"version {value['version']!r}")
-        columns = Columns(keys=list(map(_text, value["keys"])))
+        columns = Columns(keys=_of_types(value["keys"], {str}))
         every = list(range(len(columns)))
         for attribute in ATTRIBUTES:
-            columns.attributes[attribute] = [None if v is None else _text(v) for v in value["attributes"][attribute]]
+            columns.attributes[attribute] = _of_types(value["attributes"][attribute], {str, type(None)})
 
         def sparse(kind: str) -> dict[str, Sparse]:
             found = {}
             for key, column in value[kind].items():
                 values = column["values"]
-                if kind == "metrics" and any(type(v) is not float for v in values):
+                if kind != "metrics":
+                    values = _of_types(values, _SCALARS[kind])
+                elif set(map(type, values)) != {float}:
                     values = [_WORDS[v] if isinstance(v, str) else float(v) for v in values]
                 found[_text(key)] = Sparse(column.get("rows", every), values)
             return found
@@ -143,7 +148,7 @@ def decode(data: bytes, name: str) -> Columns:
         )
         if lengths != {len(columns)} or wrong:
             raise ValueError("columns of different lengths")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise RecordError(f"{name}: not the columns of a segment, or damaged: {problem}") from None
     return columns
 
@@ -152,3 +157,10 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text is expected, not {value!r:.40}")
     return value
+
+
+def _of_types(values: Iterable[Any], types: set[type]) -> list[Any]:
+    found = list(values)
+    if not set(map(type, found)) <= types:
+        raise TypeError("a value of another type than its column's")
+    return found

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _AT_ONCE = 16
 _RETRIES, _PATIENCE = 6, timedelta(seconds=30)
+PART = 8 * 1024 * 1024
+"""Bytes of a part, where an object is too large for one request."""
+_PARTS_MOST, _PARTS_AT_ONCE = 9000, 4
+"""S3 takes 10,000 parts of an object."""
 
 
 class Listed(NamedTuple):
@@ -55,6 +59,18 @@ class Bucket(Protocol):
 
     def put(self, name: str, data: bytes) -> None:
         """Put an object, whatever was there."""
+        ...
+
+    def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
+        """Put an object of `size` bytes, however large, as its bytes come. If `chunks` raises, nothing is put."""
+        ...
+
+    def size(self, name: str) -> int | None:
+        """Bytes of the object, None where there is none."""
+        ...
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object that is there."""
         ...
 
     def delete(self, name: str) -> None:
@@ -327,6 +343,25 @@ class ObstoreBucket:
         with self._errors():
             self._place.put(name, data, use_multipart=False)
 
+    def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
+        if size <= PART:
+            self.put(name, b"".join(chunks))
+            return
+        with self._errors():
+            part = max(PART, size // _PARTS_MOST)
+            self._place.put(name, chunks, chunk_size=part, max_concurrency=_PARTS_AT_ONCE)
+
+    def size(self, name: str) -> int | None:
+        with self._errors():
+            try:
+                return int(self._place.head(name)["size"])
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        with self._errors():
+            return bytes(self._place.get_range(name, start=start, length=length))
+
     def delete(self, name: str) -> None:
         with self._errors():
             try:
@@ -400,6 +435,21 @@ class GoogleBucket:
         # Every write of ours may be repeated, which the library cannot know.
         self._blob(name).upload_from_string(data, "application/octet-stream", retry=self._retry, **condition)
 
+    def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
+        with self._errors():
+            blob = self._blob(name)
+            blob.chunk_size = PART
+            blob.upload_from_file(_Reader(chunks), size=size, retry=self._retry)
+
+    def size(self, name: str) -> int | None:
+        with self._errors():
+            blob = self._bucket.get_blob(self._prefix + name)
+        return None if blob is None else int(blob.size)
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        with self._errors():
+            return bytes(self._blob(name).download_as_bytes(start=start, end=start + length - 1))
+
     def delete(self, name: str) -> None:
         from google.api_core.exceptions import NotFound
 
@@ -417,6 +467,30 @@ class GoogleBucket:
 
     def _errors(self) -> Any:
         return _errors(self._kind, self.address)
+
+
+class _Reader:
+    """What comes in chunks, as a file that is read."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        found = bytearray(self._left)
+        while size < 0 or len(found) < size:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            found += chunk
+        taken = len(found) if size < 0 else min(size, len(found))
+        self._left = bytes(found[taken:])
+        self._at += taken
+        return bytes(found[:taken])
+
+    def tell(self) -> int:
+        return self._at
 
 
 @contextmanager

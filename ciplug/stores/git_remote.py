@@ -259,7 +259,8 @@ class GitRemote:
         wanted = sorted(set(oids))
         found = self.trees(wanted)
         if missing := [oid for oid in wanted if oid not in found]:
-            if failure := self.fetch(wanted=missing, filter="tree:1"):
+            # By tree:1 git brings the blobs of a tree that is asked for by its id.
+            if failure := self.fetch(wanted=missing, filter="tree:0"):
                 raise StoreError(f"cannot read {len(missing)} folders of the store: {failure}")
             found.update(self.trees(missing))
             if lost := [oid for oid in missing if oid not in found]:

@@ -157,8 +157,9 @@ def _fetch(remote: GitRemote, refs: Refs) -> dict[str, str]:
             f"cannot read the store at {remote.address}: {failure}",
             hint="is the repository reachable with this checkout's credentials?",
         )
-    fetched = (OUR_TIP, *refs.places.values())
-    return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref.startswith(fetched)}
+    # What a fold has fetched for itself, of the series branch, is no write of anybody's.
+    known = (OUR_TIP, *refs.places.values())
+    return {ref: oid for ref, oid in remote.refs("refs/store").items() if ref.startswith(known)}
 
 
 def _view(remote: GitRemote, refs: Refs, found: Mapping[str, str]) -> View:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import RecordError, UsageError
@@ -18,6 +20,7 @@ from ciplug.stores.base import Store
 if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
+    from ciplug.tracking.catalog import Catalog
 
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
@@ -41,10 +44,26 @@ def run_objects(run: Run, series: Mapping[str, Series] | None = None) -> dict[st
     return objects
 
 
+def read_run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    from ciplug.records import read
+
+    run = read.run(data, key)
+    if wrong := misplaced(key, run.commit, run.id):
+        raise RecordError(wrong)
+    if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
+        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+    return run
+
+
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     """Key and bytes of a verdict."""
     data = dumps(verdict)
-    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json", data
+    return verdict_key(verdict, data), data
+
+
+def verdict_key(verdict: Verdict, data: bytes) -> str:
+    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
 
 
 class RunKey(NamedTuple):
@@ -53,11 +72,43 @@ class RunKey(NamedTuple):
     id: str
 
 
-class Runs:
-    """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent."""
+def parse_keys(keys: Iterable[str]) -> list[RunKey]:
+    """Those of the keys that are a run's."""
+    found = []
+    for key in keys:
+        commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
+        if key.startswith("runs/") and key.endswith(".json") and dash:
+            found.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
+    return found
 
-    def __init__(self, store: Store, unsent: Mapping[str, bytes] | None = None) -> None:
+
+def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
+    """Why no record of this run and this commit can stand under the key; None if it can."""
+    if key != _key(commit, run_id):
+        return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
+    if commit and not _COMMIT.fullmatch(commit):
+        return f"{key}: commit: '{commit}' is no commit id"
+    return None
+
+
+class Runs:
+    """Questions about runs. `unsent` are objects of the local spool: they count as if they had been sent.
+
+    `cache` is the folder of the catalog, which answers questions over many runs; without one it is in memory.
+    When `offline`, the catalog answers as it was left, and the store is not asked.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        unsent: Mapping[str, bytes] | None = None,
+        cache: Path | None = None,
+        *,
+        offline: bool = False,
+    ) -> None:
         self._store = store
+        self._cache = cache
+        self._offline = offline
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self._of_commit: dict[str, list[RunKey]] = {}
@@ -79,10 +130,17 @@ class Runs:
         rest = [key for key in wanted if key not in found]
         return {**found, **(self._store.read(rest) if rest else {})}
 
+    @cached_property
+    def catalog(self) -> Catalog:
+        """All runs as columns, as the store is when this is first asked."""
+        from ciplug.tracking.catalog import Catalog
+
+        return Catalog(self._store, self._cache, self._unsent, offline=self._offline)
+
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone. This lists the store."""
         if self._keys is None:
-            self._keys = _run_keys(self._list("runs/"))
+            self._keys = parse_keys(self._list("runs/"))
         return self._keys
 
     def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
@@ -91,7 +149,7 @@ class Runs:
         unknown = [commit for commit in wanted if commit not in self._of_commit]
         if unknown:
             self._of_commit.update({commit: [] for commit in unknown})
-            for key in _run_keys(self._list(*(f"runs/{commit}-" for commit in unknown))):
+            for key in parse_keys(self._list(*(f"runs/{commit}-" for commit in unknown))):
                 self._of_commit[key.commit or NO_COMMIT].append(key)
         return {commit: keys for commit in wanted if (keys := self._of_commit[commit])}
 
@@ -113,20 +171,12 @@ class Runs:
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
-        from ciplug.records import read
-
         wanted = list(keys)
         data = self._read(k.key for k in wanted)
         runs = []
         for key in wanted:
             try:
-                run = read.run(data[key.key], key.key)
-                if run_key(run) != key.key:
-                    raise RecordError(f"{key.key}: it holds the run '{run.id}' of commit '{run.commit}'")
-                if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
-                    raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
-                if run.commit and not _COMMIT.fullmatch(run.commit):
-                    raise RecordError(f"{key.key}: commit: '{run.commit}' is no commit id")
+                run = read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:
@@ -140,16 +190,15 @@ class Runs:
 
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
-        matches = [k for k in self.recorded() if k.id.startswith(run_id)] if run_id else []
-        exact = [k for k in matches if k.id == run_id] or matches
-        if not exact:
+        matches = parse_keys(self.catalog.find(run_id)) if run_id else []
+        if not matches:
             raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
-        if len(exact) > 1:
-            some = ", ".join(k.id[:12] for k in exact[:4])
-            raise UsageError(f"'{run_id}' is the beginning of {len(exact)} runs: {some}", hint="give more of the id")
-        runs = self.load(exact)
+        if len(matches) > 1:
+            some = ", ".join(k.id[:12] for k in matches[:4])
+            raise UsageError(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
+        runs = self.load(matches)
         if not runs:
-            raise RecordError(f"run {exact[0].id} cannot be read: {self.problems[exact[0].key]}")
+            raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
@@ -173,12 +222,3 @@ class Runs:
             except RecordError as problem:
                 self._note(key, problem)
         return found
-
-
-def _run_keys(keys: Iterable[str]) -> list[RunKey]:
-    found = []
-    for key in keys:
-        commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
-        if key.endswith(".json") and dash:
-            found.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
-    return found

@@ -10,6 +10,7 @@ import pytest
 from ciplug import git as git_program
 from ciplug.errors import StoreError
 from ciplug.stores import open_store
+from ciplug.stores.base import PENDING_ALARM
 from ciplug.stores.git_objects import Objects
 from tests.project import git
 from tests.servers.git_http import GitServer
@@ -135,3 +136,17 @@ def test_the_branch_says_its_format(place: Place, git_server: GitServer) -> None
     place.open().add({"runs/a-1.json": b"1"})
     place.open().compact()
     assert git(git_server.path("remote"), "show", "ciplug:FORMAT").startswith("ciplug git store ")
+
+
+def test_what_nobody_may_fold_is_said(tmp_path: Path, git_server: GitServer) -> None:
+    place = git_place(tmp_path, git_server, protected=["ciplug"])
+    leave_pending(git_server.path("remote"), PENDING_ALARM - 1)
+    quiet = place.open()
+    assert len(quiet.keys("runs/")) == PENDING_ALARM - 1
+    assert quiet.notes == []
+    place.open().add({"runs/b.json": b"1"})
+    reader = place.open()
+    assert len(reader.keys("runs/")) == PENDING_ALARM
+    (note,) = reader.notes
+    assert f"{PENDING_ALARM} writes wait" in note
+    assert "ciplug compact" in note
