@@ -192,6 +192,15 @@ class _Deferred:
     def put(self, name: str, data: bytes) -> None:
         self._bucket.put(name, data)
 
+    def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
+        self._bucket.upload(name, chunks, size)
+
+    def size(self, name: str) -> int | None:
+        return self._bucket.size(name)
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        return self._bucket.part(name, start, length)
+
     def delete(self, name: str) -> None:
         self._bucket.delete(name)
 
@@ -355,7 +364,7 @@ class ObstoreBucket:
         with self._errors():
             try:
                 return int(self._place.head(name)["size"])
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return None
 
     def part(self, name: str, start: int, length: int) -> bytes:
