@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -153,8 +155,57 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
             return _folder(prefix, kind)
         if not parts.netloc:
             raise ConfigError(f"store '{named}': a {kind.place} is expected", hint=f"{scheme}://{kind.place}/prefix")
-        opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
-        return opener(parts.netloc, prefix, env, kind)
+        import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
+    where = next((env[name] for name in _ELSEWHERE[scheme] if env.get(name)), None)
+    opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
+    address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where.rstrip('/')}" if where else ""))
+    return _Deferred(address, kind, lambda: opener(address, parts.netloc, prefix, env, kind))
+
+
+_ELSEWHERE = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT", "AZURE_STORAGE_ACCOUNT_NAME"),
+    "gs": ("STORAGE_EMULATOR_HOST",),
+}
+"""What says which server a name of a bucket is on."""
+
+
+class _Deferred:
+    """A Bucket that looks for credentials when it is first used: a job that may not have any still trains."""
+
+    def __init__(self, address: str, kind: _Kind, opener: Callable[[], Bucket]) -> None:
+        self.address = address
+        self._kind = kind
+        self._opener = opener
+
+    @cached_property
+    def _bucket(self) -> Bucket:
+        with _errors(self._kind, self.address):
+            return self._opener()
+
+    def get(self, name: str) -> bytes | None:
+        return self._bucket.get(name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        return self._bucket.create(name, data)
+
+    def put(self, name: str, data: bytes) -> None:
+        self._bucket.put(name, data)
+
+    def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
+        self._bucket.upload(name, chunks, size)
+
+    def size(self, name: str) -> int | None:
+        return self._bucket.size(name)
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        return self._bucket.part(name, start, length)
+
+    def delete(self, name: str) -> None:
+        self._bucket.delete(name)
+
+    def list(self, folder: str) -> list[Listed]:
+        return self._bucket.list(folder)
 
 
 def _folder(path: str, kind: _Kind) -> Bucket:
@@ -164,11 +215,11 @@ def _folder(path: str, kind: _Kind) -> Bucket:
     return ObstoreBucket(LocalStore(folder, mkdir=True), folder.as_uri(), kind)
 
 
-def _s3(bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
+def _s3(address: str, bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
     from obstore.store import S3Store
 
     settings: dict[str, Any] = _settings(env, "AWS_", _AWS)
-    endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or env.get("AWS_ENDPOINT")
+    endpoint = next((env[name] for name in _ELSEWHERE["s3"] if env.get(name)), None)
     if endpoint:
         settings["aws_endpoint"] = endpoint
     provider = None
@@ -185,7 +236,7 @@ def _s3(bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket
         retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE},
         credential_provider=provider,
     )
-    return ObstoreBucket(store, _address("s3", bucket, prefix, endpoint), kind)
+    return ObstoreBucket(store, address, kind)
 
 
 _AWS = (
@@ -232,7 +283,7 @@ def _from_session(session: Any) -> Callable[[], Any]:
     return credentials
 
 
-def _azure(container: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
+def _azure(address: str, container: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
     from obstore.store import AzureStore
 
     settings = _settings(env, "AZURE_", _AZURE)
@@ -244,9 +295,7 @@ def _azure(container: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> 
         client_options=_client(env, "SSL_CERT_FILE", endpoint),
         retry_config={"max_retries": _RETRIES, "retry_timeout": _PATIENCE},
     )
-    return ObstoreBucket(
-        store, _address("az", container, prefix, endpoint or env.get("AZURE_STORAGE_ACCOUNT_NAME")), kind
-    )
+    return ObstoreBucket(store, address, kind)
 
 
 _AZURE = (
@@ -272,10 +321,6 @@ def _client(env: Mapping[str, str], bundle: str, endpoint: str | None) -> Any:
                 raise ConfigError(f"{name}: {path}: {problem.strerror}") from None
             break
     return options
-
-
-def _address(scheme: str, place: str, prefix: str, where: str | None) -> str:
-    return git.redact(f"{scheme}://{place}/{prefix}" + (f"#{where.rstrip('/')}" if where else ""))
 
 
 class ObstoreBucket:
@@ -319,7 +364,7 @@ class ObstoreBucket:
         with self._errors():
             try:
                 return int(self._place.head(name)["size"])
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 return None
 
     def part(self, name: str, start: int, length: int) -> bytes:
@@ -342,19 +387,19 @@ class ObstoreBucket:
         return _errors(self._kind, self.address)
 
 
-def _google(bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
+def _google(address: str, bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
     from google.cloud import storage
 
     emulator = env.get("STORAGE_EMULATOR_HOST")
     if emulator:
         from google.auth.credentials import AnonymousCredentials
 
-        address = emulator if "://" in emulator else f"http://{emulator}"
+        endpoint = emulator if "://" in emulator else f"http://{emulator}"
         nobody = AnonymousCredentials()  # type: ignore[no-untyped-call]
-        client = storage.Client("emulator", nobody, client_options={"api_endpoint": address})
+        client = storage.Client("emulator", nobody, client_options={"api_endpoint": endpoint})
     else:
         client = storage.Client()
-    return GoogleBucket(client.bucket(bucket), prefix, _address("gs", bucket, prefix, emulator), kind)
+    return GoogleBucket(client.bucket(bucket), prefix, address, kind)
 
 
 class GoogleBucket:

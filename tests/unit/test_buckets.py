@@ -76,7 +76,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     [
         ("s3://bucket", "obstore.store", "s3"),
         ("az://container", "obstore.store", "azure"),
-        ("gs://bucket", "google.cloud", "gcs"),
+        ("gs://bucket", "google.cloud.storage", "gcs"),
         ("file:///x", "obstore.store", "objects"),
     ],
 )
@@ -92,13 +92,22 @@ def test_a_profile_needs_amazons_library(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / ".aws" / "credentials").write_text("[default]\naws_access_key_id = ak\naws_secret_access_key = sk\n")
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(StoreError, match="boto3") as missing:
-        open_store("s3://bucket", None, {"HOME": str(tmp_path)})
+        open_store("s3://bucket", None, {"HOME": str(tmp_path)}).keys("")
     assert missing.value.hint == "pip install 'ciplug[s3]'"
 
 
 def test_an_authority_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="AWS_CA_BUNDLE"):
-        open_store("s3://bucket", None, {**S3, "AWS_CA_BUNDLE": str(tmp_path / "none.pem")})
+        open_store("s3://bucket", None, {**S3, "AWS_CA_BUNDLE": str(tmp_path / "none.pem")}).keys("")
+
+
+def test_credentials_are_missed_only_where_they_are_needed(tmp_path: Path) -> None:
+    """A fork's job has none, and trains all the same."""
+    store = open_store("az://container/runs", None, {"HOME": str(tmp_path)})
+    assert store.address == "az://container/runs"
+    with pytest.raises(StoreError) as missed:
+        store.keys("")
+    assert "AZURE_STORAGE_ACCOUNT_NAME" in (missed.value.hint or "")
 
 
 def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
