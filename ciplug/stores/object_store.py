@@ -163,8 +163,14 @@ class ObjectStore:
         return sorted(found)
 
     def _keys(self, view: _View, prefixes: tuple[str, ...]) -> set[str]:
-        found = {key for objects in view.pending.values() for key in objects if key.startswith(prefixes)}
-        found.update(key for key in view.state.objects if key.startswith(prefixes))
+        # Whole groups may be a thousand, which a set knows at once.
+        groups = {prefix for prefix in prefixes if group_of(prefix) == prefix}
+        others = tuple(prefix for prefix in prefixes if prefix not in groups)
+
+        def wanted(keys: Iterable[str]) -> set[str]:
+            return {key for key in keys if key.startswith(others) or group_of(key) in groups}
+
+        found = wanted(view.state.objects).union(*map(wanted, view.pending.values()))
         paths = set(view.state.files_of(prefixes))
         wide = tuple(prefix for prefix in prefixes if group_of(prefix) is None)
         for path in view.state.files:
@@ -172,7 +178,7 @@ class ObjectStore:
             if any(kind.startswith(prefix) or prefix.startswith(kind) for prefix in wide):
                 paths.add(path)
         for _, rows in self._read_segments(view, index.in_order(paths)):
-            found.update(key for row in rows.values() for key in (row.key, *row.siblings) if key.startswith(prefixes))
+            found |= wanted(key for row in rows.values() for key in (row.key, *row.siblings))
         return found
 
     def head(self, log: str) -> Head | None:
@@ -244,6 +250,8 @@ class ObjectStore:
             self._remove_other_bytes(wanted)
             number, claim = self._steady(lambda view: (view.state.last + 1, self._drop_of(view, wanted, reason)))
             if claim is None:
+                if self._look().state.open:
+                    continue
                 self._view = None
                 return len(gone)
             if self._bucket.create(index.claim_name(number), index.encode_claim(claim)):
@@ -316,21 +324,29 @@ class ObjectStore:
             raise StoreError(
                 f"{self.address}: {index.claim_name(number)} cannot be finished: {lost[0]} is missing", hint=_REPAIR
             )
-        old = {path: segments.decode(data, path) for path, data in files.items()}
         if mend:
             listed = [entry.name for kind in segments.KINDS for entry in self._bucket.list(kind)]
-            half = [path for path in listed if index.number_of(path) == number]
-            for path, data in get_many(self._bucket, half).items():
-                with contextlib.suppress(RecordError):
-                    old[path] = segments.decode(data, path)
+            files |= get_many(self._bucket, [path for path in listed if index.number_of(path) == number])
+        old: dict[str, dict[str, Row]] = {}
+        damaged: set[str] = set()
+        for path, data in files.items():
+            try:
+                old[path] = segments.decode(data, path)
+            except RecordError:
+                if not mend:
+                    raise
+                damaged.add(path)
         # Named by the claim, too: had the index been lost, a later fold of this number overwrites nothing.
         done = self._write(f"{number:06d}-{digest(claimed)[7:15]}", claim, writes, old)
         won = mend or self._bucket.create(index.done_name(number), index.encode_done(done))
         if mend:
             self._bucket.put(index.done_name(number), index.encode_done(replace(done, lost=lost)))
         self._view = None
-        each(self._bucket.delete, [*(f"inbox/{write}" for write in writes), *_leftovers(claim), *done.gone])
-        return len(writes) if won else 0
+        if not won:
+            return 0
+        gone = {*(f"inbox/{write}" for write in writes), *_leftovers(claim), *done.gone}
+        each(self._bucket.delete, sorted(gone - damaged))
+        return len(writes)
 
     def _inputs(self, number: int, claimed: bytes) -> tuple[Claim, dict[str, bytes], dict[str, bytes], tuple[str, ...]]:
         """A claim, the writes and the segments that it takes, and what of these is not there any more."""
