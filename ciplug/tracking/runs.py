@@ -191,6 +191,9 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
         matches = parse_keys(self.catalog.find(run_id)) if run_id else []
+        if run_id and not matches:
+            # What cannot be read answers no question, and is there all the same.
+            matches = [key for key in parse_keys(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
             raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
         if len(matches) > 1:
