@@ -178,10 +178,10 @@ def _store(runs: int) -> Path:
 def stored_runs(runs: int) -> Iterator[Run]:
     """What a store of so many runs holds."""
     dice = random.Random(runs)
-    return (_run(dice, number) for number in range(runs))
+    return (made_run(dice, number) for number in range(runs))
 
 
-def _run(dice: random.Random, number: int) -> Run:
+def made_run(dice: random.Random, number: int) -> Run:
     """A record of about 1 KB, as a CI job of a small project leaves it."""
     commit = f"{dice.getrandbits(160):040x}"
     accuracy = dice.gauss(0.91, 0.01)

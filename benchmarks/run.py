@@ -28,6 +28,7 @@ MEASUREMENTS = {
     "compare": "peers",
     "read": "reading",
     "query": "querying",
+    "analytics": "analytics",
 }
 """Name on the command line → module with a function `measure`."""
 BEGIN, END = "<!-- results: written by benchmarks/run.py -->", "<!-- end of results -->"

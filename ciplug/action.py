@@ -24,6 +24,7 @@ _ONE = {
     "store": "--store",
     "config": "--config",
     "output-dir": "--output-dir",
+    "bundle": "--bundle",
     "fail-on": "--fail-on",
     "promote-to": "--promote-to",
 }

@@ -109,7 +109,11 @@ def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mappin
         return ActiveRun(folder.name, folder)
 
     def end(status: Status) -> None:
-        recorded = finish(session, entry, inputs, status=status)
+        try:
+            recorded = finish(session, entry, inputs, status=status)
+        except StoreError as unkept:
+            console.complain(unkept.message, unkept.hint)
+            return
         for problem in recorded.problems:
             console.complain(problem.message, problem.hint)
         if not session.context.trusted:
@@ -183,8 +187,10 @@ def log_params(params: Mapping[str, object]) -> None:
 
 
 def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file or folder that the training wrote, by its digest at the end of the run."""
-    _run().append({"artifact": os.path.abspath(path)})  # noqa: PTH100 (a link stays the link that it is)
+    """Keep a file or folder that the training wrote, as it is at the end of the run; or an address, like `s3://…`."""
+    named = os.fspath(path)
+    # A link stays the link that it is.
+    _run().append({"artifact": named if "://" in named else os.path.abspath(named)})  # noqa: PTH100
 
 
 def log_dataset(path: str | os.PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,9 @@ POLICY_KEYS = (
 """What `gates.policy` reads."""
 SECTION_KEYS = ("extends", "metrics", "params", "artifacts", "datasets", *POLICY_KEYS)
 """What may be said of each model."""
-KEYS = ("version", "store", "keep", "model", "models", *SECTION_KEYS)
+STORE_KEYS = ("store", "artifact_store", "artifact_limit", "keep")
+"""What is said once, for all models."""
+KEYS = ("version", *STORE_KEYS, "model", "models", *SECTION_KEYS)
 _MERGED = {"defaults": 1, "gates": 2, "branches": 2, "stages": 2}
 """Sections that a file shares with the one that it extends, and how deep: the others are replaced."""
 EXTENDS_MOST = 8
@@ -78,6 +81,10 @@ class Config:
     params: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    artifact_store: str | None = None
+    """URI of the place for the artifacts' bytes; `none`: only digests are kept. None: the store of the runs."""
+    artifact_limit: int | None = None
+    """Bytes of the largest artifact that goes to git."""
     keep: Keep | None = None
     """Which runs `ciplug compact` keeps; None: all of them."""
     policy: Mapping[str, Any] = field(default_factory=dict)
@@ -134,6 +141,16 @@ class Config:
         return self.places.get(path, f"{self.path or FILE}:1")
 
 
+def parse_size(text: str) -> int | None:
+    """Bytes of `10 MB`, `512 kB`, `1.5 GiB` or `1000`; None for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?\s*", text, re.IGNORECASE)
+    if not found or (found[3] and not found[2]):
+        return None
+    power = " kmgt".index(found[2].lower() or " ")
+    base = 1024 if found[3] else 1000
+    return round(float(found[1]) * float(base**power))
+
+
 def find(start: Path, top: Path | None) -> Path | None:
     """The nearest ciplug.yaml from `start` upwards, not beyond `top` (the repository's)."""
     for folder in (start, *start.parents):
@@ -181,7 +198,7 @@ def _parse(text: str, path: Path, read: Reader, within: Sequence[str]) -> Config
         raise file.fail(("version",), f"{version!r} is no version that this ciplug reads", "write 'version: 1'")
     if "models" not in data:
         return file.section(data, ())
-    if strays := [key for key in data if key not in ("version", "store", "keep", "models")]:
+    if strays := [key for key in data if key not in ("version", *STORE_KEYS, "models")]:
         raise file.fail((strays[0],), "beside 'models:' it is said of no model", "put it into each model's part")
     models = data["models"]
     if not isinstance(models, dict) or not models:
@@ -192,7 +209,14 @@ def _parse(text: str, path: Path, read: Reader, within: Sequence[str]) -> Config
             raise file.fail(("models", name), "a mapping is expected, like {metrics: metrics.json}")
         file.known(part, ("models", name), SECTION_KEYS)
         sections[name] = file.section({**part, "model": name}, ("models", name))
-    return Config(path=path, store=file.text_of(data, (), "store"), keep=file.kept(), models=sections)
+    return Config(
+        path=path,
+        store=file.text_of(data, (), "store"),
+        artifact_store=file.text_of(data, (), "artifact_store"),
+        artifact_limit=file.bytes_of("artifact_limit"),
+        keep=file.kept(),
+        models=sections,
+    )
 
 
 @dataclass(frozen=True)
@@ -222,6 +246,16 @@ class _File:
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise self.fail((*at, key), f"text is expected, not {value!r}")
         return value
+
+    def bytes_of(self, key: str) -> int | None:
+        value = self.data.get(key)
+        if value is None:
+            return None
+        size = None if isinstance(value, bool) else parse_size(str(value))
+        if size is None:
+            hint = "write it like '10 MB', 'kB', 'MB', 'GB' or bytes"
+            raise self.fail((key,), f"a size is expected, not {value!r}", hint)
+        return size
 
     def kept(self) -> Keep | None:
         """The rules of `keep`, which are the whole store's."""
@@ -274,6 +308,8 @@ class _File:
         return Config(
             path=self.path,
             store=self.text_of(data, at, "store") or inherited.store,
+            artifact_store=self.text_of(data, at, "artifact_store"),
+            artifact_limit=self.bytes_of("artifact_limit") if not at else None,
             keep=self.kept() if not at else None,
             model=self.text_of(data, at, "model") or inherited.model,
             metrics=own(paths("metrics"), inherited.metrics),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import IO
 
 _level = 1
@@ -64,3 +66,33 @@ def width() -> int | None:
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+@contextmanager
+def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int], None]]:
+    """The progress of files of `size` bytes in all: call what it yields with each number of bytes, from any thread.
+
+    A bar on a terminal, and one line at the end. `what` is like "files sent".
+    """
+    import time
+
+    began = time.monotonic()
+    done: list[int] = []
+    if _level and sys.stderr.isatty():
+        from tqdm import tqdm  # type: ignore[import-untyped]
+
+        # On a terminal that does not know its size, tqdm would draw nothing.
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        with tqdm(
+            total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24
+        ) as bar:
+
+            def update(count: int) -> None:
+                done.append(count)
+                bar.update(count)
+
+            yield update
+    else:
+        yield done.append
+    seconds = time.monotonic() - began
+    say(f"{what}: {files} ({sum(done) / 1e6:,.1f} MB, {seconds:.1f} s)")

@@ -34,6 +34,18 @@ class InputError(CiplugError):
     exit_code = 2
 
 
+class FileNotKept(InputError):
+    """The bytes of a file cannot be kept; its digest is, and so is the run."""
+
+
+class FileChanged(InputError):
+    """A file has not the bytes any more that it had when it was recorded."""
+
+    def __init__(self, message: str, digest: str) -> None:
+        super().__init__(message, hint="a file that is recorded must not be written until the run has been sent")
+        self.digest = digest
+
+
 class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 

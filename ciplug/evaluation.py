@@ -68,14 +68,14 @@ def resolve_commit(session: Session, name: str | None) -> str:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit. Raises UsageError when there is none."""
+    """The latest run of each model on a commit, a fork's only if there is no other. Raises UsageError without any."""
     _read_ahead(session, runs, commit)
     found = runs.of_commits([commit], model).get(commit, [])
     if not found:
         what = f"no run of '{model}'" if model else "no run"
         raise UsageError(f"{what} is recorded on commit {commit[:12]}", hint="record one: ciplug run -- COMMAND")
     latest: dict[str, Run] = {}
-    for run in sorted(found, key=lambda run: (run.started, run.id)):
+    for run in sorted(found, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
         latest[run.model] = run
     return [latest[name] for name in sorted(latest)]
 
@@ -248,6 +248,8 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
         code = run.provenance.exit_code
         how = f"exit code {code}" if code is not None else "it was killed"
         notes.append(f"The training {run.status} ({run.provenance.signal or how}): its numbers may be incomplete.")
+    if not run.provenance.context.trusted:
+        notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:
         notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
     if len(together) > 1:

@@ -89,7 +89,13 @@ class Around:
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
         """Commit → the runs of the model on it."""
         found = self.runs.of_commits(dict.fromkeys(commits), self.run.model)
-        known = {commit: [with_facts(run, self.gated) for run in runs] for commit, runs in found.items()}
+        # What a fork's job says of itself is compared with what is known, and nothing is compared with it.
+        known = {
+            commit: [
+                with_facts(run, self.gated) for run in runs if run.provenance.context.trusted or run.id == self.given.id
+            ]
+            for commit, runs in found.items()
+        }
         self._seen.update({run.id: run for runs in known.values() for run in runs})
         return known
 

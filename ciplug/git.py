@@ -10,7 +10,7 @@ import base64
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -46,6 +46,7 @@ _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
 _TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
+_CHUNK = 1024 * 1024
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
 Config = tuple[tuple[str, str], ...]
@@ -314,3 +315,39 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
         found[name] = (header[1].decode(), out[at : at + size])
         at += size + 1
     return found
+
+
+def present(repository: Path, names: Iterable[str]) -> set[str]:
+    """Which of these objects are there."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return set()
+    asked = ("\n".join(wanted) + "\n").encode()
+    out = git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=asked).stdout.decode()
+    return {name for name, line in zip(wanted, out.splitlines(), strict=True) if not line.endswith(" missing")}
+
+
+def stream_blob(repository: Path, oid: str, start: int = 0) -> Iterator[bytes]:
+    """The content of a blob from byte `start` on, in pieces: it is never whole in memory. Raises GitError."""
+    with subprocess.Popen(
+        ["git", "cat-file", "blob", oid],
+        cwd=repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(),
+    ) as process:
+        if process.stdout is None or process.stderr is None:
+            raise GitError("git cat-file has no output")
+        try:
+            while chunk := process.stdout.read(min(start, _CHUNK) or _CHUNK):
+                # git gives a blob from its first byte only.
+                if start:
+                    start -= len(chunk)
+                else:
+                    yield chunk
+        finally:
+            process.stdout.close()
+            said = process.stderr.read()
+    if process.returncode:
+        raise GitError(f"git cat-file failed: {last_words(said)}")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug import __version__, console
 from ciplug.config import Samples
-from ciplug.errors import CiplugError, InputError, RecordError, StoreError, UsageError
+from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
-from ciplug.records.run import METRIC_NAME, File, Run, Scalar, Status
+from ciplug.records.run import METRIC_NAME, File, Run, Scalar, Status, is_model_name
 from ciplug.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
@@ -24,6 +24,7 @@ from ciplug.tracking.worktree import dirty_state
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
+    from ciplug.tracking.files import Content
     from ciplug.tracking.process import ChildResult
 
 
@@ -41,6 +42,8 @@ class Inputs:
     datasets: tuple[Path, ...] = ()
     samples: Samples | None = None
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
+    addresses: tuple[str, ...] = ()
+    """Artifacts that lie elsewhere already."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -58,7 +61,7 @@ class Recorded:
 
 def check_model_name(model: str) -> str:
     """A model's name, as MLflow allows it. Raises UsageError."""
-    if not model.strip() or len(model) > 120 or not model.isprintable() or any(c in model for c in "/:\\"):
+    if not is_model_name(model):
         raise UsageError(f"{model!r} is no name for a model", hint="up to 120 characters, without / : and \\")
     return model
 
@@ -68,6 +71,9 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
     run_id = run_id or new_id()
     workspace = session.workspace
     outputs = [session.cwd / path for path in inputs.outputs]
+    if inputs.artifacts or session.artifact_store:
+        # A place that cannot be is said before the training, not after it.
+        _ = session.files
     dirty, diff = dirty_state(workspace, outputs) if workspace else (None, None)
     started = stamp(now())
     run = Run(
@@ -150,12 +156,13 @@ def finish(
         ended=stamp(now()),
         params=params,
         metrics=metrics,
-        datasets=_described(
-            (*inputs.datasets, *map(Path, logged.datasets)), session, found if status == "finished" else None
+        datasets=tuple(
+            content.file
+            for content in _examined(
+                (*inputs.datasets, *map(Path, logged.datasets)), session, found if status == "finished" else None
+            )
         ),
-        artifacts=_described(
-            (*inputs.artifacts, *map(Path, logged.artifacts)), session, found if status == "finished" else None
-        ),
+        artifacts=_artifacts(session, entry, inputs, logged.artifacts, found if status == "finished" else None),
         tags={**skeleton.tags, **logged.tags},
         provenance=provenance,
     )
@@ -243,16 +250,52 @@ def _files(
     return metrics, series, params
 
 
-def _described(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> tuple[File, ...]:
-    from ciplug.tracking.files import describe
+def _examined(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> list[Content]:
+    from ciplug.tracking.files import examine
 
-    found: dict[str, File] = {}
+    found: dict[str, Content] = {}
     for path in paths:
         try:
-            file = describe(session.cwd / path, session.top)
-            found[file.path] = file
+            content = examine(session.cwd / path, session.top)
+            found[content.file.path] = content
         except InputError as problem:
             _note(problem, problems)
+    return list(found.values())
+
+
+def _artifacts(
+    session: Session,
+    entry: OpenRun,
+    inputs: Inputs,
+    logged: Sequence[str],
+    problems: list[CiplugError] | None,
+) -> tuple[File, ...]:
+    """The artifacts by their content; the bytes of those that are to be kept wait in the spool entry from now on."""
+    if not (inputs.artifacts or inputs.addresses or logged):
+        return ()
+    from ciplug.tracking import artifacts
+
+    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged)]
+    paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
+    found: dict[str, File] = {}
+    kept = []
+    for content in _examined(paths, session, problems):
+        found[content.file.path] = content.file
+        if session.files is not None:
+            if excess := artifacts.too_large(content, session.files.limit):
+                _note(excess, problems)
+            else:
+                kept.append(content)
+    if kept and session.files is not None:
+        try:
+            found.update((file.path, file) for file in artifacts.stage(entry.folder, session.files.uri, kept))
+        except OSError as problem:
+            _note(artifacts.not_staged(entry.folder, problem), problems)
+    for address in addresses:
+        try:
+            found[address] = artifacts.elsewhere(address, session.env)
+        except InputError as unread:
+            _note(unread, problems)
     return tuple(found.values())
 
 
@@ -265,13 +308,20 @@ def recover(session: Session) -> list[Recorded]:
     """Seal the runs whose owner was killed: they are recorded as killed, with all that they had logged."""
     found = []
     for entry in session.spool.abandoned():
-        if not entry.facts.get("run"):
-            # Killed before it had begun: there is nothing to record.
-            entry.release()
-            shutil.rmtree(entry.folder, ignore_errors=True)
-            continue
         logged = log.read(entry.folder)
-        skeleton = _skeleton(entry)
+        try:
+            skeleton = _skeleton(entry)
+        except (TypeError, ValueError, AttributeError):
+            entry.release()
+            if logged == log.Logged():
+                # Killed before it had begun: there is nothing to record.
+                shutil.rmtree(entry.folder, ignore_errors=True)
+            else:
+                console.complain(
+                    f"{entry.folder} holds a killed run that another version of ciplug has begun",
+                    "recover it with that version; or move the folder away, what was logged is in its log.ndjson",
+                )
+            continue
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -292,14 +342,17 @@ def _last_sign_of_life(folder: Path) -> str:
     return stamp(datetime.fromtimestamp(max(times)).astimezone())
 
 
-def store_objects(session: Session, objects: Mapping[str, bytes]) -> None:
-    """Keep objects that belong to a run (a verdict) by the same safe way: on disk, then sent.
+def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path | None = None) -> None:
+    """Keep objects that belong to a run (a verdict) by the same safe way: on disk, then sent, or put into `bundle`.
 
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.begin(new_id(), {})
     entry.seal(session.spooled_for, objects)
-    send(session)
+    if bundle is None:
+        send(session)
+    else:
+        session.spool.hand_over(session.spooled_for, bundle)
 
 
 def send(session: Session) -> list[Sealed]:
@@ -311,12 +364,12 @@ def send(session: Session) -> list[Sealed]:
     refused: tuple[Sealed, StoreError] | None = None
     for sealed in session.spool.sealed(session.store.address):
         try:
-            session.store.add(sealed.objects)
+            session.store.add(_send_files(session, sealed))
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
-        except OSError as problem:
+        except OSError as error:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(problem.strerror or str(problem), hint="is the disk full?"))
+            refused = refused or (sealed, StoreError(error.strerror or str(error), hint="is the disk full?"))
         else:
             sealed.discard()
             sent.append(sealed)
@@ -325,3 +378,26 @@ def send(session: Session) -> list[Sealed]:
         how = f"it is kept in {sealed.folder}; send it with: ciplug record --spooled"
         raise StoreError(f"not sent: {first.message}", hint=f"{first.hint}; {how}" if first.hint else how)
     return sent
+
+
+def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
+    """Send the files of a spool entry, so that its record names no bytes that are not there; returns its objects."""
+    from ciplug.tracking import artifacts
+
+    found = artifacts.waiting(sealed.folder)
+    if found is None:
+        return sealed.objects
+    files = session.files
+    if files is not None and files.uri != found.to:
+        try:
+            files = session.files_at(found.to)
+        except ConfigError as problem:
+            raise StoreError(problem.message, hint=problem.hint) from None
+    if files is None:
+        console.say(f"{sealed.folder.name}: sent without the bytes of its artifacts")
+        return artifacts.without_files(sealed.folder, sealed.objects)
+    with console.transfer("files sent", len(found.files), found.size) as tell:
+        objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
+    if lost:
+        console.complain(f"warning: {lost}", "its digest is recorded, and its bytes are not kept")
+    return objects

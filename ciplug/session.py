@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 from ciplug import ci, config, git
 from ciplug.errors import UsageError
 from ciplug.records.provenance import Context
-from ciplug.stores import DEFAULT_URI, Store, cache_folder, open_store
+from ciplug.stores import DEFAULT_URI, OWN, Files, Store, cache_folder, is_git, open_files, open_store
 from ciplug.tracking.spool import Spool
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
 
 DEFAULT_MODEL = "default"
+DEFAULT_ARTIFACT_LIMIT = 10_000_000
+NO_ARTIFACTS = "none"
 
 
 def now() -> datetime:
@@ -41,10 +43,41 @@ class Session:
     config: config.Config
     context: Context
     store_uri: str
+    artifact_store: str | None = None
+    """A URI, `none`, or None for the place of the runs."""
+    artifact_limit: int = DEFAULT_ARTIFACT_LIMIT
 
     @cached_property
     def store(self) -> Store:
         return open_store(self.store_uri, self.workspace, self.env, may_fold=self.context.trusted)
+
+    @cached_property
+    def files(self) -> Files | None:
+        """Where this job's artifacts go; None where only their digests are kept, as of a fork's job.
+
+        Raises ConfigError for a place that does not exist.
+        """
+        if not self.context.trusted or self.artifact_store == NO_ARTIFACTS:
+            return None
+        if self.artifact_store is None and is_git(self.store_uri):
+            return self.files_at(OWN)
+        uri = self.artifact_store or self.store_uri
+        return open_files(uri, self.workspace, self.env, limit=self.artifact_limit)
+
+    def files_at(self, name: str) -> Files:
+        """The place for files that a record names. Raises ConfigError."""
+        uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and git.redact(uri) == name), None)
+        if name == OWN:
+            uri = self.store_uri if is_git(self.store_uri) else OWN
+        return open_files(
+            uri or name,
+            self.workspace,
+            self.env,
+            name=name,
+            limit=self.artifact_limit,
+            may_fold=self.context.trusted,
+            named_by_user=uri is not None,
+        )
 
     @property
     def spool(self) -> Spool:
@@ -77,11 +110,11 @@ class Session:
             raise UsageError("this repository has no commit yet", hint="commit first: runs are tied to commits")
         return self.head
 
-    def runs(self, *, offline: bool = False) -> Runs:
-        """All runs that the store holds, and those of this spool that wait for it."""
+    def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
+        """All runs that the store holds, those of this spool that wait for it, and those of a bundle of this job."""
         from ciplug.tracking.runs import Runs
 
-        unsent: dict[str, bytes] = {}
+        unsent = dict(handed_over or {})
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
         return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog", offline=offline)
@@ -91,6 +124,8 @@ def open_session(
     *,
     store: str | None = None,
     config_file: str | None = None,
+    artifact_store: str | None = None,
+    artifact_limit: int | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Session:
@@ -107,6 +142,10 @@ def open_session(
         config=settings,
         context=_context(env, workspace),
         store_uri=store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI,
+        artifact_store=artifact_store or settings.artifact_store,
+        artifact_limit=next(
+            size for size in (artifact_limit, settings.artifact_limit, DEFAULT_ARTIFACT_LIMIT) if size is not None
+        ),
     )
 
 

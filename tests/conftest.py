@@ -9,14 +9,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.azurite import Azure, azurite
+from tests.servers.fake_gcs import Gcs, fake_gcs
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
+from tests.servers.jenkins_api import JenkinsApi
+from tests.servers.seaweedfs import S3, seaweedfs
 from tests.stores import PLACES, Place
 
 _HOST_VARIABLES = re.compile(
     r"(GITHUB|GH|CI|GITLAB|JENKINS|HUDSON|BUILD|BUILDKITE|CHANGE|BRANCH|JOB|STAGE|EXECUTOR|CIPLUG|GITEA|FORGEJO"
-    r"|RUNNER|ACTIONS|BITBUCKET|SYSTEM|AGENT|TF|ENDPOINT|CIRCLE|TRAVIS|MLFLOW|GIT|AWS|AZURE|GOOGLE|DVC)_\w+"
+    r"|RUNNER|ACTIONS|BITBUCKET|SYSTEM|AGENT|TF|ENDPOINT|CIRCLE|TRAVIS|MLFLOW|GIT|AWS|AZURE|GOOGLE|STORAGE|DVC)_\w+"
     r"|CI|TF_BUILD|WORKSPACE|NODE_(NAME|LABELS|INDEX|TOTAL)|NO_COLOR|FORCE_COLOR|CLICOLOR\w*|COLUMNS|LINES|SOURCE_DATE_EPOCH"
 )
 
@@ -53,6 +57,27 @@ def git_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """S3 for all places of the test session that are in its bucket."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    """Azure Blob Storage, likewise."""
+    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gcs]:
+    """Google Cloud Storage, likewise."""
+    with fake_gcs(tmp_path_factory.mktemp("fake-gcs")) as server:
+        yield server
+
+
 @pytest.fixture(params=PLACES)
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Place]:
     """Makes a fresh place; a test that asks for it runs for each kind of place that a store can be at."""
@@ -86,4 +111,12 @@ def gitlab_api() -> Iterator[GitLabApi]:
     """GitLab with the project acme/demo and the token `user-token` of tanuki, who is a developer."""
     with GitLabApi() as server:
         server.add_token("user-token", "tanuki")
+        yield server
+
+
+@pytest.fixture
+def jenkins_api() -> Iterator[JenkinsApi]:
+    """Jenkins with the user alice, whose API token is `user-token`."""
+    with JenkinsApi() as server:
+        server.add_user("alice", "user-token")
         yield server

@@ -245,3 +245,29 @@ def first_now_others_slow() -> list[Any]:
     """The places that other processes can reach: the first in the default suite, the others where there is time."""
     first, *others = (one for one in PLACES if one.id != "memory")
     return [first, *(pytest.param(*one.values, id=one.id, marks=(*one.marks, pytest.mark.slow)) for one in others)]
+
+
+# Object stores
+
+
+@place("directory")
+def _directory(folder: Path, fixture: Fixture) -> Place:
+    return Place(folder, (folder / "store").as_uri())
+
+
+@place("s3", pytest.mark.e2e)
+def _s3(folder: Path, fixture: Fixture) -> Place:
+    server = fixture("s3")
+    return Place(folder, f"s3://runs/{folder.parent.name}/{folder.name}", server.env)
+
+
+@place("azure", pytest.mark.e2e)
+def _azure(folder: Path, fixture: Fixture) -> Place:
+    server = fixture("azure")
+    return Place(folder, f"az://runs/{folder.parent.name}/{folder.name}", server.env)
+
+
+@place("gcs", pytest.mark.e2e)
+def _gcs(folder: Path, fixture: Fixture) -> Place:
+    server = fixture("gcs")
+    return Place(folder, f"gs://runs/{folder.parent.name}/{folder.name}", server.env)

@@ -13,18 +13,25 @@ from ciplug.commands.record import record
 from ciplug.commands.report import build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
-from ciplug.errors import CiplugError, ConfigError
+from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.evaluation import Evaluation, candidates, evaluate
 from ciplug.policies import read_policies
 from ciplug.records.run import Run
 from ciplug.reports.report import Report
 from ciplug.session import DEFAULT_MODEL, Session
+from ciplug.tracking.spool import read_bundle
+
+BUNDLE = "bundle.ndjson"
+"""A fork's run, in the folder of its report."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_bundle(parser)
     parser.add_argument(
-        "--output-dir", metavar="DIR", help="write report.md, report.html, report.json and junit.xml there"
+        "--output-dir",
+        metavar="DIR",
+        help=f"write report.md, report.html, report.json and junit.xml there, and a fork's run as {BUNDLE}",
     )
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
     parser.add_argument(
@@ -41,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     session.need_head()
     inputs = options.inputs_of(args, session)
+    bundle = _bundle(args, session)
     # A mistake in the policy costs a second here, and six hours after the training.
     policies = read_policies(session)
     if policies.any_gate:
@@ -51,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
         recorded, training = train(session, inputs, command)
     else:
         recorded = record(session, inputs)
-    code = worst_code(recorded, deliver(session, recorded))
+    code = worst_code(recorded, deliver(session, recorded, bundle))
     notes = [problem.message for problem in recorded.problems]
 
     try:
-        evaluations, report, unjudged = _evaluate(session, recorded.run, notes)
+        evaluations, report, unjudged = _evaluate(session, recorded.run, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
@@ -68,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     # The other models of this commit have jobs of their own, which judge them.
     own = [e for e in evaluations if e.run.id == recorded.run.id]
     try:
-        keep_verdicts(session, own)
+        keep_verdicts(session, own, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
@@ -93,12 +101,26 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
-def _evaluate(session: Session, recorded: Run, notes: list[str]) -> tuple[list[Evaluation], Report, ConfigError | None]:
+def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
+    """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
+    asked = options.bundle_of(args)
+    if asked and args.promote_to and session.context.trusted:
+        raise UsageError(
+            "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"
+        )
+    if asked is None and args.output_dir and not session.context.trusted:
+        return Path(args.output_dir) / BUNDLE
+    return asked
+
+
+def _evaluate(
+    session: Session, recorded: Run, notes: list[str], bundle: Path | None
+) -> tuple[list[Evaluation], Report, ConfigError | None]:
     """Every model of the commit: the report shows what the store holds, whichever job wrote it.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
-    runs = session.runs()
+    runs = session.runs(read_bundle(bundle) if bundle else None)
     found = candidates(session, runs, recorded.commit or session.need_head())
     policies = read_policies(session)
     shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)

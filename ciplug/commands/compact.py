@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a fork's job must not write the store", hint="compact in a trusted branch's pipeline")
     store = session.store
     if not args.dry_run:
-        folded = store.compact()
+        folded = store.compact() + (session.files.compact() if session.files else 0)
         console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
     if session.config.keep:
         _retain(session, session.config.keep, dry_run=args.dry_run)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from ciplug import console
+from ciplug import console, git
 from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
-from ciplug.records.canonical import digest
+from ciplug.records import canonical
 from ciplug.registry import ledger
+from ciplug.session import Session
 from ciplug.stores import Problem, Store
-from ciplug.tracking.runs import Runs
+from ciplug.stores.files import OWN
+from ciplug.tracking.runs import Runs, run_key
 
 _AT_ONCE = 1000
 
@@ -30,18 +32,24 @@ def run(args: argparse.Namespace) -> int:
     known = {problem.where for problem in problems}
     runs = Runs(store)
     count = 0
+    kept: dict[str, dict[str, str]] = {}
     keys = runs.recorded()
     for at in range(0, len(keys), _AT_ONCE):
-        count += len(runs.load(keys[at : at + _AT_ONCE]))
+        for record in runs.load(keys[at : at + _AT_ONCE]):
+            count += 1
+            for file in record.artifacts:
+                if file.store:
+                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record)}: {file.path}"
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
+    problems += _of_files(session, kept)
     models = ledger.models(store)
     for model in models:
         problems += _of_model(store, model)
     open_problems = [problem for problem in problems if not problem.mended]
     if args.json:
-        from ciplug.records.canonical import dumps
-
-        console.out(dumps({"schema": 1, "runs": count, "problems": [problem._asdict() for problem in problems]}))
+        console.out(
+            canonical.dumps({"schema": 1, "runs": count, "problems": [problem._asdict() for problem in problems]})
+        )
     else:
         for problem in problems:
             console.out(f"{'mended' if problem.mended else 'problem'}: {problem.where}: {problem.what}")
@@ -55,6 +63,21 @@ def _said(problems: int) -> str:
     return f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problem"
 
 
+def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
+    """Artifacts whose bytes are not where their records say, in the places that this checkout uses.
+
+    Args:
+        kept: place → digest → the artifact of a record that names it.
+    """
+    own = {OWN, *(git.redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
+    for place, artifacts in sorted(kept.items()):
+        if place not in own:
+            console.say(f"{len(artifacts)} artifacts are kept in {place}, which is not looked into")
+            continue
+        for digest in sorted(session.files_at(place).missing(artifacts.keys())):
+            yield Problem(artifacts[digest], f"its bytes are not in {place}: record that very file again")
+
+
 def _of_model(store: Store, model: str) -> Iterator[Problem]:
     """The chain of a model's events, and the evidence that they name."""
     try:
@@ -66,5 +89,5 @@ def _of_model(store: Store, model: str) -> Iterator[Problem]:
     for event in events:
         if event.verdict and event.verdict not in evidence:
             yield Problem(event.verdict, f"event {event.seq} of '{model}' names this verdict, and it is not there")
-        elif event.verdict and event.verdict_digest != digest(evidence[event.verdict]):
+        elif event.verdict and event.verdict_digest != canonical.digest(evidence[event.verdict]):
             yield Problem(event.verdict, f"event {event.seq} of '{model}' was made on other bytes than these")

@@ -74,13 +74,13 @@ def run(args: argparse.Namespace) -> int:
     return 0 if args.dry_run else verdict_code(evaluations)
 
 
-def keep_verdicts(session: Session, evaluations: Sequence[Evaluation]) -> None:
-    """Record the verdicts, as the evidence that a promotion asks for."""
+def keep_verdicts(session: Session, evaluations: Sequence[Evaluation], bundle: Path | None = None) -> None:
+    """Record the verdicts, as the evidence that a promotion asks for, or put them into `bundle`."""
     objects = dict(verdict_object(e.verdict) for e in evaluations if e.verdict)
     if not objects:
         return
-    if session.context.trusted:
-        store_objects(session, objects)
+    if session.context.trusted or bundle is not None:
+        store_objects(session, objects, bundle)
     else:
         console.say("a fork's job must not write the store: the verdict is not recorded")
 

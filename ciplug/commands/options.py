@@ -8,15 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import console
-from ciplug.errors import StoreError, UsageError
+from ciplug.config import parse_size
+from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.recording import Inputs, recover, send
 from ciplug.session import Session, open_session
 from ciplug.tracking.runs import Runs
+from ciplug.tracking.spool import read_bundle
 
 
 def session_of(args: argparse.Namespace) -> Session:
     """The surroundings of a command, as its options name them."""
-    return open_session(store=args.store, config_file=args.config)
+    limit = getattr(args, "artifact_limit", None)
+    size = None if limit is None else parse_size(limit)
+    if limit is not None and size is None:
+        raise UsageError(f"--artifact-limit {limit}: a size is expected", hint="write it like '10 MB'")
+    return open_session(
+        store=args.store,
+        config_file=args.config,
+        artifact_store=getattr(args, "artifact_store", None),
+        artifact_limit=size,
+    )
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
@@ -28,11 +39,35 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     for name, what in (
         ("metrics", "a file of metrics: JSON, YAML, TOML, CSV, JSON lines, or a DVCLive folder"),
         ("params", "a file of parameters"),
-        ("artifact", "a file or folder that the training wrote, kept by its digest"),
+        ("artifact", "a file or folder that the training wrote, or an address where it put one"),
         ("dataset", "a file or folder that the training read, kept by its digest"),
     ):
         metavar = "FILE" if name in ("metrics", "params") else "PATH"
         parser.add_argument(f"--{name}", metavar=metavar, action="append", help=f"{what}; may be repeated")
+    parser.add_argument(
+        "--artifact-store", metavar="URI", help="where artifacts are kept, or 'none' (default: the store of the runs)"
+    )
+    parser.add_argument(
+        "--artifact-limit", metavar="SIZE", help="the largest artifact that goes to git (default: 10 MB)"
+    )
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--bundle", metavar="FILE", help="put the run into this file in place of the store, for `ciplug collect`"
+    )
+
+
+def bundle_of(args: argparse.Namespace) -> Path | None:
+    """The bundle that was asked for. Raises UsageError for a file that is there and is none, before anything runs."""
+    if not args.bundle:
+        return None
+    try:
+        read_bundle(Path(args.bundle))
+    except (OSError, RecordError) as problem:
+        why = problem.message if isinstance(problem, RecordError) else f"{args.bundle}: {problem.strerror}"
+        raise UsageError(f"--bundle: {why}", hint="name a new file, or a bundle to add to") from None
+    return Path(args.bundle)
 
 
 def add_command(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +89,10 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
             return tuple(map(Path, given))
         return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
 
+    from ciplug.tracking.artifacts import is_address
+
+    artifacts = config.artifacts if args.artifact is None else args.artifact
+    given_paths = None if args.artifact is None else [text for text in artifacts if not is_address(text)]
     return Inputs(
         model=args.model or config.model,
         name=args.name,
@@ -61,7 +100,8 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         tags=_tags(args.tag),
         metrics=paths(args.metrics, config.metrics),
         params=paths(args.params, config.params),
-        artifacts=paths(args.artifact, config.artifacts),
+        artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
+        addresses=tuple(text for text in artifacts if is_address(text)),
         datasets=paths(args.dataset, config.datasets),
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples

@@ -72,6 +72,11 @@ def promote(
         chosen = _chosen(session, runs, state, run_id, version)
         if chosen.model != model:
             raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
+        if not chosen.provenance.context.trusted:
+            raise PromotionRefused(
+                f"run {chosen.id[:12]} is of a fork's job: its numbers are what that job says",
+                hint="train that code in a pipeline of this repository, and promote the run of it",
+            )
         registered = state.of_run(chosen.id)
         models.check_move(registered or models.Version(len(state.versions) + 1, chosen.id, None, "None", ""), stage)
         evidence = _evidence(session, runs, chosen, stage.lower())

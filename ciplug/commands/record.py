@@ -7,13 +7,14 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.run import deliver, worst_code
-from ciplug.errors import UsageError
+from ciplug.errors import FileNotKept, UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, send
 from ciplug.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_bundle(parser)
     parser.add_argument("--spooled", action="store_true", help="only send what earlier commands could not send")
 
 
@@ -21,6 +22,11 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.spooled:
         options.tell_recovered(session)
+        bundle = options.bundle_of(args)
+        if bundle is not None:
+            put = session.spool.hand_over(session.spooled_for, bundle)
+            console.say(f"handed over in {bundle}: {len(put)} from the spool" if put else "nothing waits in the spool")
+            return 0
         sent = send(session)
         console.say(
             f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
@@ -31,17 +37,17 @@ def run(args: argparse.Namespace) -> int:
             console.say(f"runs for another store wait: send them with --store {name}")
         return 0
     recorded = record(session, options.inputs_of(args, session))
-    return worst_code(recorded, deliver(session, recorded))
+    return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
 
 
 def record(session: Session, inputs: Inputs) -> Recorded:
     """Seal a run of what the files say. A file that cannot be taken is an error before anything is recorded."""
-    if not (inputs.metrics or inputs.params or inputs.artifacts):
+    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
     options.tell_recovered(session)
     entry = begin(session, inputs)
     recorded = finish(session, entry, inputs, status="finished")
-    if recorded.problems:
+    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()
-        raise recorded.problems[0]
+        raise wrong[0]
     return recorded

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ciplug import ci, console
+from ciplug.ci import github_actions
 from ciplug.commands import options
 from ciplug.commands.gate import policy_note, write_file
 from ciplug.commands.runs import tell_problems
@@ -33,12 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
     parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
-    parser.add_argument("--commit", metavar="SHA", help="the commit to report on (default: this one)")
+    parser.add_argument(
+        "--commit",
+        metavar="SHA",
+        help="the commit to report on (default: this one, or the one of the run that a workflow_run job follows)",
+    )
     parser.add_argument("--model", metavar="M", help="one model only")
 
 
 def run(args: argparse.Namespace) -> int:
-    session = options.session_of(args)
+    session = _followed(options.session_of(args))
     runs = options.runs_of(session)
     found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
     report = build(session, evaluate(session, runs, found, series=True))
@@ -53,6 +59,16 @@ def run(args: argparse.Namespace) -> int:
         _, problem = post(session, report)
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
+
+
+def _followed(session: Session) -> Session:
+    """In a `workflow_run` job, the commit that the run before it was about: a fork's, as a rule."""
+    follows = github_actions.triggering_run(session.env)
+    if follows is None:
+        return session
+    owner = (follows.head_repository or "").partition("/")[0]
+    branch = f"{owner}:{follows.head_branch}" if owner and follows.head_branch else None
+    return replace(session, context=replace(session.context, commit=follows.head_commit, branch=branch))
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:

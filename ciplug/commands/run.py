@@ -17,11 +17,12 @@ from ciplug.session import Session
 _NOT_ALLOWED = re.compile(
     r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
 )
-_OWN = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_")
+_OWN = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_JENKINS_", "CIPLUG_INPUT_")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_bundle(parser)
     options.add_command(parser)
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         # A mistake in the gates is said before the training, not after it.
         check(session.config)
     recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
-    refusal = deliver(session, recorded)
+    refusal = deliver(session, recorded, options.bundle_of(args))
     return code or worst_code(recorded, refusal)
 
 
@@ -55,7 +56,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
         child = run_child(command, env=env, cwd=session.cwd)
     except CiplugError:
         # Nothing ran: what lies here is of an earlier run.
-        finish(session, entry, replace(inputs, metrics=(), artifacts=(), samples=None), status="failed")
+        finish(session, entry, replace(inputs, metrics=(), artifacts=(), addresses=(), samples=None), status="failed")
         raise
     status: Status = "finished" if child.exit_code == 0 else "killed" if child.signal else "failed"
     stale = [path for path, was in before.items() if was and was == _fingerprint(path)]
@@ -82,14 +83,27 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     return recorded, child.exit_code
 
 
-def deliver(session: Session, recorded: Recorded) -> StoreError | None:
-    """Say what was recorded, send it, and say what stood in the way."""
+def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) -> StoreError | None:
+    """Say what was recorded, send it or put it into `bundle`, and say what stood in the way."""
     run = recorded.run
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
     refusal = None
-    if not session.context.trusted:
+    kept = f"recorded in {session.store.uri}"
+    if bundle is not None:
+        kept = f"handed over in {bundle}"
+        try:
+            session.spool.hand_over(session.spooled_for, bundle)
+        except StoreError as problem:
+            refusal = problem
+            console.complain(problem.message, problem.hint)
+        else:
+            if not session.context.trusted:
+                console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
+    elif not session.context.trusted:
+        kept = "spooled"
         console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")
+        console.say("hand it over to a job that may: ciplug record --spooled --bundle FILE")
     else:
         try:
             send(session)
@@ -99,7 +113,8 @@ def deliver(session: Session, recorded: Recorded) -> StoreError | None:
             if _NOT_ALLOWED.search(problem.message):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
-    kept = "spooled" if refusal or not session.context.trusted else f"recorded in {session.store.uri}"
+    if refusal:
+        kept = "spooled"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:
         console.complain("warning: this run belongs to no commit, so nothing can be compared with it: commit first")

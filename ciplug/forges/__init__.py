@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ciplug.records.provenance import Context
 
-__all__ = ["Forge", "State", "open_forge", "why_no_forge"]
+__all__ = ["Forge", "Place", "State", "find_place", "open_forge", "why_no_forge"]
 
 _SSH_ALIASES = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.com"}
 
@@ -51,6 +51,14 @@ def why_no_forge(context: Context, env: Mapping[str, str], remote_url: str | Non
     """One line on why `open_forge` gives None, and what to set; empty where it gives a forge."""
     place = _find(context, env, remote_url)
     return place if isinstance(place, str) else ""
+
+
+def find_place(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place:
+    """Where the forge of this job is, and with which token. Raises ConfigError where there is none."""
+    place = _find(context, env, remote_url)
+    if isinstance(place, str):
+        raise ConfigError(place)
+    return place
 
 
 def _find(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place | str:

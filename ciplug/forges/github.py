@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, PermissionDenied
@@ -101,7 +101,7 @@ class GitHub:
 
     def _open(self) -> Repository:
         if self._repository is None:
-            self._repository = _client(self._place).get_repo(self._place.repository)
+            self._repository = client(self._place).get_repo(self._place.repository)
         return self._repository
 
     def _login(self) -> str | None:
@@ -118,32 +118,36 @@ class GitHub:
             raise not_understood(self._place.api_url)
         return str(user["login"])
 
-    @contextmanager
-    def _errors(self, task: str, hint: str) -> Iterator[None]:
-        """Turn the library's exceptions into ours: one line, no token, no dump."""
-        import github
-        import requests
+    def _errors(self, task: str, hint: str) -> AbstractContextManager[None]:
+        return errors(self._place, task, hint)
 
-        try:
-            yield
-        except github.RateLimitExceededException:
-            raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
-        except github.GithubException as error:
-            said = _said(error.data)
-            if error.status == 401:
-                message = f"cannot {task}: GitHub does not accept the token{said}"
-                raise PermissionDenied(message, hint="the token has expired, or is not for this server") from None
-            if error.status == 403:
-                raise PermissionDenied(f"cannot {task}: GitHub refuses{said}", hint=hint) from None
-            if error.status == 404:
-                message = f"cannot {task}: GitHub shows it, or {self._place.repository}, to this token as not found"
-                raise PermissionDenied(message, hint=hint) from None
-            raise ForgeError(f"cannot {task}: GitHub answers {error.status}{said}") from None
-        except requests.RequestException as error:
-            unreachable(self._place.api_url, error)
-        except (AssertionError, AttributeError, TypeError) as error:
-            # So PyGithub trips over an answer of another shape.
-            raise not_understood(self._place.api_url) from error
+
+@contextmanager
+def errors(place: Place, task: str, hint: str) -> Iterator[None]:
+    """Turn the library's exceptions into ours: one line, no token, no dump."""
+    import github
+    import requests
+
+    try:
+        yield
+    except github.RateLimitExceededException:
+        raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
+    except github.GithubException as error:
+        said = _said(error.data)
+        if error.status == 401:
+            message = f"cannot {task}: GitHub does not accept the token{said}"
+            raise PermissionDenied(message, hint="the token has expired, or is not for this server") from None
+        if error.status == 403:
+            raise PermissionDenied(f"cannot {task}: GitHub refuses{said}", hint=hint) from None
+        if error.status == 404:
+            message = f"cannot {task}: GitHub shows it, or {place.repository}, to this token as not found"
+            raise PermissionDenied(message, hint=hint) from None
+        raise ForgeError(f"cannot {task}: GitHub answers {error.status}{said}") from None
+    except requests.RequestException as error:
+        unreachable(place.api_url, error)
+    except (AssertionError, AttributeError, TypeError) as error:
+        # So PyGithub trips over an answer of another shape.
+        raise not_understood(place.api_url) from error
 
 
 def _said(data: Any) -> str:
@@ -189,7 +193,7 @@ class _Comments:
         return Comment(comment.id, comment.body or "", comment.html_url, comment.user.login)
 
 
-def _client(place: Place) -> Any:
+def client(place: Place) -> Any:
     """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
     import github
 

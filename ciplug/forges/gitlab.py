@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, PermissionDenied
@@ -95,37 +95,14 @@ class GitLab:
 
     def _open(self) -> Gitlab:
         if self._client is None:
-            self._client = _client(self._place)
+            self._client = client(self._place)
         return self._client
 
     def _project(self) -> Any:
         return self._open().projects.get(self._place.repository, lazy=True)
 
-    @contextmanager
-    def _errors(self, task: str, hint: str) -> Iterator[None]:
-        """Turn the library's exceptions into ours: one line, no token, no dump."""
-        import gitlab
-        import requests
-
-        try:
-            yield
-        except gitlab.GitlabError as error:
-            status, said = error.response_code, words(error.error_message)
-            if status == 401:
-                raise PermissionDenied(f"cannot {task}: GitLab does not accept the token{said}", hint=hint) from None
-            if status == 403:
-                raise PermissionDenied(f"cannot {task}: GitLab refuses{said}", hint=hint) from None
-            if status == 404:
-                message = f"cannot {task}: GitLab shows it, or {self._place.repository}, to this token as not found"
-                raise PermissionDenied(message, hint=hint) from None
-            if status == 429:
-                message = f"cannot {task}: GitLab's rate limit is reached"
-                raise ForgeError(message, hint="try again later") from None
-            if status is None:
-                raise not_understood(self._place.api_url) from None
-            raise ForgeError(f"cannot {task}: GitLab answers {status}{said}") from None
-        except requests.RequestException as error:
-            unreachable(self._place.api_url, error)
+    def _errors(self, task: str, hint: str) -> AbstractContextManager[None]:
+        return errors(self._place, task, hint)
 
 
 class _Notes:
@@ -159,23 +136,60 @@ class _Notes:
         return Comment(note.id, note.body, f"{self._merge_request.web_url}#note_{note.id}", note.author["username"])
 
 
-def _client(place: Place) -> Gitlab:
+@contextmanager
+def errors(place: Place, task: str, hint: str) -> Iterator[None]:
+    """Turn the library's exceptions into ours: one line, no token, no dump."""
+    import gitlab
+    import requests
+
+    try:
+        yield
+    except gitlab.GitlabError as error:
+        status, said = error.response_code, words(error.error_message)
+        if status == 401:
+            raise PermissionDenied(f"cannot {task}: GitLab does not accept the token{said}", hint=hint) from None
+        if status == 403:
+            raise PermissionDenied(f"cannot {task}: GitLab refuses{said}", hint=hint) from None
+        if status == 404:
+            message = f"cannot {task}: GitLab shows it, or {place.repository}, to this token as not found"
+            raise PermissionDenied(message, hint=hint) from None
+        if status == 429:
+            message = f"cannot {task}: GitLab's rate limit is reached"
+            raise ForgeError(message, hint="try again later") from None
+        if status is None:
+            raise not_understood(place.api_url) from None
+        raise ForgeError(f"cannot {task}: GitLab answers {status}{said}") from None
+    except requests.RequestException as error:
+        unreachable(place.api_url, error)
+
+
+def client(place: Place) -> Gitlab:
     """python-gitlab with bounds on how often and how long it waits."""
     import gitlab
+    import requests
+
+    class Session(requests.Session):
+        def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+            """Artifacts lie in an object store, to which GitLab redirects; the token is none of its business."""
+            super().rebuild_auth(prepared_request, response)
+            if self.should_strip_auth(response.request.url, prepared_request.url):
+                for name in ("PRIVATE-TOKEN", "JOB-TOKEN"):
+                    prepared_request.headers.pop(name, None)
 
     class Client(gitlab.Gitlab):
         def http_request(self, *args: Any, **kwargs: Any) -> Any:
             return super().http_request(*args, **{"max_retries": RETRIES, **kwargs})
 
-    client = Client(
+    made = Client(
         place.api_url.removesuffix("/api/v4"),
         private_token=place.token,
         timeout=TIMEOUT,
         retry_transient_errors=True,
         keep_base_url=True,
+        session=Session(),
     )
-    client.session.hooks["response"].append(_refuse_long_wait)
-    return client
+    made.session.hooks["response"].append(_refuse_long_wait)
+    return made
 
 
 def _refuse_long_wait(response: Any, **_: Any) -> None:

@@ -511,6 +511,12 @@ class File(Section):
 
     version: Literal[1] = 1
     store: Text | None = None
+    artifact_store: Text | None = None
+    """Where the bytes of artifacts are kept; `none`: only their digests."""
+    artifact_limit: (
+        Annotated[str | int, WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]})] | None
+    ) = None
+    """The largest artifact that goes to git, like `25 MB`."""
     keep: Keep | None = None
     model: Text | None = None
     models: dict[str, Section] = {}

@@ -19,14 +19,20 @@ VERSION = 1
 MAX_BYTES = 256 * 1024 * 1024
 MAX_OBJECTS = 10_000
 _MAX_KEY = 1024
+_MAX_HEADER = 1024
+_DECODER = json.JSONDecoder()
 
 
 def pack(objects: Mapping[str, bytes]) -> bytes:
-    """The bytes of a bundle."""
+    """The bytes of a bundle. Raises RecordError for what `unpack` would not take."""
     lines = [canonical.dumps({"format": FORMAT, "version": VERSION})]
     for key in sorted(objects):
+        if not is_key(key):
+            raise RecordError(f"{key!r:.80} is no key")
         lines.append(canonical.dumps({"key": key, **_value(objects[key])}))
-    return b"".join(lines)
+    data = b"".join(lines)
+    _check_size(len(data), len(objects), "the bundle")
+    return data
 
 
 def _value(data: bytes) -> dict[str, str]:
@@ -38,11 +44,9 @@ def _value(data: bytes) -> dict[str, str]:
 
 def unpack(data: bytes, name: str) -> dict[str, bytes]:
     """The objects of a bundle, which may be anybody's. Raises RecordError, naming `name` and the line."""
-    if len(data) > MAX_BYTES:
-        raise RecordError(f"{name}: {len(data):,} bytes; a bundle has at most {MAX_BYTES:,}")
-    header, *lines = data.split(b"\n")
+    end = data.find(b"\n", 0, _MAX_HEADER)
     try:
-        first: Any = json.loads(header)
+        first: Any = json.loads(data[: max(end, 0)])
         if first["format"] != FORMAT:
             raise ValueError
         version = first["version"]
@@ -50,27 +54,59 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
         raise RecordError(f"{name}:1: not a bundle of ciplug") from None
     if version != VERSION:
         raise RecordError(
-            f"{name}: a bundle of version {version!r}, this ciplug reads {VERSION}", hint="upgrade ciplug"
+            f"{name}: a bundle of version {version!r:.20}, this ciplug reads {VERSION}", hint="upgrade ciplug"
         )
-    if not lines or lines.pop():
+    if not data.endswith(b"\n"):
         raise RecordError(f"{name}: it is cut off: the last line has no end")
-    if len(lines) > MAX_OBJECTS:
-        raise RecordError(f"{name}: {len(lines):,} objects; a bundle has at most {MAX_OBJECTS:,}")
+    # Counted before it is taken apart: a hundred million empty lines are a hundred million objects of Python.
+    _check_size(len(data), data.count(b"\n") - 1, name)
     objects: dict[str, bytes] = {}
-    for number, line in enumerate(lines, start=2):
+    for number, line in enumerate(data[end + 1 :].split(b"\n")[:-1], start=2):
         try:
-            entry: Any = json.loads(line)
-            key = entry["key"]
-            if not is_key(key):
-                raise ValueError(f"{key!r:.80} is no key")
+            key, value = _object(line)
             if key in objects:
                 raise ValueError(f"the key {key!r:.80} stands twice")
-            objects[key] = (
-                entry["text"].encode() if "text" in entry else base64.b64decode(entry["base64"], validate=True)
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        except (ValueError, RecursionError) as problem:
             raise RecordError(f"{name}:{number}: no object of a bundle: {problem}") from None
+        objects[key] = value
     return objects
+
+
+def _check_size(size: int, objects: int, name: str) -> None:
+    if size > MAX_BYTES:
+        raise RecordError(f"{name}: {size:,} bytes; a bundle has at most {MAX_BYTES:,}")
+    if objects > MAX_OBJECTS:
+        raise RecordError(f"{name}: {objects:,} objects; a bundle has at most {MAX_OBJECTS:,}")
+
+
+def _object(line: bytes) -> tuple[str, bytes]:
+    """Key and bytes of one line. Raises ValueError."""
+    entry = dict(_two_strings(line.decode()))
+    key = entry.pop("key", "")
+    if not is_key(key):
+        raise ValueError(f"{key!r:.80} is no key")
+    if "text" in entry:
+        return key, entry["text"].encode()
+    if "base64" in entry:
+        return key, base64.b64decode(entry["base64"], validate=True)
+    raise ValueError("'key' and one of 'text' and 'base64' are expected")
+
+
+def _two_strings(line: str) -> list[tuple[str, str]]:
+    """A JSON object as `pack` writes it, two members that are strings. Whatever a line holds, no more is ever built."""
+    members = []
+    at = 0
+    for mark in "{,":
+        pair = []
+        for before in (mark, ":"):
+            if line[at : at + 2] != f'{before}"':
+                raise ValueError(f'{before}" is expected in column {at + 1}')
+            text, at = _DECODER.raw_decode(line, at + 1)  # what begins with a quote is a string
+            pair.append(text)
+        members.append((pair[0], pair[1]))
+    if line[at : at + 2] != "}":
+        raise ValueError(f"}} is expected in column {at + 1}")
+    return members
 
 
 def is_key(key: object) -> bool:

@@ -56,9 +56,14 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
             record = json.loads(data)
         except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict) and isinstance(record.get("id"), str) and isinstance(record.get("model"), str):
+        if isinstance(record, dict) and _is_run(record):
             _take(columns, key, record)
     return columns
+
+
+def _is_run(record: Mapping[str, Any]) -> bool:
+    named = isinstance(record.get("id"), str) and isinstance(record.get("model"), str)
+    return named and all(isinstance(record.get(name, {}), dict) for name in ("metrics", "params", "tags"))
 
 
 def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:

@@ -14,6 +14,12 @@ SCHEMA = 1
 METRIC_NAME = re.compile(r"(?! )(?!.*(?:::|##))[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
 """What a metric may be called, wherever its name comes from. `::` and `##` begin commands in the logs of CI hosts."""
 
+
+def is_model_name(name: str) -> bool:
+    """What a model may be called, as MLflow allows it."""
+    return bool(name.strip()) and len(name) <= 120 and name.isprintable() and not any(c in name for c in "/:\\")
+
+
 Scalar = str | int | float | bool
 Status = Literal["finished", "failed", "killed"]
 
@@ -28,6 +34,11 @@ class File:
     """sha256:<hex>; of a folder, the digest of its sorted `digest path` lines."""
     size: int
     """Bytes; of a folder, the sum."""
+    kind: Literal["folder"] | None = None
+    """None is a file. The lines that make a folder's digest are kept as a file of that digest."""
+    store: str | None = None
+    """Where the bytes are: a URI without credentials, or `git:`, the git store of this record. None: nowhere that
+    is known, or at the address that `path` is."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,11 +67,7 @@ def encode(series: Mapping[str, Series]) -> bytes:
 
 def decode(data: bytes, key: str = "series") -> dict[str, Series]:
     """The series by metric. Raises RecordError, naming `key`, on anything that `encode` would not write."""
-    end = data.find(b"\n", 0, MAX_HEADER_BYTES)
-    metrics = _header(data[: max(end, 0)], key)
-    size = sum(points * _WIDTH * (3 if times else 2) for _, points, times in metrics)
-    body = _inflate(memoryview(data)[end + 1 :], size, key)
-
+    metrics, body = _open(data, key)
     result = {}
     at = 0
     for name, points, times in metrics:
@@ -82,6 +78,19 @@ def decode(data: bytes, key: str = "series") -> dict[str, Series]:
         values, *rest = (tuple(_unpack("d", c)) for c in columns[1:])
         result[name] = Series(steps, values, rest[0] if rest else None)
     return result
+
+
+def check(data: bytes, key: str = "series") -> list[str]:
+    """The names of the metrics, after all that `decode` checks, without its cost. Raises RecordError as that does."""
+    return [name for name, _, _ in _open(data, key)[0]]
+
+
+def _open(data: bytes, key: str) -> tuple[list[tuple[str, int, bool]], bytes]:
+    """The header's metrics, and their columns."""
+    end = data.find(b"\n", 0, MAX_HEADER_BYTES)
+    metrics = _header(data[: max(end, 0)], key)
+    size = sum(points * _WIDTH * (3 if times else 2) for _, points, times in metrics)
+    return metrics, _inflate(memoryview(data)[end + 1 :], size, key)
 
 
 def _header(line: bytes, key: str) -> list[tuple[str, int, bool]]:

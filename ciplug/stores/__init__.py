@@ -1,4 +1,4 @@
-"""Where records are kept: `open_store` turns a URI into a Store."""
+"""Where records and files are kept: `open_store` and `open_files` turn a URI into a place for them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from urllib.parse import parse_qsl
 from ciplug import git
 from ciplug.errors import ConfigError
 from ciplug.stores.base import Head, Problem, Store
+from ciplug.stores.files import OWN, Files
 
-__all__ = ["Head", "Problem", "Store", "cache_folder", "open_store"]
+__all__ = ["OWN", "Files", "Head", "Problem", "Store", "cache_folder", "open_files", "open_store"]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
-_LATER = ("file://", "s3://", "gs://", "az://", "mlflow+http")
+_OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
@@ -40,21 +41,99 @@ def open_store(
 
     `git:` is the remote of the enclosing repository (or the repository itself, if it has none);
     `git+https://…`, `git+ssh://…`, `git+file://…` name another; `?branch=NAME` another branch than "ciplug".
+    `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
 
-    Raises ConfigError for a URI of a kind that this version does not know.
+    Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
+    when the library for it is not installed.
     """
     env = os.environ if env is None else env
     named = git.redact(uri)
-    scheme, _, rest = uri.partition(":")
-    if scheme != "git" and not scheme.startswith("git+"):
-        if uri.startswith(_LATER):
-            raise ConfigError(
-                f"store '{named}': this version keeps runs in git only", hint="use 'git:' or 'git+https://…'"
-            )
+    if not is_git(uri):
+        if uri.startswith(_OBJECTS):
+            from ciplug.stores.buckets import open_bucket
+            from ciplug.stores.object_store import ObjectStore
+
+            bucket = open_bucket(uri, env)
+            return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
         raise ConfigError(
             f"store '{named}' is no store that ciplug knows",
-            hint="use 'git:', 'git+https://…', 'git+ssh://…' or 'git+file://…'",
+            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…' or 'file:///…'",
         )
+    url, branch = _git_place(uri, workspace)
+    from ciplug.stores.git_branch import GitBranchStore
+
+    return GitBranchStore(
+        url,
+        uri=uri,
+        branch=branch,
+        cache=cache_folder(workspace, env) / "git",
+        config=workspace.config if workspace else git.configuration(Path.cwd()),
+        token=env.get("CIPLUG_PUSH_TOKEN") or None,
+        object_format=_object_format(uri, workspace),
+        may_fold=may_fold,
+    )
+
+
+def open_files(
+    uri: str,
+    workspace: git.Workspace | None,
+    env: Mapping[str, str] | None = None,
+    *,
+    name: str | None = None,
+    limit: int | None = None,
+    may_fold: bool = True,
+    named_by_user: bool = True,
+) -> Files:
+    """The place for files that a URI names: a git store as `open_store` knows it, an object store, or a folder.
+
+    Args:
+        name: what records call it; default: the URI, without credentials.
+        limit: bytes of the largest file that goes to git; object stores take any.
+        named_by_user: False where a record names it, which somebody else has written: no token of ours goes there.
+
+    Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
+    not installed.
+    """
+    env = os.environ if env is None else env
+    named = name or git.redact(uri)
+    if is_git(uri):
+        from ciplug.stores.git_files import GitFiles
+        from ciplug.stores.git_remote import GitRemote
+
+        url, branch = _git_place(uri, workspace)
+        remote = GitRemote(
+            url,
+            cache=cache_folder(workspace, env) / "git",
+            name=f"{branch}-files",
+            config=workspace.config if workspace else git.configuration(Path.cwd()),
+            token=(env.get("CIPLUG_PUSH_TOKEN") or None) if named_by_user else None,
+            object_format=_object_format(uri, workspace),
+        )
+        return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
+    if not uri.startswith(_OBJECTS):
+        raise ConfigError(
+            f"artifact store '{named}' is none that ciplug knows",
+            hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
+        )
+    from ciplug.stores.buckets import open_bucket
+    from ciplug.stores.object_files import ObjectFiles
+
+    return ObjectFiles(open_bucket(uri, env), named)
+
+
+def is_git(uri: str) -> bool:
+    """Whether a URI names a git store."""
+    return uri.partition(":")[0] == "git" or uri.startswith("git+")
+
+
+def _object_format(uri: str, workspace: git.Workspace | None) -> str:
+    return workspace.object_format if workspace and not uri.startswith("git+") else "sha1"
+
+
+def _git_place(uri: str, workspace: git.Workspace | None) -> tuple[str, str]:
+    """What git calls the repository, and the branch."""
+    named = git.redact(uri)
+    scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")
     branch = _branch(named, query)
     if scheme == "git":
@@ -70,18 +149,7 @@ def open_store(
         if not address.startswith("//"):
             raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")
         url = f"{transport}:{address}"
-    from ciplug.stores.git_branch import GitBranchStore
-
-    return GitBranchStore(
-        url,
-        uri=uri,
-        branch=branch,
-        cache=cache_folder(workspace, env) / "git",
-        config=workspace.config if workspace else git.configuration(Path.cwd()),
-        token=env.get("CIPLUG_PUSH_TOKEN") or None,
-        object_format=workspace.object_format if workspace and scheme == "git" else "sha1",
-        may_fold=may_fold,
-    )
+    return url, branch
 
 
 def _branch(named: str, query: str) -> str:

@@ -52,8 +52,8 @@ class Store(Protocol):
     def add(self, objects: Mapping[str, bytes]) -> None:
         """Create objects, all or none; idempotent, and never waits for other writers.
 
-        Raises Conflict when the same keys have been added with other bytes, StoreError when the store cannot be
-        written. Of two writes that share only some keys, and not their bytes, the first to be folded counts, and
+        Raises Conflict when a write of the same keys with other bytes is still pending, StoreError when the store
+        cannot be written. Of two writes that share a key, and not its bytes, the first to be folded counts, and
         `check` names the other.
         """
         ...

@@ -19,6 +19,7 @@ import hashlib
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,6 +193,12 @@ class GitBranchStore:
             # In a young repository git packs what the remote has in other refs, and we may not have it.
             self._remote.blobs(oid for _, files in view.pending.values() for oid in files.values())
             result = self._push_fold(view, content, refs)
+        if "missing necessary objects" in result.rejected.get(self._refs.tip, ""):
+            # The remote has lost what a write names: that one stays where it is, and the others are folded.
+            here = self._remote.sound_blobs(oid for _, files in view.pending.values() for oid in files.values())
+            whole = {ref: write for ref, write in view.pending.items() if here.keys() >= set(write[1].values())}
+            if len(whole) < len(view.pending):
+                return self._fold(replace(view, pending=whole))
         if result.ok:
             return len(refs)
         if lost_race(result):

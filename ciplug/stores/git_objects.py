@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 AUTHOR = "ciplug <ciplug@localhost>"
@@ -17,6 +17,14 @@ def object_id(kind: str, data: bytes, object_format: str) -> str:
     """The id that git gives to an object of this content."""
     whole = f"{kind} {len(data)}".encode() + b"\0" + data
     return hashlib.new(object_format, whole, usedforsecurity=False).hexdigest()
+
+
+def blob_id(chunks: Iterable[bytes], size: int, object_format: str) -> str:
+    """The id that git gives to a blob of `size` bytes, as they come."""
+    content = hashlib.new(object_format, f"blob {size}".encode() + b"\0", usedforsecurity=False)
+    for chunk in chunks:
+        content.update(chunk)
+    return content.hexdigest()
 
 
 class Objects:
@@ -39,6 +47,26 @@ class Objects:
 
     def blob(self, data: bytes) -> str:
         return self._write("blob", data)
+
+    def blob_of(self, chunks: Iterable[bytes], size: int) -> str:
+        """A blob of `size` bytes, written as they come. Raises ValueError when they are more or fewer."""
+        header = f"blob {size}".encode() + b"\0"
+        content, packer = hashlib.new(self._hash, header, usedforsecurity=False), zlib.compressobj(1)
+        part = self._folder / f"tmp_{os.getpid()}_{id(chunks)}"
+        with part.open("wb") as file:
+            file.write(packer.compress(header))
+            for chunk in chunks:
+                content.update(chunk)
+                size -= len(chunk)
+                file.write(packer.compress(chunk))
+            file.write(packer.flush())
+        if size:
+            raise ValueError("a blob of another size than was said")
+        oid = content.hexdigest()
+        path = self._folder / oid[:2] / oid[2:]
+        path.parent.mkdir(exist_ok=True)
+        part.replace(path)
+        return oid
 
     def tree(self, entries: Mapping[str, tuple[str, str]]) -> str:
         """Write a tree of name → (mode, object id)."""

@@ -24,7 +24,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ciplug.errors import UsageError, nearest
+from ciplug.errors import RecordError, UsageError, nearest
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.columns import of as columns_of
 from ciplug.stores.base import Store
@@ -193,6 +193,9 @@ class Catalog:
         names = [name for name in names if name not in self.problems]
         known = {**kept, **(self._store.read(unseen) if unseen else {})}
         loose = {key: known[key] for key in keys if key in known}
+        for key in keys:
+            if key not in known:
+                self.problems[key] = f"{key}: the store does not hold it, or cannot read it any more"
         listed = set(names)
         moved = any((gone is None) != (name in listed) for name, gone in gone_since.items())
         expired = any(gone is not None and gone < time.time() - _GRACE for gone in gone_since.values())
@@ -223,7 +226,7 @@ class Catalog:
         columns = columns_of(own.items())
         entries = (_entry(columns, row) for row in range(len(columns)))
         wrong = {entry.key: problem for entry in entries if (problem := _problem(entry))}
-        wrong.update((key, f"{key}: no record of a run") for key in own.keys() - set(columns.keys))
+        wrong.update((key, _why_not(own[key], key)) for key in own.keys() - set(columns.keys))
         self.problems.update(wrong)
         return columns_of((key, data) for key, data in own.items() if key not in wrong) if wrong else columns
 
@@ -384,6 +387,17 @@ def _entry(columns: Columns, row: int) -> Entry:
 
     attributes = {name: value for name, values in columns.attributes.items() if (value := values[row]) is not None}
     return Entry(columns.keys[row], attributes, at(columns.metrics), at(columns.params), at(columns.tags))
+
+
+def _why_not(data: bytes, key: str) -> str:
+    """Why a record that has no columns is no run."""
+    from ciplug.records import read
+
+    try:
+        read.run(data, key)
+    except RecordError as problem:
+        return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+    return f"{key}: no record of a run"
 
 
 def _problem(entry: Entry) -> str | None:

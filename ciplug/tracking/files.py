@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from ciplug.errors import InputError
 from ciplug.records.run import File
@@ -17,8 +18,30 @@ def digest_file(path: Path) -> str:
     return _digest_and_size(path)[0]
 
 
+class Member(NamedTuple):
+    """A file of this disk, by its content."""
+
+    digest: str
+    path: Path
+    size: int
+
+
+class Content(NamedTuple):
+    """What lies at a path: as a record has it, and the files that it consists of, by digest."""
+
+    file: File
+    members: dict[str, Member]
+    manifest: bytes | None
+    """Of a folder, the lines whose digest is its own."""
+
+
 def describe(path: Path, top: Path) -> File:
-    """A file or folder by its content; the path is relative to `top` where it lies under it.
+    """Like `examine`, without the files that it consists of."""
+    return examine(path, top).file
+
+
+def examine(path: Path, top: Path) -> Content:
+    """A file or folder by its content, read once; the path is relative to `top` where it lies under it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
     The path that is named may be a symbolic link; a link inside a folder counts as the file that it points
@@ -29,25 +52,28 @@ def describe(path: Path, top: Path) -> File:
     path = top / path
     name = _relative(path, top)
     if path.is_dir():
-        digest, size = _describe_folder(path, top)
-    else:
-        digest, size = _digest_and_size(path)
-    return File(path=name, digest=digest, size=size)
+        return _examine_folder(path, top, name)
+    digest, size = _digest_and_size(path)
+    return Content(File(path=name, digest=digest, size=size), {digest: Member(digest, path, size)}, None)
 
 
-def _describe_folder(folder: Path, top: Path) -> tuple[str, int]:
+def _examine_folder(folder: Path, top: Path, name: str) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []
     total = 0
+    members = {}
     for file in _walk(folder):
         if file.is_symlink():
             _check_link(file, roots)
         digest, size = _digest_and_size(file)
         lines.append(f"{digest} {_text(file.relative_to(folder))}\n")
+        members[digest] = Member(digest, file, size)
         total += size
     if not lines:
         raise InputError(f"{folder}: the folder holds no file", hint="does the training write it elsewhere?")
-    return "sha256:" + hashlib.sha256("".join(sorted(lines)).encode()).hexdigest(), total
+    manifest = "".join(sorted(lines)).encode()
+    digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
+    return Content(File(path=name, digest=digest, size=total, kind="folder"), members, manifest)
 
 
 def _walk(folder: Path) -> list[Path]:

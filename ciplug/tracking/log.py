@@ -1,4 +1,8 @@
-"""What a training logs while it runs: a line of JSON each, appended in one write, by any number of processes."""
+"""What a training logs while it runs: a line of JSON each, appended in one write, by any number of processes.
+
+A process that is killed loses nothing that it had logged. A power cut may cost what the system had not written yet:
+it is told to write every SYNC_SECONDS while a run logs, and does so by itself within half a minute.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +13,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ciplug.errors import UsageError
+from ciplug.errors import StoreError, UsageError
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
 FILE = "log.ndjson"
+SYNC_SECONDS = 5.0
+_synced: dict[Path, float] = {}
 
 
 def append(folder: Path, event: dict[str, Any]) -> None:
-    """Add one event to the log of a run. A line up to a pipe's size is never torn by another process's."""
-    line = json.dumps({**event, "time": time.time()}) + "\n"
-    file = os.open(folder / FILE, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    """Add one event to the log of a run. A line up to a pipe's size is never torn by another process's.
+
+    Raises StoreError when the disk does not take it.
+    """
+    # It starts with a newline too: a line that a full disk or a kill has cut off costs no other.
+    data = f"\n{json.dumps({**event, 'time': time.time()})}\n".encode()
+    path = folder / FILE
+    now = time.monotonic()
     try:
-        os.write(file, line.encode())
-    finally:
-        os.close(file)
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            while data:
+                data = data[os.write(file, data) :]
+            if now - _synced.setdefault(path, now) >= SYNC_SECONDS:
+                os.fsync(file)
+                _synced[path] = now
+        finally:
+            os.close(file)
+    except OSError as problem:
+        raise StoreError(
+            f"nothing can be logged: {path}: {problem.strerror}",
+            hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR; what was logged before is kept",
+        ) from None
 
 
 def number(key: str, value: object) -> float:

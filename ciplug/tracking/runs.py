@@ -50,10 +50,26 @@ def run_objects(
     return objects
 
 
+def read_run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    from ciplug.records import read
+
+    run = read.run(data, key)
+    if wrong := misplaced(key, run.commit, run.id):
+        raise RecordError(wrong)
+    if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
+        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+    return run
+
+
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
     """Key and bytes of a verdict."""
     data = dumps(verdict)
-    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json", data
+    return verdict_key(verdict, data), data
+
+
+def verdict_key(verdict: Verdict, data: bytes) -> str:
+    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
 
 
 class RunKey(NamedTuple):
@@ -161,18 +177,12 @@ class Runs:
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
-        from ciplug.records import read
-
         wanted = list(keys)
         data = self._read(k.key for k in wanted)
         runs = []
         for key in wanted:
             try:
-                run = read.run(data[key.key], key.key)
-                if wrong := misplaced(key.key, run.commit, run.id):
-                    raise RecordError(wrong)
-                if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
-                    raise RecordError(f"{key.key}: {odd[0][:60]!r} is no name for a metric")
+                run = read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:
@@ -187,6 +197,9 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
         matches = parse_keys(self.catalog.find(run_id)) if run_id else []
+        if run_id and not matches:
+            # What cannot be read answers no question, and is there all the same.
+            matches = [key for key in parse_keys(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
             raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
         if len(matches) > 1:

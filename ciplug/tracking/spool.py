@@ -4,6 +4,10 @@
 <spool>/<run id>/open.json     what was known when the run began
 <spool>/<run id>/log.ndjson    what the training logs, a line each, appended as it happens
 <spool>/<run id>/sealed.json   the objects to send, once the run has ended
+
+Each of these files appears whole, or, the log, line by line. Whoever is killed at any point leaves a run that is
+open, which the next command seals as killed, or one that is sealed, which it sends: again, if need be, since that
+is the same bytes. A folder with neither was never begun, or is sent and half removed.
 """
 
 from __future__ import annotations
@@ -15,13 +19,16 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ciplug.errors import StoreError
-from ciplug.locking import acquire, write_atomically
+from ciplug.errors import CiplugError, RecordError, StoreError
+from ciplug.locking import acquire, held, sync_folder, write_atomically
+
+_LEFTOVER_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,16 @@ class OpenRun:
         return self.folder.name
 
     def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
-        """Put the objects on disk, whole and synced; from here on nothing is lost."""
+        """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
         packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
-        write_atomically(self.folder / "sealed.json", json.dumps({"store": store, "objects": packed}).encode())
+        try:
+            write_atomically(self.folder / "sealed.json", json.dumps({"store": store, "objects": packed}).encode())
+        except OSError as problem:
+            raise StoreError(
+                f"the run cannot be kept: {self.folder}: {problem.strerror}",
+                hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR, and record it again; "
+                "what it logged is kept, and the next command records that as a killed run",
+            ) from None
         self.release()
         return Sealed(self.folder, store, objects)
 
@@ -74,28 +88,26 @@ class Spool:
         self._fallback = Path(tempfile.gettempdir()) / f"ciplug-spool-{name}"
 
     def _entries(self, name: str) -> list[Path]:
-        folders = (self.folder, self._fallback) if _is_ours(self._fallback) else (self.folder,)
-        return sorted(path for folder in folders for path in folder.glob(f"*/{name}"))
+        return sorted(path for folder in self._folders() for path in folder.glob(f"*/{name}"))
+
+    def _folders(self) -> list[Path]:
+        return [self.folder, self._fallback] if _is_ours(self._fallback) else [self.folder]
 
     def begin(self, run_id: str, facts: Mapping[str, Any]) -> OpenRun:
         """Open a run. Where the folder cannot be written, one in the system's temporary folder takes its place."""
-        folder = self.folder / run_id
         try:
-            folder.mkdir(parents=True)
+            return _open(self.folder / run_id, facts)
         except OSError as first:
-            folder = self._fallback / run_id
             try:
                 self._fallback.mkdir(mode=0o700, exist_ok=True)
                 if not _is_ours(self._fallback):
                     raise first
-                folder.mkdir()
+                return _open(self._fallback / run_id, facts)
             except OSError as problem:
                 raise StoreError(
-                    f"the spool cannot be written: {problem}", hint="name a folder that can: CIPLUG_SPOOL=DIR"
+                    f"the spool cannot be written: {problem}",
+                    hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR",
                 ) from None
-        lock = acquire(folder / "lock")
-        write_atomically(folder / "open.json", json.dumps(facts).encode())
-        return OpenRun(folder, facts, lock)
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all."""
@@ -113,11 +125,17 @@ class Spool:
         return found
 
     def abandoned(self) -> list[OpenRun]:
-        """Runs whose owner ended without sealing them: killed, or the machine went down. They are now ours."""
+        """Runs whose owner ended without sealing them: killed, or the machine went down. They are now ours.
+
+        The facts of one that cannot be read are empty.
+        """
+        self._sweep()
         found = []
         for path in self._entries("open.json"):
             if (path.parent / "sealed.json").exists():
                 continue
+            if not path.exists():
+                continue  # sent by another process meanwhile
             lock = acquire(path.parent / "lock")
             if lock is None:
                 continue
@@ -130,6 +148,69 @@ class Spool:
                 facts = {}
             found.append(OpenRun(path.parent, facts if isinstance(facts, dict) else {}, lock))
         return found
+
+    def _sweep(self) -> None:
+        """Remove what is left of folders whose owner was killed while it made or discarded them."""
+        for folder in (path for top in self._folders() for path in top.glob("*") if path.is_dir()):
+            with contextlib.suppress(OSError):
+                old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
+                if old and not (folder / "open.json").exists() and not (folder / "sealed.json").exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def hand_over(self, store: str, path: Path) -> list[Sealed]:
+        """Put all that waits for `store` into the bundle `path`, in place of sending it; returns what was put there.
+
+        A bundle that is there already is added to. Raises StoreError when it cannot be written, or the file is no
+        bundle: then everything stays here.
+        """
+        from ciplug.records import bundle
+        from ciplug.tracking.artifacts import without_files
+
+        waiting = self.sealed(store)
+        if not waiting:
+            return []
+        with held(waiting[0].folder.parent / "bundle.lock"):
+            waiting = self.sealed(store)
+            try:
+                objects = read_bundle(path)
+                for sealed in waiting:
+                    # A bundle holds no bytes of artifacts: its records name their digests alone.
+                    for key, data in without_files(sealed.folder, sealed.objects).items():
+                        if objects.setdefault(key, data) != data:
+                            raise RecordError(f"{path} holds other bytes under {key}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, bundle.pack(objects))
+            except (CiplugError, OSError) as problem:
+                why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
+                raise StoreError(
+                    f"the bundle is not written: {why}",
+                    hint=f"the run is kept in {self.folder}; try again: ciplug record --spooled --bundle FILE",
+                ) from None
+            for sealed in waiting:
+                sealed.discard()
+        return waiting
+
+
+def read_bundle(path: Path) -> dict[str, bytes]:
+    """The objects of a bundle of this machine; none where there is no file. Raises RecordError for another file."""
+    from ciplug.records import bundle
+
+    return bundle.unpack(path.read_bytes(), str(path)) if path.exists() else {}
+
+
+def _open(folder: Path, facts: Mapping[str, Any]) -> OpenRun:
+    folder.mkdir(parents=True)
+    lock = None
+    try:
+        lock = acquire(folder / "lock")
+        write_atomically(folder / "open.json", json.dumps(facts).encode())
+        sync_folder(folder.parent)
+    except OSError:
+        if lock is not None:
+            lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return OpenRun(folder, facts, lock)
 
 
 def _is_ours(folder: Path) -> bool:

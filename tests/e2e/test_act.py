@@ -30,6 +30,19 @@ _LATER = """\
           REPORT: ${{ steps.ciplug.outputs.report }}
           COMMENT: ${{ steps.ciplug.outputs.comment-url }}
 """
+_UPLOAD = """\
+name: A stand-in for upload-artifact
+inputs:
+  name:
+    description: Ignored
+  path:
+    description: Ignored
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: "true"
+"""
 _SETUP_PYTHON = """\
 name: A stand-in for setup-python
 inputs:
@@ -97,7 +110,7 @@ class Runner:
 
 @pytest.fixture
 def workflow() -> str:
-    return _TEMPLATE + _LATER
+    return _TEMPLATE.replace("      - if: always()\n", f"{_LATER}      - if: always()\n", 1)
 
 
 @pytest.fixture
@@ -117,13 +130,13 @@ def runner(
 ) -> Runner:
     rights = {"contents": "write", "pull-requests": "write", "statuses": "write"}
     github_api.add_token("job-token", "github-actions[bot]", permissions=rights, app=True)
-    stand_in = tmp_path / "setup-python"
-    stand_in.mkdir()
-    (stand_in / "action.yml").write_text(_SETUP_PYTHON.replace("{folder}", str(user_python)))
+    for name, text in (("setup-python", _SETUP_PYTHON), ("upload-artifact", _UPLOAD)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "action.yml").write_text(text.replace("{folder}", str(user_python)))
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
     for action in re.findall(r"uses: (\S+)", _TEMPLATE):
-        if action.startswith("actions/setup-python@"):
-            options += ["--local-repository", f"{action}={stand_in}"]
+        if action.startswith(("actions/setup-python@", "actions/upload-artifact@")):
+            options += ["--local-repository", f"{action}={tmp_path / action.partition('@')[0].rpartition('/')[2]}"]
         elif not action.startswith("actions/checkout@"):
             options += ["--local-repository", f"{action}={source}"]
     return Runner(tool("act"), project, github_api, tmp_path, options)

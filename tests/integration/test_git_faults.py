@@ -4,7 +4,6 @@ wrong is named."""
 from __future__ import annotations
 
 import random
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,28 +38,26 @@ def refs(repository: Path) -> dict[str, str]:
 # Connections
 
 
+FAULTS: dict[str, list[Fault]] = {
+    "receive-pack": ["before", "half", "during", "after", "503"],
+    "upload-pack": ["before", "half", "after", "503"],
+}
+
+
 @contextmanager
-def broken_connections(server: GitServer, chance: random.Random, every: float) -> Iterator[None]:
-    """Spoil a request now and then."""
-    faults: list[tuple[Fault, Service]] = [
-        *((fault, "receive-pack") for fault in ("before", "half", "during", "after", "503")),  # type: ignore[misc]
-        *((fault, "upload-pack") for fault in ("before", "half", "after", "503")),  # type: ignore[misc]
-    ]
-    ended = threading.Event()
+def broken_connections(server: GitServer, chance: random.Random, share: float) -> Iterator[None]:
+    """Spoil that share of the requests."""
 
-    def spoil() -> None:
-        while not ended.wait(every * chance.uniform(0.5, 1.5)):
-            fault, service = chance.choice(faults)
-            server.fail_next(fault, service=service)
+    def spoil(method: str, service: Service | None) -> None:
+        if service and method == "POST" and chance.random() < share:
+            server.fail_next(chance.choice(FAULTS[service]), service=service)
 
-    thread = threading.Thread(target=spoil)
-    thread.start()
+    server.before_request = spoil
     try:
         yield
     finally:
-        ended.set()
-        thread.join()
-        while any(server.take_fault(service) for service in ("receive-pack", "upload-pack")):
+        server.before_request = None
+        while any(server.take_fault(service) for service in FAULTS):
             pass
         server.settle()
 
@@ -69,7 +66,7 @@ def broken_connections(server: GitServer, chance: random.Random, every: float) -
 @pytest.mark.parametrize("options", [{}, {"atomic": False}, {"custom_refs": False}], ids=str)
 def test_a_crowd_over_broken_connections(tmp_path: Path, git_server: GitServer, options: dict[str, bool]) -> None:
     place = git_place(tmp_path, git_server, **options)
-    with broken_connections(git_server, random.Random(5), 0.4):
+    with broken_connections(git_server, random.Random(5), 0.15):
         events = crowd(place, writers=32)
     check(place, 32, events)
 
@@ -108,7 +105,7 @@ def test_the_first_fold_hides_nothing_from_a_reader(place: Place, git_server: Gi
     folded: list[int] = []
     seen = 0
 
-    def before(method: str, service: str | None) -> None:
+    def before(method: str, service: Service | None) -> None:
         nonlocal seen
         seen += service == "upload-pack" and method == "POST"
         if seen == request_number and not folded:

@@ -122,3 +122,13 @@ def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_pa
     )
     fork["GITHUB_EVENT_PATH"] = str(event)
     assert "fork" in project.ciplug("fsck", "--repair", env=fork, code=2).stderr
+
+
+def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) -> None:
+    (project.folder / "model.bin").write_bytes(b"a model")
+    project.train("--artifact", "model.bin")
+    project.ciplug("fsck")
+    remote = tmp_path / "remote.git"
+    (ref,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/ciplug/files").split()
+    git(remote, "update-ref", "-d", ref)
+    assert "model.bin: its bytes are not in git:" in project.ciplug("fsck", code=3).stdout

@@ -362,6 +362,24 @@ def test_a_segment_holds_what_is_no_run_too(place: Place) -> None:
     place.check()
 
 
+def test_one_cache_serves_all_commands_of_a_checkout(place: Place) -> None:
+    cache = place.folder / "shared"
+    objects: dict[str, bytes] = {}
+    for part in range(3):
+        new = runs_of(range(part * MANY, (part + 1) * MANY), COMMITS[part])
+        new |= {key.replace(".json", ".series"): b"\0\n%d" % part for key in new}
+        place.open(cache=cache).add(new)
+        objects |= new
+        assert place.open(cache=cache).compact() == 1
+        assert_holds(place.open(cache=cache), objects)
+        place.open().append("registry/m", place.open(cache=cache).head("registry/m"), b"event %d" % part)
+        assert len(place.open(cache=cache).entries("registry/m")) == part + 1
+    gone = list(objects)[::7]
+    assert place.open(cache=cache).drop(gone, "room") == len(gone)
+    assert_holds(place.open(cache=cache), {key: data for key, data in objects.items() if key not in gone})
+    place.check()
+
+
 def test_a_dropped_run_is_gone_for_good(place: Place) -> None:
     objects = runs_of(range(MANY))
     later = run_object(MANY, COMMITS[1])
@@ -430,6 +448,10 @@ class Calls(RuleBasedStateMachine):
         self.segments: dict[str, Any] = {}
         self.look_again()
 
+    def open(self) -> Store:
+        """As the commands of one checkout do, which share a cache."""
+        return self.place.open(cache=self.place.folder / "shared")
+
     def look_again(self) -> None:
         """A new reader, which stays. It has seen nothing yet."""
         self.reader = self.place.open()
@@ -455,7 +477,7 @@ class Calls(RuleBasedStateMachine):
         self.write(objects)
 
     def write(self, objects: dict[str, bytes]) -> None:
-        self.place.open().add(objects)
+        self.open().add(objects)
         self.writes.append(objects)
         self.objects |= objects
 
@@ -464,7 +486,7 @@ class Calls(RuleBasedStateMachine):
     def repeat(self, data: st.DataObject) -> None:
         objects = data.draw(st.sampled_from(self.writes))
         if objects.keys() <= self.objects.keys():
-            self.place.open().add(objects)
+            self.open().add(objects)
 
     @rule(log=st.sampled_from(["registry/wine", "registry/wine-2"]), stale=st.booleans())
     def append(self, log: str, stale: bool) -> None:
@@ -472,22 +494,22 @@ class Calls(RuleBasedStateMachine):
         if stale:
             wrong = Head(head.seq + 1, head.digest) if head else Head(1, digest(b"none"))
             with pytest.raises(Conflict) as lost:
-                self.place.open().append(log, wrong, entry)
+                self.open().append(log, wrong, entry)
             assert lost.value.head == head
             return
         self.logs.setdefault(log, []).append(entry)
-        assert self.place.open().append(log, head, entry) == self.heads(log)
+        assert self.open().append(log, head, entry) == self.heads(log)
 
     @rule()
     def compact(self) -> None:
-        self.place.open().compact()
-        assert self.place.open().compact() == 0
+        self.open().compact()
+        assert self.open().compact() == 0
 
     @precondition(lambda self: self.objects)
     @rule(data=st.data())
     def drop(self, data: st.DataObject) -> None:
         gone = data.draw(st.sets(st.sampled_from(sorted(self.objects)), min_size=1, max_size=3))
-        assert self.place.open().drop(gone, "no longer needed") == len(gone)
+        assert self.open().drop(gone, "no longer needed") == len(gone)
         for key in gone:
             del self.objects[key]
         self.look_again()
@@ -537,6 +559,7 @@ class Calls(RuleBasedStateMachine):
         for name, table in store.columns(store.segments()).items():
             assert self.segments.setdefault(name, rows({name: table})) == rows({name: table})
         assert store.check() == []
+        assert_holds(self.open(), self.objects)
 
     def teardown(self) -> None:
         self.look()
@@ -547,7 +570,7 @@ class Calls(RuleBasedStateMachine):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(2, 8), pytest.param(25, 20, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("examples", "steps"), [(2, 8), pytest.param(10, 20, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_calls_in_any_order(new_place: Callable[[], Place], examples: int, steps: int) -> None:
     run_state_machine_as_test(

@@ -174,7 +174,7 @@ def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
     return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@pytest.mark.parametrize("command", ["record", "run"])
+@pytest.mark.parametrize("command", ["run", pytest.param("record", marks=pytest.mark.slow)])
 def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
     """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
     env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}
@@ -188,7 +188,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -
         project.ciplug(*arguments, env=env)
         filler = tmp_path / "disk/filler"
         taken = 1
-        for room in (64, 32, 16, 12, 8, 4, 0):
+        for room in (64, 32, 12, 4, 0):
             filler.unlink(missing_ok=True)
             disk = os.statvfs(tmp_path / "disk")
             filler.write_bytes(bytes(max(0, disk.f_bavail * disk.f_frsize - room * 1024)))
@@ -210,7 +210,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of that kind")
-@pytest.mark.parametrize("limit", [0, 400, 3000])
+@pytest.mark.parametrize("limit", [400, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (0, 3000))])
 def test_files_that_may_not_grow(tmp_path: Path, place: Place, limit: int) -> None:
     """The same without a mount: each write beyond the limit fails, as on a disk without room."""
     project = Project.create(tmp_path / "work")
@@ -240,14 +240,10 @@ _ahead = float(os.environ["CLOCK_AHEAD"])
 _now = time.time
 time.time = lambda: _now() + _ahead
 
+# Not datetime.datetime itself, whose kind libraries in C rely upon.
+import ciplug.session
 
-class _Shifted(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return cls.fromtimestamp(time.time(), tz)
-
-
-datetime.datetime = _Shifted
+ciplug.session.now = lambda: datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=_ahead)
 """
 
 

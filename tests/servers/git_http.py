@@ -205,7 +205,7 @@ class GitServer(Loopback):
         self.latency = latency
         self.requests: list[Request] = []
         self.stderr: list[str] = []
-        self.before_request: Callable[[str, str | None], None] | None = None
+        self.before_request: Callable[[str, Service | None], None] | None = None
         """Called with method and service before a request is carried out."""
         self.environment = _environment(self.root)
         self._faults: list[tuple[Fault, str]] = []

@@ -1,4 +1,4 @@
-"""A small GitHub: what a job needs to comment on a pull request and to set a status, with real refusals.
+"""A small GitHub: comments on pull requests, statuses, and the artifacts of workflow runs, with real refusals.
 
 Reading is open, as on a public repository, unless the server is `private`; writing follows the token's
 permissions in the words of GitHub's own API: `{"issues": "write", "pull_requests": "read"}`.
@@ -32,7 +32,7 @@ class Token:
 
 
 class GitHubApi(JsonApi):
-    """GitHub's REST API with one repository. `comments`, `pulls` and `statuses` are its state, open to tests.
+    """GitHub's REST API with one repository. `comments`, `pulls`, `statuses` and `runs` are its state, open to tests.
 
     `prefix="/api/v3"` serves it as GitHub Enterprise does.
     """
@@ -61,6 +61,10 @@ class GitHubApi(JsonApi):
         """Commit → login of its author."""
         self.reviews: dict[int, list[tuple[str, str, str]]] = defaultdict(list)
         """Workflow run → (login, approved or rejected, environment), oldest first."""
+        self.runs: dict[int, dict[str, Any]] = {}
+        """Workflow runs by id."""
+        self.artifacts: dict[int, tuple[int, dict[str, Any], bytes]] = {}
+        """Run, description and zip file of each artifact, by its id."""
 
     # -- what tests prepare
 
@@ -122,6 +126,40 @@ class GitHubApi(JsonApi):
         """Put `count` comments by `login` under a pull request, as if they had been there before."""
         author = Token(login, sum(login.encode()), None, app)
         return [self._comment(number, author, body) for _ in range(count)]
+
+    def add_run(self, run: int, *, commit: str, branch: str = "topic", owner: str | None = None) -> dict[str, Any]:
+        """A workflow run for a pull request; `owner` is the fork's if it comes from one, "" if that is gone."""
+        here, name = self.repository.split("/")
+        url = f"{self.url}/repos/{self.repository}"
+        head = None if owner == "" else {"full_name": f"{owner or here}/{name}", "fork": bool(owner)}
+        self.runs[run] = {
+            "id": run,
+            "name": "train",
+            "event": "pull_request",
+            "status": "completed",
+            "conclusion": "success",
+            "head_branch": branch,
+            "head_sha": commit,
+            "url": f"{url}/actions/runs/{run}",
+            "artifacts_url": f"{url}/actions/runs/{run}/artifacts",
+            "repository": {"full_name": self.repository},
+            "head_repository": head,
+        }
+        return self.runs[run]
+
+    def add_artifact(self, run: int, name: str, data: bytes, *, expired: bool = False) -> int:
+        """An artifact of a run, `data` being its zip file; returns its id."""
+        ident = self.new_id()
+        about = {
+            "id": ident,
+            "name": name,
+            "size_in_bytes": len(data),
+            "url": f"{self.url}/repos/{self.repository}/actions/artifacts/{ident}",
+            "archive_download_url": f"{self.url}/repos/{self.repository}/actions/artifacts/{ident}/zip",
+            "expired": expired,
+        }
+        self.artifacts[ident] = (run, about, data)
+        return ident
 
     def rate_limit_next(self, retry_after: int | None = 1, **which: Any) -> None:
         """Answer the next request with a secondary rate limit; None leaves the Retry-After header out."""
@@ -384,6 +422,35 @@ class GitHubApi(JsonApi):
         if states & {"failure", "error"}:
             state = "failure"
         return Answer(200, {"sha": commit, "state": state, "total_count": len(latest), "statuses": latest})
+
+    # -- workflow runs
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/actions/runs/(\d+)")
+    def _get_run(self, call: Call, name: str, run: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "actions")
+        return Answer(200, self.runs[int(run)]) if int(run) in self.runs else self.not_found()
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/actions/runs/(\d+)/artifacts")
+    def _list_artifacts(self, call: Call, name: str, run: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "actions")
+        found = [about for of, about, _ in self.artifacts.values() if of == int(run)]
+        page = self.page(call, found)
+        return Answer(200, {"total_count": len(found), "artifacts": page.body}, page.headers)
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/actions/artifacts/(\d+)/zip")
+    def _download_artifact(self, call: Call, name: str, ident: str) -> Answer:
+        self._check_repository(name)
+        token = self.tokens.get(call.token)
+        if token is None:  # also of a public repository
+            return Answer(401, {"message": "Requires authentication", "documentation_url": _DOCS})
+        if token.permissions is not None and token.permissions.get("actions", "none") == "none":
+            return Answer(403, {"message": "Resource not accessible by integration", "documentation_url": _DOCS})
+        if int(ident) not in self.artifacts:
+            return self.not_found()
+        _, about, data = self.artifacts[int(ident)]
+        return Answer(410, {"message": "Artifact has expired"}) if about["expired"] else self.elsewhere(data)
 
 
 if __name__ == "__main__":

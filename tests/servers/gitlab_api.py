@@ -1,7 +1,9 @@
-"""A small GitLab: merge request notes and commit statuses, also below a sub-path, with real refusals."""
+"""A small GitLab: merge request notes, commit statuses, artifacts of jobs, also below a sub-path, with refusals."""
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -54,6 +56,12 @@ class GitLabApi(JsonApi):
         self.merge_requests: dict[int, dict[str, Any]] = {}
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
+        self.pipelines: dict[int, dict[str, Any]] = {}
+        self.jobs: dict[int, dict[str, Any]] = {}
+        self.archives: dict[int, bytes] = {}
+        """Zip files by job."""
+        self.forks: set[str] = set()
+        """Projects whose pipelines can be read too."""
 
     # -- what tests prepare
 
@@ -77,12 +85,15 @@ class GitLabApi(JsonApi):
         commit: str = "c" * 40,
         state: str = "opened",
         target: str = "main",
+        source: int | None = None,
     ) -> dict[str, Any]:
-        """Open a merge request."""
+        """Open a merge request; `source` is the id of the fork's project, if it comes from one."""
         merge_request = {
             "id": self.new_id(),
             "iid": iid,
             "project_id": self.project_id,
+            "source_project_id": source or self.project_id,
+            "target_project_id": self.project_id,
             "state": state,
             "title": f"Merge request {iid}",
             "source_branch": branch,
@@ -105,6 +116,31 @@ class GitLabApi(JsonApi):
         """Put `count` notes by `login` under a merge request, as if they had been there before."""
         author = Token(login, sum(login.encode()), frozenset(), "guest", False)
         return [self._note(iid, author, body, system) for _ in range(count)]
+
+    def add_pipeline(
+        self, pipeline: int, *, commit: str, ref: str = "main", source: str = "push", project: str | None = None
+    ) -> None:
+        """A pipeline, of this project or of a fork."""
+        if project:
+            self.forks.add(project)
+        self.pipelines[pipeline] = {
+            "id": pipeline,
+            "project": project or self.project,
+            "sha": commit,
+            "ref": ref,
+            "source": source,
+            "status": "success",
+        }
+
+    def add_job(self, pipeline: int, name: str, archive: bytes | None = None) -> int:
+        """A job of a pipeline, with the zip file of its artifacts if it has any; returns its id."""
+        ident = self.new_id()
+        job: dict[str, Any] = {"id": ident, "name": name, "status": "success", "pipeline": {"id": pipeline}}
+        if archive is not None:
+            job["artifacts_file"] = {"filename": "artifacts.zip", "size": len(archive)}
+            self.archives[ident] = archive
+        self.jobs[ident] = job
+        return ident
 
     def rate_limit_next(self, retry_after: int = 1, **which: Any) -> None:
         """Answer the next request with 429."""
@@ -130,6 +166,8 @@ class GitLabApi(JsonApi):
         return Answer(404, {"error": "404 Not Found"})
 
     def check(self, call: Call) -> None:
+        if call.path.startswith(f"{self.prefix}/blobs/"):
+            return
         unauthorized = Answer(401, {"message": "401 Unauthorized"})
         token = self.tokens.get(call.token)
         if token is None:
@@ -149,7 +187,7 @@ class GitLabApi(JsonApi):
             )
 
     def _enter(self, call: Call, project: str, role: Role = "guest") -> Token:
-        if unquote(project) not in (self.project, str(self.project_id)):
+        if unquote(project) not in (self.project, str(self.project_id), *self.forks):
             raise Answer(404, {"message": "404 Project Not Found"})
         token = self.tokens[call.token]
         if _ROLES[token.role] < _ROLES[role]:
@@ -313,6 +351,40 @@ class GitLabApi(JsonApi):
         self._enter(call, project)
         latest = {s["name"]: s for s in self.statuses[commit]}
         return self.page(call, self.statuses[commit] if call.query.get("all") else list(latest.values()))
+
+    # -- pipelines
+
+    def _pipeline(self, project: str, pipeline: str) -> dict[str, Any]:
+        found = self.pipelines.get(int(pipeline))
+        if found is None or unquote(project) not in (found["project"], str(self.project_id)):
+            raise Answer(404, {"message": "404 Not found"})
+        return found
+
+    @route("GET", r"/projects/([^/]+)/pipelines/(\d+)")
+    def _get_pipeline(self, call: Call, project: str, pipeline: str) -> Answer:
+        self._enter(call, project, "reporter")
+        return Answer(200, self._pipeline(project, pipeline))
+
+    @route("GET", r"/projects/([^/]+)/pipelines/(\d+)/jobs")
+    def _list_jobs(self, call: Call, project: str, pipeline: str) -> Answer:
+        self._enter(call, project, "reporter")
+        self._pipeline(project, pipeline)
+        return self.page(call, [j for j in self.jobs.values() if j["pipeline"]["id"] == int(pipeline)][::-1])
+
+    @route("GET", r"/projects/([^/]+)/jobs/(\d+)/artifacts")
+    def _get_archive(self, call: Call, project: str, job: str) -> Answer:
+        self._enter(call, project, "reporter")
+        if int(job) not in self.archives:
+            return Answer(404, {"message": "404 Not found"})
+        return self.elsewhere(self.archives[int(job)])
+
+    @route("GET", r"/projects/([^/]+)/jobs/(\d+)/artifacts/(.+)")
+    def _get_artifact(self, call: Call, project: str, job: str, path: str) -> Answer:
+        self._enter(call, project, "reporter")
+        with zipfile.ZipFile(io.BytesIO(self.archives[int(job)])) as archive:
+            if unquote(path) not in archive.namelist():
+                return Answer(404, {"message": "404 Not found"})
+            return Answer(200, archive.read(unquote(path)))
 
 
 if __name__ == "__main__":

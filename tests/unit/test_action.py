@@ -59,6 +59,7 @@ class TestArguments:
             store="git:",
             config="c.yaml",
             output_dir="out",
+            bundle="out/bundle.ndjson",
             fail_on="warn",
             promote_to="staging",
             metrics="a.json\n\n  b c.json \n",
@@ -71,7 +72,14 @@ class TestArguments:
         argv = arguments({**env, "PATH": "/bin"})
         assert argv == [
             *("ci", "--model=wine", "--name=-rf", "--seed=7", "--store=git:", "--config=c.yaml", "--output-dir=out"),
-            *("--fail-on=warn", "--promote-to=staging", "--metrics=a.json", "--metrics=b c.json", "--params=p.yaml"),
+            *(
+                "--bundle=out/bundle.ndjson",
+                "--fail-on=warn",
+                "--promote-to=staging",
+                "--metrics=a.json",
+                "--metrics=b c.json",
+                "--params=p.yaml",
+            ),
             *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment"),
             *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
         ]

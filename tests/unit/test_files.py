@@ -9,7 +9,7 @@ import pytest
 
 from ciplug.errors import InputError
 from ciplug.records.run import File
-from ciplug.tracking.files import describe, digest_file
+from ciplug.tracking.files import describe, digest_file, examine
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links and pipes")
 
@@ -44,7 +44,26 @@ def test_folder_is_the_digest_of_its_sorted_lines(tmp_path: Path) -> None:
     (model / "weights" / "0.bin").write_bytes(b"weights")
     (model / "config.json").write_bytes(b"{}")
     lines = sorted([f"{sha(b'weights')} weights/0.bin\n", f"{sha(b'{}')} config.json\n"])
-    assert describe(Path("model"), tmp_path) == File(path="model", digest=sha("".join(lines).encode()), size=9)
+    assert describe(Path("model"), tmp_path) == File(
+        path="model", digest=sha("".join(lines).encode()), size=9, kind="folder"
+    )
+
+
+def test_a_folder_is_read_once_and_knows_its_files(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    (model / "weights").mkdir(parents=True)
+    (model / "weights" / "ä.bin").write_bytes(b"weights")
+    (model / "same.bin").write_bytes(b"weights")
+    (model / "empty").touch()
+    content = examine(Path("model"), tmp_path)
+    assert content.manifest is not None
+    assert sha(content.manifest) == content.file.digest
+    assert sorted(content.manifest.decode().splitlines()) == sorted(
+        [f"{sha(b'weights')} same.bin", f"{sha(b'weights')} weights/ä.bin", f"{sha(b'')} empty"]
+    )
+    assert {digest: member.size for digest, member in content.members.items()} == {sha(b"weights"): 7, sha(b""): 0}
+    assert all(member.path.read_bytes() in (b"weights", b"") for member in content.members.values())
+    assert examine(model / "empty", tmp_path).manifest is None
 
 
 def test_folder_digest_sees_names_and_contents(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 HEAVY = {
     *("github", "gitlab", "jenkinsapi", "mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "requests"),
-    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore", "sqlparse", "pyarrow"),
+    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore", "sqlparse"),
+    *("boto3", "botocore", "google", "pyarrow", "duckdb"),
 }
 HEAVY_ALLOWED = {
     ("gates.policy", "pydantic"): "its models are its reason to be, and it is imported by name only",

@@ -66,7 +66,7 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
     for cut in range(len(whole)):
         (tmp_path / log.FILE).write_bytes(whole[:cut])
         found = log.read(tmp_path)
-        lines = whole[:cut].count(b"\n")
+        lines = whole[:cut].count(b"}\n")
         assert set(found.metrics) >= set(list("ab")[:lines])
         rest = whole[:cut].rpartition(b"\n")[2]
         assert found.torn == (bool(rest) and rest.strip()[-1:] != b"}")

@@ -11,7 +11,7 @@
 def call(Map settings = [:]) {
     Map inputs = [
         command: 'COMMAND', model: 'MODEL', name: 'NAME', seed: 'SEED', store: 'STORE', config: 'CONFIG',
-        outputDir: 'OUTPUT_DIR', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO', metrics: 'METRICS', params: 'PARAMS',
+        outputDir: 'OUTPUT_DIR', bundle: 'BUNDLE', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO', metrics: 'METRICS', params: 'PARAMS',
         artifacts: 'ARTIFACTS', datasets: 'DATASETS', tags: 'TAGS', comment: 'COMMENT',
     ]
     Map secrets = [githubToken: 'CIPLUG_GITHUB_TOKEN', gitlabToken: 'CIPLUG_GITLAB_TOKEN', pushToken: 'CIPLUG_PUSH_TOKEN']

@@ -1,0 +1,60 @@
+"""Files out of a zip archive that a stranger can have made: read in memory, never extracted, bounded in each way."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+
+from ciplug.errors import RecordError
+
+MAX_ARCHIVE = 256 * 1024 * 1024
+MAX_ENTRIES = 10_000
+MAX_FILE = 256 * 1024 * 1024
+MAX_RATIO = 200
+"""Bytes out of one byte in, beyond the first mebibyte; JSON comes to 30 at most."""
+_FREE = 1024 * 1024
+_ENTRY = b"PK\x01\x02"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 0x1
+_BROKEN = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError, OverflowError)
+
+
+def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes | RecordError]]:
+    """The files of the archive `name` whose path is wanted, each with its content or with what is wrong with it.
+
+    A path is for matching and for showing only: nothing is written, so `../` leads nowhere.
+
+    Raises RecordError when the archive as a whole cannot be read.
+    """
+    if len(data) > MAX_ARCHIVE:
+        raise RecordError(f"{name}: {len(data):,} bytes; an archive has at most {MAX_ARCHIVE:,}")
+    # Each entry begins with these four bytes, wherever the archive says that its directory is: a bound that is
+    # known before the first entry becomes an object.
+    entries = data.count(_ENTRY)
+    if entries > MAX_ENTRIES:
+        raise RecordError(f"{name}: {entries:,} entries; an archive has at most {MAX_ENTRIES:,}")
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except _BROKEN as problem:
+        raise RecordError(f"{name}: no zip archive, or a damaged one: {problem}") from None
+    for info in archive.infolist():
+        if not info.is_dir() and wanted(info.filename):
+            yield info.filename, _read(archive, info, f"{name}: {info.filename}")
+
+
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> bytes | RecordError:
+    if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
+        return RecordError(f"{where}: encrypted, or compressed in a way that is not read here")
+    # What the archive says of its sizes may be wrong, so the bound is on what comes out.
+    most = min(MAX_FILE, _FREE + MAX_RATIO * max(info.compress_size, 0))
+    try:
+        with archive.open(info) as file:
+            content = file.read(most + 1)
+    except _BROKEN as problem:
+        return RecordError(f"{where}: damaged: {problem}")
+    if len(content) > most:
+        return RecordError(f"{where}: more than {most:,} bytes out of {info.compress_size:,}: a zip bomb?")
+    return content

@@ -1,0 +1,132 @@
+"""Files by content: what every place for them promises, and what all of them do alike.
+
+A file's name is the SHA-256 of its bytes, so a file is the same wherever it is, is sent once whatever runs made it,
+and is checked whenever it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from ciplug.errors import FileChanged, StoreError
+
+OWN = "git:"
+"""What a record says where its files lie in the very git store that holds the record, however that is reached."""
+
+Tell = Callable[[int], None]
+"""Called with the number of bytes that have been dealt with since the last call; by any thread."""
+
+_CHUNK = 1024 * 1024
+
+
+class Files(Protocol):
+    """Files by digest, `sha256:<hex>`."""
+
+    uri: str
+    """As records name it, without credentials."""
+    limit: int | None
+    """Bytes of the largest file that is taken; None: any."""
+
+    def missing(self, digests: Collection[str]) -> set[str]:
+        """Those that are not here."""
+        ...
+
+    def put(self, files: Mapping[str, Path], tell: Tell) -> None:
+        """Send the files that are not here yet, by digest; what is cut off is taken up again by the next call.
+
+        Raises FileChanged when a file has not the bytes any more that its digest says, StoreError when the place
+        does not take them. What was sent until then stays.
+        """
+        ...
+
+    def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
+        """Bring files into `folder`, each under the hex digits of its digest, and whole or not at all.
+
+        What is cut off stays there as `<hex>.part`, and is taken up again.
+
+        Args:
+            most: bytes of the largest of them, as far as is known: one that is larger is refused.
+
+        Raises StoreError when one is not here, is damaged, or the place cannot be reached.
+        """
+        ...
+
+    def compact(self) -> int:
+        """Rewrite the physical form, never a file; returns how many pending writes were folded."""
+        ...
+
+
+def hex_of(digest: str) -> str:
+    """The 64 hex digits of `sha256:<hex>`. Raises StoreError for anything else: it becomes the name of a file."""
+    kind, _, digits = digest.partition(":")
+    if kind != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
+        raise StoreError(f"{digest[:80]!r} is no digest of a file")
+    return digits
+
+
+def checked(path: Path, digest: str, tell: Tell | None = None) -> Iterator[bytes]:
+    """The bytes of a file in pieces. Raises FileChanged before the last one when they are not those of `digest`."""
+    content = hashlib.sha256()
+    last = b""
+    try:
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                content.update(chunk)
+                if last:
+                    yield last
+                last = chunk
+                if tell:
+                    tell(len(chunk))
+    except OSError as problem:
+        raise FileChanged(f"{path}: cannot be read any more: {problem.strerror}", digest) from None
+    if content.hexdigest() != hex_of(digest):
+        raise FileChanged(f"{path}: it is not what it was when the run was recorded", digest)
+    if last:
+        yield last
+
+
+def receive(
+    digest: str, folder: Path, read: Callable[[int], Iterator[bytes]], tell: Tell, most: int, where: str
+) -> None:
+    """Write one file into `folder` by its hex digits, from what `read(start)` yields of its bytes.
+
+    It is there whole and verified or not at all. What an earlier call left of it is hashed, and continued.
+
+    Raises StoreError when the bytes are not those of the digest.
+    """
+    name = hex_of(digest)
+    whole, part = folder / name, folder / f"{name}.part"
+    for again in (True, False):
+        content, size = hashlib.sha256(), 0
+        kept = whole if whole.exists() else part
+        with kept.open("r+b" if kept.exists() else "w+b") as file:
+            while chunk := file.read(_CHUNK):
+                content.update(chunk)
+                size += len(chunk)
+            tell(size)
+            started_at = size
+            if kept is part and size <= most:
+                for chunk in read(size):
+                    size += len(chunk)
+                    if size > most:
+                        break
+                    content.update(chunk)
+                    file.write(chunk)
+                    tell(len(chunk))
+        if content.hexdigest() == name and size <= most:
+            if kept is part:
+                part.replace(whole)
+            return
+        kept.unlink()
+        tell(-size)
+        # What was continued may have been damaged here, on this disk: once more, from the start.
+        if not (again and started_at):
+            break
+    what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
+    raise StoreError(
+        f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not taken",
+        hint="who still has the right file mends this by recording it again; an object is deleted before that",
+    )

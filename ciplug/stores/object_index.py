@@ -1,0 +1,241 @@
+"""What an object store's index says: which fold takes what (a claim), and what came of it (the same number, done).
+
+Both are written once, and never change. What the store holds is what all that is done adds up to, by number.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ciplug.errors import RecordError, StoreError
+from ciplug.records.bundle import is_key
+from ciplug.records.canonical import dumps
+from ciplug.stores.base import group_mark, group_of
+from ciplug.stores.segment_files import PATH
+
+VERSION = 1
+_NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
+_MARK = 4
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one fold does, down to the last byte: whoever carries it out does the same."""
+
+    inbox: Mapping[str, str] = field(default_factory=dict)
+    """Name of a write in the inbox → digest of its bytes: these are folded …"""
+    skip: tuple[str, ...] = ()
+    """… but for these keys, which a segment holds already."""
+    files: tuple[str, ...] = ()
+    """Segments that are written anew …"""
+    drop: tuple[str, ...] = ()
+    """… without these keys."""
+    delete: tuple[str, ...] = ()
+    """Those of the dropped keys which lie beside the segments."""
+    adopt: tuple[str, ...] = ()
+    """Keys of objects that lie beside the segments, and stood in no index."""
+    reason: str | None = None
+    """Why something is dropped."""
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class File:
+    """A segment, as far as a reader must know it to leave it alone."""
+
+    path: str
+    rows: int
+    marks: bytes
+    """Four bytes for each group among its keys, rising: see `group_mark`."""
+
+    def mark_list(self) -> list[bytes]:
+        return [self.marks[at : at + _MARK] for at in range(0, len(self.marks), _MARK)]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a fold has left."""
+
+    files: tuple[File, ...] = ()
+    objects: tuple[str, ...] = ()
+    """Keys of objects beside the segments that no row tells of."""
+    gone: tuple[str, ...] = ()
+    """Segments that are no more."""
+    dropped: tuple[str, ...] = ()
+    reason: str | None = None
+    lost: tuple[str, ...] = ()
+    """What was claimed and could not be found any more when the fold was mended."""
+
+
+@dataclass
+class State:
+    """What all folds add up to."""
+
+    files: dict[str, File] = field(default_factory=dict)
+    objects: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    open: list[int] = field(default_factory=list)
+    """Claims that are not done, in order."""
+    last: int = 0
+    bad: dict[str, str] = field(default_factory=dict)
+    """Name of what cannot be read in the index → why."""
+
+    def take(self, done: Done) -> None:
+        for path in done.gone:
+            self.files.pop(path, None)
+        self.files.update((file.path, file) for file in done.files)
+        self.objects.difference_update(done.dropped)
+        self.objects.update(done.objects)
+        self.dropped.update(done.dropped)
+
+    @cached_property
+    def by_mark(self) -> dict[bytes, list[str]]:
+        """Mark → segments that may hold its group."""
+        found: dict[bytes, list[str]] = {}
+        for path, file in self.files.items():
+            for mark in file.mark_list():
+                found.setdefault(mark, []).append(path)
+        return found
+
+    def files_of(self, keys: Iterable[str]) -> list[str]:
+        """The segments in which these keys, or keys with these beginnings, may be."""
+        groups = {group for key in keys if (group := group_of(key)) is not None}
+        paths = {
+            path
+            for group in groups
+            for path in self.by_mark.get(group_mark(group), ())
+            if path.partition("/")[0] == group.partition("/")[0]
+        }
+        return in_order(paths)
+
+
+def marks_of(keys: Iterable[str]) -> bytes:
+    """The marks of the groups of keys."""
+    return b"".join(sorted({group_mark(group) for key in keys if (group := group_of(key)) is not None}))
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Segments, oldest first."""
+    return sorted(paths, key=lambda path: (number_of(path), path))
+
+
+def number_of(path: str) -> int:
+    """The fold that wrote a segment; 0 where the path is no segment's."""
+    digits = re.match(r"\d+", path.rpartition("/")[2])
+    return int(digits[0]) if digits and PATH.fullmatch(path) else 0
+
+
+def claim_name(number: int) -> str:
+    return f"index/{number:06d}.claim"
+
+
+def done_name(number: int) -> str:
+    return f"index/{number:06d}.done"
+
+
+def parse_name(name: str) -> tuple[int, str] | None:
+    """Number and kind ("claim" or "done") of a name in the index."""
+    found = _NAME.fullmatch(name)
+    return (int(found[1]), found[2]) if found else None
+
+
+def encode_claim(claim: Claim) -> bytes:
+    return dumps(claim)
+
+
+def encode_done(done: Done) -> bytes:
+    files = [
+        {"path": file.path, "rows": file.rows, "marks": base64.b64encode(file.marks).decode()} for file in done.files
+    ]
+    return dumps(
+        {
+            "version": VERSION,
+            "files": files,
+            **{name: list(getattr(done, name)) for name in ("objects", "gone", "dropped", "lost")},
+            **({"reason": done.reason} if done.reason is not None else {}),
+        }
+    )
+
+
+def decode_claim(data: bytes, name: str) -> Claim:
+    """Raises RecordError when it is none, StoreError when a newer version wrote it."""
+    try:
+        value = _object(data, name)
+        inbox = {_inbox_name(key): _text(digest) for key, digest in value.get("inbox", {}).items()}
+        return Claim(
+            inbox=inbox,
+            files=_paths(value.get("files", ())),
+            reason=value.get("reason"),
+            skip=_keys(value.get("skip", ())),
+            drop=_keys(value.get("drop", ())),
+            delete=_keys(value.get("delete", ())),
+            adopt=_keys(value.get("adopt", ())),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise RecordError(f"{name}: no claim of a fold, or damaged: {problem}") from None
+
+
+def decode_done(data: bytes, name: str) -> Done:
+    """Raises RecordError when it is none, StoreError when a newer version wrote it."""
+    try:
+        value = _object(data, name)
+        paths = _paths(file["path"] for file in value["files"])
+        files = tuple(
+            File(path, int(file["rows"]), base64.b64decode(file["marks"], validate=True))
+            for path, file in zip(paths, value["files"], strict=True)
+        )
+        if any(len(file.marks) % _MARK for file in files):
+            raise ValueError("marks that are cut off")
+        return Done(
+            files=files,
+            objects=_keys(value["objects"]),
+            gone=_paths(value["gone"]),
+            dropped=_keys(value["dropped"]),
+            lost=tuple(map(_text, value["lost"])),
+            reason=value.get("reason"),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+        raise RecordError(f"{name}: not what a fold leaves, or damaged: {problem}") from None
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    value: Any = json.loads(data)
+    if not isinstance(value, dict) or not isinstance(value["version"], int):
+        raise ValueError("no version")
+    if value["version"] > VERSION:
+        raise StoreError(
+            f"the store is of another format: {name} is of version {value['version']}, this ciplug knows {VERSION}",
+            hint="use the version of ciplug that wrote it, or a newer one",
+        )
+    return value
+
+
+def _paths(values: Iterable[Any]) -> tuple[str, ...]:
+    paths = tuple(values)
+    if wrong := [path for path in paths if not isinstance(path, str) or not PATH.fullmatch(path)]:
+        raise ValueError(f"{wrong[0]!r:.80} is no segment")
+    return paths
+
+
+def _keys(values: Iterable[Any]) -> tuple[str, ...]:
+    if wrong := [value for value in values if not is_key(value)]:
+        raise ValueError(f"{wrong[0]!r:.80} is no key")
+    return tuple(values)
+
+
+def _inbox_name(value: str) -> str:
+    if not value or "/" in value:
+        raise ValueError(f"{value!r:.80} is no write of the inbox")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"text is expected, not {value!r:.80}")
+    return value

@@ -1,0 +1,216 @@
+"""Segments of an object store: Parquet files in a Hive layout, one schema for all teams.
+
+    runs/model=<model>/month=<YYYY-MM>/<file>.parquet         a row a run, by the month in which it started
+    verdicts/model=<model>/month=<YYYY-MM>/<file>.parquet     a row a verdict, by the month in which it was made
+
+Each row holds the record's exact text, which is what ciplug reads; the typed columns are for everybody else's queries,
+and are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from ciplug.errors import RecordError
+from ciplug.records import columns
+from ciplug.records.bundle import is_key
+from ciplug.records.columns import Columns, Sparse
+from ciplug.stores.base import group_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+KINDS = ("runs", "verdicts")
+PATH = re.compile(r"(runs|verdicts)/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
+NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive's readers take for NULL."""
+_RECORD_MOST = 1024 * 1024
+_MODEL_MOST = 150
+_SPECIAL = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]""")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One record in a segment."""
+
+    key: str
+    record: str
+    also: tuple[str, ...] = ()
+    """Endings of objects that belong to it, and lie beside the segments: `.series`."""
+
+    @property
+    def siblings(self) -> list[str]:
+        """Keys of these objects."""
+        return [stem_of(self.key) + ending for ending in self.also]
+
+
+def stem_of(key: str) -> str:
+    """`runs/a-1` of `runs/a-1.json` and of `runs/a-1.series`."""
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def escape(text: str) -> str:
+    """A part of a path as Hive writes it; whoever reads `%XX` as a character understands it."""
+    return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
+
+
+def place(objects: Mapping[str, bytes]) -> tuple[dict[str, list[Row]], dict[str, bytes]]:
+    """Folder of a segment → rows for it, and the objects that can be no row.
+
+    A row is one JSON object in UTF-8, at most 1 MiB, with the fields that its folder is named by.
+    """
+    text = {key: found for key, data in objects.items() if (found := _text(key, data)) is not None}
+    folders: dict[str, str] = {}
+    runs = columns.of((key, objects[key]) for key in text)
+    for key, model, started in zip(runs.keys, runs.attributes["model"], runs.attributes["started"], strict=True):
+        folders[key] = _folder("runs", model, started)
+    for key in text:
+        if key.startswith("verdicts/") and (verdict := _verdict(text[key])):
+            folders[key] = _folder("verdicts", verdict["model"], verdict.get("created"))
+    rest = {key: data for key, data in objects.items() if not folders.get(key)}
+    endings: dict[str, list[str]] = {}
+    for key in sorted(rest):
+        run = f"{stem_of(key)}.json"
+        if folders.get(run) and key != run:
+            endings.setdefault(run, []).append(key[len(stem_of(key)) :])
+    placed: dict[str, list[Row]] = {}
+    for key in sorted(folders):
+        if folders[key]:
+            placed.setdefault(folders[key], []).append(Row(key, text[key], tuple(endings.get(key, ()))))
+    return placed, rest
+
+
+def _text(key: str, data: bytes) -> str | None:
+    if len(data) > _RECORD_MOST or not key.endswith(".json") or group_of(key) is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _verdict(text: str) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    fields = ("run", "model", "outcome")
+    return value if isinstance(value, dict) and all(isinstance(value.get(name), str) for name in fields) else None
+
+
+def _folder(kind: str, model: str | None, moment: object) -> str:
+    """Empty where the model cannot be the name of a folder."""
+    name = escape(model or "")
+    if not name or not name.isprintable() or len(name.encode()) > _MODEL_MOST:
+        return ""
+    when = _moment(moment)
+    return f"{kind}/model={name}/month={f'{when.year:04d}-{when.month:02d}' if when else NO_MONTH}"
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        when = datetime.fromisoformat(value.removesuffix("Z") + ("+00:00" if value.endswith("Z") else ""))
+        return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+
+
+def encode(kind: str, rows: Iterable[Row]) -> bytes:
+    """A segment of runs or of verdicts."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ordered = sorted(rows, key=lambda row: row.key)
+    typed = _runs(ordered) if kind == "runs" else _verdicts(ordered)
+    arrays = {
+        "record": pa.array([row.record for row in ordered], pa.string()),
+        "also": pa.array([list(row.also) for row in ordered], pa.list_(pa.string())),
+        "key": pa.array([row.key for row in ordered], pa.string()),
+        # Last, beside the index at the end of the file: a query reads both at once.
+        **typed,
+    }
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(arrays), sink, compression="zstd", use_dictionary=_REPEATING)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+_REPEATING = ["status", "name", "branch", "actor", "host", "outcome", "metrics.key_value.key", "also.list.element"]
+_REPEATING += [f"{kind}.key_value.{part}" for kind in ("params", "tags") for part in ("key", "value")]
+
+
+def _runs(rows: list[Row]) -> dict[str, pa.Array]:
+    import pyarrow as pa
+
+    table = columns.of((row.key, row.record.encode()) for row in rows)
+    arrays = {}
+    for name in ("id", "commit", "status", "name", "started", "ended", "branch", "actor", "host"):
+        values = table.attributes[name]
+        arrays[name] = (
+            _moments(values) if name in ("started", "ended") else pa.array(map(_storable, values), pa.string())
+        )
+    arrays["metrics"] = pa.array(_maps(table, table.metrics), pa.map_(pa.string(), pa.float64()))
+    for kind in ("params", "tags"):
+        named = {name: Sparse(c.rows, list(map(_said, c.values))) for name, c in getattr(table, kind).items()}
+        arrays[kind] = pa.array(_maps(table, named), pa.map_(pa.string(), pa.string()))
+    return arrays
+
+
+def _verdicts(rows: list[Row]) -> dict[str, pa.Array]:
+    import pyarrow as pa
+
+    values = [_verdict(row.record) or {} for row in rows]
+    arrays = {}
+    for name in ("run", "commit", "outcome", "created", "baseline_run"):
+        found = [value.get(name) for value in values]
+        texts = [text if isinstance(text, str) else None for text in found]
+        arrays[name] = _moments(texts) if name == "created" else pa.array(map(_storable, texts), pa.string())
+    arrays["dry_run"] = pa.array([value.get("dry_run") is True for value in values], pa.bool_())
+    return arrays
+
+
+def _moments(values: Iterable[str | None]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([_moment(value) for value in values], pa.timestamp("us", tz="UTC"))
+
+
+def _maps(table: Columns, named: Mapping[str, Sparse]) -> list[list[tuple[str, Any]]]:
+    maps: list[list[tuple[str, Any]]] = [[] for _ in table.keys]
+    for name in sorted(named):
+        for row, value in zip(named[name].rows, named[name].values, strict=True):
+            maps[row].append((_storable(name) or "", value))
+    return maps
+
+
+def _said(value: object) -> str:
+    """A parameter or tag as text: numbers and truth as JSON has them."""
+    return (_storable(value) or "") if isinstance(value, str) else json.dumps(value)
+
+
+def _storable(text: str | None) -> str | None:
+    """Half a surrogate pair is no text that Parquet can hold."""
+    return None if text is None else text.encode(errors="replace").decode()
+
+
+def decode(data: bytes, name: str) -> dict[str, Row]:
+    """Key → row of a segment. Raises RecordError, naming `name`, when it is none, or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=["key", "also", "record"])
+        rows = [Row(row["key"], row["record"], tuple(row["also"] or ())) for row in table.to_pylist()]
+        kind = name.partition("/")[0]
+        if not all(is_key(row.key) and row.key.startswith(f"{kind}/") and row.record is not None for row in rows):
+            raise ValueError("a row without a record")
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as problem:
+        raise RecordError(f"{name}: no segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
+    return {row.key: row for row in rows}

@@ -1,0 +1,357 @@
+"""Files in git keep their promises against a real git server over HTTP, of every kind, and against a plain path."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ciplug.errors import FileChanged, StoreError
+from ciplug.stores.git_files import FOLD_AT, LOOK_FROM, GitFiles
+from ciplug.stores.git_objects import BLOB, Objects
+from ciplug.stores.git_remote import GitRemote
+from tests.file_samples import make, noise, nothing, sha
+from tests.project import git
+from tests.servers.git_http import GitServer
+
+Open = Callable[[], GitFiles]
+PLENTY = 10**9
+
+
+def opener(url: str, folder: Path) -> Open:
+    """Opens the place as a new process with an empty cache would."""
+    number = iter(range(10_000))
+
+    def open_() -> GitFiles:
+        remote = GitRemote(url, cache=folder / f"cache-{next(number)}", name="files", config=())
+        return GitFiles(remote, "ciplug", uri="git:", limit=None)
+
+    return open_
+
+
+@pytest.fixture(params=["path", "http", "http-no-filter", "http-no-atomic", "http-no-custom-refs"])
+def fresh(request: pytest.FixtureRequest, tmp_path: Path, git_server: GitServer) -> Iterator[Open]:
+    if request.param == "path":
+        git(tmp_path, "init", "-q", "--bare", "remote.git")
+        yield opener((tmp_path / "remote.git").as_uri(), tmp_path)
+        return
+    options = {
+        "http": {},
+        "http-no-filter": {"filters": False},
+        "http-no-atomic": {"atomic": False},
+        "http-no-custom-refs": {"custom_refs": False},
+    }[request.param]
+    git_server.create("remote", **options)
+    yield opener(git_server.url("remote"), tmp_path)
+
+
+@pytest.fixture
+def served(git_server: GitServer, tmp_path: Path) -> tuple[GitServer, Open]:
+    git_server.create("remote")
+    return git_server, opener(git_server.url("remote"), tmp_path)
+
+
+def fetch(files: GitFiles, digests: list[str], folder: Path, most: int = PLENTY) -> dict[str, bytes]:
+    folder.mkdir(exist_ok=True)
+    files.get(digests, folder, nothing, most)
+    return {"sha256:" + path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def refs(server: GitServer) -> list[str]:
+    return git(server.path("remote"), "for-each-ref", "--format=%(refname)").split()
+
+
+def test_what_is_put_is_got_by_another_before_and_after_a_fold(fresh: Open, tmp_path: Path) -> None:
+    contents = [b"", b"small", noise(LOOK_FROM, 1), noise(2 * LOOK_FROM, 2)]
+    files = make(tmp_path / "in", *contents)
+    assert fresh().missing(files) == set(files)
+    told: list[int] = []
+    fresh().put(files, told.append)
+    assert sum(told) == sum(map(len, contents))
+    expected = {sha(data): data for data in contents}
+    assert fetch(fresh(), list(files), tmp_path / "one") == expected
+    assert fresh().compact() == 1
+    assert fresh().compact() == 0
+    assert fresh().missing([*files, sha(b"other")]) == {sha(b"other")}
+    assert fetch(fresh(), list(files), tmp_path / "two") == expected
+    # A second fold, onto the first.
+    more = make(tmp_path / "in", b"more", noise(LOOK_FROM + 1, 3))
+    fresh().put({**files, **more}, nothing)
+    assert fresh().compact() == 1
+    assert fresh().missing([*files, *more]) == set()
+
+
+def test_what_is_there_is_not_sent_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    model, other = noise(2_000_000, 1), noise(300_000, 2)
+    open_().put(make(tmp_path / "in", model), nothing)
+    server.requests.clear()
+    told: list[int] = []
+    open_().put(make(tmp_path / "in", model), told.append)
+    assert not [r for r in server.requests if r.service == "receive-pack"]
+    assert sum(told) == len(model)
+    open_().put(make(tmp_path / "in", model, other), nothing)
+    assert sum(r.bytes_in for r in server.requests if r.service == "receive-pack") < 400_000
+    # No look-up brings a file along.
+    assert sum(r.bytes_out for r in server.requests if r.service == "upload-pack") < 10_000
+
+
+def test_a_fold_sends_and_fetches_names_only(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    for round_ in range(3):
+        for number in range(3):
+            open_().put(make(tmp_path / "in", noise(200_000, 10 * round_ + number)), nothing)
+        server.requests.clear()
+        assert open_().compact() == 3
+        assert sum(r.bytes_in + r.bytes_out for r in server.requests) < 20_000
+    assert refs(server) == ["refs/heads/ciplug-files"]
+    git(server.path("remote"), "fsck", "--strict")
+
+
+def test_a_reader_fetches_what_it_asks_for_only(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    contents = [noise(300_000, number) for number in range(8)]
+    open_().put(make(tmp_path / "in", *contents), nothing)
+    open_().compact()
+    server.requests.clear()
+    fetch(open_(), [sha(contents[0])], tmp_path / "out")
+    assert sum(r.bytes_out for r in server.requests) < 320_000
+
+
+def test_many_pending_pushes_are_folded_by_a_reader(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = Objects(repository, "sha1")
+    contents = [b"file %d" % number for number in range(FOLD_AT)]
+    for data in contents:
+        commit = written.commit(written.tree({sha(data)[7:]: (BLOB, written.blob(data))}), (), "files", 0)
+        git(repository, "update-ref", f"refs/ciplug/files/{sha(data)[7:20]}", commit)
+    assert open_().missing([sha(contents[0])]) == set()
+    assert refs(server) == ["refs/heads/ciplug-files"]
+    assert open_().missing(map(sha, contents)) == set()
+
+
+def test_who_may_not_fold_does_not(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    open_().put(make(tmp_path / "in", b"x"), nothing)
+    server.protect("remote", "ciplug-files")
+    with pytest.raises(StoreError, match="did not take the push"):
+        open_().compact()
+    assert open_().missing([sha(b"x")]) == set()
+
+
+def test_a_file_that_was_changed_is_not_sent(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    _, open_ = served
+    files = make(tmp_path / "in", b"as recorded")
+    (path,) = files.values()
+    path.write_bytes(b"written since")
+    with pytest.raises(FileChanged) as caught:
+        open_().put(files, nothing)
+    assert [caught.value.digest] == list(files)
+    path.unlink()
+    with pytest.raises(FileChanged, match="cannot be read any more"):
+        open_().put(files, nothing)
+    assert open_().missing(files) == set(files)
+
+
+def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = Objects(repository, "sha1")
+    blob = written.blob(b"x")
+    name = sha(b"y")[7:]
+    odd = {
+        "name": written.tree({"../../x": (BLOB, blob)}),
+        "link": written.tree({name: ("120000", blob)}),
+        "deep": written.nested_tree({f"{name}/{name}": blob}),
+        "empty": written.tree({}),
+    }
+    for ref, tree in odd.items():
+        git(repository, "update-ref", f"refs/ciplug/files/{ref}", written.commit(tree, (), ref, 0))
+    parent = written.commit(written.tree({name: (BLOB, blob)}), (), "one", 0)
+    child = written.commit(written.tree({name: (BLOB, blob)}), (parent,), "with a history", 0)
+    git(repository, "update-ref", "refs/ciplug/files/child", child)
+    git(repository, "update-ref", "refs/ciplug/files/blob", blob)
+    assert open_().missing([sha(b"y")]) == {sha(b"y")}
+    open_().put(make(tmp_path / "in", b"z"), nothing)
+    assert open_().compact() == 1
+    assert len(refs(server)) == 1 + len(odd) + 2
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = Objects(repository, "sha1")
+    right = noise(300_000, 5)
+    tree = written.tree({sha(right)[7:]: (BLOB, written.blob(right[:-1] + b"?"))})
+    git(repository, "update-ref", "refs/ciplug/files/wrong", written.commit(tree, (), "wrong", 0))
+    if folded:
+        open_().compact()
+    out = tmp_path / "out"
+    with pytest.raises(StoreError, match="another digest"):
+        fetch(open_(), [sha(right)], out)
+    assert list(out.iterdir()) == []
+    with pytest.raises(StoreError, match="more than 1,000 bytes"):
+        fetch(open_(), [sha(right)], out, most=1000)
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
+    server, open_ = served
+    repository = server.path("remote")
+    written = Objects(repository, "sha1")
+    right = noise(300_000, 5)
+    tree = written.tree({sha(right)[7:]: (BLOB, written.blob(right[:-1] + b"?"))})
+    git(repository, "update-ref", "refs/ciplug/files/wrong", written.commit(tree, (), "wrong", 0))
+    if folded:
+        open_().compact()
+    open_().put(make(tmp_path / "in", right), nothing)
+    assert fetch(open_(), [sha(right)], tmp_path / "out") == {sha(right): right}
+    open_().compact()
+    assert fetch(open_(), [sha(right)], tmp_path / "again") == {sha(right): right}
+    # Now that the right bytes are there, nothing is sent any more.
+    server.requests.clear()
+    open_().put(make(tmp_path / "in", right), nothing)
+    assert not [r for r in server.requests if r.service == "receive-pack"]
+
+
+def test_what_is_not_there_is_named(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    _, open_ = served
+    open_().put(make(tmp_path / "in", b"there"), nothing)
+    with pytest.raises(StoreError, match=f"does not hold 1 of 2 files, {sha(b'gone')}"):
+        fetch(open_(), [sha(b"there"), sha(b"gone")], tmp_path / "out")
+
+
+def test_a_download_goes_on_where_it_was_cut_off(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    _, open_ = served
+    model = noise(3_000_000, 1)
+    open_().put(make(tmp_path / "in", model), nothing)
+    out = tmp_path / "out"
+    out.mkdir()
+    part = out / f"{sha(model)[7:]}.part"
+    part.write_bytes(model[:2_100_000])
+    assert fetch(open_(), [sha(model)], out) == {sha(model): model}
+    (out / sha(model)[7:]).unlink()
+    part.write_bytes(b"?" * 1000)
+    assert fetch(open_(), [sha(model)], out) == {sha(model): model}
+
+
+def test_many_files_go_in_pushes_of_some_size(
+    served: tuple[GitServer, Open], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, open_ = served
+    monkeypatch.setattr("ciplug.stores.git_files._PUSH_MOST", 500_000)
+    contents = [noise(200_000, number) for number in range(6)]
+    files = make(tmp_path / "in", *contents)
+    open_().put(files, nothing)
+    assert len(refs(server)) == 3
+    assert open_().missing(files) == set()
+
+
+def test_a_push_larger_than_any_buffer(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    model = noise(6_000_000, 1)
+    open_().put(make(tmp_path / "in", model), nothing)
+    assert "chunked" in {r.framing for r in server.requests}
+    assert fetch(open_(), [sha(model)], tmp_path / "out") == {sha(model): model}
+
+
+@pytest.mark.parametrize("fault", ["before", "after", "503"])
+def test_a_broken_connection_is_tried_again(served: tuple[GitServer, Open], tmp_path: Path, fault: str) -> None:
+    server, open_ = served
+    files = make(tmp_path / "in", b"x")
+    server.fail_next(fault)  # type: ignore[arg-type]
+    open_().put(files, nothing)
+    assert open_().missing(files) == set()
+    assert len(refs(server)) == 1
+
+
+def test_the_hosts_own_words_on_a_file_that_it_refuses(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    hook = server.path("remote") / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho 'error: File x is 123 MB; this exceeds the limit of 100 MB' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(StoreError, match="this exceeds the limit of 100 MB") as caught:
+        open_().put(make(tmp_path / "in", b"x"), nothing)
+    assert "--artifact-store" in (caught.value.hint or "")
+
+
+@pytest.mark.slow
+def test_sixty_four_writers_and_folders_at_once_lose_nothing(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    contents = [noise(2_000, number) for number in range(64)]
+    shared = b"the same in all"
+    places = [open_() for _ in range(70)]
+    done = threading.Event()
+
+    def fold(files: GitFiles) -> None:
+        while not done.is_set():
+            files.compact()
+            time.sleep(0.05)
+
+    def put(number: int) -> None:
+        places[number].put(make(tmp_path / f"in-{number}", contents[number], shared), nothing)
+
+    with ThreadPoolExecutor(2) as folders, ThreadPoolExecutor(16) as writers:
+        folding = [folders.submit(fold, files) for files in places[64:66]]
+        list(writers.map(put, range(64)))
+        done.set()
+        for one in folding:
+            one.result()
+    places[66].compact()
+    assert places[67].missing([sha(shared), *map(sha, contents)]) == set()
+    assert len(fetch(places[68], [sha(data) for data in contents], tmp_path / "out")) == 64
+    git(server.path("remote"), "fsck", "--strict")
+
+
+PUT = """
+import sys
+from pathlib import Path
+from ciplug.stores import git_files
+from ciplug.stores.git_files import GitFiles
+from ciplug.stores.git_remote import GitRemote
+
+git_files._PUSH_MOST = 500_000
+url, cache, *paths = sys.argv[1:]
+files = GitFiles(GitRemote(url, cache=Path(cache), name="files", config=()), "ciplug", uri="git:", limit=None)
+print("ready", flush=True)
+files.put({f"sha256:{Path(path).name}": Path(path) for path in paths}, lambda _: print("sent", flush=True))
+"""
+
+
+def test_a_killed_upload_is_taken_up_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
+    server, open_ = served
+    server.latency = 0.2
+    contents = [noise(400_000, number) for number in range(2)]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for data in contents:
+        (folder / sha(data)[7:]).write_bytes(data)
+    paths = sorted(folder.iterdir())
+    process = subprocess.Popen(
+        [sys.executable, "-c", PUT, server.url("remote"), str(tmp_path / "cache"), *map(str, paths)],
+        stdout=subprocess.PIPE,
+        env=dict(os.environ),
+    )
+    assert process.stdout is not None
+    # One line when it begins, one when it has looked up what is there, one for the first push.
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    server.latency = 0
+    digests = [f"sha256:{path.name}" for path in paths]
+    left = open_().missing(digests)
+    assert left == {digests[1]}
+    open_().put(dict(zip(digests, paths, strict=True)), nothing)
+    assert open_().missing(digests) == set()

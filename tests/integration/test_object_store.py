@@ -1,0 +1,490 @@
+"""The object store: what it asks of a bucket, killed at every call, and what lies there that should not."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import Conflict, StoreError
+from ciplug.records import bundle
+from ciplug.records.canonical import dumps
+from ciplug.stores import object_store
+from ciplug.stores.base import Store
+from ciplug.stores.buckets import Bucket, Listed, open_bucket
+from ciplug.stores.object_store import ObjectStore
+
+COMMITS = [digit * 40 for digit in "abc"]
+
+
+def run(number: int, commit: str = COMMITS[0], **fields: Any) -> dict[str, bytes]:
+    run_id = f"{number:032x}"
+    month = 1 + number % 3
+    record = {
+        "id": run_id,
+        "model": "wine",
+        "status": "finished",
+        "started": f"2026-{month:02d}-23T19:24:00.000Z",
+        "ended": f"2026-{month:02d}-23T19:25:00.000Z",
+        "metrics": {"accuracy": number / 1000},
+        **fields,
+    }
+    key = f"runs/{commit}-{run_id}"
+    return {f"{key}.json": dumps(record), f"{key}.series": b"\0%d" % number}
+
+
+class Killed(BaseException):
+    """As if by SIGKILL: nobody catches it."""
+
+
+class Watched:
+    """A bucket that keeps account of its calls, and whose user is killed when `left` of them are done."""
+
+    def __init__(self, bucket: Bucket, left: int | None = None) -> None:
+        self.address = bucket.address
+        self.calls: list[tuple[str, str]] = []
+        self.left = left
+        self._bucket = bucket
+
+    def _count(self, verb: str, name: str) -> None:
+        if self.left is not None:
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+        self.calls.append((verb, name))
+
+    def names(self, verb: str) -> list[str]:
+        return [name for called, name in self.calls if called == verb]
+
+    def get(self, name: str) -> bytes | None:
+        self._count("get", name)
+        return self._bucket.get(name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        self._count("create", name)
+        return self._bucket.create(name, data)
+
+    def put(self, name: str, data: bytes) -> None:
+        self._count("put", name)
+        self._bucket.put(name, data)
+
+    def delete(self, name: str) -> None:
+        self._count("delete", name)
+        self._bucket.delete(name)
+
+    def list(self, folder: str) -> list[Listed]:
+        self._count("list", folder)
+        return self._bucket.list(folder)
+
+
+class Place:
+    """A folder as a bucket, and stores in it that know nothing of one another."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "store"
+        self.bucket = open_bucket(self.root.as_uri(), {})
+        self._folder = folder
+        self._caches = 0
+
+    def watch(self, left: int | None = None) -> Watched:
+        return Watched(self.bucket, left)
+
+    def open(self, bucket: Bucket | None = None, *, cache: str | None = None, may_fold: bool = True) -> ObjectStore:
+        self._caches += 1
+        where = self._folder / (cache or f"cache-{self._caches}")
+        return ObjectStore(bucket or self.bucket, uri="file:", cache=where, may_fold=may_fold)
+
+    def names(self, folder: str) -> list[str]:
+        return [entry.name for entry in self.bucket.list(folder)]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def fill(place: Place, numbers: range, commit: str = COMMITS[0]) -> dict[str, bytes]:
+    everything: dict[str, bytes] = {}
+    for number in numbers:
+        place.open().add(new := run(number, commit))
+        everything |= new
+    return everything
+
+
+def holds(store: Store, objects: dict[str, bytes]) -> None:
+    assert store.keys("") == sorted(objects)
+    assert store.read(objects) == objects
+    assert store.check() == []
+    assert store.notes == []
+
+
+# What it costs
+
+
+def test_a_write_is_one_request(place: Place) -> None:
+    bucket = place.watch()
+    place.open(bucket).add(run(1))
+    assert [verb for verb, _ in bucket.calls] == ["create"]
+
+
+def test_a_commit_is_looked_up_without_listing_the_store(place: Place) -> None:
+    for number, commit in enumerate(COMMITS):
+        fill(place, range(number * 3, number * 3 + 3), commit)
+        place.open().compact()
+    bucket = place.watch()
+    store = place.open(bucket)
+    keys = store.keys(f"runs/{COMMITS[1]}-", f"runs/{'d' * 40}-")
+    assert len(keys) == 6
+    assert len(store.read([key for key in keys if key.endswith(".json")])) == 3
+    assert bucket.names("list") == ["inbox", "index"]
+    segments = [name for name in bucket.names("get") if name.endswith(".parquet")]
+    assert sorted(segments) == [name for name in place.names("runs") if "/000002-" in name]
+    assert [name for name in bucket.names("get") if name not in segments] == [
+        f"index/{number:06d}.done" for number in (1, 2, 3)
+    ]
+
+
+def test_what_was_seen_of_the_index_is_on_the_local_disk(place: Place) -> None:
+    fill(place, range(2))
+    place.open().compact()
+    place.open(cache="kept").segments()
+    bucket = place.watch()
+    assert place.open(bucket, cache="kept").segments()
+    assert bucket.names("get") == []
+
+
+def test_an_index_that_was_replaced_is_read_anew(place: Place, tmp_path: Path) -> None:
+    fill(place, range(2))
+    place.open().compact()
+    assert len(place.open(cache="kept").keys("runs/")) == 4
+    for name in [*place.names("index"), *place.names("runs"), *place.names("objects")]:
+        place.bucket.delete(name)
+    other = fill(place, range(5, 6), COMMITS[2])
+    place.open().compact()
+    assert place.open(cache="kept").keys("runs/") == sorted(other)
+
+
+def test_a_reader_folds_what_has_come_together(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "FOLD_AT", 8)
+    monkeypatch.setattr(object_store, "PENDING_ALARM", 0)
+    objects = fill(place, range(8))
+    reader = place.open(may_fold=False)
+    assert reader.keys("") == sorted(objects)
+    assert "8 writes are pending" in reader.notes[0]
+    assert len(place.names("inbox")) == 8
+    holds(place.open(), objects)
+    assert place.names("inbox") == []
+
+
+def test_a_reader_who_may_not_fold_after_all_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(object_store, "FOLD_AT", 4)
+    objects = fill(place, range(4))
+    bucket = place.watch()
+
+    def refuse(name: str, data: bytes) -> bool:
+        raise StoreError("you may only read")
+
+    bucket.create = refuse  # type: ignore[method-assign]
+    reader = place.open(bucket)
+    assert reader.keys("") == sorted(objects)
+    assert "could not be folded: you may only read" in reader.notes[0]
+
+
+# Killed
+
+
+def every_point(place: Place, action: Callable[[ObjectStore], object]) -> Iterator[int]:
+    """Do it again and again, killed one call later each time, until it comes through."""
+    for left in range(1000):
+        try:
+            action(place.open(place.watch(left)))
+        except Killed:
+            yield left
+        else:
+            return
+    raise AssertionError("it never comes to its end")
+
+
+@pytest.fixture
+def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls in a fixed order: being killed after k of them is then always the same."""
+    monkeypatch.setattr("ciplug.stores.buckets._AT_ONCE", 1)
+
+
+@pytest.mark.usefixtures("_one_by_one")
+@pytest.mark.parametrize("left", range(0, 24))
+def test_a_fold_is_killed_after_any_call(place: Place, left: int) -> None:
+    objects = fill(place, range(3))
+    place.open().compact()
+    objects |= fill(place, range(3, 6), COMMITS[1])
+    with pytest.raises(Killed):
+        place.open(place.watch(left)).compact()
+    reader = place.open(may_fold=False)
+    assert reader.keys("") == sorted(objects)
+    assert reader.read(objects) == objects
+    place.open().compact()
+    holds(place.open(), objects)
+    assert place.open().compact() == 0
+    assert place.names("inbox") == []
+
+
+@pytest.mark.usefixtures("_one_by_one")
+def test_a_fold_that_is_killed_over_and_over_comes_to_its_end(place: Place) -> None:
+    objects = fill(place, range(3))
+    points = 0
+    for _ in every_point(place, lambda store: store.compact()):
+        points += 1
+        assert place.open(may_fold=False).read(objects) == objects
+    assert points > 15
+    holds(place.open(), objects)
+
+
+@pytest.mark.usefixtures("_one_by_one")
+def test_a_drop_that_is_killed_over_and_over_comes_to_its_end(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    gone = set(run(1)) | set(run(4))
+    kept = {key: data for key, data in objects.items() if key not in gone}
+    for _ in every_point(place, lambda store: store.drop(gone, "room")):
+        assert kept.items() <= place.open(may_fold=False).read(objects).items()
+    holds(place.open(), kept)
+    place.open().compact()
+    assert [name for name in place.names("objects") if any(key in name for key in gone)] == []
+    assert len([name for name in place.names("runs") if "month=2026-02" in name]) == 0
+
+
+@pytest.mark.usefixtures("_one_by_one")
+def test_two_carry_out_the_same_claim(place: Place) -> None:
+    """One stops in the middle, another comes and is done, the first goes on with what it knew."""
+    objects = fill(place, range(3))
+    for left in range(6, 20):
+        slow = place.open(place.watch(left))
+        waiting = slow.compact
+
+        def overtaken() -> None:
+            place.open().compact()
+
+        bucket = slow._bucket
+        assert isinstance(bucket, Watched)
+        count = bucket._count
+
+        def interrupt(verb: str, name: str, *, bucket: Watched = bucket, count: Any = count) -> None:
+            if bucket.left == 0:
+                bucket.left = None
+                overtaken()
+            count(verb, name)
+
+        bucket._count = interrupt  # type: ignore[method-assign]
+        waiting()
+        holds(place.open(), objects)
+        objects |= fill(place, range(left * 10, left * 10 + 2), COMMITS[1])
+
+
+def test_what_another_is_about_to_delete_is_in_no_claim(place: Place) -> None:
+    """A slow folder deletes what it has folded just when the next one decides what to fold."""
+    objects = fill(place, range(3))
+    writes = {name: place.bucket.get(name) or b"" for name in place.names("inbox")}
+    place.open().compact()
+    for name, data in writes.items():
+        place.bucket.put(name, data)
+    objects |= fill(place, range(3, 5), COMMITS[1])
+    bucket = place.watch()
+
+    def create(name: str, data: bytes) -> bool:
+        for write in writes:
+            place.bucket.delete(write)
+        return place.bucket.create(name, data)
+
+    bucket.create = create  # type: ignore[method-assign]
+    assert place.open(bucket).compact() == 2
+    holds(place.open(), objects)
+
+
+# What should not be there
+
+
+def test_a_server_that_overwrites_what_it_is_to_create_is_refused(place: Place) -> None:
+    bucket = place.watch()
+
+    def overwrite(name: str, data: bytes) -> bool:
+        place.bucket.put(name, data)
+        return True
+
+    bucket.create = overwrite  # type: ignore[method-assign]
+    place.open(bucket).add(run(1))
+    with pytest.raises(StoreError, match="overwrites"):
+        place.open(bucket).compact()
+    with pytest.raises(StoreError, match="overwrites"):
+        place.open(bucket).append("registry/m", None, b"event")
+
+
+def test_junk_stops_nobody_and_is_named(place: Place) -> None:
+    objects = fill(place, range(3))
+    place.open().compact()
+    later = fill(place, range(3, 5), COMMITS[1])
+    number = bundle.pack({"runs/x-1.json": b"1"}).replace(b'"version":1', b'"version":9')
+    junk = {
+        "inbox/00000000000000000000000000000000": b"\0\1\2",
+        "inbox/newer": number,
+        "index/000000.done": b"{}",
+        "index/notes.txt": b"mine",
+        "index/000007.claim": b"[" * 100_000,
+        "runs/model=wine/month=2026-01/000099-0-00.parquet": b"PAR1 no",
+        "runs/readme.md": b"# mine",
+        "objects/..%2f": b"?",
+        "logs/x": b"?",
+    }
+    for name, data in junk.items():
+        place.bucket.put(name, data)
+    store = place.open()
+    assert store.keys("") == sorted(objects | later)
+    assert store.read(objects | later) == objects | later
+    assert "cannot be read" in store.notes[0] and "fsck" in store.notes[0]
+    assert place.open().compact() == 2
+    named = {problem.where for problem in place.open().check()}
+    assert named >= {
+        "inbox/00000000000000000000000000000000",
+        "inbox/newer",
+        "index/000000.done",
+        "runs/model=wine/month=2026-01/000099-0-00.parquet",
+        "runs/readme.md",
+        "objects/..%2f",
+    }
+    place.open().check(repair=True)
+    assert place.open().read(objects | later) == objects | later
+    assert all(place.bucket.get(name) == data for name, data in junk.items() if not name.startswith("index/"))
+
+
+def test_a_store_of_a_newer_format_is_not_touched(place: Place) -> None:
+    fill(place, range(2))
+    place.bucket.put("index/000001.claim", b'{"version":2}')
+    with pytest.raises(StoreError, match="another format"):
+        place.open().compact()
+    place.bucket.put("index/000001.done", b'{"version":2}')
+    with pytest.raises(StoreError, match="another format") as refused:
+        place.open().keys("")
+    assert "newer" in (refused.value.hint or "")
+
+
+def test_a_segment_that_is_lost_hides_no_other(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    lost, damaged, _ = place.names("runs")
+    place.bucket.delete(lost)
+    place.bucket.put(damaged, b"no Parquet")
+    store = place.open()
+    found = store.read(objects)
+    assert {key for key in found if key.endswith(".json")} == {key for n in (2, 5) for key in list(run(n))[:1]}
+    assert [len(table) for table in store.columns(store.segments()).values()] == [2]
+    assert "and 1 others" in store.notes[0]
+    assert {problem.where for problem in place.open().check()} >= {lost, damaged}
+    place.open().add(run(9))
+    assert place.open().compact() == 1
+
+
+def test_an_object_that_is_lost_is_named(place: Place) -> None:
+    fill(place, range(2))
+    place.open().compact()
+    place.bucket.delete(place.names("objects")[0])
+    assert [problem.where for problem in place.open().check()] == [list(run(0))[1]]
+
+
+def test_other_bytes_are_never_taken_and_named(place: Place) -> None:
+    objects = fill(place, range(2))
+    place.open().compact()
+    other = dict.fromkeys(run(0), b"other")
+    place.open().add(other)
+    with pytest.raises(Conflict):
+        place.open().add(dict.fromkeys(run(0), b"third"))
+    assert place.open().compact() == 0
+    assert place.open().read(objects) == objects
+    assert {problem.where for problem in place.open().check()} == set(other)
+    # What is dropped does not come back with other bytes.
+    assert place.open().drop(list(other), "never was") == 2
+    holds(place.open(), run(1))
+
+
+def test_a_name_too_long_for_a_file_stays_in_the_inbox(place: Place) -> None:
+    objects = {f"runs/a-{'x' * 300}.series": b"1"}
+    place.open().add(objects)
+    assert place.open().compact() == 0
+    assert place.open().read(objects) == objects
+    assert "too long" in place.open().check()[0].what
+
+
+# Mending
+
+
+def test_the_end_of_a_fold_is_lost(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    place.bucket.delete("index/000001.done")
+    place.open().add(late := run(9))
+    with pytest.raises(StoreError, match="cannot be finished") as refused:
+        place.open().compact()
+    assert "fsck --repair" in (refused.value.hint or "")
+    assert place.open().read(late) == late
+    assert place.open().check() != []
+    assert all(problem.mended for problem in place.open().check(repair=True))
+    holds(place.open(), objects | late)
+    assert place.open().compact() == 1
+
+
+def test_the_end_of_a_fold_is_damaged(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    place.bucket.put("index/000001.done", b"{")
+    store = place.open()
+    assert store.keys("") == []
+    assert "index/000001.done" in store.notes[0]
+    assert all(problem.mended for problem in place.open().check(repair=True))
+    holds(place.open(), objects)
+
+
+def test_marks_that_are_wrong_are_made_anew(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    done = json.loads(place.bucket.get("index/000001.done") or b"")
+    done["files"][0]["marks"] = base64.b64encode(b"????").decode()
+    done["files"][1]["rows"] = 7
+    place.bucket.put("index/000001.done", json.dumps(done).encode())
+    assert len(place.open().check()) == 2
+    assert all(problem.mended for problem in place.open().check(repair=True))
+    holds(place.open(), objects)
+    assert len(place.open().keys(f"runs/{COMMITS[0]}-")) == 12
+
+
+def test_segments_and_objects_that_the_index_forgot_are_taken_in(place: Place) -> None:
+    objects = fill(place, range(6))
+    place.open().compact()
+    objects |= fill(place, range(6, 9), COMMITS[1])
+    place.open().compact()
+    # As if somebody had tidied up the index.
+    place.bucket.delete("index/000002.done")
+    place.bucket.delete("index/000002.claim")
+    assert len(place.open().keys("")) == 12
+    assert place.open().check() != []
+    assert all(problem.mended for problem in place.open().check(repair=True))
+    holds(place.open(), objects)
+
+
+def test_what_was_dropped_does_not_come_back(place: Place) -> None:
+    """A slow folder may write its segment once more, after it was written anew without some runs."""
+    objects = fill(place, range(6))
+    place.open().compact()
+    old = {name: place.bucket.get(name) or b"" for name in [*place.names("runs"), *place.names("objects")]}
+    gone = [key for number in (0, 3) for key in run(number)]
+    assert place.open().drop(gone, "room") == 4
+    for name, data in old.items():
+        place.bucket.put(name, data)
+    kept = {key: data for key, data in objects.items() if key not in gone}
+    assert place.open().keys("") == sorted(kept)
+    assert place.open().check() != []
+    assert all(problem.mended for problem in place.open().check(repair=True))
+    holds(place.open(), kept)
+    reasons = [json.loads(place.bucket.get(n) or b"").get("reason") for n in place.names("index") if ".done" in n]
+    assert "room" in reasons

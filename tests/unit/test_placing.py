@@ -1,0 +1,130 @@
+"""Paths in records are input from others: whatever they are, nothing is written outside of one folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciplug.errors import RecordError
+from ciplug.tracking import placing
+
+DIGEST = "sha256:" + "0" * 64
+PIECES = st.sampled_from(
+    ["..", ".", "", "/", "\\", "a", "b.txt", ".git", ".GIT", "git~1", "C:", "con", "NUL.txt", "\0", "\n", " ", "ä", "~"]
+)
+PATHS = st.one_of(st.lists(PIECES, max_size=6).map("/".join), st.text(max_size=40), st.lists(PIECES).map("".join))
+
+
+@pytest.mark.parametrize(
+    "path", ["model.bin", "a/b/c", "out/ä b.txt", "...", "a..b", ".gitignore", ".github/x", "~", "-"]
+)
+def test_ordinary_paths(path: str) -> None:
+    assert placing.parts(path, windows=False) == tuple(path.split("/"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("", "/", "/etc/passwd", "..", "../x", "a/../../x", "a//b", "a/", "./a", "a\0b", "a\nb", "\ud800", "a" * 256),
+        *(".git/config", ".git", "sub/.GIT/hooks/x", ".git /x", ".git./x", "git~1/config", ".g\u200cit/config"),
+    ],
+)
+def test_refused_everywhere(path: str) -> None:
+    with pytest.raises(RecordError):
+        placing.parts(path, windows=False)
+
+
+@pytest.mark.parametrize(
+    "path", ["C:/x", "a\\..\\..\\x", "x:stream", "con", "NUL.txt", "com1.log", "a/lpt9", "a.", "a /b", "a?", "COM¹"]
+)
+def test_refused_on_windows(path: str) -> None:
+    with pytest.raises(RecordError):
+        placing.parts(path, windows=True)
+    assert placing.parts(path, windows=False)
+
+
+@given(PATHS)
+def test_whatever_is_taken_stays_below(path: str) -> None:
+    try:
+        found = placing.parts(path)
+    except RecordError:
+        return
+    folder = Path("/somewhere/down")
+    target = folder.joinpath(*found)
+    assert target.is_relative_to(folder)
+    assert ".." not in target.parts
+    assert len(target.parts) == len(folder.parts) + len(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("out/model.bin", "out/model.bin"),
+        ("/mnt/models/m.bin", "m.bin"),
+        ("../shared/m.bin", "m.bin"),
+        ("s3://bucket/a/m.bin", "m.bin"),
+        ("C:\\models\\m.bin", "m.bin"),
+    ],
+)
+def test_own_place(path: str, place: str) -> None:
+    assert placing.own_place(path) == place
+
+
+def test_members() -> None:
+    manifest = f"{DIGEST} a b/ä.txt\n{DIGEST} c\n".encode()
+    assert placing.members(manifest, "out") == {"a b/ä.txt": DIGEST, "c": DIGEST}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        b"",
+        b"\n",
+        f"{DIGEST} a".encode(),
+        f"{DIGEST} ../a\n".encode(),
+        f"{DIGEST} /a\n".encode(),
+        f"{DIGEST}\n".encode(),
+        b"sha256:../../x a\n",
+        b"md5:00 a\n",
+        f"{DIGEST} a\nsha256:{'1' * 64} a\n".encode(),
+        f"{DIGEST} \xff\n".encode("latin-1"),
+    ],
+)
+def test_members_that_cannot_be_read(manifest: bytes) -> None:
+    with pytest.raises(RecordError, match="out: the list of its files"):
+        placing.members(manifest, "out")
+
+
+@given(st.binary(max_size=300))
+def test_members_of_anything(manifest: bytes) -> None:
+    try:
+        placing.members(manifest, "out")
+    except RecordError:
+        return
+
+
+def test_clash() -> None:
+    assert placing.clash([("a",), ("b", "a"), ("b", "c")]) is None
+    assert placing.clash([("a",), ("a",)]) == "a"
+    assert placing.clash([("a",), ("a", "b")]) == "a/b"
+    assert placing.clash([("a", "b"), ("a",)]) == "a"
+    assert placing.clash([("A",), ("a",)], one_case=False) is None
+    assert placing.clash([("A",), ("a",)], one_case=True) == "a"
+    assert placing.clash([("\u00e4",), ("a\u0308",)], one_case=True)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links")
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "to" / "a").mkdir(parents=True)
+    (tmp_path / "to" / "a" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "to" / "file").touch()
+    assert placing.below(tmp_path / "to", ("a", "c", "d")) == tmp_path / "to" / "a" / "c" / "d"
+    with pytest.raises(RecordError, match="symbolic link"):
+        placing.below(tmp_path / "to", ("a", "b", "x"))
+    with pytest.raises(RecordError, match="is a file"):
+        placing.below(tmp_path / "to", ("file", "x"))
