@@ -22,7 +22,7 @@ FORMAT = "ciplug-examples"
 VERSION = 1
 MAX_BYTES = 10_000_000
 """As it is stored."""
-MAX_UNPACKED = 500_000_000
+MAX_UNPACKED = 100_000_000
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 
@@ -110,7 +110,7 @@ def decode(data: bytes, key: str = "examples") -> Examples:
         rows, source = int(header["rows"]), str(header["source"])
         columns = [(str(c["kind"]), c["name"], int(c["bytes"])) for c in header["columns"]]
         total = sum(size for _, _, size in columns)
-        if total > MAX_UNPACKED or any(size < 0 for _, _, size in columns):
+        if len(data) > MAX_BYTES or total > MAX_UNPACKED or any(size < 0 for _, _, size in columns):
             raise ValueError("too large")
         inflater = zlib.decompressobj()
         body = inflater.decompress(data[end + 1 :], total + 1)

@@ -1,4 +1,4 @@
-"""What may be taken from a bundle that anybody can have written: runs, their series and their verdicts, no more."""
+"""What may be taken from a bundle that anybody can have written: runs, what stands beside them, their verdicts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from ciplug.errors import RecordError
-from ciplug.records import read, series
+from ciplug.records import examples, read, series
 from ciplug.records.run import METRIC_NAME, Run, is_model_name
 from ciplug.tracking.runs import read_run, verdict_key
 
@@ -44,10 +44,14 @@ def check(
                 raise RecordError(f"{where}: its run is not in the bundle")
             if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
                 raise RecordError(f"{where}: {odd[0][:60]!r} is no name for a metric")
+        elif key.startswith("runs/") and key.endswith(".examples"):
+            if key.removesuffix(".examples") + ".json" not in objects:
+                raise RecordError(f"{where}: its run is not in the bundle")
+            examples.decode(data, where)
         elif key.startswith("verdicts/"):
             _check_verdict(key, data, where, runs)
         elif not (key.startswith("runs/") and key.endswith(".json")):
-            raise RecordError(f"{where}: a bundle holds runs, their series and their verdicts, and nothing else")
+            raise RecordError(f"{where}: a bundle holds runs, their series, examples and verdicts, and nothing else")
     if not runs:
         raise RecordError(f"{name}: there is no run in it")
     return list(runs.values())

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
-from ciplug.records import bundle, canonical
+from ciplug.records import bundle, canonical, examples
+from ciplug.records.examples import Examples
 from ciplug.records.provenance import Context, Provenance
 from ciplug.stores import ci_artifacts_zip
 from ciplug.tracking import collected
@@ -218,6 +219,13 @@ def test_runs_with_their_series_and_verdicts() -> None:
     assert check(objects_of(other), trusted=False) == [other]
 
 
+EXAMPLES = examples.encode(Examples(source="p.jsonl", ids=["1", "2"], scores={"latency": [1.0, 2.0]}))
+
+
+def test_runs_with_their_examples() -> None:
+    assert check({**objects_of(RUN), KEY.replace(".json", ".examples"): EXAMPLES}) == [RUN]
+
+
 RUN = a_run()
 KEY = f"runs/{COMMIT}-{RUN.id}.json"
 SERIES = KEY.replace(".json", ".series")
@@ -255,6 +263,8 @@ def changed(**fields: Any) -> dict[str, bytes]:
         ({SERIES: objects_of(RUN)[SERIES]}, "its run is not in the bundle"),
         ({**objects_of(RUN), SERIES: b"{}\nx"}, "not a series record"),
         ({**objects_of(RUN), SERIES: objects_of(RUN)[SERIES][:-3]}, "damaged"),
+        ({KEY.replace(".json", ".examples"): EXAMPLES}, "its run is not in the bundle"),
+        ({**objects_of(RUN), KEY.replace(".json", ".examples"): EXAMPLES[:-3]}, "not the examples of a run"),
         ({k: v for k, v in objects_of(RUN).items() if k.startswith("verdicts")}, "about no run of the bundle"),
         ({**objects_of(RUN), "verdicts/x": b"{}"}, "verdicts/x"),
     ],
