@@ -76,13 +76,13 @@ def _method(policy: Policy, gate: Gate) -> str:
     if gate.test != "auto":
         return f", by the test '{gate.test}'{alpha}"
     ways = []
-    if policy.samples:
-        ways.append("example by example")
     if policy.seeds:
         ways.append(f"over {policy.seeds.min_runs} seeds or more")
-    if gate.history:
+    elif policy.samples:
+        ways.append("example by example where the samples have it")
+    if gate.history and not policy.seeds:
         ways.append(f"by its variation over {gate.history.min_samples} to {gate.history.window} earlier runs")
-    if gate.n:
+    if gate.n and not policy.seeds:
         ways.append(f"as a proportion of '{gate.n}' examples")
     return f", judged {', else '.join(ways)}{alpha}" if ways else ", one number beside the other"
 

@@ -393,7 +393,7 @@ def test_explained() -> None:
         "accuracy passes if\n"
         "- it is at least 0.85\n"
         "- it is at most 0.01 worse than the merge base with the target branch, if that is at most 30 days old (higher "
-        "is better), judged example by example, else over 5 seeds or more, wrong in at most 5% of cases\n"
+        "is better), judged over 5 seeds or more, wrong in at most 5% of cases\n"
         "- for every value of 'country' with 200 examples or more, it is at most 0.03 worse than the merge base with "
         "the target branch, if that is at most 30 days old (higher is better)\n"
         "  no such metric: fail; no baseline: warn; undecided: inconclusive; NaN or infinite: error.\n\n"
