@@ -286,7 +286,7 @@ def bootstraps_of_a_mean(kind: str, n: int, pulls: int, seed: int = 1) -> dict[s
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Simulate pull requests, and write the table of docs/statistics.md.")
-    parser.add_argument("--pulls", metavar="N", type=int, default=20_000)
+    parser.add_argument("--pulls", metavar="N", type=int, default=10_000)
     parser.add_argument("--output", metavar="FILE", type=Path, default=ROOT / "docs" / "statistics.md")
     args = parser.parse_args(argv)
     lines = [
