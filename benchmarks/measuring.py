@@ -104,6 +104,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A figure that is no ratio of times."""
+
+    name: str
+    value: str
+    notes: str = ""
+
+
+@dataclass(frozen=True)
 class Skipped:
     """A measurement that could not be made, and why."""
 

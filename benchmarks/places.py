@@ -175,6 +175,12 @@ def _store(runs: int) -> Path:
     return path
 
 
+def packed_size(runs: int) -> tuple[int, int]:
+    """Bytes on disk of the store with so many runs, and of their records before anything was packed."""
+    packs = (_store(runs) / "objects" / "pack").iterdir()
+    return sum(file.stat().st_size for file in packs), sum(len(dumps(run)) for run in stored_runs(runs))
+
+
 def stored_runs(runs: int) -> Iterator[Run]:
     """What a store of so many runs holds."""
     dice = random.Random(runs)

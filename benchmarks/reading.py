@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Arm, Result, Skipped, call, interleave
-from benchmarks.places import Clones, Tools, scratch, server, write_metrics
+from benchmarks.measuring import Arm, Fact, Result, Skipped, call, interleave
+from benchmarks.places import Clones, Tools, packed_size, scratch, server, write_metrics
 from tests.servers.git_http import GitServer
 
 # A pull request's job, as far as the choice of the baseline needs it.
@@ -43,7 +43,7 @@ class Traffic:
         return f"{requests:.0f} requests, {size / 1024:,.0f} KiB"
 
 
-def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Skipped]:
+def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Fact | Skipped]:
     for runs in (3, 30) if quick else (100, 100_000):
         with scratch() as folder, server(folder, runs) as git:
             for branch, accuracy in (("main", 0.913), ("better", 0.921)):
@@ -65,3 +65,9 @@ def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Skipp
             notes = f"{ours}; the floor: {bare}"
             name = f"`ciplug compare`, {runs:,} runs in the store"
             yield Result(name, taken, "bare `git fetch` of the branch", floor, None, notes)
+            packed, records = packed_size(runs)
+            yield Fact(
+                f"disk of {runs:,} runs in git",
+                f"{packed / runs:,.0f} bytes a run",
+                f"records of {records / runs:,.0f} bytes, with columns and INDEX, packed as a forge does",
+            )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # In place of this folder, whose names are not for everybody.
 sys.path[0] = str(ROOT)
 
-from benchmarks.measuring import Result, Skipped, call  # noqa: E402
+from benchmarks.measuring import Fact, Result, Skipped, call  # noqa: E402
 from benchmarks.places import OUT, Tools, tools  # noqa: E402
 from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
 
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     OUT.mkdir(exist_ok=True)
     programs = tools(quick=args.quick)
     pairs = args.pairs or (2 if args.quick else 9)
-    results: list[Result | Skipped] = []
+    results: list[Result | Fact | Skipped] = []
     for name in args.only or MEASUREMENTS:
         module = import_module(f"benchmarks.{MEASUREMENTS[name]}")
         for result in module.measure(programs, pairs=pairs, quick=args.quick):
@@ -56,15 +56,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _table(results: Sequence[Result | Skipped], machine: str) -> str:
+def _table(results: Sequence[Result | Fact | Skipped], machine: str) -> str:
     head = ["what", "ratio", "aim", "ciplug", "compared with", "takes", "also"]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *map(_row, results)]
     return "\n".join([machine, "", *lines])
 
 
-def _row(result: Result | Skipped) -> str:
+def _row(result: Result | Fact | Skipped) -> str:
     if isinstance(result, Skipped):
         cells = [result.name, "–", "", "", "", "", f"not measured: {result.reason}"]
+    elif isinstance(result, Fact):
+        cells = [result.name, "", "", result.value, "", "", result.notes]
     else:
         ratios = result.ratios
         cells = [
