@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import StoreError
@@ -19,8 +19,8 @@ FORMAT = b"ciplug git store 1\n"
 NEW, SEGMENTS = "new", "segments"
 LINES, COLUMNS = ".ndjson", ".columns.json"
 _MOMENT = 0.3
-_DEEPEST, _WRITE_MOST = 8, 10_000
-"""Folders of a key, and entries of a write: anyone who may push may push a tree that is endless."""
+_DEEPEST, _WRITE_MOST = 8, 20_000
+"""Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +241,13 @@ def _is_sound(folder: str, name: str, mode: str) -> bool:
     """Whether a writer of ours could have put this entry into its tree: new/, and files and folders below it."""
     named = name.isprintable() and "/" not in name and name.lower() not in ("", ".", "..", ".git")
     return named and (mode == TREE or mode in FILES if folder else name == NEW and mode == TREE)
+
+
+def is_readable(keys: Collection[str]) -> bool:
+    """Whether readers take a write of these keys for one of ours, by its size and depth."""
+    paths = [f"{NEW}/{key}" for key in keys]
+    above = {part for path in paths for part in folders(path)}
+    return len(paths) + len(above) <= _WRITE_MOST and all(path.count("/") <= _DEEPEST for path in paths)
 
 
 def _content(remote: GitRemote, files: Files, branch: str) -> Content:
