@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from ciplug import git as git_program
+from ciplug.cli import main
+from ciplug.session import open_session
 from ciplug.stores import open_store
+from ciplug.tracking.runs import Runs
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -62,6 +65,33 @@ def test_promotion_needs_a_verdict_of_that_very_run(project: Project) -> None:
     assert "has no verdict" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_what_a_job_does_asks_for_no_list_of_all_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def all_runs(runs: Runs) -> None:
+        raise AssertionError("the catalog of all runs is made")
+
+    monkeypatch.setattr(Runs, "catalog", property(all_runs))
+    monkeypatch.setattr(Runs, "recorded", all_runs)
+    monkeypatch.chdir(project.folder)
+    (project.folder / "model.bin").write_bytes(b"model")
+    training = ("--", sys.executable, "train.py")
+    assert main(["ci", "--no-comment", "--artifact", "model.bin", "--promote-to", "staging", *training]) == 0
+    run = open_session().runs().of_commits([project.head])[project.head][0].id
+    for command in (
+        ["run", *training],
+        ["record", "--metrics", "metrics.json"],
+        ["compare"],
+        ["gate"],
+        ["gate", "--run", run],
+        ["report"],
+        ["promote", "wine", "--to", "production", "--run", run],
+        ["pull", "wine@production", "--to", str(tmp_path / "pulled")],
+    ):
+        assert main(command) == 0, command
+    assert (tmp_path / "pulled" / "model.bin").read_bytes() == b"model"
 
 
 def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
