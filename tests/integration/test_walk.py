@@ -205,6 +205,50 @@ def test_a_shallow_detached_checkout_finds_the_merge_base(tmp_path: Path, git_se
     assert {line.split()[1] for line in fetched.splitlines()} == {"commit"}
 
 
+def test_the_requests_of_a_pull_request_s_job(
+    tmp_path: Path, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/performance.md has them."""
+    git_server.create("demo")
+    project = Project.create(tmp_path / "work", remote=git_server.url("demo"))
+    project.train()
+    store = open_session(cwd=project.folder).store
+    store.compact()
+    head = project.branch("topic", {"accuracy": 0.9})
+    project.push()
+    here = {"full_name": "o/demo"}
+    payload = {
+        "number": 1,
+        "pull_request": {"head": {"sha": head, "ref": "topic", "repo": here}, "base": {"ref": "main", "repo": here}},
+        "repository": {**here, "default_branch": "main"},
+    }
+    (tmp_path / "event.json").write_text(json.dumps(payload))
+    job = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+        "GITHUB_REPOSITORY": "o/demo",
+        "GITHUB_REF": "refs/pull/1/merge",
+        "GITHUB_BASE_REF": "main",
+        "GITHUB_HEAD_REF": "topic",
+        "GITHUB_SHA": head,
+    }
+
+    def services_of_a_job(name: str) -> list[str | None]:
+        git(tmp_path, "clone", "-q", "--depth=1", "-b", "topic", git_server.url("demo"), name)
+        git_server.requests.clear()
+        clone = Project(tmp_path / name)
+        clone.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=job)
+        return [request.service for request in git_server.requests]
+
+    pushed = ["receive-pack"] * 2
+    assert services_of_a_job("young") == [*pushed, *["upload-pack"] * 8, *pushed]
+    monkeypatch.setattr("ciplug.stores.git_branch.SEGMENT_AT", 1)
+    store.compact()
+    assert store.segments()
+    assert services_of_a_job("grown") == [*pushed, *["upload-pack"] * 12, *pushed]
+
+
 def test_the_training_does_not_see_the_tokens_that_ciplug_was_given(project: Project) -> None:
     names = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_COMMAND")
     script = f"import os; assert 'PATH' in os.environ; print(*[n for n in {names} if n in os.environ], 'end')"
