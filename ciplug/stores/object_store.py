@@ -386,7 +386,7 @@ class ObjectStore:
                     also = tuple(key[len(segments.stem_of(key)) :] for key in kept)
                     folders.setdefault(path.rpartition("/")[0], {})[row.key] = Row(row.key, row.record, also)
         data: dict[str, bytes] = {object_name(key): value for key, value in rest.items()}
-        files = []
+        files: list[File] = []
         for folder in sorted(folders):
             rows_of = [folders[folder][key] for key in sorted(folders[folder])]
             for start in range(0, len(rows_of), _ROWS_MOST):
