@@ -302,7 +302,11 @@ def _union(remote: GitRemote, before: Content, now: Content | None) -> Content:
     # What is loose in the one may be in a segment of the other.
     apart = {**now.segments, **before.segments}.items() ^ (now.segments.items() & before.segments.items())
     lines = remote.blobs(oid for _, oid in apart)
-    closed = {key for name, oid in apart for key in read_lines(lines[oid], name).keys}
+    keys = {name: read_lines(lines[oid], name).keys for name, oid in apart}
+    closed = set[str]().union(*keys.values())
+    # A drop that was cut off half-way leaves what it kept in segments of both.
+    old_keys = set[str]().union(*(keys[name] for name in keys if name in before.segments))
+    newer = {name: oid for name, oid in now.segments.items() if not (name in keys and keys[name] <= old_keys)}
     logs = dict(now.logs)
     for log in {path.rpartition("/")[0] for path in before.logs}:
         old = {path: oid for path, oid in before.logs.items() if path.rpartition("/")[0] == log}
@@ -311,7 +315,7 @@ def _union(remote: GitRemote, before: Content, now: Content | None) -> Content:
             logs = {path: oid for path, oid in logs.items() if path not in new} | old
     return Content(
         new={key: oid for key, oid in {**now.new, **before.new}.items() if key not in closed},
-        segments={**now.segments, **before.segments},
+        segments={**newer, **before.segments},
         columns={**now.columns, **before.columns},
         indexes=list(dict.fromkeys([*now.indexes, *before.indexes])),
         logs=logs,
