@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ciplug.reports.report import ModelSection
     from ciplug.tracking.runs import Runs
 
+EVENTS_MOST = 200
+"""So many events of the registry, of all models together, are read before it is known which are needed."""
 HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
@@ -225,7 +227,9 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first(past.ancestors, recorded), *first(past.target_commits, recorded)}
     keys = [key.key for found in near for key in recorded.get(found, ())]
-    session.store.read([*keys, *session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))])
+    events = session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))
+    # Of many models with many events, those that are asked for are few.
+    session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
 
 
 def _production(session: Session, runs: Runs, run: Run) -> tuple[Side, Run | None]:

@@ -364,7 +364,11 @@ def send(session: Session) -> list[Sealed]:
     refused: tuple[Sealed, StoreError] | None = None
     for sealed in session.spool.sealed(session.store.address):
         try:
-            session.store.add(_send_files(session, sealed))
+            objects = _send_files(session, sealed)
+            if not sealed.waits:
+                # Another process has sent it meanwhile, and removed the files with it.
+                continue
+            session.store.add(objects)
         except StoreError as refusal:
             refused = refused or (sealed, refusal)
         except OSError as error:
@@ -398,6 +402,6 @@ def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
         return artifacts.without_files(sealed.folder, sealed.objects)
     with console.transfer("files sent", len(found.files), found.size) as tell:
         objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
-    if lost:
+    if lost and sealed.waits:
         console.complain(f"warning: {lost}", "its digest is recorded, and its bytes are not kept")
     return objects

@@ -38,6 +38,8 @@ class Bundle:
     """A bundle that may be recorded."""
 
     name: str
+    size: int
+    """Bytes of the bundle."""
     objects: Mapping[str, bytes]
     runs: tuple[Run, ...]
 
@@ -223,7 +225,7 @@ def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bu
         try:
             objects = bundle.unpack(content, shown)
             runs = collected.check(objects, shown, trusted=trusted, commits=origin.commits)
-            good.append(Bundle(shown, objects, tuple(runs)))
+            good.append(Bundle(shown, len(content), objects, tuple(runs)))
         except RecordError as problem:
             refused.append(RecordError(_shown(problem.message), hint=problem.hint))
     return good, refused
@@ -232,7 +234,10 @@ def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bu
 def _record(
     session: Session, good: list[Bundle], refused: list[CiplugError], trusted: bool
 ) -> tuple[list[Bundle], list[Bundle]]:
-    """Record all bundles that contradict nothing in one write; returns what is new, and what was there already."""
+    """Record all bundles that contradict nothing, in one write if it can take them.
+
+    Returns what is new, and what was there already.
+    """
     if not good:
         return [], []
     store = session.store
@@ -252,19 +257,37 @@ def _record(
         missing = {key: data for key, data in item.objects.items() if key not in stored and key not in fresh}
         (new if missing else known).append(item)
         fresh.update(missing)
-    if not fresh:
-        return [], known
-    try:
-        store.add(fresh)
-    except Conflict:
-        # Another job recorded one of them since we looked: find which.
-        return [item for item in new if _added(session, item, refused)], known
-    except StoreError as problem:
-        raise StoreError(
-            f"nothing is recorded: {problem.message}",
-            hint="; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
-        ) from None
-    return new, known
+    recorded: list[Bundle] = []
+    for batch in _batches(new):
+        # What two bundles share goes with the first of them.
+        objects = {key: fresh.pop(key) for item in batch for key in item.objects if key in fresh}
+        try:
+            store.add(objects)
+            recorded += batch
+        except Conflict:
+            # Another job recorded one of them since we looked: find which.
+            recorded += [item for item in batch if _added(session, item, refused)]
+        except StoreError as problem:
+            done = f"{len(recorded)} of {_count(len(new), 'bundle')} recorded, and no more" if recorded else None
+            raise StoreError(
+                f"{done or 'nothing is recorded'}: {problem.message}",
+                hint="; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
+            ) from None
+    return recorded, known
+
+
+def _batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
+    """Bundles that together are no larger than one may be: no store takes more at once."""
+    batch: list[Bundle] = []
+    size = objects = 0
+    for item in bundles:
+        size, objects = size + item.size, objects + len(item.objects)
+        if batch and (size > bundle.MAX_BYTES or objects > bundle.MAX_OBJECTS):
+            yield batch
+            batch, size, objects = [], item.size, len(item.objects)
+        batch.append(item)
+    if batch:
+        yield batch
 
 
 def _run_keys(item: Bundle) -> list[str]:

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     runs = options.runs_of(session)
     policies = read_policies(session)
     if args.run:
-        chosen = [runs.get(args.run)]
+        chosen = [runs.get(args.run, session.head)]
         if args.model not in (None, chosen[0].model):
             raise UsageError(f"run {chosen[0].id} is of the model '{chosen[0].model}', not '{args.model}'")
     else:

@@ -119,7 +119,7 @@ def _chosen(session: Session, runs: Runs, state: models.Model, run_id: str | Non
         known = state.version(version)
         return runs.at(known.commit, known.run)
     if run_id is not None:
-        return runs.get(run_id)
+        return runs.get(run_id, session.head)
     return candidates(session, runs, session.need_head(), state.name)[0]
 
 

@@ -70,7 +70,7 @@ def _run_named(session: Session, name: str) -> Run:
     model, at, which = name.rpartition("@")
     if at:
         version = _version(session, model, which)
-        found = runs.get(version.run)
+        found = runs.at(version.commit, version.run)
         if version.files != {file.path: file.digest for file in found.artifacts}:
             raise StoreError(
                 f"run {found.id} names other artifacts than version {version.number} of '{model}' was registered with",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 
+from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.run import Run
 
@@ -119,7 +120,7 @@ def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int
 def age_days(started: str, now: datetime) -> float | None:
     """Days from an ISO 8601 time to now, never below 0: another machine's clock may be ahead."""
     try:
-        then = datetime.fromisoformat(started.replace("Z", "+00:00"))
+        then = moment.parse(started)
         return max(0.0, (now - then).total_seconds() / 86400)
     except (ValueError, TypeError):
         return None

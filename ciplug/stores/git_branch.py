@@ -30,7 +30,7 @@ from ciplug.stores import git_segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, group_of
 from ciplug.stores.git_objects import TREE, Objects
 from ciplug.stores.git_remote import GitRemote, is_passing, lost_race
-from ciplug.stores.git_view import Content, Refs, View, entry_path, folders, look, root_tree, unfoldable
+from ciplug.stores.git_view import Content, Refs, View, entry_path, folders, is_readable, look, root_tree, unfoldable
 
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
@@ -79,6 +79,10 @@ class GitBranchStore:
 
     def add(self, objects: Mapping[str, bytes]) -> None:
         """One commit, one push, to a ref whose name follows from the keys: a repeated push is the same push."""
+        if not is_readable(objects):
+            raise StoreError(
+                f"a write of {len(objects):,} objects is too large, or its keys too deep", hint="send fewer at once"
+            )
         name = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:32]
         with self._remote.side() as (side, written):
             tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import StoreError
@@ -19,8 +19,8 @@ FORMAT = b"ciplug git store 1\n"
 NEW, SEGMENTS = "new", "segments"
 LINES, COLUMNS = ".ndjson", ".columns.json"
 _MOMENT = 0.3
-_DEEPEST, _WRITE_MOST = 8, 10_000
-"""Folders of a key, and entries of a write: anyone who may push may push a tree that is endless."""
+_DEEPEST, _WRITE_MOST = 8, 20_000
+"""Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +243,13 @@ def _is_sound(folder: str, name: str, mode: str) -> bool:
     return named and (mode == TREE or mode in FILES if folder else name == NEW and mode == TREE)
 
 
+def is_readable(keys: Collection[str]) -> bool:
+    """Whether readers take a write of these keys for one of ours, by its size and depth."""
+    paths = [f"{NEW}/{key}" for key in keys]
+    above = {part for path in paths for part in folders(path)}
+    return len(paths) + len(above) <= _WRITE_MOST and all(path.count("/") <= _DEEPEST for path in paths)
+
+
 def _content(remote: GitRemote, files: Files, branch: str) -> Content:
     _check_format(remote, files["FORMAT"][1], branch)
     content = Content()
@@ -295,7 +302,11 @@ def _union(remote: GitRemote, before: Content, now: Content | None) -> Content:
     # What is loose in the one may be in a segment of the other.
     apart = {**now.segments, **before.segments}.items() ^ (now.segments.items() & before.segments.items())
     lines = remote.blobs(oid for _, oid in apart)
-    closed = {key for name, oid in apart for key in read_lines(lines[oid], name).keys}
+    keys = {name: read_lines(lines[oid], name).keys for name, oid in apart}
+    closed = set[str]().union(*keys.values())
+    # A drop that was cut off half-way leaves what it kept in segments of both.
+    old_keys = set[str]().union(*(keys[name] for name in keys if name in before.segments))
+    newer = {name: oid for name, oid in now.segments.items() if not (name in keys and keys[name] <= old_keys)}
     logs = dict(now.logs)
     for log in {path.rpartition("/")[0] for path in before.logs}:
         old = {path: oid for path, oid in before.logs.items() if path.rpartition("/")[0] == log}
@@ -304,7 +315,7 @@ def _union(remote: GitRemote, before: Content, now: Content | None) -> Content:
             logs = {path: oid for path, oid in logs.items() if path not in new} | old
     return Content(
         new={key: oid for key, oid in {**now.new, **before.new}.items() if key not in closed},
-        segments={**now.segments, **before.segments},
+        segments={**newer, **before.segments},
         columns={**now.columns, **before.columns},
         indexes=list(dict.fromkeys([*now.indexes, *before.indexes])),
         logs=logs,

@@ -124,7 +124,9 @@ def _strays(
     found: Found,
 ) -> None:
     """What lies there and stands in no index: a fold beside us is at work on it, or was killed, or it is not ours."""
-    names = [name for name in listed if name not in state.files and name not in objects]
+    # Some disks list a folder in the letters of who made it first, whoever asks for it in capitals or not.
+    known = {path.casefold() for path in state.files}
+    names = [name for name in listed if name.casefold() not in known and name not in objects]
     names = [name for name in names if index.number_of(name) not in state.open]
     still = [name for name, data in each(bucket.get, names).items() if data is not None]
     for name in sorted(still):

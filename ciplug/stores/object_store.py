@@ -146,12 +146,12 @@ class ObjectStore:
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(dict.fromkeys(keys))
         entries = {key: f"logs/{key}" for key in wanted if _ENTRY.fullmatch(key)}
-        logs = get_many(self._bucket, entries.values())
+        self._fetch_entries(entries.values())
         return self._steady(
             lambda view: {
                 **_pending_among(view, wanted),
                 **self._folded(view, wanted),
-                **{key: logs[name] for key, name in entries.items() if name in logs},
+                **{key: self._entries[name] for key, name in entries.items() if name in self._entries},
             }
         )
 
@@ -386,12 +386,13 @@ class ObjectStore:
                     also = tuple(key[len(segments.stem_of(key)) :] for key in kept)
                     folders.setdefault(path.rpartition("/")[0], {})[row.key] = Row(row.key, row.record, also)
         data: dict[str, bytes] = {object_name(key): value for key, value in rest.items()}
-        files = []
+        files: list[File] = []
         for folder in sorted(folders):
             rows_of = [folders[folder][key] for key in sorted(folders[folder])]
-            for part, start in enumerate(range(0, len(rows_of), _ROWS_MOST)):
+            for start in range(0, len(rows_of), _ROWS_MOST):
                 some = rows_of[start : start + _ROWS_MOST]
-                path = f"{folder}/{stem}-{part:02d}.parquet"
+                # Counted over all folders: to some disks model=Iris and model=iris are one.
+                path = f"{folder}/{stem}-{len(files):02d}.parquet"
                 data[path] = segments.encode(folder.partition("/")[0], some)
                 files.append(File(path, len(some), index.marks_of(row.key for row in some)))
         each(lambda name: self._bucket.put(name, data[name]), data)
@@ -557,8 +558,12 @@ class ObjectStore:
                     self._logs.setdefault(found[1], {})[int(found[2])] = entry.name
         return self._logs
 
-    def _read_entries(self, names: Sequence[str]) -> list[bytes]:
+    def _fetch_entries(self, names: Iterable[str]) -> None:
+        """Entries never change, so each is fetched once."""
         self._entries.update(get_many(self._bucket, [name for name in names if name not in self._entries]))
+
+    def _read_entries(self, names: Sequence[str]) -> list[bytes]:
+        self._fetch_entries(names)
         if lost := [name for name in names if name not in self._entries]:
             raise StoreError(f"{self.address}: {lost[0]} is listed, and is not there")
         return [self._entries[name] for name in names]

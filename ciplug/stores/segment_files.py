@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import RecordError
-from ciplug.records import columns
+from ciplug.records import columns, moment
 from ciplug.records.bundle import is_key
 from ciplug.records.columns import Columns, Sparse
 from ciplug.stores.base import group_of
@@ -104,12 +104,12 @@ def _verdict(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and all(isinstance(value.get(name), str) for name in fields) else None
 
 
-def _folder(kind: str, model: str | None, moment: object) -> str:
+def _folder(kind: str, model: str | None, time: object) -> str:
     """Empty where the model cannot be the name of a folder."""
     name = escape(model or "")
     if not name or not name.isprintable() or len(name.encode()) > _MODEL_MOST:
         return ""
-    when = _moment(moment)
+    when = _moment(time)
     return f"{kind}/model={name}/month={f'{when.year:04d}-{when.month:02d}' if when else NO_MONTH}"
 
 
@@ -117,7 +117,7 @@ def _moment(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        when = datetime.fromisoformat(value.removesuffix("Z") + ("+00:00" if value.endswith("Z") else ""))
+        when = moment.parse(value)
         return when.astimezone(timezone.utc) if when.tzinfo else when.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
         return None

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime
 
 from ciplug.errors import RecordError
-from ciplug.records import examples, read, series
+from ciplug.records import examples, moment, read, series
 from ciplug.records.run import METRIC_NAME, Run, is_model_name
 from ciplug.tracking.runs import read_run, verdict_key
 
@@ -71,12 +70,12 @@ def _run(data: bytes, key: str, name: str) -> Run:
         raise RecordError(f"{where}: {run.model!r:.80} is no name for a model")
     if stored := [file.path for file in run.artifacts if file.store]:
         raise RecordError(f"{where}: it says that {stored[0]!r:.80} is kept, and a bundle brings no artifact")
-    for moment in (run.started, run.ended):
+    for when in (run.started, run.ended):
         try:
-            if datetime.fromisoformat(moment.replace("Z", "+00:00")).tzinfo is None:
+            if moment.parse(when).tzinfo is None:
                 raise ValueError
         except ValueError:
-            raise RecordError(f"{where}: {moment!r:.40} is no point in time") from None
+            raise RecordError(f"{where}: {when!r:.40} is no point in time") from None
     return run
 
 

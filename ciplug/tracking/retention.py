@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ciplug.records import moment
 from ciplug.records.columns import Columns
 
 
@@ -50,10 +51,10 @@ def known(parts: Iterable[Columns]) -> list[Known]:
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        moment = datetime.fromisoformat((text or "").replace("Z", "+00:00"))
+        found = moment.parse(text or "")
     except ValueError:
         return None
-    return moment if moment.tzinfo else None
+    return found if found.tzinfo else None
 
 
 def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:

@@ -194,9 +194,15 @@ class Runs:
     def _note(self, key: str, problem: RecordError) -> None:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
-    def get(self, run_id: str) -> Run:
-        """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one."""
-        matches = parse_keys(self.catalog.find(run_id)) if run_id else []
+    def get(self, run_id: str, near: str | None = None) -> Run:
+        """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one.
+
+        A whole id is looked for on the commit `near` first, at a cost that does not grow with the store.
+        """
+        on_commit = self.recorded_on([near]).get(near, []) if near else []
+        matches = [key for key in on_commit if key.id == run_id]
+        if run_id and not matches:
+            matches = parse_keys(self.catalog.find(run_id))
         if run_id and not matches:
             # What cannot be read answers no question, and is there all the same.
             matches = [key for key in parse_keys(self.catalog.problems) if key.id.startswith(run_id)]

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
 from ciplug.errors import UsageError, nearest
+from ciplug.records import moment
 from ciplug.records.columns import ATTRIBUTES
 
 Kind = Literal["metric", "param", "tag", "attribute"]
@@ -286,11 +287,11 @@ class _Reader:
         """A time as the columns have it, from a date in text or from MLflow's milliseconds since 1970, in UTC."""
         try:
             if isinstance(value, str):
-                moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", value))
-                moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+                when = moment.parse(value)
+                when = when if when.tzinfo else when.replace(tzinfo=timezone.utc)
             else:
-                moment = datetime.fromtimestamp(value / 1000, timezone.utc)
-            return _comparable_time(moment.astimezone(timezone.utc).replace(tzinfo=None).isoformat())
+                when = datetime.fromtimestamp(value / 1000, timezone.utc)
+            return _comparable_time(when.astimezone(timezone.utc).replace(tzinfo=None).isoformat())
         except (ValueError, OverflowError, OSError):
             raise self._error(
                 "a time is expected", token, "like '2026-11-23', '2026-11-23T19:24:00Z', or milliseconds since 1970"

@@ -28,6 +28,7 @@ from typing import IO, Any
 from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.locking import acquire, held, sync_folder, write_atomically
 
+SEALED = "sealed.json"
 _LEFTOVER_SECONDS = 3600
 
 
@@ -39,11 +40,18 @@ class Sealed:
     store: str
     objects: Mapping[str, bytes]
 
+    @property
+    def waits(self) -> bool:
+        """Whether no process, of those that share the spool, has sent it yet."""
+        return (self.folder / SEALED).exists()
+
     def discard(self) -> None:
         """Forget it, since the store has it."""
-        # First, lest another process take a half-removed folder for a run that was killed.
-        with contextlib.suppress(OSError):
-            (self.folder / "open.json").unlink(missing_ok=True)
+        # In this order, lest another process take a half-removed folder for a run that was killed, or for one that
+        # still waits, with its files gone.
+        for name in ("open.json", SEALED):
+            with contextlib.suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -63,7 +71,7 @@ class OpenRun:
         """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
         packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
         try:
-            write_atomically(self.folder / "sealed.json", json.dumps({"store": store, "objects": packed}).encode())
+            write_atomically(self.folder / SEALED, json.dumps({"store": store, "objects": packed}).encode())
         except OSError as problem:
             raise StoreError(
                 f"the run cannot be kept: {self.folder}: {problem.strerror}",
@@ -112,7 +120,7 @@ class Spool:
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all."""
         found = []
-        for path in self._entries("sealed.json"):
+        for path in self._entries(SEALED):
             with contextlib.suppress(FileNotFoundError):  # sent by another process meanwhile
                 try:
                     data = json.loads(path.read_bytes())
@@ -132,14 +140,14 @@ class Spool:
         self._sweep()
         found = []
         for path in self._entries("open.json"):
-            if (path.parent / "sealed.json").exists():
+            if (path.parent / SEALED).exists():
                 continue
             if not path.exists():
                 continue  # sent by another process meanwhile
             lock = acquire(path.parent / "lock")
             if lock is None:
                 continue
-            if (path.parent / "sealed.json").exists() or not path.exists():
+            if (path.parent / SEALED).exists() or not path.exists():
                 lock.close()
                 continue
             try:
@@ -154,7 +162,7 @@ class Spool:
         for folder in (path for top in self._folders() for path in top.glob("*") if path.is_dir()):
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
-                if old and not (folder / "open.json").exists() and not (folder / "sealed.json").exists():
+                if old and not (folder / "open.json").exists() and not (folder / SEALED).exists():
                     shutil.rmtree(folder, ignore_errors=True)
 
     def hand_over(self, store: str, path: Path) -> list[Sealed]:

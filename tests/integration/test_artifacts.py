@@ -8,13 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug.recording import Inputs, begin, finish, send
 from ciplug.records.canonical import dumps
+from ciplug.session import open_session
 from ciplug.stores import open_store
+from ciplug.stores.files import Tell
+from ciplug.stores.git_files import GitFiles
 from tests.file_samples import noise, sha
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
@@ -57,6 +62,24 @@ def record_of(project: Project, run: str) -> Any:
 
 def pulled(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_two_processes_send_the_same_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project.folder / "model.bin").write_bytes(MODEL)
+    ours, other = (open_session(cwd=project.folder) for _ in range(2))
+    inputs = Inputs(artifacts=(Path("model.bin"),))
+    run = finish(ours, begin(ours, inputs), inputs, status="finished").run
+    put = GitFiles.put
+
+    def slowly(files: GitFiles, waiting: Mapping[str, Path], tell: Tell) -> None:
+        monkeypatch.setattr(GitFiles, "put", put)
+        assert len(send(other)) == 1
+        put(files, waiting, tell)
+
+    monkeypatch.setattr(GitFiles, "put", slowly)
+    assert send(ours) == []
+    assert record_of(project, run.id)["artifacts"][0]["store"] == "git:"
+    assert ours.store.check() == []
 
 
 ALL = {"model.bin": MODEL, "out/ä ü.txt": b"words", "out/sub/empty": b"", "out/sub/again.bin": MODEL}

@@ -161,6 +161,19 @@ def test_the_legs_of_a_matrix_are_one_push(tmp_path: Path, git_server: GitServer
     assert not [r for r in git_server.requests if r.service == "receive-pack"]
 
 
+def test_what_is_more_than_one_write_takes_goes_in_several(
+    project: Project, ciplug: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legs = [a_run(project.head) for _ in range(5)]
+    for number, leg in enumerate(legs):
+        (tmp_path / f"bundle-{number}.ndjson").write_bytes(packed(leg))
+    monkeypatch.setattr("ciplug.records.bundle.MAX_OBJECTS", 6)  # of a leg there are three
+    said = ciplug("collect", *sorted(tmp_path.glob("bundle-*")))
+    assert said.code == 0 and "5 runs of 5 bundles recorded" in said.err, said.err
+    assert recorded(project).keys() == {leg.id for leg in legs}
+    assert sum("/inbox/" in ref for ref in refs(project)) == 3
+
+
 # What is refused
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from ciplug.git import PushResult
 from ciplug.records import columns
 from ciplug.stores import git_branch
 from ciplug.stores.git_branch import GitBranchStore
 from ciplug.stores.git_objects import Objects
+from ciplug.stores.git_remote import GitRemote
 from tests.project import git
 from tests.servers.git_http import GitServer
 
@@ -248,3 +250,28 @@ def test_what_is_dropped_is_gone_and_nothing_else(remote: Path, fresh: Open, may
         ).stdout
         assert subprocess.run(["git", "cat-file", "-e", blob.decode().strip()], cwd=remote, check=False).returncode
     has_all(fresh(), kept | {"registry/wine/000001.json": b"one"})
+
+
+def test_a_drop_that_dies_half_way_doubles_nothing(remote: Path, fresh: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host that moves one ref after the other: the branch has moved, and what is kept of it has not."""
+    everything = fill(fresh, *range(10))
+    fresh().compact()
+    git(remote, "config", "receive.advertiseAtomic", "false")
+    push = GitRemote.push
+
+    def killed(self: GitRemote, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:
+        if len(refspecs) == 1 and "/keep/" in refspecs[0]:
+            raise KeyboardInterrupt
+        return push(self, repository, refspecs, options)
+
+    gone = set(write_of(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(GitRemote, "push", killed)
+        with pytest.raises(KeyboardInterrupt):
+            fresh().drop(gone, "last 9")
+    for _ in range(2):
+        runs = [key for columns in fresh().columns(fresh().segments()).values() for key in columns.keys]
+        assert len(runs) == len(set(runs))
+        fresh().compact()
+    assert fresh().drop(gone, "last 9") == len(gone)
+    has_all(fresh(), {key: data for key, data in everything.items() if key not in gone})

@@ -9,6 +9,7 @@ import pytest
 
 from ciplug import git as git_program
 from ciplug.errors import StoreError
+from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
 from ciplug.stores.git_objects import Objects
@@ -50,6 +51,17 @@ def test_a_reader_folds_when_much_is_pending(place: Place, git_server: GitServer
 def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServer) -> None:
     place.open().add({"runs/a.json": b"1"})
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+
+
+def test_what_readers_would_take_for_no_write_is_refused(place: Place) -> None:
+    largest = {f"runs/{number:040x}-1.json": b"{}\n" for number in range(bundle.MAX_OBJECTS)}
+    place.open().add(largest)
+    assert place.open().keys("runs/") == sorted(largest)
+    many = {f"runs/{number:040x}-2.json": b"{}\n" for number in range(20_000)}
+    for wrong in (many, {"runs/a/b/c/d/e/f/g/h/i.json": b"1"}):
+        with pytest.raises(StoreError, match="too large"):
+            place.open().add(wrong)
+    assert place.open().keys("runs/") == sorted(largest)
 
 
 def test_a_protected_branch_still_takes_runs(tmp_path: Path, git_server: GitServer) -> None:

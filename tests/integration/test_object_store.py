@@ -81,6 +81,29 @@ class Watched:
         return self._bucket.list(folder)
 
 
+class OneCase(Watched):
+    """A disk to which model=Iris and model=iris are one folder, as those of macOS and Windows are."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        super().__init__(bucket)
+        self._made: dict[str, str] = {}
+
+    def _as_made(self, name: str) -> str:
+        at = ""
+        for part in name.split("/"):
+            at = self._made.setdefault(f"{at}/{part}".casefold(), f"{at}/{part}")
+        return at[1:]
+
+    def get(self, name: str) -> bytes | None:
+        return super().get(self._as_made(name))
+
+    def put(self, name: str, data: bytes) -> None:
+        super().put(self._as_made(name), data)
+
+    def delete(self, name: str) -> None:
+        super().delete(self._as_made(name))
+
+
 class Place:
     """A folder as a bucket, and stores in it that know nothing of one another."""
 
@@ -105,6 +128,29 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+def test_models_that_differ_in_case_only_are_apart_on_any_disk(place: Place) -> None:
+    disk = OneCase(place.bucket)
+    runs = {**run(3, model="Iris"), **run(6, model="iris")}
+    for key in runs:
+        place.open(disk).add({key: runs[key]})
+    assert place.open(disk).compact() == 4
+    assert place.open(disk).read(runs) == runs
+    assert place.open(disk).check(repair=True) == []
+    assert place.open(disk).read(runs) == runs
+
+
+def test_an_entry_of_a_log_is_fetched_once(place: Place) -> None:
+    head = None
+    for number in range(3):
+        head = place.open().append("registry/wine", head, b"%d" % number)
+    bucket = place.watch()
+    store = place.open(bucket)
+    store.read(store.keys("registry/wine/"))
+    assert store.entries("registry/wine") == [b"0", b"1", b"2"]
+    assert store.head("registry/wine") == head
+    assert len(bucket.names("get")) == 3
 
 
 def fill(place: Place, numbers: range, commit: str = COMMITS[0]) -> dict[str, bytes]:

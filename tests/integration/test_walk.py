@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from ciplug import git as git_program
+from ciplug.cli import main
+from ciplug.session import open_session
 from ciplug.stores import open_store
+from ciplug.tracking.runs import Runs
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -62,6 +65,33 @@ def test_promotion_needs_a_verdict_of_that_very_run(project: Project) -> None:
     assert "has no verdict" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_what_a_job_does_asks_for_no_list_of_all_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def all_runs(runs: Runs) -> None:
+        raise AssertionError("the catalog of all runs is made")
+
+    monkeypatch.setattr(Runs, "catalog", property(all_runs))
+    monkeypatch.setattr(Runs, "recorded", all_runs)
+    monkeypatch.chdir(project.folder)
+    (project.folder / "model.bin").write_bytes(b"model")
+    training = ("--", sys.executable, "train.py")
+    assert main(["ci", "--no-comment", "--artifact", "model.bin", "--promote-to", "staging", *training]) == 0
+    run = open_session().runs().of_commits([project.head])[project.head][0].id
+    for command in (
+        ["run", *training],
+        ["record", "--metrics", "metrics.json"],
+        ["compare"],
+        ["gate"],
+        ["gate", "--run", run],
+        ["report"],
+        ["promote", "wine", "--to", "production", "--run", run],
+        ["pull", "wine@production", "--to", str(tmp_path / "pulled")],
+    ):
+        assert main(command) == 0, command
+    assert (tmp_path / "pulled" / "model.bin").read_bytes() == b"model"
 
 
 def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
@@ -173,6 +203,50 @@ def test_a_shallow_detached_checkout_finds_the_merge_base(tmp_path: Path, git_se
     fetched = git(side, "cat-file", "--batch-all-objects", "--batch-check", "--unordered")
     assert " blob " in blobs
     assert {line.split()[1] for line in fetched.splitlines()} == {"commit"}
+
+
+def test_the_requests_of_a_pull_request_s_job(
+    tmp_path: Path, git_server: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As docs/performance.md has them."""
+    git_server.create("demo")
+    project = Project.create(tmp_path / "work", remote=git_server.url("demo"))
+    project.train()
+    store = open_session(cwd=project.folder).store
+    store.compact()
+    head = project.branch("topic", {"accuracy": 0.9})
+    project.push()
+    here = {"full_name": "o/demo"}
+    payload = {
+        "number": 1,
+        "pull_request": {"head": {"sha": head, "ref": "topic", "repo": here}, "base": {"ref": "main", "repo": here}},
+        "repository": {**here, "default_branch": "main"},
+    }
+    (tmp_path / "event.json").write_text(json.dumps(payload))
+    job = {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_PATH": str(tmp_path / "event.json"),
+        "GITHUB_REPOSITORY": "o/demo",
+        "GITHUB_REF": "refs/pull/1/merge",
+        "GITHUB_BASE_REF": "main",
+        "GITHUB_HEAD_REF": "topic",
+        "GITHUB_SHA": head,
+    }
+
+    def services_of_a_job(name: str) -> list[str | None]:
+        git(tmp_path, "clone", "-q", "--depth=1", "-b", "topic", git_server.url("demo"), name)
+        git_server.requests.clear()
+        clone = Project(tmp_path / name)
+        clone.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=job)
+        return [request.service for request in git_server.requests]
+
+    pushed = ["receive-pack"] * 2
+    assert services_of_a_job("young") == [*pushed, *["upload-pack"] * 8, *pushed]
+    monkeypatch.setattr("ciplug.stores.git_branch.SEGMENT_AT", 1)
+    store.compact()
+    assert store.segments()
+    assert services_of_a_job("grown") == [*pushed, *["upload-pack"] * 12, *pushed]
 
 
 def test_the_training_does_not_see_the_tokens_that_ciplug_was_given(project: Project) -> None:
