@@ -145,9 +145,8 @@ def _gitlab(context: Context, env: Mapping[str, str], server: _Remote | None, re
         if env.get("CI_JOB_TOKEN"):
             what = "GitLab's job token (CI_JOB_TOKEN) cannot write merge request notes"
         return f"{what}; set CIPLUG_GITLAB_TOKEN to a project access token with scope api"
-    if not context.repository:
-        # An HTTP remote of a GitLab below a path starts with that path.
-        repository = repository.removeprefix(urlsplit(api).path.strip("/") + "/")
+    if context.host != "gitlab_ci":
+        repository = _below(api, repository)
     if "/" not in repository:
         return "neither the job nor the git remote names the GitLab project"
     return Place("gitlab", api + "/api/v4", repository, token)
@@ -165,8 +164,8 @@ def _gitea(context: Context, env: Mapping[str, str], server: _Remote | None, rep
     if not token:
         what = "pass it ${{ github.token }}" if inside else "set it to an access token with the scope write:issue"
         return f"no token for Gitea in CIPLUG_GITEA_TOKEN; {what}"
-    if not context.repository:
-        repository = repository.removeprefix(urlsplit(api).path.strip("/") + "/")
+    if not inside:
+        repository = _below(api, repository)
     if repository.count("/") != 1:
         return "neither the job nor the git remote names the repository as owner/name"
     return Place("gitea", api + "/api/v1", repository, token)
@@ -186,6 +185,11 @@ def _bitbucket(context: Context, env: Mapping[str, str], server: _Remote | None,
 
 
 _PLACES = {"github": _github, "gitlab": _gitlab, "gitea": _gitea, "bitbucket": _bitbucket}
+
+
+def _below(server: str, path: str) -> str:
+    """The repository in the path of a remote, or of a pull request: on a server below a path, it starts with that."""
+    return path.removeprefix(urlsplit(server).path.strip("/") + "/")
 
 
 def _parse(url: str | None) -> _Remote | None:

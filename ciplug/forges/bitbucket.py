@@ -61,7 +61,7 @@ class Bitbucket:
             self._api.send("POST", f"{self._path}/commit/{commit}/statuses/build", data)
 
     def _user(self) -> str | None:
-        """Whose token this is. None for an access token of a repository: it may not ask."""
+        """Whose token this is. None for one that may not ask, such as an access token of a repository."""
         try:
             return str(self._api.get("/user").json()["uuid"])
         except Refused as refusal:
@@ -71,7 +71,7 @@ class Bitbucket:
 
 
 class _Comments:
-    """The comments below one pull request; `user` None: an access token's, that cannot learn its own name."""
+    """The comments below one pull request; `user` None: a token's that cannot learn its own name, but by writing."""
 
     def __init__(self, api: Rest, path: str, user: str | None) -> None:
         self._api = api
@@ -81,8 +81,8 @@ class _Comments:
     def mine(self) -> Iterator[Comment]:
         for comment in _pages(self._api, self._path, {"pagelen": "100"}):
             # What is deleted stays in the list; a deleted account leaves comments without an author.
-            user = comment["user"]
-            if user and not comment["deleted"] and self._is_me(user):
+            user = comment.get("user")
+            if user and not comment.get("deleted") and self._is_me(user):
                 yield _comment(comment)
 
     def create(self, body: str) -> Comment:
@@ -97,6 +97,7 @@ class _Comments:
         self._api.delete(f"{self._path}/{comment.id}")
 
     def _is_me(self, user: dict[str, Any]) -> bool:
+        # An access token acts as an app, not as a person.
         if self._user is None:
             return bool(user["type"] != "user")
         return bool(user["uuid"] == self._user)

@@ -65,7 +65,7 @@ class _Comments:
     def mine(self) -> Iterator[Comment]:
         # Today's servers give all comments on one page.
         comments = _pages(self._api, f"{self._path}/{self._number}/comments")
-        return (_comment(c) for c in comments if c["user"]["id"] == self._user)
+        return (_comment(c) for c in comments if c["user"] and c["user"]["id"] == self._user)
 
     def create(self, body: str) -> Comment:
         return _comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())

@@ -54,6 +54,13 @@ def test_other_comments_are_left_alone_and_own_duplicates_go(api: BitbucketApi, 
     assert api.alive(7) == [*before, BODY]
 
 
+def test_a_person_s_token_that_may_not_ask_whose_it_is_keeps_one_comment(api: BitbucketApi) -> None:
+    api.add_token("no-account", "ada")
+    url = forge(api, "no-account").upsert_comment(7, MARKER, BODY)
+    assert forge(api, "no-account").upsert_comment(7, MARKER, BODY + "More.\n") == url
+    assert api.alive(7) == [BODY + "More.\n"]
+
+
 def test_a_deleted_comment_is_gone(api: BitbucketApi) -> None:
     (gone,) = api.add_comments(7, body=BODY, login="ciplug", app=True)
     gone["deleted"] = True

@@ -11,6 +11,7 @@ import pytest
 import requests
 import responses
 
+from ciplug import ci
 from ciplug.errors import CiplugError, ConfigError, ForgeError, PermissionDenied
 from ciplug.forges import find_place, open_forge, why_no_forge
 from ciplug.forges.base import Comment, Place, carries, cut, upsert, words
@@ -141,6 +142,23 @@ def test_a_named_server_need_not_have_a_telling_name() -> None:
     env = {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://code.corp/api/v3"}
     found = place(JENKINS, env, "git@code.corp:acme/demo.git")
     assert found == Place("github", "https://code.corp/api/v3", "acme/demo", "t")
+
+
+def test_jenkins_reads_the_repository_of_a_server_below_a_path_from_the_pull_request() -> None:
+    env = {**TOKENS, "CIPLUG_GITLAB_URL": "https://code.corp/gitlab"}
+    change = "https://code.corp/gitlab/ml/team/wine/-/merge_requests/5"
+    context = ci.detect({"JENKINS_URL": "https://ci.corp/", "CHANGE_ID": "5", "CHANGE_URL": change})
+    assert place(context, env) == Place("gitlab", "https://code.corp/gitlab/api/v4", "ml/team/wine", "t")
+    env = {**TOKENS, "CIPLUG_GITEA_URL": "https://code.corp/git"}
+    change = "https://code.corp/git/acme/wine/pulls/5"
+    context = ci.detect({"JENKINS_URL": "https://ci.corp/", "CHANGE_ID": "5", "CHANGE_URL": change})
+    assert place(context, env) == Place("gitea", "https://code.corp/git/api/v1", "acme/wine", "t")
+
+
+def test_a_group_may_be_called_as_the_path_of_its_server() -> None:
+    context = Context(host="gitlab_ci", repository="gitlab/demo", server_url="https://code.corp/gitlab")
+    env = {"CIPLUG_GITLAB_TOKEN": "t", "CI_API_V4_URL": "https://code.corp/gitlab/api/v4"}
+    assert place(context, env).repository == "gitlab/demo"
 
 
 def test_a_common_token_goes_to_no_guessed_server() -> None:
