@@ -211,7 +211,9 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     in_url = _PASSWORD_IN_URL.search(url) if url.startswith("http") else None
     login = ":".join(map(unquote, in_url.groups())) if in_url else None
     if token:
-        login = f"x-access-token:{token}"
+        # GitHub, GitLab and Gitea take any name; Bitbucket this one only.
+        user = "x-token-auth" if re.match(r"https?://([^/]*@)?bitbucket\.org/", url) else "x-access-token"
+        login = f"{user}:{token}"
         pairs = [(k, v) for k, v in pairs if not _is_header(k)]
     site = re.match(r"https?://[^/]+/", redact(url))
     if login and site and not any(_authorizes(key, value, redact(url)) for key, value in pairs):

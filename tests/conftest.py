@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.servers.azurite import Azure, azurite
+from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.fake_gcs import Gcs, fake_gcs
 from tests.servers.git_http import GitServer
+from tests.servers.gitea_api import GiteaApi
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
 from tests.servers.jenkins_api import JenkinsApi
@@ -111,6 +113,22 @@ def gitlab_api() -> Iterator[GitLabApi]:
     """GitLab with the project acme/demo and the token `user-token` of tanuki, who is a developer."""
     with GitLabApi() as server:
         server.add_token("user-token", "tanuki")
+        yield server
+
+
+@pytest.fixture
+def gitea_api() -> Iterator[GiteaApi]:
+    """Gitea with the repository acme/demo and the token `user-token` of ada, who may write."""
+    with GiteaApi() as server:
+        server.add_token("user-token", "ada")
+        yield server
+
+
+@pytest.fixture
+def bitbucket_api() -> Iterator[BitbucketApi]:
+    """Bitbucket with the repository acme/demo and its access token `access-token`."""
+    with BitbucketApi() as server:
+        server.add_token("access-token", "ciplug", app=True)
         yield server
 
 

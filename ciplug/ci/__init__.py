@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ciplug.ci import gitea, github_actions, gitlab_ci, jenkins, local
+from ciplug.ci import azure, bitbucket, gitea, github_actions, gitlab_ci, jenkins, local
 from ciplug.ci.base import Host
 from ciplug.records.provenance import Context
 
 # In the order in which they are asked: Gitea's runner sets GitHub's variables too; local says yes to all.
-HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, jenkins, local)}
+HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, bitbucket, azure, jenkins, local)}
 
 
 def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = None) -> Context:

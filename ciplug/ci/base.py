@@ -7,7 +7,7 @@ The environment is a parameter and is only read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, Protocol
 
 from ciplug.records.provenance import Context
@@ -58,6 +58,13 @@ def no_summary(env: Mapping[str, str], markdown: str) -> bool:
 
 def no_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     return False
+
+
+def check_outputs(names: Iterable[str]) -> None:
+    """Raises ValueError on a name that no output can have."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
+            raise ValueError(f"not a name for an output: {name!r}")
 
 
 def annotate(level: Level, message: str, file: str | None = None, line: int | None = None) -> str:

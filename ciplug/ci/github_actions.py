@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ciplug.ci.base import Level, cut_markdown, number, text
+from ciplug.ci.base import Level, check_outputs, cut_markdown, number, text
 from ciplug.records.provenance import Context
 
 name = "github_actions"
@@ -123,10 +123,9 @@ def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     path = text(env, "GITHUB_OUTPUT")
     if path is None:
         return False
+    check_outputs(outputs)
     lines = []
     for key, value in outputs.items():
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", key):
-            raise ValueError(f"not a name for an output: {key!r}")
         # A value that could guess the delimiter could set other outputs.
         delimiter = f"ciplug_{secrets.token_hex(16)}"
         lines.append(f"{key}<<{delimiter}\n{value}\n{delimiter}\n")

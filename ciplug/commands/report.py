@@ -20,6 +20,8 @@ from ciplug.reports.report import Report, as_json
 from ciplug.session import Session
 
 MARKER = "<!-- ciplug:report -->"
+PLAIN_MARKER = "[//]: # (ciplug:report)"
+"""Where HTML is shown as text: the definition of a link that nobody uses is not shown at all."""
 STATUS_NAME = "ciplug"
 NO_LIMIT = 1 << 30
 _STATES: dict[Outcome, State] = {
@@ -93,10 +95,10 @@ def render(report: Report, form: str) -> str | bytes:
     return _markdown(report, NO_LIMIT)
 
 
-def _markdown(report: Report, limit: int) -> str:
+def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
     from ciplug.reports import markdown
 
-    return markdown.render(report, marker=MARKER, limit=limit)
+    return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
 
 
 def post(session: Session, report: Report) -> tuple[str | None, CiplugError | None]:
@@ -126,7 +128,8 @@ def post(session: Session, report: Report) -> tuple[str | None, CiplugError | No
         if number is None:
             console.say("no comment: this commit has no open pull request")
         else:
-            url = forge.upsert_comment(number, MARKER, _markdown(report, forge.comment_limit))
+            marker = MARKER if forge.html else PLAIN_MARKER
+            url = forge.upsert_comment(number, marker, _markdown(report, forge.comment_limit, html=forge.html))
             console.say(f"comment: {url}")
     except ForgeError as problem:
         failed = problem

@@ -17,7 +17,15 @@ from ciplug.session import Session
 _NOT_ALLOWED = re.compile(
     r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
 )
-_OWN = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_JENKINS_", "CIPLUG_INPUT_")
+_OWN = (
+    "CIPLUG_PUSH_TOKEN",
+    "CIPLUG_GITHUB_TOKEN",
+    "CIPLUG_GITLAB_TOKEN",
+    "CIPLUG_GITEA_TOKEN",
+    "CIPLUG_BITBUCKET_TOKEN",
+    "CIPLUG_JENKINS_",
+    "CIPLUG_INPUT_",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
-from ciplug.forges.base import Forge, Place, State
+from ciplug.forges.base import Forge, Kind, Place, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Forge", "Place", "State", "find_place", "open_forge", "why_no_forge"]
 
-_SSH_ALIASES = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.com"}
+_SSH_ALIASES = {
+    "ssh.github.com": "github.com",
+    "altssh.gitlab.com": "gitlab.com",
+    "altssh.bitbucket.org": "bitbucket.org",
+}
+_AZURE_REPOS = ("dev.azure.com", "ssh.dev.azure.com")
+_KINDS_OF_HOSTS: dict[str, Kind] = {
+    "github_actions": "github",
+    "gitlab_ci": "gitlab",
+    "gitea": "gitea",
+    "bitbucket": "bitbucket",
+}
 
 
 class _Remote(NamedTuple):
@@ -40,6 +51,14 @@ def open_forge(context: Context, env: Mapping[str, str], remote_url: str | None)
         from ciplug.forges.github import GitHub
 
         return GitHub(place)
+    if place.kind == "gitea":
+        from ciplug.forges.gitea import Gitea
+
+        return Gitea(place)
+    if place.kind == "bitbucket":
+        from ciplug.forges.bitbucket import Bitbucket
+
+        return Bitbucket(place)
     from ciplug.forges.gitlab import GitLab
 
     pipeline, commit = env.get("CI_PIPELINE_ID"), env.get("CI_COMMIT_SHA")
@@ -65,23 +84,38 @@ def _find(context: Context, env: Mapping[str, str], remote_url: str | None) -> P
     """Where to go, or the reason why nowhere."""
     remote = _parse(remote_url)
     server = _parse(context.server_url) or remote
-    if context.host.startswith(("gitea", "forgejo")):
-        return "comments cannot be written on Gitea and Forgejo yet"
     kind = _kind(context.host, server, env)
     if kind is None:
+        if server and (server.host in _AZURE_REPOS or server.host.endswith(".visualstudio.com")):
+            return "comments cannot be written on Azure Repos yet"
         where = f"{server.host} is not known as" if server else "no git remote says that the code is on"
-        return f"{where} GitHub or GitLab; set GITHUB_API_URL or CIPLUG_GITLAB_URL to the address if it is"
-    place = _github if kind == "github" else _gitlab
-    return place(context, env, server, context.repository or (remote.path if remote else ""))
+        return (
+            f"{where} GitHub, GitLab, Gitea or Bitbucket Cloud; if it is, set the address: "
+            "GITHUB_API_URL, CIPLUG_GITLAB_URL or CIPLUG_GITEA_URL"
+        )
+    return _PLACES[kind](context, env, server, context.repository or (remote.path if remote else ""))
 
 
-def _kind(host: str, server: _Remote | None, env: Mapping[str, str]) -> Literal["github", "gitlab"] | None:
-    labels = server.host.split(".") if server else []
-    if host == "github_actions" or (host != "gitlab_ci" and "github" in labels):
+def _kind(host: str, server: _Remote | None, env: Mapping[str, str]) -> Kind | None:
+    """By the CI host that belongs to a forge, else by the name of the server, else by an address that is set."""
+    if host in _KINDS_OF_HOSTS:
+        return _KINDS_OF_HOSTS[host]
+    labels = set(server.host.split(".")) if server else set()
+    if "github" in labels:
         return "github"
-    if host == "gitlab_ci" or "gitlab" in labels or env.get("CIPLUG_GITLAB_URL"):
+    if "gitlab" in labels:
         return "gitlab"
-    return "github" if env.get("GITHUB_API_URL") else None
+    if labels & {"gitea", "forgejo", "codeberg"}:
+        return "gitea"
+    if server and server.host == "bitbucket.org":
+        return "bitbucket"
+    named: dict[str, Kind] = {
+        "CIPLUG_GITLAB_URL": "gitlab",
+        "CIPLUG_GITEA_URL": "gitea",
+        "CIPLUG_BITBUCKET_URL": "bitbucket",
+        "GITHUB_API_URL": "github",
+    }
+    return next((kind for variable, kind in named.items() if env.get(variable)), None)
 
 
 def _github(context: Context, env: Mapping[str, str], server: _Remote | None, repository: str) -> Place | str:
@@ -111,12 +145,51 @@ def _gitlab(context: Context, env: Mapping[str, str], server: _Remote | None, re
         if env.get("CI_JOB_TOKEN"):
             what = "GitLab's job token (CI_JOB_TOKEN) cannot write merge request notes"
         return f"{what}; set CIPLUG_GITLAB_TOKEN to a project access token with scope api"
-    if not context.repository:
-        # An HTTP remote of a GitLab below a path starts with that path.
-        repository = repository.removeprefix(urlsplit(api).path.strip("/") + "/")
+    if context.host != "gitlab_ci":
+        repository = _below(api, repository)
     if "/" not in repository:
         return "neither the job nor the git remote names the GitLab project"
     return Place("gitlab", api + "/api/v4", repository, token)
+
+
+def _gitea(context: Context, env: Mapping[str, str], server: _Remote | None, repository: str) -> Place | str:
+    inside = context.host == "gitea"
+    api = _address(env, "CIPLUG_GITEA_URL") or context.api_url
+    named = bool(api) or inside or (server is not None and server.host == "codeberg.org")
+    api = (api or (server.origin if server else "")).rstrip("/").removesuffix("/api/v1")
+    if not api:
+        return "neither the job nor the git remote says where Gitea is; set CIPLUG_GITEA_URL to its address"
+    others = ("GITEA_TOKEN", "FORGEJO_TOKEN", *(("GITHUB_TOKEN",) if inside else ()))
+    token = _token(env, "CIPLUG_GITEA_TOKEN", *(others if named else ()))
+    if not token:
+        what = "pass it ${{ github.token }}" if inside else "set it to an access token with the scope write:issue"
+        return f"no token for Gitea in CIPLUG_GITEA_TOKEN; {what}"
+    if not inside:
+        repository = _below(api, repository)
+    if repository.count("/") != 1:
+        return "neither the job nor the git remote names the repository as owner/name"
+    return Place("gitea", api + "/api/v1", repository, token)
+
+
+def _bitbucket(context: Context, env: Mapping[str, str], server: _Remote | None, repository: str) -> Place | str:
+    api = _address(env, "CIPLUG_BITBUCKET_URL") or "https://api.bitbucket.org/2.0"
+    token = _token(env, "CIPLUG_BITBUCKET_TOKEN")
+    if not token:
+        return (
+            "no token for Bitbucket; set CIPLUG_BITBUCKET_TOKEN to a repository access token "
+            "with the scope pullrequest:write"
+        )
+    if repository.count("/") != 1:
+        return "neither the job nor the git remote names the repository as workspace/name"
+    return Place("bitbucket", api.rstrip("/"), repository, token)
+
+
+_PLACES = {"github": _github, "gitlab": _gitlab, "gitea": _gitea, "bitbucket": _bitbucket}
+
+
+def _below(server: str, path: str) -> str:
+    """The repository in the path of a remote, or of a pull request: on a server below a path, it starts with that."""
+    return path.removeprefix(urlsplit(server).path.strip("/") + "/")
 
 
 def _parse(url: str | None) -> _Remote | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 State = Literal["pending", "success", "failure", "error"]
+Kind = Literal["github", "gitlab", "gitea", "bitbucket"]
 
 TIMEOUT = 10
 """Seconds to wait for a forge to answer one request."""
@@ -28,11 +29,13 @@ class Forge(Protocol):
     """
 
     name: str
-    """github or gitlab."""
+    """github, gitlab, gitea or bitbucket."""
     comment_limit: int
     """Bytes of UTF-8 that a comment may have."""
     token_hint: str
     """Which token or permission lets comments be written."""
+    html: bool
+    """Whether a comment may hold HTML. Where it is shown as text, the marker is a link reference definition."""
 
     def find_pull_request(self, commit: str, branch: str | None) -> int | None:
         """The open pull request whose head is `commit`, None when there is none.
@@ -68,7 +71,7 @@ class Forge(Protocol):
 class Place:
     """Where to talk to, about which repository, with which token."""
 
-    kind: Literal["github", "gitlab"]
+    kind: Kind
     api_url: str
     repository: str
     token: str = field(repr=False)

@@ -41,6 +41,7 @@ class GitHub:
     name = "github"
     comment_limit = 65_000
     token_hint = _COMMENTS
+    html = True
 
     def __init__(self, place: Place) -> None:
         self._place = place

@@ -39,6 +39,7 @@ class GitLab:
     name = "gitlab"
     comment_limit = 1_000_000
     token_hint = _COMMENTS
+    html = True
 
     def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None) -> None:
         """`pipelines`: the pipeline (id) that we run in, by its commit; a status of that commit joins it."""

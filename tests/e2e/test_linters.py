@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,17 @@ def test_schemas(tool: Callable[[str], str]) -> None:
     check = tool("check-jsonschema")
     _clean(check, "--builtin-schema", "vendor.github-actions", str(_ACTION))
     _clean(check, "--builtin-schema", "vendor.github-workflows", *map(str, _WORKFLOWS))
+
+
+def test_pipelines_in_the_documentation(tool: Callable[[str], str], tmp_path: Path) -> None:
+    page = (ROOT / "docs/other-hosts.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"<!-- schema: (\S+) -->\n```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == page.count("```yaml") == 3
+    for schema, text in blocks:
+        file = tmp_path / f"{schema}.yml"
+        file.write_text(text, encoding="utf-8")
+        # Azure's schema has patterns that are none in Unicode mode.
+        _clean(tool("check-jsonschema"), "--regex-variant", "nonunicode", "--builtin-schema", schema, str(file))
 
 
 def test_actionlint(tool: Callable[[str], str]) -> None:

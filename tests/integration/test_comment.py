@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.commands.report import MARKER
+from ciplug.commands.report import MARKER, PLAIN_MARKER
 from tests.project import Project, git
+from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.git_http import GitServer
+from tests.servers.gitea_api import GiteaApi
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
 
@@ -154,6 +156,105 @@ def test_gitlab_note_status_and_files(tmp_path: Path, gitlab_api: GitLabApi, pro
     done = project.ciplug(*CI, env=env)
     assert "CIPLUG_GITLAB_TOKEN" in done.stderr
     assert len(gitlab_api.comments[12]) == 1
+
+
+def test_gitea_one_comment_that_stays_current(tmp_path: Path, gitea_api: GiteaApi, project: Project) -> None:
+    gitea_api.add_token("job", "gitea-actions", scopes=None)
+    gitea_api.add_pull(7, branch="topic", commit=project.head)
+    gitea_api.add_comments(7, 60)
+
+    def env() -> dict[str, str]:
+        payload = {
+            "pull_request": {
+                "number": 7,
+                "head": {"sha": project.head, "ref": "topic", "repo": {"full_name": "acme/demo"}},
+                "base": {"sha": "b" * 40, "ref": "main", "repo": {"full_name": "acme/demo"}},
+            },
+            "repository": {"full_name": "acme/demo", "default_branch": "main"},
+        }
+        (tmp_path / "event.json").write_text(json.dumps(payload))
+        return {
+            "GITEA_ACTIONS": "true", "GITHUB_ACTIONS": "true", "CI": "true", "GITHUB_EVENT_NAME": "pull_request",
+            "GITHUB_EVENT_PATH": str(tmp_path / "event.json"), "GITHUB_SHA": project.head,
+            "GITHUB_REF": "refs/pull/7/head", "GITHUB_HEAD_REF": "topic", "GITHUB_BASE_REF": "main",
+            "GITHUB_REPOSITORY": "acme/demo", "GITHUB_SERVER_URL": gitea_api.url, "GITHUB_RUN_NUMBER": "3",
+            "GITHUB_API_URL": gitea_api.api_url, "GITHUB_OUTPUT": str(tmp_path / "output"),
+            "CIPLUG_GITEA_TOKEN": "job",
+        }  # fmt: skip
+
+    done = project.ciplug(*CI, env=env())
+    (ours,) = (c for c in gitea_api.comments[7] if MARKER in c["body"].splitlines())
+    assert "0.86" in ours["body"]
+    assert ours["html_url"] in done.stderr
+    assert outputs(tmp_path)["comment-url"] == ours["html_url"]
+    status = gitea_api.statuses[project.head][-1]
+    assert (status["status"], status["context"]) == ("success", "ciplug")
+
+    project.numbers({"accuracy": 0.5})
+    project.commit("worse")
+    project.push()
+    project.ciplug(*CI, env=env(), code=1)
+    (again,) = (c for c in gitea_api.comments[7] if MARKER in c["body"].splitlines())
+    assert again["id"] == ours["id"]
+    assert "0.5" in again["body"]
+    assert gitea_api.statuses[project.head][-1]["status"] == "failure"
+
+    # With a token that may not comment there is one line, and the verdict is the same.
+    gitea_api.add_token("less", "ada", scopes=("read:user",))
+    done = project.ciplug(*CI, env={**env(), "CIPLUG_GITEA_TOKEN": "less"}, code=1)
+    assert "write:issue" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bitbucket_one_comment_without_html(tmp_path: Path, bitbucket_api: BitbucketApi, project: Project) -> None:
+    bitbucket_api.add_pull(7, branch="topic", commit=project.head)
+    bitbucket_api.add_comments(7, 120)
+
+    def env() -> dict[str, str]:
+        return {
+            "BITBUCKET_BUILD_NUMBER": "3", "CI": "true", "BITBUCKET_COMMIT": project.head, "BITBUCKET_BRANCH": "topic",
+            "BITBUCKET_PR_ID": "7", "BITBUCKET_PR_DESTINATION_BRANCH": "main", "BITBUCKET_REPO_FULL_NAME": "acme/demo",
+            "BITBUCKET_PIPELINES_VARIABLES_PATH": str(tmp_path / "variables"),
+            "CIPLUG_BITBUCKET_TOKEN": "access-token", "CIPLUG_BITBUCKET_URL": bitbucket_api.url,
+        }  # fmt: skip
+
+    done = project.ciplug(*CI, env=env())
+    (ours,) = (c for c in bitbucket_api.comments[7] if PLAIN_MARKER in c["content"]["raw"].splitlines())
+    assert "0.86" in ours["content"]["raw"]
+    assert "<" not in ours["content"]["raw"]
+    assert ours["links"]["html"]["href"] in done.stderr
+    assert "verdict=PASS\n" in (tmp_path / "variables").read_text()
+    status = bitbucket_api.statuses[project.head]["ciplug"]
+    assert (status["state"], status["url"]) == ("SUCCESSFUL", ours["links"]["html"]["href"])
+
+    # Later, from a branch's pipeline, which is told of no pull request.
+    project.numbers({"accuracy": 0.5})
+    bitbucket_api.pulls[7]["source"]["commit"]["hash"] = project.commit("worse")[:12]
+    project.push()
+    project.ciplug(*CI, env={**env(), "BITBUCKET_PR_ID": "", "BITBUCKET_PR_DESTINATION_BRANCH": ""}, code=1)
+    (again,) = (c for c in bitbucket_api.comments[7] if PLAIN_MARKER in c["content"]["raw"].splitlines())
+    assert again["id"] == ours["id"]
+    assert "0.5" in again["content"]["raw"]
+    assert bitbucket_api.statuses[project.head]["ciplug"]["state"] == "FAILED"
+
+
+def test_azure_comments_on_github_and_hands_over(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = {
+        "TF_BUILD": "True", "BUILD_REASON": "PullRequest", "BUILD_SOURCEBRANCH": "refs/pull/7/merge",
+        "BUILD_SOURCEVERSION": "d" * 40, "BUILD_REPOSITORY_PROVIDER": "GitHub",
+        "BUILD_REPOSITORY_URI": "https://github.com/acme/demo", "SYSTEM_PULLREQUEST_ISFORK": "False",
+        "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "7", "SYSTEM_PULLREQUEST_SOURCECOMMITID": project.head,
+        "SYSTEM_PULLREQUEST_SOURCEBRANCH": "topic", "SYSTEM_PULLREQUEST_TARGETBRANCH": "main",
+        "AGENT_TEMPDIRECTORY": str(tmp_path), "GITHUB_API_URL": github_api.url, "CIPLUG_GITHUB_TOKEN": "user-token",
+    }  # fmt: skip
+    done = project.ciplug(*CI, env=env)
+    done = project.ciplug(*CI, env=env)
+    assert len(github_api.comments[7]) == 1
+    assert "##vso[task.setvariable variable=verdict;isOutput=true]PASS\n" in done.stderr
+    summary = Path(done.stderr.partition("##vso[task.uploadsummary]")[2].partition("\n")[0])
+    assert "0.86" in summary.read_text()
+    assert "##vso" not in done.stdout
 
 
 def test_jenkins_comments_on_the_forge_when_it_has_a_token(

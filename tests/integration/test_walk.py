@@ -250,7 +250,8 @@ def test_the_requests_of_a_pull_request_s_job(
 
 
 def test_the_training_does_not_see_the_tokens_that_ciplug_was_given(project: Project) -> None:
-    names = ("CIPLUG_PUSH_TOKEN", "CIPLUG_GITHUB_TOKEN", "CIPLUG_GITLAB_TOKEN", "CIPLUG_INPUT_COMMAND")
+    forges = [f"CIPLUG_{forge}_TOKEN" for forge in ("GITHUB", "GITLAB", "GITEA", "BITBUCKET")]
+    names = ("CIPLUG_PUSH_TOKEN", *forges, "CIPLUG_INPUT_COMMAND")
     script = f"import os; assert 'PATH' in os.environ; print(*[n for n in {names} if n in os.environ], 'end')"
     done = project.ciplug(
         "run", "--metrics", "numbers.json", "--", PYTHON, "-c", script, env=dict.fromkeys(names, "x"), code=None

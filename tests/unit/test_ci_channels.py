@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug import ci
-from ciplug.ci import base, github_actions
+from ciplug.ci import azure, base, bitbucket, github_actions
 from ciplug.ci.base import cut_markdown, safe_log
 
 
@@ -58,6 +58,14 @@ class TestAnnotate:
         )
         assert say("notice", "m", None, 3) == "::notice::m"
 
+    def test_azure(self) -> None:
+        say = azure.annotate
+        assert say("error", "gate failed") == "##vso[task.logissue type=error]gate failed"
+        assert say("warning", "50% worse\r\n##vso", "a;b].yaml", 3) == (
+            "##vso[task.logissue type=warning;sourcepath=a%3Bb%5D.yaml;linenumber=3]50%AZP25 worse%0D%0A##vso"
+        )
+        assert say("notice", "m", "f", 3) == "f:3: notice: m"
+
     def test_others(self) -> None:
         say = base.annotate
         assert say("error", "gate failed", "ciplug.yaml", 3) == "ciplug.yaml:3: error: gate failed"
@@ -87,13 +95,34 @@ class TestOutputs:
 
     @pytest.mark.parametrize("name", ["a b", "a=b", "", "a\nb", "a<<b", "1a"])
     def test_name(self, name: str, tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="not a name"):
-            github_actions.write_outputs({"GITHUB_OUTPUT": str(tmp_path / "out")}, {name: "1"})
+        out = str(tmp_path / "out")
+        for host, env in (
+            (github_actions, {"GITHUB_OUTPUT": out}),
+            (bitbucket, {"BITBUCKET_PIPELINES_VARIABLES_PATH": out}),
+            (azure, {}),
+        ):
+            with pytest.raises(ValueError, match="not a name"):
+                host.write_outputs(env, {name: "1"})
+
+    def test_bitbucket(self, tmp_path: Path) -> None:
+        env = {"BITBUCKET_PIPELINES_VARIABLES_PATH": str(tmp_path / "out")}
+        assert bitbucket.write_outputs(env, {"run-id": "1", "report": "a\nverdict=PASS", "empty": ""})
+        assert (tmp_path / "out").read_text() == "run_id=1\nreport=a verdict=PASS\nempty=\n"
+
+    def test_azure(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert azure.write_outputs({}, {"run-id": "1", "report": "50%\n##vso[task.setvariable]x"})
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.splitlines() == [
+            "##vso[task.setvariable variable=run-id;isOutput=true]1",
+            "##vso[task.setvariable variable=report;isOutput=true]50%AZP25%0A##vso[task.setvariable]x",
+        ]
 
     def test_nowhere_to_write(self, tmp_path: Path) -> None:
         assert not github_actions.write_outputs({}, {"a": "1"})
         assert not github_actions.write_outputs({"GITHUB_OUTPUT": str(tmp_path / "no" / "out")}, {"a": "1"})
-        for name in ("gitlab_ci", "jenkins", "local"):
+        assert not bitbucket.write_outputs({"BITBUCKET_PIPELINES_VARIABLES_PATH": str(tmp_path / "no/out")}, {"a": "1"})
+        for name in ("gitlab_ci", "bitbucket", "jenkins", "local"):
             assert not ci.host_module(name).write_outputs({}, {"a": "1"})
 
 
@@ -122,8 +151,15 @@ class TestSummary:
     def test_nowhere_to_write(self, tmp_path: Path) -> None:
         assert not github_actions.write_summary({}, "x")
         assert not github_actions.write_summary({"GITHUB_STEP_SUMMARY": str(tmp_path / "no" / "s")}, "x")
-        for name in ("gitea", "gitlab_ci", "jenkins", "local"):
+        assert not azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path / "no")}, "x")
+        for name in ("gitea", "gitlab_ci", "bitbucket", "azure", "jenkins", "local"):
             assert not ci.host_module(name).write_summary({}, "x")
+
+    def test_azure_takes_a_file(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert azure.write_summary({"AGENT_TEMPDIRECTORY": str(tmp_path)}, "# One ✓\n")
+        (file,) = tmp_path.iterdir()
+        assert file.read_text(encoding="utf-8") == "# One ✓\n"
+        assert capsys.readouterr().err == f"##vso[task.uploadsummary]{file}\n"
 
     def test_the_limit_is_that_of_the_step(self, tmp_path: Path) -> None:
         path = tmp_path / "summary"

@@ -99,6 +99,11 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
         pull_request("acme/wine"),
         {**GITHUB_PR_CONTEXT, "event": "pull_request_review"},
     ),
+    "pull request, run again by another": (
+        {**GITHUB_PR, "GITHUB_TRIGGERING_ACTOR": "bob"},
+        pull_request("acme/wine", action="synchronize"),
+        {**GITHUB_PR_CONTEXT, "actor": "bob"},
+    ),
     "pull request without its payload": (
         GITHUB_PR,
         {},
@@ -118,6 +123,22 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
         on("faster", GITHUB_EVENT_NAME="workflow_dispatch", GITHUB_TRIGGERING_ACTOR="bob"),
         {"inputs": {"stage": "Production"}, "repository": REPOSITORY},
         {"event": "workflow_dispatch", "commit": HEAD, "branch": "faster", "actor": "bob"},
+    ),
+    "schedule in a fork": (
+        on("main", GITHUB_EVENT_NAME="schedule", GITHUB_REPOSITORY="mallory/wine"),
+        {"schedule": "0 4 * * *", "repository": {"full_name": "mallory/wine", "default_branch": "main", "fork": True}},
+        {
+            "event": "schedule",
+            "commit": HEAD,
+            "branch": "main",
+            "repository": "mallory/wine",
+            "run_url": "https://github.com/mallory/wine/actions/runs/901",
+        },
+    ),
+    "workflow_dispatch on a tag": (
+        on("v1.2", "tag", GITHUB_EVENT_NAME="workflow_dispatch", GITHUB_REF="refs/tags/v1.2"),
+        {"inputs": None, "repository": REPOSITORY},
+        {"event": "workflow_dispatch", "commit": HEAD, "tag": "v1.2"},
     ),
     "workflow_run": (
         on("main", GITHUB_EVENT_NAME="workflow_run"),
@@ -179,33 +200,65 @@ def test_github_actions_triggering_run(tmp_path: Path) -> None:
     assert github_actions.triggering_run({}) is None
 
 
-@pytest.mark.parametrize(
-    "marks",
-    [{"GITEA_ACTIONS": "true"}, {"FORGEJO_ACTIONS": "true"}, {"GITEA_ACTIONS": "true", "FORGEJO_ACTIONS": "true"}],
-)
-def test_gitea_is_not_github(marks: Env, tmp_path: Path) -> None:
+GITEA: Env = {
+    **GITHUB,
+    "GITEA_ACTIONS": "true",
+    "GITHUB_API_URL": "https://codeberg.org/api/v1",
+    "GITHUB_SERVER_URL": "https://codeberg.org",
+}
+GITEA_CONTEXT: dict[str, Any] = {
+    **GITHUB_CONTEXT,
+    "host": "gitea",
+    "server_url": "https://codeberg.org",
+    "api_url": "https://codeberg.org/api/v1",
+    "run_url": "https://codeberg.org/acme/wine/actions/runs/17",
+}
+# It checks the head of a pull request out, not a merge.
+GITEA_PR: Env = {**GITHUB_PR, "GITHUB_SHA": HEAD, "GITHUB_REF": "refs/pull/5/head", "GITHUB_REF_NAME": "5/head"}
+GITEA_PR_CONTEXT: dict[str, Any] = {**GITHUB_PR_CONTEXT, "merge_commit": None}
+GITEA_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
+    "push": (
+        on("main", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/heads/main"),
+        {"ref": "refs/heads/main", "repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "branch": "main"},
+    ),
+    "pull request of a branch": (GITEA_PR, pull_request("acme/wine"), GITEA_PR_CONTEXT),
+    "pull request of a branch in Forgejo": (
+        {**GITEA_PR, "GITEA_ACTIONS": "", "FORGEJO_ACTIONS": "true"},
+        pull_request("acme/wine"),
+        GITEA_PR_CONTEXT,
+    ),
+    "pull request of a branch in Forgejo, which says that it is Gitea too": (
+        {**GITEA_PR, "FORGEJO_ACTIONS": "true"},
+        pull_request("acme/wine"),
+        GITEA_PR_CONTEXT,
+    ),
+    "pull request of a fork": (GITEA_PR, pull_request("mallory/wine"), {**GITEA_PR_CONTEXT, "trusted": False}),
+    "pull request of a deleted fork": (GITEA_PR, pull_request(None), {**GITEA_PR_CONTEXT, "trusted": False}),
+    "tag": (
+        on("v1.2", "tag", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/tags/v1.2"),
+        {"repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "tag": "v1.2"},
+    ),
+    "schedule": (
+        on("main", GITHUB_EVENT_NAME="schedule"),
+        {"schedule": "0 4 * * *", "repository": REPOSITORY},
+        {"event": "schedule", "commit": HEAD, "branch": "main"},
+    ),
+    "workflow_dispatch": (
+        on("faster", GITHUB_EVENT_NAME="workflow_dispatch"),
+        {"inputs": {}, "repository": REPOSITORY},
+        {"event": "workflow_dispatch", "commit": HEAD, "branch": "faster"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GITEA_CASES)
+def test_gitea_and_forgejo_actions(case: str, tmp_path: Path) -> None:
+    env, payload, expected = GITEA_CASES[case]
     event = tmp_path / "event.json"
-    event.write_text(json.dumps(pull_request("acme/wine")))
-    env = {
-        **GITHUB,
-        **GITHUB_PR,
-        **marks,
-        "GITHUB_SHA": HEAD,
-        "GITHUB_REF": "refs/pull/5/head",
-        "GITHUB_SERVER_URL": "https://codeberg.org",
-        "GITHUB_API_URL": "https://codeberg.org/api/v1",
-        "GITHUB_EVENT_PATH": str(event),
-    }
-    expected = {
-        **GITHUB_CONTEXT,
-        **GITHUB_PR_CONTEXT,
-        "merge_commit": None,
-        "host": "gitea",
-        "server_url": "https://codeberg.org",
-        "api_url": "https://codeberg.org/api/v1",
-        "run_url": "https://codeberg.org/acme/wine/actions/runs/17",
-    }
-    assert ci.detect(env) == Context(**expected)
+    event.write_text(json.dumps(payload))
+    assert ci.detect({**GITEA, **env, "GITHUB_EVENT_PATH": str(event)}) == Context(**(GITEA_CONTEXT | expected))
 
 
 GITLAB: Env = {
@@ -296,6 +349,30 @@ GITLAB_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
         {"CI_PIPELINE_SOURCE": "schedule", "CI_COMMIT_BRANCH": "main"},
         {"event": "schedule", "branch": "main"},
     ),
+    "manual": (
+        {"CI_PIPELINE_SOURCE": "web", "CI_COMMIT_BRANCH": "faster", "GITLAB_USER_LOGIN": "bob"},
+        {"event": "web", "branch": "faster", "actor": "bob"},
+    ),
+    "triggered by another project": (
+        {"CI_PIPELINE_SOURCE": "pipeline", "CI_COMMIT_BRANCH": "main"},
+        {"event": "pipeline", "branch": "main"},
+    ),
+    "self-managed below a path": (
+        {
+            "CI_PIPELINE_SOURCE": "push",
+            "CI_COMMIT_BRANCH": "main",
+            "CI_API_V4_URL": "https://acme.org/gitlab/api/v4",
+            "CI_SERVER_URL": "https://acme.org/gitlab",
+            "CI_PIPELINE_URL": "https://acme.org/gitlab/acme/ml/wine/-/pipelines/77001",
+        },
+        {
+            "event": "push",
+            "branch": "main",
+            "api_url": "https://acme.org/gitlab/api/v4",
+            "server_url": "https://acme.org/gitlab",
+            "run_url": "https://acme.org/gitlab/acme/ml/wine/-/pipelines/77001",
+        },
+    ),
 }
 
 
@@ -352,6 +429,14 @@ JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
         {**JENKINS_PR, "CHANGE_URL": "https://gitlab.acme.org/ml/team/wine/-/merge_requests/5"},
         {**JENKINS_PR_CONTEXT, "repository": "ml/team/wine", "server_url": "https://gitlab.acme.org"},
     ),
+    "multibranch, pull request in Bitbucket": (
+        {**JENKINS_PR, "CHANGE_URL": "https://bitbucket.org/acme/wine/pull-requests/5"},
+        {**JENKINS_PR_CONTEXT, "repository": "acme/wine", "server_url": "https://bitbucket.org"},
+    ),
+    "multibranch, pull request in Gitea": (
+        {**JENKINS_PR, "CHANGE_URL": "https://codeberg.org/acme/wine/pulls/5"},
+        {**JENKINS_PR_CONTEXT, "repository": "acme/wine", "server_url": "https://codeberg.org"},
+    ),
     "multibranch, default branch": (
         {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true", "GIT_BRANCH": "main"},
         {"branch": "main", "default_branch": "main"},
@@ -376,10 +461,11 @@ def test_jenkins(case: str) -> None:
     assert ci.detect({**JENKINS, **env}) == Context(**(JENKINS_CONTEXT | expected))
 
 
-def test_jenkins_merge_is_looked_through() -> None:
-    env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE}
-    expected = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT | {"merge_commit": MERGE}))
-    assert ci.detect(env, parents=lambda: [HEAD, BASE]) == expected
+@pytest.mark.parametrize(("fork", "expected"), [("", {}), ("mallory", {"trusted": False})])
+def test_jenkins_merge_is_looked_through(fork: str, expected: dict[str, Any]) -> None:
+    env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE, "CHANGE_FORK": fork}
+    context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT | {"merge_commit": MERGE} | expected))
+    assert ci.detect(env, parents=lambda: [HEAD, BASE]) == context
 
 
 @pytest.mark.parametrize("parents", [[], [BASE]])
@@ -398,6 +484,202 @@ def test_git_is_asked_for_jenkins_pull_requests_only(env: Env) -> None:
     assert ci.detect(env, parents=parents) == ci.detect(env)
 
 
+BITBUCKET: Env = {
+    "BITBUCKET_BUILD_NUMBER": "17",
+    "BITBUCKET_COMMIT": HEAD,
+    "BITBUCKET_GIT_HTTP_ORIGIN": "http://bitbucket.org/acme/wine",
+    "BITBUCKET_PIPELINE_UUID": "{5a1f1d3e-0000-4000-8000-000000000001}",
+    "BITBUCKET_REPO_FULL_NAME": "acme/wine",
+    "BITBUCKET_REPO_SLUG": "wine",
+    "BITBUCKET_STEP_TRIGGERER_UUID": "{5a1f1d3e-0000-4000-8000-00000000ada0}",
+    "BITBUCKET_WORKSPACE": "acme",
+    "CI": "true",
+}
+BITBUCKET_CONTEXT: dict[str, Any] = {
+    "host": "bitbucket",
+    "commit": HEAD,
+    "repository": "acme/wine",
+    "server_url": "https://bitbucket.org",
+    "run_url": "https://bitbucket.org/acme/wine/pipelines/results/17",
+    "actor": "{5a1f1d3e-0000-4000-8000-00000000ada0}",
+}
+BITBUCKET_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
+    "push, schedule, or started by hand": ({"BITBUCKET_BRANCH": "main"}, {"branch": "main"}),
+    "custom pipeline of a commit": ({}, {}),
+    "pull request": (
+        {
+            "BITBUCKET_BRANCH": "faster",
+            "BITBUCKET_PR_ID": "5",
+            "BITBUCKET_PR_DESTINATION_BRANCH": "main",
+            "BITBUCKET_PR_DESTINATION_COMMIT": BASE[:12],
+        },
+        {"event": "pull_request", "branch": "faster", "target_branch": "main", "pull_request": 5},
+    ),
+    "tag": ({"BITBUCKET_TAG": "v1.2"}, {"event": "tag", "tag": "v1.2"}),
+    "push in a fork": (
+        {"BITBUCKET_BRANCH": "faster", "BITBUCKET_REPO_FULL_NAME": "mallory/wine"},
+        {
+            "branch": "faster",
+            "repository": "mallory/wine",
+            "run_url": "https://bitbucket.org/mallory/wine/pipelines/results/17",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BITBUCKET_CASES)
+def test_bitbucket_pipelines(case: str) -> None:
+    env, expected = BITBUCKET_CASES[case]
+    assert ci.detect({**BITBUCKET, **env}) == Context(**(BITBUCKET_CONTEXT | expected))
+
+
+AZURE: Env = {
+    "AGENT_JOBNAME": "Job",
+    "BUILD_BUILDID": "901",
+    "BUILD_BUILDNUMBER": "20261104.3",
+    "BUILD_REPOSITORY_NAME": "wine",
+    "BUILD_REPOSITORY_PROVIDER": "TfsGit",
+    "BUILD_REPOSITORY_URI": "https://acme@dev.azure.com/acme/ML%20team/_git/wine",
+    "BUILD_REQUESTEDFOR": "Ada Lovelace",
+    "BUILD_SOURCEVERSION": HEAD,
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/acme/",
+    "SYSTEM_JOBDISPLAYNAME": "train",
+    "SYSTEM_TEAMPROJECT": "ML team",
+    "TF_BUILD": "True",
+}
+AZURE_CONTEXT: dict[str, Any] = {
+    "host": "azure",
+    "commit": HEAD,
+    "repository": "acme/ML%20team/_git/wine",
+    "server_url": "https://dev.azure.com",
+    "run_url": "https://dev.azure.com/acme/ML%20team/_build/results?buildId=901",
+    "job": "train",
+    "actor": "Ada Lovelace",
+}
+AZURE_PR: Env = {
+    "BUILD_REASON": "PullRequest",
+    "BUILD_SOURCEBRANCH": "refs/pull/5/merge",
+    "BUILD_SOURCEBRANCHNAME": "merge",
+    "BUILD_SOURCEVERSION": MERGE,
+    "SYSTEM_PULLREQUEST_ISFORK": "False",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "5",
+    "SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/ada/faster",
+    "SYSTEM_PULLREQUEST_SOURCECOMMITID": HEAD,
+    "SYSTEM_PULLREQUEST_TARGETBRANCH": "refs/heads/main",
+}
+AZURE_PR_CONTEXT: dict[str, Any] = {
+    "event": "PullRequest",
+    "merge_commit": MERGE,
+    "branch": "ada/faster",
+    "target_branch": "main",
+    "pull_request": 5,
+}
+ON_GITHUB: Env = {
+    "BUILD_REPOSITORY_NAME": "acme/wine",
+    "BUILD_REPOSITORY_PROVIDER": "GitHub",
+    "BUILD_REPOSITORY_URI": "https://github.com/acme/wine",
+}
+ON_GITHUB_CONTEXT: dict[str, Any] = {"repository": "acme/wine", "server_url": "https://github.com"}
+AZURE_GITHUB_PR: Env = {
+    **AZURE_PR,
+    **ON_GITHUB,
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "540266026",
+    "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "5",
+    "SYSTEM_PULLREQUEST_SOURCEBRANCH": "ada/faster",
+    "SYSTEM_PULLREQUEST_TARGETBRANCH": "main",
+}
+
+AZURE_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
+    "push": (
+        {"BUILD_REASON": "IndividualCI", "BUILD_SOURCEBRANCH": "refs/heads/main"},
+        {"event": "IndividualCI", "branch": "main"},
+    ),
+    "push of a branch with a slash": (
+        {
+            "BUILD_REASON": "BatchedCI",
+            "BUILD_SOURCEBRANCH": "refs/heads/ada/faster",
+            "BUILD_SOURCEBRANCHNAME": "faster",
+        },
+        {"event": "BatchedCI", "branch": "ada/faster"},
+    ),
+    "tag": (
+        {"BUILD_REASON": "IndividualCI", "BUILD_SOURCEBRANCH": "refs/tags/v1.2"},
+        {"event": "IndividualCI", "tag": "v1.2"},
+    ),
+    "schedule": (
+        {"BUILD_REASON": "Schedule", "BUILD_SOURCEBRANCH": "refs/heads/main"},
+        {"event": "Schedule", "branch": "main"},
+    ),
+    "manual": (
+        {"BUILD_REASON": "Manual", "BUILD_SOURCEBRANCH": "refs/heads/main"},
+        {"event": "Manual", "branch": "main"},
+    ),
+    "pull request": (AZURE_PR, AZURE_PR_CONTEXT),
+    "pull request of a fork": (
+        {**AZURE_PR, "SYSTEM_PULLREQUEST_ISFORK": "True"},
+        {**AZURE_PR_CONTEXT, "trusted": False},
+    ),
+    "pull request of nobody knows where": (
+        {**AZURE_PR, "SYSTEM_PULLREQUEST_ISFORK": ""},
+        {**AZURE_PR_CONTEXT, "trusted": False},
+    ),
+    "pull request, head not said": (
+        {**AZURE_PR, "SYSTEM_PULLREQUEST_SOURCECOMMITID": ""},
+        {**AZURE_PR_CONTEXT, "commit": None},
+    ),
+    "pull request on GitHub": (AZURE_GITHUB_PR, AZURE_PR_CONTEXT | ON_GITHUB_CONTEXT),
+    "pull request on GitHub, of a fork": (
+        {**AZURE_GITHUB_PR, "SYSTEM_PULLREQUEST_ISFORK": "True"},
+        {**AZURE_PR_CONTEXT, **ON_GITHUB_CONTEXT, "trusted": False},
+    ),
+    "pull request on Bitbucket": (
+        {
+            **AZURE_GITHUB_PR,
+            "BUILD_REPOSITORY_PROVIDER": "Bitbucket",
+            "BUILD_REPOSITORY_URI": "https://bitbucket.org/acme/wine.git",
+            "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER": "",
+        },
+        {**AZURE_PR_CONTEXT, "repository": "acme/wine", "server_url": "https://bitbucket.org"},
+    ),
+    "push on GitHub Enterprise": (
+        {
+            "BUILD_REASON": "IndividualCI",
+            "BUILD_REPOSITORY_PROVIDER": "GitHubEnterprise",
+            "BUILD_REPOSITORY_URI": "https://github.acme.org:8443/acme/wine.git",
+            "BUILD_SOURCEBRANCH": "refs/heads/main",
+        },
+        {
+            "event": "IndividualCI",
+            "branch": "main",
+            "repository": "acme/wine",
+            "server_url": "https://github.acme.org:8443",
+        },
+    ),
+    "server of one's own, no address of the repository": (
+        {
+            "BUILD_REASON": "Manual",
+            "BUILD_REPOSITORY_URI": "",
+            "BUILD_SOURCEBRANCH": "refs/heads/main",
+            "SYSTEM_COLLECTIONURI": "",
+            "SYSTEM_TEAMFOUNDATIONCOLLECTIONURI": "https://tfs.acme.org/tfs/Default/",
+        },
+        {
+            "event": "Manual",
+            "branch": "main",
+            "repository": None,
+            "server_url": None,
+            "run_url": "https://tfs.acme.org/tfs/Default/ML%20team/_build/results?buildId=901",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AZURE_CASES)
+def test_azure_pipelines(case: str) -> None:
+    env, expected = AZURE_CASES[case]
+    assert ci.detect({**AZURE, **env}) == Context(**(AZURE_CONTEXT | expected))
+
+
 @pytest.mark.parametrize("env", [{}, {"CI": "true", "USER": "ada"}, {"GITHUB_ACTIONS": "false"}])
 def test_local(env: Env) -> None:
     assert ci.detect(env) == Context(host="local")
@@ -408,6 +690,8 @@ def test_every_host_is_found_by_the_name_that_its_context_bears() -> None:
         "gitea": {**GITHUB, "GITEA_ACTIONS": "true"},
         "github_actions": GITHUB,
         "gitlab_ci": GITLAB,
+        "bitbucket": BITBUCKET,
+        "azure": AZURE,
         "jenkins": JENKINS,
         "local": {},
     }

@@ -11,9 +11,12 @@ import pytest
 import requests
 import responses
 
+from ciplug import ci
 from ciplug.errors import CiplugError, ConfigError, ForgeError, PermissionDenied
-from ciplug.forges import open_forge, why_no_forge
+from ciplug.forges import find_place, open_forge, why_no_forge
 from ciplug.forges.base import Comment, Place, carries, cut, upsert, words
+from ciplug.forges.bitbucket import Bitbucket
+from ciplug.forges.gitea import Gitea
 from ciplug.forges.github import GitHub
 from ciplug.forges.gitlab import GitLab
 from ciplug.records.provenance import Context
@@ -26,15 +29,24 @@ ACTIONS = Context(
     api_url="https://api.github.com",
 )
 IN_GITLAB = Context(host="gitlab_ci", repository="group/sub/demo", server_url="https://gitlab.com")
+IN_GITEA = Context(
+    host="gitea",
+    repository="acme/demo",
+    server_url="https://code.corp/git",
+    api_url="https://code.corp/git/api/v1",
+)
+IN_BITBUCKET = Context(host="bitbucket", repository="acme/demo", server_url="https://bitbucket.org")
 JENKINS = Context(host="jenkins")
+TOKENS = {f"CIPLUG_{forge}_TOKEN": "t" for forge in ("GITHUB", "GITLAB", "GITEA", "BITBUCKET")}
 
 
 def place(context: Context, env: dict[str, str], remote: str | None = None) -> Place:
     forge = open_forge(context, env, remote)
-    assert isinstance(forge, (GitHub, GitLab)), why_no_forge(context, env, remote)
+    assert forge is not None, why_no_forge(context, env, remote)
     assert why_no_forge(context, env, remote) == ""
-    assert forge.name == forge._place.kind
-    return forge._place
+    found = find_place(context, env, remote)
+    assert forge.name == found.kind
+    return found
 
 
 def why(context: Context, env: dict[str, str], remote: str | None = None) -> str:
@@ -62,6 +74,10 @@ def test_the_token_meant_for_us_comes_first() -> None:
     env = {"GITLAB_TOKEN": "gl"}
     assert place(IN_GITLAB, env).token == "gl"
     assert place(IN_GITLAB, env | {"CIPLUG_GITLAB_TOKEN": "own"}).token == "own"
+    env = {"GITHUB_TOKEN": "job"}
+    assert place(IN_GITEA, env).token == "job"
+    assert place(IN_GITEA, env | {"GITEA_TOKEN": "gitea"}).token == "gitea"
+    assert place(IN_GITEA, env | {"GITEA_TOKEN": "gitea", "CIPLUG_GITEA_TOKEN": "own"}).token == "own"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +95,20 @@ def test_gitlab_ci(env: dict[str, str], api: str) -> None:
     assert found == Place("gitlab", api, "group/sub/demo", "t")
 
 
+def test_gitea_actions() -> None:
+    found = place(IN_GITEA, {"CIPLUG_GITEA_TOKEN": "t", "GITHUB_API_URL": "https://code.corp/git/api/v1"})
+    assert found == Place("gitea", "https://code.corp/git/api/v1", "acme/demo", "t")
+    within = {"CIPLUG_GITEA_TOKEN": "t", "CIPLUG_GITEA_URL": "http://gitea:3000/"}
+    assert place(IN_GITEA, within).api_url == "http://gitea:3000/api/v1"
+
+
+def test_bitbucket_pipelines() -> None:
+    found = place(IN_BITBUCKET, {"CIPLUG_BITBUCKET_TOKEN": "t"}, "http://bitbucket.org/acme/demo")
+    assert found == Place("bitbucket", "https://api.bitbucket.org/2.0", "acme/demo", "t")
+    behind = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": "https://gateway.corp/bitbucket/2.0/"}
+    assert place(IN_BITBUCKET, behind).api_url == "https://gateway.corp/bitbucket/2.0"
+
+
 @pytest.mark.parametrize(
     ("remote", "kind", "api", "repository"),
     [
@@ -90,26 +120,64 @@ def test_gitlab_ci(env: dict[str, str], api: str) -> None:
         ("git@gitlab.com:group/sub/demo.git", "gitlab", "https://gitlab.com/api/v4", "group/sub/demo"),
         ("https://gitlab.corp:8443/g/demo.git", "gitlab", "https://gitlab.corp:8443/api/v4", "g/demo"),
         ("ssh://git@gitlab.corp:2222/g/demo.git", "gitlab", "https://gitlab.corp/api/v4", "g/demo"),
+        ("https://codeberg.org/acme/demo.git", "gitea", "https://codeberg.org/api/v1", "acme/demo"),
+        ("git@gitea.corp:acme/demo.git", "gitea", "https://gitea.corp/api/v1", "acme/demo"),
+        ("https://forgejo.corp:3000/acme/demo", "gitea", "https://forgejo.corp:3000/api/v1", "acme/demo"),
+        ("git@bitbucket.org:acme/demo.git", "bitbucket", "https://api.bitbucket.org/2.0", "acme/demo"),
+        ("https://ada@bitbucket.org/acme/demo.git", "bitbucket", "https://api.bitbucket.org/2.0", "acme/demo"),
     ],
 )
 def test_jenkins_goes_where_the_remote_is(remote: str, kind: str, api: str, repository: str) -> None:
-    env = {"CIPLUG_GITHUB_TOKEN": "t", "CIPLUG_GITLAB_TOKEN": "t"}
-    assert place(JENKINS, env, remote) == Place(kind, api, repository, "t")  # type: ignore[arg-type]
+    expected = Place(kind, api, repository, "t")  # type: ignore[arg-type]
+    assert place(JENKINS, TOKENS, remote) == expected
 
 
 def test_a_named_server_need_not_have_a_telling_name() -> None:
     env = {"CIPLUG_GITLAB_TOKEN": "t", "CIPLUG_GITLAB_URL": "https://code.corp/gitlab"}
     for remote in ("https://code.corp/gitlab/acme/demo.git", "git@code.corp:acme/demo.git"):
         assert place(JENKINS, env, remote) == Place("gitlab", "https://code.corp/gitlab/api/v4", "acme/demo", "t")
+    env = {"CIPLUG_GITEA_TOKEN": "t", "CIPLUG_GITEA_URL": "https://code.corp/git/"}
+    for remote in ("https://code.corp/git/acme/demo.git", "git@code.corp:acme/demo.git"):
+        assert place(JENKINS, env, remote) == Place("gitea", "https://code.corp/git/api/v1", "acme/demo", "t")
     env = {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://code.corp/api/v3"}
     found = place(JENKINS, env, "git@code.corp:acme/demo.git")
     assert found == Place("github", "https://code.corp/api/v3", "acme/demo", "t")
+
+
+def test_jenkins_reads_the_repository_of_a_server_below_a_path_from_the_pull_request() -> None:
+    env = {**TOKENS, "CIPLUG_GITLAB_URL": "https://code.corp/gitlab"}
+    change = "https://code.corp/gitlab/ml/team/wine/-/merge_requests/5"
+    context = ci.detect({"JENKINS_URL": "https://ci.corp/", "CHANGE_ID": "5", "CHANGE_URL": change})
+    assert place(context, env) == Place("gitlab", "https://code.corp/gitlab/api/v4", "ml/team/wine", "t")
+    env = {**TOKENS, "CIPLUG_GITEA_URL": "https://code.corp/git"}
+    change = "https://code.corp/git/acme/wine/pulls/5"
+    context = ci.detect({"JENKINS_URL": "https://ci.corp/", "CHANGE_ID": "5", "CHANGE_URL": change})
+    assert place(context, env) == Place("gitea", "https://code.corp/git/api/v1", "acme/wine", "t")
+
+
+def test_a_group_may_be_called_as_the_path_of_its_server() -> None:
+    context = Context(host="gitlab_ci", repository="gitlab/demo", server_url="https://code.corp/gitlab")
+    env = {"CIPLUG_GITLAB_TOKEN": "t", "CI_API_V4_URL": "https://code.corp/gitlab/api/v4"}
+    assert place(context, env).repository == "gitlab/demo"
 
 
 def test_a_common_token_goes_to_no_guessed_server() -> None:
     assert "CIPLUG_GITHUB_TOKEN" in why(JENKINS, {"GITHUB_TOKEN": "t", "GH_TOKEN": "t"}, "git@github.evil.com:a/b.git")
     assert "CIPLUG_GITLAB_TOKEN" in why(JENKINS, {"GITLAB_TOKEN": "t"}, "git@gitlab.evil.com:a/b.git")
     assert place(JENKINS, {"GITLAB_TOKEN": "t"}, "git@gitlab.com:a/b.git").token == "t"
+    assert "CIPLUG_GITEA_TOKEN" in why(JENKINS, {"GITEA_TOKEN": "t", "GITHUB_TOKEN": "t"}, "git@gitea.evil.com:a/b.git")
+    assert "CIPLUG_GITEA_TOKEN" in why(JENKINS, {"GITHUB_TOKEN": "t"}, "git@codeberg.org:a/b.git")
+    assert place(JENKINS, {"GITEA_TOKEN": "t"}, "git@codeberg.org:a/b.git").token == "t"
+    assert "CIPLUG_BITBUCKET_TOKEN" in why(JENKINS, {**TOKENS, "CIPLUG_BITBUCKET_TOKEN": ""}, "git@bitbucket.org:a/b")
+
+
+def test_azure_pipelines_goes_where_the_code_is() -> None:
+    on_github = Context(host="azure", repository="acme/demo", server_url="https://github.com")
+    assert place(on_github, {"GITHUB_TOKEN": "t"}).kind == "github"
+    enterprise = Context(host="azure", repository="acme/demo", server_url="https://github.corp")
+    assert place(enterprise, TOKENS).api_url == "https://github.corp/api/v3"
+    on_bitbucket = Context(host="azure", repository="acme/demo", server_url="https://bitbucket.org")
+    assert place(on_bitbucket, TOKENS).kind == "bitbucket"
 
 
 # -- why none
@@ -132,7 +200,15 @@ def test_the_job_token_is_never_used() -> None:
         (JENKINS, {"GITHUB_TOKEN": "t"}, r"C:\git\demo", "no git remote"),
         (JENKINS, {"GITHUB_TOKEN": "t"}, "https://github.com/", "owner/name"),
         (JENKINS, {"GITLAB_TOKEN": "t"}, "https://gitlab.com/demo", "project"),
-        (Context(host="gitea", repository="a/b"), {"GITHUB_TOKEN": "t", "GITHUB_API_URL": "https://x/"}, None, "Gitea"),
+        (IN_GITEA, {}, None, "CIPLUG_GITEA_TOKEN"),
+        (Context(host="gitea", repository="a/b"), {"GITHUB_TOKEN": "t"}, None, "CIPLUG_GITEA_URL"),
+        (JENKINS, {"CIPLUG_GITEA_TOKEN": "t"}, "https://codeberg.org/demo", "owner/name"),
+        (IN_BITBUCKET, {}, None, "CIPLUG_BITBUCKET_TOKEN"),
+        (JENKINS, TOKENS, "https://bitbucket.org/demo", "workspace/name"),
+        (JENKINS, TOKENS, "https://bitbucket.corp/scm/a/b.git", "bitbucket.corp is not known"),
+        (Context(host="azure", server_url="https://dev.azure.com"), TOKENS, None, "Azure Repos"),
+        (Context(host="azure", server_url="https://acme.visualstudio.com"), TOKENS, None, "Azure Repos"),
+        (JENKINS, TOKENS, "git@ssh.dev.azure.com:v3/acme/ML/wine", "Azure Repos"),
     ],
 )
 def test_the_reason_is_one_line(context: Context, env: dict[str, str], remote: str | None, says: str) -> None:
@@ -255,6 +331,9 @@ def test_cut() -> None:
 def test_limits_keep_below_the_forges_own() -> None:
     assert GitHub.comment_limit <= 65_536
     assert GitLab.comment_limit <= 1_000_000
+    assert Bitbucket.comment_limit <= 32_768
+    assert "write:issue" in Gitea.token_hint
+    assert "pullrequest:write" in Bitbucket.token_hint
     assert "pull-requests: write" in GitHub.token_hint
     assert "CIPLUG_GITLAB_TOKEN" in GitLab.token_hint
 
@@ -263,7 +342,11 @@ def test_limits_keep_below_the_forges_own() -> None:
 STATUS_URLS = (
     re.compile(r"https://api\.github\.com(:443)?/repos/acme/demo/statuses/c{40}"),
     re.compile(r"https://gitlab\.com/api/v4/projects/group%2Fsub%2Fdemo/statuses/c{40}"),
+    re.compile(r"https://code\.corp/git/api/v1/repos/acme/demo/statuses/c{40}"),
+    re.compile(r"https://api\.bitbucket\.org/2\.0/repositories/acme/demo/commit/c{40}/statuses/build"),
 )
+FORGES = (ACTIONS, IN_GITLAB, IN_GITEA, IN_BITBUCKET)
+HUSH = {"GITHUB_TOKEN": "hush", "GITLAB_TOKEN": "hush", "CIPLUG_BITBUCKET_TOKEN": "hush"}
 TROUBLE = [
     (requests.ConnectTimeout("x"), "did not answer"),
     (requests.ReadTimeout("x"), "did not answer"),
@@ -278,8 +361,8 @@ TROUBLE = [
 @pytest.mark.parametrize(("error", "says"), TROUBLE)
 def test_network_trouble_is_one_line(error: Exception, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ciplug.forges.gitlab.RETRIES", 0)
-    for context in (ACTIONS, IN_GITLAB):
-        forge = open_forge(context, {"GITHUB_TOKEN": "hush", "GITLAB_TOKEN": "hush"}, None)
+    for context in FORGES:
+        forge = open_forge(context, HUSH, None)
         assert forge is not None
         with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
             for url in STATUS_URLS:
@@ -301,8 +384,8 @@ def test_network_trouble_is_one_line(error: Exception, says: str, monkeypatch: p
     ],
 )
 def test_refusals_are_one_line(status: int, answer: dict[str, object]) -> None:
-    for context in (ACTIONS, IN_GITLAB):
-        forge = open_forge(context, {"GITHUB_TOKEN": "hush", "GITLAB_TOKEN": "hush"}, None)
+    for context in FORGES:
+        forge = open_forge(context, HUSH, None)
         assert forge is not None
         with responses.RequestsMock(assert_all_requests_are_fired=False) as http:
             for url in STATUS_URLS:
@@ -327,7 +410,7 @@ def assert_clean(error: CiplugError) -> None:
 
 def test_no_heavy_import() -> None:
     code = (
-        "import sys, ciplug.forges, ciplug.forges.github, ciplug.forges.gitlab\n"
+        "import sys, ciplug.forges.bitbucket, ciplug.forges.gitea, ciplug.forges.github, ciplug.forges.gitlab\n"
         "print([m for m in ('github', 'gitlab', 'requests', 'urllib3') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

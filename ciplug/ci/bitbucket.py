@@ -1,0 +1,67 @@
+"""Bitbucket Pipelines: the default variables of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ciplug.ci import base
+from ciplug.ci.base import check_outputs, number, text
+from ciplug.records.provenance import Context
+
+name = "bitbucket"
+push_hint = (
+    "a step may push with the credentials of its checkout, unless a branch restriction forbids it; "
+    "else set CIPLUG_PUSH_TOKEN to a repository access token with scope repository:write"
+)
+
+_SERVER = "https://bitbucket.org"
+
+
+def detect(env: Mapping[str, str]) -> bool:
+    return bool(env.get("BITBUCKET_BUILD_NUMBER"))
+
+
+def context(env: Mapping[str, str]) -> Context:
+    """A push, a schedule and a start by hand look alike here, so their event stays unknown.
+
+    A pull request's pipeline runs for branches of the same repository only: a fork has its own pipelines. The
+    step merges the destination into the checkout; BITBUCKET_COMMIT stays the head of the pull request.
+    """
+    repository, build = text(env, "BITBUCKET_REPO_FULL_NAME"), text(env, "BITBUCKET_BUILD_NUMBER")
+    change, tag = number(env, "BITBUCKET_PR_ID"), text(env, "BITBUCKET_TAG")
+    return Context(
+        host=name,
+        event="pull_request" if change is not None else "tag" if tag else None,
+        commit=text(env, "BITBUCKET_COMMIT"),
+        branch=text(env, "BITBUCKET_BRANCH"),
+        target_branch=text(env, "BITBUCKET_PR_DESTINATION_BRANCH"),
+        tag=tag,
+        pull_request=change,
+        repository=repository,
+        server_url=_SERVER,
+        run_url=f"{_SERVER}/{repository}/pipelines/results/{build}" if repository and build else None,
+        actor=text(env, "BITBUCKET_STEP_TRIGGERER_UUID"),
+    )
+
+
+def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    """Append to the step's shared variables, of which later steps see those that it lists in `output-variables`.
+
+    They are variables of a shell and hold one line: `run-id` becomes `run_id`. Raises ValueError on a name that no
+    output can have.
+    """
+    path = text(env, "BITBUCKET_PIPELINES_VARIABLES_PATH")
+    if path is None:
+        return False
+    check_outputs(outputs)
+    lines = [f"{key.replace('-', '_')}={' '.join(value.split())}\n" for key, value in outputs.items()]
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write("".join(lines))
+    except OSError:
+        return False
+    return True
+
+
+write_summary = base.no_summary
+annotate = base.annotate

@@ -1,0 +1,93 @@
+"""Gitea and Forgejo: comments on pull requests, commit statuses."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from ciplug.forges.base import Comment, check_body, cut, upsert
+from ciplug.forges.rest import Rest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ciplug.forges.base import Place, State
+
+_HINT = (
+    "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
+    "of a user who may write to the repository"
+)
+_PAGE = 50
+"""What a server gives at most, unless its owner has set another number."""
+
+
+class Gitea:
+    """A repository on Gitea or Forgejo."""
+
+    name = "gitea"
+    comment_limit = 65_000
+    token_hint = _HINT
+    html = True
+
+    def __init__(self, place: Place) -> None:
+        self._api = Rest(place, "Gitea", "token")
+        self._path = f"/repos/{place.repository}"
+
+    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+        """See Forge. There is no search by commit or branch: all open ones are looked at."""
+        with self._api.errors("look for the pull request", _HINT):
+            pulls = _pages(self._api, f"{self._path}/pulls", state="open")
+            return max((p["number"] for p in pulls if p["head"]["sha"] == commit), default=None)
+
+    def upsert_comment(self, number: int, marker: str, body: str) -> str:
+        """See Forge."""
+        check_body(body, marker, self.comment_limit)
+        with self._api.errors(f"comment on pull request #{number}", _HINT):
+            user = self._api.get("/user").json()["id"]
+            return upsert(_Comments(self._api, self._path, number, user), marker, body)
+
+    def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
+        """See Forge."""
+        data = {"state": state, "context": name, "description": cut(description, 255), "target_url": url or ""}
+        with self._api.errors(f"set the status of {commit[:10]}", _HINT):
+            self._api.send("POST", f"{self._path}/statuses/{commit}", data)
+
+
+class _Comments:
+    """The comments below one pull request, which is an issue, too."""
+
+    def __init__(self, api: Rest, path: str, number: int, user: int) -> None:
+        self._api = api
+        self._path = f"{path}/issues"
+        self._number = number
+        self._user = user
+
+    def mine(self) -> Iterator[Comment]:
+        # Today's servers give all comments on one page.
+        comments = _pages(self._api, f"{self._path}/{self._number}/comments")
+        return (_comment(c) for c in comments if c["user"] and c["user"]["id"] == self._user)
+
+    def create(self, body: str) -> Comment:
+        return _comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())
+
+    def edit(self, comment: Comment, body: str) -> None:
+        self._api.send("PATCH", f"{self._path}/comments/{comment.id}", {"body": body})
+
+    def delete(self, comment: Comment) -> None:
+        self._api.delete(f"{self._path}/comments/{comment.id}")
+
+
+def _comment(shown: dict[str, Any]) -> Comment:
+    return Comment(shown["id"], shown["body"], shown["html_url"], shown["user"]["login"])
+
+
+def _pages(api: Rest, path: str, **params: str) -> Iterator[dict[str, Any]]:
+    seen = 0
+    for page in count(1):
+        response = api.get(path, {**params, "page": page, "limit": _PAGE})
+        items = response.json()
+        yield from items
+        seen += len(items)
+        # Not by the Link header: it leads to the address that the server believes to have.
+        if not items or seen >= int(response.headers["X-Total-Count"]):
+            return
