@@ -60,6 +60,14 @@ class Bitbucket:
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("POST", f"{self._path}/commit/{commit}/statuses/build", data)
 
+    def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        """See Forge. Bitbucket does not tell a job who has let it run."""
+        return None
+
+    def accounts(self, commit: str) -> set[str]:
+        """See Forge. The addresses of a commit are what git tells as well."""
+        return set()
+
     def _user(self) -> str | None:
         """Whose token this is. None for one that may not ask, such as an access token of a repository."""
         try:

@@ -52,6 +52,14 @@ class Gitea:
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("POST", f"{self._path}/statuses/{commit}", data)
 
+    def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        """See Forge. Gitea has no environments that somebody approves."""
+        return None
+
+    def accounts(self, commit: str) -> set[str]:
+        """See Forge. The addresses of a commit are what git tells as well."""
+        return set()
+
 
 class _Comments:
     """The comments below one pull request, which is an issue, too."""
