@@ -122,6 +122,9 @@ class Around:
 
     def merge_base(self, branch: str | None) -> Side:
         line = self.line(branch)
+        if branch and line.past.no_target:
+            # A mistyped name must not end in a comparison with some ancestor.
+            return Side(role="baseline", label="merge base", how=f"there is no branch '{branch}'")
         side = choose.merge_base_side(
             line.by_commit,
             merge_base=line.past.merge_base,

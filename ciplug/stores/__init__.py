@@ -62,7 +62,7 @@ def open_store(
     url, branch = _git_place(uri, workspace)
     from ciplug.stores.git_branch import GitBranchStore
 
-    return GitBranchStore(
+    store = GitBranchStore(
         url,
         uri=uri,
         branch=branch,
@@ -72,6 +72,21 @@ def open_store(
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
     )
+    if workspace and uri.startswith("git:") and url != git.file_url(workspace.common_dir):
+        store.notes += _left_behind(workspace, branch)
+    return store
+
+
+def _left_behind(workspace: git.Workspace, branch: str) -> list[str]:
+    """What to do where the repository itself was the store before it had a remote."""
+    own = workspace.common_dir / "refs" / branch
+    if not any(path.is_file() for path in own.rglob("*")):
+        return []
+    return [
+        f"this repository itself holds runs, from before it had a remote: move them by git push REMOTE "
+        f"'refs/{branch}/*' 'refs/heads/{branch}*', then git for-each-ref --format='delete %(refname)' "
+        f"refs/{branch} | git update-ref --stdin"
+    ]
 
 
 def open_files(

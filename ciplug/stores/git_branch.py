@@ -171,7 +171,14 @@ class GitBranchStore:
     def compact(self) -> int:
         """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
         with self._remote.locked():
-            return self._fold(self._refresh())
+            view = self._refresh()
+            folded = self._fold(view)
+            # Whoever compacts a store that is gone knows of it by now, and begins anew.
+            if view.gone:
+                self._remote.remember(None)
+            self.notes = [note for note in self.notes if not note.startswith(view.lost)]
+            self.notes += [f"{sentence}: it is put back" for sentence in view.lost]
+        return folded
 
     def _fold(self, view: View) -> int:
         content = view.content.copy()
@@ -492,8 +499,17 @@ class GitBranchStore:
         self._forget()
         view = self._remote.refresh(lambda: look(self._remote, self._refs))
         for sentence in view.lost:
-            self._note(sentence)
+            self._note(f"{sentence}; `ciplug compact` puts them back")
+        if view.gone:
+            self._note(self._what_is_gone(view.gone))
         return view
+
+    def _what_is_gone(self, tip: str) -> str:
+        return (
+            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; who has "
+            f"fetched it whole puts it back by: git push REMOTE {tip}:{self._refs.tip}; if it was meant, "
+            "`ciplug compact` begins anew"
+        )
 
     def _forget(self) -> None:
         self._view = None
@@ -510,6 +526,8 @@ class GitBranchStore:
         with self._remote.locked():
             view = self._refresh()
             problems, index, columns = find_problems(self._remote, self._refs, view)
+            if view.gone:
+                problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
             if not repair or not (index or columns or view.lost):
                 return problems
             written = Objects(self._remote.repository, self._remote.format)

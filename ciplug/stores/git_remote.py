@@ -243,6 +243,24 @@ class GitRemote:
         """Take away one of our own refs."""
         git.git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)
 
+    def remember(self, commit: str | None) -> None:
+        """Keep the id of the last commit that was seen, beside the cache: None forgets it."""
+        if commit is None:
+            self._memory.unlink(missing_ok=True)
+        elif commit != self.remembered():
+            self._memory.write_text(commit)
+
+    def remembered(self) -> str | None:
+        """The last commit that was seen by this cache, if any."""
+        try:
+            return self._memory.read_text() or None
+        except OSError:
+            return None
+
+    @property
+    def _memory(self) -> Path:
+        return self.repository.with_suffix(".seen")
+
     def parents(self, commit: str | None) -> tuple[str, ...]:
         """The parents that a commit names, whether they are here or not."""
         found = git.read_objects(self.repository, [commit]) if commit else {}

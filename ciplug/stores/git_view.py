@@ -116,6 +116,8 @@ class View:
     """Remote ref → commit of what no writer of ours has pushed."""
     lost: tuple[str, ...] = ()
     """Sentences on what the branch has lost, and `keep` still holds."""
+    gone: str | None = None
+    """The tip that was seen here before, where nothing is left of the branch nor of what was kept."""
 
     @property
     def objects(self) -> dict[str, str]:
@@ -138,6 +140,10 @@ def look(remote: GitRemote, refs: Refs) -> View:
         # A server that moves one ref after the other shows the like for a moment.
         time.sleep(_MOMENT)
         view = _view(remote, refs, _fetch(remote, refs))
+    if known := view.tip or view.keep[1]:
+        remote.remember(known)
+    else:
+        view.gone = remote.remembered()
     return view
 
 
@@ -291,7 +297,7 @@ def _what_is_lost(before: Content, now: Content | None, branch: str) -> tuple[st
         return ()
     return (
         f"the branch '{branch}' was moved back, replaced or deleted by somebody: {', '.join(lost)} are taken from "
-        f"what was kept of it; `ciplug compact` puts them back",
+        "what was kept of it",
     )
 
 

@@ -28,6 +28,8 @@ class History:
     """First parents from the tip of the target branch, at most 1,000."""
     notes: tuple[str, ...] = ()
     """What the reader must know: a shallow clone, a branch that is not there."""
+    no_target: bool = False
+    """There is no branch of that name, here or on the remote."""
 
 
 def target_branch(
@@ -65,11 +67,13 @@ def target_branch(
 def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
     """The history of `head`. In a shallow clone, the commits are fetched into a repository of ours."""
     notes: list[str] = []
+    no_target = False
     tip = _local_tip(workspace, target) if target else None
     repository, environment = workspace.top, git.environment()
     if target and (tip is None or workspace.shallow or not _has(workspace.top, head)) and workspace.remotes:
         fetched = _fetch(workspace, head, target, env)
         if isinstance(fetched, str) and "couldn't find remote ref" in fetched:
+            no_target = True
             notes.append(f"there is no branch '{target}' on the remote: is 'baseline:' in ciplug.yaml right?")
         elif isinstance(fetched, str):
             notes.append(f"the history could not be fetched ({fetched}), so the baseline may be missing")
@@ -82,6 +86,7 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     if target is None:
         notes.append("the default branch is not known: name the branch to compare with as 'baseline:' in ciplug.yaml")
     if target and tip is None and not notes:
+        no_target = True
         notes.append(f"there is no branch '{target}' here, nor on a remote")
     if workspace.shallow and repository == workspace.top:
         notes.append("this clone is shallow: ancestors beyond its depth are not seen")
@@ -105,6 +110,7 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
         ancestors=ancestors if base else ancestors[1:],
         target_commits=commits,
         notes=tuple(notes),
+        no_target=no_target,
     )
 
 

@@ -364,3 +364,12 @@ def test_a_mistake_in_the_gates_is_said_before_the_training(tmp_path: Path) -> N
     done = project.ciplug("run", "--", sys.executable, "-c", "open('ran', 'w')", code=2)
     assert "a mapping is expected, like {min: 0.8}" in done.stderr
     assert not (project.folder / "ran").exists()
+
+
+def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(f"{CONFIG}baseline: mian\n")
+    project.commit("a typo")
+    project.train()
+    (verdict,) = project.json("gate", "--json")["verdicts"]
+    assert verdict["outcome"] == "WARN"
+    assert any("there is no branch 'mian'" in gate["reason"] for gate in verdict["gates"])

@@ -203,6 +203,33 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     is_sound(remote, fresh())
 
 
+def test_a_store_that_is_gone_is_no_empty_store(git_server: GitServer, tmp_path: Path) -> None:
+    remote = git_server.create("remote")
+    url = git_server.url("remote")
+
+    def store() -> GitBranchStore:
+        return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "one", config=())
+
+    store().add(write_of(1))
+    store().compact()
+    assert store().keys("runs/")
+    tip = git(remote, "rev-parse", "ciplug")
+    git(remote, "update-ref", "-d", "refs/heads/ciplug")
+    git(remote, "update-ref", "-d", "refs/ciplug/keep/tip")
+    for _ in range(2):
+        reader = store()
+        assert reader.keys("runs/") == []
+        assert any(tip in note for note in reader.notes)
+        assert "is gone" in store().check()[0].what
+    git(remote, "update-ref", "refs/heads/ciplug", tip)
+    reader = store()
+    assert (len(reader.keys("runs/")), reader.notes) == (2, [])
+    git(remote, "update-ref", "-d", "refs/heads/ciplug")
+    store().compact()
+    reader = store()
+    assert (reader.keys("runs/"), reader.notes, store().check()) == ([], [], [])
+
+
 def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: Open) -> None:
     remote = git_server.create("remote")
     everything = fill(fresh, *range(5))

@@ -600,3 +600,19 @@ def test_the_api_ends_no_training_for_where_it_runs(tmp_path: Path) -> None:
     done = subprocess.run([PYTHON, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "trained\n")
     assert "this run is not recorded" in done.stderr
+
+
+def test_a_repository_that_gets_a_remote_says_what_it_holds_itself(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "young")
+    run = project.train()
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    git(project.folder, "remote", "add", "origin", str(tmp_path / "remote.git"))
+    project.push()
+    listed = project.ciplug("runs", "list")
+    assert "this repository itself holds runs" in listed.stderr
+    git(project.folder, "push", "-q", "origin", "refs/ciplug/*", "refs/heads/ciplug*")
+    deletions = git(project.folder, "for-each-ref", "--format=delete %(refname)", "refs/ciplug")
+    subprocess.run(["git", "update-ref", "--stdin"], cwd=project.folder, input=f"{deletions}\n", text=True, check=True)
+    listed = project.ciplug("runs", "list")
+    assert run[:12] in listed.stdout
+    assert "this repository itself" not in listed.stderr
