@@ -166,7 +166,10 @@ def test_records_that_are_no_json_keep_their_bytes(remote: Path, fresh: Open) ->
     assert fresh().keys("") == sorted(odd)
 
 
-@pytest.mark.parametrize("harm", ["moved back", "replaced", "deleted", "deleted before a write"])
+HARMS = ["moved back", *(pytest.param(harm, marks=pytest.mark.slow) for harm in ("replaced", "deleted", "written on"))]
+
+
+@pytest.mark.parametrize("harm", HARMS)
 def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp_path: Path, harm: str) -> None:
     everything = fill(fresh, *range(5))
     fresh().compact()
@@ -189,7 +192,7 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     has_all(reader, everything | logs)
     assert any("ciplug compact" in note for note in reader.notes)
     assert [p.mendable for p in fresh().check()] == [True]
-    if harm == "deleted before a write":
+    if harm == "written on":
         head = fresh().append("registry/wine", head, b"three")
         logs["registry/wine/000003.json"] = b"three"
     elif harm == "moved back":
