@@ -61,7 +61,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     try:
-        child = run_child(command, env=env, cwd=session.cwd)
+        child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
         # Nothing ran: what lies here is of an earlier run.
         finish(session, entry, replace(inputs, metrics=(), artifacts=(), addresses=(), samples=None), status="failed")

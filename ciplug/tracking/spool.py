@@ -1,13 +1,14 @@
 """The local spool: what has been logged and not yet been accepted by the store is on disk, and survives a crash.
 
-<spool>/<run id>/lock          held by the process that owns the run
+<spool>/<run id>/lock          held by the process that owns the run, and by the training that it has started
 <spool>/<run id>/open.json     what was known when the run began
 <spool>/<run id>/log.ndjson    what the training logs, a line each, appended as it happens
 <spool>/<run id>/sealed.json   the objects to send, once the run has ended
 
 Each of these files appears whole, or, the log, line by line. Whoever is killed at any point leaves a run that is
 open, which the next command seals as killed, or one that is sealed, which it sends: again, if need be, since that
-is the same bytes. A folder with neither was never begun, or is sent and half removed.
+is the same bytes. While a process of its training lives it is not taken for killed, though `ciplug run` was. A folder
+with neither was never begun, or is sent and half removed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ciplug.errors import CiplugError, RecordError, StoreError
-from ciplug.locking import acquire, held, sync_folder, write_atomically
+from ciplug.locking import acquire, held, release, sync_folder, write_atomically
 
 SEALED = "sealed.json"
 _LEFTOVER_SECONDS = 3600
@@ -67,6 +68,11 @@ class OpenRun:
     def id(self) -> str:
         return self.folder.name
 
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """Descriptors for the training to inherit, so that the run is not taken for abandoned while it lives."""
+        return () if self._lock is None else (self._lock.fileno(),)
+
     def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
         """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
         packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
@@ -83,7 +89,7 @@ class OpenRun:
 
     def release(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            release(self._lock)
             self._lock = None
 
 

@@ -288,6 +288,42 @@ def test_when_ciplug_itself_is_killed_the_next_command_sends_the_run(project: Pr
     assert (run["status"], run["metrics"]) == ("killed", {"loss": 0.5})
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no lock is inherited there")
+def test_a_training_that_outlives_ciplug_goes_on_logging(project: Project) -> None:
+    """`kill -9` of ciplug alone: its run is the training's until that ends, whatever commands come meanwhile."""
+    script = (
+        "import ciplug, sys\nciplug.log_metric('first', 1)\nprint('logged', flush=True)\n"
+        "sys.stdin.readline()\nciplug.log_metric('last', 2)\nprint('done', flush=True)"
+    )
+    command = [PYTHON, "-m", "ciplug", "run", "--model", "lost", "--", PYTHON, "-c", script]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=project.folder, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == b"logged\n"
+        process.kill()
+        process.wait()
+        assert "recovered" not in project.ciplug("runs", "list").stderr
+        assert "recovered" not in project.ciplug("record", "--spooled").stderr
+        process.stdin.write(b"go on\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"done\n", "it can log, and has ended"
+    while "recovered" not in (said := project.ciplug("record", "--spooled").stderr):
+        assert "nothing waits" in said, "its pipe is closed a moment before its lock"
+    run = project.json("runs", "list", "--model", "lost", "--json")[0]
+    assert (run["status"], run["metrics"]) == ("killed", {"first": 1, "last": 2})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no lock is inherited there")
+def test_a_daemon_that_a_training_leaves_holds_no_run_back(project: Project) -> None:
+    script = "cp numbers.json metrics.json; sleep 60 </dev/null >/dev/null 2>&1 & echo $! > daemon"
+    project.ciplug("run", "--", "sh", "-c", script)
+    try:
+        assert [run["status"] for run in project.json("runs", "list", "--json")] == ["finished"]
+        assert not list((project.folder / ".git/ciplug/spool").iterdir())
+    finally:
+        os.kill(int((project.folder / "daemon").read_text()), signal.SIGKILL)
+
+
 def test_a_push_that_fails_loses_nothing(tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("remote")
     project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
