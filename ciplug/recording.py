@@ -348,11 +348,11 @@ def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path |
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.begin(new_id(), {})
-    entry.seal(session.spooled_for, objects)
+    sealed = entry.seal(session.spooled_for, objects)
     if bundle is None:
         send(session)
     else:
-        session.spool.hand_over(session.spooled_for, bundle)
+        session.spool.hand_over([sealed], bundle)
 
 
 def send(session: Session) -> list[Sealed]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.run import deliver, worst_code
-from ciplug.errors import FileNotKept, UsageError
+from ciplug.errors import FileNotKept, StoreError, UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, send
-from ciplug.session import Session
+from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.tracking.spool import Sealed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +27,7 @@ def run(args: argparse.Namespace) -> int:
         options.tell_recovered(session)
         bundle = options.bundle_of(args)
         if bundle is not None:
-            put = session.spool.hand_over(session.spooled_for, bundle)
-            console.say(f"handed over in {bundle}: {len(put)} from the spool" if put else "nothing waits in the spool")
+            hand_over(session, session.spool.sealed(session.spooled_for), bundle)
             return 0
         sent = send(session)
         console.say(
@@ -38,6 +40,32 @@ def run(args: argparse.Namespace) -> int:
         return 0
     recorded = record(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
+
+
+def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None:
+    """Put what waits into a bundle. Raises StoreError when something stays, lest bytes that lie nowhere else are lost.
+
+    Those are given up where the user wants no bytes of artifacts kept.
+    """
+    from ciplug.tracking import artifacts
+
+    if not waiting:
+        console.say("nothing waits in the spool")
+        return
+    with_files = [sealed for sealed in waiting if artifacts.waiting(sealed.folder)]
+    stay = [] if session.artifact_store == NO_ARTIFACTS else with_files
+    if put := session.spool.hand_over([sealed for sealed in waiting if sealed not in stay], bundle):
+        console.say(f"handed over in {bundle}: {len(put)} from the spool")
+        for sealed in put:
+            if sealed in with_files:
+                console.say(f"{sealed.folder.name}: handed over without the bytes of its artifacts")
+    if stay:
+        raise StoreError(
+            f"not handed over: {len(stay)} with the bytes of artifacts, which a bundle does not hold; "
+            f"kept in {stay[0].folder.parent}",
+            hint="send them: ciplug record --spooled; or give the bytes up: "
+            f"ciplug record --spooled --bundle {bundle} --artifact-store none",
+        )
 
 
 def record(session: Session, inputs: Inputs) -> Recorded:

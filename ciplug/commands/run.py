@@ -101,11 +101,13 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     if bundle is not None:
         kept = f"handed over in {bundle}"
         try:
-            session.spool.hand_over(session.spooled_for, bundle)
+            session.spool.hand_over([recorded.sealed], bundle)
         except StoreError as problem:
             refusal = problem
             console.complain(problem.message, problem.hint)
         else:
+            if any("://" not in artifact.path for artifact in run.artifacts):
+                console.say(f"{bundle} names the artifacts by their digests, and holds none of their bytes")
             if not session.context.trusted:
                 console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
     elif not session.context.trusted:

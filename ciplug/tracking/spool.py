@@ -21,7 +21,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -171,20 +171,22 @@ class Spool:
                 if old and not (folder / "open.json").exists() and not (folder / SEALED).exists():
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, store: str, path: Path) -> list[Sealed]:
-        """Put all that waits for `store` into the bundle `path`, in place of sending it; returns what was put there.
+    def hand_over(self, entries: Sequence[Sealed], path: Path) -> list[Sealed]:
+        """Put finished runs into the bundle `path`, in place of sending them; returns those that still waited.
 
-        A bundle that is there already is added to. Raises StoreError when it cannot be written, or the file is no
-        bundle: then everything stays here.
+        Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
+        StoreError when it cannot be written, or the file is no bundle: then everything stays here.
         """
         from ciplug.records import bundle
+        from ciplug.tracking.artifacts import waiting as files_of
         from ciplug.tracking.artifacts import without_files
 
-        waiting = self.sealed(store)
-        if not waiting:
+        if not entries:
             return []
-        with held(waiting[0].folder.parent / "bundle.lock"):
-            waiting = self.sealed(store)
+        with held(entries[0].folder.parent / "bundle.lock"):
+            waiting = [sealed for sealed in entries if sealed.waits]
+            if not waiting:
+                return []
             try:
                 objects = read_bundle(path)
                 for sealed in waiting:
@@ -196,9 +198,12 @@ class Spool:
                 write_atomically(path, bundle.pack(objects))
             except (CiplugError, OSError) as problem:
                 why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
+                again = "ciplug record --spooled --bundle FILE"
+                if any(files_of(sealed.folder) for sealed in waiting):
+                    again += " --artifact-store none"
                 raise StoreError(
                     f"the bundle is not written: {why}",
-                    hint=f"the run is kept in {self.folder}; try again: ciplug record --spooled --bundle FILE",
+                    hint=f"the run is kept in {waiting[0].folder}; try again: {again}",
                 ) from None
             for sealed in waiting:
                 sealed.discard()
