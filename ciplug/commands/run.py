@@ -101,7 +101,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     if bundle is not None:
         kept = f"handed over in {bundle}"
         try:
-            session.spool.hand_over([recorded.sealed], bundle)
+            session.spool.hand_over([recorded.sealed], bundle, session.send_command)
         except StoreError as problem:
             refusal = problem
             console.complain(problem.message, problem.hint)
@@ -113,17 +113,17 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     elif not session.context.trusted:
         kept = "spooled"
         console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")
-        console.say("hand it over to a job that may: ciplug record --spooled --bundle FILE")
+        console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
     else:
         try:
-            send(session)
+            send(session, recorded.sealed)
         except StoreError as problem:
             refusal = problem
             hints = [problem.hint or ""]
             if _NOT_ALLOWED.search(problem.message):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
-    if refusal:
+    if refusal and recorded.sealed.waits:
         kept = "spooled"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:

@@ -62,6 +62,8 @@ class OpenRun:
     def __init__(self, folder: Path, facts: Mapping[str, Any], lock: IO[bytes] | None) -> None:
         self.folder = folder
         self.facts = facts
+        self.notice = ""
+        """Why it is not where the user would look for it."""
         self._lock = lock
 
     @property
@@ -116,7 +118,10 @@ class Spool:
                 self._fallback.mkdir(mode=0o700, exist_ok=True)
                 if not _is_ours(self._fallback):
                     raise first
-                return _open(self._fallback / run_id, facts)
+                entry = _open(self._fallback / run_id, facts)
+                why = first.strerror or first
+                entry.notice = f"the spool {self.folder} cannot be written ({why}): {self._fallback} takes its place"
+                return entry
             except OSError as problem:
                 raise StoreError(
                     f"the spool cannot be written: {problem}",
@@ -171,7 +176,7 @@ class Spool:
                 if old and not (folder / "open.json").exists() and not (folder / SEALED).exists():
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, entries: Sequence[Sealed], path: Path) -> list[Sealed]:
+    def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
         """Put finished runs into the bundle `path`, in place of sending them; returns those that still waited.
 
         Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
@@ -198,7 +203,7 @@ class Spool:
                 write_atomically(path, bundle.pack(objects))
             except (CiplugError, OSError) as problem:
                 why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
-                again = "ciplug record --spooled --bundle FILE"
+                again += " --bundle FILE"
                 if any(files_of(sealed.folder) for sealed in waiting):
                     again += " --artifact-store none"
                 raise StoreError(

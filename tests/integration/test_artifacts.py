@@ -275,6 +275,19 @@ class TestOffline:
         project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"))
         assert pulled(tmp_path / "all") == ALL
 
+    @pytest.mark.parametrize("kind", ["git", "object store"])
+    def test_files_go_along_to_another_store(self, project: Project, tmp_path: Path, away: Path, kind: str) -> None:
+        git(tmp_path, "init", "-q", "--bare", "new.git")
+        options = () if kind == "git" else ("--store", (tmp_path / "store").as_uri())
+        address = (tmp_path / "remote.git").as_uri() + "#ciplug"
+        project.ciplug("run", "--", sys.executable, "train.py", code=3)
+        git(project.folder, "remote", "set-url", "origin", str(tmp_path / "new.git"))
+        project.ciplug("record", "--spooled", "--from", address, *options)
+        (run,) = project.json("runs", "list", "--json", *options)
+        assert {a["store"] for a in run["artifacts"]} == {options[1] if options else "git:"}
+        project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"), *options)
+        assert pulled(tmp_path / "all") == ALL
+
     def test_a_bundle_takes_no_bytes_that_lie_nowhere_else(self, project: Project, tmp_path: Path, away: Path) -> None:
         project.ciplug("run", "--", sys.executable, "train.py", code=3)
         (entry,) = (project.folder / ".git/ciplug/spool").glob("*/")
