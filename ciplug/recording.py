@@ -16,7 +16,7 @@ from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, Sto
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import METRIC_NAME, File, Run, Scalar, Status, is_model_name
-from ciplug.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.session import DEFAULT_MODEL, Session, beside_runs, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
 from ciplug.tracking.spool import OpenRun, Sealed
@@ -400,14 +400,13 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
 
 def _send_files(session: Session, sealed: Sealed, source: str | None) -> Mapping[str, bytes]:
     """Send the files of a spool entry, so that its record names no bytes that are not there; returns its objects."""
-    from ciplug.stores import OWN
     from ciplug.tracking import artifacts
 
     found = artifacts.waiting(sealed.folder)
     if found is None:
         return sealed.objects
     files, objects = session.files, sealed.objects
-    if files is not None and source is not None and found.to in (OWN, source.partition("#")[0]):
+    if files is not None and source is not None and beside_runs(found.to, source):
         # They were to lie beside the runs of that store, and so they do in this one.
         objects = artifacts.moved(objects, found.to, files.uri)
     elif files is not None and files.uri != found.to:

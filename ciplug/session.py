@@ -35,6 +35,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def beside_runs(place: str, address: str) -> bool:
+    """Whether the files of artifacts that go to `place` lie in the same store as the runs of the store at `address`."""
+    return place in (OWN, address.partition("#")[0])
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
     """The surroundings of one command."""
