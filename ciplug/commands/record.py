@@ -90,6 +90,8 @@ def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None
 
     Those are given up where the user wants no bytes of artifacts kept.
     """
+    import shlex
+
     from ciplug.tracking import artifacts
 
     if not waiting:
@@ -109,7 +111,7 @@ def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None
             f"not handed over: {len(stay)} with the bytes of artifacts, which a bundle does not hold; "
             f"kept in {stay[0].folder.parent}",
             hint=f"send them: {session.send_command}; or give the bytes up: "
-            f"{session.send_command} --bundle {bundle} --artifact-store none",
+            f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
         )
 
 

@@ -180,7 +180,8 @@ class Spool:
         """Put finished runs into the bundle `path`, in place of sending them; returns those that still waited.
 
         Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
-        StoreError when it cannot be written, or the file is no bundle: then everything stays here.
+        StoreError when it cannot be written, or the file is no bundle: then everything stays here, and its hint says
+        how the command `again` tries once more.
         """
         from ciplug.records import bundle
         from ciplug.tracking.artifacts import waiting as files_of
