@@ -120,7 +120,7 @@ def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mappin
             console.say(f"a fork's job must not write the store: run {entry.id} is kept in {entry.folder}")
             return
         try:
-            send(session)
+            send(session, recorded.sealed)
         except CiplugError as problem:
             # The training went well; that its record waits on disk is no reason to fail it.
             console.complain(problem.message, problem.hint)

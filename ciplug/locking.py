@@ -14,7 +14,8 @@ from typing import IO
 def acquire(path: Path, *, wait: float | None = 0.0) -> IO[bytes] | None:
     """Lock `path`, made if need be; None if another process holds it after `wait` seconds (None: for ever).
 
-    The lock lasts until the returned file is closed.
+    The lock lasts until `release` is called with the returned file; or until that is closed, here and in every process
+    that has inherited it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = None if wait is None else time.monotonic() + wait
@@ -25,6 +26,15 @@ def acquire(path: Path, *, wait: float | None = 0.0) -> IO[bytes] | None:
             return None
         time.sleep(0.02)
     return file
+
+
+def release(file: IO[bytes]) -> None:
+    """Give a lock up, whoever else has inherited its file."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_UN)
+    file.close()
 
 
 def _try_lock(file: IO[bytes]) -> bool:

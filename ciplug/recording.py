@@ -16,7 +16,7 @@ from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, Sto
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import METRIC_NAME, File, Run, Scalar, Status, is_model_name
-from ciplug.session import DEFAULT_MODEL, Session, now, stamp
+from ciplug.session import DEFAULT_MODEL, Session, beside_runs, now, stamp
 from ciplug.tracking import log
 from ciplug.tracking.runs import run_objects
 from ciplug.tracking.spool import OpenRun, Sealed
@@ -94,7 +94,10 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
             ciplug=__version__,
         ),
     )
-    return session.spool.begin(run_id, {"run": plain(run), "store": session.spooled_for})
+    entry = session.spool.begin(run_id, {"run": plain(run), "store": session.spooled_for})
+    if entry.notice:
+        console.complain(f"warning: {entry.notice}")
+    return entry
 
 
 def finish(
@@ -348,60 +351,74 @@ def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path |
     Raises StoreError when they could not be sent; they stay spooled.
     """
     entry = session.spool.begin(new_id(), {})
-    entry.seal(session.spooled_for, objects)
+    sealed = entry.seal(session.spooled_for, objects)
     if bundle is None:
-        send(session)
+        send(session, sealed)
     else:
-        session.spool.hand_over(session.spooled_for, bundle)
+        session.spool.hand_over([sealed], bundle, session.send_command)
 
 
-def send(session: Session) -> list[Sealed]:
+def send(session: Session, own: Sealed | None = None, *, source: str | None = None) -> list[Sealed]:
     """Send everything of this store that waits in the spool; returns what was sent.
 
-    Raises StoreError with the first refusal, after trying all: nothing that was refused is discarded.
+    Args:
+        own: what this command has made: of several that are refused, it is the one that is named.
+        source: the address of another store: what waits for that is sent to this one.
+
+    Raises StoreError with a refusal, after trying all: nothing that was refused is discarded.
     """
     sent: list[Sealed] = []
-    refused: tuple[Sealed, StoreError] | None = None
-    for sealed in session.spool.sealed(session.store.address):
+    refused: list[tuple[Sealed, StoreError]] = []
+    for sealed in session.spool.sealed(source or session.store.address):
         try:
-            objects = _send_files(session, sealed)
+            objects = _send_files(session, sealed, source)
             if not sealed.waits:
                 # Another process has sent it meanwhile, and removed the files with it.
                 continue
             session.store.add(objects)
         except StoreError as refusal:
-            refused = refused or (sealed, refusal)
+            refused.append((sealed, refusal))
         except OSError as error:
             # A push takes some room on the disk.
-            refused = refused or (sealed, StoreError(error.strerror or str(error), hint="is the disk full?"))
+            refused.append((sealed, StoreError(error.strerror or str(error), hint="is the disk full?")))
         else:
             sealed.discard()
             sent.append(sealed)
     if refused:
-        sealed, first = refused
-        how = f"it is kept in {sealed.folder}; send it with: ciplug record --spooled"
-        raise StoreError(f"not sent: {first.message}", hint=f"{first.hint}; {how}" if first.hint else how)
+        ours = (one for one in refused if own and one[0].folder == own.folder)
+        sealed, reason = next(ours, refused[0])
+        how = f"it is kept in {sealed.folder}; send it with: {session.send_command}"
+        if len(refused) > 1:
+            how = f"it is kept in {sealed.folder}, {len(refused)} wait in all; send them with: {session.send_command}"
+        if source:
+            import shlex
+
+            how += f" --from {shlex.quote(source)}"
+        raise StoreError(f"not sent: {reason.message}", hint=f"{reason.hint}; {how}" if reason.hint else how)
     return sent
 
 
-def _send_files(session: Session, sealed: Sealed) -> Mapping[str, bytes]:
+def _send_files(session: Session, sealed: Sealed, source: str | None) -> Mapping[str, bytes]:
     """Send the files of a spool entry, so that its record names no bytes that are not there; returns its objects."""
     from ciplug.tracking import artifacts
 
     found = artifacts.waiting(sealed.folder)
     if found is None:
         return sealed.objects
-    files = session.files
-    if files is not None and files.uri != found.to:
+    files, objects = session.files, sealed.objects
+    if files is not None and source is not None and beside_runs(found.to, source):
+        # They were to lie beside the runs of that store, and so they do in this one.
+        objects = artifacts.moved(objects, found.to, files.uri)
+    elif files is not None and files.uri != found.to:
         try:
             files = session.files_at(found.to)
         except ConfigError as problem:
             raise StoreError(problem.message, hint=problem.hint) from None
     if files is None:
         console.say(f"{sealed.folder.name}: sent without the bytes of its artifacts")
-        return artifacts.without_files(sealed.folder, sealed.objects)
+        return artifacts.without_files(sealed.folder, objects)
     with console.transfer("files sent", len(found.files), found.size) as tell:
-        objects, lost = artifacts.send(sealed.folder, sealed.objects, files, tell)
+        objects, lost = artifacts.send(sealed.folder, objects, files, tell)
     if lost and sealed.waits:
         console.complain(f"warning: {lost}", "its digest is recorded, and its bytes are not kept")
     return objects

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "default"
 DEFAULT_ARTIFACT_LIMIT = 10_000_000
 NO_ARTIFACTS = "none"
+FORK = "fork:"
+"""What the address of a store begins with in the spool entries of a fork's job."""
 
 
 def now() -> datetime:
@@ -31,6 +33,11 @@ def now() -> datetime:
 def stamp(moment: datetime) -> str:
     """UTC, ISO 8601, to the millisecond: 2026-11-23T19:24:00.123Z."""
     return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def beside_runs(place: str, address: str) -> bool:
+    """Whether the files of artifacts that go to `place` lie in the same store as the runs of the store at `address`."""
+    return place in (OWN, address.partition("#")[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +94,21 @@ class Session:
     @property
     def spooled_for(self) -> str:
         """What this job's spool entries are for. A fork's stay apart, lest a trusted job send them later."""
-        return self.store.address if self.context.trusted else f"fork:{self.store.address}"
+        return self.store.address if self.context.trusted else f"{FORK}{self.store.address}"
+
+    @property
+    def send_command(self) -> str:
+        """What sends what waits in this spool for this store, as it is to be typed."""
+        import shlex
+
+        found = config.find(self.cwd, self.workspace.top if self.workspace else None)
+        words = ["ciplug", "record", "--spooled"]
+        if self.store_uri != (self.config.store or DEFAULT_URI):
+            words += ["--store", self.store.uri]
+        if self.config.path and self.config.path != found:
+            words += ["--config", str(self.config.path)]
+        named = self.env.get("CIPLUG_SPOOL")
+        return (f"CIPLUG_SPOOL={shlex.quote(named)} " if named else "") + shlex.join(words)
 
     @property
     def top(self) -> Path:

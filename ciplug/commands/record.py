@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.run import deliver, worst_code
-from ciplug.errors import FileNotKept, UsageError
+from ciplug.errors import FileNotKept, StoreError, UsageError
 from ciplug.recording import Inputs, Recorded, begin, finish, send
-from ciplug.session import Session
+from ciplug.session import FORK, NO_ARTIFACTS, Session
+from ciplug.stores import reached_by
+from ciplug.tracking.spool import Sealed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
     options.add_bundle(parser)
     parser.add_argument("--spooled", action="store_true", help="only send what earlier commands could not send")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        metavar="ADDRESS",
+        help="with --spooled: send what waits for the store of this address to the one in use",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,21 +33,86 @@ def run(args: argparse.Namespace) -> int:
     if args.spooled:
         options.tell_recovered(session)
         bundle = options.bundle_of(args)
+        source = _source(args.source, session)
         if bundle is not None:
-            put = session.spool.hand_over(session.spooled_for, bundle)
-            console.say(f"handed over in {bundle}: {len(put)} from the spool" if put else "nothing waits in the spool")
+            hand_over(session, session.spool.sealed(source or session.spooled_for), bundle)
             return 0
-        sent = send(session)
+        sent = send(session, source=source)
         console.say(
             f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
         )
-        others = {sealed.store.partition("#")[0] for sealed in session.spool.sealed()}
-        for address in sorted(a for a in others if not a.startswith("fork:")):
-            name = f"git+{address}" if "://" in address else address
-            console.say(f"runs for another store wait: send them with --store {name}")
+        _tell_others(session)
         return 0
+    if args.source:
+        raise UsageError("--from says what of the spool is sent", hint="ciplug record --spooled --from ADDRESS")
     recorded = record(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
+
+
+def _source(address: str | None, session: Session) -> str | None:
+    """The address whose entries are meant. Raises UsageError where none may be sent, or none waits."""
+    if address is None:
+        return None
+    if not session.context.trusted:
+        raise UsageError("--from: a fork's job must not write the store")
+    if address.startswith(FORK):
+        raise UsageError(
+            f"--from {address}: what a fork's job has left is sent by no other",
+            hint="that job hands it over: ciplug record --spooled --bundle FILE; see `ciplug collect`",
+        )
+    waiting = {sealed.store for sealed in session.spool.sealed()}
+    if address not in waiting:
+        raise UsageError(
+            f"--from: nothing waits in the spool for {address}",
+            hint=f"it waits for: {', '.join(sorted(waiting))}" if waiting else "nothing waits in the spool at all",
+        )
+    return address
+
+
+def _tell_others(session: Session) -> None:
+    """Say what waits for other stores than the one in use, and how it is sent."""
+    import shlex
+    from collections import Counter
+
+    waiting = Counter(sealed.store for sealed in session.spool.sealed())
+    for address, count in sorted(waiting.items()):
+        what = f"{count} {'waits' if count == 1 else 'wait'} in the spool for {address}"
+        if address.startswith(FORK):
+            console.say(f"{what}: what a fork's job has left is sent by no other")
+        elif address != session.store.address:
+            there = reached_by(address, session.env)
+            here = f"to {session.store.address} by {session.send_command} --from {shlex.quote(address)}"
+            console.say(f"{what}: to be sent " + (f"there by {there}, or {here}" if there else here))
+
+
+def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None:
+    """Put what waits into a bundle. Raises StoreError when something stays, lest bytes that lie nowhere else are lost.
+
+    Those are given up where the user wants no bytes of artifacts kept.
+    """
+    import shlex
+
+    from ciplug.tracking import artifacts
+
+    if not waiting:
+        console.say("nothing waits in the spool")
+        return
+    with_files = [sealed for sealed in waiting if artifacts.waiting(sealed.folder)]
+    stay = [] if session.artifact_store == NO_ARTIFACTS else with_files
+    if put := session.spool.hand_over(
+        [sealed for sealed in waiting if sealed not in stay], bundle, session.send_command
+    ):
+        console.say(f"handed over in {bundle}: {len(put)} from the spool")
+        for sealed in put:
+            if sealed in with_files:
+                console.say(f"{sealed.folder.name}: handed over without the bytes of its artifacts")
+    if stay:
+        raise StoreError(
+            f"not handed over: {len(stay)} with the bytes of artifacts, which a bundle does not hold; "
+            f"kept in {stay[0].folder.parent}",
+            hint=f"send them: {session.send_command}; or give the bytes up: "
+            f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
+        )
 
 
 def record(session: Session, inputs: Inputs) -> Recorded:

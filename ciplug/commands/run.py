@@ -61,7 +61,7 @@ def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorde
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     try:
-        child = run_child(command, env=env, cwd=session.cwd)
+        child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
         # Nothing ran: what lies here is of an earlier run.
         finish(session, entry, replace(inputs, metrics=(), artifacts=(), addresses=(), samples=None), status="failed")
@@ -101,27 +101,29 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     if bundle is not None:
         kept = f"handed over in {bundle}"
         try:
-            session.spool.hand_over(session.spooled_for, bundle)
+            session.spool.hand_over([recorded.sealed], bundle, session.send_command)
         except StoreError as problem:
             refusal = problem
             console.complain(problem.message, problem.hint)
         else:
+            if any("://" not in artifact.path for artifact in run.artifacts):
+                console.say(f"{bundle} names the artifacts by their digests, and holds none of their bytes")
             if not session.context.trusted:
                 console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
     elif not session.context.trusted:
         kept = "spooled"
         console.say(f"a fork's job must not write the store: the run is kept in {recorded.sealed.folder}, and not sent")
-        console.say("hand it over to a job that may: ciplug record --spooled --bundle FILE")
+        console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
     else:
         try:
-            send(session)
+            send(session, recorded.sealed)
         except StoreError as problem:
             refusal = problem
             hints = [problem.hint or ""]
             if _NOT_ALLOWED.search(problem.message):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
-    if refusal:
+    if refusal and recorded.sealed.waits:
         kept = "spooled"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:

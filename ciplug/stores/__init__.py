@@ -13,10 +13,11 @@ from ciplug.errors import ConfigError
 from ciplug.stores.base import Head, Problem, Store
 from ciplug.stores.files import OWN, Files
 
-__all__ = ["OWN", "Files", "Head", "Problem", "Store", "cache_folder", "open_files", "open_store"]
+__all__ = ["OWN", "Files", "Head", "Problem", "Store", "cache_folder", "open_files", "open_store", "reached_by"]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
+_TRANSPORTS = ("https", "http", "ssh", "file")
 _OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 
@@ -136,6 +137,21 @@ def open_files(
     return ObjectFiles(open_bucket(uri, env), named)
 
 
+def reached_by(address: str, env: Mapping[str, str]) -> str | None:
+    """How to name the store of this address, in words of the command line; None where only a remote can name it."""
+    import shlex
+
+    url, hash_sign, branch = address.rpartition("#")
+    scheme = address.partition("://")[0]
+    if f"{scheme}://" in _OBJECTS and not (scheme == "file" and hash_sign):
+        from ciplug.stores.buckets import reached_by
+
+        return reached_by(address, env)
+    if scheme not in _TRANSPORTS:
+        return None
+    return "--store " + shlex.quote(f"git+{url}" + ("" if branch == DEFAULT_BRANCH else f"?branch={branch}"))
+
+
 def is_git(uri: str) -> bool:
     """Whether a URI names a git store."""
     return uri.partition(":")[0] == "git" or uri.startswith("git+")
@@ -159,7 +175,7 @@ def _git_place(uri: str, workspace: git.Workspace | None) -> tuple[str, str]:
         url = _own_remote(workspace)
     else:
         transport = scheme.removeprefix("git+")
-        if transport not in ("https", "http", "ssh", "file"):
+        if transport not in _TRANSPORTS:
             raise ConfigError(f"store '{named}': git is not reached by '{transport}'", hint="https, ssh or file")
         if not address.startswith("//"):
             raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")

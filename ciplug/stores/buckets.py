@@ -7,6 +7,7 @@ and never from an address.
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -156,9 +157,9 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
         if not parts.netloc:
             raise ConfigError(f"store '{named}': a {kind.place} is expected", hint=f"{scheme}://{kind.place}/prefix")
         import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
-    where = next((env[name] for name in _ELSEWHERE[scheme] if env.get(name)), None)
+    where = _elsewhere(scheme, env)
     opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
-    address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where.rstrip('/')}" if where else ""))
+    address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
     return _Deferred(address, kind, lambda: opener(address, parts.netloc, prefix, env, kind))
 
 
@@ -168,6 +169,24 @@ _ELSEWHERE = {
     "gs": ("STORAGE_EMULATOR_HOST",),
 }
 """What says which server a name of a bucket is on."""
+
+
+def _elsewhere(scheme: str, env: Mapping[str, str]) -> str:
+    return next((env[name].rstrip("/") for name in _ELSEWHERE.get(scheme, ()) if env.get(name)), "")
+
+
+def reached_by(address: str, env: Mapping[str, str]) -> str:
+    """The words by which a bucket's address is named: an option, and what must be set, or must not be, beside it."""
+    uri, _, where = address.partition("#")
+    scheme = uri.partition(":")[0]
+    words = f"--store {shlex.quote(uri)}"
+    if git.redact(_elsewhere(scheme, env)) == where:
+        return words
+    names = _ELSEWHERE[scheme]
+    if where:
+        # An account of Azure has a name, all other servers an address.
+        return f"{words} with {names[0 if '://' in where else -1]}={where}"
+    return f"{words} without {' and '.join(name for name in names if env.get(name))}"
 
 
 class _Deferred:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
 from ciplug.git import redact
@@ -122,6 +123,17 @@ def without_files(entry: Path, objects: Mapping[str, bytes]) -> dict[str, bytes]
     return _without_bytes(objects, found, found.files) if found else dict(objects)
 
 
+def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
+    """The objects of a spool entry whose files go to the place `new`, and not to `old`."""
+    changed = dict(objects)
+    for key, record in _run_records(objects):
+        for artifact in record.get("artifacts", []):
+            if artifact.get("store") == old:
+                artifact["store"] = new
+        changed[key] = dumps(record)
+    return changed
+
+
 def send(entry: Path, objects: Mapping[str, bytes], files: Files, tell: Tell) -> tuple[dict[str, bytes], str]:
     """Send the files of a spool entry; returns its objects as they may be sent now, and what was lost, in words.
 
@@ -172,10 +184,7 @@ def _keep(entry: Path, files: Mapping[str, Path]) -> None:
 def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collection[str]) -> dict[str, bytes]:
     """The record's artifacts that have lost a file say no longer where their bytes are."""
     changed = dict(objects)
-    for key, data in objects.items():
-        if not (key.startswith("runs/") and key.endswith(".json")):
-            continue
-        record = json.loads(data)
+    for key, record in _run_records(objects):
         for artifact in record.get("artifacts", []):
             digests = {artifact["digest"]}
             if artifact.get("kind") == "folder" and artifact["digest"] in found.files:
@@ -186,3 +195,9 @@ def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collectio
                 artifact.pop("store", None)
         changed[key] = dumps(record)
     return changed
+
+
+def _run_records(objects: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
+    for key, data in objects.items():
+        if key.startswith("runs/") and key.endswith(".json"):
+            yield key, json.loads(data)

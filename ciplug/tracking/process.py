@@ -45,11 +45,17 @@ class ChildResult:
     None on Windows."""
 
 
-def run_child(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Path | str | None = None) -> ChildResult:
+def run_child(
+    argv: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    cwd: Path | str | None = None,
+    inherits: Sequence[int] = (),
+) -> ChildResult:
     """Run a command on our own stdin, stdout and stderr, wait for its end, and measure it.
 
     SIGINT, SIGTERM and SIGHUP that reach us go on to the command, as often as they come, and we keep
-    waiting: how a run was stopped is part of its record.
+    waiting: how a run was stopped is part of its record. The command inherits the descriptors `inherits`, beside
+    these three; on Windows it does not.
 
     Raises CommandNotFoundError (127), NotExecutableError (126), UsageError on an empty command or a missing
     `cwd`.
@@ -64,7 +70,7 @@ def run_child(argv: Sequence[str], env: Mapping[str, str] | None = None, cwd: Pa
     relay = _Relay()
     with relay.listening():
         began = time.perf_counter()
-        child = _start(argv, env, cwd)
+        child = _start(argv, env, cwd, inherits)
         relay.reaches(child)
         status, cpu, memory = _wait(child)
         wall = time.perf_counter() - began
@@ -132,13 +138,15 @@ def _terminal_told_everyone() -> bool:
         os.close(terminal)
 
 
-def _start(argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | str | None) -> subprocess.Popen[bytes]:
+def _start(
+    argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | str | None, inherits: Sequence[int]
+) -> subprocess.Popen[bytes]:
     program, *arguments = argv
     if _WINDOWS:
         # CreateProcess finds .exe files only; `which` knows PATHEXT (.cmd, .bat).
         program = shutil.which(program, path=(os.environ if env is None else env).get("PATH")) or program
     try:
-        return subprocess.Popen([program, *arguments], env=env, cwd=cwd)
+        return subprocess.Popen([program, *arguments], env=env, cwd=cwd, pass_fds=() if _WINDOWS else inherits)
     except FileNotFoundError:
         if not _WINDOWS and os.sep in program and (Path(cwd or ".") / program).exists():
             raise NotExecutableError(

@@ -1,13 +1,14 @@
 """The local spool: what has been logged and not yet been accepted by the store is on disk, and survives a crash.
 
-<spool>/<run id>/lock          held by the process that owns the run
+<spool>/<run id>/lock          held by the process that owns the run, and by the training that it has started
 <spool>/<run id>/open.json     what was known when the run began
 <spool>/<run id>/log.ndjson    what the training logs, a line each, appended as it happens
 <spool>/<run id>/sealed.json   the objects to send, once the run has ended
 
 Each of these files appears whole, or, the log, line by line. Whoever is killed at any point leaves a run that is
 open, which the next command seals as killed, or one that is sealed, which it sends: again, if need be, since that
-is the same bytes. A folder with neither was never begun, or is sent and half removed.
+is the same bytes. While a process of its training lives it is not taken for killed, though `ciplug run` was. A folder
+with neither was never begun, or is sent and half removed.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from ciplug.errors import CiplugError, RecordError, StoreError
-from ciplug.locking import acquire, held, sync_folder, write_atomically
+from ciplug.locking import acquire, held, release, sync_folder, write_atomically
 
 SEALED = "sealed.json"
 _LEFTOVER_SECONDS = 3600
@@ -61,11 +62,18 @@ class OpenRun:
     def __init__(self, folder: Path, facts: Mapping[str, Any], lock: IO[bytes] | None) -> None:
         self.folder = folder
         self.facts = facts
+        self.notice = ""
+        """Why it is not where the user would look for it."""
         self._lock = lock
 
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """Descriptors for the training to inherit, so that the run is not taken for abandoned while it lives."""
+        return () if self._lock is None else (self._lock.fileno(),)
 
     def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
         """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
@@ -83,7 +91,7 @@ class OpenRun:
 
     def release(self) -> None:
         if self._lock is not None:
-            self._lock.close()
+            release(self._lock)
             self._lock = None
 
 
@@ -110,7 +118,10 @@ class Spool:
                 self._fallback.mkdir(mode=0o700, exist_ok=True)
                 if not _is_ours(self._fallback):
                     raise first
-                return _open(self._fallback / run_id, facts)
+                entry = _open(self._fallback / run_id, facts)
+                why = first.strerror or first
+                entry.notice = f"the spool {self.folder} cannot be written ({why}): {self._fallback} takes its place"
+                return entry
             except OSError as problem:
                 raise StoreError(
                     f"the spool cannot be written: {problem}",
@@ -165,20 +176,23 @@ class Spool:
                 if old and not (folder / "open.json").exists() and not (folder / SEALED).exists():
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def hand_over(self, store: str, path: Path) -> list[Sealed]:
-        """Put all that waits for `store` into the bundle `path`, in place of sending it; returns what was put there.
+    def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
+        """Put finished runs into the bundle `path`, in place of sending them; returns those that still waited.
 
-        A bundle that is there already is added to. Raises StoreError when it cannot be written, or the file is no
-        bundle: then everything stays here.
+        Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
+        StoreError when it cannot be written, or the file is no bundle: then everything stays here, and its hint says
+        how the command `again` tries once more.
         """
         from ciplug.records import bundle
+        from ciplug.tracking.artifacts import waiting as files_of
         from ciplug.tracking.artifacts import without_files
 
-        waiting = self.sealed(store)
-        if not waiting:
+        if not entries:
             return []
-        with held(waiting[0].folder.parent / "bundle.lock"):
-            waiting = self.sealed(store)
+        with held(entries[0].folder.parent / "bundle.lock"):
+            waiting = [sealed for sealed in entries if sealed.waits]
+            if not waiting:
+                return []
             try:
                 objects = read_bundle(path)
                 for sealed in waiting:
@@ -190,9 +204,12 @@ class Spool:
                 write_atomically(path, bundle.pack(objects))
             except (CiplugError, OSError) as problem:
                 why = problem.message if isinstance(problem, CiplugError) else f"{path}: {problem.strerror}"
+                again += " --bundle FILE"
+                if any(files_of(sealed.folder) for sealed in waiting):
+                    again += " --artifact-store none"
                 raise StoreError(
                     f"the bundle is not written: {why}",
-                    hint=f"the run is kept in {self.folder}; try again: ciplug record --spooled --bundle FILE",
+                    hint=f"the run is kept in {waiting[0].folder}; try again: {again}",
                 ) from None
             for sealed in waiting:
                 sealed.discard()

@@ -304,7 +304,12 @@ def test_where_the_spool_cannot_be_written_the_run_is_sent_all_the_same(project:
     (tmp_path / "tmp").mkdir()
     env = {"CIPLUG_SPOOL": str(tmp_path / "file" / "spool"), "TMPDIR": str(tmp_path / "tmp")}
     project.train(env=env)
-    assert len(json.loads(project.ciplug("runs", "list", "--json").stdout)) == 2
+    said = project.ciplug("run", "--", sys.executable, "train.py", env=env).stderr
+    warning = (
+        f"warning: the spool {env['CIPLUG_SPOOL']} cannot be written (Not a directory): {tmp_path}/tmp/ciplug-spool-"
+    )
+    assert said.count(warning) == 1
+    assert len(json.loads(project.ciplug("runs", "list", "--json").stdout)) == 3
     assert not list((tmp_path / "tmp").rglob("sealed.json"))
 
 

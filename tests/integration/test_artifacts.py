@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ciplug.recording import Inputs, begin, finish, send
+from ciplug.records import bundle
 from ciplug.records.canonical import dumps
 from ciplug.session import open_session
 from ciplug.stores import open_store
@@ -273,6 +274,35 @@ class TestOffline:
         (run,) = project.json("runs", "list", "--json")
         project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"))
         assert pulled(tmp_path / "all") == ALL
+
+    @pytest.mark.parametrize("kind", ["git", "object store"])
+    def test_files_go_along_to_another_store(self, project: Project, tmp_path: Path, away: Path, kind: str) -> None:
+        git(tmp_path, "init", "-q", "--bare", "new.git")
+        options = () if kind == "git" else ("--store", (tmp_path / "store").as_uri())
+        address = (tmp_path / "remote.git").as_uri() + "#ciplug"
+        project.ciplug("run", "--", sys.executable, "train.py", code=3)
+        git(project.folder, "remote", "set-url", "origin", str(tmp_path / "new.git"))
+        project.ciplug("record", "--spooled", "--from", address, *options)
+        (run,) = project.json("runs", "list", "--json", *options)
+        assert {a["store"] for a in run["artifacts"]} == {options[1] if options else "git:"}
+        project.ciplug("pull", run["id"], "--to", str(tmp_path / "all"), *options)
+        assert pulled(tmp_path / "all") == ALL
+
+    def test_a_bundle_takes_no_bytes_that_lie_nowhere_else(self, project: Project, tmp_path: Path, away: Path) -> None:
+        project.ciplug("run", "--", sys.executable, "train.py", code=3)
+        (entry,) = (project.folder / ".git/ciplug/spool").glob("*/")
+        file = str(tmp_path / "bundle.ndjson")
+        said = project.ciplug("run", "--bundle", file, "--", sys.executable, "train.py").stderr
+        assert "names the artifacts by their digests, and holds none of their bytes" in said
+        assert (entry / "sealed.json").exists(), "a bundle is of the run that was asked for"
+        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1
+        said = project.ciplug("record", "--spooled", "--bundle", file, code=3).stderr
+        assert "not handed over: 1 with the bytes of artifacts" in said and str(entry.parent) in said
+        assert "ciplug record --spooled; or" in said and "--artifact-store none" in said
+        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1 and (entry / "files").exists()
+        said = project.ciplug("record", "--spooled", "--bundle", file, "--artifact-store", "none").stderr
+        assert f"{entry.name}: handed over without the bytes" in said and not entry.exists()
+        assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 2
 
 
 def test_a_forks_job_sends_nothing(project: Project) -> None:

@@ -197,7 +197,7 @@ def test_killed_while_it_hands_a_run_over(project: Path) -> None:
 
     def hand_over(pipe: int) -> None:
         session = open_session()
-        session.spool.hand_over(session.spooled_for, file)
+        session.spool.hand_over(session.spool.sealed(), file)
 
     for point in itertools.count():
         session = open_session()
@@ -205,7 +205,7 @@ def test_killed_while_it_hands_a_run_over(project: Path) -> None:
         _, code = end_of(*child(killed_at(point, hand_over)))
         kept = {key for sealed in session.spool.sealed() for key in sealed.objects}
         assert run_key(recorded.run) in kept | spool.read_bundle(file).keys()
-        session.spool.hand_over(session.spooled_for, file)
+        session.spool.hand_over(session.spool.sealed(), file)
         assert session.spool.sealed() == []
         assert len(spool.read_bundle(file)) == point + 1
         if code == 0:
@@ -220,7 +220,7 @@ def test_processes_that_hand_over_into_one_bundle_lose_none(project: Path) -> No
         for _ in range(5):
             session = open_session()
             finish(session, begin(session, Inputs(model="wine")), Inputs(), status="finished")
-            session.spool.hand_over(session.spooled_for, file)
+            session.spool.hand_over(session.spool.sealed(), file)
 
     workers = [child(work) for _ in range(3)]
     assert [end_of(*worker)[1] for worker in workers] == [0, 0, 0]
@@ -314,12 +314,13 @@ def test_a_disk_that_is_full_when_a_bundle_is_written(project: Path) -> None:
     def work() -> None:
         session = open_session()
         finish(session, begin(session, Inputs(model="wine")), Inputs(), status="finished")
+        waiting = session.spool.sealed()
         with Full(100):
-            problem = refusal(lambda: session.spool.hand_over(session.spooled_for, project / "bundle.ndjson"))
+            problem = refusal(lambda: session.spool.hand_over(waiting, project / "bundle.ndjson"))
         assert "the bundle is not written" in problem.message
         assert not (project / "bundle.ndjson").exists()
         assert len(session.spool.sealed()) == 1
-        assert len(session.spool.hand_over(session.spooled_for, project / "bundle.ndjson")) == 1
+        assert len(session.spool.hand_over(waiting, project / "bundle.ndjson")) == 1
 
     in_child(work)
 

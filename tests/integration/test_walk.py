@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 from ciplug import git as git_program
 from ciplug.cli import main
+from ciplug.errors import StoreError
+from ciplug.recording import store_objects
 from ciplug.session import open_session
 from ciplug.stores import open_store
 from ciplug.tracking.runs import Runs
@@ -21,6 +24,7 @@ from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
 PYTHON = sys.executable
+FORK = {"GITHUB_ACTIONS": "true", "GITHUB_HEAD_REF": "topic", "GITHUB_EVENT_NAME": "pull_request"}
 
 
 @pytest.fixture
@@ -288,6 +292,42 @@ def test_when_ciplug_itself_is_killed_the_next_command_sends_the_run(project: Pr
     assert (run["status"], run["metrics"]) == ("killed", {"loss": 0.5})
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no lock is inherited there")
+def test_a_training_that_outlives_ciplug_goes_on_logging(project: Project) -> None:
+    """`kill -9` of ciplug alone: its run is the training's until that ends, whatever commands come meanwhile."""
+    script = (
+        "import ciplug, sys\nciplug.log_metric('first', 1)\nprint('logged', flush=True)\n"
+        "sys.stdin.readline()\nciplug.log_metric('last', 2)\nprint('done', flush=True)"
+    )
+    command = [PYTHON, "-m", "ciplug", "run", "--model", "lost", "--", PYTHON, "-c", script]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=project.folder, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == b"logged\n"
+        process.kill()
+        process.wait()
+        assert "recovered" not in project.ciplug("runs", "list").stderr
+        assert "recovered" not in project.ciplug("record", "--spooled").stderr
+        process.stdin.write(b"go on\n")
+        process.stdin.flush()
+        assert process.stdout.read() == b"done\n", "it can log, and has ended"
+    while "recovered" not in (said := project.ciplug("record", "--spooled").stderr):
+        assert "nothing waits" in said, "its pipe is closed a moment before its lock"
+    run = project.json("runs", "list", "--model", "lost", "--json")[0]
+    assert (run["status"], run["metrics"]) == ("killed", {"first": 1, "last": 2})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no lock is inherited there")
+def test_a_daemon_that_a_training_leaves_holds_no_run_back(project: Project) -> None:
+    script = "cp numbers.json metrics.json; sleep 60 </dev/null >/dev/null 2>&1 & echo $! > daemon"
+    project.ciplug("run", "--", "sh", "-c", script)
+    try:
+        assert [run["status"] for run in project.json("runs", "list", "--json")] == ["finished"]
+        assert not list((project.folder / ".git/ciplug/spool").iterdir())
+    finally:
+        os.kill(int((project.folder / "daemon").read_text()), signal.SIGKILL)
+
+
 def test_a_push_that_fails_loses_nothing(tmp_path: Path, git_server: GitServer) -> None:
     git_server.create("remote")
     project = Project.create(tmp_path / "work", remote=git_server.url("remote"))
@@ -327,9 +367,49 @@ def test_a_run_that_waits_for_another_store_is_not_forgotten(project: Project, t
     assert "CIPLUG_PUSH_TOKEN" not in done.stderr
     git(project.folder, "remote", "set-url", "origin", str(tmp_path / "remote.git"))
     gone = (tmp_path / "gone.git").as_uri()
-    assert f"--store git+{gone}" in project.ciplug("record", "--spooled").stderr
+    said = project.ciplug("record", "--spooled").stderr
+    assert f"1 waits in the spool for {gone}#ciplug: to be sent there by --store git+{gone}, or to file://" in said
     git(tmp_path, "init", "-q", "--bare", "gone.git")
     assert "sent 1" in project.ciplug("record", "--spooled", "--store", f"git+{gone}").stderr
+
+
+def test_what_waits_for_a_remote_that_is_gone_is_sent_to_the_one_in_use(project: Project, tmp_path: Path) -> None:
+    remote, gone = tmp_path / "remote.git", (tmp_path / "gone.git").as_uri() + "#ciplug"
+    git(project.folder, "remote", "set-url", "origin", str(tmp_path / "gone.git"))
+    project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    project.ciplug("run", "--", PYTHON, "train.py", env=FORK)
+    git(project.folder, "remote", "set-url", "origin", str(remote))
+    said = project.ciplug("record", "--spooled").stderr
+    assert f"ciplug record --spooled --from '{gone}'" in said
+    assert f"1 waits in the spool for fork:{gone}: what a fork's job has left is sent by no other" in said
+    for address, env in ((f"fork:{gone}", {}), ("s3://elsewhere", {}), (gone, FORK)):
+        assert "--from" in project.ciplug("record", "--spooled", "--from", address, env=env, code=2).stderr
+    assert "--spooled" in project.ciplug("record", "--from", gone, code=2).stderr
+    assert "sent 1" in project.ciplug("record", "--spooled", "--from", gone).stderr
+    assert len(project.json("runs", "list", "--json")) == 1
+
+
+def test_a_refusal_names_this_run_and_how_many_wait(project: Project, tmp_path: Path) -> None:
+    store = f"git+{(tmp_path / 'gone.git').as_uri()}"
+    for number in range(1, 4):
+        done = project.ciplug("run", "--store", store, "--", PYTHON, "train.py", code=3)
+        run = done.stderr.partition("ciplug: run ")[2].partition(" ")[0]
+        assert f"spool/{run}" in done.stderr
+        assert (f"{number} wait in all; send them with" in done.stderr) == (number > 1)
+        assert f"ciplug record --spooled --store {store}\n" in done.stderr
+    again = project.ciplug("run", "--", PYTHON, "train.py", env={"CIPLUG_STORE": store}, code=3)
+    git(tmp_path, "init", "-q", "--bare", "gone.git")
+    command = again.stderr.partition("send them with: ciplug ")[2].splitlines()[0]
+    assert "sent 4 from the spool" in project.ciplug(*shlex.split(command)).stderr
+
+
+def test_a_refusal_of_another_run_is_not_taken_for_this_one_s(project: Project) -> None:
+    session = open_session(cwd=project.folder)
+    store_objects(session, {"verdicts/a": b"1"})
+    with pytest.raises(StoreError):
+        store_objects(session, {"verdicts/a": b"2"})
+    done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    assert "not sent: the store holds other bytes" in done.stderr and "recorded in git:" in done.stderr
 
 
 def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> None:

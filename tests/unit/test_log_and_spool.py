@@ -230,6 +230,16 @@ def test_a_run_is_its_owner_s_until_the_owner_dies(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
+def test_a_process_that_has_inherited_the_lock_holds_nothing_that_was_given_up(tmp_path: Path) -> None:
+    entry = Spool(tmp_path).begin("r1", {})
+    with subprocess.Popen(["sleep", "60"], pass_fds=entry.locks) as daemon:
+        assert Spool(tmp_path).abandoned() == []
+        entry.release()
+        assert [run.id for run in Spool(tmp_path).abandoned()] == ["r1"]
+        daemon.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
 def test_what_is_sealed_survives_its_owner(tmp_path: Path) -> None:
     owner = start_owner(tmp_path, "seal")
     kill(owner)
