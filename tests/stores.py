@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -241,10 +241,29 @@ def git_fsck(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def first_now_others_slow() -> list[Any]:
-    """The places that other processes can reach: the first in the default suite, the others where there is time."""
-    first, *others = (one for one in PLACES if one.id != "memory")
-    return [first, *(pytest.param(*one.values, id=one.id, marks=(*one.marks, pytest.mark.slow)) for one in others)]
+def at_places(name: str = "", first: Sequence[Any] = (None,), others: Sequence[Any] = (None,)) -> pytest.MarkDecorator:
+    """A test at every place that other processes can reach: the first in the default suite, the others where there is
+    time.
+
+    Args:
+        name: a parameter of the test beside the place.
+        first: its values at the first place; those that are `slow(value)` only where there is time.
+        others: its values at the others.
+    """
+    known = [one for one in PLACES if one.id != "memory"]
+    cases = []
+    for number, one in enumerate(known):
+        for value in others if number else first:
+            plain, *marks = (value.values[0], *value.marks) if hasattr(value, "values") else (value,)
+            words = one.id if not name else f"{one.id}-{plain}"
+            late = (pytest.mark.slow,) if number else ()
+            values = (*one.values, plain) if name else one.values
+            cases.append(pytest.param(*values, id=words, marks=(*one.marks, *marks, *late)))
+    return pytest.mark.parametrize(("new_place", name) if name else "new_place", cases, indirect=["new_place"])
+
+
+def slow(value: object) -> Any:
+    return pytest.param(value, marks=pytest.mark.slow)
 
 
 # Object stores

@@ -20,21 +20,19 @@ import pytest
 from ciplug.records.canonical import dumps
 from tests.crowd import check, crowd, fsck
 from tests.project import Project, git
-from tests.stores import Place, first_now_others_slow
+from tests.stores import Place, at_places, slow
 from tests.worker import MODEL, runs_of
-
-pytestmark = pytest.mark.parametrize("new_place", first_now_others_slow(), indirect=True)
-
 
 # Many at once
 
 
 @pytest.mark.slow
+@at_places()
 def test_writers_a_compactor_and_promotions_together(place: Place) -> None:
     check(place, 64, crowd(place, writers=64))
 
 
-@pytest.mark.parametrize("processes", [3, pytest.param(64, marks=pytest.mark.slow)])
+@at_places("processes", first=[3, slow(64)], others=[16])
 def test_as_many_processes_record_as_many_runs(tmp_path: Path, place: Place, processes: int) -> None:
     """The legs of a matrix: each a checkout of its own, none waits for another, the last job sees them all."""
     origin = Project.create(tmp_path / "origin")
@@ -87,8 +85,8 @@ def duration(worker: subprocess.Popen[bytes]) -> float:
     return time.perf_counter() - began
 
 
-# 12 points of four processes at five places, and more where more places are at hand.
-POINTS = pytest.mark.parametrize("points", [2, pytest.param(12, marks=pytest.mark.slow)])
+# Over 200 points in all: of four processes, at nine places.
+POINTS = at_places("points", first=[2, slow(20)], others=[4])
 
 
 @POINTS
@@ -174,7 +172,7 @@ def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
     return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@pytest.mark.parametrize("command", ["run", pytest.param("record", marks=pytest.mark.slow)])
+@at_places("command", first=["run", slow("record")], others=["run"])
 def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
     """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
     env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}
@@ -210,7 +208,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits of that kind")
-@pytest.mark.parametrize("limit", [400, *(pytest.param(limit, marks=pytest.mark.slow) for limit in (0, 3000))])
+@at_places("limit", first=[400, slow(0), slow(3000)], others=[3000])
 def test_files_that_may_not_grow(tmp_path: Path, place: Place, limit: int) -> None:
     """The same without a mount: each write beyond the limit fails, as on a disk without room."""
     project = Project.create(tmp_path / "work")
@@ -247,7 +245,7 @@ ciplug.session.now = lambda: datetime.datetime.now(datetime.timezone.utc) + date
 """
 
 
-@pytest.mark.parametrize("hours", [2, pytest.param(-2, marks=pytest.mark.slow)])
+@at_places("hours", first=[2, slow(-2)], others=[2])
 def test_a_clock_that_is_off_orders_nothing(tmp_path: Path, place: Place, hours: int) -> None:
     """One writer's clock is two hours off: the log and the commit graph decide, and not the time."""
     (tmp_path / "clock").mkdir()
@@ -294,6 +292,7 @@ def newer(run: Mapping[str, Any], **fields: Any) -> tuple[str, bytes]:
     return f"runs/{record['commit']}-{record['id']}.json", dumps(record)
 
 
+@at_places()
 def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
     env = {**place.env, "CIPLUG_STORE": place.uri}
     project = Project.create(tmp_path / "work")
