@@ -115,3 +115,46 @@ def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as refused:
         open_store((tmp_path / "file" / "store").as_uri(), None, {})
     assert "is it there" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("localhost:8333", "notaurl", "http://", "http:///x", "http://127.0.0.1:8333/ x", "http://127.0.0.1:99999"),
+        *("http://127.0.0.1:0", "http://[::1", "http://a b", "ftp://host", "http://127.0.0.1:1?x=1", "http://h\x00st"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("s3://bucket", "AWS_ENDPOINT_URL"),
+        ("s3://bucket", "AWS_ENDPOINT_URL_S3"),
+        ("az://container", "AZURE_STORAGE_ENDPOINT"),
+        ("gs://bucket", "STORAGE_EMULATOR_HOST"),
+    ],
+)
+def test_an_endpoint_that_is_no_address(uri: str, name: str, endpoint: str) -> None:
+    if (name, endpoint) in {("STORAGE_EMULATOR_HOST", "localhost:8333"), ("STORAGE_EMULATOR_HOST", "notaurl")}:
+        open_bucket(uri, {name: endpoint})
+        return
+    with pytest.raises(ConfigError, match=name) as wrong:
+        open_bucket(uri, {**S3, name: endpoint})
+    assert endpoint in str(wrong.value)
+    assert "http://127.0.0.1:9000" in (wrong.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:9000", "HTTPS://store.example.com/", "http://[::1]:9000", "http://minio_1:9000/below/it"],
+)
+def test_an_endpoint(endpoint: str) -> None:
+    open_bucket("s3://bucket", {**S3, "AWS_ENDPOINT_URL": endpoint})
+
+
+def test_an_abort_of_the_library_is_an_error_of_the_store(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ciplug.stores.buckets._check_endpoint", lambda *_: None)
+    with pytest.raises(StoreError, match="s3://bucket"):
+        open_store("s3://bucket", None, {**S3, "AWS_ENDPOINT_URL": "http://a b"}).keys("")
+    assert "panicked" in capfd.readouterr().err
