@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))
     elif not len(runs.catalog):
-        console.say("no run is recorded")
+        console.say(f"no run is recorded in {session.store.uri}")
     else:
         console.say(f"none of {len(runs.catalog):,} runs matches")
     runs.problems.update(runs.catalog.problems)

@@ -6,6 +6,7 @@ and never from an address.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -234,7 +235,49 @@ def _folder(path: str, kind: _Kind) -> Bucket:
     from obstore.store import LocalStore
 
     folder = Path(path if sys.platform == "win32" else f"/{path}")
-    return ObstoreBucket(LocalStore(folder, mkdir=True), folder.as_uri(), kind)
+    address = folder.as_uri()
+    if not folder.exists():
+        parent = next(parent for parent in folder.parents if parent.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise StoreError(f"{address} is not there, and cannot be made in {parent}", hint=kind.hint)
+        return _NewFolder(folder, kind, lambda: ObstoreBucket(LocalStore(folder, mkdir=True), address, kind))
+    if not _may_be_ours(folder):
+        raise StoreError(
+            f"{address} holds other things, and no store", hint=f"name a new or empty folder, like {address}/ciplug"
+        )
+    return ObstoreBucket(LocalStore(folder), address, kind)
+
+
+_OURS = ("inbox", "index", "runs", "verdicts", "objects", "logs", "files")
+_MARKS = ("inbox", "index/*.claim", "logs/registry", "files/[0-9a-f][0-9a-f]")
+
+
+def _may_be_ours(folder: Path) -> bool:
+    """Whether a folder is empty, or a store has been begun there. A bare repository has `objects`, too."""
+    return all(entry.name in _OURS for entry in folder.iterdir()) or any(
+        next(folder.glob(mark), None) is not None for mark in _MARKS
+    )
+
+
+class _NewFolder(_Deferred):
+    """A folder that is not there yet: the first write makes it, and no reader does."""
+
+    def __init__(self, folder: Path, kind: _Kind, opener: Callable[[], Bucket]) -> None:
+        super().__init__(folder.as_uri(), kind, opener)
+        self._folder = folder
+
+    def get(self, name: str) -> bytes | None:
+        return super().get(name) if self._folder.exists() else None
+
+    def size(self, name: str) -> int | None:
+        return super().size(name) if self._folder.exists() else None
+
+    def delete(self, name: str) -> None:
+        if self._folder.exists():
+            super().delete(name)
+
+    def list(self, folder: str) -> list[Listed]:
+        return super().list(folder) if self._folder.exists() else []
 
 
 def _s3(address: str, bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
