@@ -129,3 +129,20 @@ def test_nothing_is_pulled_into_a_file(project: Project) -> None:
     project.ciplug("run", "--artifact", "numbers.json", *TRAIN, code=None)
     done = project.ciplug("pull", "HEAD", "--to", "train.py", code=2)
     assert "--to train.py: a file is in its place" in done.stderr
+
+
+def test_a_model_that_nothing_is_recorded_of(project: Project) -> None:
+    project.train()
+    done = project.ciplug("runs", "list", "--model", "wien")
+    assert "no run is of the model 'wien': did you mean 'wine'?" in done.stderr
+    other = project.ciplug("runs", "list", "--model", "wine", "--where", "metrics.accuracy > 2")
+    assert "no run is of the model" not in other.stderr
+
+
+def test_one_format_is_asked_for(project: Project) -> None:
+    done = project.ciplug("runs", "list", "--json", "--format", "csv", code=2)
+    assert "not allowed with" in done.stderr
+
+
+def test_the_nearest_stage_is_named(project: Project) -> None:
+    assert "did you mean 'production'?" in project.ciplug("promote", "wine", "--to", "prod", code=2).stderr
