@@ -146,3 +146,15 @@ def test_one_format_is_asked_for(project: Project) -> None:
 
 def test_the_nearest_stage_is_named(project: Project) -> None:
     assert "did you mean 'production'?" in project.ciplug("promote", "wine", "--to", "prod", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "The training was killed (SIGKILL): its numbers may be incomplete"),
+        ("sys.exit(4)", "The training failed (exit code 4): its numbers may be incomplete"),
+    ],
+)
+def test_a_training_that_did_not_finish_is_said_in_the_report(project: Project, ending: str, said: str) -> None:
+    project.ciplug("run", "--", sys.executable, "-c", f"import os, signal, sys; {ending}", code=None)
+    assert said in project.ciplug("report").stdout
