@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_NAMED_MOST = 50
+
 
 class CiplugError(Exception):
     """Base of every expected error: `message` says what is wrong and where, `hint` what to do."""
@@ -84,5 +86,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """What was probably meant, for the hint of an error."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(known)}"
+    begun = [one for one in known if word and one.startswith(word)]
+    close = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1)
+    more = f", and {len(known) - _NAMED_MOST} more" if len(known) > _NAMED_MOST else ""
+    return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(known[:_NAMED_MOST])}{more}"

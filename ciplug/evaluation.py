@@ -250,8 +250,9 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
     notes = []
     if run.status != "finished":
         code = run.provenance.exit_code
-        how = f"exit code {code}" if code is not None else "it was killed"
-        notes.append(f"The training {run.status} ({run.provenance.signal or how}): its numbers may be incomplete.")
+        why = run.provenance.signal or (f"exit code {code}" if code is not None else "")
+        ended = ("was killed" if run.status == "killed" else run.status) + (f" ({why})" if why else "")
+        notes.append(f"The training {ended}: its numbers may be incomplete.")
     if not run.provenance.context.trusted:
         notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:

@@ -70,6 +70,7 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
     """Open a run in the spool, with all that is known before the training starts."""
     run_id = run_id or new_id()
     workspace = session.workspace
+    spooled_for = session.spooled_for  # A wrong store is said as such, and not as one for artifacts.
     outputs = [session.cwd / path for path in inputs.outputs]
     if inputs.artifacts or session.artifact_store:
         # A place that cannot be is said before the training, not after it.
@@ -94,7 +95,7 @@ def begin(session: Session, inputs: Inputs, *, command: Sequence[str] = (), run_
             ciplug=__version__,
         ),
     )
-    entry = session.spool.begin(run_id, {"run": plain(run), "store": session.spooled_for})
+    entry = session.spool.begin(run_id, {"run": plain(run), "store": spooled_for})
     if entry.notice:
         console.complain(f"warning: {entry.notice}")
     return entry

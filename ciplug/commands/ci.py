@@ -17,6 +17,7 @@ from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.evaluation import Evaluation, candidates, evaluate
 from ciplug.policies import read_policies
 from ciplug.records.run import Run
+from ciplug.registry.models import stage_named
 from ciplug.reports.report import Report
 from ciplug.session import DEFAULT_MODEL, Session
 from ciplug.tracking.spool import read_bundle
@@ -49,6 +50,10 @@ def run(args: argparse.Namespace) -> int:
     session.need_head()
     inputs = options.inputs_of(args, session)
     bundle = _bundle(args, session)
+    if args.promote_to:
+        stage_named(args.promote_to)
+    if args.output_dir:
+        options.make_folder("--output-dir", Path(args.output_dir))
     # A mistake in the policy costs a second here, and six hours after the training.
     policies = read_policies(session)
     if policies.any_gate:

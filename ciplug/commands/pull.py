@@ -37,18 +37,22 @@ class _Item:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's id or its beginning, a commit, MODEL@STAGE or MODEL@vN")
     parser.add_argument("path", metavar="PATH", nargs="*", help="artifacts, or files in them (default: all)")
+    parser.add_argument("--model", metavar="M", help="which model's run of a commit (default: that of ciplug.yaml)")
     parser.add_argument("--to", metavar="DIR", default=".", help="the folder to write into (default: this one)")
     parser.add_argument("--force", action="store_true", help="overwrite files that differ")
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    found = _run_named(session, args.run)
+    folder = Path(args.to)
+    placing.check_folder(folder)
+    found = _run_named(session, args.run, args.model)
+    if args.model and found.model != args.model:
+        raise UsageError(f"run {found.id} is of the model '{text.clean(found.model, 120)}', not '{args.model}'")
     paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
     paths = [] if "." in paths else paths
     artifacts, lacking = _chosen(found, paths)
-    folder = Path(args.to)
-    folder.mkdir(parents=True, exist_ok=True)
+    options.make_folder("--to", folder)
     with placing.coming(folder) as coming:
         items = _items(session, artifacts, paths, coming)
         wanted = _wanted(folder, items, force=args.force)
@@ -65,15 +69,17 @@ def run(args: argparse.Namespace) -> int:
     return UsageError.exit_code if lacking else 0
 
 
-def _run_named(session: Session, name: str) -> Run:
+def _run_named(session: Session, name: str, model: str | None) -> Run:
+    """The run that a user means; of a commit that several models ran on, that of `model`, or of ciplug.yaml's."""
     runs = options.runs_of(session)
-    model, at, which = name.rpartition("@")
+    registered, at, which = name.rpartition("@")
     if at:
-        version = _version(session, model, which)
+        version = _version(session, registered, which)
         found = runs.at(version.commit, version.run)
         if version.files != {file.path: file.digest for file in found.artifacts}:
             raise StoreError(
-                f"run {found.id} names other artifacts than version {version.number} of '{model}' was registered with",
+                f"run {found.id} names other artifacts than version {version.number} of '{registered}' "
+                "was registered with",
                 hint="the registry's entry is part of a chain, the run's record is not: trust neither before a look",
             )
         return found
@@ -81,12 +87,16 @@ def _run_named(session: Session, name: str) -> Run:
         return runs.get(name)
     except UsageError as no_run:
         try:
-            of_commit = candidates(session, runs, resolve_commit(session, name))
+            commit = resolve_commit(session, name)
         except UsageError:
             raise no_run from None
+    of_commit = candidates(session, runs, commit, model)
+    if len(of_commit) > 1 and len(session.config.models) < 2:
+        own = session.config.of(None).model
+        of_commit = [run for run in of_commit if run.model == own] or of_commit
     if len(of_commit) > 1:
         ids = ", ".join(f"{r.id[:12]} ({text.clean(r.model, 40)})" for r in of_commit)
-        raise UsageError(f"'{name}' has runs of {len(of_commit)} models", hint=f"name one: {ids}")
+        raise UsageError(f"'{name}' has runs of {len(of_commit)} models", hint=f"name one by --model, or a run: {ids}")
     return of_commit[0]
 
 

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     elif not args.post:
         console.out(content)
     if args.post:
-        _, problem = post(session, report)
+        _, problem = post(session, report, asked=True)
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
 
@@ -101,10 +101,11 @@ def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
     return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
 
 
-def post(session: Session, report: Report) -> tuple[str | None, CiplugError | None]:
+def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str | None, CiplugError | None]:
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
 
-    A missing permission is one clear line; the summary is there all the same.
+    Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
+    one clear line; the summary is there all the same.
     """
     if ci.host_module(session.context.host).write_summary(session.env, _markdown(report, NO_LIMIT)):
         console.detail("job summary written")
@@ -115,8 +116,7 @@ def post(session: Session, report: Report) -> tuple[str | None, CiplugError | No
     remote = remotes.get("origin") or next(iter(remotes.values()), None)
     forge = open_forge(context, session.env, remote)
     if forge is None:
-        # On a laptop nobody expects a comment.
-        tell = console.detail if context.host == "local" else console.say
+        tell = console.detail if context.host == "local" and not asked else console.say
         tell(f"no comment: {why_no_forge(context, session.env, remote)}")
         return None, None
     url = None

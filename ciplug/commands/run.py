@@ -17,6 +17,8 @@ from ciplug.session import Session
 _NOT_ALLOWED = re.compile(
     r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
 )
+_BUCKETS = ("not sent: s3://", "not sent: gs://", "not sent: az://", "not sent: file://")
+"""Where a token for git is of no help."""
 _OWN = (
     "CIPLUG_PUSH_TOKEN",
     "CIPLUG_GITHUB_TOKEN",
@@ -120,7 +122,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         except StoreError as problem:
             refusal = problem
             hints = [problem.hint or ""]
-            if _NOT_ALLOWED.search(problem.message):
+            if _NOT_ALLOWED.search(problem.message) and not problem.message.startswith(_BUCKETS):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
     if refusal and recorded.sealed.waits:

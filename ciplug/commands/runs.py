@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, nearest
 from ciplug.evaluation import resolve_commit
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.run import Run
@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument(
         "--order-by", metavar="KEY", action="append", help="like 'metrics.accuracy DESC'; may be repeated"
     )
-    listing.add_argument("--format", choices=FORMATS, default="table", help="json: the whole records")
-    listing.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
+    form = listing.add_mutually_exclusive_group()
+    form.add_argument("--format", choices=FORMATS, default="table", help="json: the whole records")
+    form.add_argument("--json", dest="format", action="store_const", const="json", help="the same as --format json")
     showing = verbs.add_parser("show", help="show one run", allow_abbrev=False)
     showing.add_argument("id", metavar="ID", help="a run's id, or the beginning of it")
     showing.add_argument("--json", action="store_true", help="as JSON on stdout")
@@ -74,9 +75,11 @@ def run(args: argparse.Namespace) -> int:
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))
     elif not len(runs.catalog):
-        console.say("no run is recorded")
+        console.say(f"no run is recorded in {session.store.uri}")
     else:
         console.say(f"none of {len(runs.catalog):,} runs matches")
+    if args.model and not listed.entries:
+        tell_unknown(args.model, runs)
     runs.problems.update(runs.catalog.problems)
     tell_problems(runs)
     tell_gaps(listed, [order.key for order in order_by[:1]])
@@ -107,6 +110,13 @@ def _on_commit(session: Session, name: str) -> Comparison:
     if not re.fullmatch(r"[0-9a-f]{4,64}", name):
         name = resolve_commit(session, name)
     return Comparison(COMMIT, "LIKE", f"{name}%")
+
+
+def tell_unknown(model: str, runs: Runs) -> None:
+    """Say that no run at all is of this model, and which was probably meant."""
+    known = sorted(map(str, runs.catalog.values(MODEL)))
+    if known and model not in known:
+        console.say(f"no run is of the model '{model}': {nearest(model, known)}")
 
 
 def tell_gaps(found: Found, by: Sequence[Key]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ciplug.errors import PromotionRefused, UsageError
+from ciplug.errors import PromotionRefused, UsageError, nearest
 from ciplug.records.registry_event import RegistryEvent, Stage
 
 STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
@@ -72,7 +72,7 @@ def stage_named(text: str) -> Stage:
     for stage in NEXT.values():
         if stage.lower() == text.strip().lower():
             return stage
-    raise UsageError(f"'{text}' is no stage to promote to", hint="staging or production")
+    raise UsageError(f"'{text}' is no stage", hint=nearest(text.strip().lower(), [s.lower() for s in NEXT.values()]))
 
 
 def check_move(version: Version, stage: Stage) -> None:

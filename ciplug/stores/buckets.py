@@ -6,6 +6,7 @@ and never from an address.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -135,8 +136,8 @@ SCHEMES = tuple(f"{scheme}://" for scheme in _KINDS)
 def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
     """The place that a URI names. Nothing is contacted yet.
 
-    Raises ConfigError for a URI that is not of the form scheme://place/prefix, or that has credentials in it, and
-    StoreError when the library for it is not installed.
+    Raises ConfigError for a URI that is not of the form scheme://place/prefix, or that has credentials in it, or for
+    an endpoint in the environment that is no address, and StoreError when the library for it is not installed.
     """
     scheme, _, rest = uri.partition("://")
     named = git.redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
@@ -157,6 +158,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
         if not parts.netloc:
             raise ConfigError(f"store '{named}': a {kind.place} is expected", hint=f"{scheme}://{kind.place}/prefix")
         import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
+    _check_endpoint(scheme, env)
     where = _elsewhere(scheme, env)
     opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
     address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
@@ -169,6 +171,27 @@ _ELSEWHERE = {
     "gs": ("STORAGE_EMULATOR_HOST",),
 }
 """What says which server a name of a bucket is on."""
+_ENDPOINT = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.IGNORECASE)
+
+
+def _check_endpoint(scheme: str, env: Mapping[str, str]) -> None:
+    """Raises ConfigError for an endpoint that is no address: obstore aborts on one, in words of its own."""
+    name = next((name for name in _ELSEWHERE[scheme] if env.get(name) and name != "AZURE_STORAGE_ACCOUNT_NAME"), None)
+    if name is None:
+        return
+    # Google's own tools take a host alone.
+    endpoint = env[name] if scheme != "gs" or "://" in env[name] else f"http://{env[name]}"
+    try:
+        parts = urlsplit(endpoint)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        port, host = 0, ""
+    if _ENDPOINT.fullmatch(endpoint) and port != 0 and re.fullmatch(r"[\w.:-]+", host) and endpoint.isprintable():
+        return
+    raise ConfigError(
+        f"{name}: '{git.redact(env[name])}' is no address of a server",
+        hint="write it like https://storage.example.com or http://127.0.0.1:9000",
+    )
 
 
 def _elsewhere(scheme: str, env: Mapping[str, str]) -> str:
@@ -231,7 +254,49 @@ def _folder(path: str, kind: _Kind) -> Bucket:
     from obstore.store import LocalStore
 
     folder = Path(path if sys.platform == "win32" else f"/{path}")
-    return ObstoreBucket(LocalStore(folder, mkdir=True), folder.as_uri(), kind)
+    address = folder.as_uri()
+    if not folder.exists():
+        parent = next(parent for parent in folder.parents if parent.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise StoreError(f"{address} is not there, and cannot be made in {parent}", hint=kind.hint)
+        return _NewFolder(folder, kind, lambda: ObstoreBucket(LocalStore(folder, mkdir=True), address, kind))
+    if not _may_be_ours(folder):
+        raise StoreError(
+            f"{address} holds other things, and no store", hint=f"name a new or empty folder, like {address}/ciplug"
+        )
+    return ObstoreBucket(LocalStore(folder), address, kind)
+
+
+_OURS = ("inbox", "index", "runs", "verdicts", "objects", "logs", "files")
+_MARKS = ("inbox", "index/*.claim", "logs/registry", "files/[0-9a-f][0-9a-f]")
+
+
+def _may_be_ours(folder: Path) -> bool:
+    """Whether a folder is empty, or a store has been begun there. A bare repository has `objects`, too."""
+    return all(entry.name in _OURS for entry in folder.iterdir()) or any(
+        next(folder.glob(mark), None) is not None for mark in _MARKS
+    )
+
+
+class _NewFolder(_Deferred):
+    """A folder that is not there yet: the first write makes it, and no reader does."""
+
+    def __init__(self, folder: Path, kind: _Kind, opener: Callable[[], Bucket]) -> None:
+        super().__init__(folder.as_uri(), kind, opener)
+        self._folder = folder
+
+    def get(self, name: str) -> bytes | None:
+        return super().get(name) if self._folder.exists() else None
+
+    def size(self, name: str) -> int | None:
+        return super().size(name) if self._folder.exists() else None
+
+    def delete(self, name: str) -> None:
+        if self._folder.exists():
+            super().delete(name)
+
+    def list(self, folder: str) -> list[Listed]:
+        return super().list(folder) if self._folder.exists() else []
 
 
 def _s3(address: str, bucket: str, prefix: str, env: Mapping[str, str], kind: _Kind) -> Bucket:
@@ -532,20 +597,21 @@ def _errors(kind: _Kind, where: str) -> Iterator[None]:
         raise StoreError(
             f"{where}: the library for it is not installed ({problem})", hint=f"pip install 'ciplug[{kind.extra}]'"
         ) from None
-    except Exception as problem:
+    except BaseException as problem:
         if not _is_of_a_library(problem):
             raise
         raise StoreError(f"{where}: {_words(problem)}", hint=kind.hint) from None
 
 
-def _is_of_a_library(problem: Exception) -> bool:
-    known = ("obstore", "google", "botocore", "requests", "urllib3")
+def _is_of_a_library(problem: BaseException) -> bool:
+    # An abort within obstore is a pyo3_runtime.PanicException, which is no Exception.
+    known = ("obstore", "pyo3_runtime", "google", "botocore", "requests", "urllib3")
     return isinstance(problem, (OSError, ValueError)) or any(
         cls.__module__.partition(".")[0] in known for cls in type(problem).__mro__
     )
 
 
-def _words(problem: Exception) -> str:
+def _words(problem: BaseException) -> str:
     text = str(problem).partition("\n\nDebug source")[0]
     code, said = re.search(r"<Code>(\w+)</Code>", text), re.search(r"<Message>([^<\n]+)", text)
     if code:

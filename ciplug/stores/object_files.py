@@ -111,7 +111,7 @@ def _web_errors(address: str) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise StoreError(f"{address}: there is nothing at this address") from None
-    except BaseError as problem:
+    except (BaseError, ValueError) as problem:
         raise StoreError(f"{address}: {' '.join(str(problem).partition('Debug source')[0].split())}") from None
 
 

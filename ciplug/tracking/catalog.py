@@ -141,7 +141,7 @@ class Catalog:
             raise self._not_offline("what is kept on this machine is damaged") from None
 
     def _not_offline(self, why: str) -> UsageError:
-        return UsageError(f"{self._store.uri}: {why}", hint="ask without --offline first")
+        return UsageError(f"store '{self._store.uri}': {why}", hint="ask without --offline first")
 
     def _answer(self, question: Callable[[], T]) -> T:
         """Ask the cache; a damaged one is made anew from the store, and asked again."""

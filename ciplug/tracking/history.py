@@ -53,14 +53,8 @@ def target_branch(
     local = next((name for name in ("main", "master") if _local_tip(workspace, name)), None)
     if local or not workspace.remotes:
         return local or workspace.branch
-    url = _remote(workspace)
-    asked_remote = git.git(
-        *("ls-remote", "--symref", "--", git.without_password(url), "HEAD"),
-        cwd=workspace.top,
-        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
-        check=False,
-    )
-    head = asked_remote.stdout.decode(errors="replace").partition("\t")[0]
+    listed, _ = _ls_remote(workspace, env, "HEAD", "--symref")
+    head = listed.partition("\t")[0]
     return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else None
 
 
@@ -135,15 +129,9 @@ def tagged(workspace: git.Workspace, tag: str, env: Mapping[str, str]) -> str | 
     found = _parse(workspace.top, ref)
     if found or not workspace.remotes:
         return found
-    url = _remote(workspace)
-    listed = git.git(
-        *("ls-remote", "--", git.without_password(url), ref, f"{ref}^{{}}"),
-        cwd=workspace.top,
-        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
-        check=False,
-    )
+    listed, _ = _ls_remote(workspace, env, ref, f"{ref}^{{}}")
     # Of an annotated tag, the line of what it points at comes last.
-    lines = listed.stdout.decode(errors="replace").split()
+    lines = listed.split()
     return lines[-2] if len(lines) >= 2 and git.is_commit_id(lines[-2]) else None
 
 
@@ -192,24 +180,47 @@ def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]
     """
     known = _local_tip(workspace, branch)
     ref = f"refs/heads/{branch}"
+    failure: str | None = None
     if workspace.remotes:
-        url = _remote(workspace)
-        environment = git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None)
-        listed = git.git(
-            "ls-remote", "--", git.without_password(url), ref, cwd=workspace.top, env=environment, check=False
-        )
-        tip = listed.stdout.decode(errors="replace").partition("\t")[0]
-        if listed.returncode == 0 and git.is_commit_id(tip) and tip != known and not _has(workspace.top, tip):
+        listed, failure = _ls_remote(workspace, env, ref)
+        tip = listed.partition("\t")[0]
+        if failure is None and git.is_commit_id(tip) and tip != known and not _has(workspace.top, tip):
             side = _side_repository(workspace, env).with_name("branches.git")
             with held(side.with_suffix(".lock")):
                 git.init_bare(side, workspace.object_format)
                 _fetch_into(workspace, side, tip, env, "--depth=1", "--filter=blob:none")
             return Tree(workspace, side, tip, env)
-        if listed.returncode == 0 and git.is_commit_id(tip):
+        if failure is None and git.is_commit_id(tip):
             known = tip
+    if known is None and failure:
+        raise GitError(
+            f"the branch '{branch}' cannot be read from the remote: {failure}",
+            hint="is the remote reachable with this checkout's credentials?",
+        )
     if known is None:
         raise GitError(f"the branch '{branch}' is not on the remote, nor here", hint="is it the pull request's target?")
     return Tree(workspace, workspace.top, known, env)
+
+
+def _ls_remote(workspace: git.Workspace, env: Mapping[str, str], *asked: str) -> tuple[str, str | None]:
+    """What the remote says of refs, and git's last words where it failed.
+
+    Asked from a repository of ours: in the checkout, the credentials that are handed over would be sent beside those
+    that it holds, and two are answered with a 400.
+    """
+    url = _remote(workspace)
+    side = _side_repository(workspace, env)
+    options = [word for word in asked if word.startswith("--")]
+    with held(side.with_suffix(".lock")):
+        git.init_bare(side, workspace.object_format)
+        done = git.git(
+            *("ls-remote", *options, "--", git.without_password(url)),
+            *(word for word in asked if word not in options),
+            cwd=side,
+            env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+            check=False,
+        )
+    return done.stdout.decode(errors="replace"), git.last_words(done.stderr) if done.returncode else None
 
 
 def _fetch_into(workspace: git.Workspace, repository: Path, name: str, env: Mapping[str, str], *options: str) -> None:

@@ -45,6 +45,12 @@ def parts(path: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
     return tuple(found)
 
 
+def check_folder(folder: Path) -> None:
+    """Raises UsageError for a folder that is a `.git` or lies in one: git would read what is put there."""
+    if any(part.casefold() == ".git" for part in folder.resolve().parts):
+        raise UsageError(f"{folder} is in git's own folder: nothing is written there", hint="name another --to")
+
+
 def own_place(path: str) -> str:
     """The relative path of an artifact: of one that lay outside the repository, or at an address, its name alone."""
     if "://" in path or path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:", path):

@@ -171,7 +171,8 @@ class _Reader:
         return self._tokens[self._next - 1]
 
     def _error(self, words: str, token: _Token, hint: str | None = None) -> UsageError:
-        place = f"at character {token.start + 1}, '{token.text[:40]}'" if token.text else "at its end"
+        text = token.text[:40] if token.sort in ("Single", "Symbol") else f"'{token.text[:40]}'"
+        place = f"at character {token.start + 1}, {text}" if token.text else "at its end"
         return UsageError(f"in the expression {self._source[:200]!r}, {place}: {words}", hint=hint)
 
     def _with_what_touches(self, first: _Token) -> _Token:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug import git as git_program
+from ciplug.errors import GitError
+from ciplug.tracking import history
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -181,3 +185,27 @@ def test_a_shallow_clone_of_the_head_alone(tmp_path: Path, git_server: GitServer
     (side,) = (ci.folder / ".git" / "ciplug").rglob("branches.git")
     size = sum(f.stat().st_size for f in side.rglob("*") if f.is_file())
     assert size < 100_000, "the other files of the base were fetched too"
+
+
+def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_path: Path, git_server: GitServer) -> None:
+    """In the checkout itself it would be sent twice, and GitHub's answer to that is 400."""
+    git_server.create("demo")
+    project = Project.create(tmp_path / "work", remote=git_server.url("demo"))
+    git(project.folder, "tag", "v1")
+    git(project.folder, "push", "-q", "origin", "v1")
+    git_server.token = "s3cret"
+    login = base64.b64encode(b"x-access-token:s3cret").decode()
+    clone = tmp_path / "clone"
+    clone.mkdir()
+    git(clone, "init", "-q", "-b", "other")
+    git(clone, "config", f"http.{git_server.origin}/.extraheader", f"Authorization: Basic {login}")
+    git(clone, "remote", "add", "origin", git_server.url("demo"))
+    git(clone, "commit", "-q", "--allow-empty", "-m", "x")
+    workspace = git_program.discover(clone)
+    assert workspace
+    assert history.tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
+    assert history.tagged(workspace, "v1", {}) == project.head
+    assert history.target_branch(workspace, {}, asked=None, context_target=None, context_default=None) == "main"
+    git_server.token = "another"
+    with pytest.raises(GitError, match="cannot be read from the remote"):
+        history.tree_of_branch(workspace, "main", {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -115,3 +116,77 @@ def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
     with pytest.raises(StoreError) as refused:
         open_store((tmp_path / "file" / "store").as_uri(), None, {})
     assert "is it there" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        *("localhost:8333", "notaurl", "http://", "http:///x", "http://127.0.0.1:8333/ x", "http://127.0.0.1:99999"),
+        *("http://127.0.0.1:0", "http://[::1", "http://a b", "ftp://host", "http://127.0.0.1:1?x=1", "http://h\x00st"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("s3://bucket", "AWS_ENDPOINT_URL"),
+        ("s3://bucket", "AWS_ENDPOINT_URL_S3"),
+        ("az://container", "AZURE_STORAGE_ENDPOINT"),
+        ("gs://bucket", "STORAGE_EMULATOR_HOST"),
+    ],
+)
+def test_an_endpoint_that_is_no_address(uri: str, name: str, endpoint: str) -> None:
+    if (name, endpoint) in {("STORAGE_EMULATOR_HOST", "localhost:8333"), ("STORAGE_EMULATOR_HOST", "notaurl")}:
+        open_bucket(uri, {name: endpoint})
+        return
+    with pytest.raises(ConfigError, match=name) as wrong:
+        open_bucket(uri, {**S3, name: endpoint})
+    assert endpoint in str(wrong.value)
+    assert "http://127.0.0.1:9000" in (wrong.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:9000", "HTTPS://store.example.com/", "http://[::1]:9000", "http://minio_1:9000/below/it"],
+)
+def test_an_endpoint(endpoint: str) -> None:
+    open_bucket("s3://bucket", {**S3, "AWS_ENDPOINT_URL": endpoint})
+
+
+def test_an_abort_of_the_library_is_an_error_of_the_store(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ciplug.stores.buckets._check_endpoint", lambda *_: None)
+    with pytest.raises(StoreError, match="s3://bucket"):
+        open_store("s3://bucket", None, {**S3, "AWS_ENDPOINT_URL": "http://a b"}).keys("")
+    assert "panicked" in capfd.readouterr().err
+
+
+def test_a_reader_makes_no_folder_and_a_writer_does(tmp_path: Path) -> None:
+    uri = (tmp_path / "new" / "store").as_uri()
+    store = open_store(uri, None, {"HOME": str(tmp_path / "home")})
+    assert store.keys("") == []
+    assert store.read(["runs/a-1.json"]) == {}
+    assert store.check() == []
+    assert store.compact() == 0
+    assert not (tmp_path / "new").exists()
+    store.add({"runs/a-1.json": b"{}"})
+    assert open_store(uri, None, {"HOME": str(tmp_path / "home")}).keys("runs/") == ["runs/a-1.json"]
+
+
+@pytest.mark.parametrize("bare", [[], ["--bare"]])
+def test_no_store_is_begun_in_a_git_repository(tmp_path: Path, bare: list[str]) -> None:
+    subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repo")], check=True)
+    with pytest.raises(StoreError, match="holds other things") as refused:
+        open_store((tmp_path / "repo").as_uri(), None, {})
+    assert f"{(tmp_path / 'repo').as_uri()}/ciplug" in (refused.value.hint or "")
+
+
+@pytest.mark.parametrize("name", ["inbox/x", "index/1.claim", "files/ab/x"])
+def test_a_store_beside_other_things_is_one(tmp_path: Path, name: str) -> None:
+    """A listing that a desktop left there, a README: what is ours is known by its names."""
+    (tmp_path / ".DS_Store").write_text("")
+    with pytest.raises(StoreError):
+        open_store(tmp_path.as_uri(), None, {})
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / name).write_text("")
+    open_store(tmp_path.as_uri(), None, {})

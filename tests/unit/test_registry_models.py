@@ -100,7 +100,7 @@ def test_stage_names(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["prod", "None", "Archived", "", "archived"])
 def test_no_stage_to_promote_to(text: str) -> None:
-    with pytest.raises(UsageError, match="no stage to promote to"):
+    with pytest.raises(UsageError, match="is no stage"):
         stage_named(text)
 
 

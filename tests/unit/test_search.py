@@ -70,7 +70,7 @@ def test_what_is_understood(text: str, key: Key, comparator: str, value: object)
         ("", "at its end", ""),
         ("metrics.accuracy", "at its end: a comparator", ""),
         ("metrics.accuracy >", "at its end: a value", ""),
-        ("metrics.accuracy > 'x'", "character 20, ''x''", ""),
+        ("metrics.accuracy > 'x'", "character 20, 'x':", ""),
         ("metrics.accuracy == 1", "character 18, '=='", "did you mean '='?"),
         ("metrics.accuracy <> 1", "character 18, '<>'", "did you mean '!='?"),
         ("metrics.accuracy LIKE '1'", "character 18", "one of: =, !=, <"),
