@@ -37,6 +37,10 @@ def run(args: argparse.Namespace) -> int:
         if bundle is not None:
             hand_over(session, session.spool.sealed(source or session.spooled_for), bundle)
             return 0
+        if not session.context.trusted:
+            raise UsageError(
+                "a fork's job must not write the store", hint="hand over what waits: --spooled --bundle FILE"
+            )
         sent = send(session, source=source)
         console.say(
             f"sent {len(sent)} from the spool" if sent else f"nothing waits in the spool for {session.store.address}"
@@ -53,8 +57,6 @@ def _source(address: str | None, session: Session) -> str | None:
     """The address whose entries are meant. Raises UsageError where none may be sent, or none waits."""
     if address is None:
         return None
-    if not session.context.trusted:
-        raise UsageError("--from: a fork's job must not write the store")
     if address.startswith(FORK):
         raise UsageError(
             f"--from {address}: what a fork's job has left is sent by no other",

@@ -378,3 +378,13 @@ def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
     (verdict,) = project.json("gate", "--json")["verdicts"]
     assert verdict["outcome"] == "WARN"
     assert any("there is no branch 'mian'" in gate["reason"] for gate in verdict["gates"])
+
+
+def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path) -> None:
+    moved = tmp_path / "origin.git"
+    moved.rename(tmp_path / "away.git")
+    project.ciplug("run", "--", PYTHON, "train.py", code=3)
+    (tmp_path / "away.git").rename(moved)
+    refused = project.ciplug("record", "--spooled", env=at(project, FORK), code=2)
+    assert "a fork's job must not write the store" in refused.stderr
+    assert "sent 1" in project.ciplug("record", "--spooled").stderr
