@@ -157,8 +157,8 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
             return _folder(prefix, kind)
         if not parts.netloc:
             raise ConfigError(f"store '{named}': a {kind.place} is expected", hint=f"{scheme}://{kind.place}/prefix")
+        _check_endpoint(scheme, env)
         import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
-    _check_endpoint(scheme, env)
     where = _elsewhere(scheme, env)
     opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
     address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))

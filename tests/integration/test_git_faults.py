@@ -356,7 +356,14 @@ def rewound_and_written_on(repository: Path, before: str) -> None:
     "custom_refs",
     [pytest.param(True, id="custom-refs"), pytest.param(False, id="no-custom-refs", marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("hostile", [to_an_older_commit, to_garbage, deleted, rewound_and_written_on])
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        to_an_older_commit,
+        deleted,
+        *(pytest.param(h, marks=pytest.mark.slow) for h in (to_garbage, rewound_and_written_on)),
+    ],
+)
 def test_what_a_forced_push_took_away_is_restored(
     tmp_path: Path, git_server: GitServer, hostile: Callable[[Path, str], None], custom_refs: bool
 ) -> None:

@@ -166,10 +166,8 @@ def test_records_that_are_no_json_keep_their_bytes(remote: Path, fresh: Open) ->
     assert fresh().keys("") == sorted(odd)
 
 
-HARMS = ["moved back", *(pytest.param(harm, marks=pytest.mark.slow) for harm in ("replaced", "deleted", "written on"))]
-
-
-@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["moved back", "replaced", "deleted", "written on"])
 def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp_path: Path, harm: str) -> None:
     everything = fill(fresh, *range(5))
     fresh().compact()
