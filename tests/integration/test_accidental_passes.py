@@ -221,6 +221,7 @@ def baseline(project: Project, *args: str) -> str:
     return str(project.json("gate", *args, "--json", code=None)["verdicts"][0].get("baseline_run"))
 
 
+@pytest.mark.slow
 def test_small_steps_down_add_up(project: Project) -> None:
     """Every commit of a pull request is compared with the merge base, wherever the question is asked."""
     main = project.json("runs", "list", "--json")[0]["id"]

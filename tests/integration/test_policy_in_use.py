@@ -32,6 +32,7 @@ def verdict(project: Project, code: int | None = None) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_every_baseline_that_can_be_named(project: Project) -> None:
     ids = {}
     for number, accuracy in enumerate((0.95, 0.90, 0.85, 0.80)):
@@ -87,6 +88,7 @@ def test_every_baseline_that_can_be_named(project: Project) -> None:
     assert "no version of 'wine' is in production" in found["live"]["reason"]
 
 
+@pytest.mark.slow
 def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> None:
     (project.folder / "test.csv").write_text("id\n1\n")
     write(project, f"  accuracy: {GATE}}}\n", "evaluation: test.csv\n")
@@ -111,6 +113,7 @@ def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> No
     assert (found["outcome"], "days are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
 
 
+@pytest.mark.slow
 def test_a_matrix_of_seeds_is_one_candidate(project: Project) -> None:
     train = "import json, os, pathlib\nn = json.loads(pathlib.Path('numbers.json').read_text())\n"
     train += "n['accuracy'] += int(os.environ['CIPLUG_SEED']) / 1000\n"
@@ -237,6 +240,7 @@ def test_several_models(project: Project) -> None:
 # --- waivers and stages
 
 
+@pytest.mark.slow
 def test_a_waiver_reaches_the_audit_trail(project: Project) -> None:
     project.train()
     project.numbers({"accuracy": 0.83})
@@ -254,6 +258,7 @@ def test_a_waiver_reaches_the_audit_trail(project: Project) -> None:
     assert event["waived"] == [f"accuracy up to 0.05 until {day} by alice: new labels"]
 
 
+@pytest.mark.slow
 def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     write(
         project,
@@ -307,6 +312,7 @@ def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
     project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "live"})
 
 
+@pytest.mark.slow
 def test_an_environment_that_somebody_else_has_approved_on_github(project: Project, github_api: GitHubApi) -> None:
     approvals = "{environment: live, not_author: true}"
     write(project, "  accuracy: {min: 0.8}\n", f"stages: {{staging: {{approvals: {approvals}}}}}\n")
@@ -334,6 +340,7 @@ def test_an_environment_that_somebody_else_has_approved_on_github(project: Proje
     assert event["approvals"] == ["environment live, approved by bob"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen makes the key that signs")
 def test_a_commit_that_git_verifies(project: Project, tmp_path: Path) -> None:
     write(project, "  accuracy: {min: 0.8}\n", "stages: {staging: {require: [signature]}}\n")

@@ -105,6 +105,7 @@ def test_retention_in_segments(project: Project, monkeypatch: pytest.MonkeyPatch
     project.ciplug("fsck")
 
 
+@pytest.mark.slow
 def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_path: Path) -> None:
     remote = tmp_path / "remote.git"
     trained(project, 0.85, "first")

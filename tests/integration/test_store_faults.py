@@ -292,6 +292,7 @@ def newer(run: Mapping[str, Any], **fields: Any) -> tuple[str, bytes]:
     return f"runs/{record['commit']}-{record['id']}.json", dumps(record)
 
 
+@pytest.mark.slow
 @at_places()
 def test_two_schema_versions_side_by_side(tmp_path: Path, place: Place) -> None:
     env = {**place.env, "CIPLUG_STORE": place.uri}

@@ -62,7 +62,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("checkout", ["full", "shallow and detached"])
+@pytest.mark.parametrize("checkout", ["shallow and detached", pytest.param("full", marks=pytest.mark.slow)])
 def test_nothing_of_the_users_is_touched(tmp_path: Path, git_server: GitServer, checkout: str) -> None:
     git_server.create("remote")
     project = Project.create(tmp_path / "work", remote=git_server.url("remote"))

@@ -106,6 +106,7 @@ def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
     assert "another policy" in refused.stderr
 
 
+@pytest.mark.slow
 def test_stages_are_climbed_one_by_one_and_the_old_holder_is_archived(project: Project) -> None:
     project.train()
     project.ciplug("gate")

@@ -152,7 +152,7 @@ def test_prediction_interval_is_that_of_statsmodels(value: float, history: list[
     assert math.isclose(value - ours.low, high, rel_tol=1e-8, abs_tol=1e-6)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
     from statsmodels.stats.multitest import multipletests
