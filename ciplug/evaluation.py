@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug import __version__
 from ciplug.comparison import baseline as choose
@@ -69,6 +69,18 @@ def resolve_commit(session: Session, name: str | None) -> str:
     return commit
 
 
+class Base(NamedTuple):
+    """What a user asks a comparison to be made with."""
+
+    name: str
+    commit: str
+
+
+def resolve_base(session: Session, name: str | None) -> Base | None:
+    """The commit, branch or tag to compare with; None where none was named. Raises UsageError."""
+    return Base(name, resolve_commit(session, name)) if name else None
+
+
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The latest run of each model on a commit, a fork's only if there is no other. Raises UsageError without any."""
     _read_ahead(session, runs, commit)
@@ -87,7 +99,7 @@ def evaluate(
     runs: Runs,
     candidates: Sequence[Run],
     *,
-    base: str | None = None,
+    base: Base | None = None,
     gate: bool = True,
     series: bool = False,
     stage: str | None = None,
@@ -97,7 +109,7 @@ def evaluate(
     """Compare each candidate, and judge it where the policy has gates for its model.
 
     Args:
-        base: what to compare with in place of the merge base: a commit, branch or tag.
+        base: what to compare with in place of the policy's baseline. The gates keep the policy's.
         series: whether the step series are read, too.
         stage: judge by what a promotion there takes.
         again: judge what was judged once, elsewhere: gates of kind drift need files that are not here.
@@ -110,19 +122,18 @@ def evaluate(
         ruling = policies.find(run.model)
         if again and ruling:
             ruling = replace(ruling, policy=ruling.policy.without_files())
-        around, before, comparison = _compare(session, runs, run, ruling, base)
+        around = _around(session, runs, run, ruling)
+        comparison = _compare(around, base)
         verdict = proposed = None
         if gate and ruling:
-            verdict = judge(ruling, around.evidence(before), run, stage=stage, dry_run=dry_run)
+            verdict = judge(ruling, around.evidence(), run, stage=stage, dry_run=dry_run)
             if policies.changed(run.model):
-                proposed = _proposed(session, runs, policies, run, base, verdict)
+                proposed = _proposed(session, runs, policies, run, verdict)
         found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict, proposed))
     return found
 
 
-def _proposed(
-    session: Session, runs: Runs, policies: Policies, run: Run, base: str | None, verdict: Verdict
-) -> str | None:
+def _proposed(session: Session, runs: Runs, policies: Policies, run: Run, verdict: Verdict) -> str | None:
     """What the policy that a pull request proposes would have decided, beside the verdict."""
     ruling, judging = policies.proposed(run.model), policies.find(run.model)
     if judging is None or (ruling and ruling.digest == judging.digest):
@@ -131,8 +142,7 @@ def _proposed(
     if ruling is None:
         return f"{lead} As it proposes, nothing would judge '{run.model}'."
     try:
-        around, baseline, _ = _compare(session, runs, run, ruling, base)
-        other = judge(ruling, around.evidence(baseline), run, dry_run=True)
+        other = judge(ruling, _around(session, runs, run, ruling).evidence(), run, dry_run=True)
     except ConfigError as problem:
         return f"{lead} As it proposes, it would be an error: {problem.message}."
     before, after = outcomes_of(verdict), outcomes_of(other)
@@ -164,13 +174,9 @@ def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = N
     )
 
 
-def _compare(
-    session: Session, runs: Runs, run: Run, ruling: Ruling | None, base: str | None
-) -> tuple[Around, Side, Comparison]:
-    """The runs around this one, its baseline, and the comparison that is shown."""
+def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None) -> Around:
     commit = run.commit or session.need_head()
-    policy = ruling.policy if ruling else None
-    around = Around(
+    return Around(
         session=session,
         runs=runs,
         given=run,
@@ -178,10 +184,15 @@ def _compare(
         past=lambda branch: _past(session, commit, branch),
         in_production=lambda: _production(session, runs, run),
     )
+
+
+def _compare(around: Around, base: Base | None) -> Comparison:
+    """The comparison that is shown."""
+    run, runs, policy = around.given, around.runs, around.policy
     asked = policy.baseline if policy else None
     branch = asked.branch if asked else None
     if base:
-        before = around.of_commit(base, resolve_commit(session, base), f"there is no commit '{base}'")
+        before = around.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
     elif asked and asked.ref not in ("best", "mean"):
         before = around.baseline(asked)
     else:
@@ -189,7 +200,7 @@ def _compare(
     line = around.line(branch)
     by_id = {r.id: r for found in line.by_commit.values() for r in found}
     baseline_run = by_id.get(before.run or "") or (around.record(before) if before.run else None)
-    comparison = diff.compare(
+    return diff.compare(
         around.run,
         baseline_run,
         sides=(around.candidate(), before, around.tip(branch), around.production()),
@@ -197,14 +208,13 @@ def _compare(
         tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
         history=around.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(run, line.by_commit.get(commit, []), around.candidates),
+            *_notes(run, line.by_commit.get(line.past.head, []), around.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.unfit else []),
             *line.past.notes,
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
-    return around, before, comparison
 
 
 @lru_cache(maxsize=8)

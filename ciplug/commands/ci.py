@@ -14,7 +14,7 @@ from ciplug.commands.report import build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
-from ciplug.evaluation import Evaluation, candidates, evaluate
+from ciplug.evaluation import Base, Evaluation, candidates, evaluate, resolve_base
 from ciplug.policies import read_policies
 from ciplug.records.run import Run
 from ciplug.registry.models import stage_named
@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output-dir",
         metavar="DIR",
         help=f"write report.md, report.html, report.json and junit.xml there, and a fork's run as {BUNDLE}",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="REF",
+        help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
     )
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
     parser.add_argument(
@@ -58,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     policies = read_policies(session)
     if policies.any_gate:
         policies.of(inputs.model or DEFAULT_MODEL)
+    base = resolve_base(session, args.baseline)
     command = options.command_of(args)
     training = 0
     if command:
@@ -66,9 +72,11 @@ def run(args: argparse.Namespace) -> int:
         recorded = record(session, inputs)
     code = worst_code(recorded, deliver(session, recorded, bundle))
     notes = [problem.message for problem in recorded.problems]
+    if base and policies.any_gate:
+        notes.append(f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy.")
 
     try:
-        evaluations, report, unjudged = _evaluate(session, recorded.run, notes, bundle)
+        evaluations, report, unjudged = _evaluate(session, recorded.run, base, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
@@ -119,7 +127,7 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
 
 
 def _evaluate(
-    session: Session, recorded: Run, notes: list[str], bundle: Path | None
+    session: Session, recorded: Run, base: Base | None, notes: list[str], bundle: Path | None
 ) -> tuple[list[Evaluation], Report, ConfigError | None]:
     """Every model of the commit: the report shows what the store holds, whichever job wrote it.
 
@@ -133,12 +141,12 @@ def _evaluate(
     try:
         if policies.any_gate:
             policies.of(recorded.model)
-        evaluations = evaluate(session, runs, shown, series=True)
+        evaluations = evaluate(session, runs, shown, base=base, series=True)
     except ConfigError as problem:
         unjudged = problem
         console.complain(problem.message, problem.hint)
         notes.append(f"Not judged: {problem.message}.")
-        evaluations = evaluate(session, runs, shown, gate=False, series=True)
+        evaluations = evaluate(session, runs, shown, base=base, gate=False, series=True)
     tell_problems(runs)
     for run in shown:
         if not policies.find(run.model):
