@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from ciplug import ci, console
@@ -10,7 +11,7 @@ from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
-from ciplug.commands.report import build, post, render
+from ciplug.commands.report import Look, build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
@@ -76,13 +77,14 @@ def run(args: argparse.Namespace) -> int:
         notes.append(f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy.")
 
     try:
-        evaluations, report, unjudged = _evaluate(session, recorded.run, base, notes, bundle)
+        evaluations, seen, unjudged = _evaluate(session, recorded.run, base, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
     if unjudged:
         code = code or unjudged.exit_code
+    report = seen.report
     files = _write(Path(args.output_dir), report) if args.output_dir else {}
     _show(report)
     announce(session, evaluations)
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.no_comment:
         ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
     else:
-        url, _ = post(session, report)
+        url, _ = post(session, seen, lambda later: _evaluate(later, recorded.run, base, notes, bundle)[1])
     verdict = next((e.verdict for e in own if e.verdict), None)
     _hand_over(
         session,
@@ -127,14 +129,16 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
 
 
 def _evaluate(
-    session: Session, recorded: Run, base: Base | None, notes: list[str], bundle: Path | None
-) -> tuple[list[Evaluation], Report, ConfigError | None]:
+    session: Session, recorded: Run, base: Base | None, notes: Sequence[str], bundle: Path | None
+) -> tuple[list[Evaluation], Look, ConfigError | None]:
     """Every model of the commit: the report shows what the store holds, whichever job wrote it.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
+    notes = list(notes)
     runs = session.runs(read_bundle(bundle) if bundle else None)
-    found = candidates(session, runs, recorded.commit or session.need_head())
+    commit = recorded.commit or session.need_head()
+    found = candidates(session, runs, commit)
     policies = read_policies(session)
     shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
     unjudged: ConfigError | None = None
@@ -151,7 +155,7 @@ def _evaluate(
     for run in shown:
         if not policies.find(run.model):
             notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
-    return evaluations, build(session, evaluations, notes), unjudged
+    return evaluations, Look.at(session, commit, build(session, evaluations, notes)), unjudged
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:
