@@ -103,7 +103,7 @@ class Leg:
         self._step().statuses.append(description)
 
     def mine(self) -> Iterator[Comment]:
-        return iter([Comment(id, body, f"#{id}", "ciplug") for id, body in self._step().comments.items()])
+        return iter([Comment(at, body, f"#{at}", "ciplug") for at, body in self._step().comments.items()])
 
     def create(self, body: str) -> Comment:
         world = self._step()
