@@ -309,7 +309,7 @@ def several() -> Report:
 
 def sixteen() -> Report:
     """The legs of a matrix: two fail, one is not sure, one warns, twelve pass."""
-    countries = "at be ch cz de dk es fi fr it nl no pl pt se uk".split()
+    countries = ["at", "be", "ch", "cz", "de", "dk", "es", "fi", "fr", "it", "nl", "no", "pl", "pt", "se", "uk"]
 
     def leg(number: int, country: str) -> ModelSection:
         name, value = f"churn-{country}", 0.9 + number / 400

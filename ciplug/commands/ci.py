@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug import ci, console
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         stage_named(args.promote_to)
     if args.output_dir:
         options.make_folder("--output-dir", Path(args.output_dir))
+        session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     # A mistake in the policy costs a second here, and six hours after the training.
     policies = read_policies(session)
     if policies.any_gate:
@@ -68,42 +70,46 @@ def run(args: argparse.Namespace) -> int:
     notes = [problem.message for problem in recorded.problems]
 
     try:
-        evaluations, report, unjudged = _evaluate(session, recorded.run, notes, bundle)
+        outcome = _evaluate(session, recorded.run, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
-    if unjudged:
-        code = code or unjudged.exit_code
-    files = _write(Path(args.output_dir), report) if args.output_dir else {}
-    _show(report)
-    announce(session, evaluations)
-    # The other models of this commit have jobs of their own, which judge them.
-    own = [e for e in evaluations if e.run.id == recorded.run.id]
+    if outcome.unjudged:
+        code = code or outcome.unjudged.exit_code
+    files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
+    _show(outcome.report)
+    announce(session, outcome.evaluations)
     try:
-        keep_verdicts(session, own, bundle)
+        keep_verdicts(session, [outcome.own], bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
     url = None
     if args.no_comment:
-        ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
+        ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, report)
-    verdict = next((e.verdict for e in own if e.verdict), None)
+        url, _ = post(session, outcome.posted)
+    verdict = outcome.own.verdict
     _hand_over(
         session,
         {
             "run-id": recorded.run.id,
-            "verdict": verdict.outcome if verdict else "ERROR" if unjudged else "NONE",
+            "verdict": verdict.outcome if verdict else "ERROR" if outcome.unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
         },
     )
-    code = training or code or verdict_code(own, args.fail_on)
+    code = training or code or verdict_code([outcome.own], args.fail_on)
     if args.promote_to and code == 0:
         return _promote(session, recorded.run, args.promote_to)
     return code
+
+
+def _with_report_url(session: Session, file: Path) -> Session:
+    """The run's record says where its report is going to be: any job's comment on the commit links to it."""
+    url = ci.host_module(session.context.host).report_url(session.env, file.resolve())
+    return replace(session, context=replace(session.context, report_url=url))
 
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
@@ -118,32 +124,53 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     return asked
 
 
-def _evaluate(
-    session: Session, recorded: Run, notes: list[str], bundle: Path | None
-) -> tuple[list[Evaluation], Report, ConfigError | None]:
-    """Every model of the commit: the report shows what the store holds, whichever job wrote it.
+@dataclass(frozen=True)
+class _Outcome:
+    """What is said of a commit after one of its runs."""
+
+    evaluations: list[Evaluation]
+    own: Evaluation
+    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
+    report: Report
+    """For this job's files and its log: its own run, beside the latest of each other model."""
+    posted: Report
+    """For the comment and the status: the latest run of every model, whichever job recorded it."""
+    unjudged: ConfigError | None
+    """Why the gates said nothing of this job's run."""
+
+
+def _evaluate(session: Session, recorded: Run, notes: list[str], bundle: Path | None) -> _Outcome:
+    """Compare and judge this job's run and all that the store holds for its commit.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
     runs = session.runs(read_bundle(bundle) if bundle else None)
     found = candidates(session, runs, recorded.commit or session.need_head())
     policies = read_policies(session)
-    shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
-    unjudged: ConfigError | None = None
-    try:
-        if policies.any_gate:
+    others = [run for run in found if run.id != recorded.id]
+    evaluations = evaluate(session, runs, [recorded, *others], series=True, report=True)
+    own = evaluations[0]
+    unjudged = own.problem
+    if own.verdict is None and unjudged is None and policies.any_gate:
+        try:
             policies.of(recorded.model)
-        evaluations = evaluate(session, runs, shown, series=True)
-    except ConfigError as problem:
-        unjudged = problem
-        console.complain(problem.message, problem.hint)
-        notes.append(f"Not judged: {problem.message}.")
-        evaluations = evaluate(session, runs, shown, gate=False, series=True)
+        except ConfigError as problem:
+            unjudged = problem
+    if unjudged:
+        console.complain(unjudged.message, unjudged.hint)
+    if unjudged and not own.problem:
+        notes.append(f"Not judged: {unjudged.message}.")
     tell_problems(runs)
-    for run in shown:
-        if not policies.find(run.model):
-            notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
-    return evaluations, build(session, evaluations, notes), unjudged
+    standing = {run.id for run in found}
+    if own.run.id not in standing:
+        console.say(f"the comment shows another run of '{own.run.model}' on this commit, which counts for it")
+    return _Outcome(
+        evaluations=evaluations,
+        own=own,
+        report=build(session, [own, *(e for e in evaluations if e.run.model != own.run.model)], notes),
+        posted=build(session, [e for e in evaluations if e.run.id in standing]),
+        unjudged=unjudged,
+    )
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

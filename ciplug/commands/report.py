@@ -15,9 +15,12 @@ from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ForgeError, PermissionDenied
 from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
 from ciplug.forges.base import State
+from ciplug.records import web
 from ciplug.records.verdict import Outcome
+from ciplug.registry import ledger
 from ciplug.reports.report import Report, as_json
 from ciplug.session import Session
+from ciplug.stores import is_git
 
 MARKER = "<!-- ciplug:report -->"
 PLAIN_MARKER = "[//]: # (ciplug:report)"
@@ -49,8 +52,11 @@ def run(args: argparse.Namespace) -> int:
     session = _followed(options.session_of(args))
     runs = options.runs_of(session)
     found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    report = build(session, evaluate(session, runs, found, series=True))
+    report = build(session, evaluate(session, runs, found, series=True, report=True))
     tell_problems(runs)
+    for section in report.sections:
+        if section.problem:
+            console.complain(f"{section.model}: not judged: {section.problem}")
     content = render(report, args.format)
     if args.output:
         write_file(Path(args.output), content)
@@ -74,15 +80,23 @@ def _followed(session: Session) -> Session:
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:
-    """The report of these evaluations, a pure function of what the store holds and of the job's context."""
-    links = {"run": session.context.run_url} if session.context.run_url else {}
+    """The report of these evaluations. A comment is made of what the store holds; the rest is of this job."""
     return Report(
-        sections=tuple(e.section() for e in evaluations),
+        sections=tuple(replace(e.section(), registry_url=_registry_page(session, e)) for e in evaluations),
         context=session.context,
         notes=tuple(notes),
-        links=links,
         policy_note=policy_note(evaluations),
     )
+
+
+def _registry_page(session: Session, evaluation: Evaluation) -> str | None:
+    """Where the forge shows the log of a model: if the store is a branch of the repository that the forge has."""
+    contexts = (evaluation.run.provenance.context, *evaluation.origins.values())
+    place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
+    remote, _, branch = session.store.address.rpartition("#")
+    if not (evaluation.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
+        return None
+    return web.folder_page(place, branch, ledger.log_name(evaluation.run.model))
 
 
 def render(report: Report, form: str) -> str | bytes:
@@ -92,10 +106,11 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
-    return _markdown(report, NO_LIMIT)
+    return comment(report, NO_LIMIT)
 
 
-def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
+def comment(report: Report, limit: int, *, html: bool = True) -> str:
+    """The comment: nothing of this job is in it, so jobs that race write the same."""
     from ciplug.reports import markdown
 
     return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
@@ -107,7 +122,7 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same.
     """
-    if ci.host_module(session.context.host).write_summary(session.env, _markdown(report, NO_LIMIT)):
+    if ci.host_module(session.context.host).write_summary(session.env, comment(report, NO_LIMIT)):
         console.detail("job summary written")
     from ciplug.forges import open_forge, why_no_forge
 
@@ -129,7 +144,7 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
             console.say("no comment: this commit has no open pull request")
         else:
             marker = MARKER if forge.html else PLAIN_MARKER
-            url = forge.upsert_comment(number, marker, _markdown(report, forge.comment_limit, html=forge.html))
+            url = forge.upsert_comment(number, marker, comment(report, forge.comment_limit, html=forge.html))
             console.say(f"comment: {url}")
     except ForgeError as problem:
         failed = problem
@@ -152,6 +167,9 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
 
 def _description(report: Report, outcome: Outcome) -> str:
     """What the status says in its one line: the outcome, and the gates that decided it."""
+    problems = [section.problem for section in report.sections if section.problem]
+    if problems:
+        return f"not judged: {problems[0]}"
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
     deciding = [gate for gate in gates if gate.outcome == outcome]
     if outcome == "PASS":

@@ -51,7 +51,7 @@ def repository_page(context: Context) -> str | None:
     """The repository's own page, without a slash at its end."""
     if not _host(context.server_url) or not context.repository:
         return None
-    return f"{(context.server_url or '').rstrip('/')}/{quote(context.repository.strip('/'))}"
+    return f"{(context.server_url or '').rstrip('/')}/{_path(context.repository.strip('/'))}"
 
 
 def commit_page(context: Context, commit: str | None) -> str | None:
@@ -67,7 +67,7 @@ def folder_page(context: Context, branch: str, folder: str) -> str | None:
     forge, page = forge_of(context), repository_page(context)
     if forge is None or page is None:
         return None
-    return f"{page}/{_FOLDERS[forge]}/{quote(branch)}/{quote(folder)}"
+    return f"{page}/{_FOLDERS[forge]}/{_path(branch)}/{_path(folder)}"
 
 
 def is_run_of(context: Context, url: str) -> bool:
@@ -83,7 +83,7 @@ def is_same_repository(remote: str, context: Context) -> bool:
     if found is None or page is None:
         return False
     parts = urlsplit(page)
-    return (found[1].lower(), quote(found[2]).lower()) == (parts.hostname, parts.path.strip("/").lower())
+    return (found[1].lower(), _path(found[2]).lower()) == (parts.hostname, parts.path.strip("/").lower())
 
 
 def _host(url: str | None) -> str:
@@ -93,3 +93,7 @@ def _host(url: str | None) -> str:
         return parts.hostname or "" if parts.scheme in ("http", "https") else ""
     except ValueError:
         return ""
+
+
+def _path(text: str) -> str:
+    return quote(text, errors="replace")

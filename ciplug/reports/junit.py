@@ -9,7 +9,7 @@ from ciplug.reports import text
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from ciplug.records.verdict import GateResult
+    from ciplug.records.verdict import GateResult, Outcome
     from ciplug.reports.report import ModelSection, Report
 
 
@@ -35,7 +35,7 @@ def _suite(section: ModelSection) -> Element:
 
     gates = section.verdict.gates if section.verdict else ()
     model = text.clean(section.model, text.NAME_LIMIT)
-    outcomes = [g.outcome for g in gates] or [section.outcome]
+    outcomes: list[Outcome | None] = [g.outcome for g in gates] or [section.outcome]
     suite = Element(
         "testsuite",
         name=model,

@@ -124,8 +124,8 @@ def telling(section: ModelSection) -> MetricDelta | None:
     """The metric that says most of a model: of its worst check, else the first that changed."""
     changed, unchanged = by_attention(section.comparison)
     known = {metric.metric: metric for metric in (*changed, *unchanged)}
-    gated = [known[gate.metric] for gate in by_severity(section.verdict) if gate.metric in known] if section.verdict else []
-    return next(iter((*gated, *known.values())), None)
+    gates = by_severity(section.verdict) if section.verdict else []
+    return next(iter((*(known[g.metric] for g in gates if g.metric in known), *known.values())), None)
 
 
 def versions(report: Report) -> list[str]:
