@@ -90,6 +90,7 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
     return {
         "model": section.model,
         "outcome": section.outcome,
+        "quiet": model.is_quiet(section),
         "problem": section.problem,
         "links": _links(section),
         "telling": _telling(section),

@@ -148,9 +148,9 @@ def _many(sections: Sequence[ModelSection], paint: _Paint) -> list[_Block]:
     if not sections:
         return []
     blocks = [_overview(sections, paint)]
-    quiet = [section for section in sections if section.outcome in ("PASS", None)]
+    quiet = [section for section in sections if model.is_quiet(section)]
     for section in sections:
-        if section not in quiet:
+        if not model.is_quiet(section):
             blocks += [_Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
     if quiet:
         title, close = f"**{_counts(quiet)}**", ""
@@ -165,20 +165,20 @@ def _many(sections: Sequence[ModelSection], paint: _Paint) -> list[_Block]:
 
 def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
     """One line a model, with the metric that says most."""
-    headers = ["model", "verdict", "metric", "before → now", "change", "history"]
+    headers = ["model", "verdict", "metric", "change", "before → now", "history"]
     rows = []
     for section in sections:
         icon, words = text.headline(section.outcome, section.verdict)
-        words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else words
+        words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else "not judged"
         # A name is not parted at its hyphens, where the table is narrow.
         name = text.escape_markdown(section.model, text.NAME_LIMIT).replace("-", "-\u2060")
         row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
         if metric := model.telling(section):
             now, before = text.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
             now = f"**{now}**" if now != text.ABSENT else now
-            row[2:] = [paint.code(metric.metric), now, "", text.sparkline(model.trail(metric))]
+            row[2:] = [paint.code(metric.metric), "", now, text.sparkline(model.trail(metric))]
             if section.comparison.baseline.run:
-                row[3:5] = [f"{before} → {now}".replace(" ", _NBSP), _brief(metric)]
+                row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
         rows.append(row)
     rest = ": `ciplug report` compares all of them"
     return _Block(_OVERVIEW, *_table(headers, rows), noun="model", rest=rest)

@@ -120,6 +120,11 @@ def by_verdict(report: Report) -> list[ModelSection]:
     return sorted(report.sections, key=lambda s: (-SEVERITY[s.outcome] if s.outcome else -0.5, s.model))
 
 
+def is_quiet(section: ModelSection) -> bool:
+    """Whether it can be folded up beside others: it passed, or nothing judged it."""
+    return section.outcome in ("PASS", None)
+
+
 def telling(section: ModelSection) -> MetricDelta | None:
     """The metric that says most of a model: of its worst check, else the first that changed."""
     changed, unchanged = by_attention(section.comparison)

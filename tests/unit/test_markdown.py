@@ -226,7 +226,9 @@ def links_of(report: Report) -> list[str]:
 def test_the_baseline_is_stated_with_its_commit_and_its_run() -> None:
     body = render(samples.failing())
     commit = f"[`9f8e7d6c`]({samples.WEB}/commit/{samples.BASE})"
-    assert f"against **merge base with main** {commit} (3 days older, [its run]({samples.WEB}/actions/runs/977))" in body
+    assert (
+        f"against **merge base with main** {commit} (3 days older, [its run]({samples.WEB}/actions/runs/977))" in body
+    )
 
 
 def test_a_fork_s_record_makes_no_links_but_to_a_run_of_this_repository() -> None:
