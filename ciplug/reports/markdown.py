@@ -430,18 +430,21 @@ def _fit(marker: str, blocks: Sequence[_Block], limit: int) -> str:
     shown: dict[int, str] = {}
     begun = False
     for level in sorted({b.priority for b in blocks}):
-        waiting = [
-            (i, b) for i, b in enumerate(blocks) if b.priority == level and (begun or not b.folded or level == _QUIET)
+        of_level = [
+            i for i, b in enumerate(blocks) if b.priority == level and (begun or not b.folded or level == _QUIET)
         ]
-        # The small ones first: what they leave of their share goes to the larger ones.
-        waiting.sort(key=lambda item: _bytes(item[1].whole))
-        for position, (index, block) in enumerate(waiting):
-            ends = _bytes(block.close) + 2 if block.close else 0
-            part = _cut(block, room // (len(waiting) - position) - 2 - ends)
-            if part is not None:
-                shown[index] = part
-                begun = begun or block.folded
-                room -= _bytes(part) + 2 + ends
+        # The small ones first: what they leave of their share goes to the larger ones. Those for which a share is too
+        # little take what is left over, in their order.
+        for fair in (True, False):
+            waiting = [i for i in of_level if i not in shown]
+            for index in sorted(waiting, key=lambda i: _bytes(blocks[i].whole)) if fair else waiting:
+                left = sum(i not in shown for i in of_level) if fair else 1
+                ends = _bytes(blocks[index].close) + 2 if blocks[index].close else 0
+                part = _cut(blocks[index], room // left - 2 - ends)
+                if part is not None:
+                    shown[index] = part
+                    begun = begun or blocks[index].folded
+                    room -= _bytes(part) + 2 + ends
     if sum(blocks[i].folded for i in shown) == 1:
         # A fold with nothing in it.
         shown = {i: part for i, part in shown.items() if not blocks[i].folded}

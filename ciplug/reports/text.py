@@ -303,7 +303,7 @@ _INVISIBLE = "\u200b"
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _REFERENCE = re.compile(
     # Mentions and references of GitHub and GitLab; then addresses, :emoji:, GH-1 and the keys of trackers like Jira.
-    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=\*)(?=iteration)|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=:)(?=[\w+-]+:)"
+    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=\*)(?=iteration)|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=:)(?=[\w+-]+(?::|$))"
     r"|(?<=[{\[])(?=[+-])"
     r"|(?<=[A-Z]-)(?=\d)|(?<=[A-Z]\d-)(?=\d)|(?<=[gG][hHlL]-)(?=\d)"
 )

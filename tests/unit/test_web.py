@@ -89,7 +89,10 @@ def test_whether_a_remote_is_the_repository(remote: str, same: bool) -> None:
     ("env", "url"),
     [
         (
-            {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b", "GITHUB_RUN_ID": "9"},
+            {
+                "GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "a/b",
+                "GITHUB_RUN_ID": "9",
+            },
             "https://github.com/a/b/actions/runs/9#artifacts",
         ),
         (
@@ -103,7 +106,10 @@ def test_whether_a_remote_is_the_repository(remote: str, same: bool) -> None:
             "https://j/job/x/3/artifact/out%20dir/report.html",
         ),
         (
-            {"TF_BUILD": "True", "SYSTEM_COLLECTIONURI": "https://dev.azure.com/o/", "SYSTEM_TEAMPROJECT": "p", "BUILD_BUILDID": "5"},
+            {
+                "TF_BUILD": "True", "SYSTEM_COLLECTIONURI": "https://dev.azure.com/o/", "SYSTEM_TEAMPROJECT": "p",
+                "BUILD_BUILDID": "5",
+            },
             "https://dev.azure.com/o/p/_build/results?buildId=5&view=artifacts&type=publishedArtifacts",
         ),
         ({"BITBUCKET_BUILD_NUMBER": "3"}, None),
