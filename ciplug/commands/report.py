@@ -16,9 +16,12 @@ from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ForgeError, PermissionDenied, UsageError
 from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
 from ciplug.forges.base import Forge, State
+from ciplug.records import web
 from ciplug.records.verdict import Outcome
+from ciplug.registry import ledger
 from ciplug.reports.report import Report, as_json
 from ciplug.session import Session
+from ciplug.stores import is_git
 
 if TYPE_CHECKING:
     from ciplug.records.provenance import Context
@@ -58,12 +61,15 @@ def run(args: argparse.Namespace) -> int:
 
     def look(session: Session, runs: Runs) -> Look:
         found = candidates(session, runs, commit, args.model)
-        return Look.at(session, commit, build(session, evaluate(session, runs, found, series=True)))
+        return Look.at(session, commit, build(session, evaluate(session, runs, found, series=True, report=True)))
 
     runs = options.runs_of(session)
     seen = look(session, runs)
     report = seen.report
     tell_problems(runs)
+    for section in report.sections:
+        if section.problem:
+            console.complain(f"{section.model}: not judged: {section.problem}")
     content = render(report, args.format)
     if args.output:
         write_file(Path(args.output), content)
@@ -88,35 +94,47 @@ def _followed(session: Session) -> Session:
 
 @dataclass(frozen=True)
 class Look:
-    """A report, and the runs of its commit that the store held when it was made, by their keys."""
+    """A report, and the keys of the runs and verdicts of its commit that the store held when it was made."""
 
     report: Report
     commit: str
-    runs: frozenset[str]
+    keys: frozenset[str]
 
     @classmethod
     def at(cls, session: Session, commit: str, report: Report) -> Look:
         return cls(report, commit, _recorded(session, commit))
 
+    def knowing(self, keys: frozenset[str]) -> Look:
+        """The same, with more that is known to be there."""
+        return replace(self, keys=self.keys | keys)
+
     def is_current(self, session: Session) -> bool:
-        """Whether the store, as a session sees it that has not looked before, holds no other runs of the commit."""
-        return _recorded(session, self.commit) == self.runs
+        """Whether the store, as a session sees it that has not looked before, holds nothing more of the commit."""
+        return _recorded(session, self.commit) <= self.keys
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:
-    return frozenset(session.store.keys(f"runs/{commit}-"))
+    return frozenset(session.store.keys(f"runs/{commit}-", f"verdicts/{commit}-"))
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:
-    """The report of these evaluations, a pure function of what the store holds and of the job's context."""
-    links = {"run": session.context.run_url} if session.context.run_url else {}
+    """The report of these evaluations. A comment is made of what the store holds; the rest is of this job."""
     return Report(
-        sections=tuple(e.section() for e in evaluations),
+        sections=tuple(replace(e.section(), registry_url=_registry_page(session, e)) for e in evaluations),
         context=session.context,
         notes=tuple(notes),
-        links=links,
         policy_note=policy_note(evaluations),
     )
+
+
+def _registry_page(session: Session, evaluation: Evaluation) -> str | None:
+    """Where the forge shows the log of a model: if the store is a branch of the repository that the forge has."""
+    contexts = (evaluation.run.provenance.context, *evaluation.origins.values())
+    place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
+    remote, _, branch = session.store.address.rpartition("#")
+    if not (evaluation.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
+        return None
+    return web.folder_page(place, branch, ledger.log_name(evaluation.run.model))
 
 
 def render(report: Report, form: str) -> str | bytes:
@@ -126,10 +144,11 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
-    return _markdown(report, NO_LIMIT)
+    return comment(report, NO_LIMIT)
 
 
-def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
+def comment(report: Report, limit: int, *, html: bool = True) -> str:
+    """The comment: nothing of this job is in it, so jobs that race write the same."""
     from ciplug.reports import markdown
 
     return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
@@ -146,7 +165,7 @@ def post(
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same.
     """
-    if ci.host_module(session.context.host).write_summary(session.env, _markdown(seen.report, NO_LIMIT)):
+    if ci.host_module(session.context.host).write_summary(session.env, comment(seen.report, NO_LIMIT)):
         console.detail("job summary written")
     from ciplug.forges import open_forge, why_no_forge
 
@@ -190,7 +209,7 @@ def _publish(
     if number is not None:
         marker = MARKER if forge.html else PLAIN_MARKER
         try:
-            url = forge.upsert_comment(number, marker, _markdown(report, forge.comment_limit, html=forge.html))
+            url = forge.upsert_comment(number, marker, comment(report, forge.comment_limit, html=forge.html))
         except ForgeError as problem:
             failed["no comment"] = problem
     if context.commit and outcome:
@@ -220,6 +239,9 @@ def _newer(session: Session, seen: Look, again: Callable[[Session], Look]) -> Lo
 
 def _description(report: Report, outcome: Outcome) -> str:
     """What the status says in its one line: the outcome, and the gates that decided it."""
+    problems = [section.problem for section in report.sections if section.problem]
+    if problems:
+        return f"not judged: {problems[0]}"
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
     deciding = [gate for gate in gates if gate.outcome == outcome]
     if outcome == "PASS":
