@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
-from ciplug.forges.base import Forge, Kind, Place, State
+from ciplug.forges.base import Forge, Kind, Place, Right, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ciplug.records.provenance import Context
 
-__all__ = ["Forge", "Place", "State", "find_place", "open_forge", "why_no_forge"]
+__all__ = ["Forge", "Place", "Right", "State", "find_place", "open_forge", "why_no_forge"]
 
 _SSH_ALIASES = {
     "ssh.github.com": "github.com",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
@@ -12,6 +12,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    Right,
     check_body,
     cut,
     not_understood,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
 _STATUSES = f"{_TOKEN} Developer or above"
+_ROLES: tuple[tuple[Literal["comment", "status"], int], ...] = (("comment", 20), ("status", 30))
+"""The least role that may."""
+_ROLE_NAMES = {10: "Guest", 15: "Planner", 20: "Reporter", 30: "Developer", 40: "Maintainer", 50: "Owner"}
 _STATES = {"pending": "pending", "success": "success", "failure": "failed", "error": "failed"}
 
 
@@ -93,6 +97,27 @@ class GitLab:
     def accounts(self, commit: str) -> set[str]:
         """See Forge. GitLab's commits know addresses, which git tells as well."""
         return set()
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. By the scopes of the token, and the role of whom it acts as."""
+        import gitlab
+
+        with self._errors("read what the token may do", _COMMENTS):
+            token: Any = self._open().http_get("/personal_access_tokens/self")
+            scopes, user = sorted(token["scopes"]), token["user_id"]
+            try:
+                member = self._project().members_all.get(user)
+                role = int(member.access_level)
+            except gitlab.GitlabError as error:
+                if error.response_code not in (403, 404):
+                    raise
+                role = None if error.response_code == 403 else 0
+        of = f"scopes: {cut(', '.join(scopes), 100)}"
+        if role is None:
+            return [Right(to, None if "api" in scopes else False, f"{of}; role: not told") for to, _ in _ROLES]
+        named = max((name for name in _ROLE_NAMES if name <= role), default=0)
+        of += f"; role: {_ROLE_NAMES.get(named, 'none')}"
+        return [Right(to, "api" in scopes and role >= least, of) for to, least in _ROLES]
 
     def _open(self) -> Gitlab:
         if self._client is None:
