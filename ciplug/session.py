@@ -116,6 +116,12 @@ class Session:
         return self.workspace.top if self.workspace else self.cwd
 
     @property
+    def remote_url(self) -> str | None:
+        """Where this checkout comes from, as its configuration has it."""
+        remotes = self.workspace.remotes if self.workspace else {}
+        return remotes.get("origin") or next(iter(remotes.values()), None)
+
+    @property
     def head(self) -> str | None:
         """The commit that runs of this folder belong to: the pull request's own head, not its merge."""
         return self.context.commit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
 _STATUSES = f"{_TOKEN} Developer or above"
-_ROLES: tuple[tuple[Literal["comment", "status"], int], ...] = (("comment", 20), ("status", 30))
-"""The least role that may."""
-_ROLE_NAMES = {10: "Guest", 15: "Planner", 20: "Reporter", 30: "Developer", 40: "Maintainer", 50: "Owner"}
+_REPORTER, _DEVELOPER = 20, 30
+_ROLES = {10: "Guest", 15: "Planner", _REPORTER: "Reporter", _DEVELOPER: "Developer", 40: "Maintainer", 50: "Owner"}
 _STATES = {"pending": "pending", "success": "success", "failure": "failed", "error": "failed"}
 
 
@@ -103,21 +102,23 @@ class GitLab:
         import gitlab
 
         with self._errors("read what the token may do", _COMMENTS):
-            token: Any = self._open().http_get("/personal_access_tokens/self")
-            scopes, user = sorted(token["scopes"]), token["user_id"]
+            token = self._open().http_get("/personal_access_tokens/self")
+            if not isinstance(token, dict) or not {"scopes", "user_id"} <= token.keys():
+                raise not_understood(self._place.api_url)
             try:
-                member = self._project().members_all.get(user)
-                role = int(member.access_level)
+                role = int(self._project().members_all.get(token["user_id"]).access_level)
             except gitlab.GitlabError as error:
                 if error.response_code not in (403, 404):
                     raise
-                role = None if error.response_code == 403 else 0
-        of = f"scopes: {cut(', '.join(scopes), 100)}"
-        if role is None:
-            return [Right(to, None if "api" in scopes else False, f"{of}; role: not told") for to, _ in _ROLES]
-        named = max((name for name in _ROLE_NAMES if name <= role), default=0)
-        of += f"; role: {_ROLE_NAMES.get(named, 'none')}"
-        return [Right(to, "api" in scopes and role >= least, of) for to, least in _ROLES]
+                role = 0
+        whole = "api" in token["scopes"]
+        known = max((least for least in _ROLES if least <= role), default=0)
+        said = f"scopes: {cut(', '.join(sorted(token['scopes'])), 100)}; role: {_ROLES.get(known, 'none')}"
+        # Who has a lower role may comment where the merge request can be seen, which GitLab does not tell.
+        return [
+            Right("comment", (role >= _REPORTER or None) if whole else False, said),
+            Right("status", whole and role >= _DEVELOPER, said),
+        ]
 
     def _open(self) -> Gitlab:
         if self._client is None:
