@@ -12,7 +12,7 @@ from ciplug.ci.base import safe_log
 from ciplug.commands import options
 from ciplug.errors import CiplugError, ConfigError
 from ciplug.health import checkout, forge, machine, store
-from ciplug.health.base import Check, Finding, attempt, examine, exit_code
+from ciplug.health.base import Check, Finding, State, attempt, examine, exit_code
 from ciplug.records import canonical
 from ciplug.session import Session, open_session
 
@@ -38,8 +38,8 @@ CHECKS: dict[str, Check] = {
     "status": forge.status,
 }
 """In the order in which they are asked: what one of them finds may leave nothing to ask for the next."""
-_SHOWN = {"ok": "ok", "warning": "warning", "failure": "FAILS", "not asked": "-"}
-_COUNTED = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "were not asked"}
+_SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "not asked": "-"}
+_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "were not asked"}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY|_PAT\b")
 _SHORTEST_SECRET = 8
 

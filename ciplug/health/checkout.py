@@ -11,7 +11,7 @@ from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.policies import read_policies
 from ciplug.session import FORK, Session, now
-from ciplug.stores import is_git
+from ciplug.stores import Cause, is_git
 from ciplug.stores.git_trial import cause_of
 from ciplug.tracking import history as commits
 
@@ -47,8 +47,8 @@ def config(session: Session, before: Examined) -> str:
         )
     parts = session.config.models.values() or (session.config,)
     recorded = sum(len(part.metrics) for part in parts)
-    files = "1 metric file" if recorded == 1 else f"{recorded} metric files"
-    return f"{session.config.path}: {files or 'no metric file'}"
+    files = {0: "no metric file", 1: "1 metric file"}.get(recorded, f"{recorded} metric files")
+    return f"{session.config.path}: {files}"
 
 
 def policy(session: Session, before: Examined) -> str:
@@ -109,13 +109,11 @@ def credentials(session: Session, before: Examined) -> str:
         raise not_asked("there is no checkout")
     if not session.context.trusted:
         raise not_asked(FORKED)
-    url = session.remote_url
     if not is_git(session.store_uri):
         raise not_asked("the store is no git repository")
     if token:
         return f"{remedies.PUSH_TOKEN} is set"
-    if session.store_uri.startswith("git+"):
-        url = session.store_uri.removeprefix("git+").partition("?")[0]
+    url = store_url(session)
     if url is None:
         return "none is needed: the repository itself is the store"
     if not url.startswith("http"):
@@ -140,10 +138,25 @@ def remote(session: Session, before: Examined) -> str:
         return "this repository has no remote"
     words = commits.unreachable(session.workspace, session.env)
     if words:
-        cause = cause_of(words)
-        host, by_token = session.context.host, bool(session.env.get(remedies.PUSH_TOKEN))
-        raise failure(f"{git.redact(url)}: {words}", remedies.push(host, cause, by_token=by_token))
+        raise failure(f"{git.redact(url)}: {words}", to_reach(session, url, cause_of(words)))
     return git.redact(url)
+
+
+def to_reach(session: Session, url: str, cause: Cause) -> str:
+    """What to do where a repository refuses a fetch or a push."""
+    by_token = bool(session.env.get(remedies.PUSH_TOKEN))
+    kept = git.stored_credential(session.workspace.config, url) if session.workspace else None
+    # After a header that is not accepted, git asks for a name all the same, and does not say why.
+    if cause == "no_credential" and (by_token or kept in ("header", "url")):
+        cause = "not_accepted"
+    return remedies.push(session.context.host, cause, by_token=by_token)
+
+
+def store_url(session: Session) -> str | None:
+    """The address of a store that is a git repository; None where it is this one."""
+    if session.store_uri.startswith("git+"):
+        return session.store_uri.removeprefix("git+").partition("?")[0]
+    return session.remote_url
 
 
 def history(session: Session, before: Examined) -> str:

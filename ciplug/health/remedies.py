@@ -17,8 +17,8 @@ _KEEP = {
 """How the checkout keeps its credential."""
 _PUSH = {
     "github_actions": _GITHUB_JOB,
-    "gitlab_ci": "Settings > CI/CD > Variables: {token}, a project access token, role Developer, scope write_repository; "
-    "or Settings > CI/CD > Job token permissions: 'Allow Git push requests to the repository'",
+    "gitlab_ci": "Settings > CI/CD > Variables: {token}, a project access token, role Developer, scope "
+    "write_repository; or Settings > CI/CD > Job token permissions: 'Allow Git push requests to the repository'",
     "jenkins": "around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) {{ … }}",
     "gitea": "in the step: env: {{{token}: '${{{{ secrets.{token} }}}}'}}, a token with write:repository",
     "bitbucket": "Repository settings > Repository variables: {token}, an access token with repository:write",
@@ -63,7 +63,7 @@ def branch(kind: str | None, branch: str) -> str:
     """For a branch that is protected, by the forge that holds it."""
     names = f"'{branch}' and '{branch}-series'"
     where = {
-        "github": f"Settings > Rules > Rulesets, and Settings > Branches: exclude {names} from every rule that covers them",
+        "github": f"Settings > Rules > Rulesets, and Settings > Branches: exclude {names} from what covers them",
         "gitlab": f"Settings > Repository > Protected branches: {names}: allowed to push = the role of the token",
         "gitea": f"Settings > Branches: {names}: whitelist the account of the token for push",
         "bitbucket": f"Repository settings > Branch restrictions: {names}: write access = the account of the token",
@@ -87,7 +87,8 @@ def right(host: str, kind: str) -> str:
 
 
 _VARIABLES = {
-    "jenkins": "around the step: withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) {{ … }}",
+    "jenkins": "around the step: "
+    "withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) {{ … }}",
     "gitlab_ci": "Settings > CI/CD > Variables: {name}",
     "bitbucket": "Repository settings > Repository variables: {name}",
     "azure": "in the step: env: {{{name}: $(ciplug-comment)}}",

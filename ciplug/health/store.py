@@ -8,25 +8,26 @@ from ciplug.errors import StoreError
 from ciplug.forges import kind_of
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
-from ciplug.health.checkout import FORKED
+from ciplug.health.checkout import FORKED, store_url, to_reach
 from ciplug.session import NO_ARTIFACTS, Session
-from ciplug.stores import DEFAULT_URI, Cause, Trial, is_git, open_store
+from ciplug.stores import DEFAULT_URI, Store, Trial, is_git, open_store
 from ciplug.stores.git_trial import cause_of
 
 
 def read(session: Session, before: Examined) -> str:
     if before["configuration"].state == "failure" and session.store_uri == DEFAULT_URI:
         raise not_asked("which store is meant is not known: ciplug.yaml cannot be read")
-    store = session.store
+    store = _store(session)
     try:
         waiting = len(store.loose())
     except StoreError as problem:
         if not is_git(session.store_uri):
             raise
-        raise failure(problem.message, _push(session, cause_of(problem.message)) or problem.hint or "") from None
+        remedy = to_reach(session, store_url(session) or "", cause_of(problem.message))
+        raise failure(problem.message, remedy or problem.hint or "") from None
     if store.notes:
         raise warning("; ".join(store.notes), "ciplug compact")
-    return f"{store.address}: {waiting} objects that are in no segment"
+    return f"it can be read: {store.address}, with {waiting} objects that are in no segment yet"
 
 
 def write(session: Session, before: Examined) -> str:
@@ -61,8 +62,9 @@ def artifacts(session: Session, before: Examined) -> str:
     if not session.context.trusted:
         raise not_asked(FORKED)
     tried = open_store(place, session.workspace, session.env).try_writes()
-    if tried[0].cause is not None:
-        raise failure(tried[0].said, _push(session, tried[0].cause) if is_git(place) else _bucket_rights(place))
+    if (cause := tried[0].cause) is not None:
+        by_git = is_git(place)
+        raise failure(tried[0].said, to_reach(session, place, cause) if by_git else _bucket_rights(place))
     _tell_deletion(tried)
     return f"a trial was taken, and is gone: {tried[0].said}"
 
@@ -77,7 +79,13 @@ def _tried(session: Session, before: Examined) -> list[Trial]:
 
 @lru_cache(maxsize=2)
 def _try(session: Session) -> list[Trial]:
-    return session.store.try_writes()
+    return _store(session).try_writes()
+
+
+@lru_cache(maxsize=2)
+def _store(session: Session) -> Store:
+    """The store, for a reader that folds nothing: what is looked at stays as it is."""
+    return open_store(session.store_uri, session.workspace, session.env, may_fold=False)
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
@@ -90,25 +98,17 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     if not is_git(session.store_uri):
         return failure(trial.said, _bucket_rights(session.store_uri))
     name = session.store.address.rpartition("#")[2]
-    said = {
-        "write": "runs cannot be pushed",
-        "branch": f"runs are recorded, and folds and promotions are not: the branch '{name}' cannot be moved",
-        "delete": "",
-    }[trial.what]
-    if trial.cause == "protected" or (trial.what == "branch" and trial.cause == "rule"):
+    ruled_out = trial.cause in ("protected", "rule", "unclear")
+    said = "runs cannot be pushed"
+    if trial.what == "branch":
+        said = f"runs are recorded, and folds and promotions are not: the branch '{name}' cannot be moved"
+    if ruled_out and trial.what == "branch":
         remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
-    elif trial.cause in ("rule", "unclear"):
+    elif ruled_out:
         remedy = remedies.refs(name)
     else:
-        remedy = _push(session, trial.cause)
+        remedy = to_reach(session, store_url(session) or "", trial.cause or "unclear")
     return failure(f"{said}: {trial.said}", remedy)
-
-
-def _push(session: Session, cause: Cause | None) -> str:
-    if cause is None:
-        return ""
-    by_token = bool(session.env.get(remedies.PUSH_TOKEN))
-    return remedies.push(session.context.host, cause, by_token=by_token)
 
 
 def _bucket_rights(uri: str) -> str:
