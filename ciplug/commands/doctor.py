@@ -39,7 +39,7 @@ CHECKS: dict[str, Check] = {
 }
 """In the order in which they are asked: what one of them finds may leave nothing to ask for the next."""
 _SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "not asked": "-"}
-_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "were not asked"}
+_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "not asked"}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY|_PAT\b")
 _SHORTEST_SECRET = 8
 

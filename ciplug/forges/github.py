@@ -233,7 +233,12 @@ class _Comments:
 
 def client(place: Place) -> Any:
     """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
+    import logging
+
     import github
+
+    # It prints each refusal, and raises it as well.
+    github.set_log_level(logging.WARNING)
 
     class Retry(github.GithubRetry):
         def sleep(self, response: Any = None) -> None:

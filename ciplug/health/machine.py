@@ -37,15 +37,19 @@ def libraries(session: Session, before: Examined) -> str:
     if before["configuration"].state == "failure":
         raise not_asked("ciplug.yaml cannot be read")
     needed = dict(_needed(session))
-    missing = {
-        f"ciplug[{extra}]": what
-        for (extra, module), what in needed.items()
-        if importlib.util.find_spec(module.partition(".")[0]) is None
-    }
+    missing = {f"ciplug[{extra}]": what for (extra, module), what in needed.items() if not _is_installed(module)}
     if missing:
         words = " ".join(f"'{extra}'" for extra in missing)
         raise failure("not installed, and needed by " + ", ".join(missing.values()), f"pip install {words}")
     return f"installed: {', '.join(module for _, module in needed)}" if needed else "none beyond ciplug's own is needed"
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        # Of a package that it lies in.
+        return False
 
 
 def _needed(session: Session) -> Iterator[tuple[tuple[str, str], str]]:

@@ -19,8 +19,8 @@ _PUSH = {
     "github_actions": _GITHUB_JOB,
     "gitlab_ci": "Settings > CI/CD > Variables: {token}, a project access token, role Developer, scope "
     "write_repository; or Settings > CI/CD > Job token permissions: 'Allow Git push requests to the repository'",
-    "jenkins": "around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) {{ … }}",
-    "gitea": "in the step: env: {{{token}: '${{{{ secrets.{token} }}}}'}}, a token with write:repository",
+    "jenkins": "around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) { … }",
+    "gitea": "in the step: env: {{token}: '${{ secrets.{token} }}'}, a token with write:repository",
     "bitbucket": "Repository settings > Repository variables: {token}, an access token with repository:write",
     "azure": "Project settings > Repositories > Security > Build Service: Contribute = Allow",
 }
@@ -51,7 +51,7 @@ def push(host: str, cause: Cause, *, by_token: bool) -> str:
         return _KEEP[host]
     if cause == "not_accepted" and host in _KEEP:
         return f"{_KEEP[host]}, in the job that runs ciplug; or {PUSH_TOKEN} for a store elsewhere"
-    return _PUSH.get(host, _PUSH_ELSEWHERE).format(token=PUSH_TOKEN) if host != "github_actions" else _GITHUB_JOB
+    return _PUSH.get(host, _PUSH_ELSEWHERE).replace("{token}", PUSH_TOKEN)
 
 
 def refs(branch: str) -> str:
@@ -87,25 +87,24 @@ def right(host: str, kind: str) -> str:
 
 
 _VARIABLES = {
-    "jenkins": "around the step: "
-    "withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) {{ … }}",
+    "jenkins": "around the step: withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) { … }",
     "gitlab_ci": "Settings > CI/CD > Variables: {name}",
     "bitbucket": "Repository settings > Repository variables: {name}",
-    "azure": "in the step: env: {{{name}: $(ciplug-comment)}}",
-    "github_actions": "in the step: env: {{{name}: '${{{{ secrets.{name} }}}}'}}",
-    "gitea": "in the step: env: {{{name}: '${{{{ secrets.{name} }}}}'}}",
+    "azure": "in the step: env: {{name}: $(ciplug-comment)}",
+    "github_actions": "in the step: env: {{name}: '${{ secrets.{name} }}'}",
+    "gitea": "in the step: env: {{name}: '${{ secrets.{name} }}'}",
 }
 """Where a host keeps a secret, and how a step gets it."""
 
 
 def _variable(host: str, name: str) -> str:
-    return _VARIABLES.get(host, "export {name}=…").format(name=name)
+    return _VARIABLES.get(host, "export {name}=…").replace("{name}", name)
 
 
-DEPTH = {
+_DEPTH = {
     "github_actions": "in the step of actions/checkout: with: {fetch-depth: 0}",
     "gitea": "in the step of actions/checkout: with: {fetch-depth: 0}",
-    "gitlab_ci": "in the job: variables: {GIT_DEPTH: 0}",
+    "gitlab_ci": "in the job: variables: {GIT__DEPTH: 0}",
     "bitbucket": "in the step: clone: {depth: full}",
     "azure": "in the steps: - {checkout: self, fetchDepth: 0}",
     "jenkins": "in the checkout: extensions: [cloneOption(shallow: false, noTags: false)]",
@@ -115,4 +114,4 @@ DEPTH = {
 
 def history(host: str) -> str:
     """For a history that cannot be fetched on demand."""
-    return DEPTH.get(host, "git fetch --unshallow")
+    return _DEPTH.get(host, "git fetch --unshallow")

@@ -29,7 +29,7 @@ _CAUSES: tuple[tuple[Cause, str], ...] = (
     ("rule", r"declined|denied|deny|hidden ref|refused|rule violations"),
 )
 _NOT_THERE = "remote ref does not exist"
-_IN_THE_WAY = ("atomic transaction failed", "atomic push failed", "failed to update ref", "cannot lock ref")
+_IN_THE_WAY = ("atomic transaction failed", "failed to update ref", "cannot lock ref", "refname conflict")
 """What a ref is refused with that cannot be made, and what was to move with it: no rule was against them."""
 
 
@@ -124,6 +124,6 @@ def _stands_in_the_way(result: git.PushResult, ref: str) -> bool:
 
 
 def _words(result: git.PushResult) -> str:
-    """The host's words on a push, each once."""
-    said = [*sorted(set(result.rejected.values())), result.said, result.failure or ""]
-    return ": ".join(dict.fromkeys(" ".join(part.split()) for part in said if part))[:300]
+    """The host's words on a push."""
+    said = [*sorted(set(result.rejected.values())), result.said] if result.rejected else [result.failure or ""]
+    return ": ".join(" ".join(part.split()) for part in said if part)[:300]

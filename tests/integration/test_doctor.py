@@ -77,7 +77,8 @@ class World:
         self.monkeypatch.chdir(self.project.folder)
         self.capsys.readouterr()
         code = cli.main(["doctor", "--json", *args])
-        self.said = self.capsys.readouterr().out
+        self.said, errors = self.capsys.readouterr()
+        assert errors == ""
         assert self.refs() == before
         assert dict(self.api.comments) == pending
         assert not any(self.api.statuses.values())
@@ -239,10 +240,10 @@ def _hook(world: World, script: str) -> None:
     hook.chmod(0o755)
 
 
-QUICK = (no_credential, read_only, protected_by_a_hook, broken_policy, no_statuses)
+QUICK = (no_credential, read_only, protected_branch, no_statuses)
 WHOLE = (
     *(expired_push_token, expired_credential_of_the_checkout, push_token_with_a_line_end),
-    *(read_only_on_gitlab, read_only_in_jenkins, protected_branch),
+    *(read_only_on_gitlab, read_only_in_jenkins, protected_by_a_hook, broken_policy),
     *(every_push_declined, unreachable, broken_yaml, no_pull_requests, expired_token, no_token, missing_library, a_bug),
 )
 
