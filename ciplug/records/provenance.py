@@ -42,6 +42,11 @@ class Context:
     trusted: bool = True
     """False in a fork's pull request: the job may not write the store and must not promote."""
 
+    @property
+    def proposed(self) -> bool:
+        """Whether the commit is still to go into a branch: by a pull request, or from a merge queue."""
+        return self.pull_request is not None or self.target_branch is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
