@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ciplug import ci, console
 from ciplug.ci import github_actions
-from ciplug.commands import options
+from ciplug.ci.github_actions import TriggeringRun
+from ciplug.commands import followed, options
 from ciplug.commands.gate import policy_note, write_file
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ForgeError, PermissionDenied
@@ -46,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    session = _followed(options.session_of(args))
+    session = options.session_of(args)
+    follows = None if args.commit else github_actions.triggering_run(session.env)
+    if follows:
+        session = followed.about(session, follows)
     runs = options.runs_of(session)
     found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
     report = build(session, evaluate(session, runs, found, series=True))
@@ -58,19 +62,9 @@ def run(args: argparse.Namespace) -> int:
     elif not args.post:
         console.out(content)
     if args.post:
-        _, problem = post(session, report, asked=True)
+        _, problem = post(session, report, asked=True, follows=follows)
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
-
-
-def _followed(session: Session) -> Session:
-    """In a `workflow_run` job, the commit that the run before it was about: a fork's, as a rule."""
-    follows = github_actions.triggering_run(session.env)
-    if follows is None:
-        return session
-    owner = (follows.head_repository or "").partition("/")[0]
-    branch = f"{owner}:{follows.head_branch}" if owner and follows.head_branch else None
-    return replace(session, context=replace(session.context, commit=follows.head_commit, branch=branch))
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:
@@ -101,15 +95,18 @@ def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
     return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
 
 
-def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str | None, CiplugError | None]:
+def post(
+    session: Session, report: Report, *, asked: bool = False, follows: TriggeringRun | None = None
+) -> tuple[str | None, CiplugError | None]:
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
-    one clear line; the summary is there all the same.
+    one clear line; the summary is there all the same. `follows`: the run of another workflow that the report is about.
     """
     if ci.host_module(session.context.host).write_summary(session.env, _markdown(report, NO_LIMIT)):
         console.detail("job summary written")
     from ciplug.forges import open_forge, why_no_forge
+    from ciplug.forges.github import GitHub
 
     context = session.context
     remotes = session.workspace.remotes if session.workspace else {}
@@ -119,10 +116,19 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
         tell = console.detail if context.host == "local" and not asked else console.say
         tell(f"no comment: {why_no_forge(context, session.env, remote)}")
         return None, None
+    number = context.pull_request
+    if follows and isinstance(forge, GitHub):
+        try:
+            number, why_not = followed.pull_request(session, follows, forge)
+        except ForgeError as problem:
+            console.complain(f"no comment and no commit status: {problem.message}", problem.hint)
+            return None, problem
+        if why_not:
+            console.say(f"no comment and no commit status: {why_not}")
+            return None, None
     url = None
     failed: CiplugError | None = None
     try:
-        number = context.pull_request
         if number is None and context.commit and not context.tag and context.branch != context.default_branch:
             number = forge.find_pull_request(context.commit, context.branch)
         if number is None:
