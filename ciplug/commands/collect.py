@@ -34,6 +34,8 @@ MAX_TOTAL = 512 * 1024 * 1024
 MAX_UNTRUSTED = 32 * 1024 * 1024
 """Of a fork's: whoever opens a pull request makes the store grow."""
 MAX_UNTRUSTED_OBJECTS = 1_000
+MAX_SHOWN = 600
+"""Characters of a message: the name of a file in an archive can have 65,535."""
 
 
 @dataclass(frozen=True)
@@ -325,6 +327,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _shown(name: str) -> str:
-    """A name that a stranger chose, on one line."""
-    return " ".join(name.split())
+def _shown(words: str) -> str:
+    """Words with names in them that a stranger chose, on one line of a log."""
+    line = " ".join(words.split())
+    return line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN // 2]} … {line[-MAX_SHOWN // 2 :]}"

@@ -15,7 +15,7 @@ from ciplug.ci.github_actions import TriggeringRun
 from ciplug.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.forges.github import GitHub, PullRequest
+    from ciplug.forges.github import GitHub, OpenPullRequest
 
 
 def about(session: Session, follows: TriggeringRun) -> Session:
@@ -47,7 +47,7 @@ def pull_request(session: Session, follows: TriggeringRun, forge: GitHub) -> tup
     return None, None if own and follows.head_commit not in [p.head for p in proposed] else found
 
 
-def chosen(proposed: Sequence[PullRequest], head: str, commit: str, default: str | None) -> int | str:
+def chosen(proposed: Sequence[OpenPullRequest], head: str, commit: str, default: str | None) -> int | str:
     """The one of these open pull requests that a run of `commit` speaks for, or why there is none."""
     if not proposed:
         return f"no pull request from {head} is open"

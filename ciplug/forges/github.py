@@ -37,7 +37,7 @@ _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHU
 
 
 @dataclass(frozen=True)
-class PullRequest:
+class OpenPullRequest:
     """An open pull request, as GitHub tells of it."""
 
     number: int
@@ -73,13 +73,13 @@ class GitHub:
                 found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
             return max((p.number for p in found), default=None)
 
-    def pull_requests_from(self, repository: str, branch: str) -> list[PullRequest]:
+    def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
         """The open pull requests from a branch of a repository, this one or a fork."""
         with self._errors("look for the pull request", _READING):
             # By its owner alone GitHub mistakes a branch for one of the same name in the owner's other repositories.
             head = f"{repository.partition('/')[0]}:{branch}"
             return [
-                PullRequest(p.number, p.head.sha, p.base.ref)
+                OpenPullRequest(p.number, p.head.sha, p.base.ref)
                 for p in self._open().get_pulls(state="open", head=head)
                 if p.head.repo is not None and p.head.repo.full_name.lower() == repository.lower()
             ]
