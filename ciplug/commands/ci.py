@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
+from ciplug.commands.posting import Look, post
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
-from ciplug.commands.report import Look, build, post, render
+from ciplug.commands.report import build, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError

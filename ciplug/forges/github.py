@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
@@ -36,6 +37,17 @@ _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TO
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
+@dataclass(frozen=True)
+class OpenPullRequest:
+    """An open pull request, as GitHub tells of it."""
+
+    number: int
+    head: str
+    """The commit that it has come to."""
+    base: str
+    """The branch that it is to go into."""
+
+
 class GitHub:
     """A repository on GitHub."""
 
@@ -61,6 +73,17 @@ class GitHub:
                 pulls = repository.get_commit(commit).get_pulls()
                 found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
             return max((p.number for p in found), default=None)
+
+    def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
+        """The open pull requests from a branch of a repository, this one or a fork."""
+        with self._errors("look for the pull request", _READING):
+            # By its owner alone GitHub mistakes a branch for one of the same name in the owner's other repositories.
+            head = f"{repository.partition('/')[0]}:{branch}"
+            return [
+                OpenPullRequest(p.number, p.head.sha, p.base.ref)
+                for p in self._open().get_pulls(state="open", head=head)
+                if p.head.repo is not None and p.head.repo.full_name.lower() == repository.lower()
+            ]
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""

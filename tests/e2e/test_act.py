@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import ROOT
-from tests.e2e.project import MARKER, Project, clean_environment
+from tests.e2e.github_runner import Runner, local_actions
+from tests.e2e.project import MARKER, Project
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 
@@ -30,82 +27,6 @@ _LATER = """\
           REPORT: ${{ steps.ciplug.outputs.report }}
           COMMENT: ${{ steps.ciplug.outputs.comment-url }}
 """
-_UPLOAD = """\
-name: A stand-in for upload-artifact
-inputs:
-  name:
-    description: Ignored
-  path:
-    description: Ignored
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      run: "true"
-"""
-_SETUP_PYTHON = """\
-name: A stand-in for setup-python
-inputs:
-  python-version:
-    description: Ignored
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      run: echo "{folder}" >> "$GITHUB_PATH"
-"""
-
-
-class Runner:
-    """GitHub Actions by act: one job of the workflow for one event."""
-
-    def __init__(self, act: str, project: Project, api: GitHubApi, folder: Path, options: list[str]) -> None:
-        self._act, self._project, self._api, self._folder, self._options = act, project, api, folder, options
-        self._number = 0
-
-    def run(self, event: str, payload: dict[str, Any], ref: str) -> tuple[int, str, Path]:
-        """Exit code, log, and the folder where the later step has put what it saw."""
-        self._number += 1
-        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref)
-        seen = self._folder / f"seen{self._number}"
-        seen.mkdir()
-        payload_file = self._folder / f"event{self._number}.json"
-        payload_file.write_text(json.dumps(payload))
-        command = [
-            *(self._act, event, "-W", ".github/workflows/train.yml", "-e", str(payload_file)),
-            *("-P", "ubuntu-latest=-self-hosted", "--no-cache-server", "-s", "GITHUB_TOKEN=job-token"),
-            *("--env", f"GITHUB_API_URL={self._api.url}", "--env", "GITHUB_REPOSITORY=acme/demo"),
-            *("--env", f"SEEN={seen}", *self._options),
-        ]
-        done = subprocess.run(
-            command,
-            cwd=checkout,
-            env=clean_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        return done.returncode, done.stdout, seen
-
-    def push(self, commit: str) -> tuple[int, str, Path]:
-        repository = {"full_name": "acme/demo", "default_branch": "main"}
-        payload = {"ref": "refs/heads/main", "after": commit, "repository": repository}
-        return self.run("push", payload, "main")
-
-    def pull_request(self, number: int, branch: str, commit: str) -> tuple[int, str, Path]:
-        repository = {"full_name": "acme/demo", "default_branch": "main"}
-        payload = {
-            "action": "synchronize",
-            "number": number,
-            "repository": repository,
-            "pull_request": {
-                "number": number,
-                "head": {"ref": branch, "sha": commit, "repo": repository},
-                "base": {"ref": "main", "sha": self._project.main, "repo": repository},
-            },
-        }
-        return self.run("pull_request", payload, f"refs/pull/{number}/merge")
 
 
 @pytest.fixture
@@ -130,15 +51,8 @@ def runner(
 ) -> Runner:
     rights = {"contents": "write", "pull-requests": "write", "statuses": "write"}
     github_api.add_token("job-token", "github-actions[bot]", permissions=rights, app=True)
-    for name, text in (("setup-python", _SETUP_PYTHON), ("upload-artifact", _UPLOAD)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "action.yml").write_text(text.replace("{folder}", str(user_python)))
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
-    for action in re.findall(r"uses: (\S+)", _TEMPLATE):
-        if action.startswith(("actions/setup-python@", "actions/upload-artifact@")):
-            options += ["--local-repository", f"{action}={tmp_path / action.partition('@')[0].rpartition('/')[2]}"]
-        elif not action.startswith("actions/checkout@"):
-            options += ["--local-repository", f"{action}={source}"]
+    options += local_actions(_TEMPLATE, tmp_path, source=source, python=user_python)
     return Runner(tool("act"), project, github_api, tmp_path, options)
 
 

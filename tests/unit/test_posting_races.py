@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from ciplug.commands import report
-from ciplug.commands.report import MARKER, Look, post
+from ciplug.commands import posting
+from ciplug.commands.posting import MARKER, Look, post
 from ciplug.config import Config
 from ciplug.forges.base import Comment, upsert
 from ciplug.records.provenance import Context
@@ -140,10 +140,10 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]]
     local = threading.local()
     monkeypatch.setattr("ciplug.session.open_store", lambda uri, *_, **__: Store(legs[int(uri.partition(":")[2])]))
     monkeypatch.setattr("ciplug.forges.open_forge", lambda *_: local.leg)
-    monkeypatch.setattr(report, "comment", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
-    monkeypatch.setattr(report, "_description", lambda told, outcome: " ".join(told.notes))
+    monkeypatch.setattr(posting, "comment", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
+    monkeypatch.setattr(posting, "_description", lambda told, outcome: " ".join(told.notes))
     monkeypatch.setattr(Report, "outcome", "PASS")
-    monkeypatch.setattr(report, "console", SimpleNamespace(say=print, detail=print, complain=pytest.fail))
+    monkeypatch.setattr(posting, "console", SimpleNamespace(say=print, detail=print, complain=pytest.fail))
 
     def run(count: int, choose: Callable[[list[int]], int]) -> None:
         world = World(Turns(count, choose))
