@@ -424,7 +424,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
     )
     gates = tuple(gate(t(i), "FAIL" if i % 2 else "PASS", t(i + 1), t(i + 2), metric=t(i + 3)) for i in n)
     origin = Provenance(
-        context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(5)),
+        context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(7)),
         command=tuple(texts),
         packages={t(i): t(i + 1) for i in n},
         lockfiles={t(i): t(i) for i in n},
