@@ -29,7 +29,7 @@ STYLE = """
 }
 body { margin: 0; background: var(--page); }
 .comment { box-sizing: border-box; max-width: 900px; margin: 0 auto; padding: 16px; color: var(--ink);
-  font: 14px/1.5 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif, "Noto Color Emoji";
+  font: 14px/1.5 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif;
   overflow-wrap: break-word; }
 .comment h2 { font-size: 21px; border-bottom: 1px solid var(--line); padding-bottom: .3em; margin: 0 0 16px; }
 .comment h3 { font-size: 17.5px; margin: 24px 0 16px; }
