@@ -422,7 +422,22 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
         notes=tuple(texts),
     )
-    gates = tuple(gate(t(i), "FAIL" if i % 2 else "PASS", t(i + 1), t(i + 2), metric=t(i + 3)) for i in n)
+    gates = tuple(
+        gate(
+            t(i),
+            "FAIL" if i % 2 else "PASS",
+            t(i + 1),
+            t(i + 2),
+            metric=t(i + 3),
+            advice=t(i + 4),
+            baseline_label=t(i + 5),
+            baseline_run=t(i + 6),
+            method=t(i + 7),
+            confidence=0.9,
+            notes=(t(i + 8),),
+        )
+        for i in n
+    )
     origin = Provenance(
         context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(7)),
         command=tuple(texts),
@@ -436,7 +451,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         artifacts=tuple(File(path=t(i), digest=t(i + 1), size=1) for i in n),
         provenance=replace(origin, ciplug=t(5)),
     )
-    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3))
+    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3), notes=tuple(texts))
     series = {t(i): Series((0, 1, 2), (1.0, math.nan, 3.0)) for i in n}
     common = ModelSection(
         model=t(0),
