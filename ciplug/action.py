@@ -22,9 +22,12 @@ _ONE = {
     "name": "--name",
     "seed": "--seed",
     "store": "--store",
+    "artifact-store": "--artifact-store",
+    "artifact-limit": "--artifact-limit",
     "config": "--config",
     "output-dir": "--output-dir",
     "bundle": "--bundle",
+    "baseline": "--baseline",
     "fail-on": "--fail-on",
     "promote-to": "--promote-to",
 }

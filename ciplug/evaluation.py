@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug import __version__
 from ciplug.comparison import baseline as choose
@@ -50,6 +50,8 @@ class Evaluation:
     """Id of a run that it is compared with → the job that recorded it."""
     versions: int = 0
     """How many versions of the model the registry holds."""
+    reads_files: bool = False
+    """Whether a gate reads files of the machine that judges: then the verdict that it has recorded counts elsewhere."""
 
     def section(self) -> ModelSection:
         from ciplug.reports.report import ModelSection
@@ -79,6 +81,18 @@ def resolve_commit(session: Session, name: str | None) -> str:
     return commit
 
 
+class Base(NamedTuple):
+    """What a user asks a comparison to be made with."""
+
+    name: str
+    commit: str
+
+
+def resolve_base(session: Session, name: str | None) -> Base | None:
+    """The commit, branch or tag to compare with; None where none was named. Raises UsageError."""
+    return Base(name, resolve_commit(session, name)) if name else None
+
+
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The latest run of each model on a commit, a fork's only if there is no other. Raises UsageError without any."""
     _read_ahead(session, runs, commit)
@@ -97,7 +111,7 @@ def evaluate(
     runs: Runs,
     candidates: Sequence[Run],
     *,
-    base: str | None = None,
+    base: Base | None = None,
     gate: bool = True,
     series: bool = False,
     stage: str | None = None,
@@ -108,7 +122,7 @@ def evaluate(
     """Compare each candidate, and judge it where the policy has gates for its model.
 
     Args:
-        base: what to compare with in place of the merge base: a commit, branch or tag.
+        base: what to compare with in place of the policy's baseline. The gates keep the policy's.
         series: whether the step series are read, too.
         stage: judge by what a promotion there takes.
         again: judge what was judged once, elsewhere: gates of kind drift need files that are not here.
@@ -125,14 +139,15 @@ def evaluate(
         if again and ruling:
             ruling = replace(ruling, policy=ruling.policy.without_files())
         registered = models.fold(run.model, ledger.read(session.store, run.model).events)
-        around, before, comparison = _compare(session, runs, run, ruling, base, registered)
+        around = _around(session, runs, run, ruling, registered)
+        comparison = _compare(around, base, judged=gate and ruling is not None)
         verdict = proposed = problem = None
         if gate and ruling:
             verdict = _recorded(runs, run, ruling) if report else None
             try:
-                verdict = verdict or judge(ruling, around.evidence(before), run, stage=stage, dry_run=dry_run)
+                verdict = verdict or judge(ruling, around.evidence(), run, stage=stage, dry_run=dry_run)
                 if policies.changed(run.model):
-                    proposed = _proposed(session, runs, policies, run, base, registered, verdict)
+                    proposed = _proposed(session, runs, policies, run, registered, verdict)
             except ConfigError as mistake:
                 if not report:
                     raise
@@ -148,6 +163,7 @@ def evaluate(
                 problem,
                 {side.run: of.provenance.context for side, of in sides if side.run and of},
                 len(registered.versions),
+                ruling is not None and ruling.policy.reads_files,
             )
         )
     return found
@@ -163,13 +179,7 @@ def _recorded(runs: Runs, run: Run, ruling: Ruling) -> Verdict | None:
 
 
 def _proposed(
-    session: Session,
-    runs: Runs,
-    policies: Policies,
-    run: Run,
-    base: str | None,
-    registered: models.Model,
-    verdict: Verdict,
+    session: Session, runs: Runs, policies: Policies, run: Run, registered: models.Model, verdict: Verdict
 ) -> str | None:
     """What the policy that a pull request proposes would have decided, beside the verdict."""
     ruling, judging = policies.proposed(run.model), policies.find(run.model)
@@ -179,8 +189,7 @@ def _proposed(
     if ruling is None:
         return f"{lead} As it proposes, nothing would judge '{run.model}'."
     try:
-        around, baseline, _ = _compare(session, runs, run, ruling, base, registered)
-        other = judge(ruling, around.evidence(baseline), run, dry_run=True)
+        other = judge(ruling, _around(session, runs, run, ruling, registered).evidence(), run, dry_run=True)
     except ConfigError as problem:
         return f"{lead} As it proposes, it would be an error: {problem.message}."
     before, after = outcomes_of(verdict), outcomes_of(other)
@@ -212,13 +221,9 @@ def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = N
     )
 
 
-def _compare(
-    session: Session, runs: Runs, run: Run, ruling: Ruling | None, base: str | None, registered: models.Model
-) -> tuple[Around, Side, Comparison]:
-    """The runs around this one, its baseline, and the comparison that is shown."""
+def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None, registered: models.Model) -> Around:
     commit = run.commit or session.need_head()
-    policy = ruling.policy if ruling else None
-    around = Around(
+    return Around(
         session=session,
         runs=runs,
         given=run,
@@ -226,10 +231,15 @@ def _compare(
         past=lambda branch: _past(session, commit, branch),
         in_production=lambda: _production(runs, run, registered),
     )
+
+
+def _compare(around: Around, base: Base | None, *, judged: bool) -> Comparison:
+    """The comparison that is shown; `judged`: a verdict stands beside it."""
+    run, runs, policy = around.given, around.runs, around.policy
     asked = policy.baseline if policy else None
     branch = asked.branch if asked else None
     if base:
-        before = around.of_commit(base, resolve_commit(session, base), f"there is no commit '{base}'")
+        before = around.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
     elif asked and asked.ref not in ("best", "mean"):
         before = around.baseline(asked)
     else:
@@ -237,7 +247,7 @@ def _compare(
     line = around.line(branch)
     by_id = {r.id: r for found in line.by_commit.values() for r in found}
     baseline_run = by_id.get(before.run or "") or (around.record(before) if before.run else None)
-    comparison = diff.compare(
+    return diff.compare(
         around.run,
         baseline_run,
         sides=(around.candidate(), before, around.tip(branch), around.production()),
@@ -245,14 +255,18 @@ def _compare(
         tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
         history=around.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(run, line.by_commit.get(commit, []), around.candidates),
+            *([_asked_for(base)] if base and judged else []),
+            *_notes(run, line.by_commit.get(line.past.head, []), around.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.unfit else []),
             *line.past.notes,
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
-    return around, before, comparison
+
+
+def _asked_for(base: Base) -> str:
+    return f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
 
 
 @lru_cache(maxsize=8)

@@ -260,8 +260,8 @@ class Around:
 
     # --- all together
 
-    def evidence(self, baseline: Side) -> Evidence:
-        """All that the policy's gates look at; `baseline` is what the policy's own baseline has been found to be.
+    def evidence(self) -> Evidence:
+        """All that the policy's gates look at.
 
         Raises ValueError where there is no policy.
         """
@@ -275,8 +275,7 @@ class Around:
             gate = policy.resolved(name)
             if gate.kind == "metric":
                 asked = gate.baseline or policy.baseline
-                same = asked == policy.baseline and asked.ref not in ("best", "mean")
-                sides[name] = baseline if same else self.baseline(asked, policy.metric_of(name), gate.higher_is_better)
+                sides[name] = self.baseline(asked, policy.metric_of(name), gate.higher_is_better)
         history_of = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.history}
         trail = self.trail(policy.baseline.branch)[::-1] if history_of else []
         return Evidence(

@@ -5,23 +5,28 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
-from ciplug.commands.report import build, post, render
+from ciplug.commands.report import Look, build, post, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
-from ciplug.evaluation import Evaluation, candidates, evaluate
+from ciplug.evaluation import Base, Evaluation, candidates, evaluate, resolve_base
 from ciplug.policies import read_policies
 from ciplug.records.run import Run
 from ciplug.registry.models import stage_named
 from ciplug.reports.report import Report
 from ciplug.session import DEFAULT_MODEL, Session
 from ciplug.tracking.spool import read_bundle
+
+if TYPE_CHECKING:
+    from ciplug.recording import Recorded
+    from ciplug.tracking.runs import Runs
 
 BUNDLE = "bundle.ndjson"
 """A fork's run, in the folder of its report."""
@@ -34,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output-dir",
         metavar="DIR",
         help=f"write report.md, report.html, report.json and junit.xml there, and a fork's run as {BUNDLE}",
+    )
+    parser.add_argument(
+        "--baseline",
+        metavar="REF",
+        help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
     )
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
     parser.add_argument(
@@ -60,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     policies = read_policies(session)
     if policies.any_gate:
         policies.of(inputs.model or DEFAULT_MODEL)
+    base = resolve_base(session, args.baseline)
     command = options.command_of(args)
     training = 0
     if command:
@@ -67,14 +78,14 @@ def run(args: argparse.Namespace) -> int:
     else:
         recorded = record(session, inputs)
     code = worst_code(recorded, deliver(session, recorded, bundle))
-    notes = [problem.message for problem in recorded.problems]
 
     try:
-        outcome = _evaluate(session, recorded.run, notes, bundle)
+        outcome = _evaluate(session, recorded, base, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
+    _tell(outcome)
     if outcome.unjudged:
         code = code or outcome.unjudged.exit_code
     files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
@@ -89,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     if args.no_comment:
         ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, outcome.posted)
+        url, _ = post(session, outcome.seen, lambda later: _evaluate(later, recorded, base, bundle).seen)
     verdict = outcome.own.verdict
     _hand_over(
         session,
@@ -128,49 +139,65 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
 class _Outcome:
     """What is said of a commit after one of its runs."""
 
-    evaluations: list[Evaluation]
     own: Evaluation
-    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
+    """Of the run of this job. The other models of the commit have jobs of their own, which judge them."""
+    evaluations: list[Evaluation]
+    """Of this run, and of those that count for the models of the commit."""
     report: Report
-    """For this job's files and its log: its own run, beside the latest of each other model."""
-    posted: Report
-    """For the comment and the status: the latest run of every model, whichever job recorded it."""
+    """For the files and the log of this job: its own run, beside those that count for the other models."""
+    seen: Look
+    """For the comment and the status: the run that counts for each model, whichever job recorded it."""
     unjudged: ConfigError | None
     """Why the gates said nothing of this job's run."""
+    runs: Runs
 
 
-def _evaluate(session: Session, recorded: Run, notes: list[str], bundle: Path | None) -> _Outcome:
+def _evaluate(session: Session, recorded: Recorded, base: Base | None, bundle: Path | None) -> _Outcome:
     """Compare and judge this job's run and all that the store holds for its commit.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
     runs = session.runs(read_bundle(bundle) if bundle else None)
-    found = candidates(session, runs, recorded.commit or session.need_head())
-    policies = read_policies(session)
-    others = [run for run in found if run.id != recorded.id]
-    evaluations = evaluate(session, runs, [recorded, *others], series=True, report=True)
+    run = recorded.run
+    commit = run.commit or session.need_head()
+    counting = candidates(session, runs, commit)
+    shown = [run, *(other for other in counting if other.id != run.id)]
+    evaluations = evaluate(session, runs, shown, base=base, series=True, report=True)
     own = evaluations[0]
-    unjudged = own.problem
-    if own.verdict is None and unjudged is None and policies.any_gate:
-        try:
-            policies.of(recorded.model)
-        except ConfigError as problem:
-            unjudged = problem
-    if unjudged:
-        console.complain(unjudged.message, unjudged.hint)
+    unjudged = own.problem or _ungated(session, own)
+    notes = [problem.message for problem in recorded.problems]
     if unjudged and not own.problem:
         notes.append(f"Not judged: {unjudged.message}.")
-    tell_problems(runs)
-    standing = {run.id for run in found}
-    if own.run.id not in standing:
-        console.say(f"the comment shows another run of '{own.run.model}' on this commit, which counts for it")
+    ids = {other.id for other in counting}
+    posted = [e for e in evaluations if e.run.id in ids]
     return _Outcome(
-        evaluations=evaluations,
         own=own,
-        report=build(session, [own, *(e for e in evaluations if e.run.model != own.run.model)], notes),
-        posted=build(session, [e for e in evaluations if e.run.id in standing]),
+        evaluations=evaluations,
+        report=build(session, [own, *(e for e in evaluations if e.run.model != run.model)], notes),
+        seen=Look.at(session, commit, posted, build(session, posted)),
         unjudged=unjudged,
+        runs=runs,
     )
+
+
+def _ungated(session: Session, own: Evaluation) -> ConfigError | None:
+    """The mistake of a run that no gate judges, where the policy has gates for others."""
+    policies = read_policies(session)
+    if own.verdict is None and policies.any_gate:
+        try:
+            policies.of(own.run.model)
+        except ConfigError as problem:
+            return problem
+    return None
+
+
+def _tell(outcome: _Outcome) -> None:
+    if outcome.unjudged:
+        console.complain(outcome.unjudged.message, outcome.unjudged.hint)
+    tell_problems(outcome.runs)
+    own = outcome.own.run
+    if own.id not in {section.run.id for section in outcome.seen.report.sections}:
+        console.say(f"another run of '{own.model}' on this commit counts for it: that one stands in the comment")
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

@@ -8,7 +8,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import UsageError
-from ciplug.evaluation import candidates, evaluate, resolve_commit
+from ciplug.evaluation import candidates, evaluate, resolve_base, resolve_commit
 from ciplug.records.canonical import dumps, plain
 
 
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
             f"this commit has runs of {len(found)} models, and CSV holds one table",
             hint=f"choose one: --model {found[0].model}",
         )
-    evaluations = evaluate(session, runs, found, base=args.base, gate=False)
+    evaluations = evaluate(session, runs, found, base=resolve_base(session, args.base), gate=False)
     tell_problems(runs)
     if args.base:
         for evaluation in evaluations:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.ci import github_actions
 from ciplug.commands import options
 from ciplug.commands.gate import policy_note, write_file
 from ciplug.commands.runs import tell_problems
-from ciplug.errors import CiplugError, ForgeError, PermissionDenied
+from ciplug.errors import CiplugError, ForgeError, PermissionDenied, UsageError
 from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
-from ciplug.forges.base import State
+from ciplug.forges.base import Forge, State
 from ciplug.records import web
 from ciplug.records.verdict import Outcome
 from ciplug.registry import ledger
 from ciplug.reports.report import Report, as_json
 from ciplug.session import Session
 from ciplug.stores import is_git
+
+if TYPE_CHECKING:
+    from ciplug.records.provenance import Context
+    from ciplug.tracking.runs import Runs
 
 MARKER = "<!-- ciplug:report -->"
 PLAIN_MARKER = "[//]: # (ciplug:report)"
@@ -49,10 +54,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.post and args.model:
+        raise UsageError("--model: the comment is of all models of the commit, so it does not go with --post")
     session = _followed(options.session_of(args))
+    commit = resolve_commit(session, args.commit)
+
+    def look(session: Session, runs: Runs) -> Look:
+        found = candidates(session, runs, commit, args.model)
+        evaluations = evaluate(session, runs, found, series=True, report=True)
+        return Look.at(session, commit, evaluations, build(session, evaluations))
+
     runs = options.runs_of(session)
-    found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    report = build(session, evaluate(session, runs, found, series=True, report=True))
+    seen = look(session, runs)
+    report = seen.report
     tell_problems(runs)
     for section in report.sections:
         if section.problem:
@@ -64,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     elif not args.post:
         console.out(content)
     if args.post:
-        _, problem = post(session, report, asked=True)
+        _, problem = post(session, seen, lambda later: look(later, later.runs()), asked=True)
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
 
@@ -77,6 +91,27 @@ def _followed(session: Session) -> Session:
     owner = (follows.head_repository or "").partition("/")[0]
     branch = f"{owner}:{follows.head_branch}" if owner and follows.head_branch else None
     return replace(session, context=replace(session.context, commit=follows.head_commit, branch=branch))
+
+
+@dataclass(frozen=True)
+class Look:
+    """A report, and what the store held for its commit when it was made."""
+
+    report: Report
+    groups: tuple[str, ...]
+    """Beginnings of the keys that it was made from."""
+    keys: frozenset[str]
+
+    @classmethod
+    def at(cls, session: Session, commit: str, evaluations: Sequence[Evaluation], report: Report) -> Look:
+        """A look at a commit: at its runs, and at the verdicts where one may come that says more than this job can."""
+        verdicts = (f"verdicts/{commit}-",) if any(e.reads_files for e in evaluations) else ()
+        groups = (f"runs/{commit}-", *verdicts)
+        return cls(report, groups, frozenset(session.store.keys(*groups)))
+
+    def is_current(self, session: Session) -> bool:
+        """Whether the store, as a session sees it that has not looked before, holds nothing else of the commit."""
+        return frozenset(session.store.keys(*self.groups)) == self.keys
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:
@@ -116,13 +151,18 @@ def comment(report: Report, limit: int, *, html: bool = True) -> str:
     return markdown.render(report, marker=MARKER if html else PLAIN_MARKER, limit=limit, html=html)
 
 
-def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str | None, CiplugError | None]:
+def post(
+    session: Session, seen: Look, again: Callable[[Session], Look], *, asked: bool = False
+) -> tuple[str | None, CiplugError | None]:
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
+
+    Jobs that race all end with everybody's runs: each looks at the store once more after it has posted, and posts
+    what it sees by `again` if a run has come since. So whoever posts last has seen them all.
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same.
     """
-    if ci.host_module(session.context.host).write_summary(session.env, comment(report, NO_LIMIT)):
+    if ci.host_module(session.context.host).write_summary(session.env, comment(seen.report, NO_LIMIT)):
         console.detail("job summary written")
     from ciplug.forges import open_forge, why_no_forge
 
@@ -134,22 +174,41 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
         tell = console.detail if context.host == "local" and not asked else console.say
         tell(f"no comment: {why_no_forge(context, session.env, remote)}")
         return None, None
-    url = None
-    failed: CiplugError | None = None
-    try:
-        number = context.pull_request
-        if number is None and context.commit and not context.tag and context.branch != context.default_branch:
+    number, unfound = context.pull_request, None
+    if number is None and context.commit and not context.tag and context.branch != context.default_branch:
+        try:
             number = forge.find_pull_request(context.commit, context.branch)
-        if number is None:
-            console.say("no comment: this commit has no open pull request")
-        else:
-            marker = MARKER if forge.html else PLAIN_MARKER
+        except ForgeError as problem:
+            unfound = problem
+    if number is None and unfound is None:
+        console.say("no comment: this commit has no open pull request")
+    while True:
+        url, failed = _publish(context, forge, number, seen.report)
+        newer = _newer(session, seen, again)
+        if newer is None:
+            break
+        seen = newer
+    if url:
+        console.say(f"comment: {url}")
+    if unfound:
+        failed = {"no comment": unfound, **failed}
+    for what, failure in failed.items():
+        console.complain(f"{what}: {failure.message}", failure.hint)
+    return url, next(iter(failed.values()), None)
+
+
+def _publish(
+    context: Context, forge: Forge, number: int | None, report: Report
+) -> tuple[str | None, dict[str, CiplugError]]:
+    """The comment and the commit status; returns the comment's address, and why which of the two is not there."""
+    url, outcome = None, report.outcome
+    failed: dict[str, CiplugError] = {}
+    if number is not None:
+        marker = MARKER if forge.html else PLAIN_MARKER
+        try:
             url = forge.upsert_comment(number, marker, comment(report, forge.comment_limit, html=forge.html))
-            console.say(f"comment: {url}")
-    except ForgeError as problem:
-        failed = problem
-        console.complain(f"no comment: {problem.message}", problem.hint)
-    outcome = report.outcome
+        except ForgeError as problem:
+            failed["no comment"] = problem
     if context.commit and outcome:
         try:
             forge.set_status(
@@ -160,9 +219,19 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
                 url=url or context.run_url,
             )
         except ForgeError as problem:
-            failed = failed or problem
-            console.complain(f"no commit status: {problem.message}", problem.hint)
+            failed["no commit status"] = problem
     return url, failed
+
+
+def _newer(session: Session, seen: Look, again: Callable[[Session], Look]) -> Look | None:
+    """What there is to say by now, if a run has come since; None if not."""
+    # A session that has read nothing yet.
+    later = replace(session)
+    try:
+        return None if seen.is_current(later) else again(later)
+    except CiplugError as problem:
+        console.complain(f"what was recorded meanwhile is not shown: {problem.message}", problem.hint)
+        return None
 
 
 def _description(report: Report, outcome: Outcome) -> str:

@@ -41,7 +41,8 @@ def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tup
     except _BROKEN as problem:
         raise RecordError(f"{name}: no zip archive, or a damaged one: {problem}") from None
     for info in archive.infolist():
-        if not info.is_dir() and wanted(info.filename):
+        # ZipInfo.is_dir fails on an empty name, which a damaged archive has.
+        if not info.filename.endswith("/") and wanted(info.filename):
             yield info.filename, _read(archive, info, f"{name}: {info.filename}")
 
 

@@ -109,7 +109,7 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
 
 
 def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str | None:
-    """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for, here or as a branch of the remote."""
+    """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for, here or on the remote."""
     for candidate in (name, f"refs/remotes/origin/{name}"):
         found = _parse(workspace.top, candidate)
         if found:
@@ -119,7 +119,7 @@ def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str 
     plain = not set(name) & set("~^:?*[\\ @{") and ".." not in name and not name.startswith("-")
     if workspace.remotes and plain:
         fetched = _fetch(workspace, None, name, env)
-        return None if isinstance(fetched, str) else fetched[1]
+        return tagged(workspace, name, env) if isinstance(fetched, str) else fetched[1]
     return None
 
 

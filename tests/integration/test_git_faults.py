@@ -71,7 +71,9 @@ def test_a_crowd_over_broken_connections(tmp_path: Path, git_server: GitServer, 
     check(place, 32, events)
 
 
-@pytest.mark.parametrize("fault", ["before", "half", "during", "after", "503"])
+@pytest.mark.parametrize(
+    "fault", ["after", *(pytest.param(f, marks=pytest.mark.slow) for f in ("before", "half", "during", "503"))]
+)
 def test_a_broken_connection_is_tried_again(place: Place, git_server: GitServer, fault: Fault) -> None:
     git_server.fail_next(fault)
     place.open().add(runs_of(range(2)))
@@ -359,9 +361,8 @@ def rewound_and_written_on(repository: Path, before: str) -> None:
 @pytest.mark.parametrize(
     "hostile",
     [
-        to_an_older_commit,
         deleted,
-        *(pytest.param(h, marks=pytest.mark.slow) for h in (to_garbage, rewound_and_written_on)),
+        *(pytest.param(h, marks=pytest.mark.slow) for h in (to_an_older_commit, to_garbage, rewound_and_written_on)),
     ],
 )
 def test_what_a_forced_push_took_away_is_restored(

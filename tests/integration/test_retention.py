@@ -39,6 +39,7 @@ def runs_of(project: Project) -> set[str]:
     return {run["id"] for run in project.json("runs", "list", "--limit", "0", "--json")}
 
 
+@pytest.mark.slow
 def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None:
     keep(project, "{last: 2}")
     ids = [trained(project, 0.85, "first")]

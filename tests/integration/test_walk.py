@@ -98,6 +98,39 @@ def test_what_a_job_does_asks_for_no_list_of_all_runs(
     assert (tmp_path / "pulled" / "model.bin").read_bytes() == b"model"
 
 
+def test_a_baseline_that_the_pipeline_names_is_shown_and_never_judged_by(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(project.folder)
+    training = ("--", sys.executable, "train.py")
+    assert main(["run", *training]) == 0
+    old = project.head
+    git(project.folder, "push", "-q", "origin", "HEAD:refs/tags/v1")
+    project.numbers({"accuracy": 0.95})
+    project.commit("much better")
+    project.push()
+    assert main(["run", *training]) == 0
+    project.branch("worse", {"accuracy": 0.86})
+    (project.folder / "metrics.json").unlink()
+
+    assert main(["ci", "--no-comment", "--baseline", "v2", *training]) == 2
+    assert "'v2' is no commit, branch or tag here" in capsys.readouterr().err
+    assert not (project.folder / "metrics.json").exists()
+
+    # Better than the tag, which only the remote has; worse than the merge base, which the policy compares with.
+    report = tmp_path / "report"
+    assert main(["ci", "--no-comment", "--baseline", "v1", "--output-dir", str(report), *training]) == 1
+    [section] = json.loads((report / "report.json").read_text())["sections"]
+    baseline = section["comparison"]["baseline"]
+    assert (baseline["label"], baseline["commit"]) == ("v1", old)
+    [gate] = [gate for gate in section["verdict"]["gates"] if gate["outcome"] == "FAIL"]
+    assert (gate["gate"], gate["baseline"]) == ("accuracy", 0.95)
+    assert (
+        "Compared with 'v1' as asked for; the gates keep the baseline of the policy"
+        in (report / "report.md").read_text()
+    )
+
+
 def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
     project.train()
     project.ciplug("gate")

@@ -57,9 +57,12 @@ class TestArguments:
             name="-rf",
             seed="7",
             store="git:",
+            artifact_store="s3://models",
+            artifact_limit="25 MB",
             config="c.yaml",
             output_dir="out",
             bundle="out/bundle.ndjson",
+            baseline="v1.0",
             fail_on="warn",
             promote_to="staging",
             metrics="a.json\n\n  b c.json \n",
@@ -71,9 +74,13 @@ class TestArguments:
         )
         argv = arguments({**env, "PATH": "/bin"})
         assert argv == [
-            *("ci", "--model=wine", "--name=-rf", "--seed=7", "--store=git:", "--config=c.yaml", "--output-dir=out"),
+            *("ci", "--model=wine", "--name=-rf", "--seed=7", "--store=git:", "--artifact-store=s3://models"),
             *(
+                "--artifact-limit=25 MB",
+                "--config=c.yaml",
+                "--output-dir=out",
                 "--bundle=out/bundle.ndjson",
+                "--baseline=v1.0",
                 "--fail-on=warn",
                 "--promote-to=staging",
                 "--metrics=a.json",
@@ -85,6 +92,7 @@ class TestArguments:
         ]
         # The command line takes what we make of it.
         assert parser("ci").parse_args(argv[1:]).command[-1] == "pip list\npython train.py"
+        assert all(f"{variable(name)}" in env for name in INPUTS)
 
     def test_a_list_may_come_as_json(self) -> None:
         env = {"CIPLUG_INPUT_COMMAND_JSON": '["a \\"$HOME\\"", "b"]\n', "CIPLUG_INPUT_TAGS_JSON": '["k=v", "l=w"]'}

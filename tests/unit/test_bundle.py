@@ -196,6 +196,12 @@ def test_a_damaged_archive_is_a_record_error_and_nothing_else(data: Any) -> None
         assert all(isinstance(content, (bytes, RecordError)) for _, content in found)
 
 
+def test_a_file_without_a_name_is_one_without_content() -> None:
+    data = zipped({"a": b"1"}).replace(b"a", b"\0")
+    ((name, content),) = ci_artifacts_zip.files(data, "z", everything)
+    assert name == "" and isinstance(content, (bytes, RecordError))
+
+
 def test_entries_and_size_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     data = zipped({str(n): b"" for n in range(11)})
     monkeypatch.setattr(ci_artifacts_zip, "MAX_ENTRIES", 10)

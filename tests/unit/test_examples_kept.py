@@ -54,6 +54,7 @@ def test_means_are_metrics() -> None:
     assert kept.means(found) == {"accuracy": pytest.approx(1 / 3), "latency": 2.0, "broken": math.inf}
 
 
+@pytest.mark.slow
 def test_too_many_are_refused_and_why() -> None:
     ids = [f"{zlib.crc32(str(n).encode()):08x}{n}" for n in range(2_000_000)]
     with pytest.raises(RecordError, match=r"p.jsonl: 2,000,000 examples take .* MB, and at most 10 MB are kept"):
