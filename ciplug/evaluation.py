@@ -50,8 +50,6 @@ class Evaluation:
     """Id of a run that it is compared with → the job that recorded it."""
     versions: int = 0
     """How many versions of the model the registry holds."""
-    reads_files: bool = False
-    """Whether a gate reads files of the machine that judges: then the verdict that it has recorded counts elsewhere."""
 
     def section(self) -> ModelSection:
         from ciplug.reports.report import ModelSection
@@ -140,7 +138,10 @@ def evaluate(
             ruling = replace(ruling, policy=ruling.policy.without_files())
         registered = models.fold(run.model, ledger.read(session.store, run.model).events)
         around = _around(session, runs, run, ruling, registered)
-        comparison = _compare(around, base, judged=gate and ruling is not None)
+        comparison = _compare(around, base)
+        if base and gate and ruling:
+            note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
+            comparison = replace(comparison, notes=(note, *comparison.notes))
         verdict = proposed = problem = None
         if gate and ruling:
             verdict = _recorded(runs, run, ruling) if report else None
@@ -163,7 +164,6 @@ def evaluate(
                 problem,
                 {side.run: of.provenance.context for side, of in sides if side.run and of},
                 len(registered.versions),
-                ruling is not None and ruling.policy.reads_files,
             )
         )
     return found
@@ -233,8 +233,8 @@ def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None, regis
     )
 
 
-def _compare(around: Around, base: Base | None, *, judged: bool) -> Comparison:
-    """The comparison that is shown; `judged`: a verdict stands beside it."""
+def _compare(around: Around, base: Base | None) -> Comparison:
+    """The comparison that is shown."""
     run, runs, policy = around.given, around.runs, around.policy
     asked = policy.baseline if policy else None
     branch = asked.branch if asked else None
@@ -255,7 +255,6 @@ def _compare(around: Around, base: Base | None, *, judged: bool) -> Comparison:
         tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
         history=around.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *([_asked_for(base)] if base and judged else []),
             *_notes(run, line.by_commit.get(line.past.head, []), around.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.unfit else []),
             *line.past.notes,
@@ -263,10 +262,6 @@ def _compare(around: Around, base: Base | None, *, judged: bool) -> Comparison:
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
         ),
     )
-
-
-def _asked_for(base: Base) -> str:
-    return f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
 
 
 @lru_cache(maxsize=8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,6 @@ from ciplug.session import DEFAULT_MODEL, Session
 from ciplug.tracking.spool import read_bundle
 
 if TYPE_CHECKING:
-    from ciplug.recording import Recorded
     from ciplug.tracking.runs import Runs
 
 BUNDLE = "bundle.ndjson"
@@ -78,21 +78,26 @@ def run(args: argparse.Namespace) -> int:
     else:
         recorded = record(session, inputs)
     code = worst_code(recorded, deliver(session, recorded, bundle))
+    notes = [problem.message for problem in recorded.problems]
 
     try:
-        outcome = _evaluate(session, recorded, base, bundle)
+        outcome = _evaluate(session, recorded.run, base, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
-    _tell(outcome)
+    tell_problems(outcome.runs)
     if outcome.unjudged:
+        console.complain(outcome.unjudged.message, outcome.unjudged.hint)
         code = code or outcome.unjudged.exit_code
+    if outcome.own not in outcome.shown:
+        console.say(f"the comment shows another run of '{recorded.run.model}' on this commit, which counts for it")
     files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
     _show(outcome.report)
     announce(session, outcome.evaluations)
+    seen = outcome.seen
     try:
-        keep_verdicts(session, [outcome.own], bundle)
+        seen = seen.knowing(keep_verdicts(session, [outcome.own], bundle))
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
@@ -100,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     if args.no_comment:
         ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, outcome.seen, lambda later: _evaluate(later, recorded, base, bundle).seen)
+        url, _ = post(session, seen, lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen)
     verdict = outcome.own.verdict
     _hand_over(
         session,
@@ -139,65 +144,53 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
 class _Outcome:
     """What is said of a commit after one of its runs."""
 
-    own: Evaluation
-    """Of the run of this job. The other models of the commit have jobs of their own, which judge them."""
+    runs: Runs
     evaluations: list[Evaluation]
-    """Of this run, and of those that count for the models of the commit."""
+    shown: list[Evaluation]
+    """Those in the comment."""
+    own: Evaluation
+    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
     report: Report
-    """For the files and the log of this job: its own run, beside those that count for the other models."""
+    """For this job's files and its log: its own run, beside the latest of each other model."""
     seen: Look
-    """For the comment and the status: the run that counts for each model, whichever job recorded it."""
+    """For the comment and the status: the latest run of every model, whichever job recorded it."""
     unjudged: ConfigError | None
     """Why the gates said nothing of this job's run."""
-    runs: Runs
 
 
-def _evaluate(session: Session, recorded: Recorded, base: Base | None, bundle: Path | None) -> _Outcome:
+def _evaluate(
+    session: Session, recorded: Run, base: Base | None, notes: Sequence[str], bundle: Path | None
+) -> _Outcome:
     """Compare and judge this job's run and all that the store holds for its commit.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
+    notes = list(notes)
     runs = session.runs(read_bundle(bundle) if bundle else None)
-    run = recorded.run
-    commit = run.commit or session.need_head()
-    counting = candidates(session, runs, commit)
-    shown = [run, *(other for other in counting if other.id != run.id)]
-    evaluations = evaluate(session, runs, shown, base=base, series=True, report=True)
+    commit = recorded.commit or session.need_head()
+    found = candidates(session, runs, commit)
+    policies = read_policies(session)
+    others = [run for run in found if run.id != recorded.id]
+    evaluations = evaluate(session, runs, [recorded, *others], base=base, series=True, report=True)
     own = evaluations[0]
-    unjudged = own.problem or _ungated(session, own)
-    notes = [problem.message for problem in recorded.problems]
+    unjudged = own.problem
+    if own.verdict is None and unjudged is None and policies.any_gate:
+        try:
+            policies.of(recorded.model)
+        except ConfigError as problem:
+            unjudged = problem
     if unjudged and not own.problem:
         notes.append(f"Not judged: {unjudged.message}.")
-    ids = {other.id for other in counting}
-    posted = [e for e in evaluations if e.run.id in ids]
+    shown = [e for e in evaluations if e.run.id in {run.id for run in found}]
     return _Outcome(
-        own=own,
-        evaluations=evaluations,
-        report=build(session, [own, *(e for e in evaluations if e.run.model != run.model)], notes),
-        seen=Look.at(session, commit, posted, build(session, posted)),
-        unjudged=unjudged,
         runs=runs,
+        evaluations=evaluations,
+        shown=shown,
+        own=own,
+        report=build(session, [own, *(e for e in evaluations if e.run.model != own.run.model)], notes),
+        seen=Look.at(session, commit, build(session, shown)),
+        unjudged=unjudged,
     )
-
-
-def _ungated(session: Session, own: Evaluation) -> ConfigError | None:
-    """The mistake of a run that no gate judges, where the policy has gates for others."""
-    policies = read_policies(session)
-    if own.verdict is None and policies.any_gate:
-        try:
-            policies.of(own.run.model)
-        except ConfigError as problem:
-            return problem
-    return None
-
-
-def _tell(outcome: _Outcome) -> None:
-    if outcome.unjudged:
-        console.complain(outcome.unjudged.message, outcome.unjudged.hint)
-    tell_problems(outcome.runs)
-    own = outcome.own.run
-    if own.id not in {section.run.id for section in outcome.seen.report.sections}:
-        console.say(f"another run of '{own.model}' on this commit counts for it: that one stands in the comment")
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     def look(session: Session, runs: Runs) -> Look:
         found = candidates(session, runs, commit, args.model)
-        evaluations = evaluate(session, runs, found, series=True, report=True)
-        return Look.at(session, commit, evaluations, build(session, evaluations))
+        return Look.at(session, commit, build(session, evaluate(session, runs, found, series=True, report=True)))
 
     runs = options.runs_of(session)
     seen = look(session, runs)
@@ -95,23 +94,27 @@ def _followed(session: Session) -> Session:
 
 @dataclass(frozen=True)
 class Look:
-    """A report, and what the store held for its commit when it was made."""
+    """A report, and the keys of the runs and verdicts of its commit that the store held when it was made."""
 
     report: Report
-    groups: tuple[str, ...]
-    """Beginnings of the keys that it was made from."""
+    commit: str
     keys: frozenset[str]
 
     @classmethod
-    def at(cls, session: Session, commit: str, evaluations: Sequence[Evaluation], report: Report) -> Look:
-        """A look at a commit: at its runs, and at the verdicts where one may come that says more than this job can."""
-        verdicts = (f"verdicts/{commit}-",) if any(e.reads_files for e in evaluations) else ()
-        groups = (f"runs/{commit}-", *verdicts)
-        return cls(report, groups, frozenset(session.store.keys(*groups)))
+    def at(cls, session: Session, commit: str, report: Report) -> Look:
+        return cls(report, commit, _recorded(session, commit))
+
+    def knowing(self, keys: frozenset[str]) -> Look:
+        """The same, with more that is known to be there."""
+        return replace(self, keys=self.keys | keys)
 
     def is_current(self, session: Session) -> bool:
-        """Whether the store, as a session sees it that has not looked before, holds nothing else of the commit."""
-        return frozenset(session.store.keys(*self.groups)) == self.keys
+        """Whether the store, as a session sees it that has not looked before, holds nothing more of the commit."""
+        return _recorded(session, self.commit) <= self.keys
+
+
+def _recorded(session: Session, commit: str) -> frozenset[str]:
+    return frozenset(session.store.keys(f"runs/{commit}-", f"verdicts/{commit}-"))
 
 
 def build(session: Session, evaluations: Sequence[Evaluation], notes: Sequence[str] = ()) -> Report:

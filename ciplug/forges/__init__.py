@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
-from ciplug.forges.base import Forge, Kind, Place, State
+from ciplug.forges.base import Forge, Kind, Place, Right, State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ciplug.records.provenance import Context
 
-__all__ = ["Forge", "Place", "State", "find_place", "open_forge", "why_no_forge"]
+__all__ = ["Forge", "Place", "Right", "State", "find_place", "kind_of", "open_forge", "why_no_forge"]
 
 _SSH_ALIASES = {
     "ssh.github.com": "github.com",
@@ -70,6 +70,11 @@ def why_no_forge(context: Context, env: Mapping[str, str], remote_url: str | Non
     """One line on why `open_forge` gives None, and what to set; empty where it gives a forge."""
     place = _find(context, env, remote_url)
     return place if isinstance(place, str) else ""
+
+
+def kind_of(context: Context, env: Mapping[str, str], remote_url: str | None) -> Kind | None:
+    """Which forge the code is on, whether there is a token for it or not; None where that is not known."""
+    return _kind(context.host, _parse(context.server_url) or _parse(remote_url), env)
 
 
 def find_place(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place:

@@ -140,7 +140,7 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]]
     local = threading.local()
     monkeypatch.setattr("ciplug.session.open_store", lambda uri, *_, **__: Store(legs[int(uri.partition(":")[2])]))
     monkeypatch.setattr("ciplug.forges.open_forge", lambda *_: local.leg)
-    monkeypatch.setattr(report, "_markdown", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
+    monkeypatch.setattr(report, "comment", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
     monkeypatch.setattr(report, "_description", lambda told, outcome: " ".join(told.notes))
     monkeypatch.setattr(Report, "outcome", "PASS")
     monkeypatch.setattr(report, "console", SimpleNamespace(say=print, detail=print, complain=pytest.fail))
