@@ -168,7 +168,7 @@ def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
     headers = ["model", "verdict", "metric", "change", "before → now", "history"]
     rows = []
     for section in sections:
-        icon, words = text.headline(section.outcome, section.verdict)
+        icon, _ = text.headline(section.outcome, section.verdict)
         words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else "not judged"
         # A name is not parted at its hyphens, where the table is narrow.
         name = text.escape_markdown(section.model, text.NAME_LIMIT).replace("-", "-\u2060")

@@ -1,6 +1,6 @@
 """The comment and the HTML report in a real browser: no script of a stranger runs, and nothing overflows.
 
-`picture(path)` draws the picture of a comment for the README:
+`picture(path)` draws the picture of a comment for the README, where an emoji font is installed:
 `python -c "from tests.e2e.test_comment_screenshot import picture; picture('docs/images/comment.png')"`.
 """
 
