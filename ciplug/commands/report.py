@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ciplug import ci, console
@@ -51,7 +52,11 @@ def run(args: argparse.Namespace) -> int:
     if follows:
         session = followed.about(session, follows)
     runs = options.runs_of(session)
-    found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
+    commit = resolve_commit(session, args.commit)
+    foreign = commit != session.context.commit
+    if foreign:
+        session = replace(session, context=replace(session.context, commit=commit, tag=None, pull_request=None))
+    found = candidates(session, runs, commit, args.model)
     report = build(session, evaluate(session, runs, found, series=True))
     tell_problems(runs)
     content = render(report, args.format)
@@ -61,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     elif not args.post:
         console.out(content)
     if args.post:
-        _, problem = post(session, report, asked=True, follows=follows)
+        _, problem = post(session, report, asked=True, follows=follows, foreign=foreign)
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
 
@@ -95,12 +100,18 @@ def _markdown(report: Report, limit: int, *, html: bool = True) -> str:
 
 
 def post(
-    session: Session, report: Report, *, asked: bool = False, follows: TriggeringRun | None = None
+    session: Session,
+    report: Report,
+    *,
+    asked: bool = False,
+    follows: TriggeringRun | None = None,
+    foreign: bool = False,
 ) -> tuple[str | None, CiplugError | None]:
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same. `follows`: the run of another workflow that the report is about.
+    `foreign`: it is about a commit that is not this job's, of whatever branch.
     """
     if ci.host_module(session.context.host).write_summary(session.env, _markdown(report, NO_LIMIT)):
         console.detail("job summary written")
@@ -128,8 +139,9 @@ def post(
     url = None
     failed: CiplugError | None = None
     try:
-        if number is None and context.commit and not context.tag and context.branch != context.default_branch:
-            number = forge.find_pull_request(context.commit, context.branch)
+        of_branch = not context.tag and context.branch != context.default_branch
+        if number is None and context.commit and (foreign or of_branch):
+            number = forge.find_pull_request(context.commit, None if foreign else context.branch)
         if number is None:
             console.say("no comment: this commit has no open pull request")
         else:
