@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REF",
         help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
     )
+    options.add_label(parser)
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
     parser.add_argument(
         "--fail-on",
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.label and args.no_comment:
+        raise UsageError("--label goes with the comment", hint="leave --no-comment out")
     session = options.session_of(args)
     session.need_head()
     inputs = options.inputs_of(args, session)
@@ -106,7 +109,12 @@ def run(args: argparse.Namespace) -> int:
     if args.no_comment:
         ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, seen, lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen)
+        url, _ = post(
+            session,
+            seen,
+            lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen,
+            label=args.label,
+        )
     verdict = outcome.own.verdict
     _hand_over(
         session,

@@ -82,6 +82,12 @@ def make_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: it may not be written", hint="name another folder")
 
 
+def add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label", action="store_true", help="keep a label of the verdict on the pull request, like 'ciplug: pass'"
+    )
+
+
 def add_command(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD…", help="the training command")
 

@@ -13,7 +13,7 @@ def call(Map settings = [:]) {
         command: 'COMMAND', model: 'MODEL', name: 'NAME', seed: 'SEED', metrics: 'METRICS', params: 'PARAMS',
         artifacts: 'ARTIFACTS', datasets: 'DATASETS', tags: 'TAGS', store: 'STORE', artifactStore: 'ARTIFACT_STORE',
         artifactLimit: 'ARTIFACT_LIMIT', config: 'CONFIG', outputDir: 'OUTPUT_DIR', bundle: 'BUNDLE',
-        baseline: 'BASELINE', comment: 'COMMENT', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO',
+        baseline: 'BASELINE', comment: 'COMMENT', label: 'LABEL', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO',
     ]
     Map secrets = [githubToken: 'CIPLUG_GITHUB_TOKEN', gitlabToken: 'CIPLUG_GITLAB_TOKEN', pushToken: 'CIPLUG_PUSH_TOKEN']
     List variables = []
