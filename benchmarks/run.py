@@ -23,6 +23,7 @@ from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
 
 MEASUREMENTS = {
     "version": "startup",
+    "action": "action",
     "record": "recording",
     "at-once": "concurrency",
     "compare": "peers",

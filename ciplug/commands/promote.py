@@ -62,8 +62,8 @@ def promote(
     stage = models.stage_named(to)
     if not session.context.trusted:
         raise PromotionRefused("a fork's job must not promote", hint="promote from a trusted branch's pipeline")
-    if session.context.pull_request is not None:
-        # Nobody has agreed to its commit yet.
+    if session.context.proposed:
+        # It is not decided yet that its commit goes in.
         raise PromotionRefused("a pull request's job never promotes", hint="promote once it is merged")
     runs = session.runs()
     for _ in range(_TRIES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
@@ -13,6 +13,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    Right,
     check_body,
     cut,
     not_understood,
@@ -126,6 +127,42 @@ class GitHub:
             found = self._open().get_commit(commit)
             return {user.login for user in (found.author, found.committer) if user is not None}
 
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. No request tells what GITHUB_TOKEN may do, so one is sent that is refused for what it says.
+
+        GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
+        """
+        with self._errors("read the repository", _READING):
+            repository = self._open()
+            headers, _ = repository.requester.requestJsonAndCheck("GET", repository.url)
+        scopes = headers.get("x-oauth-scopes")
+        asked: list[tuple[Literal["comment", "status"], str, dict[str, str]]] = []
+        if number is not None:
+            asked.append(("comment", f"issues/{number}/comments", {"body": ""}))
+        if commit is not None:
+            asked.append(("status", f"statuses/{commit}", {"state": "", "context": "ciplug"}))
+        return [self._tried(repository, *one, scopes) for one in asked]
+
+    def _tried(
+        self, repository: Repository, to: Literal["comment", "status"], path: str, data: dict[str, str], scopes: Any
+    ) -> Right:
+        import github
+
+        of = f"; scopes of the token: {cut(scopes, 100)}" if scopes else ""
+        with self._errors(f"ask whether this token may {to}", _READING):
+            try:
+                repository.requester.requestJsonAndCheck("POST", f"{repository.url}/{path}", input=data)
+            except github.RateLimitExceededException:
+                raise
+            except github.GithubException as error:
+                said = f"{error.status}{_said(error.data)}{of}"
+                if error.status == 422:
+                    return Right(to, True, said)
+                if error.status in (403, 404):
+                    return Right(to, False, said)
+                raise
+        return Right(to, None, "GitHub has taken a request that it should have refused")
+
     def _open(self) -> Repository:
         if self._repository is None:
             self._repository = client(self._place).get_repo(self._place.repository)
@@ -222,7 +259,12 @@ class _Comments:
 
 def client(place: Place) -> Any:
     """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
+    import logging
+
     import github
+
+    # It prints each refusal, and raises it as well.
+    github.set_log_level(logging.WARNING)
 
     class Retry(github.GithubRetry):
         def sleep(self, response: Any = None) -> None:

@@ -35,10 +35,17 @@ class Context:
     """Address of the forge's API: https://api.github.com."""
     run_url: str | None = None
     """Web address of this pipeline run."""
+    report_url: str | None = None
+    """Web address at which the files of this job's report are going to be, where the host has one that lasts."""
     job: str | None = None
     actor: str | None = None
     trusted: bool = True
     """False in a fork's pull request: the job may not write the store and must not promote."""
+
+    @property
+    def proposed(self) -> bool:
+        """Whether the commit is still to go into a branch: by a pull request, or from a merge queue."""
+        return self.pull_request is not None or self.target_branch is not None
 
 
 @dataclass(frozen=True, kw_only=True)

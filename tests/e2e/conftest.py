@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # Read now: every test takes our variables out of the environment.
 REQUIRED = os.environ.get("CIPLUG_REQUIRE_E2E") == "1"
-_PACKAGE = ("ciplug", "templates", "examples", "pyproject.toml", "README.md", "LICENSE", "action.yml")
+_PACKAGE = ("ciplug", "templates", "examples", "pyproject.toml", "README.md", "LICENSE", "action.yml", "setup")
 
 
 @pytest.hookimpl(wrapper=True)

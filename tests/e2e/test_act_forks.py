@@ -57,7 +57,7 @@ def project(git_server: GitServer, tmp_path: Path, source: Path) -> Project:
     here = f"git+{source.as_uri()}@{git('rev-parse', 'HEAD', cwd=source)}"
     files = {f".github/workflows/{name}.yml": text.replace(OURS, here) for name, text in WORKFLOWS.items()}
     assert all(here in files[f".github/workflows/{name}.yml"] for name in ("collect", "matrix"))
-    git_server.read_only = "fork-token"
+    git_server.reader = "fork-token"
     return Project(git_server, tmp_path / "project", {**files, "train.py": TRAIN, "ciplug.yaml": CONFIG})
 
 

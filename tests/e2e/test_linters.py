@@ -14,7 +14,7 @@ from tests.e2e.conftest import ROOT
 pytestmark = pytest.mark.e2e
 
 _WORKFLOWS = sorted((ROOT / "templates/github").glob("*.yml"))
-_ACTION = ROOT / "action.yml"
+_ACTIONS = (ROOT / "action.yml", ROOT / "setup/action.yml")
 
 
 def _clean(*command: str) -> None:
@@ -24,7 +24,7 @@ def _clean(*command: str) -> None:
 
 def test_schemas(tool: Callable[[str], str]) -> None:
     check = tool("check-jsonschema")
-    _clean(check, "--builtin-schema", "vendor.github-actions", str(_ACTION))
+    _clean(check, "--builtin-schema", "vendor.github-actions", *map(str, _ACTIONS))
     _clean(check, "--builtin-schema", "vendor.github-workflows", *map(str, _WORKFLOWS))
 
 
@@ -46,4 +46,4 @@ def test_actionlint(tool: Callable[[str], str]) -> None:
 
 def test_zizmor(tool: Callable[[str], str]) -> None:
     options = ("--offline", "--no-progress", "--strict-collection", "--min-severity", "low")
-    _clean(tool("zizmor"), *options, str(_ACTION), *map(str, _WORKFLOWS))
+    _clean(tool("zizmor"), *options, *map(str, _ACTIONS), *map(str, _WORKFLOWS))

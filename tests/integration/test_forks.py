@@ -21,7 +21,7 @@ from cmarkgfm.cmark import Options
 
 from ciplug.cli import main
 from ciplug.commands import collect, followed
-from ciplug.commands.report import MARKER
+from ciplug.commands.posting import MARKER
 from ciplug.forges.github import OpenPullRequest
 from ciplug.records import bundle, canonical
 from ciplug.records.provenance import Context, Provenance
@@ -470,10 +470,11 @@ PAYLOADS = {
 
 
 class _Seen(HTMLParser):
-    """What is in a comment as a browser reads it."""
+    """What is in a comment as a browser reads it, and where a forge looks for mentions: not in code."""
 
     def __init__(self, body: str) -> None:
         super().__init__()
+        self._in_code = 0
         self.tags: set[str] = set()
         self.links: list[str] = []
         self.text = ""
@@ -481,11 +482,16 @@ class _Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self._in_code += tag == "code"
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
         assert {name for name, _ in attrs} <= {"align", "href"}
 
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code -= tag == "code"
+
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if not self._in_code:
+            self.text += data
 
 
 def shows_only_itself(body: str, server: str) -> None:

@@ -87,17 +87,6 @@ def _backend() -> str:
     return f"{where}/git-http-backend"
 
 
-def _password(credentials: list[str]) -> str | None:
-    """The token of a request, from HTTP Basic or Bearer."""
-    kind, _, value = (credentials or [""])[0].partition(" ")
-    if kind.lower() == "bearer":
-        return value
-    try:
-        return base64.b64decode(value).decode().partition(":")[2] if kind.lower() == "basic" else None
-    except ValueError:
-        return None
-
-
 def _environment(root: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k in ("PATH", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")}
     return kept | {
@@ -152,10 +141,10 @@ class _GitHandler(Handler):
         credentials = self.headers.get_all("Authorization") or []
         if len(credentials) > 1:
             return 400, [], b"more than one Authorization header\n"
-        if server.only_reads(credentials) and service == "receive-pack":
-            return 403, [], b"Write access to repository not granted.\n"
         if not server.admits(credentials):
             return 401, [("WWW-Authenticate", 'Basic realm="git"')], b"a token is needed\n"
+        if service == "receive-pack" and server.reads_only(credentials):
+            return 403, [("Content-Type", "text/plain")], b"Write access to repository not granted.\n"
         # git's probe before a large push is a lone flush packet; it is not the push.
         fault = server.take_fault(service) if self.command == "POST" and body != b"0000" else None
         if fault == "503":
@@ -215,8 +204,8 @@ class GitServer(Loopback):
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
         self.token = token
-        self.read_only: str | None = None
-        """A second token, which may fetch and not push."""
+        self.reader: str | None = None
+        """A token that may fetch, and not push."""
         self.latency = latency
         self.requests: list[Request] = []
         self.stderr: list[str] = []
@@ -321,10 +310,20 @@ class GitServer(Loopback):
             thread.join()
 
     def admits(self, credentials: list[str]) -> bool:
-        return self.token is None or _password(credentials) in {self.token, self.read_only} - {None}
+        return self.token is None or self._password(credentials) in (self.token, self.reader or self.token)
 
-    def only_reads(self, credentials: list[str]) -> bool:
-        return self.read_only is not None and _password(credentials) == self.read_only
+    def reads_only(self, credentials: list[str]) -> bool:
+        return self.reader is not None and self._password(credentials) == self.reader
+
+    @staticmethod
+    def _password(credentials: list[str]) -> str | None:
+        kind, _, value = (credentials or [""])[0].partition(" ")
+        if kind.lower() == "bearer":
+            return value
+        try:
+            return base64.b64decode(value).decode().partition(":")[2] if kind.lower() == "basic" else None
+        except ValueError:
+            return None
 
     @staticmethod
     def _hook(path: Path, name: str, text: str) -> None:

@@ -26,6 +26,8 @@ class Token:
     """None: every permission."""
     app: bool
     """An installation token, as GITHUB_TOKEN in Actions is: it acts as a bot and has no user."""
+    scopes: str | None = None
+    """Of a classic token, as the server names them in a header."""
 
     @property
     def author(self) -> dict[str, Any]:
@@ -76,10 +78,11 @@ class GitHubApi(JsonApi):
         *,
         permissions: Mapping[str, str] | None = None,
         app: bool = False,
+        scopes: str | None = None,
     ) -> None:
         """Let `token` in as `login`; give `github-actions[bot]` with `app=True` for a job's GITHUB_TOKEN."""
         named = None if permissions is None else {k.replace("-", "_"): v for k, v in permissions.items()}
-        self.tokens[token] = Token(login, sum(login.encode()), named, app)
+        self.tokens[token] = Token(login, sum(login.encode()), named, app, scopes)
 
     def add_pull(
         self,
@@ -229,6 +232,8 @@ class GitHubApi(JsonApi):
     def _repository(self, call: Call, name: str) -> Answer:
         self._check_repository(name)
         owner, short = self.repository.split("/")
+        token = self.tokens.get(call.token)
+        scopes = [("X-OAuth-Scopes", token.scopes)] if token and token.scopes is not None else []
         return Answer(
             200,
             {
@@ -241,6 +246,7 @@ class GitHubApi(JsonApi):
                 "url": f"{self.url}/repos/{self.repository}",
                 "html_url": f"{self.origin}/{self.repository}",
             },
+            scopes,
         )
 
     # -- comments
