@@ -109,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
     asked = options.bundle_of(args)
+    if args.promote_to and session.to_archive:
+        raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
             "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"
