@@ -98,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
             "verdict": verdict.outcome if verdict else "ERROR" if unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
+            "summary": str(render(report, "line")).strip(),
         },
     )
     code = training or code or verdict_code(own, args.fail_on)

@@ -35,7 +35,7 @@ _STATES: dict[Outcome, State] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
-    parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
+    parser.add_argument("--format", choices=("markdown", "html", "json", "line"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
     parser.add_argument(
         "--commit",
@@ -48,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = _followed(options.session_of(args))
     runs = options.runs_of(session)
-    found = candidates(session, runs, resolve_commit(session, args.commit), args.model)
+    commit = resolve_commit(session, args.commit)
+    if commit != session.head:
+        # What is posted belongs to that commit, and not to this job's own pull request.
+        other = replace(session.context, commit=commit, branch=None, pull_request=None, tag=None)
+        session = replace(session, context=other)
+    found = candidates(session, runs, commit, args.model)
     report = build(session, evaluate(session, runs, found, series=True))
     tell_problems(runs)
     content = render(report, args.format)
@@ -92,6 +97,10 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
+    if form == "line":
+        from ciplug.reports import line
+
+        return line.render(report)
     return _markdown(report, NO_LIMIT)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
-from ciplug.errors import CiplugError, ForgeError, InputError, RecordError
+from ciplug.errors import CiplugError, ForgeError, InputError, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.stores import ci_artifacts_zip
 
@@ -255,7 +255,7 @@ def jenkins_bundles(
         url = f"{build.rstrip('/')}/artifact/{quote(path)}"
         with client.requester.get_url(url, stream=True) as response:
             if response.status_code in (404, 410):
-                yield Found(path, RecordError(f"{path}: Jenkins has it no longer"))
+                yield Found(path, StoreError(f"{path}: Jenkins has it no longer"))
                 continue
             response.raise_for_status()
             yield Found(path, _bounded(response.iter_content(_CHUNK), path, bundle.MAX_BYTES))

@@ -24,6 +24,8 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     In a build, the login goes to the server of that build alone: whoever may change an address must not get it sent
     elsewhere.
     """
+    import logging
+
     from jenkinsapi.jenkins import Jenkins
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
@@ -43,6 +45,8 @@ def client(url: str, env: Mapping[str, str]) -> Any:
             f"{TOKEN} is for {own.scheme}://{own.netloc}, where this build runs, and {server} is another server",
             hint=f"read that one without {USER} and {TOKEN}, or outside of Jenkins",
         )
+    # It logs what it raises as well.
+    logging.getLogger("jenkinsapi").setLevel(logging.CRITICAL)
     made = Jenkins(server, user, token, lazy=True, use_crumb=False, timeout=TIMEOUT)
     again = Retry(_RETRIES, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):

@@ -398,6 +398,7 @@ class JenkinsBuilds:
             shown = " ".join(found.name.split())
             try:
                 if isinstance(found.content, CiplugError):
+                    whole = whole and not isinstance(found.content, StoreError)
                     raise RecordError(found.content.message)
                 if count >= _MAX_BUNDLES:
                     raise RecordError(f"{shown}, and what follows it: more than {_MAX_BUNDLES} bundles of one build")

@@ -48,7 +48,7 @@ class JenkinsApi(JsonApi):
         *,
         result: str | None = "SUCCESS",
     ) -> str:
-        """A build of a job (`folder/train`; a tuple of names where one has a slash), the next one unless it is numbered.
+        """A build of a job (`folder/train`; a tuple of names where one has a slash): the next, unless it is numbered.
 
         Returns its address, as BUILD_URL is.
         """
