@@ -132,7 +132,8 @@ def post(session: Session, report: Report, *, asked: bool = False) -> tuple[str 
     failed: CiplugError | None = None
     try:
         number = context.pull_request
-        if number is None and context.commit and not context.tag and context.branch != context.default_branch:
+        on_default = context.branch is not None and context.branch == context.default_branch
+        if number is None and context.commit and not context.tag and not on_default:
             number = forge.find_pull_request(context.commit, context.branch)
         if number is None:
             console.say("no comment: this commit has no open pull request")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.records.verdict import SEVERITY
 from ciplug.reports import report as model
 from ciplug.reports import text
 
@@ -18,7 +19,7 @@ _SAFE = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”", "'": "’
 
 def render(report: Report) -> str:
     """ "✅ wine: PASS, accuracy 0.91 (+0.004)", the models one after the other, the worst first; one line."""
-    sections = sorted(report.sections, key=lambda s: -model.SEVERITY[s.verdict.outcome] if s.verdict else 1)
+    sections = sorted(report.sections, key=lambda s: -SEVERITY[s.verdict.outcome] if s.verdict else 1)
     line = "; ".join(map(_section, sections)) or "nothing is compared"
     return text.clean(line, LIMIT).translate(_SAFE) + "\n"
 

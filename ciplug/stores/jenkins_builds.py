@@ -195,8 +195,7 @@ class JenkinsBuilds:
                 f"only a build of {self._place.url} adds to {self.uri}: Jenkins takes no uploads",
                 hint="record it in that job; or in git: or a bucket, which anybody may write: see docs/store.md",
             )
-        before = list(self._bundles_here())
-        known = {key: data for path in before for key, data in self._read_here(path).items()}
+        before, known = self._here()
         if "_view" in vars(self):  # The runs that verdicts are of, if another workspace has archived them.
             known = {**{key: self._view.objects[key] for key in self._own_keys()}, **known}
         if wrong := [key for key, data in objects.items() if known.get(key, data) != data]:
@@ -215,18 +214,20 @@ class JenkinsBuilds:
             why = problem.message if isinstance(problem, RecordError) else f"{problem.strerror}: {problem.filename}"
             raise StoreError(f"no bundle can be written into {self._folder}: {why}") from None
 
-    def _bundles_here(self) -> Iterator[Path]:
-        if self._place.writes and self._folder.is_dir():
-            yield from sorted(self._folder.glob(f"bundle-{self._place.own_build}-*.ndjson"))
-
-    def _read_here(self, path: Path) -> dict[str, bytes]:
-        try:
-            return bundle.unpack(path.read_bytes(), str(path))
-        except FileNotFoundError:  # Another process has put what it held into a larger one.
-            return {}
-        except (OSError, RecordError) as problem:
-            why = problem.message if isinstance(problem, RecordError) else f"{path}: {problem.strerror}"
-            raise StoreError(why, hint="it is no bundle of this build: move it away") from None
+    def _here(self) -> tuple[list[Path], dict[str, bytes]]:
+        """The bundles of this build that lie in this workspace, and all that they hold."""
+        if not self._place.writes or not self._folder.is_dir():
+            return [], {}
+        while True:
+            paths = sorted(self._folder.glob(f"bundle-{self._place.own_build}-*.ndjson"))
+            try:
+                found = {k: data for path in paths for k, data in bundle.unpack(path.read_bytes(), str(path)).items()}
+            except FileNotFoundError:
+                continue  # Another process has just put what it held into a larger one.
+            except (OSError, RecordError) as problem:
+                why = problem.message if isinstance(problem, RecordError) else f"{problem.filename}: {problem.strerror}"
+                raise StoreError(why, hint="it is no bundle of this build: move it away") from None
+            return paths, found
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         raise StoreError(
@@ -249,8 +250,7 @@ class JenkinsBuilds:
 
     @property
     def _objects(self) -> dict[str, bytes]:
-        here = {key: data for path in self._bundles_here() for key, data in self._read_here(path).items()}
-        return {**here, **self._view.objects}
+        return {**self._here()[1], **self._view.objects}
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
         objects = self._objects

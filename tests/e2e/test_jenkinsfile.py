@@ -163,7 +163,7 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     assert event["reason"] == "approved in https://jenkins.example.com/job/demo/2/"
     [junit] = build.steps("junit")
     assert junit["tests"] >= 1 and junit["failures"] == 0
-    assert build.description == "✅ wine: PASS, accuracy 0.9"
+    assert build.description == "⚠️ wine: WARN, accuracy 0.9"
     files = ("junit.xml", "report.html", "report.md", "summary.txt")
     assert set(build.archive) == {f"ciplug-report/{name}" for name in files}
     assert b'href="https://jenkins.example.com/job/demo/2/"' in build.archive["ciplug-report/report.html"]
@@ -216,8 +216,6 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
         env={
             "JENKINS_URL": f"{jenkins_api.url}/",
             "BUILD_URL": f"{jenkins_api.url}/job/collect/1/",
-            "BRANCH_NAME": "main",
-            "BRANCH_IS_PRIMARY": "true",
             "GITHUB_API_URL": github_api.url,
         },
         scm=_scm(project, project.main, "main"),
@@ -303,7 +301,7 @@ def test_without_a_push_builds_are_compared_with_what_builds_have_archived(
     refs = project.refs()
     first = build("main", project.main)
     assert (first.code, first.result) == (0, "SUCCESS"), first.log
-    assert "the verdict is PASS, of run " in first.log
+    assert "the verdict is WARN, of run " in first.log
     head = project.commit("topic", 0.92)
     change = {"CHANGE_ID": "6", "CHANGE_BRANCH": "topic", "CHANGE_TARGET": "main"}
     second = build("PR-6", head, **change)

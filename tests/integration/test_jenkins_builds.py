@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,6 +130,17 @@ def test_a_write_is_idempotent_and_refuses_other_bytes(jenkins: Jenkins) -> None
     assert store.keys(key) == [key]
     with pytest.raises(Conflict, match=key):
         store.add({key: b"other"})
+
+
+def test_many_add_at_once_and_nothing_is_lost(jenkins: Jenkins) -> None:
+    build = jenkins.api.add_build("demo", 1, result=None)
+    written = [objects_of(a_run(MAIN)) for _ in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda objects: jenkins.store(build).add(objects), written))
+    assert_holds(jenkins.store(build), {key: data for objects in written for key, data in objects.items()})
+    jenkins.archive(build)
+    jenkins.end(build)
+    assert len(ids(jenkins.store("", f"jenkins+{jenkins.api.url}/job/demo"))) == 12
 
 
 def test_a_verdict_of_another_workspace_brings_its_run(jenkins: Jenkins) -> None:

@@ -49,10 +49,12 @@ def call(Map settings = [:]) {
             sh label: 'ciplug: install', script: '''
                 set +x
                 mark="$WORKSPACE_TMP/ciplug-$(printf '%s' "$PWD/$CIPLUG_INPUT_OUTPUT_DIR" | cksum | tr ' ' -)"
-                if [ "$(cat "$mark" 2>/dev/null)" != "$BUILD_TAG" ] && [ -d "./$CIPLUG_INPUT_OUTPUT_DIR" ]; then
-                    rm -f "./$CIPLUG_INPUT_OUTPUT_DIR"/report.* "./$CIPLUG_INPUT_OUTPUT_DIR"/bundle*.ndjson
+                if [ "$(cat "$mark" 2>/dev/null)" != "$BUILD_TAG" ]; then
+                    rm -f "./$CIPLUG_INPUT_OUTPUT_DIR"/bundle.ndjson "./$CIPLUG_INPUT_OUTPUT_DIR"/bundle-[0-9]*-*.ndjson
                 fi
-                rm -f "./$CIPLUG_INPUT_OUTPUT_DIR"/junit.xml "./$CIPLUG_INPUT_OUTPUT_DIR"/outputs.properties
+                for name in report.md report.html report.json junit.xml outputs.properties; do
+                    rm -f "./$CIPLUG_INPUT_OUTPUT_DIR/$name"
+                done
                 printf '%s' "$BUILD_TAG" > "$mark"
                 rm -rf "$WORKSPACE_TMP/ciplug"
                 python3 -I -m venv "$WORKSPACE_TMP/ciplug"
