@@ -49,7 +49,7 @@ class Bundles:
 
 def is_archived(uri: str) -> bool:
     """Whether a URI names a store that holds what pipelines archive."""
-    return uri.startswith("jenkins")
+    return uri.startswith(("jenkins:", "jenkins+"))
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:

@@ -328,16 +328,26 @@ class JenkinsBuilds:
         return view
 
     def _take(self, view: _View, build: _Build, runs: dict[str, str], trusted: bool) -> None:
+        """Put what a build holds beside the rest. Of one that is not trusted, a contradiction costs all of it."""
+        wrong = [
+            f"{key}: an earlier build has other bytes under this key"
+            for key, data in build.objects.items()
+            if view.objects.get(key, data) != data
+        ]
+        own_runs = {
+            key.rpartition("-")[2]: key for key in build.objects if key.endswith(".json") and key[:5] == "runs/"
+        }
+        if not trusted:
+            wrong += [
+                f"{key}: that run is recorded already, as {runs[run]}"
+                for run, key in own_runs.items()
+                if runs.get(run, key) != key
+            ]
+        view.problems += [Problem(build.name, what) for what in wrong]
+        if wrong and not trusted:
+            return
+        runs.update({run: key for run, key in own_runs.items() if run not in runs})
         own = {key: data for key, data in build.objects.items() if key not in view.objects}
-        for key in build.objects.keys() - own.keys():
-            if view.objects[key] != build.objects[key]:
-                view.problems.append(Problem(build.name, f"{key}: an earlier build has other bytes under this key"))
-        for key in sorted(own):
-            if key.startswith("runs/") and key.endswith(".json"):
-                place = runs.setdefault(key.rpartition("-")[2], key)
-                if place != key and not trusted:
-                    view.problems.append(Problem(build.name, f"{key}: that run is recorded already, as {place}"))
-                    del own[key]
         view.objects.update(own)
         if own and build.final:
             view.segments[digest(bundle.pack(own))] = sorted(own)
@@ -355,18 +365,19 @@ class JenkinsBuilds:
         if "jobs" not in first:
             yield place, self._is_trusted(place), first["allBuilds"]
             return
-        urls = [
-            f"{place}/job/{quote(job['name'], safe='')}"
-            for job in _of_branches(first, self._place.branches)
-            if own is None or unquote(own) != f"{unquote(place)}/job/{job['name']}"
-        ]
-        if own is not None and _project(own) == place:
-            urls.append(own)
-        if not urls:
+        jobs = _of_branches(first, self._place.branches)
+        if not jobs:
             self._note(
                 f"{place} has no job of {' or '.join(dict.fromkeys(self._place.branches))}: "
                 "name branches by ?branch=NAME"
             )
+        urls = [
+            f"{place}/job/{quote(job['name'], safe='')}"
+            for job in jobs
+            if own is None or unquote(own) != f"{unquote(place)}/job/{job['name']}"
+        ]
+        if own is not None and _project(own) == place:
+            urls.append(own)
         for url in sorted(urls, key=lambda url: not self._is_trusted(url)):
             yield url, self._is_trusted(url), ask(url, builds)["allBuilds"]
 
@@ -389,7 +400,7 @@ class JenkinsBuilds:
             return _Build(name, {})
         file = None if listed["building"] else self._folder_of(job) / _file_name(listed, trusted)
         known = _cached(file, name) if file else None
-        if known is not None:
+        if known is not None and sum(map(len, known.objects.values())) <= room:
             return known
         objects: dict[str, bytes] = {}
         refused: list[str] = []

@@ -286,7 +286,8 @@ def test_a_forks_job_says_so_itself_and_takes_nothing_from_others(jenkins: Jenki
     jenkins.api.add_build("wine/main", 1, {"bundle.ndjson": packed(mains)})
     claims, honest = a_run(TOPIC), a_run(TOPIC, trusted=False)
     stolen = a_run(TOPIC, trusted=False, id=mains.id)
-    for run in (claims, honest, stolen):
+    hidden = a_run(MAIN, trusted=False, id=mains.id)  # and so a verdict on a run of main
+    for run in (claims, honest, stolen, hidden):
         jenkins.api.add_build("wine/PR-5", None, {"bundle.ndjson": packed(run)})
     build = jenkins.api.add_build("wine/PR-5", None, result=None)
     env = {"BRANCH_NAME": "PR-5", "CHANGE_ID": "5", "CHANGE_TARGET": "main", "CHANGE_FORK": "mallory"}
@@ -294,11 +295,14 @@ def test_a_forks_job_says_so_itself_and_takes_nothing_from_others(jenkins: Jenki
     assert ids(store) == {mains.id, honest.id}
     assert store.keys(f"runs/{TOPIC}-{mains.id}.json") == []
     whats = [problem.what for problem in store.check()]
-    assert len(whats) == 2 and "claims to be of a trusted job" in whats[0] and "recorded already" in whats[1]
+    assert len(whats) >= 3 and "claims to be of a trusted job" in whats[0] and "recorded already" in whats[1]
+    assert all("other bytes" in what for what in whats[2:])
+    assert len(store.keys(f"verdicts/{MAIN}-")) == 1
     # Whether a pull request of another job is a fork's, Jenkins does not say.
     project = f"jenkins+{jenkins.api.url}/job/wine"
     assert ids(jenkins.store("", f"{project}?branch=PR-5&branch=main")) == {mains.id, honest.id}
     assert ids(jenkins.store("", f"{project}/job/PR-5")) == {honest.id, stolen.id}
+    assert len(jenkins.store("", f"{project}/job/PR-5").keys(f"verdicts/{MAIN}-")) == 0
     # Of a branch of the repository itself it is known.
     assert claims.id in ids(jenkins.store(build, trusted=True, **{**env, "CHANGE_FORK": ""}))
 

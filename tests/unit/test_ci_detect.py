@@ -485,6 +485,11 @@ def test_jenkins_merge_is_looked_through(fork: str, expected: dict[str, Any]) ->
     assert ci.detect(env, parents=lambda: [HEAD, BASE]) == context
 
 
+def test_jenkins_merge_is_looked_through_where_the_pipeline_has_no_commit() -> None:
+    context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
+    assert ci.detect({**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""}, parents=lambda: [HEAD, BASE]) == context
+
+
 @pytest.mark.parametrize("parents", [[], [BASE]])
 def test_jenkins_pull_request_that_is_up_to_date_is_its_own_head(parents: list[str]) -> None:
     expected = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
