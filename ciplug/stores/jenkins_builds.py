@@ -334,9 +334,8 @@ class JenkinsBuilds:
             for key, data in build.objects.items()
             if view.objects.get(key, data) != data
         ]
-        own_runs = {
-            key.rpartition("-")[2]: key for key in build.objects if key.endswith(".json") and key[:5] == "runs/"
-        }
+        run_keys = [key for key in build.objects if key.startswith("runs/") and key.endswith(".json")]
+        own_runs = {key.rpartition("-")[2]: key for key in run_keys}
         if not trusted:
             wrong += [
                 f"{key}: that run is recorded already, as {runs[run]}"
