@@ -123,6 +123,7 @@ def run(args: argparse.Namespace) -> int:
             "verdict": verdict.outcome if verdict else "ERROR" if outcome.unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
+            "summary": str(render(outcome.report, "line")).strip(),
         },
     )
     code = training or code or verdict_code([outcome.own], args.fail_on)
@@ -140,6 +141,8 @@ def _with_report_url(session: Session, file: Path) -> Session:
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
     asked = options.bundle_of(args)
+    if args.promote_to and session.to_archive:
+        raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
             "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"

@@ -27,6 +27,7 @@ def session_of(args: argparse.Namespace) -> Session:
         config_file=args.config,
         artifact_store=getattr(args, "artifact_store", None),
         artifact_limit=size,
+        output_dir=getattr(args, "output_dir", None),
     )
 
 

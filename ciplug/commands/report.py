@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
     options.add_label(parser)
-    parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
+    parser.add_argument("--format", choices=("markdown", "html", "json", "line"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
     parser.add_argument(
         "--commit",
@@ -111,4 +111,8 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
+    if form == "line":
+        from ciplug.reports import line
+
+        return line.render(report)
     return comment(report, NO_LIMIT)
