@@ -29,9 +29,12 @@ def test_schemas(tool: Callable[[str], str]) -> None:
 
 
 def test_pipelines_in_the_documentation(tool: Callable[[str], str], tmp_path: Path) -> None:
-    page = (ROOT / "docs/other-hosts.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"<!-- schema: (\S+) -->\n```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == page.count("```yaml") == 3
+    others, github = (
+        (ROOT / f"docs/{name}.md").read_text(encoding="utf-8") for name in ("other-hosts", "github-actions")
+    )
+    marked = re.compile(r"<!-- schema: (\S+) -->\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    blocks = [*marked.findall(others), *marked.findall(github)]
+    assert len(blocks) == others.count("```yaml") + github.count("\njobs:\n") == 4
     for schema, text in blocks:
         file = tmp_path / f"{schema}.yml"
         file.write_text(text, encoding="utf-8")
