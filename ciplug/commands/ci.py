@@ -96,9 +96,7 @@ def run(args: argparse.Namespace) -> int:
     url = None
     if args.no_comment or not session.context.trusted:
         if not args.no_comment:
-            console.say(
-                "no comment: a fork's job writes none, and a job that records its run does; see `ciplug collect`"
-            )
+            console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
         ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
     else:
         url, _ = post(session, report)
