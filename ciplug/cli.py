@@ -33,6 +33,7 @@ COMMANDS = {
     "pull": "fetch the artifacts of a run, verified",
     "compact": "fold pending writes of the store, and drop what need not be kept",
     "fsck": "check the store, and mend what can be mended",
+    "doctor": "check whether ciplug can work here, and say what to add where it cannot",
     "demo": "the whole walk on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.evidence import Around, first
 from ciplug.policies import Policies, Ruling, read_policies
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.registry import ledger, models
@@ -43,6 +44,12 @@ class Evaluation:
     verdict: Verdict | None = None
     proposed: str | None = None
     """What the policy that the pull request proposes would have decided."""
+    problem: ConfigError | None = None
+    """The mistake in the policy for which nothing could be judged, where that is not raised."""
+    origins: Mapping[str, Context] = field(default_factory=dict)
+    """Id of a run that it is compared with → the job that recorded it."""
+    versions: int = 0
+    """How many versions of the model the registry holds."""
 
     def section(self) -> ModelSection:
         from ciplug.reports.report import ModelSection
@@ -52,7 +59,10 @@ class Evaluation:
             comparison=self.comparison,
             verdict=self.verdict,
             run=self.run,
+            problem=self.problem.message if self.problem else None,
             series=self.series,
+            origins=self.origins,
+            versions=self.versions,
         )
 
 
@@ -104,6 +114,7 @@ def evaluate(
     series: bool = False,
     stage: str | None = None,
     again: bool = False,
+    report: bool = False,
     dry_run: bool = False,
 ) -> list[Evaluation]:
     """Compare each candidate, and judge it where the policy has gates for its model.
@@ -113,6 +124,9 @@ def evaluate(
         series: whether the step series are read, too.
         stage: judge by what a promotion there takes.
         again: judge what was judged once, elsewhere: gates of kind drift need files that are not here.
+        report: say the same in every job that reports on the commit: where gates read files of the machine that
+            they judge on, the verdict of that machine counts as soon as it is recorded, and a policy that cannot
+            judge one model is a problem of that one.
 
     Raises ConfigError for a policy that is wrong or that matches nothing.
     """
@@ -122,18 +136,51 @@ def evaluate(
         ruling = policies.find(run.model)
         if again and ruling:
             ruling = replace(ruling, policy=ruling.policy.without_files())
-        around = _around(session, runs, run, ruling)
+        registered = models.fold(run.model, ledger.read(session.store, run.model).events)
+        around = _around(session, runs, run, ruling, registered)
         comparison = _compare(around, base)
-        verdict = proposed = None
+        if base and gate and ruling:
+            note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
+            comparison = replace(comparison, notes=(note, *comparison.notes))
+        verdict = proposed = problem = None
         if gate and ruling:
-            verdict = judge(ruling, around.evidence(), run, stage=stage, dry_run=dry_run)
-            if policies.changed(run.model):
-                proposed = _proposed(session, runs, policies, run, verdict)
-        found.append(Evaluation(run, comparison, runs.series(run) if series else {}, verdict, proposed))
+            verdict = _recorded(runs, run, ruling) if report else None
+            try:
+                verdict = verdict or judge(ruling, around.evidence(), run, stage=stage, dry_run=dry_run)
+                if policies.changed(run.model):
+                    proposed = _proposed(session, runs, policies, run, registered, verdict)
+            except ConfigError as mistake:
+                if not report:
+                    raise
+                problem = mistake
+        sides = ((side, around.record(side)) for side in comparison.sides if side.role != "candidate")
+        found.append(
+            Evaluation(
+                run,
+                comparison,
+                runs.series(run) if series else {},
+                verdict,
+                proposed,
+                problem,
+                {side.run: of.provenance.context for side, of in sides if side.run and of},
+                len(registered.versions),
+            )
+        )
     return found
 
 
-def _proposed(session: Session, runs: Runs, policies: Policies, run: Run, verdict: Verdict) -> str | None:
+def _recorded(runs: Runs, run: Run, ruling: Ruling) -> Verdict | None:
+    """The last verdict by this policy, where its gates read files of the machine that judged, and it is believed."""
+    if not ruling.policy.reads_files or not run.provenance.context.trusted:
+        return None
+    verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
+    ours = [v for v in verdicts if v.policy_digest == ruling.digest]
+    return max(ours, key=lambda v: v.created, default=None)
+
+
+def _proposed(
+    session: Session, runs: Runs, policies: Policies, run: Run, registered: models.Model, verdict: Verdict
+) -> str | None:
     """What the policy that a pull request proposes would have decided, beside the verdict."""
     ruling, judging = policies.proposed(run.model), policies.find(run.model)
     if judging is None or (ruling and ruling.digest == judging.digest):
@@ -142,7 +189,7 @@ def _proposed(session: Session, runs: Runs, policies: Policies, run: Run, verdic
     if ruling is None:
         return f"{lead} As it proposes, nothing would judge '{run.model}'."
     try:
-        other = judge(ruling, _around(session, runs, run, ruling).evidence(), run, dry_run=True)
+        other = judge(ruling, _around(session, runs, run, ruling, registered).evidence(), run, dry_run=True)
     except ConfigError as problem:
         return f"{lead} As it proposes, it would be an error: {problem.message}."
     before, after = outcomes_of(verdict), outcomes_of(other)
@@ -174,7 +221,7 @@ def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = N
     )
 
 
-def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None) -> Around:
+def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None, registered: models.Model) -> Around:
     commit = run.commit or session.need_head()
     return Around(
         session=session,
@@ -182,7 +229,7 @@ def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None) -> Ar
         given=run,
         ruling=ruling,
         past=lambda branch: _past(session, commit, branch),
-        in_production=lambda: _production(session, runs, run),
+        in_production=lambda: _production(runs, run, registered),
     )
 
 
@@ -242,9 +289,8 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
 
 
-def _production(session: Session, runs: Runs, run: Run) -> tuple[Side, Run | None]:
-    model = models.fold(run.model, ledger.read(session.store, run.model).events)
-    holder = model.holder("Production")
+def _production(runs: Runs, run: Run, registered: models.Model) -> tuple[Side, Run | None]:
+    holder = registered.holder("Production")
     if holder is None:
         return Side(role="production", label="production", how=f"no version of '{run.model}' is in production"), None
     label = f"production (v{holder.number})"

@@ -233,8 +233,9 @@ class Around:
 
     def _unfit(self, side: Side, max_age_days: float | None) -> str | None:
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
-            age = "of unknown age" if side.age_days is None else f"{side.age_days:.0f} days old"
-            return f"the baseline is {age}, and at most {max_age_days:g} days are allowed"
+            # Its day, not its age: what two jobs say of it within the hour must not differ.
+            day = side.recorded[:10] if side.recorded and side.age_days is not None else "unknown age"
+            return f"the baseline is of {day}, and at most {max_age_days:g} days are allowed"
         if self.ruling is None:
             return None
         for path in self.ruling.evaluation:

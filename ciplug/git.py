@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote
 
 from ciplug.errors import GitError
@@ -48,6 +49,9 @@ _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
 _CHUNK = 1024 * 1024
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+
+OLDEST = (2, 31)
+"""The first git with all that is used here: configuration in the environment, absolute paths, `fetch --stdin`."""
 
 Config = tuple[tuple[str, str], ...]
 
@@ -98,10 +102,17 @@ def git(
             check=False,
         )
     except FileNotFoundError:
-        raise GitError("git is not installed, or not on PATH", hint="install git 2.31 or newer") from None
+        newer = ".".join(map(str, OLDEST))
+        raise GitError("git is not installed, or not on PATH", hint=f"install git {newer} or newer") from None
     if check and done.returncode != 0:
         raise GitError(f"git {args[0]} failed: {last_words(done.stderr)}", hint=_hint(done.stderr))
     return done
+
+
+def version() -> tuple[int, ...]:
+    """git's version, like (2, 39, 5); empty where its words are not understood. Raises GitError without git."""
+    found = re.search(rb"git version (\d+(?:\.\d+)*)", git("--version", cwd=Path.cwd(), check=False).stdout)
+    return tuple(map(int, found[1].split(b"."))) if found else ()
 
 
 def last_words(stderr: bytes) -> str:
@@ -234,6 +245,19 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     if "GIT_SSH_COMMAND" not in env and "GIT_SSH" not in env and not any(k == "core.sshcommand" for k, _ in pairs):
         env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
     return env
+
+
+Source = Literal["header", "url", "helper"]
+
+
+def stored_credential(config: Config, url: str) -> Source | None:
+    """Where the configuration keeps a credential for an address; a helper may know one. None: it keeps none."""
+    if any(_authorizes(key, value, redact(url)) for key, value in config):
+        return "header"
+    if url.startswith("http") and _PASSWORD_IN_URL.search(url):
+        return "url"
+    helpers = [value for key, value in config if key.startswith("credential.") and key.endswith("helper")]
+    return "helper" if any(helpers) else None
 
 
 def _is_header(key: str) -> bool:

@@ -96,8 +96,7 @@ def _environment(session: Session, name: str, environment: str, authors: set[str
 def _forge(session: Session) -> Forge | None:
     from ciplug.forges import open_forge
 
-    remotes = session.workspace.remotes if session.workspace else {}
-    return open_forge(session.context, session.env, remotes.get("origin") or next(iter(remotes.values()), None))
+    return open_forge(session.context, session.env, session.remote_url)
 
 
 def _authors(session: Session, name: str, run: Run) -> set[str]:

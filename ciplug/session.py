@@ -116,6 +116,12 @@ class Session:
         return self.workspace.top if self.workspace else self.cwd
 
     @property
+    def remote_url(self) -> str | None:
+        """Where this checkout comes from, as its configuration has it."""
+        remotes = self.workspace.remotes if self.workspace else {}
+        return remotes.get("origin") or next(iter(remotes.values()), None)
+
+    @property
     def head(self) -> str | None:
         """The commit that runs of this folder belong to: the pull request's own head, not its merge."""
         return self.context.commit
@@ -149,13 +155,19 @@ def open_session(
     artifact_limit: int | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    settings: config.Config | None = None,
 ) -> Session:
-    """Look around. Raises ConfigError for a wrong ciplug.yaml, GitError for a repository that git refuses."""
+    """Look around. Raises ConfigError for a wrong ciplug.yaml, GitError for a repository that git refuses.
+
+    Args:
+        settings: in place of the file's, which is not read then.
+    """
     cwd = Path.cwd() if cwd is None else cwd
     env = os.environ if env is None else env
     workspace = git.discover(cwd)
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
-    settings = config.load(cwd / path) if path else config.Config()
+    if settings is None:
+        settings = config.load(cwd / path) if path else config.Config()
     return Session(
         cwd=cwd,
         env=env,

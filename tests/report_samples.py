@@ -9,7 +9,7 @@ from ciplug.records.comparison import Comparison, DatasetDelta, MetricDelta, Par
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
-from ciplug.records.verdict import GateResult, Verdict, worst
+from ciplug.records.verdict import GateResult, Verdict, Waived, worst
 from ciplug.reports.report import ModelSection, Report
 
 MARKER = "<!-- ciplug:report -->"
@@ -62,17 +62,19 @@ def metric(
     )
 
 
-def side(role: Role, label: str, how: str, run: str | None, commit: str | None, age: float | None = None) -> Side:
-    return Side(role=role, label=label, how=how, run=run, commit=commit if run else None, age_days=age)
+def side(role: Role, label: str, how: str, run: str | None, commit: str | None, day: int = 23) -> Side:
+    """A side that was recorded on that day of November; the candidate was on the 23rd."""
+    recorded = f"2026-11-{day:02d}T10:00:00Z" if run else None
+    return Side(role=role, label=label, how=how, run=run, commit=commit if run else None, recorded=recorded)
 
 
 def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
     whole = Comparison(
         model=model,
-        candidate=side("candidate", "this commit", "head of the pull request", "c" * 32, HEAD),
-        baseline=side("baseline", "merge base", "merge base of HEAD and main", "b" * 32, BASE, 3.4),
-        target=side("target", "main", "tip of main", "b" * 32, BASE, 3.4),
-        production=replace(side("production", "production", "holds production", "9" * 32, PRODUCTION, 41), version=12),
+        candidate=side("candidate", "this commit", "the run under review", "c" * 32, HEAD),
+        baseline=side("baseline", "merge base", "merge base with main", "b" * 32, BASE, 20),
+        target=side("target", "main", "tip of main", "b" * 32, BASE, 20),
+        production=replace(side("production", "production (v12)", "version 12", "9" * 32, PRODUCTION, 2), version=12),
         metrics=(
             metric(
                 "accuracy",
@@ -85,10 +87,10 @@ def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
             metric(
                 "f1_macro",
                 0.8873,
-                0.8931,
+                0.9031,
                 better=True,
                 production=0.881,
-                history=(0.87, 0.874, 0.881, 0.8893, 0.89, 0.8931),
+                history=(0.87, 0.874, 0.881, 0.8893, 0.899, 0.9031),
             ),
             metric(
                 "latency_p95_ms",
@@ -131,7 +133,7 @@ GATES = (
         candidate=0.8873,
         baseline=0.9031,
         baseline_run="b" * 32,
-        baseline_label="merge base 88aa77bb",
+        baseline_label="merge base 9f8e7d6c",
         change=-0.0158,
         limit=0.005,
         method="paired bootstrap of examples",
@@ -162,8 +164,38 @@ def verdict(gates: tuple[GateResult, ...] = GATES, model: str = "wine-quality", 
     )
 
 
+def context(number: int = 981, **changes: object) -> Context:
+    """The job that recorded a run."""
+    url = f"https://github.com/acme/wine/actions/runs/{number}"
+    whole = Context(
+        host="github_actions",
+        commit=HEAD,
+        branch="deeper-trees",
+        pull_request=42,
+        actor="alice",
+        repository="acme/wine",
+        server_url="https://github.com",
+        run_url=url,
+        report_url=f"{url}#artifacts",
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def section(comparison: Comparison, verdict: Verdict | None, run: Run | None = None, **more: object) -> ModelSection:
+    """A model with its baseline's job, and two versions in the registry."""
+    whole = ModelSection(
+        model=comparison.model,
+        comparison=comparison,
+        verdict=verdict,
+        run=run or _run(comparison.model),
+        origins={"b" * 32: context(977)},
+        versions=12,
+        registry_url=f"{WEB}/tree/ciplug/registry/{comparison.model}",
+    )
+    return replace(whole, **more)  # type: ignore[arg-type]
+
+
 def run(model: str = "wine-quality", **changes: object) -> Run:
-    context = Context(host="github_actions", commit=HEAD, branch="deeper-trees", pull_request=42, actor="alice")
     whole = Run(
         id="c" * 32,
         model=model,
@@ -176,7 +208,7 @@ def run(model: str = "wine-quality", **changes: object) -> Run:
         datasets=(File(path="data/train.parquet", digest="sha256:" + "2e" * 32, size=48_300_112),),
         artifacts=(File(path="model.bin", digest="sha256:" + "3d" * 32, size=19_083_264),),
         provenance=Provenance(
-            context=context,
+            context=context(),
             command=("python", "train.py", "--depth", "8"),
             exit_code=0,
             wall_seconds=192.4,
@@ -203,28 +235,31 @@ def curves() -> dict[str, Series]:
     return {"train/loss": Series(steps, loss), "val/accuracy": Series(checked, held_out)}
 
 
+WEB = "https://github.com/acme/wine"
 LINKS = {
-    "run": "https://ci.example/acme/wine/runs/981",
-    "full report": "https://ci.example/acme/wine/runs/981/report.html",
+    f"{WEB}/actions/runs/981",
+    f"{WEB}/actions/runs/981#artifacts",
+    f"{WEB}/actions/runs/977",
+    f"{WEB}/commit/{HEAD}",
+    f"{WEB}/commit/{BASE}",
 }
+"""Every address that is in an ordinary report, beside those of the registry."""
+
+_run = run
 
 
 def failing() -> Report:
     """A pull request with one gate that failed."""
     return Report(
-        sections=(
-            ModelSection(model="wine-quality", comparison=comparison(), verdict=verdict(), run=run(), series=curves()),
-        ),
+        sections=(section(comparison(), verdict(), series=curves()),),
         context=Context(host="github_actions", repository="acme/wine", pull_request=42, branch="deeper-trees"),
-        links=LINKS,
     )
 
 
 def passing() -> Report:
     """Everything passed: what most comments look like."""
     gates = tuple(g for g in GATES if g.outcome == "PASS")
-    section = replace(failing().sections[0], verdict=verdict(gates))
-    return replace(failing(), sections=(section,))
+    return Report(sections=(section(comparison(), verdict(gates)),))
 
 
 def first_run() -> Report:
@@ -236,14 +271,13 @@ def first_run() -> Report:
         metrics=(metric("accuracy", 0.9142, better=True), metric("latency_p95_ms", 41.8, better=False)),
         params=(),
         datasets=(),
-        notes=("The clone is shallow: history was fetched as commits only.",),
+        notes=("This clone is shallow: ancestors beyond its depth are not seen.",),
     )
     gates = (
         gate("accuracy", "PASS", "at least 0.85", "0.9142 is at least 0.85"),
         gate("accuracy", "WARN", "at most 0.01 worse than the baseline", "no baseline: no run is recorded on main yet"),
     )
-    section = ModelSection(model="wine-quality", comparison=nothing, verdict=verdict(gates), run=run())
-    return Report(sections=(section,), links=LINKS)
+    return Report(sections=(section(nothing, verdict(gates), origins={}, versions=0, registry_url=None),))
 
 
 def several() -> Report:
@@ -265,13 +299,91 @@ def several() -> Report:
     return Report(
         sections=(
             failing().sections[0],
-            ModelSection(model="churn", comparison=churn, verdict=verdict(many, "churn"), run=run("churn")),
-            ModelSection(model="fraud", comparison=fraud, verdict=None, run=run("fraud", metrics={})),
+            section(churn, verdict(many, "churn")),
+            section(fraud, None, run("fraud", metrics={}), versions=1, registry_url=None),
         ),
-        notes=("Two runs of this commit were found; the newer one is shown.",),
-        links=LINKS,
+        notes=("disk.bin: it could not be read",),
         policy_note="ciplug.yaml changes in this pull request: by its own rules f1 would have passed.",
     )
+
+
+def sixteen() -> Report:
+    """The legs of a matrix: two fail, one is not sure, one warns, twelve pass."""
+    countries = ["at", "be", "ch", "cz", "de", "dk", "es", "fi", "fr", "it", "nl", "no", "pl", "pt", "se", "uk"]
+
+    def leg(number: int, country: str) -> ModelSection:
+        name, value = f"churn-{country}", 0.9 + number / 400
+        before = value + {4: 0.021, 8: 0.013, 9: 0.006}.get(number, -0.002 if number % 3 else 0.0)
+        rows = (
+            metric("auc", value, before, better=True, history=(before - 0.01, before - 0.004, before)),
+            metric("latency_p95_ms", 31.0 + number, 31.0 + number, better=False),
+        )
+        rule = "at most 0.01 worse than the baseline"
+        outcome = {4: "FAIL", 8: "FAIL", 9: "INCONCLUSIVE", 11: "WARN"}.get(number, "PASS")
+        reason = f"{value:.4f} is {abs(value - before):.4f} {'worse' if before > value else 'better'} than {before:.4f}"
+        gates = (gate("auc", outcome, rule, reason), gate("latency_p95_ms", "PASS", "at most 60", "it is"))
+        return section(comparison(name, metrics=rows, params=(), datasets=()), verdict(gates, name))
+
+    return Report(sections=tuple(leg(i, c) for i, c in enumerate(countries)))
+
+
+def inconclusive() -> Report:
+    """Too few examples to say."""
+    gates = (
+        gate(
+            "accuracy",
+            "INCONCLUSIVE",
+            "at most 0.01 worse than the baseline",
+            "0.9060 is 0.0040 worse than 0.9100, allowed 0.01; 90% interval of the change −0.0131 to +0.0051 holds "
+            "the limit",
+            advice="about 2,100 more examples would settle it",
+            method="exact McNemar test",
+            confidence=0.9,
+            p=0.14,
+            n=2_400,
+        ),
+        GATES[0],
+    )
+    rows = (metric("accuracy", 0.906, 0.91, better=True, history=(0.893, 0.901, 0.907, 0.91)),)
+    return Report(sections=(section(comparison(metrics=rows, params=(), datasets=()), verdict(gates)),))
+
+
+def waived() -> Report:
+    """A failure that somebody has agreed to, and a waiver that is over."""
+    agreed = Waived(limit=0.02, expires="2026-12-31", approved_by="alice", reason="label fix", issue="ML-42")
+    gates = (
+        gate(
+            "f1",
+            "WARN",
+            "at most 0.005 worse than the baseline",
+            "0.8873 is 0.0158 worse than 0.9031, allowed 0.005; waived up to 0.02 until 2026-12-31 by alice's "
+            "waiver (label fix, ML-42)",
+            metric="f1_macro",
+            waived=agreed,
+        ),
+        *(g for g in GATES if g.outcome == "PASS"),
+    )
+    judged = verdict(gates, notes=("The waiver of 'roc' by bob has expired on 2026-10-31: take it out, or renew it.",))
+    return Report(sections=(section(comparison(), judged),))
+
+
+def untrusted() -> Report:
+    """A fork's run: what its record says of addresses is not believed."""
+    strange = context(981, trusted=False, report_url="https://evil.example/report.html")
+    fork = run(provenance=replace(run().provenance, context=strange))
+    noted = comparison(notes=("The run is of a fork's job: its numbers are what that job says.",))
+    return Report(sections=(section(noted, verdict(), fork),))
+
+
+def without_gates() -> Report:
+    """Nobody has said what is good enough."""
+    return Report(sections=(section(comparison(), None),))
+
+
+def mistaken() -> Report:
+    """A policy that cannot be asked is no pass."""
+    problem = "ciplug.yaml: no gate matches a metric: gates look at acuracy, the run has accuracy"
+    return Report(sections=(section(comparison(), None, problem=problem),))
 
 
 HOSTILE = (
@@ -279,7 +391,7 @@ HOSTILE = (
     "<img src=x onerror=window.hacked=1>",
     "a | b | c\n| d | e |",
     "`code` \\` *bold* _it_ ~~gone~~ # head",
-    "@octocat and @acme/team, #123 acme/wine#7 GH-12 !9 ~bug %3",
+    "@octocat and @acme/team, #123 acme/wine#7 GH-12 !9 ~bug %3 &4 $5 JIRA-6 deadbeef acme/wine@deadbeef :tada: [^1]",
     "https://evil.example www.evil.example mail@evil.example [x](javascript:window.hacked=1) ![i](https://evil.example/i.png)",
     "\x1b[31mred\x1b]8;;https://evil.example\x07 \u202egnp.exe\u2066 ::error::boom ##[error]x ##vso[task.x]",
     "</details></table></code>--><style>*{display:none}</style>",
@@ -310,8 +422,28 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
         notes=tuple(texts),
     )
-    gates = tuple(gate(t(i), "FAIL" if i % 2 else "PASS", t(i + 1), t(i + 2), metric=t(i + 3)) for i in n)
-    origin = Provenance(command=tuple(texts), packages={t(i): t(i + 1) for i in n}, lockfiles={t(i): t(i) for i in n})
+    gates = tuple(
+        gate(
+            t(i),
+            "FAIL" if i % 2 else "PASS",
+            t(i + 1),
+            t(i + 2),
+            metric=t(i + 3),
+            advice=t(i + 4),
+            baseline_label=t(i + 5),
+            baseline_run=t(i + 6),
+            method=t(i + 7),
+            confidence=0.9,
+            notes=(t(i + 8),),
+        )
+        for i in n
+    )
+    origin = Provenance(
+        context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(7)),
+        command=tuple(texts),
+        packages={t(i): t(i + 1) for i in n},
+        lockfiles={t(i): t(i) for i in n},
+    )
     dirty = run(
         t(0),
         name=t(4),
@@ -319,14 +451,27 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         artifacts=tuple(File(path=t(i), digest=t(i + 1), size=1) for i in n),
         provenance=replace(origin, ciplug=t(5)),
     )
-    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3))
+    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3), notes=tuple(texts))
     series = {t(i): Series((0, 1, 2), (1.0, math.nan, 3.0)) for i in n}
-    section = ModelSection(model=t(0), comparison=bad, verdict=judged, run=dirty, series=series)
+    common = ModelSection(
+        model=t(0),
+        comparison=bad,
+        verdict=judged,
+        run=dirty,
+        series=series,
+        origins={"b" * 32: context(run_url=t(6), repository=t(7)), "d" * 32: context(server_url=t(5), run_url=t(3))},
+        versions=1,
+        registry_url=t(8),
+    )
+    passed = replace(judged, outcome="PASS")
     return Report(
-        sections=(section, section),
+        sections=(
+            common,
+            replace(common, model=t(4), verdict=passed, registry_url=None),
+            replace(common, model=t(5), verdict=None, problem=t(6), registry_url=f"https://ci.example/)<b>|`\n[{t(1)}"),
+        ),
         context=Context(repository=t(0), branch=t(1)),
         notes=tuple(texts),
-        links={t(0): "javascript:window.hacked=1", t(4): "https://ci.example/)<b>|`\n[", "full report": t(1)},
         policy_note=t(2),
     )
 
@@ -334,7 +479,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
 def large(models: int = 3, metrics: int = 500) -> Report:
     """Three models of 500 metrics each, far beyond the size of a comment."""
 
-    def section(number: int) -> ModelSection:
+    def one(number: int) -> ModelSection:
         rows = tuple(
             metric(
                 f"slice/{i:03d}/recall",
@@ -350,8 +495,6 @@ def large(models: int = 3, metrics: int = 500) -> Report:
             for i in range(metrics)
         )
         name = f"model-{number}"
-        return ModelSection(
-            model=name, comparison=comparison(name, metrics=rows), verdict=verdict(gates, name), run=run(name)
-        )
+        return section(comparison(name, metrics=rows), verdict(gates, name))
 
-    return Report(sections=tuple(section(i) for i in range(models)), links=LINKS)
+    return Report(sections=tuple(one(i) for i in range(models)))

@@ -21,7 +21,7 @@ from ciplug.records import columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores import open_store
-from ciplug.stores.base import Head, Problem, Store
+from ciplug.stores.base import Head, Problem, Store, Trial
 from tests.servers.git_http import GitServer
 
 Fixture = Callable[[str], Any]
@@ -188,6 +188,9 @@ class MemoryStore:
             for part in closed:
                 self._close(part)
             return gone
+
+    def try_writes(self) -> list[Trial]:
+        return [Trial("write", None, self.address), Trial("delete", None, self.address)]
 
     def check(self, *, repair: bool = False) -> list[Problem]:
         return []

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from ciplug.ci import base
@@ -85,6 +86,12 @@ def _run_url(env: Mapping[str, str]) -> str | None:
     if not (collection and project and build):
         return None
     return f"{collection.rstrip('/')}/{project.replace(' ', '%20')}/_build/results?buildId={build}"
+
+
+def report_url(env: Mapping[str, str], file: Path) -> str | None:
+    """The list of the run's artifacts: which one holds the file is decided later, by whoever publishes it."""
+    url = _run_url(env)
+    return f"{url}&view=artifacts&type=publishedArtifacts" if url else None
 
 
 def write_summary(env: Mapping[str, str], markdown: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Literal, Protocol
 
 from ciplug.records.provenance import Context
@@ -44,6 +45,10 @@ class Host(Protocol):
         """Hand values to later steps; False where the host has no way to. Names are [A-Za-z_][\\w-]*."""
         ...
 
+    def report_url(self, env: Mapping[str, str], file: Path) -> str | None:
+        """Where a file that this job leaves can be seen once the host has kept it; None where no address is known."""
+        ...
+
     def annotate(self, level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
         """The log line that makes the host show a message, at a place in a file if one is named."""
         ...
@@ -58,6 +63,18 @@ def no_summary(env: Mapping[str, str], markdown: str) -> bool:
 
 def no_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     return False
+
+
+def no_report_url(env: Mapping[str, str], file: Path) -> str | None:
+    return None
+
+
+def below(top: str | None, file: Path) -> str | None:
+    """The path of a file below a folder, as it stands in an address; None where it lies elsewhere."""
+    from urllib.parse import quote
+
+    folder = Path(top).resolve() if top else None
+    return quote(file.relative_to(folder).as_posix()) if folder and file.is_relative_to(folder) else None
 
 
 def check_outputs(names: Iterable[str]) -> None:

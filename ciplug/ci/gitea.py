@@ -25,6 +25,7 @@ def context(env: Mapping[str, str]) -> Context:
     return dataclasses.replace(like_github, host=name, run_url=url)
 
 
+report_url = base.no_report_url
 write_summary = base.no_summary  # the runner offers the file, but nobody shows it
 write_outputs = github_actions.write_outputs
 annotate = github_actions.annotate

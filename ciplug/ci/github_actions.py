@@ -103,6 +103,12 @@ def triggering_run(env: Mapping[str, str]) -> TriggeringRun | None:
     )
 
 
+def report_url(env: Mapping[str, str], file: Path) -> str | None:
+    """The list of the run's artifacts: which one holds the file is decided later, by whoever uploads it."""
+    url = context(env).run_url
+    return f"{url}#artifacts" if url else None
+
+
 def write_summary(env: Mapping[str, str], markdown: str) -> bool:
     """Append to the step's summary, by whole sections as far as the step's limit lets us."""
     path = text(env, "GITHUB_STEP_SUMMARY")

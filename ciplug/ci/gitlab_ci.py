@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ciplug.ci import base
 from ciplug.ci.base import number, text
@@ -49,6 +50,12 @@ def _trusted(env: Mapping[str, str]) -> bool:
     source = text(env, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID")
     target = text(env, "CI_MERGE_REQUEST_PROJECT_ID") or here
     return source is not None and source == here == target
+
+
+def report_url(env: Mapping[str, str], file: Path) -> str | None:
+    """Among the artifacts of the job, if they are kept."""
+    job, path = text(env, "CI_JOB_URL"), base.below(text(env, "CI_PROJECT_DIR"), file)
+    return f"{job}/artifacts/file/{path}" if job and path else None
 
 
 write_summary = base.no_summary

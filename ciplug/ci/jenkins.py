@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 from ciplug.ci import base
 from ciplug.ci.base import number, text
@@ -73,6 +74,12 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
     if match := _SSH_REMOTE.fullmatch(remote):
         return f"https://{match[1]}", match[2]
     return None, None
+
+
+def report_url(env: Mapping[str, str], file: Path) -> str | None:
+    """Among the artifacts of the build, if they are archived."""
+    build, path = text(env, "BUILD_URL"), base.below(text(env, "WORKSPACE"), file)
+    return f"{build.rstrip('/')}/artifact/{path}" if build and path else None
 
 
 write_summary = base.no_summary

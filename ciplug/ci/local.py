@@ -18,6 +18,7 @@ def context(env: Mapping[str, str]) -> Context:
     return Context(host=name)
 
 
+report_url = base.no_report_url
 write_summary = base.no_summary
 write_outputs = base.no_outputs
 annotate = base.annotate

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
+from ciplug.commands.posting import Look, post
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
-from ciplug.commands.report import build, post, render
+from ciplug.commands.report import build, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
@@ -21,6 +25,9 @@ from ciplug.registry.models import stage_named
 from ciplug.reports.report import Report
 from ciplug.session import DEFAULT_MODEL, Session
 from ciplug.tracking.spool import read_bundle
+
+if TYPE_CHECKING:
+    from ciplug.tracking.runs import Runs
 
 BUNDLE = "bundle.ndjson"
 """A fork's run, in the folder of its report."""
@@ -59,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         stage_named(args.promote_to)
     if args.output_dir:
         options.make_folder("--output-dir", Path(args.output_dir))
+        session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     # A mistake in the policy costs a second here, and six hours after the training.
     policies = read_policies(session)
     if policies.any_gate:
@@ -72,24 +80,25 @@ def run(args: argparse.Namespace) -> int:
         recorded = record(session, inputs)
     code = worst_code(recorded, deliver(session, recorded, bundle))
     notes = [problem.message for problem in recorded.problems]
-    if base and policies.any_gate:
-        notes.append(f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy.")
 
     try:
-        evaluations, report, unjudged = _evaluate(session, recorded.run, base, notes, bundle)
+        outcome = _evaluate(session, recorded.run, base, notes, bundle)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
-    if unjudged:
-        code = code or unjudged.exit_code
-    files = _write(Path(args.output_dir), report) if args.output_dir else {}
-    _show(report)
-    announce(session, evaluations)
-    # The other models of this commit have jobs of their own, which judge them.
-    own = [e for e in evaluations if e.run.id == recorded.run.id]
+    tell_problems(outcome.runs)
+    if outcome.unjudged:
+        console.complain(outcome.unjudged.message, outcome.unjudged.hint)
+        code = code or outcome.unjudged.exit_code
+    if outcome.own not in outcome.shown:
+        console.say(f"the comment shows another run of '{recorded.run.model}' on this commit, which counts for it")
+    files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
+    _show(outcome.report)
+    announce(session, outcome.evaluations)
+    seen = outcome.seen
     try:
-        keep_verdicts(session, own, bundle)
+        seen = seen.knowing(keep_verdicts(session, [outcome.own], bundle))
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
@@ -97,23 +106,29 @@ def run(args: argparse.Namespace) -> int:
     if args.no_comment or not session.context.trusted:
         if not args.no_comment:
             console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
-        ci.host_module(session.context.host).write_summary(session.env, str(render(report, "markdown")))
+        ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, report)
-    verdict = next((e.verdict for e in own if e.verdict), None)
+        url, _ = post(session, seen, lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen)
+    verdict = outcome.own.verdict
     _hand_over(
         session,
         {
             "run-id": recorded.run.id,
-            "verdict": verdict.outcome if verdict else "ERROR" if unjudged else "NONE",
+            "verdict": verdict.outcome if verdict else "ERROR" if outcome.unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
         },
     )
-    code = training or code or verdict_code(own, args.fail_on)
+    code = training or code or verdict_code([outcome.own], args.fail_on)
     if args.promote_to and code == 0:
         return _promote(session, recorded.run, args.promote_to)
     return code
+
+
+def _with_report_url(session: Session, file: Path) -> Session:
+    """The run's record says where its report is going to be: any job's comment on the commit links to it."""
+    url = ci.host_module(session.context.host).report_url(session.env, file.resolve())
+    return replace(session, context=replace(session.context, report_url=url))
 
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
@@ -128,32 +143,57 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     return asked
 
 
+@dataclass(frozen=True)
+class _Outcome:
+    """What is said of a commit after one of its runs."""
+
+    runs: Runs
+    evaluations: list[Evaluation]
+    shown: list[Evaluation]
+    """Those in the comment."""
+    own: Evaluation
+    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
+    report: Report
+    """For this job's files and its log: its own run, beside the latest of each other model."""
+    seen: Look
+    """For the comment and the status: the latest run of every model, whichever job recorded it."""
+    unjudged: ConfigError | None
+    """Why the gates said nothing of this job's run."""
+
+
 def _evaluate(
-    session: Session, recorded: Run, base: Base | None, notes: list[str], bundle: Path | None
-) -> tuple[list[Evaluation], Report, ConfigError | None]:
-    """Every model of the commit: the report shows what the store holds, whichever job wrote it.
+    session: Session, recorded: Run, base: Base | None, notes: Sequence[str], bundle: Path | None
+) -> _Outcome:
+    """Compare and judge this job's run and all that the store holds for its commit.
 
     Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
     """
+    notes = list(notes)
     runs = session.runs(read_bundle(bundle) if bundle else None)
-    found = candidates(session, runs, recorded.commit or session.need_head())
+    commit = recorded.commit or session.need_head()
+    found = candidates(session, runs, commit)
     policies = read_policies(session)
-    shown = sorted([recorded, *(r for r in found if r.model != recorded.model)], key=lambda r: r.model)
-    unjudged: ConfigError | None = None
-    try:
-        if policies.any_gate:
+    others = [run for run in found if run.id != recorded.id]
+    evaluations = evaluate(session, runs, [recorded, *others], base=base, series=True, report=True)
+    own = evaluations[0]
+    unjudged = own.problem
+    if own.verdict is None and unjudged is None and policies.any_gate:
+        try:
             policies.of(recorded.model)
-        evaluations = evaluate(session, runs, shown, base=base, series=True)
-    except ConfigError as problem:
-        unjudged = problem
-        console.complain(problem.message, problem.hint)
-        notes.append(f"Not judged: {problem.message}.")
-        evaluations = evaluate(session, runs, shown, base=base, gate=False, series=True)
-    tell_problems(runs)
-    for run in shown:
-        if not policies.find(run.model):
-            notes.append(f"No gates are set for the model '{run.model}': it is compared, and not judged.")
-    return evaluations, build(session, evaluations, notes), unjudged
+        except ConfigError as problem:
+            unjudged = problem
+    if unjudged and not own.problem:
+        notes.append(f"Not judged: {unjudged.message}.")
+    shown = [e for e in evaluations if e.run.id in {run.id for run in found}]
+    return _Outcome(
+        runs=runs,
+        evaluations=evaluations,
+        shown=shown,
+        own=own,
+        report=build(session, [own, *(e for e in evaluations if e.run.model != own.run.model)], notes),
+        seen=Look.at(session, commit, build(session, shown)),
+        unjudged=unjudged,
+    )
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

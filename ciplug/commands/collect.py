@@ -31,6 +31,11 @@ from ciplug.tracking import collected
 
 MAX_TOTAL = 512 * 1024 * 1024
 """Bytes of all bundles together: they are held in memory until they are pushed."""
+MAX_UNTRUSTED = 32 * 1024 * 1024
+"""Of a fork's: whoever opens a pull request makes the store grow."""
+MAX_UNTRUSTED_OBJECTS = 1_000
+MAX_SHOWN = 600
+"""Characters of a message: the name of a file in an archive can have 65,535."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a fork's job must not write the store", hint="collect in a trusted branch's pipeline")
     with _opened(args, session) as source:
         trusted, origin = _trust(args, source)
-        found = list(_within_limits(source))
+        found = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
     if not trusted:
         console.say(f"{source.name} is not trusted: its runs are recorded as a fork's, and are never promoted")
     if not found:
@@ -199,15 +204,15 @@ def _trust(args: argparse.Namespace, source: Artifacts) -> tuple[bool, Origin]:
     return not args.untrusted and (args.trusted or bool(origin.trusted)), origin
 
 
-def _within_limits(source: Artifacts) -> Iterator[Found]:
+def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:
     """What is found, up to a size in all; what is beyond is named, too."""
-    room = MAX_TOTAL
+    room = most
     for found in source.bundles():
         if not isinstance(found.content, CiplugError):
             room -= len(found.content)
         if room < 0:
             hint = "collect them in several steps: --artifact and --pattern choose"
-            beyond = f"{found.name}, and what follows it: more than {MAX_TOTAL:,} bytes in all"
+            beyond = f"{found.name}, and what follows it: more than {most:,} bytes in all"
             yield Found(found.name, RecordError(beyond, hint=hint))
             return
         yield found
@@ -217,6 +222,7 @@ def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bu
     """The bundles that may be recorded, and what is wrong with the others."""
     good: list[Bundle] = []
     refused: list[CiplugError] = []
+    room = bundle.MAX_OBJECTS * len(found) if trusted else MAX_UNTRUSTED_OBJECTS
     for name, content in found:
         shown = _shown(name)
         if isinstance(content, CiplugError):
@@ -224,7 +230,10 @@ def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bu
             continue
         try:
             objects = bundle.unpack(content, shown)
+            if len(objects) > room:
+                raise RecordError(f"{shown}: more than {MAX_UNTRUSTED_OBJECTS:,} objects from a fork in all")
             runs = collected.check(objects, shown, trusted=trusted, commits=origin.commits)
+            room -= len(objects)
             good.append(Bundle(shown, len(content), objects, tuple(runs)))
         except RecordError as problem:
             refused.append(RecordError(_shown(problem.message), hint=problem.hint))
@@ -318,6 +327,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _shown(name: str) -> str:
-    """A name that a stranger chose, on one line."""
-    return " ".join(name.split())
+def _shown(words: str) -> str:
+    """Words with names in them that a stranger chose, on one line of a log."""
+    line = " ".join(words.split())
+    return line if len(line) <= MAX_SHOWN else f"{line[: MAX_SHOWN // 2]} … {line[-MAX_SHOWN // 2 :]}"

@@ -74,15 +74,14 @@ def run(args: argparse.Namespace) -> int:
     return 0 if args.dry_run else verdict_code(evaluations)
 
 
-def keep_verdicts(session: Session, evaluations: Sequence[Evaluation], bundle: Path | None = None) -> None:
-    """Record the verdicts, as the evidence that a promotion asks for, or put them into `bundle`."""
+def keep_verdicts(session: Session, evaluations: Sequence[Evaluation], bundle: Path | None = None) -> frozenset[str]:
+    """Record the verdicts, as the evidence that a promotion asks for, or put them into `bundle`; returns their keys."""
     objects = dict(verdict_object(e.verdict) for e in evaluations if e.verdict)
-    if not objects:
-        return
-    if session.context.trusted or bundle is not None:
+    if objects and (session.context.trusted or bundle is not None):
         store_objects(session, objects, bundle)
-    else:
+    elif objects:
         console.say("a fork's job must not write the store: the verdict is not recorded")
+    return frozenset(objects)
 
 
 def announce(session: Session, evaluations: Sequence[Evaluation]) -> None:

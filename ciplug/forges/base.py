@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Protocol
 
 from ciplug.errors import ForgeError, InputError
 
@@ -20,6 +20,16 @@ RETRIES = 4
 """How often a request is sent again after network trouble, a 5xx or a rate limit."""
 MAX_WAIT = 60
 """Seconds that a rate limit may ask us to wait at a time; beyond that the job is better off without its comment."""
+
+
+class Right(NamedTuple):
+    """Whether a token may do something, as far as the forge tells without a trace."""
+
+    to: Literal["comment", "status"]
+    granted: bool | None
+    """None: the forge does not tell."""
+    said: str
+    """How that is known."""
 
 
 class Forge(Protocol):
@@ -64,6 +74,14 @@ class Forge(Protocol):
 
     def accounts(self, commit: str) -> set[str]:
         """The accounts of who wrote a commit and who committed it, as far as the forge knows them."""
+        ...
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """What the token may do: nothing is written.
+
+        Whether it may comment is asked of the pull request `number`, whether it may set a status of `commit`; what
+        is None is not asked, where it cannot be. Raises PermissionDenied when the token is not accepted at all.
+        """
         ...
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from ciplug.forges.base import Comment, check_body, cut, upsert
+from ciplug.forges.base import Comment, Right, check_body, cut, upsert
 from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -16,6 +16,19 @@ if TYPE_CHECKING:
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
 _SHORTEST_HASH = 12
+_SCOPES: tuple[tuple[Literal["comment", "status"], frozenset[str]], ...] = (
+    ("comment", frozenset({"pullrequest:write", "write:pullrequest:bitbucket"})),
+    (
+        "status",
+        frozenset(
+            {
+                *("pullrequest", "pullrequest:write", "repository", "repository:write", "repository:admin"),
+                *("read:repository:bitbucket", "write:repository:bitbucket"),
+            }
+        ),
+    ),
+)
+"""What lets a token do it, any one: the scopes of access tokens, and of API tokens; a larger one has the smaller."""
 
 
 class Bitbucket:
@@ -67,6 +80,15 @@ class Bitbucket:
     def accounts(self, commit: str) -> set[str]:
         """See Forge. The addresses of a commit are what git tells as well."""
         return set()
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. Bitbucket says the scopes of a token in a header of every answer."""
+        with self._api.errors("read the repository", _HINT):
+            said = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
+        if not said:
+            return [Right(to, None, "the answer names no scopes") for to, _ in _SCOPES]
+        scopes = {scope.strip() for scope in said.split(",")}
+        return [Right(to, not scopes.isdisjoint(enough), f"scopes: {cut(said, 100)}") for to, enough in _SCOPES]
 
     def _user(self) -> str | None:
         """Whose token this is. None for one that may not ask, such as an access token of a repository."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ciplug.forges.base import Comment, check_body, cut, upsert
-from ciplug.forges.rest import Rest
+from ciplug.forges.base import Comment, Right, check_body, cut, upsert
+from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,26 @@ class Gitea:
     def accounts(self, commit: str) -> set[str]:
         """See Forge. The addresses of a commit are what git tells as well."""
         return set()
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
+        with self._api.errors("read the repository", _HINT):
+            self._api.get(self._path)
+            asked: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
+            if number is not None:
+                asked.append(("comment", f"{self._path}/issues/{number}/comments", {"body": []}))
+            if commit is not None:
+                asked.append(("status", f"{self._path}/statuses/{commit}", {"state": []}))
+            return [self._tried(*one) for one in asked]
+
+    def _tried(self, to: Literal["comment", "status"], path: str, data: dict[str, Any]) -> Right:
+        try:
+            self._api.send("POST", path, data)
+        except Refused as refusal:
+            if refusal.status not in (403, 404, 422):
+                raise
+            return Right(to, refusal.status == 422, f"{refusal.status}{refusal.said}")
+        return Right(to, None, "Gitea has taken a request that it should have refused")
 
 
 class _Comments:

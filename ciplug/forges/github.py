@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
@@ -12,6 +13,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    Right,
     check_body,
     cut,
     not_understood,
@@ -33,6 +35,17 @@ _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GIT
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+
+
+@dataclass(frozen=True)
+class OpenPullRequest:
+    """An open pull request, as GitHub tells of it."""
+
+    number: int
+    head: str
+    """The commit that it has come to."""
+    base: str
+    """The branch that it is to go into."""
 
 
 class GitHub:
@@ -59,7 +72,21 @@ class GitHub:
             if not found:
                 pulls = repository.get_commit(commit).get_pulls()
                 found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
+            if not found and branch is None:
+                # Those of forks are none of the commit's.
+                found = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
             return max((p.number for p in found), default=None)
+
+    def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
+        """The open pull requests from a branch of a repository, this one or a fork."""
+        with self._errors("look for the pull request", _READING):
+            # By its owner alone GitHub mistakes a branch for one of the same name in the owner's other repositories.
+            head = f"{repository.partition('/')[0]}:{branch}"
+            return [
+                OpenPullRequest(p.number, p.head.sha, p.base.ref)
+                for p in self._open().get_pulls(state="open", head=head)
+                if p.head.repo is not None and p.head.repo.full_name.lower() == repository.lower()
+            ]
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""
@@ -99,6 +126,42 @@ class GitHub:
         with self._errors(f"look for the author of {commit[:10]}", _READING):
             found = self._open().get_commit(commit)
             return {user.login for user in (found.author, found.committer) if user is not None}
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. No request tells what GITHUB_TOKEN may do, so one is sent that is refused for what it says.
+
+        GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
+        """
+        with self._errors("read the repository", _READING):
+            repository = self._open()
+            headers, _ = repository.requester.requestJsonAndCheck("GET", repository.url)
+        scopes = headers.get("x-oauth-scopes")
+        asked: list[tuple[Literal["comment", "status"], str, dict[str, str]]] = []
+        if number is not None:
+            asked.append(("comment", f"issues/{number}/comments", {"body": ""}))
+        if commit is not None:
+            asked.append(("status", f"statuses/{commit}", {"state": "", "context": "ciplug"}))
+        return [self._tried(repository, *one, scopes) for one in asked]
+
+    def _tried(
+        self, repository: Repository, to: Literal["comment", "status"], path: str, data: dict[str, str], scopes: Any
+    ) -> Right:
+        import github
+
+        of = f"; scopes of the token: {cut(scopes, 100)}" if scopes else ""
+        with self._errors(f"ask whether this token may {to}", _READING):
+            try:
+                repository.requester.requestJsonAndCheck("POST", f"{repository.url}/{path}", input=data)
+            except github.RateLimitExceededException:
+                raise
+            except github.GithubException as error:
+                said = f"{error.status}{_said(error.data)}{of}"
+                if error.status == 422:
+                    return Right(to, True, said)
+                if error.status in (403, 404):
+                    return Right(to, False, said)
+                raise
+        return Right(to, None, "GitHub has taken a request that it should have refused")
 
     def _open(self) -> Repository:
         if self._repository is None:
@@ -196,7 +259,12 @@ class _Comments:
 
 def client(place: Place) -> Any:
     """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
+    import logging
+
     import github
+
+    # It prints each refusal, and raises it as well.
+    github.set_log_level(logging.WARNING)
 
     class Retry(github.GithubRetry):
         def sleep(self, response: Any = None) -> None:

@@ -12,6 +12,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    Right,
     check_body,
     cut,
     not_understood,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
 _STATUSES = f"{_TOKEN} Developer or above"
+_REPORTER, _DEVELOPER = 20, 30
+_ROLES = {10: "Guest", 15: "Planner", _REPORTER: "Reporter", _DEVELOPER: "Developer", 40: "Maintainer", 50: "Owner"}
 _STATES = {"pending": "pending", "success": "success", "failure": "failed", "error": "failed"}
 
 
@@ -93,6 +96,29 @@ class GitLab:
     def accounts(self, commit: str) -> set[str]:
         """See Forge. GitLab's commits know addresses, which git tells as well."""
         return set()
+
+    def rights(self, commit: str | None, number: int | None) -> list[Right]:
+        """See Forge. By the scopes of the token, and the role of whom it acts as."""
+        import gitlab
+
+        with self._errors("read what the token may do", _COMMENTS):
+            token = self._open().http_get("/personal_access_tokens/self")
+            if not isinstance(token, dict) or not {"scopes", "user_id"} <= token.keys():
+                raise not_understood(self._place.api_url)
+            try:
+                role = int(self._project().members_all.get(token["user_id"]).access_level)
+            except gitlab.GitlabError as error:
+                if error.response_code not in (403, 404):
+                    raise
+                role = 0
+        whole = "api" in token["scopes"]
+        known = max((least for least in _ROLES if least <= role), default=0)
+        said = f"scopes: {cut(', '.join(sorted(token['scopes'])), 100)}; role: {_ROLES.get(known, 'none')}"
+        # Who has a lower role may comment where the merge request can be seen, which GitLab does not tell.
+        return [
+            Right("comment", (role >= _REPORTER or None) if whole else False, said),
+            Right("status", whole and role >= _DEVELOPER, said),
+        ]
 
     def _open(self) -> Gitlab:
         if self._client is None:

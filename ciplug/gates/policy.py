@@ -471,6 +471,11 @@ class Policy(_Model):
             }
         )
 
+    @property
+    def reads_files(self) -> bool:
+        """Whether a gate reads files of the machine it is judged on."""
+        return any(gate.kind == "drift" for gate in self.gates.values())
+
     def without_files(self) -> Policy:
         """The policy without the gates that read files of the machine they are judged on, where others are left."""
         left = {name: gate for name, gate in self.gates.items() if gate.kind != "drift"}

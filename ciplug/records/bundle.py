@@ -46,7 +46,7 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
     """The objects of a bundle, which may be anybody's. Raises RecordError, naming `name` and the line."""
     end = data.find(b"\n", 0, _MAX_HEADER)
     try:
-        first: Any = json.loads(data[: max(end, 0)])
+        first: Any = json.loads(data[: max(end, 0)].decode())  # of bytes, json guesses the encoding
         if first["format"] != FORMAT:
             raise ValueError
         version = first["version"]

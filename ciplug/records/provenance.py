@@ -35,6 +35,8 @@ class Context:
     """Address of the forge's API: https://api.github.com."""
     run_url: str | None = None
     """Web address of this pipeline run."""
+    report_url: str | None = None
+    """Web address at which the files of this job's report are going to be, where the host has one that lasts."""
     job: str | None = None
     actor: str | None = None
     trusted: bool = True

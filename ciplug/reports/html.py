@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciplug.reports import charts, text
@@ -19,23 +20,26 @@ if TYPE_CHECKING:
 
 MAX_CHARTS = 24
 """Of a kind for each model; how many more there are is said."""
+MAX_NAMED = 3
+"""So many models are named in the title."""
 
 
 def render(report: Report) -> str:
     """The whole page. Everything that comes from the report is escaped, and made visible where it is not."""
-    single = report.sections[0].verdict if len(report.sections) == 1 else None
+    sections = model.by_verdict(report)
+    single = sections[0] if len(sections) == 1 else None
     outcome = report.outcome
     return _template().render(
-        title=", ".join(s.model for s in report.sections) or "no model",
+        title=_title(sections),
         outcome=outcome,
         words=_overall(report),
-        tally=text.tally(single) if single else "",
-        sections=[_section(section, number) for number, section in enumerate(report.sections)],
+        tally=text.tally(single.verdict) if single and single.verdict else "",
+        sections=[_section(section, number) for number, section in enumerate(sections)],
         notes=report.notes,
         policy_note=report.policy_note,
-        links=[(label, text.safe_url(url)) for label, url in report.links.items()],
+        links=_links(single) if single else {},
         context=report.context,
-        version=model.version(report),
+        versions=", ".join(model.versions(report)),
     )
 
 
@@ -56,6 +60,12 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja")
+
+
+def _title(sections: Sequence[ModelSection]) -> str:
+    if len(sections) > MAX_NAMED:
+        return text.plural(len(sections), "model")
+    return ", ".join(s.model for s in sections) or "no model"
 
 
 def _overall(report: Report) -> str:
@@ -79,13 +89,19 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
     steps, steps_left = _charts([_steps(n, s) for n, s in sorted(section.series.items())], f"m{number}-s")
     return {
         "model": section.model,
-        "outcome": verdict.outcome if verdict else None,
-        "words": text.headline(verdict)[1],
+        "outcome": section.outcome,
+        "quiet": model.is_quiet(section),
+        "problem": section.problem,
+        "links": _links(section),
+        "telling": _telling(section),
+        "words": text.headline(section.outcome, verdict)[1],
         "tally": text.tally(verdict) if verdict else "",
         "verdict": verdict,
         "policy_digest": _digest(verdict.policy_digest) if verdict else "",
-        "sides": [_side(s) for s in (comparison.candidate, comparison.baseline)],
-        "others": [_side(s) for s in (comparison.target, comparison.production)],
+        "sides": [
+            _side(section, s)
+            for s in (comparison.candidate, comparison.baseline, comparison.target, comparison.production)
+        ],
         "notes": (*comparison.notes, *(verdict.notes if verdict else ())),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
@@ -101,7 +117,10 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             }
             for m in (*changed, *unchanged)
         ],
-        "gates": [(g, text.footnotes(g)) for g in model.by_severity(verdict)] if verdict else [],
+        "gates": [
+            (gate, text.footnotes(gate, comparison.baseline.run))
+            for gate in (model.by_severity(verdict) if verdict else ())
+        ],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
         "history": history,
@@ -117,13 +136,38 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _links(section: ModelSection) -> dict[str, str]:
+    return {label: url for label, url in model.links(section).items() if label != "full report"}
+
+
+def _telling(section: ModelSection) -> dict[str, str]:
+    """The metric that says most, for the overview."""
+    metric = model.telling(section)
+    if metric is None:
+        return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
+    now, before = text.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+    compared = section.comparison.baseline.run is not None
+    return {
+        "name": metric.metric,
+        "now": now,
+        "before": before,
+        "change": text.change(metric) if compared else "",
+        "judgement": text.judgement(metric) if compared else "",
+        "trend": metric.trend,
+        "spark": text.sparkline(model.trail(metric)),
+    }
+
+
+def _side(section: ModelSection, side: Side) -> dict[str, Any]:
+    own = side.role == "candidate"
     return {
         "label": side.label,
-        "clause": text.side_clause(side),
+        "clause": side.how if own else text.side_clause(side, section.comparison.candidate),
+        "commit_url": model.commit_link(section, side),
+        "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": side.version,
+        "version": None if side.how == f"version {side.version}" else side.version,
     }
 
 

@@ -9,7 +9,7 @@ from ciplug.reports import text
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from ciplug.records.verdict import GateResult
+    from ciplug.records.verdict import GateResult, Outcome
     from ciplug.reports.report import ModelSection, Report
 
 
@@ -35,19 +35,22 @@ def _suite(section: ModelSection) -> Element:
 
     gates = section.verdict.gates if section.verdict else ()
     model = text.clean(section.model, text.NAME_LIMIT)
-    outcomes = [g.outcome for g in gates]
+    outcomes: list[Outcome | None] = [g.outcome for g in gates] or [section.outcome]
     suite = Element(
         "testsuite",
         name=model,
         tests=str(max(1, len(gates))),
         failures=str(outcomes.count("FAIL")),
         errors=str(outcomes.count("ERROR")),
-        skipped=str(outcomes.count("INCONCLUSIVE") if gates else 1),
+        skipped=str(outcomes.count("INCONCLUSIVE") + outcomes.count(None)),
         timestamp=text.clean(section.run.started).removesuffix("Z"),
     )
     if not gates:
         case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="gates", time="0")
-        SubElement(case, "skipped", message="no gate was evaluated")
+        if section.problem:
+            SubElement(case, "error", message=text.clean(section.problem), type="ERROR")
+        else:
+            SubElement(case, "skipped", message="no gate was evaluated")
     for gate in gates:
         _case(suite, model, gate)
     return suite
@@ -79,14 +82,14 @@ def _numbers(gate: GateResult) -> str:
         "candidate": gate.candidate,
         "baseline": gate.baseline,
         "baseline is": text.clean(gate.baseline_label) if gate.baseline_label else None,
-        "baseline run": gate.baseline_run,
+        "baseline run": text.clean(gate.baseline_run) if gate.baseline_run else None,
         "change": gate.change,
         "limit": gate.limit,
         "interval of the change": None if gate.low is None else f"{gate.low} to {gate.high}",
         "confidence": gate.confidence,
         "p": gate.p,
         "n": gate.n,
-        "method": gate.method,
+        "method": text.clean(gate.method) if gate.method else None,
         "to do": text.clean(gate.advice) if gate.advice else None,
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from html import escape
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -18,11 +20,15 @@ if TYPE_CHECKING:
     from ciplug.reports.report import Column, ModelSection, Report
 
 # What gives way first when the budget is short: the highest number.
-_HEAD, _FOOT, _GATES, _METRICS, _NOTES, _CHANGES, _FOLDED = range(7)
+_HEAD, _OVERVIEW, _FOOT, _TITLES, _GATES, _METRICS, _NOTES, _CHANGES, _FOLDED = range(9)
+_QUIET = 10
+"""Added for the sections of models that passed, beside others."""
 
 _NBSP = "\u00a0"
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
+_FEW_NAMES = 4
+"""So many names stand in the title of a folded part."""
 
 
 @dataclass(frozen=True)
@@ -34,28 +40,44 @@ class _Block:
     rows: tuple[str, ...] = ()
     tail: str = ""
     noun: str = "row"
+    rest: str = ""
+    """Where the rows are that are cut: ", see the full report"."""
+    folded: bool = False
+    """Whether it stands in the fold of the models that passed: shown if the block is that begins it, the first."""
+    close: str = ""
+    """What ends that fold, in the block that begins it."""
 
-    def show(self, count: int, rest: str) -> str:
-        """The first `count` rows; `rest` says where the others are."""
+    def show(self, count: int) -> str:
+        """The first `count` rows, and how many more there are."""
         hidden = len(self.rows) - count
-        more = f"\n\n{text.plural(hidden, f'more {self.noun}')}{rest}" if hidden else ""
+        more = f"\n\n{text.plural(hidden, f'more {self.noun}')}{self.rest}." if hidden else ""
         return "\n".join((self.head, *self.rows[:count])) + more + self.tail
+
+    @property
+    def whole(self) -> str:
+        return self.show(len(self.rows))
 
 
 def render(report: Report, *, marker: str, limit: int, html: bool = True) -> str:
-    """The comment: the verdict, what it was compared with, metrics, gates, what else changed.
+    """The comment: the verdict, what it was compared with, gates, metrics, what else changed, links.
+
+    Of several models, an overview comes first, then those that did not pass, then the others, folded up. It is made
+    of what the store holds only, so that jobs that race write the same.
 
     `marker` is put on the first line as it is; `limit` is in bytes of UTF-8. What does not fit is left out by
     rows and sections, the least important first, and the text says so. `html=False` is for forges that show
-    tags as text (Bitbucket): no folding, and names in plain text. Raises ValueError when `limit` is too small
-    for the marker.
+    tags as text (Bitbucket): no folding. Raises ValueError when `limit` is too small for the marker.
     """
     paint = _Paint(html)
-    blocks = _heading(report, paint)
-    for section in report.sections:
-        blocks += _section(section, paint, alone=len(report.sections) == 1)
-    blocks += _footer(report, paint)
-    return _fit(marker, blocks, limit, _elsewhere(report))
+    sections = model.by_verdict(report)
+    versions = ", ".join(text.escape_markdown(version, 40) for version in model.versions(report))
+    made_by = f"ciplug {versions}".strip()
+    if len(sections) == 1:
+        blocks = [_Block(_HEAD, f"## {_title(sections[0])}"), *_policy(report), *_section(sections[0], paint, made_by)]
+    else:
+        blocks = [_Block(_HEAD, _overall(report, sections)), *_policy(report), *_many(sections, paint)]
+        blocks.append(_Block(_FOOT, paint.small(made_by)))
+    return _fit(marker, blocks, limit)
 
 
 class _Paint:
@@ -65,7 +87,9 @@ class _Paint:
         self.html = html
 
     def code(self, name: str) -> str:
-        """A name, literally: forges look for no mention and no reference inside of <code>."""
+        """A name, literally: forges look for no mention and no reference inside of code."""
+        if code := text.code_markdown(name):
+            return code
         shown = text.escape_markdown(name, text.NAME_LIMIT) or "(empty)"
         return f"<code>{shown}</code>" if self.html else shown
 
@@ -75,10 +99,17 @@ class _Paint:
             return f"<details><summary>{title}</summary>\n\n{head}", "\n\n</details>"
         return f"**{title}**\n\n{head}", ""
 
-    def lines(self, lines: Sequence[str]) -> str:
-        """Lines in one cell of a table, all but the first small."""
-        first, *rest = map(text.escape_markdown, lines)
-        return "<br>".join([first, *map(self.small, rest)]) if self.html else " · ".join([first, *rest])
+    def title(self, counted: str, examples: Sequence[str]) -> str:
+        """ "3 changed parameters: a, b, c": the first of them, inside of a <summary>, which holds no Markdown."""
+        if not self.html or not examples:
+            return counted
+        shown = [f"<code>{escape(text.clean(e, 60)) or '(empty)'}</code>" for e in examples[:_FEW_NAMES]]
+        return f"{counted}: {', '.join(shown)}{', …' if len(examples) > _FEW_NAMES else ''}"
+
+    def lines(self, first: str, rest: Sequence[str]) -> str:
+        """Lines in one cell of a table: the first as it is, the others escaped and small."""
+        shown = map(text.escape_markdown, rest)
+        return "<br>".join([first, *map(self.small, shown)]) if self.html else " · ".join([first, *shown])
 
     def small(self, line: str) -> str:
         return f"<sub>{line}</sub>" if self.html else line
@@ -87,50 +118,90 @@ class _Paint:
 # --- parts
 
 
-def _heading(report: Report, paint: _Paint) -> list[_Block]:
-    blocks = []
-    if len(report.sections) != 1:
-        blocks.append(_Block(_HEAD, _overall(report)))
-    if report.policy_note:
-        blocks.append(_Block(_HEAD, f"> ⚠️ **Policy:** {text.escape_markdown(report.policy_note)}"))
-    if report.notes:
-        blocks.append(_notes(report.notes))
-    if len(report.sections) == 1:
-        # One model: its own heading is the first line of the comment.
-        section = report.sections[0]
-        return [_Block(_HEAD, f"## {_title(section, paint)}"), *blocks]
-    return blocks
+def _policy(report: Report) -> list[_Block]:
+    if not report.policy_note:
+        return []
+    return [_Block(_OVERVIEW, f"> ⚠️ **Policy:** {text.escape_markdown(report.policy_note)}")]
 
 
-def _overall(report: Report) -> str:
-    if not report.sections:
+def _overall(report: Report, sections: Sequence[ModelSection]) -> str:
+    if not sections:
         return "## ⛔ No model was recorded"
-    models = text.plural(len(report.sections), "model")
-    outcome = report.outcome
-    if outcome is None:
-        return f"## 📊 {models} compared, not judged"
-    outcomes = [s.verdict.outcome if s.verdict else None for s in report.sections]
+    icon = text.OUTCOME_ICONS[report.outcome] if report.outcome else "📊"
+    return f"## {icon} {text.plural(len(sections), 'model')}: {_counts(sections)}"
+
+
+def _counts(sections: Sequence[ModelSection]) -> str:
+    """How many models ended how, the worst first: "1 failed, 2 passed"."""
+    outcomes = [section.outcome for section in sections]
     counts = [f"{outcomes.count(o)} {word}" for o, word in text.OUTCOME_COUNTS.items() if o in outcomes]
-    counts += [f"{outcomes.count(None)} not judged"] if None in outcomes else []
-    return f"## {text.OUTCOME_ICONS[outcome]} {models}: {', '.join(counts)}"
+    return ", ".join([*counts, *([f"{outcomes.count(None)} not judged"] if None in outcomes else [])])
 
 
-def _title(section: ModelSection, paint: _Paint) -> str:
-    icon, words = text.headline(section.verdict)
+def _title(section: ModelSection) -> str:
+    icon, words = text.headline(section.outcome, section.verdict)
     return f"{icon} {text.escape_markdown(section.model, text.NAME_LIMIT)}: {words}"
 
 
-def _section(section: ModelSection, paint: _Paint, *, alone: bool) -> list[_Block]:
+def _many(sections: Sequence[ModelSection], paint: _Paint) -> list[_Block]:
+    """An overview, the models that did not pass, and the others in one fold."""
+    if not sections:
+        return []
+    blocks = [_overview(sections, paint)]
+    quiet = [section for section in sections if model.is_quiet(section)]
+    for section in sections:
+        if not model.is_quiet(section):
+            blocks += [_Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
+    if quiet:
+        title, close = f"**{_counts(quiet)}**", ""
+        if paint.html:
+            title, close = f"<details><summary><b>{_counts(quiet)}</b></summary>", "</details>"
+        blocks.append(_Block(_QUIET, title, folded=True, close=close))
+    for section in quiet:
+        inside = [_Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
+        blocks += [replace(block, priority=block.priority + _QUIET, folded=True) for block in inside]
+    return blocks
+
+
+def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
+    """One line a model, with the metric that says most."""
+    headers = ["model", "verdict", "metric", "change", "before → now", "history"]
+    rows = []
+    for section in sections:
+        icon, _ = text.headline(section.outcome, section.verdict)
+        words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else "not judged"
+        # A name is not parted at its hyphens, where the table is narrow.
+        name = text.escape_markdown(section.model, text.NAME_LIMIT).replace("-", "-\u2060")
+        row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
+        if metric := model.telling(section):
+            now, before = text.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+            now = f"**{now}**" if now != text.ABSENT else now
+            row[2:] = [paint.code(metric.metric), "", now, text.sparkline(model.trail(metric))]
+            if section.comparison.baseline.run:
+                row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
+        rows.append(row)
+    rest = ": `ciplug report` compares all of them"
+    return _Block(_OVERVIEW, *_table(headers, rows), noun="model", rest=rest)
+
+
+def _brief(metric: MetricDelta) -> str:
+    """The change in percent, where it has one, and whether it is good."""
+    change = text.percent(metric.relative) if metric.relative else text.change(metric)
+    parts = ["" if metric.trend == "unchanged" else change.replace(" ", _NBSP), _judged(metric)]
+    return _NBSP.join(part for part in parts if part)
+
+
+def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_Block]:
     comparison = section.comparison
-    blocks = [] if alone else [_Block(_HEAD, f"### {_title(section, paint)}")]
-    blocks.append(_Block(_HEAD, _compared(section)))
+    blocks = [_Block(_TITLES, _compared(section, paint))]
     notes = (*comparison.notes, *(section.verdict.notes if section.verdict else ()))
     if notes:
-        blocks.append(_notes(notes))
+        rows = tuple(f"- ⚠️ {text.escape_markdown(note)}" for note in notes)
+        blocks.append(_Block(_NOTES, "", rows, noun="note"))
 
     shown, passed = _split_gates(section)
     if shown:
-        blocks.append(_gates(shown, paint))
+        blocks.append(_gates(shown, comparison.baseline.run, paint))
 
     changed, unchanged = model.by_attention(comparison)
     if changed:
@@ -141,42 +212,72 @@ def _section(section: ModelSection, paint: _Paint, *, alone: bool) -> list[_Bloc
         blocks.append(_Block(_METRICS, "No metric changed."))
     if reasons := _absences(comparison, paint):
         blocks.append(_Block(_NOTES, reasons))
+    if comparison.params:
+        rows_of = [[paint.code(p.name), _value(p.before), _value(p.after)] for p in comparison.params]
+        names = [f"{p.name}: {text.scalar(p.before)} → {text.scalar(p.after)}" for p in comparison.params]
+        blocks.append(_folded("changed parameter", names, ["parameter", "before", "after"], rows_of, paint))
+    if comparison.datasets:
+        rows_of = [[paint.code(d.path), _digest(d.before), _digest(d.after)] for d in comparison.datasets]
+        names = [d.path for d in comparison.datasets]
+        blocks.append(_folded("changed dataset", names, ["dataset", "before", "after"], rows_of, paint))
     if unchanged:
         blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
     if passed:
-        blocks.append(_gates(passed, paint, fold="passed check"))
-    if comparison.params:
-        rows = [[paint.code(p.name), _value(p.before), _value(p.after)] for p in comparison.params]
-        blocks.append(_folded("changed parameter", ["parameter", "before", "after"], rows, paint))
-    if comparison.datasets:
-        rows = [[paint.code(d.path), _digest(d.before), _digest(d.after)] for d in comparison.datasets]
-        blocks.append(_folded("changed dataset", ["dataset", "before", "after"], rows, paint))
-    return blocks
+        blocks.append(_gates(passed, comparison.baseline.run, paint, fold="passed check"))
+    if last := [*_links(section), *([made_by] if made_by else [])]:
+        blocks.append(_Block(_TITLES, paint.small(" · ".join(last))))
+    return [replace(block, rest=_elsewhere(section)) for block in blocks]
 
 
-def _compared(section: ModelSection) -> str:
+def _compared(section: ModelSection, paint: _Paint) -> str:
     comparison, verdict = section.comparison, section.verdict
     lead = f"**{_capital(text.tally(verdict))}.** " if verdict and verdict.gates else ""
-    commit = comparison.candidate.commit
     # Never a name as the first word of a line: GitLab obeys "/close" there.
-    this = f"Commit {_commit(comparison.candidate)}" if commit else "This run"
+    this = f"Commit {_commit(section, comparison.candidate)}" if comparison.candidate.commit else "This run"
     baseline = comparison.baseline
-    if not baseline.run:
-        return f"{lead}{this} is compared with nothing: {text.escape_markdown(baseline.how)}."
-    label = text.escape_markdown(baseline.label, text.NAME_LIMIT)
-    how = text.escape_markdown(text.side_clause(baseline))
-    return f"{lead}{this} against **{label}** {_commit(baseline)} ({how})."
+    if baseline.run:
+        said = f"against {_baseline(section, baseline)}"
+    else:
+        said = f"is compared with nothing: {text.escape_markdown(baseline.how)}"
+    last = ""
+    if section.problem:
+        last = f"\n\n⛔ Not judged: {text.escape_markdown(section.problem)}."
+    elif verdict is None:
+        last = " No gates are set for this model: it is compared, and not judged."
+    return f"{lead}{this} {said}.{last}"
 
 
-def _commit(side: Side) -> str:
-    # A bare commit id: GitHub, GitLab and Gitea make a link of it by themselves.
+def _baseline(section: ModelSection, side: Side) -> str:
+    """ "**merge base with main** 9f8e7d6c (3 days older, run)": what it is, and how it was found."""
+    told = side.how.startswith(side.label)
+    name = text.escape_markdown(side.how if told else side.label, text.NAME_LIMIT) or "a run"
+    older = text.older(side.recorded, section.comparison.candidate.recorded)
+    run = model.run_link(section, side)
+    more = [
+        "" if told else text.escape_markdown(side.how),
+        older,
+        _link("its run", run) if run else "",
+    ]
+    clause = ", ".join(part for part in more if part)
+    return f"**{name}** {_commit(section, side)}" + (f" ({clause})" if clause else "")
+
+
+def _commit(section: ModelSection, side: Side) -> str:
     if side.commit:
-        return text.escape_markdown(text.short_commit(side.commit))
+        shown = text.short_commit(text.clean(side.commit))
+        url = model.commit_link(section, side)
+        code = text.code_markdown(shown) or text.escape_markdown(shown)
+        return f"[{code}]({text.safe_url(url)})" if url else code
     return f"version {side.version}" if side.version is not None else "this run"
 
 
-def _notes(notes: Sequence[str]) -> _Block:
-    return _Block(_NOTES, "", tuple(f"- ⚠️ {text.escape_markdown(note)}" for note in notes), noun="note")
+def _links(section: ModelSection) -> list[str]:
+    """Where more is: the run, the full report, the registry."""
+    parts = [_link(label, url) for label, url in model.links(section).items()]
+    if section.versions and not section.registry_url:
+        command = text.code_markdown(f"ciplug registry history {shlex.quote(section.model)}", 200)
+        parts += [f"registry: {command}"] if command else []
+    return parts
 
 
 def _split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResult]]:
@@ -189,27 +290,30 @@ def _split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResu
     return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
 
 
-def _gates(gates: Sequence[GateResult], paint: _Paint, fold: str | None = None) -> _Block:
-    def name(gate: GateResult) -> str:
-        return paint.code(gate.gate) + ("" if gate.gate == gate.metric else f" ({paint.code(gate.metric)})")
-
-    rows = [
-        [
-            f"{text.OUTCOME_ICONS[g.outcome]}{_NBSP}{g.outcome.lower()}",
-            name(g),
-            text.escape_markdown(g.rule),
-            paint.lines([g.reason, *text.footnotes(g)]),
-        ]
-        for g in gates
-    ]
-    headers = ["check", "gate", "rule", "result"]
+def _gates(gates: Sequence[GateResult], baseline: str | None, paint: _Paint, fold: str | None = None) -> _Block:
+    # Two columns: where there is little room, a third leaves too little for the reasons.
+    rows = []
+    for gate in gates:
+        icon = text.OUTCOME_ICONS[gate.outcome]
+        word = "waived" if gate.waived else text.OUTCOME_ADJECTIVES[gate.outcome]
+        name = f"{icon}{_NBSP}{paint.code(gate.gate)}"
+        name += "" if gate.gate == gate.metric else f" ({paint.code(gate.metric)})"
+        lead = "" if gate.outcome == "PASS" else f"**{_capital(word)}:** "
+        result = f"{lead}{text.escape_markdown(gate.reason)}".strip()
+        rows.append([paint.lines(name, [gate.rule]), paint.lines(result, text.footnotes(gate, baseline))])
+    headers = ["gate", "result"]
     if fold:
-        return _folded(fold, headers, rows, paint)
+        return _folded(fold, [g.gate for g in gates], headers, rows, paint)
     return _Block(_GATES, *_table(headers, rows), noun="check")
 
 
 def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: _Paint, fold: str | None = None) -> _Block:
-    columns = model.columns(comparison)
+    # Production may hold a model of other metrics.
+    columns = [
+        c
+        for c in model.columns(comparison)
+        if c.role in ("candidate", "baseline") or any(c.role in m.values for m in metrics)
+    ]
     compared = comparison.baseline.run is not None and not fold
     history = any(len(model.trail(m)) > 1 for m in metrics)
     headers = ["metric", *(text.escape_markdown(c.label, text.NAME_LIMIT) for c in columns)]
@@ -223,7 +327,7 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: _Pai
         row += [text.sparkline(model.trail(metric))] if history else []
         rows.append(row)
     if fold:
-        return _folded(fold, headers, rows, paint, align)
+        return _folded(fold, [m.metric for m in metrics], headers, rows, paint, align)
     return _Block(_METRICS, *_table(headers, rows, align), noun="metric")
 
 
@@ -247,22 +351,17 @@ def _absences(comparison: Comparison, paint: _Paint) -> str:
     return paint.small(f"not shown: {line}") if line else ""
 
 
-def _footer(report: Report, paint: _Paint) -> list[_Block]:
-    links = [_link(label, url) for label, url in report.links.items() if text.safe_url(url)]
-    made_by = model.version(report)
-    parts = [*links, f"ciplug {text.escape_markdown(made_by, 40)}" if made_by else "ciplug"]
-    return [_Block(_FOOT, paint.small(" · ".join(parts)))]
-
-
 def _link(label: str, url: str) -> str:
-    address = text.safe_url(url)
-    shown = text.escape_markdown(label, text.NAME_LIMIT) or "link"
-    return f"[{shown}]({address})" if address else shown
+    return f"[{label}]({text.safe_url(url)})"
 
 
-def _elsewhere(report: Report) -> str:
-    url = report.links.get("full report")
-    return f", see the {_link('full report', url)}" if url else ", see the full report"
+def _elsewhere(section: ModelSection) -> str:
+    """Where what is left out can be seen."""
+    links = model.links(section)
+    for label in ("full report", "run"):
+        if label in links:
+            return f", see the {_link(label, links[label])}"
+    return ", see `ciplug report`"
 
 
 # --- tables
@@ -283,13 +382,14 @@ def _table(
 
 def _folded(
     noun: str,
+    names: Sequence[str],
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
     paint: _Paint,
     align: Sequence[str] = (),
 ) -> _Block:
     head, lines = _table(headers, rows, align)
-    head, tail = paint.fold(text.plural(len(lines), noun), head)
+    head, tail = paint.fold(paint.title(text.plural(len(lines), noun), list(dict.fromkeys(names))), head)
     return _Block(_CHANGES if noun.startswith("changed") else _FOLDED, head, lines, tail, noun)
 
 
@@ -312,9 +412,9 @@ def _bytes(part: str) -> int:
     return len(part.encode())
 
 
-def _fit(marker: str, blocks: Sequence[_Block], limit: int, elsewhere: str) -> str:
+def _fit(marker: str, blocks: Sequence[_Block], limit: int) -> str:
     """The blocks in their order, cut to `limit` bytes; each level of priority is shared out fairly."""
-    whole = _join([marker, *(b.show(len(b.rows), "") for b in blocks)])
+    whole = _join(marker, blocks, {i: block.whole for i, block in enumerate(blocks)})
     if _bytes(whole) <= limit:
         return whole
     room = limit - _bytes(marker) - 1
@@ -322,36 +422,53 @@ def _fit(marker: str, blocks: Sequence[_Block], limit: int, elsewhere: str) -> s
         raise ValueError(f"a comment of {limit} bytes has no room for its marker")
 
     # The sentence that something is missing comes first: nothing is left out silently where it fits at all.
-    last = f"Parts are left out for length{elsewhere}."
+    last = "Parts are left out for length: `ciplug report` writes all of it."
     if _bytes(last) + 2 <= room:
         room -= _bytes(last) + 2
     else:
         last = ""
     shown: dict[int, str] = {}
+    begun = False
     for level in sorted({b.priority for b in blocks}):
-        waiting = [(i, b) for i, b in enumerate(blocks) if b.priority == level]
-        # The small ones first: what they leave of their share goes to the larger ones.
-        waiting.sort(key=lambda item: _bytes(item[1].show(len(item[1].rows), "")))
-        for position, (index, block) in enumerate(waiting):
-            part = _cut(block, room // (len(waiting) - position) - 2, elsewhere)
-            if part is not None:
-                shown[index] = part
-                room -= _bytes(part) + 2
-    return _join([marker, *(shown[i] for i in sorted(shown)), last])
+        of_level = [
+            i for i, b in enumerate(blocks) if b.priority == level and (begun or not b.folded or level == _QUIET)
+        ]
+        # The small ones first: what they leave of their share goes to the larger ones. Those for which a share is too
+        # little take what is left over, in their order.
+        for fair in (True, False):
+            waiting = [i for i in of_level if i not in shown]
+            for index in sorted(waiting, key=lambda i: _bytes(blocks[i].whole)) if fair else waiting:
+                left = sum(i not in shown for i in of_level) if fair else 1
+                ends = _bytes(blocks[index].close) + 2 if blocks[index].close else 0
+                part = _cut(blocks[index], room // left - 2 - ends)
+                if part is not None:
+                    shown[index] = part
+                    begun = begun or blocks[index].folded
+                    room -= _bytes(part) + 2 + ends
+    if sum(blocks[i].folded for i in shown) == 1:
+        # A fold with nothing in it.
+        shown = {i: part for i, part in shown.items() if not blocks[i].folded}
+    return _join(marker, blocks, shown, last)
 
 
-def _cut(block: _Block, room: int, elsewhere: str) -> str | None:
+def _cut(block: _Block, room: int) -> str | None:
     """The block with as many rows as there is room for, in bytes; None when not even one fits."""
-    whole = block.show(len(block.rows), "")
-    if _bytes(whole) <= room:
-        return whole
-    rest = f"{elsewhere}."
-    fixed = _bytes(block.show(0, rest))
+    if _bytes(block.whole) <= room:
+        return block.whole
+    fixed = _bytes(block.show(0))
     fitting = [n for n in accumulate(_bytes(row) + 1 for row in block.rows) if fixed + n <= room]
-    return block.show(len(fitting), rest) if fitting else None
+    return block.show(len(fitting)) if fitting else None
 
 
-def _join(parts: Sequence[str]) -> str:
-    marker, *rest = parts
-    body = "\n\n".join(part.strip("\n") for part in rest if part)
+def _join(marker: str, blocks: Sequence[_Block], shown: Mapping[int, str], last: str = "") -> str:
+    parts: list[str] = []
+    close = ""
+    for index, block in enumerate(blocks):
+        if not block.folded:
+            parts.append(close)
+            close = ""
+        parts.append(shown.get(index, "").strip("\n"))
+        if index in shown:
+            close = close or block.close
+    body = "\n\n".join(part for part in (*parts, close, last) if part)
     return f"{marker}\n\n{body}\n" if body else marker

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug.records import canonical
+from ciplug.records import canonical, web
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, Outcome, worst
+from ciplug.reports.text import safe_url
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side, Trend
@@ -28,29 +29,46 @@ class ModelSection:
     model: str
     comparison: Comparison
     verdict: Verdict | None
-    """None: nobody asked the gates."""
+    """None: no gate judges this model, or `problem` says why it could not."""
     run: Run
     """The candidate's record."""
+    problem: str | None = None
+    """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
+    origins: Mapping[str, Context] = field(default_factory=dict)
+    """Id of a run that it is compared with → the job that recorded it."""
+    versions: int = 0
+    """How many versions of the model the registry holds."""
+    registry_url: str | None = None
+    """Where their log can be seen."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What the gates say; a policy that cannot be asked is an error. None: there is none."""
+        return "ERROR" if self.problem else self.verdict.outcome if self.verdict else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """One report: pure data, from which each rendering is a pure function."""
+    """One report: pure data, from which each rendering is a pure function.
+
+    Jobs that race must write the same comment, so that is made of `sections` and `policy_note` only: of what the store
+    holds for a commit, whoever reads it and when.
+    """
 
     sections: tuple[ModelSection, ...]
     context: Context = field(default_factory=Context)
+    """The job that makes the report: for its own files, and never in a comment."""
     notes: tuple[str, ...] = ()
-    links: Mapping[str, str] = field(default_factory=dict)
-    """Label → address: "run", "full report"."""
+    """What this job alone has to say: for its own files, and never in a comment."""
     policy_note: str | None = None
     """What the change of the policy in this pull request would have decided."""
 
     @property
     def outcome(self) -> Outcome | None:
         """The worst verdict of all models; None when nothing was judged."""
-        outcomes = [s.verdict.outcome for s in self.sections if s.verdict]
+        outcomes = [s.outcome for s in self.sections if s.outcome]
         return worst(outcomes) if outcomes else None
 
 
@@ -97,13 +115,71 @@ def trail(delta: MetricDelta) -> tuple[float, ...]:
     return delta.history if last is None else (*delta.history, last)
 
 
-def version(report: Report) -> str | None:
-    """Version of ciplug that made the facts: of the verdict, else of the run."""
-    for section in report.sections:
-        made_by = (section.verdict and section.verdict.ciplug) or section.run.provenance.ciplug
-        if made_by:
-            return made_by
-    return None
+def by_verdict(report: Report) -> list[ModelSection]:
+    """The sections, the worst outcome first; those that nothing judged before those that passed."""
+    return sorted(report.sections, key=lambda s: (-SEVERITY[s.outcome] if s.outcome else -0.5, s.model))
+
+
+def is_quiet(section: ModelSection) -> bool:
+    """Whether it can be folded up beside others: it passed, or nothing judged it."""
+    return section.outcome in ("PASS", None)
+
+
+def telling(section: ModelSection) -> MetricDelta | None:
+    """The metric that says most of a model: of its worst check, else the first that changed."""
+    changed, unchanged = by_attention(section.comparison)
+    known = {metric.metric: metric for metric in (*changed, *unchanged)}
+    gates = by_severity(section.verdict) if section.verdict else []
+    return next(iter((*(known[g.metric] for g in gates if g.metric in known), *known.values())), None)
+
+
+def versions(report: Report) -> list[str]:
+    """The versions of ciplug that recorded the runs."""
+    return sorted({made_by for section in report.sections if (made_by := section.run.provenance.ciplug)})
+
+
+# --- links
+
+
+def links(section: ModelSection) -> dict[str, str]:
+    """Label → address of what there is more of a model: "run", "full report", "registry". All are safe to show."""
+    context = section.run.provenance.context
+    found = {
+        "run": run_link(section, section.comparison.candidate),
+        # What a fork's job left is a page of a stranger.
+        "full report": context.report_url if context.trusted else None,
+        "registry": section.registry_url,
+    }
+    return {label: safe for label, url in found.items() if url and (safe := safe_url(url))}
+
+
+def run_link(section: ModelSection, side: Side) -> str | None:
+    """The page of the pipeline that recorded the run of a side; a fork's only where it is one of this repository."""
+    context = _origin(section, side)
+    if context is None or not context.run_url:
+        return None
+    place = _place(section)
+    if not context.trusted and not (place and web.is_run_of(place, context.run_url)):
+        return None
+    return safe_url(context.run_url)
+
+
+def commit_link(section: ModelSection, side: Side) -> str | None:
+    """The page of a side's commit."""
+    own, place = _origin(section, side), _place(section)
+    pages = (web.commit_page(c, side.commit) for c in (own, place) if c and c.trusted)
+    return next((safe for page in pages if page and (safe := safe_url(page))), None)
+
+
+def _origin(section: ModelSection, side: Side) -> Context | None:
+    """The job that recorded the run of a side."""
+    return section.run.provenance.context if side.role == "candidate" else section.origins.get(side.run or "")
+
+
+def _place(section: ModelSection) -> Context | None:
+    """A trusted job's word on where the repository is."""
+    told = (section.run.provenance.context, *section.origins.values())
+    return next((context for context in told if context.trusted and web.repository_page(context)), None)
 
 
 def as_json(report: Report) -> bytes:

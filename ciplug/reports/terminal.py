@@ -45,9 +45,6 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
     if report.policy_note:
         parts.append(_wrap(f"policy: {text.clean(report.policy_note)}", width))
     parts += [_note(note, ink, width) for note in report.notes]
-    links = [f"{text.clean(k)}: {text.safe_url(v) or 'no address'}" for k, v in report.links.items()]
-    if links:
-        parts.append("\n".join(links))
     return text.defuse("\n\n".join(parts)) + "\n"
 
 
@@ -91,6 +88,8 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
     name = text.clean(section.model, text.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
+    if section.problem:
+        parts.append(ink(_wrap(f"not judged: {text.clean(section.problem)}", width), _MAGENTA))
     parts += [_note(note, ink, width) for note in comparison.notes]
     parts.append(_metric_table(comparison, ink, width))
     reasons = [f"{text.clean(s.label)}: {text.clean(s.how)}" for s in model.absent(comparison) if s.role != "baseline"]
@@ -124,7 +123,7 @@ def _compared(comparison: Comparison, width: int | None) -> str:
     if not baseline.run:
         line = f"{_commit(comparison.candidate)} is compared with nothing: {baseline.how}"
     else:
-        how = text.side_clause(baseline)
+        how = text.side_clause(baseline, comparison.candidate)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"
     return _wrap(text.clean(line), width)
 

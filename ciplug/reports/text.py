@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from ciplug.records import moment
+
 if TYPE_CHECKING:
     from ciplug.records.comparison import MetricDelta, Side
     from ciplug.records.run import Scalar
@@ -32,6 +34,14 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "INCONCLUSIVE": "inconclusive",
     "ERROR": "error",
 }
+OUTCOME_ADJECTIVES: dict[Outcome, str] = {
+    "PASS": "passed",
+    "WARN": "warning",
+    "FAIL": "failed",
+    "INCONCLUSIVE": "inconclusive",
+    "ERROR": "error",
+}
+"""Of one check."""
 OUTCOME_COUNTS: dict[Outcome, str] = {
     "ERROR": "in error",
     "FAIL": "failed",
@@ -194,17 +204,24 @@ def short_commit(commit: str) -> str:
     return commit[:8]
 
 
-def age(days: float | None) -> str:
-    """ "3 days old", "5 hours old", "recorded just now"; empty when unknown."""
-    if days is None or not math.isfinite(days):
+def older(recorded: str | None, than: str | None) -> str:
+    """How much older one record is than another, by their own times (ISO 8601): "3 days older", "2 hours newer".
+
+    Empty within two minutes, and where a time is unknown. Never by the clock of who reads: a report says the same
+    whenever it is made.
+    """
+    try:
+        seconds = (moment.parse(than or "") - moment.parse(recorded or "")).total_seconds()
+    except (ValueError, TypeError):
         return ""
-    if days >= 1:
-        return f"{plural(int(days), 'day')} old"
-    hours = int(days * 24)
-    minutes = int(days * 24 * 60)
-    if hours < 1:
-        return f"{plural(minutes, 'minute')} old" if minutes >= 2 else "recorded just now"
-    return f"{plural(hours, 'hour')} old"
+    word = "older" if seconds > 0 else "newer"
+    minutes = int(abs(seconds) // 60)
+    if minutes < 2:
+        return ""
+    if minutes < 60:
+        return f"{minutes} minutes {word}"
+    hours = minutes // 60
+    return f"{plural(hours, 'hour') if hours < 24 else plural(hours // 24, 'day')} {word}"
 
 
 def scalar(value: Scalar | None) -> str:
@@ -249,18 +266,21 @@ def tally(verdict: Verdict) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts if n)
 
 
-def headline(verdict: Verdict | None) -> tuple[str, str]:
-    """Icon and words for the verdict on one model."""
-    if verdict is None:
+def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str]:
+    """Icon and words for the verdict on one model; an outcome without a verdict is a policy that cannot be asked."""
+    if outcome is None:
         return "📊", "compared, not judged"
-    words = OUTCOME_WORDS[verdict.outcome]
-    return OUTCOME_ICONS[verdict.outcome], f"{words} (dry run)" if verdict.dry_run else words
+    words = OUTCOME_WORDS[outcome] if verdict else "not judged"
+    return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
 
 
-def footnotes(gate: GateResult) -> list[str]:
-    """What stands below the reason of a check: how it was compared and with which run, what else, what to do."""
+def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:
+    """What stands below the reason of a check: how it was compared and with which run, what else, what to do.
+
+    `baseline` is the run that the report names as the baseline anyway.
+    """
     decided = []
-    if gate.outcome != "PASS" and gate.baseline_label:
+    if gate.outcome != "PASS" and gate.baseline_label and (gate.baseline_run is None or gate.baseline_run != baseline):
         decided.append(
             f"against {gate.baseline_label}" + (f", run {gate.baseline_run[:8]}" if gate.baseline_run else "")
         )
@@ -275,9 +295,9 @@ def footnotes(gate: GateResult) -> list[str]:
     return lines
 
 
-def side_clause(side: Side) -> str:
-    """How a side was chosen and how old it is, one clause."""
-    return ", ".join(part for part in (side.how, age(side.age_days)) if part)
+def side_clause(side: Side, candidate: Side) -> str:
+    """How a side was chosen, and how much older than the candidate it is, one clause."""
+    return ", ".join(part for part in (side.how, older(side.recorded, candidate.recorded)) if part)
 
 
 # --- untrusted text
@@ -285,10 +305,13 @@ def side_clause(side: Side) -> str:
 _INVISIBLE = "\u200b"
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _REFERENCE = re.compile(
-    # Mentions and references of GitHub and GitLab; then addresses, GH-1, :emoji:.
-    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=:)(?=//)|(?<=www)(?=\.)|(?<=G[HL]-)(?=\d)|(?<=:)(?=[\w+-]+:)",
-    re.IGNORECASE,
+    # Mentions and references of GitHub and GitLab; then addresses, :emoji:, GH-1 and the keys of trackers like Jira.
+    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=\*)(?=iteration)|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=:)(?=[\w+-]+(?::|$))"
+    r"|(?<=[{\[])(?=[+-])"
+    r"|(?<=[A-Z]-)(?=\d)|(?<=[A-Z]\d-)(?=\d)|(?<=[gG][hHlL]-)(?=\d)"
 )
+_COMMIT = re.compile(r"(?<!\w)(?<!\d\.)(?=\d*[a-fA-F])[0-9a-fA-F]{7,64}(?!\w)")
+"""What a forge takes for the id of a commit; the decimals of a number are none."""
 _ENTITIES = {c: f"&#{ord(c)};" for c in "|\\`$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACTIVE = re.compile(r"[|\\`$&<>]|[*\[\]~#!]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=[\s-]|$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
@@ -308,11 +331,17 @@ def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:
     """Text that means only itself in Markdown, in a table cell too.
 
     Mentions, issue references and addresses are broken by an invisible space, since forges look for them in
-    the rendered text, where no escape is left. A commit's id stays: its link leads into the same repository.
+    the rendered text, where no escape is left. What may be a commit's id becomes code, where they do not look.
     """
     text = _REFERENCE.sub(_INVISIBLE, clean(text, limit))
     text = _ACTIVE.sub(lambda m: _ENTITIES.get(m[0], "\\" + m[0]), text)
-    return _NUMBERED.sub(r"\1\\\2", text)
+    return _NUMBERED.sub(r"\1\\\2", _COMMIT.sub(r"`\g<0>`", text))
+
+
+def code_markdown(name: str, limit: int = NAME_LIMIT) -> str | None:
+    """A name as a code span, from which it can be copied as it is; None for one that no table's cell can hold so."""
+    name = clean(name, limit)
+    return f"`{name}`" if name and not set(name) & set("`|\\") else None
 
 
 def defuse(lines: str) -> str:

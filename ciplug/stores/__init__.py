@@ -10,10 +10,22 @@ from urllib.parse import parse_qsl
 
 from ciplug import git
 from ciplug.errors import ConfigError
-from ciplug.stores.base import Head, Problem, Store
+from ciplug.stores.base import Cause, Head, Problem, Store, Trial
 from ciplug.stores.files import OWN, Files
 
-__all__ = ["OWN", "Files", "Head", "Problem", "Store", "cache_folder", "open_files", "open_store", "reached_by"]
+__all__ = [
+    "OWN",
+    "Cause",
+    "Files",
+    "Head",
+    "Problem",
+    "Store",
+    "Trial",
+    "cache_folder",
+    "open_files",
+    "open_store",
+    "reached_by",
+]
 
 DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"

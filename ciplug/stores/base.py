@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
@@ -30,6 +30,26 @@ class Problem(NamedTuple):
     """One clause."""
     mendable: bool = False
     mended: bool = False
+
+
+Cause = Literal[
+    "unreachable", "no_credential", "not_accepted", "not_allowed", "not_found", "protected", "rule", "unclear"
+]
+"""Why a place does not take a write, as far as its words tell: the network; no credential, one that is not accepted, or
+one that may not write; no such repository; a protected branch; another rule of the host."""
+
+
+class Trial(NamedTuple):
+    """What came of one way to write that has been tried, without a trace."""
+
+    what: Literal["write", "delete", "branch"]
+    """To add objects; to take away what has been folded; to move the branch, as folds and logs do."""
+    cause: Cause | None
+    """Why it is not taken; None where it is. `unclear` also where the place cannot be asked without a trace."""
+    said: str
+    """The place's own words, or where it was taken."""
+    spare: bool = False
+    """It was taken at a second place only, since the first one was refused."""
 
 
 class Store(Protocol):
@@ -110,6 +130,10 @@ class Store(Protocol):
 
     def check(self, *, repair: bool = False) -> list[Problem]:
         """Read everything and say what is wrong with it; with `repair`, mend what can be without losing a fact."""
+        ...
+
+    def try_writes(self) -> list[Trial]:
+        """Try what the store needs to write, and leave nothing behind. Raises StoreError where it cannot be read."""
         ...
 
 

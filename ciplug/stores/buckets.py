@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from ciplug import git
 from ciplug.errors import ConfigError, StoreError
+from ciplug.stores.base import Cause, Trial
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Place
@@ -98,6 +99,39 @@ def each(function: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
 def get_many(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:
     """The objects that exist among these."""
     return {name: data for name, data in each(bucket.get, names).items() if data is not None}
+
+
+def try_writes(bucket: Bucket) -> list[Trial]:
+    """Create an object that no reader lists, see that it cannot be created twice, and delete it."""
+    import secrets
+
+    name = f"objects/trial-{secrets.token_hex(8)}"
+    try:
+        bucket.create(name, b"")
+        again = bucket.create(name, b"")
+    except StoreError as problem:
+        return [Trial("write", _cause(problem.message), problem.message)]
+    trials = [Trial("write", None, bucket.address)]
+    if again:
+        words = f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store"
+        trials = [Trial("write", "rule", words)]
+    try:
+        bucket.delete(name)
+        trials.append(Trial("delete", None, name))
+    except StoreError as problem:
+        trials.append(Trial("delete", _cause(problem.message), f"{problem.message}; {name} is left behind"))
+    return trials
+
+
+def _cause(words: str) -> Cause:
+    known: tuple[tuple[Cause, str], ...] = (
+        ("not_accepted", r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
+        ("not_allowed", r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
+        ("not_found", r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
+        ("no_credential", r"credential|identity"),
+        ("unreachable", r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
+    )
+    return next((cause for cause, said in known if re.search(said, words, re.IGNORECASE)), "unclear")
 
 
 @dataclass(frozen=True)

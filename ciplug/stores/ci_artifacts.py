@@ -108,9 +108,13 @@ class GitHubRun:
         self._own = own
 
     def origin(self) -> Origin:
-        """A run of a branch of this repository is trusted; that of a fork, or of one that is gone, is not."""
+        """A run of a branch of this repository is trusted; that of a fork, or of one that is gone, is not.
+
+        Nor is one of `pull_request_target`: it counts as the base branch's, whosever code it has checked out.
+        """
         head = self._run.head_repository
         same = head is not None and head.full_name.lower() == self._full_name.lower()
+        same = same and self._run.event != "pull_request_target"
         return Origin(self._own or same, frozenset({self._run.head_sha}))
 
     def bundles(self) -> Iterator[Found]:

@@ -13,6 +13,8 @@ from ciplug.errors import RecordError
 MAX_ARCHIVE = 256 * 1024 * 1024
 MAX_ENTRIES = 10_000
 MAX_FILE = 256 * 1024 * 1024
+MAX_UNFOLDED = 512 * 1024 * 1024
+"""Of all files that are wanted together: entries may share their bytes, and then a small archive is endless."""
 MAX_RATIO = 200
 """Bytes out of one byte in, beyond the first mebibyte; JSON comes to 30 at most."""
 _FREE = 1024 * 1024
@@ -40,17 +42,22 @@ def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tup
         archive = zipfile.ZipFile(io.BytesIO(data))
     except _BROKEN as problem:
         raise RecordError(f"{name}: no zip archive, or a damaged one: {problem}") from None
+    room = MAX_UNFOLDED
     for info in archive.infolist():
         # ZipInfo.is_dir fails on an empty name, which a damaged archive has.
         if not info.filename.endswith("/") and wanted(info.filename):
-            yield info.filename, _read(archive, info, f"{name}: {info.filename}")
+            if room < 0:
+                raise RecordError(f"{name}: its files have more than {MAX_UNFOLDED:,} bytes in all: a zip bomb?")
+            # What the archive says of its sizes may be wrong, so the bound is on what comes out.
+            most = min(MAX_FILE, _FREE + MAX_RATIO * max(info.compress_size, 0))
+            content = _read(archive, info, most, f"{name}: {info.filename}")
+            room -= len(content) if isinstance(content, bytes) else most
+            yield info.filename, content
 
 
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str) -> bytes | RecordError:
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int, where: str) -> bytes | RecordError:
     if info.flag_bits & _ENCRYPTED or info.compress_type not in _METHODS:
         return RecordError(f"{where}: encrypted, or compressed in a way that is not read here")
-    # What the archive says of its sizes may be wrong, so the bound is on what comes out.
-    most = min(MAX_FILE, _FREE + MAX_RATIO * max(info.compress_size, 0))
     try:
         with archive.open(info) as file:
             content = file.read(most + 1)

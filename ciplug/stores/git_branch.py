@@ -27,7 +27,7 @@ from ciplug import git
 from ciplug.errors import Conflict, RecordError, StoreError
 from ciplug.records.canonical import digest
 from ciplug.stores import git_segments
-from ciplug.stores.base import PENDING_ALARM, Head, Problem, group_of
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.git_objects import TREE, Objects
 from ciplug.stores.git_remote import GitRemote, is_passing, lost_race
 from ciplug.stores.git_view import Content, Refs, View, entry_path, folders, is_readable, look, root_tree, unfoldable
@@ -539,3 +539,10 @@ class GitBranchStore:
         if not result.ok:
             raise self._refused(result)
         return [problem._replace(mended=True) if problem.mendable else problem for problem in problems]
+
+    def try_writes(self) -> list[Trial]:
+        from ciplug.stores.git_trial import try_writes
+
+        with self._remote.locked():
+            view = self._refresh()
+            return try_writes(self._remote, self._refs, view)

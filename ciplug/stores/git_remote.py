@@ -33,6 +33,8 @@ _LOST_RACE = (
     "cannot lock ref",
     "non-fast-forward",
     "already exists",
+    # So say servers of git 2.51 and newer.
+    "incorrect old value provided",
 )
 _NETWORK = re.compile(
     r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"

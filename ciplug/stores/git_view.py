@@ -46,6 +46,10 @@ class Refs:
         """Where a write goes; the second where the host refuses the first."""
         return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
 
+    def trial(self, name: str) -> tuple[str, str]:
+        """Where a write is tried, which no reader sees; the second where the host refuses the first."""
+        return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
+
     @property
     def places(self) -> dict[str, str]:
         """Folder of the remote → folder in our repository."""

@@ -31,8 +31,8 @@ from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores import object_index as index
 from ciplug.stores import segment_files as segments
-from ciplug.stores.base import PENDING_ALARM, Head, Problem, group_of
-from ciplug.stores.buckets import Bucket, Listed, each, get_many
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
+from ciplug.stores.buckets import Bucket, Listed, each, get_many, try_writes
 from ciplug.stores.object_check import Found, inspect, object_name, why_not
 from ciplug.stores.object_index import Claim, Done, File, State
 from ciplug.stores.segment_files import Row
@@ -618,6 +618,10 @@ class ObjectStore:
             self._finish(number)
         each(self._bucket.delete, found.delete)
         return True
+
+    def try_writes(self) -> list[Trial]:
+        self._bucket.list("inbox")
+        return try_writes(self._bucket)
 
 
 def _entry_name(log: str, seq: int) -> str:

@@ -108,6 +108,11 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     )
 
 
+def unreachable(workspace: git.Workspace, env: Mapping[str, str]) -> str | None:
+    """git's last words where the remote that history is fetched from does not answer; None where it does."""
+    return _ls_remote(workspace, env, "HEAD")[1]
+
+
 def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str | None:
     """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for, here or on the remote."""
     for candidate in (name, f"refs/remotes/origin/{name}"):

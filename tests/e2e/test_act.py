@@ -7,18 +7,17 @@ reviews are what it is told.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from tests.e2e import github_events as events
 from tests.e2e.conftest import ROOT
-from tests.e2e.project import MARKER, Project, clean_environment
+from tests.e2e.github_runner import Job, Runner, local_actions
+from tests.e2e.project import MARKER, Project
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 
@@ -38,118 +37,16 @@ _LATER = """\
           REPORT: ${{ steps.ciplug.outputs.report }}
           COMMENT: ${{ steps.ciplug.outputs.comment-url }}
 """
-_UPLOAD = """\
-name: A stand-in for upload-artifact
-inputs:
-  name:
-    description: Shown
-  path:
-    description: Ignored
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env:
-        NAME: ${{ inputs.name }}
-      run: echo "uploaded as $NAME"
-"""
-_SETUP_PYTHON = """\
-name: A stand-in for setup-python
-inputs:
-  python-version:
-    description: Shown
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env:
-        VERSION: ${{ inputs.python-version }}
-      run: echo "{folder}" >> "$GITHUB_PATH" && echo "Python $VERSION"
-"""
 
 
-class Job(NamedTuple):
-    """What came of one workflow run; `seen` is where a later step has put what it saw."""
-
-    code: int
-    log: str
-    seen: Path
-
-    def ok(self) -> Job:
-        assert self.code == 0, self.log
-        return self
-
-    def failed(self) -> Job:
-        assert self.code != 0, self.log
-        return self
-
-    def says(self, *words: str) -> Job:
-        assert [word for word in words if word not in self.log] == [], self.log
-        return self
-
-    @property
-    def outputs(self) -> list[str]:
-        """run-id, verdict, report, comment-url."""
-        return (self.seen / "outputs").read_text().splitlines()
+def outputs(job: Job) -> list[str]:
+    """run-id, verdict, report, comment-url: what the later step of train.yml was given."""
+    return (job.seen / "outputs").read_text().splitlines()
 
 
-class Runner:
-    """GitHub Actions by act: one run of a workflow for one event."""
-
-    def __init__(self, act: str, project: Project, api: GitHubApi, folder: Path, options: list[str]) -> None:
-        self._act, self._project, self._api, self._folder, self._options = act, project, api, folder, options
-        self._number = 0
-
-    def run(
-        self,
-        event: str,
-        payload: events.Payload,
-        ref: str = "main",
-        *,
-        workflow: str = "train",
-        token: str = "job-token",
-        **env: str,
-    ) -> Job:
-        self._number += 1
-        # act copies what lies here, and does not look at how much the workflow asks for.
-        whole = "fetch-depth: 0" in _WORKFLOWS.get(f".github/workflows/{workflow}.yml", "")
-        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref, whole=whole)
-        seen = self._folder / f"seen{self._number}"
-        seen.mkdir()
-        payload_file = self._folder / f"event{self._number}.json"
-        payload_file.write_text(json.dumps(payload))
-        settings = {"GITHUB_API_URL": self._api.url, "GITHUB_REPOSITORY": "acme/demo", "SEEN": str(seen), **env}
-        command = [
-            *(self._act, event, "-W", f".github/workflows/{workflow}.yml", "-e", str(payload_file)),
-            *("-P", "ubuntu-latest=-self-hosted", "--no-cache-server", "-s", f"GITHUB_TOKEN={token}"),
-            *("--actor", payload["sender"]["login"], "--defaultbranch", "main"),
-            *(word for name, value in settings.items() for word in ("--env", f"{name}={value}")),
-            *self._options,
-        ]
-        done = subprocess.run(
-            command,
-            cwd=checkout,
-            env=clean_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        assert token not in done.stdout
-        return Job(done.returncode, done.stdout, seen)
-
-    def push(self, commit: str, **more: str) -> Job:
-        return self.run("push", events.push(commit), **more)
-
-    def pull_request(self, number: int, branch: str, commit: str, **more: str) -> Job:
-        payload = events.pull_request(number, branch, commit, self._project.main)
-        return self.run("pull_request", payload, f"refs/pull/{number}/merge", **more)
-
-
-@pytest.fixture(scope="session")
-def kept_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a self-hosted runner keeps from job to job: the environment that the first job has made."""
-    return tmp_path_factory.mktemp("kept")
+def posted(api: GitHubApi) -> list[str]:
+    """What was changed on GitHub, beside the artifacts, which a service of its own takes."""
+    return [call.path for call in api.wrote() if not call.path.startswith("/uploads/")]
 
 
 @pytest.fixture
@@ -175,27 +72,13 @@ def runner(
     source: Path,
     user_python: Path,
     pip_cache: str,
-    kept_environments: Path,
     tmp_path: Path,
 ) -> Runner:
     rights = {"actions": "read", "contents": "write", "pull-requests": "write", "statuses": "write"}
     github_api.add_token("job-token", "github-actions[bot]", permissions=rights, app=True)
     github_api.add_token("fork-token", "github-actions[bot]", permissions={"contents": "read"}, app=True)
-    # Where act has RUNNER_TOOL_CACHE; the variable itself it does not let us set.
-    tool_cache = Path(os.environ["HOME"]) / ".cache/act/tool_cache"
-    tool_cache.mkdir(parents=True)
-    (tool_cache / "ciplug").symlink_to(kept_environments)
-    for name, text in (("setup-python", _SETUP_PYTHON), ("upload-artifact", _UPLOAD)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "action.yml").write_text(text.replace("{folder}", str(user_python)))
-    stand_ins = {
-        "actions/setup-python": tmp_path / "setup-python",
-        "actions/upload-artifact": tmp_path / "upload-artifact",
-    }
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
-    for name, ref in sorted(set(re.findall(r"uses: ([\w-]+/[\w-]+)\S*@(\S+)", "".join(_WORKFLOWS.values())))):
-        if name != "actions/checkout":
-            options += ["--local-repository", f"{name}@{ref}={stand_ins.get(name, source)}"]
+    options += local_actions("".join(_WORKFLOWS.values()), tmp_path, source=source, python=user_python)
     return Runner(tool("act"), project, github_api, tmp_path, options)
 
 
@@ -204,8 +87,8 @@ class TestTrain:
         self, runner: Runner, project: Project, github_api: GitHubApi, user_python: Path
     ) -> None:
         job = runner.push(project.main).ok()
-        job.says(f"trained by {user_python.parent}", "Python 3.12", "uploaded as ciplug-report")
-        assert job.outputs[3] == ""
+        job.says(f"trained by {user_python.parent}", "Python 3.12")
+        assert outputs(job)[3] == ""
 
         head = project.pull_request(7, "topic", 0.92)
         github_api.add_pull(7, branch="topic", commit=head)
@@ -214,7 +97,7 @@ class TestTrain:
         [comment] = github_api.comments[7]
         assert MARKER in comment["body"].splitlines() and "0.92" in comment["body"]
         assert [status["state"] for status in github_api.statuses[head]] == ["success"]
-        run_id, verdict, report, url = job.outputs
+        run_id, verdict, report, url = outputs(job)
         assert verdict == "PASS"
         assert run_id in "".join(project.stored(run_id))
         assert url == comment["html_url"]
@@ -240,7 +123,7 @@ class TestTrain:
         [comment] = github_api.comments[8]
         assert "accuracy" in comment["body"]
         assert github_api.statuses[head][-1]["state"] == "failure"
-        assert job.outputs[1] == "FAIL"
+        assert outputs(job)[1] == "FAIL"
 
     @pytest.mark.parametrize(("quality", "verdict"), [(0.95, "PASS"), (0.7, "FAIL")])
     def test_a_fork_writes_nothing_and_is_told_all_the_same(
@@ -256,14 +139,14 @@ class TestTrain:
         project.record_main(tmp_path / "main")
         head = project.pull_request(9, "topic", quality)
         github_api.add_pull(9, branch="topic", commit=head, owner="stranger")
+        git_server.reader = "fork-token"
         before, asked = project.refs(), len(git_server.requests)
-        payload = events.pull_request(9, "topic", head, project.main, of="stranger/demo")
-        job = runner.run("pull_request", payload, "refs/pull/9/merge", token="fork-token")
+        job = runner.pull_request(9, "topic", head, owner="stranger", token="fork-token", git_token="fork-token")
         assert (job.code == 0) == (verdict == "PASS"), job.log
         assert project.refs() == before
         assert not [r for r in git_server.requests[asked:] if r.service == "receive-pack"]
-        assert github_api.wrote() == []
-        assert job.outputs[1] == verdict and job.outputs[3] == ""
+        assert posted(github_api) == []
+        assert outputs(job)[1] == verdict and outputs(job)[3] == ""
         assert "bundle.ndjson" in {f.name for f in (job.seen / "ciplug-report").iterdir()}
         kept = "a fork's job must not write the store: the run is in ciplug-report/bundle.ndjson"
         job.says("Summary - ", kept, "no comment: a fork's job writes none")
@@ -304,21 +187,22 @@ class TestCalled:
         }
         return {**_WORKFLOWS, **callers, "more.txt": ""}
 
-    def test_its_inputs_arrive_and_its_outputs_leave(self, runner: Runner, project: Project, tmp_path: Path) -> None:
+    def test_its_inputs_arrive_and_its_outputs_leave(
+        self, runner: Runner, project: Project, github_api: GitHubApi, tmp_path: Path
+    ) -> None:
         project.record_main(tmp_path / "main")
         # A tag, which a default checkout does not have.
         subprocess.run(["git", "push", "--quiet", "origin", "HEAD:refs/tags/old"], cwd=project.folder, check=True)
         project.main = project.commit("main", 0.92)
-        job = runner.push(project.main, workflow="caller").ok()
-        job.says(
-            'quality as {"quality": 0.92}', "Python 3.13", "uploaded as the-report", "Compared with 'old' as asked for"
-        )
+        job = runner.push(project.main, workflow="caller.yml").ok()
+        assert "the-report" in [about["name"] for _, about, _ in github_api.artifacts.values()]
+        job.says('quality as {"quality": 0.92}', "Python 3.13", "Compared with 'old' as asked for")
         [run_id] = re.findall(r"after PASS of (\w+)", job.log)
         assert project.stored(run_id)
         assert any('"promote"' in text for text in project.stored("registry/"))
 
         trained = len(project.stored("runs/"))
-        job = runner.push(project.main, workflow="lost").failed().says("'new' is no commit, branch or tag here")
+        job = runner.push(project.main, workflow="lost.yml").failed().says("'new' is no commit, branch or tag here")
         assert "quality as" not in job.log and len(project.stored("runs/")) == trained
 
     def test_nothing_is_promoted_from_the_merge_queue(self, runner: Runner, project: Project, tmp_path: Path) -> None:
@@ -326,7 +210,7 @@ class TestCalled:
         subprocess.run(["git", "push", "--quiet", "origin", "HEAD:refs/tags/old"], cwd=project.folder, check=True)
         queue = f"gh-readonly-queue/main/pr-7-{project.main}"
         head = project.commit(queue, 0.92)
-        job = runner.run("merge_group", events.merge_group(7, head, project.main), queue, workflow="caller").ok()
+        job = runner.run("merge_group", events.merge_group(7, head, project.main), queue, workflow="caller.yml").ok()
         job.says("not promoted to staging")
         assert not project.stored("registry/")
 
@@ -366,7 +250,9 @@ class TestPromote:
 
         def dispatch(number: int) -> Job:
             payload = events.workflow_dispatch("promote.yml", form)
-            return runner.run("workflow_dispatch", payload, workflow="promote", GITHUB_RUN_ID=str(number))
+            return runner.run(
+                "workflow_dispatch", payload, workflow="promote.yml", whole=True, GITHUB_RUN_ID=str(number)
+            )
 
         nobody = "asks for an approval of the environment 'staging' in this run, and nobody has"
         dispatch(71).failed().says(nobody)
@@ -381,7 +267,7 @@ class TestPromote:
 
     def test_a_pull_request_gets_no_job(self, runner: Runner, project: Project, github_api: GitHubApi) -> None:
         head = project.pull_request(9, "topic", 0.95)
-        job = runner.pull_request(9, "topic", head, workflow="caller").ok()
+        job = runner.pull_request(9, "topic", head, workflow="caller.yml").ok()
         assert "Set up job" not in job.log
         assert github_api.calls == []
 
@@ -420,15 +306,17 @@ class TestMonitor:
     ) -> None:
         project.record_main(tmp_path / "main", "--model", "wine")
         nightly = events.schedule("17 4 * * *", "monitor.yml")
-        runner.run("schedule", nightly, workflow="monitor", DRIFT="0").failed().says("the registry has no model 'wine'")
+        runner.run("schedule", nightly, workflow="monitor.yml", DRIFT="0").failed().says(
+            "the registry has no model 'wine'"
+        )
         for stage in ("staging", "production"):
             project.ciplug(tmp_path / "main", "promote", "wine", "--to", stage)
 
         # The commit is the same each night: what differs is the data.
-        runner.run("schedule", nightly, workflow="monitor", DRIFT="0").ok().says("0.9")
-        runner.run("schedule", nightly, workflow="monitor", DRIFT="0.01").ok()
+        runner.run("schedule", nightly, workflow="monitor.yml", DRIFT="0").ok().says("0.9")
+        runner.run("schedule", nightly, workflow="monitor.yml", DRIFT="0.01").ok()
         worse = "0.85 is 0.04 worse than the baseline's 0.89, allowed 0.02"
-        runner.run("schedule", nightly, workflow="monitor", DRIFT="0.05").failed().says(worse)
+        runner.run("schedule", nightly, workflow="monitor.yml", DRIFT="0.05").failed().says(worse)
         runs = [json.loads(text) for text in project.stored("runs/") if text.startswith("{")]
         nights = [run for run in runs if run["model"] == "wine-nightly"]
         assert len(nights) == 3 == len(runs) - 1
@@ -438,4 +326,4 @@ class TestMonitor:
         # The trained model is compared with what was trained.
         shown = project.ciplug(tmp_path / "main", "compare", "--model", "wine", "--format", "json")
         assert "wine-nightly" not in shown
-        assert github_api.wrote() == []
+        assert posted(github_api) == []

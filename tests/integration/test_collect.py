@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ciplug.cli import main
-from ciplug.commands.report import MARKER
+from ciplug.commands.posting import MARKER
 from ciplug.records import bundle
 from ciplug.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped

@@ -233,6 +233,19 @@ def test_bytes_and_names_are_kept_as_they_are(place: Place) -> None:
 # Logs
 
 
+@pytest.mark.slow
+def test_a_trial_is_taken_and_leaves_nothing(place: Place) -> None:
+    for number in range(2):
+        trials = place.open(may_fold=False).try_writes()
+        assert {trial.cause for trial in trials} <= {None, "unclear"}
+        assert trials[0].cause is None
+        assert [trial.what for trial in trials][:2] == ["write", "delete"]
+        assert len(place.open().keys("")) == number
+        place.open().add(run_object(number))
+        place.open().compact()
+        place.check()
+
+
 def test_append_is_compare_and_swap(place: Place) -> None:
     first = place.open().append("registry/m", None, b"event 1")
     assert first == Head(1, digest(b"event 1"))

@@ -125,6 +125,11 @@ class BitbucketApi(JsonApi):
             return self._error(403, "Your credentials lack one or more required privilege scopes.")
         return Answer(200, token.author)
 
+    @route("GET", "/repositories/([^/]+/[^/]+)")
+    def _repository(self, call: Call, repository: str) -> Answer:
+        token = self._enter(call, "repository", repository)
+        return Answer(200, {"full_name": repository}, [("X-OAuth-Scopes", ", ".join(sorted(token.scopes)))])
+
     # -- pull requests and their comments
 
     @route("GET", "/repositories/([^/]+/[^/]+)/pullrequests")

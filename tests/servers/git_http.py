@@ -143,6 +143,8 @@ class _GitHandler(Handler):
             return 400, [], b"more than one Authorization header\n"
         if not server.admits(credentials):
             return 401, [("WWW-Authenticate", 'Basic realm="git"')], b"a token is needed\n"
+        if service == "receive-pack" and server.reads_only(credentials):
+            return 403, [("Content-Type", "text/plain")], b"Write access to repository not granted.\n"
         # git's probe before a large push is a lone flush packet; it is not the push.
         fault = server.take_fault(service) if self.command == "POST" and body != b"0000" else None
         if fault == "503":
@@ -202,6 +204,8 @@ class GitServer(Loopback):
         self.root = Path(root)
         self.root.mkdir(parents=True, exist_ok=True)
         self.token = token
+        self.reader: str | None = None
+        """A token that may fetch, and not push."""
         self.latency = latency
         self.requests: list[Request] = []
         self.stderr: list[str] = []
@@ -306,16 +310,20 @@ class GitServer(Loopback):
             thread.join()
 
     def admits(self, credentials: list[str]) -> bool:
-        if self.token is None:
-            return True
+        return self.token is None or self._password(credentials) in (self.token, self.reader or self.token)
+
+    def reads_only(self, credentials: list[str]) -> bool:
+        return self.reader is not None and self._password(credentials) == self.reader
+
+    @staticmethod
+    def _password(credentials: list[str]) -> str | None:
         kind, _, value = (credentials or [""])[0].partition(" ")
         if kind.lower() == "bearer":
-            return value == self.token
+            return value
         try:
-            password = base64.b64decode(value).decode().partition(":")[2]
+            return base64.b64decode(value).decode().partition(":")[2] if kind.lower() == "basic" else None
         except ValueError:
-            return False
-        return kind.lower() == "basic" and password == self.token
+            return None
 
     @staticmethod
     def _hook(path: Path, name: str, text: str) -> None:

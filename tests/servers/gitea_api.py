@@ -129,6 +129,20 @@ class GiteaApi(JsonApi):
     def _me(self, call: Call) -> Answer:
         return Answer(200, self._enter(call, "user").author)
 
+    @route("GET", "/repos/([^/]+/[^/]+)")
+    def _repository(self, call: Call, repository: str) -> Answer:
+        token = self._enter(call, "repository", repository)
+        return Answer(200, {"full_name": repository, "permissions": {"pull": True, "push": token.writer}})
+
+    @staticmethod
+    def _bound(call: Call, *names: str) -> None:
+        """Fields of a wrong type are refused before the work is looked at, and after the caller is."""
+        for name in names:
+            if not isinstance(call.body.get(name, ""), str):
+                raise Answer(
+                    422, {"message": f"json: cannot unmarshal array into Go struct field .{name} of type string"}
+                )
+
     # -- pull requests and their comments
 
     @route("GET", "/repos/([^/]+/[^/]+)/pulls")
@@ -162,6 +176,7 @@ class GiteaApi(JsonApi):
     @route("POST", r"/repos/([^/]+/[^/]+)/issues/(\d+)/comments")
     def _create_comment(self, call: Call, repository: str, number: str) -> Answer:
         author = self._enter(call, "issue", repository)
+        self._bound(call, "body")
         return Answer(201, self._comment(self._pull(number), author, call.body["body"]))
 
     def _own_comment(self, call: Call, repository: str, ident: str) -> tuple[int, dict[str, Any]]:
@@ -191,6 +206,7 @@ class GiteaApi(JsonApi):
     @route("POST", "/repos/([^/]+/[^/]+)/statuses/([^/]+)")
     def _create_status(self, call: Call, repository: str, commit: str) -> Answer:
         self._enter(call, "repository", repository, writer=True)
+        self._bound(call, "state", "context", "description", "target_url")
         if call.body.get("state") not in ("pending", "success", "error", "failure", "warning"):
             return Answer(422, {"message": "invalid state"})
         status = {"id": self.new_id(), "sha": commit, "status": call.body["state"], **call.body}

@@ -6,6 +6,7 @@ permissions in the words of GitHub's own API: `{"issues": "write", "pull_request
 
 from __future__ import annotations
 
+import base64
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ class Token:
     """None: every permission."""
     app: bool
     """An installation token, as GITHUB_TOKEN in Actions is: it acts as a bot and has no user."""
+    scopes: str | None = None
+    """Of a classic token, as the server names them in a header."""
 
     @property
     def author(self) -> dict[str, Any]:
@@ -75,10 +78,11 @@ class GitHubApi(JsonApi):
         *,
         permissions: Mapping[str, str] | None = None,
         app: bool = False,
+        scopes: str | None = None,
     ) -> None:
         """Let `token` in as `login`; give `github-actions[bot]` with `app=True` for a job's GITHUB_TOKEN."""
         named = None if permissions is None else {k.replace("-", "_"): v for k, v in permissions.items()}
-        self.tokens[token] = Token(login, sum(login.encode()), named, app)
+        self.tokens[token] = Token(login, sum(login.encode()), named, app, scopes)
 
     def add_pull(
         self,
@@ -228,6 +232,8 @@ class GitHubApi(JsonApi):
     def _repository(self, call: Call, name: str) -> Answer:
         self._check_repository(name)
         owner, short = self.repository.split("/")
+        token = self.tokens.get(call.token)
+        scopes = [("X-OAuth-Scopes", token.scopes)] if token and token.scopes is not None else []
         return Answer(
             200,
             {
@@ -240,6 +246,7 @@ class GitHubApi(JsonApi):
                 "url": f"{self.url}/repos/{self.repository}",
                 "html_url": f"{self.origin}/{self.repository}",
             },
+            scopes,
         )
 
     # -- comments
@@ -438,6 +445,11 @@ class GitHubApi(JsonApi):
         found = [about for of, about, _ in self.artifacts.values() if of == int(run)]
         page = self.page(call, found)
         return Answer(200, {"total_count": len(found), "artifacts": page.body}, page.headers)
+
+    @route("POST", r"/uploads/(\d+)")
+    def _upload(self, call: Call, run: str) -> Answer:
+        """No part of GitHub's API: how the tests' stand-in for actions/upload-artifact leaves the zip file of a run."""
+        return Answer(201, {"id": self.add_artifact(int(run), call.body["name"], base64.b64decode(call.body["zip"]))})
 
     @route("GET", r"/repos/([^/]+/[^/]+)/actions/artifacts/(\d+)/zip")
     def _download_artifact(self, call: Call, name: str, ident: str) -> Answer:

@@ -206,6 +206,19 @@ class GitLabApi(JsonApi):
     def _user(self, call: Call) -> Answer:
         return Answer(200, self.tokens[call.token].author)
 
+    @route("GET", "/personal_access_tokens/self")
+    def _token_itself(self, call: Call) -> Answer:
+        token = self.tokens[call.token]
+        return Answer(200, {"id": 1, "scopes": sorted(token.scopes), "user_id": token.id, "active": True})
+
+    @route("GET", r"/projects/([^/]+)/members/all/(\d+)")
+    def _member(self, call: Call, project: str, user: str) -> Answer:
+        self._enter(call, project)
+        found = next((t for t in self.tokens.values() if t.id == int(user)), None)
+        if found is None:
+            return Answer(404, {"message": "404 Not found"})
+        return Answer(200, {**found.author, "access_level": _ROLES[found.role]})
+
     @route("GET", "/projects/([^/]+)")
     def _project(self, call: Call, project: str) -> Answer:
         self._enter(call, project)

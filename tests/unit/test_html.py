@@ -60,8 +60,8 @@ def check(page: str) -> Page:
     parsed = Page(page)
     assert not FORBIDDEN & set(parsed.tags)
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on") or name in ("src", "style", "srcdoc")]
-    assert all(re.match("https?://", href) for href in parsed.values("href"))
     ids = parsed.values("id")
+    assert all(re.match("https?://", href) or href[1:] in ids for href in parsed.values("href"))
     assert len(ids) == len(set(ids))
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in parsed.values("content")
     assert parsed.tags.count("style") == 1
@@ -78,9 +78,9 @@ def test_it_says_everything() -> None:
     for words in (
         "wine-quality",
         "failed",
-        "merge base of HEAD and main, 3 days old",
+        "merge base with main, 3 days older",
         "0.8873 is 0.0158 worse than 0.9031",
-        "−0.0058 (−0.65%)",
+        "−0.0158 (−1.7%)",
         "▼ worse",
         "ciplug.yaml of main",
         "max_depth",
@@ -94,15 +94,29 @@ def test_it_says_everything() -> None:
         assert words in page.text
     # Four metrics have a history, two have steps; each chart has its words for those who cannot see it.
     assert page.tags.count("svg") == page.tags.count("desc") == 6
-    assert "f1_macro of 7 runs, oldest first, from 0.8700 to 0.8931" in page.text
+    assert "f1_macro of 7 runs, oldest first, from 0.8700 to 0.9031" in page.text
 
 
 def test_nothing_judged_and_nothing_recorded() -> None:
     section = replace(samples.failing().sections[0], verdict=None)
     page = check(html.render(Report(sections=(section,))))
     assert "compared, not judged" in page.text
-    assert "No gates were asked." in page.text
+    assert "No gates are set for this model" in page.text
     assert "No model was recorded." in check(html.render(Report(sections=()))).text
+
+
+def test_it_links_and_orders_as_the_comment_does() -> None:
+    page = check(html.render(samples.failing()))
+    found = set(page.values("href"))
+    assert samples.LINKS - found == {f"{samples.WEB}/actions/runs/981#artifacts"}, "all but that of the page itself"
+    assert found - samples.LINKS == {
+        f"{samples.WEB}/tree/ciplug/registry/wine-quality",
+        f"{samples.WEB}/commit/{samples.PRODUCTION}",
+    }
+    several = check(html.render(samples.several()))
+    assert re.findall("churn|wine-quality|fraud", several.text)[-3:] == ["churn", "wine-quality", "fraud"]
+    assert "evil" not in html.render(samples.untrusted())
+    assert "Not judged: ciplug.yaml: no gate matches" in check(html.render(samples.mistaken())).text
 
 
 @settings(max_examples=40, deadline=None)

@@ -48,7 +48,7 @@ def test_a_failure_has_all_that_is_known_of_it() -> None:
     (suite,) = parse(samples.failing())
     (failure,) = suite.iter("failure")
     for line in (
-        "baseline is: merge base 88aa77bb",
+        "baseline is: merge base 9f8e7d6c",
         f"baseline run: {'b' * 32}",
         "interval of the change: -0.021 to -0.0094",
         "p: 0.0004",
@@ -74,10 +74,12 @@ def test_counts() -> None:
 def test_what_was_not_judged_is_skipped_and_not_empty() -> None:
     (case,) = parse(samples.several())[2]
     assert case[0].tag == "skipped"
+    suites = parse(samples.mistaken())
+    assert (suites[0][0][0].tag, suites.get("errors"), suites.get("skipped")) == ("error", "1", "0")
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=20) | st.sampled_from(samples.HOSTILE), min_size=2, max_size=4))
 def test_any_text_gives_well_formed_xml(texts: list[str]) -> None:
     report = samples.hostile(tuple(texts))
-    assert len(list(parse(report).iter("testcase"))) == 2 * len(texts)
+    assert len(list(parse(report).iter("testcase"))) == 2 * len(texts) + 1

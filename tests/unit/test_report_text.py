@@ -101,15 +101,18 @@ def test_a_sparkline_takes_any_values(values: list[float]) -> None:
 
 
 def test_words() -> None:
-    assert [text.age(a) for a in (None, 3.4, 1.0, 0.25, 0.01, 0.001, -1.0, math.nan)] == [
-        "", "3 days old", "1 day old", "6 hours old", "14 minutes old", "recorded just now", "recorded just now", "",
+    times = ("20T08:00:00Z", "22T11:00:00Z", "23T04:00:00Z", "23T09:46:00Z", "23T09:59:00Z", "23T12:00:00Z", "x", "24")
+    assert [text.older(f"2026-11-{a}", "2026-11-23T10:00:00Z") for a in times] == [
+        "3 days older", "23 hours older", "6 hours older", "14 minutes older", "", "2 hours newer", "", "",
     ]  # fmt: skip
+    assert text.older(None, None) == ""
     assert [text.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
     assert [text.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
     assert [text.scalar(v) for v in (None, "", True, 1e-05, 3, "x")] == ["–", '""', "true", "1e-05", "3", "x"]
     assert text.tally(samples.verdict()) == "1 failed, 3 passed"
-    assert text.headline(None) == ("📊", "compared, not judged")
-    assert text.headline(samples.verdict(dry_run=True)) == ("❌", "failed (dry run)")
+    assert text.headline(None, None) == ("📊", "compared, not judged")
+    assert text.headline("ERROR", None) == ("⛔", "not judged")
+    assert text.headline("FAIL", samples.verdict(dry_run=True)) == ("❌", "failed (dry run)")
 
 
 @given(st.text())
@@ -129,6 +132,10 @@ def test_markdown_escape_keeps_ordinary_names_readable() -> None:
     assert text.escape_markdown("0.91 is at least 0.85; 10% better") == "0.91 is at least 0.85; 10% better"
     assert text.escape_markdown("_a*b|c") == "\\_a\\*b&#124;c"
     assert text.escape_markdown("1. first") == "1\\. first"
+    assert text.escape_markdown("1.2345678e-05 of 10000000") == "1.2345678e-05 of 10000000"
+    assert text.escape_markdown("merge base 88aa77bb") == "merge base `88aa77bb`"
+    assert text.code_markdown("recall@5 #1") == "`recall@5 #1`"
+    assert text.code_markdown("a|b") is text.code_markdown("") is None
 
 
 def test_a_log_line_is_no_workflow_command() -> None:
@@ -160,7 +167,7 @@ def test_a_run_in_two_roles_has_one_column() -> None:
     assert report.columns(samples.comparison()) == (
         ("this commit", "candidate"),
         ("merge base = main", "baseline"),
-        ("production", "production"),
+        ("production (v12)", "production"),
     )
     first = samples.first_run().sections[0].comparison
     assert report.columns(first) == (("this commit", "candidate"),)
@@ -184,6 +191,8 @@ def test_what_is_wrong_comes_first() -> None:
 def test_the_worst_verdict_counts() -> None:
     assert samples.several().outcome == "ERROR"
     assert samples.passing().outcome == "PASS"
+    assert samples.mistaken().outcome == "ERROR"
+    assert samples.without_gates().outcome is None
     assert report.Report(sections=(), context=Context()).outcome is None
 
 

@@ -1,0 +1,113 @@
+"""Check whether ciplug can work here, and say what to add where it cannot."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ciplug import config, console
+from ciplug.ci.base import safe_log
+from ciplug.commands import options
+from ciplug.errors import CiplugError, ConfigError
+from ciplug.health import checkout, forge, machine, store
+from ciplug.health.base import Check, Finding, State, attempt, examine, exit_code
+from ciplug.records import canonical
+from ciplug.session import Session, open_session
+
+MACHINE = {"python": machine.python, "git": machine.git}
+CHECKS: dict[str, Check] = {
+    "repository": checkout.repository,
+    "job": checkout.job,
+    "configuration": checkout.config,
+    "policy": checkout.policy,
+    "libraries": machine.libraries,
+    "spool": checkout.spool,
+    "credentials": checkout.credentials,
+    "remote": checkout.remote,
+    "history": checkout.history,
+    "store": store.read,
+    "write": store.write,
+    "branch": store.branch,
+    "artifacts": store.artifacts,
+    "forge": forge.found,
+    "token": forge.token,
+    "pull-request": forge.pull_request,
+    "comment": forge.comment,
+    "status": forge.status,
+}
+"""In the order in which they are asked: what one of them finds may leave nothing to ask for the next."""
+_SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "not asked": "-"}
+_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "not asked"}
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY|_PAT\b")
+_SHORTEST_SECRET = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="the findings as JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    import os
+
+    found = {name: attempt(name, check) for name, check in MACHINE.items()}
+    found = {name: _without_secrets(finding, os.environ) for name, finding in _examined(args, found).items()}
+    code = exit_code(found)
+    if args.json:
+        checks = [
+            {"check": f.check, "state": f.state, "said": f.said, "remedy": f.remedy or None} for f in found.values()
+        ]
+        console.out(canonical.dumps({"schema": 1, "exit_code": code, "checks": checks}))
+    else:
+        console.out(safe_log(_drawn(found)))
+    return code
+
+
+def _examined(args: argparse.Namespace, found: dict[str, Finding]) -> dict[str, Finding]:
+    try:
+        session, checks = _session(args)
+    except CiplugError as problem:
+        failed = Finding("repository", "failure", problem.message, problem.hint or "", problem.exit_code)
+        rest = {name: Finding(name, "not asked", "the repository cannot be looked at") for name in CHECKS}
+        return {**found, **rest, "repository": failed}
+    return examine(session, checks, found)
+
+
+def _session(args: argparse.Namespace) -> tuple[Session, dict[str, Check]]:
+    """The surroundings; where ciplug.yaml cannot be read, those without it, and a check that says why."""
+    try:
+        return options.session_of(args), CHECKS
+    except ConfigError as problem:
+        wrong = problem
+
+        def unreadable(session: Session, before: Mapping[str, Finding]) -> str:
+            raise wrong
+
+        session = open_session(store=args.store, settings=config.Config())
+        return session, {**CHECKS, "configuration": unreadable}
+
+
+def _without_secrets(finding: Finding, env: Mapping[str, str]) -> Finding:
+    """What a server has said may hold anything, even what it was sent."""
+    secrets = [v.strip() for k, v in env.items() if _SECRET.search(k) and len(v.strip()) >= _SHORTEST_SECRET]
+
+    def hidden(text: str) -> str:
+        for secret in sorted(secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return " ".join(text.split())
+
+    return replace(finding, said=hidden(finding.said), remedy=hidden(finding.remedy))
+
+
+def _drawn(found: Mapping[str, Finding]) -> str:
+    width = max(map(len, found))
+    lines = []
+    for finding in found.values():
+        lines.append(f"{_SHOWN[finding.state]:<7}  {finding.check:<{width}}  {finding.said}")
+        if finding.remedy:
+            lines.append(f"{'':<7}  {'':<{width}}  -> {finding.remedy}")
+    states = [finding.state for finding in found.values()]
+    counts = {name: states.count(state) for state, name in _COUNTED.items()}
+    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return "\n".join([*lines, "", f"{len(states)} checks: {said}"])

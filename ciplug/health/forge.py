@@ -1,0 +1,125 @@
+"""The forge: is there one that this job can talk to, and does its token let ciplug comment and set statuses?"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ciplug.errors import PermissionDenied
+from ciplug.forges import Forge, Right, kind_of, open_forge, why_no_forge
+from ciplug.health import remedies
+from ciplug.health.base import Examined, failure, not_asked, warning
+from ciplug.health.checkout import FORKED
+from ciplug.session import Session
+
+
+def found(session: Session, before: Examined) -> str:
+    forge = _open(session)
+    if forge is not None:
+        return forge.name
+    context = session.context
+    why = why_no_forge(context, session.env, session.remote_url)
+    kind = kind_of(context, session.env, session.remote_url)
+    if context.host == "local" or kind is None or not context.trusted:
+        raise not_asked(why if context.trusted else FORKED)
+    trouble = failure if context.pull_request is not None else warning
+    raise trouble(f"no comment and no status: {why}", remedies.token(context.host, kind))
+
+
+def token(session: Session, before: Examined) -> str:
+    forge = _need(session, before)
+    value = session.env.get("CIPLUG_GITLAB_TOKEN")
+    if forge.name == "gitlab" and value and value == session.env.get("CI_JOB_TOKEN"):
+        raise failure(
+            "CIPLUG_GITLAB_TOKEN is the job's own token, which cannot write notes",
+            remedies.token(session.context.host, forge.name),
+        )
+    try:
+        rights = _rights(session)
+    except PermissionDenied as problem:
+        raise failure(problem.message, remedies.token(session.context.host, forge.name)) from None
+    said = next(iter(rights), None)
+    return f"it is accepted; {said.said}" if forge.name in ("gitlab", "bitbucket") and said else "it is accepted"
+
+
+def pull_request(session: Session, before: Examined) -> str:
+    forge, context = _accepted(session, before), session.context
+    if context.pull_request is not None:
+        return f"number {context.pull_request}, as the job says"
+    if not _may_have_one(session):
+        raise not_asked("a commit of the default branch, or of a tag, is in none")
+    try:
+        number = _number(session)
+    except PermissionDenied as problem:
+        raise failure(problem.message, remedies.right(context.host, forge.name)) from None
+    if number is None:
+        raise not_asked("this commit has no open pull request")
+    return f"number {number}, found by its commit"
+
+
+def comment(session: Session, before: Examined) -> str:
+    if _accepted(session, before) and before["pull-request"].state != "ok":
+        raise not_asked("there is no pull request to comment on")
+    return _granted(session, "comment", "comments cannot be written")
+
+
+def status(session: Session, before: Examined) -> str:
+    _accepted(session, before)
+    if session.head is None:
+        raise not_asked("there is no commit")
+    return _granted(session, "status", "commit statuses cannot be set")
+
+
+def _granted(session: Session, to: str, otherwise: str) -> str:
+    forge = _open(session)
+    right = next((right for right in _rights(session) if right.to == to), None)
+    if right is None or right.granted is None or forge is None:
+        raise not_asked(f"the forge does not tell: {right.said}" if right else "the forge does not tell")
+    if not right.granted:
+        raise failure(f"{otherwise}: {right.said}", remedies.right(session.context.host, forge.name))
+    return f"granted: {right.said}"
+
+
+def _need(session: Session, before: Examined) -> Forge:
+    forge = _open(session) if before["forge"].state == "ok" else None
+    if forge is None:
+        raise not_asked("there is no forge to ask")
+    if not session.context.trusted:
+        raise not_asked(FORKED)
+    return forge
+
+
+def _accepted(session: Session, before: Examined) -> Forge:
+    forge = _need(session, before)
+    if before["token"].state != "ok":
+        raise not_asked("the token is not accepted")
+    return forge
+
+
+@lru_cache(maxsize=2)
+def _open(session: Session) -> Forge | None:
+    return open_forge(session.context, session.env, session.remote_url)
+
+
+@lru_cache(maxsize=2)
+def _rights(session: Session) -> list[Right]:
+    forge = _open(session)
+    if forge is None:
+        return []
+    number = session.context.pull_request
+    try:
+        number = _number(session) if number is None and _may_have_one(session) else number
+    except PermissionDenied:
+        # Said by the check of the pull request.
+        number = None
+    return forge.rights(session.head, number)
+
+
+@lru_cache(maxsize=2)
+def _number(session: Session) -> int | None:
+    forge, context = _open(session), session.context
+    return forge.find_pull_request(session.head, context.branch) if forge and session.head else None
+
+
+def _may_have_one(session: Session) -> bool:
+    context = session.context
+    return bool(session.head) and not context.tag and context.branch != context.default_branch

@@ -1,0 +1,119 @@
+"""The store: can it be read, and does it take what ciplug writes there?"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ciplug.errors import StoreError
+from ciplug.forges import kind_of
+from ciplug.health import remedies
+from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
+from ciplug.health.checkout import FORKED, store_url, to_reach
+from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.stores import DEFAULT_URI, Store, Trial, is_git, open_store
+from ciplug.stores.git_trial import cause_of
+
+
+def read(session: Session, before: Examined) -> str:
+    if before["configuration"].state == "failure" and session.store_uri == DEFAULT_URI:
+        raise not_asked("which store is meant is not known: ciplug.yaml cannot be read")
+    store = _store(session)
+    try:
+        waiting = len(store.loose())
+    except StoreError as problem:
+        if not is_git(session.store_uri):
+            raise
+        remedy = to_reach(session, store_url(session) or "", cause_of(problem.message))
+        raise failure(problem.message, remedy or problem.hint or "") from None
+    if store.notes:
+        raise warning("; ".join(store.notes), "ciplug compact")
+    return f"it can be read: {store.address}, with {waiting} objects that are in no segment yet"
+
+
+def write(session: Session, before: Examined) -> str:
+    tried = _tried(session, before)
+    trial = next(one for one in tried if one.what == "write")
+    if trial.cause is None and trial.spare:
+        raise warning(f"this host refuses refs outside of refs/heads, so runs go to branches: {trial.said}")
+    if trial.cause is None:
+        _tell_deletion(tried)
+        return f"a trial was taken, and is gone: {trial.said}"
+    raise _refused(session, trial)
+
+
+def branch(session: Session, before: Examined) -> str:
+    """The branch of a git store, which only folds and the registry move."""
+    trial = next((one for one in _tried(session, before) if one.what == "branch"), None)
+    if trial is None:
+        raise not_asked("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
+    if trial.cause is None:
+        return f"it may be moved: {trial.said}"
+    if trial.cause == "unclear":
+        raise not_asked(f"no clear answer: {trial.said}")
+    raise _refused(session, trial)
+
+
+def artifacts(session: Session, before: Examined) -> str:
+    place = session.artifact_store
+    if place == NO_ARTIFACTS:
+        return "their digests are kept, and no bytes"
+    if place is None or place == session.store_uri:
+        return "they lie beside the runs"
+    if not session.context.trusted:
+        raise not_asked(FORKED)
+    tried = open_store(place, session.workspace, session.env).try_writes()
+    if (cause := tried[0].cause) is not None:
+        by_git = is_git(place)
+        raise failure(tried[0].said, to_reach(session, place, cause) if by_git else _bucket_rights(place))
+    _tell_deletion(tried)
+    return f"a trial was taken, and is gone: {tried[0].said}"
+
+
+def _tried(session: Session, before: Examined) -> list[Trial]:
+    if not session.context.trusted:
+        raise not_asked(FORKED)
+    if before["store"].state in ("failure", "not asked"):
+        raise not_asked("the store cannot be read")
+    return _try(session)
+
+
+@lru_cache(maxsize=2)
+def _try(session: Session) -> list[Trial]:
+    return _store(session).try_writes()
+
+
+@lru_cache(maxsize=2)
+def _store(session: Session) -> Store:
+    """The store, for a reader that folds nothing: what is looked at stays as it is."""
+    return open_store(session.store_uri, session.workspace, session.env, may_fold=False)
+
+
+def _tell_deletion(tried: list[Trial]) -> None:
+    trial = next((one for one in tried if one.what == "delete"), None)
+    if trial is not None and trial.cause is not None:
+        raise warning(f"what is written cannot be taken away again, so nothing is folded: {trial.said}")
+
+
+def _refused(session: Session, trial: Trial) -> Trouble:
+    if not is_git(session.store_uri):
+        return failure(trial.said, _bucket_rights(session.store_uri))
+    name = session.store.address.rpartition("#")[2]
+    ruled_out = trial.cause in ("protected", "rule", "unclear")
+    said = "runs cannot be pushed"
+    if trial.what == "branch":
+        said = f"runs are recorded, and folds and promotions are not: the branch '{name}' cannot be moved"
+    if ruled_out and trial.what == "branch":
+        remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
+    elif ruled_out:
+        remedy = remedies.refs(name)
+    else:
+        remedy = to_reach(session, store_url(session) or "", trial.cause or "unclear")
+    return failure(f"{said}: {trial.said}", remedy)
+
+
+def _bucket_rights(uri: str) -> str:
+    return {
+        "s3": "grant s3:ListBucket, s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket",
+        "gs": "grant roles/storage.objectUser on the bucket",
+        "az": "grant 'Storage Blob Data Contributor' on the container",
+    }.get(uri.partition("://")[0], "let this account write the folder")

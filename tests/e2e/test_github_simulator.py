@@ -1,0 +1,92 @@
+"""Every request that ciplug makes of GitHub is one that GitHub describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ciplug.forges import Forge, open_forge
+from ciplug.forges.base import Place
+from ciplug.forges.github import client
+from ciplug.records.provenance import Context
+from ciplug.stores.ci_artifacts import GITHUB_ARTIFACTS, PATTERN, GitHubRun
+from tests.bundles import zipped
+from tests.servers.github_api import GitHubApi
+from tests.servers.github_simulator import GitHubSimulator, github_simulator
+from tests.servers.loopback import Call
+
+pytestmark = pytest.mark.e2e
+
+MARKER = "<!-- ciplug:report -->"
+COMMIT = "c" * 40
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitHubSimulator]:
+    with github_simulator(tmp_path_factory.mktemp("simulator")) as running:
+        yield running
+
+
+def forge(api: GitHubApi) -> Forge:
+    context = Context(host="github_actions", repository=api.repository, api_url=api.url)
+    found = open_forge(context, {"GITHUB_TOKEN": "user-token"}, None)
+    assert found is not None
+    return found
+
+
+def everything(api: GitHubApi) -> set[str]:
+    """Call all that talks to GitHub; returns the names of the methods of the forge that were called."""
+    api.add_pull(7, commit=COMMIT)
+    api.add_comments(7, 150)
+    api.authors[COMMIT] = "octocat"
+    api.reviews[42] += [("bob", "approved", "live")]
+    run = f"https://github.com/{api.repository}/actions/runs/42"
+    arguments = {
+        "find_pull_request": [(COMMIT, "topic"), (COMMIT, None)],
+        "upsert_comment": [(7, MARKER, f"{MARKER}\none"), (7, MARKER, f"{MARKER}\ntwo")],
+        "approvers": [(run, "live")],
+        "accounts": [(COMMIT,)],
+    }
+    for name, calls in arguments.items():
+        for given in calls:
+            getattr(forge(api), name)(*given)
+    api.add_comments(7, 2, body=f"{MARKER}\nold", login="octocat")
+    forge(api).upsert_comment(7, MARKER, f"{MARKER}\nthree")
+    for url in (run, None):
+        forge(api).set_status(COMMIT, "failure", name="ciplug", description="x" * 500, url=url)
+
+    api.add_run(42, commit=COMMIT)
+    api.add_artifact(42, "ciplug-report", zipped({"bundle.ndjson": b"x"}))
+    repository = client(Place("github", api.url, api.repository, "user-token")).get_repo(api.repository)
+    artifacts = GitHubRun(repository, api.repository, 42, artifacts=GITHUB_ARTIFACTS, pattern=PATTERN, own=False)
+    artifacts.origin()
+    assert [found.name for found in artifacts.bundles()]
+    return {*arguments, "set_status"}
+
+
+def test_github_describes_every_request(github_api: GitHubApi, simulator: GitHubSimulator) -> None:
+    called = everything(github_api)
+    assert called == {name for name in vars(Forge) if not name.startswith("_") and callable(getattr(Forge, name))}
+    # Where an artifact's bytes are is told by GitHub, and not a part of its API.
+    calls = [call for call in github_api.calls if not call.path.startswith("/blobs/")]
+    assert {call.method for call in calls} == {"GET", "POST", "PATCH", "DELETE"}
+    assert [why for call in calls if (why := simulator.refuses(call))] == []
+
+
+def test_the_simulator_refuses_what_github_does_not_describe(
+    github_api: GitHubApi, simulator: GitHubSimulator, tmp_path: Path
+) -> None:
+    forge(github_api).set_status(COMMIT, "failure", name="ciplug", description="", url=None)
+    (status,) = (call for call in github_api.calls if call.method == "POST")
+
+    def refused(**changed: object) -> bool:
+        call: Call = replace(status, **changed)  # type: ignore[arg-type]
+        return simulator.refuses(call) is not None
+
+    assert not refused()
+    assert refused(body={**status.body, "state": "passed"})
+    assert refused(path=status.path.replace("statuses", "states"))
+    assert refused(body={"description": "no state"})

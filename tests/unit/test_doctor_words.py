@@ -1,0 +1,102 @@
+"""What `ciplug doctor` makes of the words of hosts, and the lines that it names."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from ciplug.ci import HOSTS
+from ciplug.errors import CiplugError, ConfigError
+from ciplug.health import remedies
+from ciplug.health.base import Finding, Trouble, attempt, exit_code
+from ciplug.stores.git_trial import cause_of
+
+WORDS = (
+    ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "no_credential"),
+    (
+        "remote: HTTP Basic: Access denied; fatal: Authentication failed for 'https://x/'",
+        "not_accepted",
+    ),
+    ("git@github.com: Permission denied (publickey).", "not_accepted"),
+    ("remote: Permission to acme/wine.git denied to github-actions[bot].; error: 403", "not_allowed"),
+    ("remote: Write access to repository not granted.; The requested URL returned error: 403", "not_allowed"),
+    ("remote: You are not allowed to push code to this project.", "not_allowed"),
+    ("ERROR: The key you are authenticating with has been marked as read only.", "not_allowed"),
+    ("TF401027: You need the Git 'GenericContribute' permission to perform this action.", "not_allowed"),
+    ("remote: Repository not found.; fatal: repository 'https://github.com/a/b/' not found", "not_found"),
+    ("fatal: '/srv/b.git' does not appear to be a git repository", "not_found"),
+    ("remote: error: GH006: Protected branch update failed for refs/heads/ciplug.", "protected"),
+    ("GitLab: You are not allowed to push code to protected branches on this project.", "protected"),
+    ("[remote rejected] (pre-receive hook declined): no", "rule"),
+    ("remote: error: GH013: Repository rule violations found for refs/heads/ciplug.", "rule"),
+    ("[remote rejected] (deny updating a hidden ref)", "rule"),
+    ("fatal: unable to access 'https://x/': Could not resolve host: x", "unreachable"),
+    ("fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused", "unreachable"),
+    ("ssh: connect to host x port 22: Connection timed out", "unreachable"),
+    ("something that no host has said yet", "unclear"),
+)
+
+
+@pytest.mark.parametrize(("words", "cause"), WORDS)
+def test_the_words_of_hosts(words: str, cause: str) -> None:
+    assert cause_of(words) == cause
+
+
+def _yaml_of(line: str) -> Any:
+    """The YAML in a line like `in the job: permissions: {…}`."""
+    found = re.search(r"(\w[\w-]*: \{.*\}|- \{.*\})", line.partition(": ")[2])
+    return yaml.safe_load(found[0]) if found else None
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_every_host_has_a_line_for_everything(host: str) -> None:
+    for cause in ("no_credential", "not_accepted", "not_allowed", "not_found"):
+        line = remedies.push(host, cause, by_token=False)  # type: ignore[arg-type]
+        assert "{{" not in line.replace("${{", "")
+        assert remedies.push(host, cause, by_token=True).startswith("CIPLUG_PUSH_TOKEN = ")  # type: ignore[arg-type]
+        if line.startswith("in the "):
+            assert _yaml_of(line)
+    for kind in ("github", "gitlab", "gitea", "bitbucket"):
+        for line in (remedies.token(host, kind), remedies.right(host, kind)):
+            assert re.search(r"CIPLUG_\w+_TOKEN|GITHUB_TOKEN|permissions", line)
+            assert not line.startswith("in the ") or _yaml_of(line)
+    assert remedies.history(host)
+
+
+def test_the_lines_are_what_hosts_read() -> None:
+    assert _yaml_of(remedies.push("github_actions", "not_allowed", by_token=False)) == {
+        "permissions": {"contents": "write", "pull-requests": "write", "statuses": "write"}
+    }
+    assert _yaml_of(remedies.push("github_actions", "no_credential", by_token=False)) == {
+        "with": {"persist-credentials": True}
+    }
+    assert _yaml_of(remedies.push("azure", "no_credential", by_token=False)) == [
+        {"checkout": "self", "persistCredentials": True}
+    ]
+    assert _yaml_of(remedies.token("github_actions", "github")) == {"env": {"GITHUB_TOKEN": "${{ github.token }}"}}
+    assert _yaml_of(remedies.token("gitea", "gitea")) == {"env": {"CIPLUG_GITEA_TOKEN": "${{ github.token }}"}}
+    assert "variable: 'CIPLUG_GITHUB_TOKEN')]) { … }" in remedies.right("jenkins", "github")
+
+
+def _raising(problem: Exception) -> Finding:
+    def check() -> str:
+        raise problem
+
+    return attempt("check", check)
+
+
+def test_whatever_a_check_raises_is_a_finding() -> None:
+    assert _raising(CiplugError("wrong", hint="do")) == Finding("check", "failure", "wrong", "do", 3)
+    assert _raising(ConfigError("wrong")).exit_code == 2
+    assert _raising(Trouble("warning", "late")) == Finding("check", "warning", "late")
+    assert _raising(TimeoutError("no answer")) == Finding("check", "failure", "no answer", "", 3)
+    assert "a bug in ciplug: KeyError" in _raising(KeyError("x")).said
+
+
+@pytest.mark.parametrize(("codes", "code"), [((), 0), ((2,), 2), ((3,), 3), ((2, 3), 3)])
+def test_the_worst_finding_decides(codes: tuple[int, ...], code: int) -> None:
+    findings = {str(n): Finding(str(n), "failure", "", exit_code=c) for n, c in enumerate(codes)}
+    assert exit_code({**findings, "fine": Finding("fine", "ok", "")}) == code
