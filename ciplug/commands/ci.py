@@ -106,7 +106,9 @@ def run(args: argparse.Namespace) -> int:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
     url = None
-    if args.no_comment:
+    if args.no_comment or not session.context.trusted:
+        if not args.no_comment:
+            console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
         ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
         url, _ = post(
