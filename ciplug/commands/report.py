@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
-    parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
+    parser.add_argument("--format", choices=("markdown", "html", "json", "openmetrics"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
     parser.add_argument(
         "--commit",
@@ -97,4 +97,8 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
+    if form == "openmetrics":
+        from ciplug.reports import openmetrics
+
+        return openmetrics.render(report)
     return comment(report, NO_LIMIT)

@@ -76,7 +76,7 @@ def test_a_pull_request_is_recorded_compared_and_commented_on_once(
     assert run_id in "".join(project.stored(run_id))
     assert url == comment["html_url"]
     assert report.endswith("ciplug-report/report.html")
-    assert {"report.html", "report.json", "report.md", "junit.xml"} == {
+    assert {"report.html", "report.json", "report.md", "junit.xml", "metrics.txt"} == {
         f.name for f in (seen / "ciplug-report").iterdir()
     }
     assert "Summary - " in log
