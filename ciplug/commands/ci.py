@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir",
         metavar="DIR",
-        help=f"write report.md, report.html, report.json, junit.xml and metrics.txt there, and a fork's run as {BUNDLE}",
+        help=f"write report.md, .html and .json, junit.xml and metrics.txt there, and a fork's run as {BUNDLE}",
     )
     parser.add_argument(
         "--baseline",

@@ -1,6 +1,6 @@
 """The verdicts as JUnit XML: a suite for each model, a case for each rule of a gate.
 
-What is said of a case is its attribute `message` and also begins its text: Jenkins shows the one, GitLab only the other.
+What is said of a case is its attribute `message`, and also begins its text: GitLab shows nothing but the text.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The metrics as OpenMetrics text: one gauge a metric, one line a model.
 
-GitLab's merge request widget shows `accuracy{model=wine}` and its value beside the one of the target branch. It compares
-both as texts, so neither may depend on anything but the metric itself; and it takes a `#` for the beginning of a comment
-even in a label, where ＃ stands for it.
+GitLab's merge request widget shows `accuracy{model=wine}`, and its value beside that of the target branch. It compares
+both as texts, so neither may depend on anything but the metric itself. It also takes a `#` for the beginning of a
+comment, even in a label: ＃ stands there in its place.
 
 Format: https://prometheus.io/docs/specs/om/open_metrics_spec/
 """
