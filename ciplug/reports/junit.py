@@ -80,7 +80,7 @@ def _case(suite: Element, model: str, gate: GateResult) -> None:
 def _say(case: Element, tag: str, message: str, more: str = "", **attributes: str) -> None:
     from xml.etree.ElementTree import SubElement
 
-    SubElement(case, tag, message=message, **attributes).text = f"{message}\n\n{more}" if more else message
+    SubElement(case, tag, {"message": message, **attributes}).text = f"{message}\n\n{more}" if more else message
 
 
 def _numbers(gate: GateResult) -> str:
