@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir",
         metavar="DIR",
-        help=f"write report.md, report.html, report.json and junit.xml there, and a fork's run as {BUNDLE}",
+        help=f"write report.md, .html and .json, junit.xml and metrics.txt there, and a fork's run as {BUNDLE}",
     )
     parser.add_argument(
         "--baseline",
@@ -215,6 +215,7 @@ def _write(folder: Path, report: Report) -> dict[str, str]:
         "report.html": render(report, "html"),
         "report.json": render(report, "json"),
         "junit.xml": junit.render(report),
+        "metrics.txt": render(report, "openmetrics"),
     }
     for name, content in files.items():
         write_file(folder / name, content)

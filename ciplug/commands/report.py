@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
     options.add_label(parser)
-    parser.add_argument("--format", choices=("markdown", "html", "json", "line"), default="markdown")
+    parser.add_argument("--format", choices=("markdown", "html", "json", "line", "openmetrics"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
     parser.add_argument(
         "--commit",
@@ -115,4 +115,8 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import line
 
         return line.render(report)
+    if form == "openmetrics":
+        from ciplug.reports import openmetrics
+
+        return openmetrics.render(report)
     return comment(report, NO_LIMIT)

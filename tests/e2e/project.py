@@ -54,13 +54,15 @@ def _header(token: str) -> str:
 
 
 class Project:
-    """acme/demo on a git server that wants a token; its files live in `folder`, a clone."""
+    """A repository on a git server that wants a token; its files live in `folder`, a clone."""
 
-    def __init__(self, server: GitServer, folder: Path, files: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, server: GitServer, folder: Path, files: dict[str, str] | None = None, *, name: str = "acme/demo"
+    ) -> None:
         server.token = TOKEN
         self.server = server
-        self.bare = server.create("acme/demo")
-        self.url = server.url("acme/demo")
+        self.bare = server.create(name)
+        self.url = server.url(name)
         self.folder = folder
         self.header = _header(TOKEN)
         folder.mkdir(parents=True)

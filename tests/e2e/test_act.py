@@ -102,7 +102,7 @@ class TestTrain:
         assert run_id in "".join(project.stored(run_id))
         assert url == comment["html_url"]
         assert report.endswith("ciplug-report/report.html")
-        assert {"report.html", "report.json", "report.md", "junit.xml"} == {
+        assert {"report.html", "report.json", "report.md", "junit.xml", "metrics.txt"} == {
             f.name for f in (job.seen / "ciplug-report").iterdir()
         }
         assert project.inbox()

@@ -20,8 +20,16 @@ ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 SETUP = yaml.safe_load((ROOT / "setup/action.yml").read_text())
 WORKFLOWS = {name: (ROOT / f"templates/github/{name}.yml").read_text() for name in ("train", "promote", "monitor")}
-SPEC, JOBS = yaml.safe_load_all((ROOT / "templates/ciplug/template.yml").read_text())
-COMPONENT = SPEC["spec"]["inputs"]
+
+
+def component(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs of a component, and its jobs."""
+    spec, jobs = yaml.safe_load_all((ROOT / f"templates/{name}/template.yml").read_text())
+    return spec["spec"]["inputs"], jobs
+
+
+COMPONENT, JOBS = component("ciplug")
+[COMPONENT_JOB] = JOBS.values()
 GROOVY = (ROOT / "templates/jenkins/vars/ciplug.groovy").read_text()
 
 
@@ -213,6 +221,32 @@ class TestComponent:
 
     def test_the_page_says_the_same(self) -> None:
         assert table("gitlab-ci.md", "input") == documented(COMPONENT)
+
+
+@pytest.mark.parametrize("name", ["ciplug", "promote", "setup"])
+class TestComponents:
+    def test_every_input_is_used_and_only_the_command_stands_in_a_script(self, name: str) -> None:
+        spec, jobs = component(name)
+        assert set(re.findall(r"inputs\.([\w-]+)", str(jobs))) == set(spec)
+        [job] = jobs.values()
+        lines = [line for key in ("before_script", "script") for line in job.get(key, ())]
+        pasted = [line for line in lines if "$[[" in line]
+        # Between the quotes of a here-document nothing means anything to the shell.
+        assert all("<< 'CIPLUG_END'\n$[[ inputs.command ]]\nCIPLUG_END\n" in line for line in pasted)
+        assert len(pasted) == (name == "ciplug")
+
+    def test_they_install_alike(self, name: str) -> None:
+        [job] = component(name)[1].values()
+        [(line, others)] = [
+            (line, COMPONENT_JOB["script"])
+            for line in (job.get("before_script") or job["script"])
+            if "pip install" in line
+        ]
+        assert line in others
+
+
+def test_the_page_has_the_inputs_of_promote() -> None:
+    assert table("gitlab-ci.md", "input of promote") == documented(component("promote")[0])
 
 
 _SETTINGS = dict(re.findall(r"(\w+): '([A-Z_]+)'", GROOVY))
