@@ -21,7 +21,7 @@ def section(*metrics: object, judged: bool = False) -> ModelSection:
 @pytest.mark.parametrize(
     ("report", "said"),
     [
-        (samples.failing(), "❌ wine-quality: FAIL, f1_macro 0.8873 (−0.0058)"),
+        (samples.failing(), "❌ wine-quality: FAIL, f1_macro 0.8873 (−0.0158)"),
         (Report(sections=()), "nothing is compared"),
         (Report(sections=(section(),)), "📊 wine: compared, not judged"),
         (
