@@ -55,7 +55,7 @@ def branch(session: Session, before: Examined) -> str:
 
 def artifacts(session: Session, before: Examined) -> str:
     place = session.artifact_store
-    if place == NO_ARTIFACTS:
+    if place == NO_ARTIFACTS or is_archived(session.store_uri):
         return "their digests are kept, and no bytes"
     if place is None or place == session.store_uri:
         return "they lie beside the runs"

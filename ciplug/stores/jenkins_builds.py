@@ -296,12 +296,12 @@ class JenkinsBuilds:
         """See Store. All that ciplug itself writes is the folder; whether the pipeline archives it, it cannot see."""
         if not self._place.writes:
             return [Trial("write", "rule", self._no_uploads())]
+        folder = next(path for path in (self._folder, *self._folder.parents) if path.exists())
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._folder):
+            with tempfile.TemporaryFile(dir=folder):
                 return [Trial("write", None, str(self._folder))]
         except OSError as problem:
-            return [Trial("write", "rule", f"{self._folder}: {problem.strerror}")]
+            return [Trial("write", "rule", f"{folder}: {problem.strerror}")]
 
     def _no_uploads(self) -> str:
         return f"only a build of {self._place.url} adds to {self.uri}: Jenkins takes no uploads"
