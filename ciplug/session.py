@@ -71,8 +71,13 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        bundles = Bundles(self.cwd / (self.output_dir or REPORT_FOLDER), _check)
-        return open_store(self.store_uri, self.workspace, self.env, may_fold=self.context.trusted, bundles=bundles)
+        may_fold = self.context.trusted
+        return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def bundles(self) -> Bundles:
+        """For a store that holds what pipelines archive."""
+        return Bundles(self.cwd / (self.output_dir or REPORT_FOLDER), _check, self.context.trusted)
 
     @property
     def to_archive(self) -> Path | None:

@@ -81,7 +81,8 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
     """Among the artifacts of the build, if they are archived."""
-    build, path = text(env, "BUILD_URL"), base.below(text(env, "WORKSPACE"), file)
+    top = text(env, "CIPLUG_ARCHIVED_FROM") or text(env, "WORKSPACE")
+    build, path = text(env, "BUILD_URL"), base.below(top, file)
     return f"{build.rstrip('/')}/artifact/{path}" if build and path else None
 
 

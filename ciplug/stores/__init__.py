@@ -47,6 +47,8 @@ class Bundles:
     folder: Path
     """Where those that are written lie until the pipeline archives them."""
     check: Check
+    trusted: bool = True
+    """Whether this job's own bundles are those of a job that may write a store; False for a fork's."""
 
 
 def is_archived(uri: str) -> bool:
@@ -82,7 +84,7 @@ def open_store(
     `git+https://…`, `git+ssh://…`, `git+file://…` name another; `?branch=NAME` another branch than "ciplug".
     `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
     `jenkins:` and `jenkins+https://host/job/demo` are what the builds of a Jenkins job have archived; they need
-    `bundles`. `may_fold` is False for a job that may not write the store, a fork's.
+    `bundles`.
 
     Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
     when the library for it is not installed.
@@ -105,7 +107,7 @@ def open_store(
                 cache=cache_folder(workspace, env) / "jenkins",
                 folder=bundles.folder,
                 check=bundles.check,
-                trusted=may_fold,
+                trusted=bundles.trusted,
             )
         raise ConfigError(
             f"store '{named}' is no store that ciplug knows",

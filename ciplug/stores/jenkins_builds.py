@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -192,7 +193,7 @@ class JenkinsBuilds:
         """
         if not self._place.writes:
             raise StoreError(
-                f"only a build of {self._place.url} adds to {self.uri}: Jenkins takes no uploads",
+                self._no_uploads(),
                 hint="record it in that job; or in git: or a bucket, which anybody may write: see docs/store.md",
             )
         before, known = self._here()
@@ -292,11 +293,18 @@ class JenkinsBuilds:
         return list(self._view.problems)
 
     def try_writes(self) -> list[Trial]:
-        """See Store. It is the pipeline that writes, by archiving, so all that can be tried is reading."""
-        self.check()
+        """See Store. All that ciplug itself writes is the folder; whether the pipeline archives it, it cannot see."""
         if not self._place.writes:
-            return [Trial("write", "rule", f"only a build of {self._place.url} adds to it")]
-        return [Trial("write", "unclear", "a build cannot see whether its pipeline archives the bundles")]
+            return [Trial("write", "rule", self._no_uploads())]
+        folder = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                return [Trial("write", None, str(self._folder))]
+        except OSError as problem:
+            return [Trial("write", "rule", f"{folder}: {problem.strerror}")]
+
+    def _no_uploads(self) -> str:
+        return f"only a build of {self._place.url} adds to {self.uri}: Jenkins takes no uploads"
 
     def _note(self, sentence: str) -> None:
         if sentence not in self.notes:

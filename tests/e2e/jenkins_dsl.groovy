@@ -115,6 +115,7 @@ class Steps extends Strict {
     def error(String text) { throw new Failure(text) }
     def unstable(String text) { build.worsen('UNSTABLE') }
     def script(Closure body) { within(body) }
+    def pwd() { build.workspace.path }
     def fileExists(String path) { new File(build.workspace, path).exists() }
     def readFile(String path) { readFile(file: path) }
     def readFile(Map how) {

@@ -49,8 +49,7 @@ class Jenkins:
     def store(self, build: str = "", uri: str = "jenkins:", *, trusted: bool = True, **more: str) -> Store:
         """The store as a job opens it that has an empty workspace; of no build, as a laptop does."""
         env = self.env(build, **more)
-        bundles = Bundles(self.folder / "report", collected.check)
-        return open_store(uri, None, env, may_fold=trusted, bundles=bundles)
+        return open_store(uri, None, env, bundles=Bundles(self.folder / "report", collected.check, trusted))
 
     def archive(self, build: str) -> list[str]:
         """Do what archiveArtifacts 'report/**' does, and leave the workspace empty."""
@@ -112,7 +111,9 @@ def test_what_it_cannot_keep_is_refused_and_says_where_to_go(jenkins: Jenkins) -
     assert "git:" in str(refused.value.hint) and "bucket" in str(refused.value.hint)
     with pytest.raises(StoreError, match="drops nothing"):
         store.drop(store.keys("runs/"), "room")
+    assert [trial.cause for trial in store.try_writes()] == [None] and not (jenkins.folder / "report").exists()
     for uri in (f"jenkins+{jenkins.api.url}/job/other", f"jenkins+{jenkins.api.url}/job/demo"):
+        assert [trial.cause for trial in jenkins.store("", uri).try_writes()] == ["rule"]
         with pytest.raises(StoreError, match=r"only a build of .* adds to"):
             jenkins.store(build if uri.endswith("other") else "", uri).add({"runs/a-1.json": b"x"})
 

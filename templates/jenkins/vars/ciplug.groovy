@@ -43,6 +43,7 @@ def call(Map settings = [:]) {
     variables.add("CIPLUG_INPUT_OUTPUT_DIR=${folder}")
     variables.add("CIPLUG_SOURCE=${settings.source}")
     variables.add("CIPLUG_OUTPUTS=${folder}/outputs.properties")
+    variables.add("CIPLUG_ARCHIVED_FROM=${pwd()}")
     Map outputs = [:]
     withEnv(variables) {
         try {
