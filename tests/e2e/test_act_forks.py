@@ -212,7 +212,7 @@ def test_a_hostile_fork_changes_nothing_and_is_named(
     assert (project.refs(), project.stored("")) == (refs, store)
     assert not github_api.comments[7] and not github_api.comments[1] and not github_api.statuses
     assert not list(tmp_path.rglob("pwned"))
-    assert not re.search(r"⚙ +::(set-output|add-mask|error)", log), "so act shows the commands that it obeys"
+    assert not re.search(r"⚙ +::(set-output:: x=|add-mask|error)", log), "so act shows the commands that it obeys"
 
     # Had it told the truth, the gates of main would have judged it.
     github_api.artifacts.clear()
