@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
@@ -16,16 +16,21 @@ PART, BOUND_PART = 0.05, 0.20
 MACHINE_PART, MACHINE_BOUND_PART = 0.20, 0.50
 """Of what differs from machine to machine, likewise."""
 
-_PROPORTIONS = frozenset(
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_PROPORTIONS = _set(
     "accuracy acc f1 f2 fbeta fscore auc auroc auprc aucpr roc ap map precision recall iou miou dice jaccard ndcg mrr "
     "hits r2 mcc kappa sensitivity specificity tpr tnr bleu rouge meteor chrf ssim spearman pearson kendall "
-    "correlation silhouette".split()
+    "correlation silhouette"
 )
 """Higher is better, and 1, or 100 of a percentage, is the most."""
-_HIGHER = frozenset("psnr reward likelihood throughput".split())
-_LOWER = frozenset(
-    "loss logloss rmse mse mae mape smape wape rmsle msle error errors err wer cer perplexity ppl nll brier ece fpr fnr "
-    "fdr eer fid deviance divergence regret toxicity latency".split()
+_HIGHER = _set("psnr reward likelihood throughput")
+_LOWER = _set(
+    "loss logloss rmse mse mae mape smape wape rmsle msle error errors err wer cer perplexity ppl nll brier ece fpr "
+    "fnr fdr eer fid deviance divergence regret toxicity latency"
 )
 _MACHINE = frozenset(("latency", "throughput"))
 _PHRASES = {
@@ -42,10 +47,10 @@ _PHRASES = {
     "pass rate": "accuracy",
     "success rate": "accuracy",
 }
-_OTHERWISE = frozenset(
+_OTHERWISE = _set(
     "std stdev stddev sd stderr se var variance ci lower upper ratio weight weights scale threshold target baseline "
     "dummy random chance majority expected limit budget goal delta diff difference change improvement gap drop support "
-    "count n num samples size steps patience tolerance coef coefficient grad gradient norm rank".split()
+    "count n num samples size steps patience tolerance coef coefficient grad gradient norm rank"
 )
 """With one of these words it is about a metric, and not the metric."""
 _TEST, _VALIDATION, _UNSAID, _TRAINING = range(4)
@@ -128,7 +133,7 @@ def propose(metrics: Mapping[str, float], constants: Collection[str] = ()) -> Pr
         else:
             left[name] = f"from {value:g} no slack can be taken"
     chosen: dict[tuple[str, ...], str] = {}
-    gates = []
+    gates: list[ProposedGate] = []
     only_training = all(meaning.split == _TRAINING for meaning, _ in candidates.values())
     for name, (meaning, gate) in sorted(candidates.items(), key=_by_weight):
         if meaning.words in chosen:
@@ -196,20 +201,16 @@ def _gate(name: str, value: float, meaning: _Meaning) -> ProposedGate | None:
         bound=kept,
         max_regression=allowed,
         warns=meaning.machine,
-        why=". ".join(_reasons(value, lost, bounded, kept, meaning)),
+        why=f"it was {value:.4g}; a change may lose {lost}"
+        + (f", and the bound lies {bounded} from that" if kept is not None else "")
+        + ("; it differs from machine to machine, so it only warns" if meaning.machine else ""),
     )
-
-
-def _reasons(value: float, lost: str, bounded: str, bound: float | None, meaning: _Meaning) -> Iterator[str]:
-    end = "" if bound is None else f"; the bound lies {bounded} from that"
-    yield f"It was {value:.4g}: a change may lose {lost}{end}"
-    if meaning.machine:
-        yield "It differs from machine to machine, so it only warns"
 
 
 def _rounded(value: float, *, lower: bool) -> float:
     """Three digits of it, never on the side that is stricter."""
-    exact = Decimal(value)
+    # Without the last digits, in which 0.9 - 0.05 is a little less than 0.85.
+    exact = Decimal(f"{value:.12g}")
     if not exact:
         return 0.0
     unit = Decimal(1).scaleb(exact.adjusted() - 2)
