@@ -87,10 +87,10 @@ def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
             metric(
                 "f1_macro",
                 0.8873,
-                0.8931,
+                0.9031,
                 better=True,
                 production=0.881,
-                history=(0.87, 0.874, 0.881, 0.8893, 0.89, 0.8931),
+                history=(0.87, 0.874, 0.881, 0.8893, 0.899, 0.9031),
             ),
             metric(
                 "latency_p95_ms",
@@ -133,7 +133,7 @@ GATES = (
         candidate=0.8873,
         baseline=0.9031,
         baseline_run="b" * 32,
-        baseline_label="merge base 88aa77bb",
+        baseline_label="merge base 9f8e7d6c",
         change=-0.0158,
         limit=0.005,
         method="paired bootstrap of examples",
@@ -356,7 +356,7 @@ def waived() -> Report:
             "f1",
             "WARN",
             "at most 0.005 worse than the baseline",
-            "0.8873 is 0.0058 worse than 0.8931, allowed 0.005; waived up to 0.02 until 2026-12-31 by alice's "
+            "0.8873 is 0.0158 worse than 0.9031, allowed 0.005; waived up to 0.02 until 2026-12-31 by alice's "
             "waiver (label fix, ML-42)",
             metric="f1_macro",
             waived=agreed,
@@ -422,9 +422,24 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
         notes=tuple(texts),
     )
-    gates = tuple(gate(t(i), "FAIL" if i % 2 else "PASS", t(i + 1), t(i + 2), metric=t(i + 3)) for i in n)
+    gates = tuple(
+        gate(
+            t(i),
+            "FAIL" if i % 2 else "PASS",
+            t(i + 1),
+            t(i + 2),
+            metric=t(i + 3),
+            advice=t(i + 4),
+            baseline_label=t(i + 5),
+            baseline_run=t(i + 6),
+            method=t(i + 7),
+            confidence=0.9,
+            notes=(t(i + 8),),
+        )
+        for i in n
+    )
     origin = Provenance(
-        context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(5)),
+        context=context(server_url=t(9), repository=t(10), run_url=t(11), report_url=t(7)),
         command=tuple(texts),
         packages={t(i): t(i + 1) for i in n},
         lockfiles={t(i): t(i) for i in n},
@@ -436,7 +451,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         artifacts=tuple(File(path=t(i), digest=t(i + 1), size=1) for i in n),
         provenance=replace(origin, ciplug=t(5)),
     )
-    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3))
+    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3), notes=tuple(texts))
     series = {t(i): Series((0, 1, 2), (1.0, math.nan, 3.0)) for i in n}
     common = ModelSection(
         model=t(0),

@@ -64,6 +64,7 @@ def post(
     *,
     asked: bool = False,
     follows: TriggeringRun | None = None,
+    foreign: bool = False,
 ) -> tuple[str | None, CiplugError | None]:
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
 
@@ -72,6 +73,7 @@ def post(
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same. `follows`: the run of another workflow that the report is about.
+    `foreign`: it is about a commit that is not this job's, of whatever branch.
     """
     if ci.host_module(session.context.host).write_summary(session.env, comment(seen.report, NO_LIMIT)):
         console.detail("job summary written")
@@ -96,9 +98,10 @@ def post(
         if why_not:
             console.say(f"no comment and no commit status: {why_not}")
             return None, None
-    if number is None and context.commit and not context.tag and context.branch != context.default_branch:
+    of_branch = not context.tag and context.branch != context.default_branch
+    if number is None and context.commit and (foreign or of_branch):
         try:
-            number = forge.find_pull_request(context.commit, context.branch)
+            number = forge.find_pull_request(context.commit, None if foreign else context.branch)
         except ForgeError as problem:
             unfound = problem
     if number is None and unfound is None:

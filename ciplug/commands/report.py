@@ -46,6 +46,9 @@ def run(args: argparse.Namespace) -> int:
     if follows:
         session = followed.about(session, follows)
     commit = resolve_commit(session, args.commit)
+    foreign = commit != session.context.commit
+    if foreign:
+        session = replace(session, context=replace(session.context, commit=commit, tag=None, pull_request=None))
 
     def look(session: Session, runs: Runs) -> Look:
         found = candidates(session, runs, commit, args.model)
@@ -65,7 +68,9 @@ def run(args: argparse.Namespace) -> int:
     elif not args.post:
         console.out(content)
     if args.post:
-        _, problem = post(session, seen, lambda later: look(later, later.runs()), asked=True, follows=follows)
+        _, problem = post(
+            session, seen, lambda later: look(later, later.runs()), asked=True, follows=follows, foreign=foreign
+        )
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
 

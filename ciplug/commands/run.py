@@ -27,6 +27,9 @@ _OWN = (
     "CIPLUG_BITBUCKET_TOKEN",
     "CIPLUG_JENKINS_",
     "CIPLUG_INPUT_",
+    # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
+    "INPUT_TOKEN",
+    "INPUT_PUSH-TOKEN",
 )
 
 

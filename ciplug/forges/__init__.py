@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from ciplug.errors import ConfigError
 from ciplug.forges.base import Forge, Kind, Place, Right, State
+from ciplug.records.web import forge_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +24,6 @@ _SSH_ALIASES = {
     "altssh.bitbucket.org": "bitbucket.org",
 }
 _AZURE_REPOS = ("dev.azure.com", "ssh.dev.azure.com")
-_KINDS_OF_HOSTS: dict[str, Kind] = {
-    "github_actions": "github",
-    "gitlab_ci": "gitlab",
-    "gitea": "gitea",
-    "bitbucket": "bitbucket",
-}
 
 
 class _Remote(NamedTuple):
@@ -74,7 +70,7 @@ def why_no_forge(context: Context, env: Mapping[str, str], remote_url: str | Non
 
 def kind_of(context: Context, env: Mapping[str, str], remote_url: str | None) -> Kind | None:
     """Which forge the code is on, whether there is a token for it or not; None where that is not known."""
-    return _kind(context.host, _parse(context.server_url) or _parse(remote_url), env)
+    return _kind(context, _parse(context.server_url) or _parse(remote_url), env)
 
 
 def find_place(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place:
@@ -89,7 +85,7 @@ def _find(context: Context, env: Mapping[str, str], remote_url: str | None) -> P
     """Where to go, or the reason why nowhere."""
     remote = _parse(remote_url)
     server = _parse(context.server_url) or remote
-    kind = _kind(context.host, server, env)
+    kind = _kind(context, server, env)
     if kind is None:
         if server and (server.host in _AZURE_REPOS or server.host.endswith(".visualstudio.com")):
             return "comments cannot be written on Azure Repos yet"
@@ -101,19 +97,11 @@ def _find(context: Context, env: Mapping[str, str], remote_url: str | None) -> P
     return _PLACES[kind](context, env, server, context.repository or (remote.path if remote else ""))
 
 
-def _kind(host: str, server: _Remote | None, env: Mapping[str, str]) -> Kind | None:
+def _kind(context: Context, server: _Remote | None, env: Mapping[str, str]) -> Kind | None:
     """By the CI host that belongs to a forge, else by the name of the server, else by an address that is set."""
-    if host in _KINDS_OF_HOSTS:
-        return _KINDS_OF_HOSTS[host]
-    labels = set(server.host.split(".")) if server else set()
-    if "github" in labels:
-        return "github"
-    if "gitlab" in labels:
-        return "gitlab"
-    if labels & {"gitea", "forgejo", "codeberg"}:
-        return "gitea"
-    if server and server.host == "bitbucket.org":
-        return "bitbucket"
+    known = forge_of(replace(context, server_url=server.origin if server else None))
+    if known:
+        return known
     named: dict[str, Kind] = {
         "CIPLUG_GITLAB_URL": "gitlab",
         "CIPLUG_GITEA_URL": "gitea",

@@ -72,6 +72,9 @@ class GitHub:
             if not found:
                 pulls = repository.get_commit(commit).get_pulls()
                 found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
+            if not found and branch is None:
+                # Those of forks are none of the commit's.
+                found = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
             return max((p.number for p in found), default=None)
 
     def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:

@@ -117,7 +117,10 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             }
             for m in (*changed, *unchanged)
         ],
-        "gates": [(g, text.footnotes(g)) for g in model.by_severity(verdict)] if verdict else [],
+        "gates": [
+            (gate, text.footnotes(gate, comparison.baseline.run))
+            for gate in (model.by_severity(verdict) if verdict else ())
+        ],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
         "history": history,
@@ -164,7 +167,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
         "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": side.version,
+        "version": None if side.how == f"version {side.version}" else side.version,
     }
 
 

@@ -82,14 +82,14 @@ def _numbers(gate: GateResult) -> str:
         "candidate": gate.candidate,
         "baseline": gate.baseline,
         "baseline is": text.clean(gate.baseline_label) if gate.baseline_label else None,
-        "baseline run": gate.baseline_run,
+        "baseline run": text.clean(gate.baseline_run) if gate.baseline_run else None,
         "change": gate.change,
         "limit": gate.limit,
         "interval of the change": None if gate.low is None else f"{gate.low} to {gate.high}",
         "confidence": gate.confidence,
         "p": gate.p,
         "n": gate.n,
-        "method": gate.method,
+        "method": text.clean(gate.method) if gate.method else None,
         "to do": text.clean(gate.advice) if gate.advice else None,
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)

@@ -168,7 +168,7 @@ def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
     headers = ["model", "verdict", "metric", "change", "before → now", "history"]
     rows = []
     for section in sections:
-        icon, words = text.headline(section.outcome, section.verdict)
+        icon, _ = text.headline(section.outcome, section.verdict)
         words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else "not judged"
         # A name is not parted at its hyphens, where the table is narrow.
         name = text.escape_markdown(section.model, text.NAME_LIMIT).replace("-", "-\u2060")
@@ -201,7 +201,7 @@ def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_B
 
     shown, passed = _split_gates(section)
     if shown:
-        blocks.append(_gates(shown, paint))
+        blocks.append(_gates(shown, comparison.baseline.run, paint))
 
     changed, unchanged = model.by_attention(comparison)
     if changed:
@@ -223,7 +223,7 @@ def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_B
     if unchanged:
         blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
     if passed:
-        blocks.append(_gates(passed, paint, fold="passed check"))
+        blocks.append(_gates(passed, comparison.baseline.run, paint, fold="passed check"))
     if last := [*_links(section), *([made_by] if made_by else [])]:
         blocks.append(_Block(_TITLES, paint.small(" · ".join(last))))
     return [replace(block, rest=_elsewhere(section)) for block in blocks]
@@ -290,7 +290,7 @@ def _split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResu
     return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
 
 
-def _gates(gates: Sequence[GateResult], paint: _Paint, fold: str | None = None) -> _Block:
+def _gates(gates: Sequence[GateResult], baseline: str | None, paint: _Paint, fold: str | None = None) -> _Block:
     # Two columns: where there is little room, a third leaves too little for the reasons.
     rows = []
     for gate in gates:
@@ -300,7 +300,7 @@ def _gates(gates: Sequence[GateResult], paint: _Paint, fold: str | None = None) 
         name += "" if gate.gate == gate.metric else f" ({paint.code(gate.metric)})"
         lead = "" if gate.outcome == "PASS" else f"**{_capital(word)}:** "
         result = f"{lead}{text.escape_markdown(gate.reason)}".strip()
-        rows.append([paint.lines(name, [gate.rule]), paint.lines(result, text.footnotes(gate))])
+        rows.append([paint.lines(name, [gate.rule]), paint.lines(result, text.footnotes(gate, baseline))])
     headers = ["gate", "result"]
     if fold:
         return _folded(fold, [g.gate for g in gates], headers, rows, paint)

@@ -274,10 +274,13 @@ def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
 
 
-def footnotes(gate: GateResult) -> list[str]:
-    """What stands below the reason of a check: how it was compared and with which run, what else, what to do."""
+def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:
+    """What stands below the reason of a check: how it was compared and with which run, what else, what to do.
+
+    `baseline` is the run that the report names as the baseline anyway.
+    """
     decided = []
-    if gate.outcome != "PASS" and gate.baseline_label:
+    if gate.outcome != "PASS" and gate.baseline_label and (gate.baseline_run is None or gate.baseline_run != baseline):
         decided.append(
             f"against {gate.baseline_label}" + (f", run {gate.baseline_run[:8]}" if gate.baseline_run else "")
         )

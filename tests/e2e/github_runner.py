@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.project import Project, clean_environment
+from tests.e2e.project import TOKEN, Project, clean_environment
 from tests.servers.github_api import GitHubApi
 
 REPOSITORY = {"full_name": "acme/demo", "default_branch": "main"}
@@ -82,11 +82,18 @@ class Runner:
         self._number = 0
 
     def run(
-        self, event: str, payload: dict[str, Any], ref: str, *, workflow: str = "train.yml", token: str = "job-token"
+        self,
+        event: str,
+        payload: dict[str, Any],
+        ref: str,
+        *,
+        workflow: str = "train.yml",
+        token: str = "job-token",
+        git_token: str = TOKEN,
     ) -> tuple[int, str, Path]:
         """Exit code, log, and a folder that is SEEN to the workflow's steps."""
         self._number += 1
-        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref)
+        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref, git_token)
         seen = self._folder / f"seen{self._number}"
         seen.mkdir()
         payload_file = self._folder / f"event{self._number}.json"

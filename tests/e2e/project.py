@@ -49,6 +49,10 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
+def _header(token: str) -> str:
+    return f"Authorization: Basic {base64.b64encode(f'x-access-token:{token}'.encode()).decode()}"
+
+
 class Project:
     """acme/demo on a git server that wants a token; its files live in `folder`, a clone."""
 
@@ -58,8 +62,7 @@ class Project:
         self.bare = server.create("acme/demo")
         self.url = server.url("acme/demo")
         self.folder = folder
-        basic = base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode()
-        self.header = f"Authorization: Basic {basic}"
+        self.header = _header(TOKEN)
         folder.mkdir(parents=True)
         git("init", "--quiet", cwd=folder)
         self._remote(folder)
@@ -74,10 +77,10 @@ class Project:
             (folder / name).write_text(text)
         self.main = self.commit("main", 0.9)
 
-    def _remote(self, folder: Path) -> None:
+    def _remote(self, folder: Path, token: str = TOKEN) -> None:
         """Origin, and the credential as the checkout action keeps it."""
         git("remote", "add", "origin", self.url, cwd=folder)
-        git("config", f"http.{self.server.origin}/.extraheader", self.header, cwd=folder)
+        git("config", f"http.{self.server.origin}/.extraheader", _header(token), cwd=folder)
 
     def commit(self, branch: str, quality: float) -> str:
         """Commit a training of this quality to a branch, from main if it is new, and push it."""
@@ -98,11 +101,34 @@ class Project:
         git("checkout", "--quiet", branch, cwd=self.folder)
         return head
 
-    def checkout(self, folder: Path, ref: str) -> Path:
+    def fork(self, number: int, quality: float, files: dict[str, str] | None = None) -> str:
+        """A pull request from a fork: here its head and its merge into main are the only refs of it."""
+        git("checkout", "--quiet", "--detach", "main", cwd=self.folder)
+        (self.folder / "params.json").write_text(json.dumps({"quality": quality}))
+        for name, text in (files or {}).items():
+            (self.folder / name).write_text(text)
+        git("add", "--all", cwd=self.folder)
+        git("commit", "--quiet", "--message", f"a stranger's {quality}", cwd=self.folder)
+        head = git("rev-parse", "HEAD", cwd=self.folder)
+        git("checkout", "--quiet", "--detach", "main", cwd=self.folder)
+        git("merge", "--quiet", "--no-ff", "--message", f"Merge {head}", head, cwd=self.folder)
+        git(
+            "push",
+            "--quiet",
+            "--force",
+            "origin",
+            f"{head}:refs/pull/{number}/head",
+            f"HEAD:refs/pull/{number}/merge",
+            cwd=self.folder,
+        )
+        git("checkout", "--quiet", "main", cwd=self.folder)
+        return head
+
+    def checkout(self, folder: Path, ref: str, token: str = TOKEN) -> Path:
         """A fresh checkout as CI makes it: of one commit, without history."""
         folder.mkdir(parents=True)
         git("init", "--quiet", cwd=folder)
-        self._remote(folder)
+        self._remote(folder, token)
         local = f"refs/remotes/{ref.removeprefix('refs/')}" if ref.startswith("refs/") else f"refs/remotes/origin/{ref}"
         git("fetch", "--quiet", "--depth=1", "--no-tags", "origin", f"+{ref}:{local}", cwd=folder)
         git("checkout", "--quiet", "--detach", local, cwd=folder)

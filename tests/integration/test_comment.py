@@ -291,3 +291,66 @@ def test_a_store_that_cannot_be_read_is_no_missing_baseline(
     assert github_api.comments[7] == []
     assert outputs(tmp_path)["verdict"] == "ERROR"
     assert len(list((project.folder / ".git/ciplug/spool").glob("*/sealed.json"))) == 1
+
+
+SEVERAL = """\
+version: 1
+models:
+  wine:
+    metrics: metrics.json
+    gates:
+      accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01}
+      rows: {kind: drift, reference: before.csv, current: after.csv, test: psi}
+  beer:
+    metrics: metrics.json
+    gates:
+      accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01}
+  cider:
+    metrics: metrics.json
+"""
+
+
+@pytest.mark.slow
+def test_whichever_job_posts_the_comment_says_the_same(tmp_path: Path, github_api: GitHubApi) -> None:
+    """Legs of a matrix have names, files, troubles and clocks of their own: none of that is in the comment."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=SEVERAL)
+    before, after = project.folder / "before.csv", project.folder / "after.csv"
+    for path in (before, after):
+        path.write_text("x\n" + "".join(f"{i % 10}\n" for i in range(1000)))
+    project.train("--model", "wine")
+    project.train("--model", "beer")
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions={"issues": "write", "statuses": "write"})
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = github(tmp_path, github_api, project, token="job")
+
+    def leg(model: str, number: int, *more: str, code: int = 0) -> None:
+        own = {**env, "GITHUB_JOB": f"train-{model}", "GITHUB_RUN_ID": str(number)}
+        project.ciplug("ci", "--model", model, *more, "--", sys.executable, "train.py", env=own, code=code)
+
+    leg("wine", 101, "--output-dir", "out")
+    # The other job has neither the files of the drift gate, nor all of its own inputs.
+    for path in (before, after):
+        path.unlink()
+    leg("beer", 202, "--params", "none.json", code=2)
+    (ours,) = (c for c in github_api.comments[7] if MARKER in c["body"].splitlines())
+    body = ours["body"]
+    assert "## ✅ 2 models: 2 passed" in body
+    assert "none.json" not in body
+    assert f"[run]({github_api.origin}/acme/demo/actions/runs/101)" in body
+    assert f"[full report]({github_api.origin}/acme/demo/actions/runs/101#artifacts)" in body
+    assert f"[run]({github_api.origin}/acme/demo/actions/runs/202)" in body
+    wrote = len([c for c in github_api.wrote() if "comments" in c.path])
+    for number in (303, 404):
+        own = {**env, "GITHUB_JOB": "report", "GITHUB_RUN_ID": str(number)}
+        project.ciplug("report", "--post", env=own)
+    assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
+
+    # A model without gates takes nothing from what is said of the others.
+    project.ciplug("record", "--model", "cider", env=env)
+    project.ciplug("report", "--post", env=env)
+    (ours,) = (c for c in github_api.comments[7] if MARKER in c["body"].splitlines())
+    assert "## ✅ 3 models: 2 passed, 1 not judged" in ours["body"]
+    assert "No gates are set for this model" in ours["body"]

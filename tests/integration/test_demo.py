@@ -117,7 +117,7 @@ def test_it_prints_the_very_comments(shown: Shown) -> None:
         assert "merge base with main" in comment
         assert comment.strip() in shown.stdout
     worse = (shown.folder / "reports" / "worse" / "report.md").read_text()
-    assert "<code>mae_usd</code> | at most 2% worse than the baseline" in worse
+    assert "❌\u00a0`mae_usd`<br><sub>at most 2% worse than the baseline</sub>" in worse
 
 
 def test_it_promotes_the_better_and_refuses_the_worse(shown: Shown) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import struct
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any
 
 import cmarkgfm
 import pytest
+import yaml
 from cmarkgfm.cmark import Options
 
 from ciplug.cli import main
@@ -31,7 +33,9 @@ from ciplug.tracking.runs import run_key, verdict_object
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
 from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
 
+ROOT = Path(__file__).resolve().parents[2]
 HEAD = "f" * 40
 FILE = "ciplug-report/bundle.ndjson"
 
@@ -466,10 +470,11 @@ PAYLOADS = {
 
 
 class _Seen(HTMLParser):
-    """What is in a comment as a browser reads it."""
+    """What is in a comment as a browser reads it, and where a forge looks for mentions: not in code."""
 
     def __init__(self, body: str) -> None:
         super().__init__()
+        self._in_code = 0
         self.tags: set[str] = set()
         self.links: list[str] = []
         self.text = ""
@@ -477,11 +482,16 @@ class _Seen(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
+        self._in_code += tag == "code"
         self.links += [value or "" for name, value in attrs if name in ("href", "src")]
         assert {name for name, _ in attrs} <= {"align", "href"}
 
+    def handle_endtag(self, tag: str) -> None:
+        self._in_code -= tag == "code"
+
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if not self._in_code:
+            self.text += data
 
 
 def shows_only_itself(body: str, server: str) -> None:
@@ -545,3 +555,77 @@ def test_no_text_of_a_bundle_is_more_than_text(tmp_path: Path, job: GitHubApi, p
     assert not any((tmp_path / name).exists() for name in ("OUTPUT", "ENV", "PATH"))
     for status in job.statuses[HEAD]:
         assert "octocat" not in status["description"] and "evil" not in (status["target_url"] or "")
+
+
+# Hosts that have no workflow of their own for it
+
+
+def test_a_commit_that_is_named_gets_comment_and_status_wherever_the_job_is(
+    tmp_path: Path, project: Project, ciplug: Call, gitlab_api: GitLabApi, job: GitHubApi
+) -> None:
+    """On main, by hand: the run of a fork's pipeline is recorded, and its merge request has the note."""
+    gitlab_api.add_token("user-token", "tanuki", scopes=("api",), role="developer")
+    gitlab_api.add_merge_request(3, commit=HEAD, source=8)
+    gitlab_api.add_pipeline(41, commit=HEAD, ref="topic", project="stranger/demo")
+    gitlab_api.add_job(41, "ciplug", zipped({FILE: packed(honest())}))
+    env = {
+        "GITLAB_CI": "true", "CI_PROJECT_PATH": "acme/demo", "CI_PROJECT_ID": "7", "CI_SERVER_URL": gitlab_api.url,
+        "CI_API_V4_URL": gitlab_api.api_url, "CI_COMMIT_SHA": project.head, "CI_COMMIT_BRANCH": "main",
+        "CI_DEFAULT_BRANCH": "main", "CI_PIPELINE_ID": "900", "CIPLUG_GITLAB_TOKEN": "user-token",
+    }  # fmt: skip
+    code, said = ciplug("collect", "--gitlab-pipeline", "stranger/demo:41", env=env)
+    assert code == 0, said
+    code, said = ciplug("report", "--post", "--commit", HEAD, env=env)
+    assert code == 0, said
+    assert "of a fork's job" in gitlab_api.comments[3][0]["body"]
+    assert [status["status"] for status in gitlab_api.statuses[HEAD]] == ["success"]
+    assert project.head not in gitlab_api.statuses
+
+    # On GitHub, from a host that knows nothing of its events.
+    job.add_pull(7, branch="topic", commit=HEAD, owner="stranger")
+    env = {"CIPLUG_GITHUB_TOKEN": "job", "GITHUB_API_URL": job.url}
+    git(project.folder, "remote", "set-url", "--push", "origin", str(tmp_path / "remote.git"))
+    env |= {"TF_BUILD": "True", "BUILD_REPOSITORY_PROVIDER": "GitHub", "BUILD_REPOSITORY_NAME": "acme/demo"}
+    env |= {"BUILD_SOURCEBRANCH": "refs/heads/main", "BUILD_SOURCEVERSION": project.head}
+    env |= {"BUILD_REPOSITORY_URI": "https://github.com/acme/demo"}
+    code, said = ciplug("report", "--post", "--commit", HEAD, env=env)
+    assert code == 0, said
+    assert "of a fork's job" in job.comments[7][0]["body"] and set(job.statuses) == {HEAD}
+
+
+# The workflows to copy
+
+
+def test_the_workflows_take_nothing_of_a_fork_s(tmp_path: Path) -> None:
+    """Each job says what it may; whoever follows a fork's run checks out its own branch, and pastes nothing."""
+    for file in sorted((ROOT / "templates/github").glob("*.yml")):
+        text = file.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        events = workflow[True]  # YAML's word for `on`
+        assert "pull_request_target" not in events
+        assert workflow["permissions"] == {}
+        assert "secrets." not in text, f"{file.name}: a fork's job has no secret, and ours need none"
+        for job in workflow["jobs"].values():
+            assert job["permissions"]
+            for step in job["steps"]:
+                assert "${{" not in step.get("run", ""), (file.name, step)
+                assert re.fullmatch(r"[\w/.-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
+                if "workflow_run" in events:
+                    assert step.get("uses", "").partition("@")[0] in ("", "actions/checkout", "actions/setup-python")
+                    assert not {"ref", "repository"} & set(step.get("with", {}))
+        if "workflow_run" in events:
+            assert re.findall(r"\$\{\{.*?\}\}", text) == ["${{ github.token }}"]
+
+
+def test_no_token_is_in_the_environment_of_the_training(project: Project, ciplug: Call, tmp_path: Path) -> None:
+    names = [
+        *(f"CIPLUG_{name}_TOKEN" for name in ("PUSH", "GITHUB", "GITLAB", "GITEA", "BITBUCKET", "JENKINS")),
+        *("CIPLUG_JENKINS_USER", "CIPLUG_INPUT_COMMAND", "INPUT_TOKEN", "INPUT_PUSH-TOKEN"),
+    ]
+    seen = tmp_path / "seen.json"
+    script = f"import json, os; json.dump(dict(os.environ), open({str(seen)!r}, 'w'))"
+    env = {**dict.fromkeys(names, "a-secret"), "CIPLUG_SPOOL": str(tmp_path / "spool")}
+    bundled = tmp_path / "bundle.ndjson"
+    _, said = ciplug("run", "--bundle", bundled, "--", sys.executable, "-c", script, env=env)
+    assert seen.exists(), said
+    assert "a-secret" not in seen.read_text() and "CIPLUG_RUN_ID" in seen.read_text()

@@ -80,7 +80,7 @@ def test_it_says_everything() -> None:
         "failed",
         "merge base with main, 3 days older",
         "0.8873 is 0.0158 worse than 0.9031",
-        "−0.0058 (−0.65%)",
+        "−0.0158 (−1.7%)",
         "▼ worse",
         "ciplug.yaml of main",
         "max_depth",
@@ -94,7 +94,7 @@ def test_it_says_everything() -> None:
         assert words in page.text
     # Four metrics have a history, two have steps; each chart has its words for those who cannot see it.
     assert page.tags.count("svg") == page.tags.count("desc") == 6
-    assert "f1_macro of 7 runs, oldest first, from 0.8700 to 0.8931" in page.text
+    assert "f1_macro of 7 runs, oldest first, from 0.8700 to 0.9031" in page.text
 
 
 def test_nothing_judged_and_nothing_recorded() -> None:

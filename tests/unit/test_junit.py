@@ -48,7 +48,7 @@ def test_a_failure_has_all_that_is_known_of_it() -> None:
     (suite,) = parse(samples.failing())
     (failure,) = suite.iter("failure")
     for line in (
-        "baseline is: merge base 88aa77bb",
+        "baseline is: merge base 9f8e7d6c",
         f"baseline run: {'b' * 32}",
         "interval of the change: -0.021 to -0.0094",
         "p: 0.0004",

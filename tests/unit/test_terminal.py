@@ -22,7 +22,7 @@ def test_it_says_verdict_baseline_metrics_and_reasons() -> None:
     shown = terminal.render(samples.failing(), colour=False, width=None)
     assert shown.startswith("wine-quality  FAIL  1 failed, 3 passed\n")
     assert "4be21f09 against merge base 9f8e7d6c (merge base with main, 3 days older)" in shown
-    assert re.search(r"f1_macro +0.8873 +0.8931 +0.8810 +−0.0058 \(−0.65%\) +▼ worse +▁", shown)
+    assert re.search(r"f1_macro +0.8873 +0.9031 +0.8810 +−0.0158 \(−1.7%\) +▼ worse +▁", shown)
     assert "FAIL         f1 (f1_macro): at most 0.005 worse" in shown
     assert shown.index("FAIL         f1") < shown.index("PASS         accuracy")
     assert re.search(r"early_stopping +– +true", shown)
@@ -139,5 +139,5 @@ def test_tables_for_the_eye() -> None:
 
 def test_a_failure_says_how_it_was_found_and_what_to_do() -> None:
     shown = terminal.render(samples.failing(), colour=False, width=None)
-    assert "against merge base 88aa77bb, run bbbbbbbb, paired bootstrap of examples, n = 2,400, p = 0.0004\n" in shown
+    assert "against merge base 9f8e7d6c, run bbbbbbbb, paired bootstrap of examples, n = 2,400, p = 0.0004\n" in shown
     assert "→ look at what changed beside it, or ask for a waiver of this commit\n" in shown

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ciplug import ci
+from ciplug.commands.report import build
+from ciplug.evaluation import Evaluation
 from ciplug.records import web
 from ciplug.records.provenance import Context
+from tests import report_samples as samples
 
 SHA = "4be21f09" + "c" * 32
 
@@ -120,3 +125,24 @@ def test_whether_a_remote_is_the_repository(remote: str, same: bool) -> None:
 def test_where_the_report_of_a_job_is_going_to_be(env: dict[str, str], url: str | None) -> None:
     host = ci.host_module(ci.detect(env).host)
     assert host.report_url(env, Path("/builds/a/out dir/report.html")) == url
+
+
+@pytest.mark.parametrize(
+    ("address", "versions", "context", "url"),
+    [
+        ("https://github.com/acme/wine.git#ciplug", 2, GITHUB, "tree/ciplug/registry/m%2525x"),
+        ("git@github.com:acme/wine.git#runs/of", 1, GITHUB, "tree/runs/of/registry/m%2525x"),
+        ("https://github.com/acme/wine.git#ciplug", 0, GITHUB, None),
+        ("https://github.com/acme/runs.git#ciplug", 2, GITHUB, None),
+        ("https://github.com/acme/wine.git#ciplug", 2, replace(GITHUB, trusted=False), None),
+        ("file:///srv/wine.git#ciplug", 2, GITHUB, None),
+    ],
+)
+def test_the_registry_is_linked_where_the_forge_has_the_store(
+    address: str, versions: int, context: Context, url: str | None
+) -> None:
+    run = samples.run("m%x", provenance=replace(samples.run().provenance, context=context))
+    evaluation = Evaluation(run, samples.comparison(), {}, versions=versions)
+    session = SimpleNamespace(store=SimpleNamespace(address=address), store_uri="git:", context=Context())
+    (section,) = build(session, [evaluation]).sections  # type: ignore[arg-type]
+    assert section.registry_url == (url and f"https://github.com/acme/wine/{url}")
