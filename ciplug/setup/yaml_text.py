@@ -87,7 +87,7 @@ def _scalars(text: str) -> Iterator[_Scalar]:
     import yaml
 
     try:
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as problem:
         raise CiplugError(f"it is not valid YAML: {problem}") from None
     seen: set[int] = set()

@@ -175,7 +175,7 @@ def test_the_pages_show_the_templates() -> None:
 
 
 YAML = """\
-# main, in a comment
+# main, in a comment, ü €😀
 on: &on
   branches: [main, 'main', "main"]  # main
 main: {a: main}
@@ -195,7 +195,7 @@ def test_scalars_are_replaced_and_nothing_else() -> None:
     text = yaml_text.replace(YAML, "^main$", lambda match: "a: b", where=lambda path: "branches" in path)
     assert yaml.safe_load(text)[True]["branches"] == ["a: b", "a: b", "a: b"]
     assert text.splitlines()[3:] == YAML.splitlines()[3:]
-    assert text.startswith("# main, in a comment\n")
+    assert text.startswith("# main, in a comment, ü €😀\n")
     text = yaml_text.replace(YAML, "^main(?=\n)", lambda match: 'it\'s "x"')
     assert yaml.safe_load(text)["text"] == 'it\'s "x"\nline\n'
     text = yaml_text.replace(YAML, "^main$", lambda match: "other")
