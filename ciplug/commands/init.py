@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from ciplug import config, console, forges, git
@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     for problem in ways.problems:
         console.complain(problem)
     training = _training(args, ways, asker)
+    if training.tools:
+        console.say(f"it logs with: {', '.join(sorted(training.tools))}")
     remote = workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)
     host = args.ci or _host(project, remote, asker)
     model = check_model_name(args.model or model_name(project, remote))
@@ -150,14 +152,7 @@ def _named(command: str, ways: Trainings) -> Training:
     # What the command starts is perhaps one of the scripts.
     for known in ways.found:
         if known.why in command.split():
-            return Training(
-                command=command,
-                why="as said",
-                rank=0,
-                metrics=known.metrics,
-                imports=known.imports,
-                tools=known.tools,
-            )
+            return replace(known, command=command)
     return Training(command=command, why="as said", rank=0)
 
 
@@ -206,9 +201,11 @@ def _pipeline(
         install=install,
         source=args.source,
     )
-    # The file that init itself wrote last time is no other pipeline of the project's.
-    present = {path for path in project.files if "ciplug" not in (project.read(path) or "").lower()}
-    return pipelines.pipeline(host, wanted, present)
+    # A pipeline that is there may be the very one that is to be written.
+    alone = pipelines.pipeline(host, wanted, ())
+    if all(project.read(path) == text for path, text in alone.files.items()):
+        return alone
+    return pipelines.pipeline(host, wanted, project.files)
 
 
 def _default_branch(workspace: git.Workspace) -> str:
@@ -372,23 +369,23 @@ def _about_requirements(project: Project, training: Training, host: str) -> list
     if host == "none":
         return []
     listed = project.requirements
+    told = []
+    if training.command.startswith("dvc "):
+        told.append(
+            "have the pipeline reach the data: `dvc pull` before the training, with the credentials of its remote"
+        )
     needed = sorted(_DISTRIBUTIONS.get(name, name) for name in training.imports)
     if listed is None:
-        return [f"write requirements.txt, which the pipeline installs: {', '.join(needed)}"] if needed else []
+        told += [f"write requirements.txt, which the pipeline installs: {', '.join(needed)}"] if needed else []
+        return told
     tool = training.command.split()[0]
-    text = project.read(listed.removeprefix("-r ")) if listed != "." else project.read("pyproject.toml")
-    return [f"add {tool} to what `pip install {listed}` brings"] if tool in needed and tool not in (text or "") else []
-
-
-@dataclass(frozen=True)
-class _Staged:
-    part: Path
-    path: Path
+    text = project.read("pyproject.toml" if listed == "." else listed.removeprefix("-r ")) or ""
+    return [*told, f"add {tool} to what `pip install {listed}` brings"] if tool in needed and tool not in text else told
 
 
 def _write(top: Path, files: Mapping[str, str]) -> None:
     """Write all files or none: each is whole on the disk before the first takes its place."""
-    staged: list[_Staged] = []
+    staged: list[tuple[Path, Path]] = []
     made: list[Path] = []
     try:
         for name, text in files.items():
@@ -397,13 +394,13 @@ def _write(top: Path, files: Mapping[str, str]) -> None:
             if path.is_dir():
                 raise UsageError(f"{name}: a folder is in its place", hint="move it away")
             part = path.with_name(f".{path.name}.{os.getpid()}.part")
-            staged.append(_Staged(part, path))
+            staged.append((part, path))
             part.write_text(text, encoding="utf-8", newline="\n")
-        for one in staged:
-            one.part.replace(one.path)
+        for part, path in staged:
+            part.replace(path)
     except BaseException:
-        for one in staged:
-            one.part.unlink(missing_ok=True)
+        for part, _ in staged:
+            part.unlink(missing_ok=True)
         for folder in reversed(made):
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -55,7 +55,7 @@ def _lines(settings: Settings) -> Iterator[str]:
         yield "#   accuracy: {higher_is_better: true, min: 0.85, max_regression: 0.01}"
     if proposal.left:
         yield "# Without a gate:"
-        yield from (f"#   {_comment(name)}: {why}" for name, why in list(proposal.left.items())[:_SHOWN_MOST])
+        yield from (f"#   {_comment(f'{name}: {why}')}" for name, why in list(proposal.left.items())[:_SHOWN_MOST])
         if len(proposal.left) > _SHOWN_MOST:
             yield f"#   and {len(proposal.left) - _SHOWN_MOST} more"
 

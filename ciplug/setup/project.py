@@ -200,7 +200,7 @@ def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[s
         except InputError as problem:
             problems.append(problem.message.replace(f"{project.top / path}", path, 1))
             continue
-        if any(known.get(name, value) != value for name, value in params.items()):
+        if any(name in known and repr(known[name]) != repr(value) for name, value in params.items()):
             problems.append(f"{path}: a parameter of it stands in {', '.join(taken)} with another value")
             continue
         known.update(params)
@@ -210,5 +210,5 @@ def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[s
 
 def model_name(project: Project, remote_url: str | None) -> str:
     """A name for the model: that of the repository."""
-    name = re.split(r"[/:\\]", (remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
+    name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
     return name if is_model_name(name) else "model"

@@ -8,7 +8,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ciplug import strict_yaml
@@ -90,18 +90,15 @@ def trainings(files: Sequence[str], read: Read) -> Trainings:
         if makefile in names and re.search(r"^train\s*:(?!=)", read(makefile) or "", re.MULTILINE):
             found.append(Training(command="make train", why=f"the target 'train' of {makefile}", rank=2))
             break
-    found += _scripts(files, read)
-    scripts = [t for t in found if t.rank > 2]
+    scripts = list(_scripts(files, read))
+    found += scripts
     ordered = sorted(found, key=lambda t: (t.rank, t.command))
-    if ordered and ordered[0].rank <= 2 and scripts:
+    if scripts and ordered[0] not in scripts:
         # What a target or an entry point starts is likely to be the script, which says more.
         best, script = ordered[0], min(scripts, key=lambda t: t.rank)
-        ordered[0] = Training(
-            command=best.command,
-            why=best.why,
-            rank=best.rank,
+        ordered[0] = replace(
+            best,
             metrics=best.metrics or script.metrics,
-            params=best.params or script.params,
             imports=best.imports | script.imports,
             tools=best.tools | script.tools,
         )
@@ -183,18 +180,18 @@ def _scripts(files: Sequence[str], read: Read) -> Iterator[Training]:
         facts = _facts(read(path))
         if facts is None:
             continue
-        kind = _by_name(path)
+        kind, depth = _by_name(path), path.count("/")
         learns = bool(facts.imports & _LIBRARIES and facts.calls & _TRAINS)
         exact = posixpath.basename(path) == "train.py"
-        if not (exact or (kind == 0 and (learns or facts.is_main)) or learns):
+        if not (exact or learns or (kind == 0 and facts.is_main)):
             continue
-        rank = 10 * (3 + kind + (not exact and kind == 0)) + min(path.count("/"), 9)
-        if kind == 2 and not facts.is_main and path.count("/"):
+        if kind == 2 and depth and not facts.is_main:
+            # A module that others call.
             continue
         yield Training(
             command=_command(path, facts),
             why=path,
-            rank=rank,
+            rank=(3 if exact else 4 + kind) * 10 + min(depth, 9),
             metrics=tuple(facts.metrics),
             imports=frozenset(facts.imports - sys.stdlib_module_names - own - {"ciplug"}),
             tools=frozenset(facts.tools),
@@ -261,4 +258,5 @@ def _facts(text: str | None) -> _Facts | None:
 
 def _is_metric_path(text: str) -> bool:
     plain = re.fullmatch(r"[\w./-]{1,200}", text)
-    return bool(plain and METRIC_FILE.fullmatch(posixpath.basename(text)) and not text.startswith(("/", "..")))
+    named = plain and METRIC_FILE.fullmatch(posixpath.basename(text))
+    return bool(named and not posixpath.normpath(text).startswith(("/", "..")))

@@ -61,7 +61,7 @@ def test_the_workflow_records_compares_and_passes(
     runner = Runner(act, project, github_api, tmp_path, options)
     code, log, _ = runner.push(project.main)
     assert code == 0, log
-    head = project.pull_request(7, "topic", 0.9)
+    head = project.pull_request(7, "topic", 0.9001)
     github_api.add_pull(7, branch="topic", commit=head)
     code, log, _ = runner.pull_request(7, "topic", head)
     assert code == 0, log
@@ -84,7 +84,7 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
     tool("rsync")
     init(project, "--ci", "gitlab", "--source", str(source))
     project.record_main(tmp_path / "main")
-    head = project.commit("topic", 0.9)
+    head = project.commit("topic", 0.9001)
     gitlab_api.add_merge_request(12, branch="topic", commit=head)
     variables = {
         "GITLAB_CI": "true",
