@@ -247,7 +247,7 @@ def _numbers(
         if asker.may:
             wanted = asker.agree(f"Run `{training.command}` once now, to propose gates from its numbers?")
         else:
-            console.say("no metrics lie here, and the training is not run: --run runs it, to propose gates")
+            console.say("no metrics are known yet, and the training is not run: --run runs it, to propose gates")
     if wanted:
         return _first_run(workspace, project, training), f"a run of {training.command}"
     return numbers, ", ".join(numbers.files)
@@ -350,8 +350,8 @@ def _about_numbers(training: Training, numbers: Numbers) -> list[str]:
     """What is left to do before there is something to judge."""
     if numbers.values:
         return []
-    told = []
-    if not training.metrics and "ciplug" not in training.tools:
+    told = [f"mend what cannot be recorded: {problem}" for problem in numbers.problems]
+    if not told and not training.metrics and "ciplug" not in training.tools:
         how = "have the training write its numbers to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
         if "huggingface" in training.tools:
             how = (

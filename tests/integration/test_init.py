@@ -119,6 +119,20 @@ def test_without_numbers_there_is_no_gate_and_it_says_how_to_get_one(
     assert not config.load(folder / "ciplug.yaml").policy
 
 
+def test_dvc_and_a_file_that_cannot_be_recorded(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
+    files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "model": "forest"}'})
+    assert cli.main(["init", "--yes"]) == 0
+    out, err = capfd.readouterr()
+    assert "training: dvc repro (by the stages of dvc.yaml)" in err
+    assert "mend what cannot be recorded: metrics.json:1: 'model': the text 'forest' is not a number" in out
+    assert "`dvc pull` before the training" in out
+    assert "add dvc to what `pip install -r requirements.txt` brings" in out
+
+
 def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
     folder = project({"train.py": TRAIN, "ciplug.yaml": "version: 1\n", "metrics.json": '{"f1": 0.5}'})
     before = tree(folder)
