@@ -249,7 +249,7 @@ def _numbers(
         else:
             console.say("no metrics are known yet, and the training is not run: --run runs it, to propose gates")
     if wanted:
-        return _first_run(workspace, project, training), f"a run of {training.command}"
+        return _first_run(workspace, project, training)
     return numbers, ", ".join(numbers.files)
 
 
@@ -264,8 +264,8 @@ class _TrainingFailed(CiplugError):
         self.exit_code = code
 
 
-def _first_run(workspace: git.Workspace, project: Project, training: Training) -> Numbers:
-    """Run the training as `ciplug run` does, but for its record, which goes nowhere."""
+def _first_run(workspace: git.Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
+    """Run the training as `ciplug run` does, but its record goes nowhere; its numbers, and what they are of."""
     from ciplug.commands.run import train
 
     before = {path: _touched(project.top / path) for path in metric_files(project, training.metrics)}
@@ -290,9 +290,10 @@ def _first_run(workspace: git.Workspace, project: Project, training: Training) -
     logged = recorded.run.metrics
     if files and not written and not logged:
         console.complain(f"warning: the run did not write {', '.join(files)}: these are numbers of an earlier one")
-        written = files
+        numbers = read_numbers(project.top, files)
+        return numbers, f"{', '.join(numbers.files)} of an earlier run"
     numbers = read_numbers(project.top, written)
-    return Numbers(numbers.files, {**logged, **numbers.values}, numbers.constants, numbers.problems)
+    return replace(numbers, values={**logged, **numbers.values}), f"a run of {training.command}"
 
 
 def _words(command: str) -> list[str]:

@@ -94,6 +94,15 @@ def test_a_training_that_is_run_is_recorded_nowhere(
     assert "of commit" not in capfd.readouterr().err
 
 
+def test_numbers_that_the_run_did_not_write_are_called_so(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": "", "metrics.json": '{"f1": 0.5}'})
+    assert cli.main(["init", "--yes", "--run"]) == 0
+    assert "the run did not write metrics.json" in capfd.readouterr().err
+    assert "Proposed from metrics.json of an earlier run." in (folder / "ciplug.yaml").read_text()
+
+
 def test_a_training_that_fails_ends_it_and_nothing_is_written(
     project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -408,4 +417,5 @@ def test_from_nothing_to_a_verdict(
     git(folder, "checkout", "-q", "-b", "topic")
     git(folder, "commit", "-q", "--allow-empty", "-m", "nothing changed")
     ciplug("ci", "--no-comment", "--", sys.executable, "train.py")
-    assert json.loads(ciplug("gate", "--json").stdout)["outcome"] == "PASS"
+    (verdict,) = json.loads(ciplug("gate", "--json").stdout)["verdicts"]
+    assert verdict["outcome"] == "PASS"
