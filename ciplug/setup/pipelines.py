@@ -170,15 +170,16 @@ def _jenkins(wanted: Wanted, present: Collection[str], read: Template) -> Pipeli
     text = read("jenkins/Jenkinsfile")
     # Agents seldom have a `python`.
     command = re.sub(r"^python(?= )", "python3", wanted.command)
-    changes = [(rf"(?<=-- ){_COMMAND}(?=[^\n']*')", after_dashes(command))]
+    changes = [(rf"(?<=-- ){_COMMAND}", after_dashes(command))]
     changes.append((r"(?<=')my-model(?=')", wanted.model))
     changes += [(rf"(?<='){_PIP_SOURCE}(?=')", wanted.source)] if wanted.source else []
     changes.append((r"(?<=branch ')main(?=')", wanted.branch))
     for pattern, new in changes:
+        # For a string in single quotes, of one line or, in three of them, of several.
         escaped = new.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
         text, count = re.subn(pattern, lambda match, escaped=escaped: escaped, text)  # type: ignore[misc]
         if not count:
-            raise _changed("jenkins/Jenkinsfile", pattern)
+            raise _changed("jenkins/Jenkinsfile", f"nothing in it is like {pattern!r}")
     todo = [] if wanted.source else [f"in {path}, set CIPLUG_SOURCE to your copy of ciplug, at a commit"]
     if wanted.install:
         todo.append(f"have the agents' python3 hold what the training needs: pip install {wanted.install}")

@@ -70,7 +70,8 @@ def local_actions(workflow: str, folder: Path, *, source: Path, python: Path) ->
                 (place / file).write_text(text)
             options += ["--local-repository", f"{action}={place}"]
         elif name != "actions/checkout":
-            options += ["--local-repository", f"{action}={source}"]
+            repository = "/".join(name.split("/")[:2])
+            options += ["--local-repository", f"{repository}@{action.partition('@')[2]}={source}"]
     return options
 
 

@@ -71,6 +71,7 @@ class TestArguments:
             datasets="data",
             tags="a=b\nc=d=e",
             comment="False",
+            label="True",
         )
         argv = arguments({**env, "PATH": "/bin"})
         assert argv == [
@@ -87,7 +88,7 @@ class TestArguments:
                 "--metrics=b c.json",
                 "--params=p.yaml",
             ),
-            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment"),
+            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment", "--label"),
             *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
         ]
         # The command line takes what we make of it.

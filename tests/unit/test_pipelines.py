@@ -45,6 +45,7 @@ def steps(text: str) -> list[dict[str, Any]]:
 def test_it_is_the_template_but_for_what_a_project_differs_in(host: str) -> None:
     text = text_of(host)
     assert "train.py --fast" in text
+    assert not re.search(r"python3? train\.py", text), "one place still has the training of the template"
     assert "0" * 40 not in text.replace("`your-org/ciplug`", "")
     if host in ("github", "gitea", "bitbucket", "azure"):
         names = {"bitbucket": "bitbucket/bitbucket-pipelines.yml", "azure": "azure/azure-pipelines.yml"}
@@ -107,7 +108,7 @@ def test_gitlab_includes_the_component_from_the_project() -> None:
 
 def test_jenkins_gets_a_string_of_groovy() -> None:
     text = text_of("jenkins", command="python it's.py --re '\\d'", model="o'wine")
-    line = next(line for line in text.splitlines() if "it" in line and "-- " in line)
+    line = next(line for line in text.splitlines() if 'ciplug" run' in line and "-- " in line)
     literal = re.findall(r"'((?:[^'\\\n]|\\.)*)'", line)[-1]
     assert re.sub(r"\\(.)", r"\1", literal).endswith("-- python3 it's.py --re '\\d'")
     assert "MODEL = 'o\\'wine'" in text
