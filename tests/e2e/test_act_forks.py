@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bundles import a_run, packed, zipped
 from tests.e2e.conftest import ROOT
 from tests.e2e.github_runner import REPOSITORY, Runner, local_actions
-from tests.e2e.project import MARKER, TOKEN, Project, git
+from tests.e2e.project import MARKER, TOKEN, Project
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 
 pytestmark = [pytest.mark.e2e]
 
 WORKFLOWS = {name: (ROOT / f"templates/github/{name}.yml").read_text() for name in ("train", "collect", "matrix")}
-OURS = "git+https://github.com/your-org/ciplug@" + "0" * 40
 RUN = 1  # act gives its runs no other number
 
 TRAIN = """\
@@ -31,7 +29,7 @@ model = sys.argv[2] if len(sys.argv) > 2 else "wine"
 quality = json.loads(pathlib.Path("params.json").read_text())["quality"]
 quality += {"wine": 0, "ridge": 0, "forest": 0.01, "boosting": 0.02}[model]
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": round(quality, 4)}))
-pathlib.Path(os.environ["SEEN"], f"environment-{model}.json").write_text(json.dumps(dict(os.environ)))
+pathlib.Path(os.environ.get("SEEN", "."), f"environment-{model}.json").write_text(json.dumps(dict(os.environ)))
 """
 CONFIG = """\
 version: 1
@@ -49,22 +47,10 @@ pathlib.Path(os.environ["SEEN"], "push").write_text(refused.stderr)
 
 
 @pytest.fixture
-def project(git_server: GitServer, tmp_path: Path, source: Path) -> Project:
-    git("init", "--quiet", cwd=source)
-    git("add", "--all", cwd=source)
-    git("commit", "--quiet", "--allow-empty", "--message", "ciplug", cwd=source)
-    here = f"git+{source.as_uri()}@{git('rev-parse', 'HEAD', cwd=source)}"
-    files = {f".github/workflows/{name}.yml": text.replace(OURS, here) for name, text in WORKFLOWS.items()}
-    assert all(here in files[f".github/workflows/{name}.yml"] for name in ("collect", "matrix"))
+def project(git_server: GitServer, tmp_path: Path) -> Project:
+    files = {f".github/workflows/{name}.yml": text for name, text in WORKFLOWS.items()}
     git_server.reader = "fork-token"
     return Project(git_server, tmp_path / "project", {**files, "train.py": TRAIN, "ciplug.yaml": CONFIG})
-
-
-@pytest.fixture
-def python(tmp_path: Path) -> Path:
-    """The folder of the Python that setup-python gives to a job."""
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "python")], check=True)
-    return tmp_path / "python" / "bin"
 
 
 @pytest.fixture
@@ -73,7 +59,7 @@ def runner(
     project: Project,
     github_api: GitHubApi,
     source: Path,
-    python: Path,
+    user_python: Path,
     pip_cache: str,
     tmp_path: Path,
 ) -> Runner:
@@ -82,7 +68,7 @@ def runner(
     reads = {"actions": "read", "contents": "read", "pull-requests": "read", "statuses": "read"}
     github_api.add_token("fork-token", "github-actions[bot]", permissions=reads, app=True)
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
-    options += local_actions("".join(WORKFLOWS.values()), tmp_path, source=source, python=python)
+    options += local_actions("".join(WORKFLOWS.values()), tmp_path, source=source, python=user_python)
     return Runner(tool("act"), project, github_api, tmp_path, options)
 
 
@@ -93,7 +79,9 @@ def as_fork(runner: Runner, number: int, head: str, *, workflow: str = "train.ym
     )
 
 
-def collect(runner: Runner, head: str, *, owner: str = "stranger") -> tuple[int, str, Path]:
+def collect(
+    runner: Runner, head: str, *, owner: str = "stranger", workflow: str = "collect.yml"
+) -> tuple[int, str, Path]:
     """The workflow that follows: on the default branch, with the repository's own token."""
     head_repository = {"id": 2, "full_name": f"{owner}/demo", "fork": owner != "acme", "owner": {"login": owner}}
     run = {
@@ -107,7 +95,7 @@ def collect(runner: Runner, head: str, *, owner: str = "stranger") -> tuple[int,
         "action": "completed", "repository": {"id": 1, **REPOSITORY}, "workflow_run": run,
         "workflow": {"id": 3, "name": "train", "path": ".github/workflows/train.yml"}, "sender": {"login": owner},
     }  # fmt: skip
-    return runner.run("workflow_run", payload, "main", workflow="collect.yml")
+    return runner.run("workflow_run", payload, "main", workflow=workflow)
 
 
 def tokens_seen(seen: Path, *tokens: str) -> list[str]:
@@ -147,7 +135,8 @@ def test_a_fork_s_pull_request_from_its_job_to_the_comment(
     assert code == 0, log
     assert "is not trusted" in log and "1 run of 1 bundle recorded" in log
     [comment] = github_api.comments[7]
-    assert MARKER in comment["body"].splitlines() and "0.92" in comment["body"] and "0.9000" in comment["body"]
+    assert MARKER in comment["body"].splitlines() and "merge base" in comment["body"]
+    assert re.search(r"accuracy.*\b0\.92\b.*\b0\.90?\b.*\b0\.02\b", comment["body"])
     assert [status["state"] for status in github_api.statuses[head]] == ["success"]
     [record] = [json.loads(text) for text in project.stored(f"runs/{head}-") if '"metrics"' in text]
     assert record["provenance"]["context"]["trusted"] is False and record["metrics"] == {"accuracy": 0.92}
@@ -171,6 +160,7 @@ def test_a_fork_s_pull_request_from_its_job_to_the_comment(
 
 EVIL = """\
       - name: The fork's own step
+        if: always()
         run: python3 evil.py
 """
 EVIL_PY = """\
@@ -222,7 +212,7 @@ def test_a_hostile_fork_changes_nothing_and_is_named(
     assert (project.refs(), project.stored("")) == (refs, store)
     assert not github_api.comments[7] and not github_api.comments[1] and not github_api.statuses
     assert not list(tmp_path.rglob("pwned"))
-    assert not re.search(r"::(set-output|add-mask)", log), "act shows the commands that it obeys"
+    assert not re.search(r"⚙ +::(set-output:: x=|add-mask|error)", log), "so act shows the commands that it obeys"
 
     # Had it told the truth, the gates of main would have judged it.
     github_api.artifacts.clear()
@@ -240,11 +230,8 @@ def test_a_matrix_on_main_on_a_branch_and_on_a_fork(runner: Runner, project: Pro
     github_api.add_run(RUN, commit=project.main, branch="main")
     code, log, seen = runner.push(project.main, workflow="matrix.yml")
     assert code == 0, log
-    assert sorted(about["name"] for _, about, _ in github_api.artifacts.values()) == [
-        "ciplug-0",
-        "ciplug-1",
-        "ciplug-2",
-    ]
+    # act leaves `strategy.job-index` empty; on GitHub it is what makes the names different.
+    assert [about["name"] for _, about, _ in github_api.artifacts.values()] == ["ciplug-"] * 3
     assert "3 runs of 3 bundles recorded" in log
     assert len(list(seen.glob("environment-*.json"))) == 3 and not tokens_seen(seen, "job-token", TOKEN)
     assert [status["state"] for status in github_api.statuses[project.main]] == ["success"]
@@ -264,7 +251,7 @@ def test_a_matrix_on_main_on_a_branch_and_on_a_fork(runner: Runner, project: Pro
     head = project.fork(8, 0.91)
     github_api.add_pull(8, branch="topic", commit=head, owner="stranger")
     code, log, seen = as_fork(runner, 8, head, workflow="matrix.yml")
-    assert code == 0 and "ciplug collect" not in log, log
+    assert code == 0 and "train/collect]" not in log, log
     assert not tokens_seen(seen, "job-token", TOKEN) and not github_api.comments[8]
     github_api.add_run(RUN, commit=head, owner="stranger")
     code, log, _ = collect(runner, head)
@@ -273,7 +260,7 @@ def test_a_matrix_on_main_on_a_branch_and_on_a_fork(runner: Runner, project: Pro
     assert all(word in comment["body"] for word in ("ridge", "forest", "boosting", "0.91", "0.92", "0.93"))
 
 
-CALLER = """\
+COLLECT_CALLER = """\
 name: caller
 on:
   workflow_run: {workflows: [train], types: [completed]}
@@ -295,10 +282,25 @@ jobs:
 """
 
 
-def test_a_workflow_that_calls_the_matrix(runner: Runner, project: Project, github_api: GitHubApi) -> None:
-    (project.folder / ".github/workflows/caller.yml").write_text(MATRIX_CALLER)
-    (project.folder / "more.txt").write_text("")
+def test_workflows_that_call_these(runner: Runner, project: Project, github_api: GitHubApi) -> None:
+    for name, text in {
+        "call-matrix.yml": MATRIX_CALLER,
+        "call-collect.yml": COLLECT_CALLER,
+        "../../more.txt": "",
+    }.items():
+        (project.folder / ".github/workflows" / name).write_text(text)
     project.main = project.commit("main", 0.9)
     github_api.add_run(RUN, commit=project.main, branch="main")
-    code, log, _ = runner.push(project.main, workflow="caller.yml")
+    code, log, _ = runner.push(project.main, workflow="call-matrix.yml")
     assert code == 0 and "1 run of 1 bundle recorded" in log, log
+
+    github_api.artifacts.clear()
+    head = project.fork(7, 0.92)
+    github_api.add_pull(7, branch="topic", commit=head, owner="stranger")
+    github_api.add_run(RUN, commit=head, owner="stranger")
+    github_api.add_artifact(
+        RUN, "ciplug", zipped({"bundle.ndjson": packed(a_run(head, trusted=False, model="forest"))})
+    )
+    code, log, _ = collect(runner, head, workflow="call-collect.yml")
+    assert code == 0 and "1 run of 1 bundle recorded" in log, log
+    assert "forest" in github_api.comments[7][0]["body"]

@@ -611,7 +611,8 @@ def test_the_workflows_take_nothing_of_a_fork_s(tmp_path: Path) -> None:
                 assert "${{" not in step.get("run", ""), (file.name, step)
                 assert re.fullmatch(r"[\w/.-]+@[0-9a-f]{40}", step.get("uses", f"a@{'0' * 40}"))
                 if "workflow_run" in events:
-                    assert step.get("uses", "").partition("@")[0] in ("", "actions/checkout", "actions/setup-python")
+                    known = ("", "actions/checkout", "actions/setup-python", "your-org/ciplug/setup")
+                    assert step.get("uses", "").partition("@")[0] in known
                     assert not {"ref", "repository"} & set(step.get("with", {}))
         if "workflow_run" in events:
             assert re.findall(r"\$\{\{.*?\}\}", text) == ["${{ github.token }}"]

@@ -444,6 +444,23 @@ JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
     "multibranch, branch": ({"BRANCH_NAME": "faster"}, {"branch": "faster"}),
     "multibranch, tag": ({"BRANCH_NAME": "v1.2", "TAG_NAME": "v1.2"}, {"event": "tag", "tag": "v1.2"}),
     "plain job": ({"GIT_BRANCH": "origin/main", "BUILD_USER_ID": "bob"}, {"branch": "main", "actor": "bob"}),
+    "plain job, told to build a commit": ({"GIT_BRANCH": "detached"}, {}),
+    "plain job, a branch checked out by name": (
+        {"GIT_BRANCH": "refs/remotes/origin/feature/x", "GIT_LOCAL_BRANCH": "feature/x"},
+        {"branch": "feature/x"},
+    ),
+    "plain job, no GIT_COMMIT in the pipeline": (
+        {"GIT_COMMIT": "", "GIT_URL": ""},
+        {"commit": None, "repository": None, "server_url": None},
+    ),
+    "multibranch, branch with a slash, in an organization's folder": (
+        {"BRANCH_NAME": "feature/x", "JOB_NAME": "acme/wine/feature%2Fx"},
+        {"branch": "feature/x", "job": "acme/wine/feature%2Fx"},
+    ),
+    "an input was answered": (
+        {"BRANCH_NAME": "main", "BUILD_USER_ID": "bob", "CIPLUG_APPROVER": "grace"},
+        {"branch": "main", "actor": "grace"},
+    ),
     "plain job, address of Jenkins not set": ({"JENKINS_URL": "", "GIT_BRANCH": "origin/main"}, {"branch": "main"}),
     "remote by ssh": ({"GIT_URL": "git@github.com:acme/wine.git"}, {}),
     "remote by ssh with a port": (
@@ -466,6 +483,11 @@ def test_jenkins_merge_is_looked_through(fork: str, expected: dict[str, Any]) ->
     env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE, "CHANGE_FORK": fork}
     context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT | {"merge_commit": MERGE} | expected))
     assert ci.detect(env, parents=lambda: [HEAD, BASE]) == context
+
+
+def test_jenkins_merge_is_looked_through_where_the_pipeline_has_no_commit() -> None:
+    context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
+    assert ci.detect({**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""}, parents=lambda: [HEAD, BASE]) == context
 
 
 @pytest.mark.parametrize("parents", [[], [BASE]])
