@@ -138,7 +138,9 @@ class GitLab:
         command = self.command(variables, "--list-json")
         done = subprocess.run(command, cwd=folder, env=self._env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
-        return {job["name"] for job in json.loads(done.stdout)}
+        listed = re.search(r"^\[.*\Z", done.stdout, re.MULTILINE | re.DOTALL)
+        assert listed, done.stdout
+        return {job["name"] for job in json.loads(listed[0]) if job["when"] != "never"}
 
 
 def merge_request(iid: int, branch: str, head: str, **more: str) -> dict[str, str]:
@@ -185,9 +187,19 @@ def files() -> dict[str, str]:
     return {}
 
 
+@pytest.fixture(scope="session")
+def wheel(source: Path, pip_cache: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ciplug as a file that every job installs, built once."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(source)]
+    subprocess.run(command, check=True, env={**clean_environment(), "PIP_CACHE_DIR": pip_cache})
+    [built] = folder.iterdir()
+    return built
+
+
 @pytest.fixture
-def project(git_server: GitServer, tmp_path: Path, source: Path, pipeline: str, files: dict[str, str]) -> Project:
-    ci = {".gitlab-ci.yml": here(pipeline, source), **FILES}
+def project(git_server: GitServer, tmp_path: Path, wheel: Path, pipeline: str, files: dict[str, str]) -> Project:
+    ci = {".gitlab-ci.yml": here(pipeline, wheel), **FILES}
     return Project(git_server, tmp_path / "project", {**ci, **files})
 
 
@@ -363,7 +375,8 @@ class TestPromotion:
         git("add", "--all", cwd=source)
         git("commit", "--quiet", "--allow-empty", "--message", "ciplug", cwd=source)
         git("config", f"http.{git_server.origin}/.extraheader", project.header, cwd=source)
-        git("push", "--quiet", git_server.url("your-group/ciplug"), "HEAD:refs/tags/v1.0.0", cwd=source)
+        refs = ("HEAD:refs/heads/main", "HEAD:refs/tags/v1.0.0")
+        git("push", "--quiet", git_server.url("your-group/ciplug"), *refs, cwd=source)
         private = f"git+{git_server.url('your-group/ciplug')}@v1.0.0"
         (project.folder / ".gitlab-ci.yml").write_text(here(documented()["Promotion"], private))
         project.main = project.commit("main", 0.91)
@@ -510,7 +523,6 @@ class TestForks:
         if where == FORK:
             # None of the parent's variables is there.
             variables.pop("CIPLUG_GITLAB_TOKEN")
-            variables["CI_PROJECT_PATH"] = "fork/demo"
         code, log = gitlab.run(folder, variables)
         assert code == 0, log
         report = folder / "ciplug-report"
