@@ -8,15 +8,21 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.measuring import Arm, Result, call, environment, interleave
+from benchmarks.measuring import Arm, Result, Skipped, call, environment, interleave
 from benchmarks.places import ROOT, Tools, scratch
 from ciplug.install import CONTENTS
 
 _FLOOR = "`python -m venv`, `pip install`"
 
 
-def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result]:
+def measure(tools: Tools, *, pairs: int, quick: bool) -> Iterator[Result | Skipped]:
     with scratch() as folder:
+        try:
+            reach = ("download", "--quiet", "--no-deps", "--dest", str(folder), "tabulate")
+            call([sys.executable, "-I", "-m", "pip", *reach], folder, _hosted())
+        except RuntimeError as problem:
+            yield Skipped("the action's install step", f"PyPI cannot be reached without pip's settings: {problem}")
+            return
         action = folder / "action"
         action.mkdir()
         for name in CONTENTS:

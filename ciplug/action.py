@@ -38,9 +38,11 @@ _MANY = {
     "datasets": "--dataset",
     "tags": "--tag",
 }
-INPUTS = ("command", *_ONE, *_MANY, "comment")
-OUTPUTS = ("run-id", "verdict", "report", "comment-url")
-_BOOLEANS = {"true": True, "false": False}
+_SWITCHES = {"comment": ("true", "--no-comment"), "label": ("false", "--label")}
+"""Input → its default, and the option for the other value."""
+INPUTS = ("command", *_ONE, *_MANY, *_SWITCHES)
+OUTPUTS = ("run-id", "verdict", "report", "comment-url", "summary")
+_BOOLEANS = ("true", "false")
 
 
 def variable(name: str) -> str:
@@ -67,11 +69,12 @@ def arguments(env: Mapping[str, str], *, shell: str = "bash") -> list[str]:
             argv.append(f"{option}={value}")
     for name, option in _MANY.items():
         argv += [f"{option}={value}" for line in _lines(env, name) if (value := line.strip())]
-    comment = env.get(variable("comment"), "").strip() or "true"
-    if comment.lower() not in _BOOLEANS:
-        raise UsageError(f"input 'comment': '{comment}' is neither true nor false")
-    if not _BOOLEANS[comment.lower()]:
-        argv.append("--no-comment")
+    for name, (default, option) in _SWITCHES.items():
+        value = env.get(variable(name), "").strip() or default
+        if value.lower() not in _BOOLEANS:
+            raise UsageError(f"input '{name}': '{value}' is neither true nor false")
+        if value.lower() != default:
+            argv.append(option)
     command = "\n".join(_lines(env, "command"))
     if command.strip():
         argv += ["--", shell, "-eo", "pipefail", "-c", command]

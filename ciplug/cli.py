@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
 COMMANDS = {
+    "init": "write ciplug.yaml and the pipeline file for this project",
     "ci": "the whole walk in a pipeline: run, record, compare, gate, report",
     "run": "run a training command and record it",
     "record": "record what a training has left in files",

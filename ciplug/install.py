@@ -55,7 +55,7 @@ def main(own: Path, env: Mapping[str, str]) -> int:
     else:
         work = Path(tempfile.mkdtemp(prefix="new.", dir=home or env.get("RUNNER_TEMP")))
         try:
-            how = f"made with {_make(work, source or (f'{own}[{extras}]' if extras else str(own)))}"
+            how = f"made with {_make(work, _asked(source) or (f'{own}[{extras}]' if extras else str(own)))}"
         except subprocess.CalledProcessError as problem:
             shutil.rmtree(work, ignore_errors=True)
             program = f"{Path(problem.cmd[0]).name} {' '.join(problem.cmd[1:])}"
@@ -112,6 +112,11 @@ def _home(env: Mapping[str, str]) -> Path | None:
     return home if os.access(home, os.W_OK | os.X_OK) else None
 
 
+def _asked(source: str) -> str:
+    """What is asked for by the input, a path from where the job is."""
+    return str(Path(source).resolve()) if source and Path(source).exists() else source
+
+
 def _files(source: Path) -> Iterator[Path]:
     for name in CONTENTS:
         whole = source / name
@@ -139,14 +144,16 @@ def _install(environment: Path, scratch: Path, source: str) -> str:
     uv = None if names_a_source(settings.stdout) else shutil.which("uv") or _fetched_uv(pip, scratch)
     if uv:
         try:
-            _run(uv, "venv", "--quiet", "--python", sys.executable, str(environment))
-            _run(uv, "pip", "install", "--quiet", "--python", str(python_of(environment)), source)
+            # Not in the checkout, whose uv.toml would say where this comes from, too.
+            _run(scratch, uv, "venv", "--quiet", "--python", sys.executable, str(environment))
+            _run(scratch, uv, "pip", "install", "--quiet", "--python", str(python_of(environment)), source)
             return "uv"
         except subprocess.CalledProcessError:
             # It trusts other certificates than pip, for instance.
             print("ciplug: uv could not, for the reason above: pip tries", file=sys.stderr)
-    _run(sys.executable, "-I", "-m", "venv", "--clear", str(environment))
-    _run(str(python_of(environment)), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", source)
+    _run(scratch, sys.executable, "-I", "-m", "venv", "--clear", str(environment))
+    own_pip = (str(python_of(environment)), "-I", "-m", "pip")
+    _run(scratch, *own_pip, "install", "--quiet", "--disable-pip-version-check", source)
     return "pip"
 
 
@@ -169,8 +176,8 @@ def _keep(work: Path, kept: Path) -> Path:
     return kept
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+def _run(folder: Path, *command: str) -> None:
+    subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
 
 
 def _complain(message: str, hint: str, code: int) -> int:

@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import ci, config, git
-from ciplug.errors import UsageError
+from ciplug.errors import ConfigError, UsageError
 from ciplug.records.provenance import Context
-from ciplug.stores import DEFAULT_URI, OWN, Files, Store, cache_folder, is_git, open_files, open_store
+from ciplug.stores import (
+    DEFAULT_URI,
+    OWN,
+    Bundles,
+    Files,
+    Store,
+    cache_folder,
+    is_archived,
+    is_git,
+    open_files,
+    open_store,
+)
 from ciplug.tracking.spool import Spool
 
 if TYPE_CHECKING:
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "default"
 DEFAULT_ARTIFACT_LIMIT = 10_000_000
 NO_ARTIFACTS = "none"
+REPORT_FOLDER = "ciplug-report"
+"""What the pipeline archives, where no other folder is named."""
 FORK = "fork:"
 """What the address of a store begins with in the spool entries of a fork's job."""
 
@@ -53,10 +66,23 @@ class Session:
     artifact_store: str | None = None
     """A URI, `none`, or None for the place of the runs."""
     artifact_limit: int = DEFAULT_ARTIFACT_LIMIT
+    output_dir: Path | None = None
+    """The folder of this job's results, where it names one."""
 
     @cached_property
     def store(self) -> Store:
-        return open_store(self.store_uri, self.workspace, self.env, may_fold=self.context.trusted)
+        may_fold = self.context.trusted
+        return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def bundles(self) -> Bundles:
+        """For a store that holds what pipelines archive."""
+        return Bundles(self.cwd / (self.output_dir or REPORT_FOLDER), _check, self.context.trusted)
+
+    @property
+    def to_archive(self) -> Path | None:
+        """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
+        return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
 
     @cached_property
     def files(self) -> Files | None:
@@ -65,6 +91,13 @@ class Session:
         Raises ConfigError for a place that does not exist.
         """
         if not self.context.trusted or self.artifact_store == NO_ARTIFACTS:
+            return None
+        if self.to_archive:
+            if self.artifact_store:
+                raise ConfigError(
+                    f"the store '{self.store_uri}' holds bundles, which name artifacts by their digests alone",
+                    hint="leave artifact_store out, or keep the runs in git: or in a bucket",
+                )
             return None
         if self.artifact_store is None and is_git(self.store_uri):
             return self.files_at(OWN)
@@ -153,6 +186,7 @@ def open_session(
     config_file: str | None = None,
     artifact_store: str | None = None,
     artifact_limit: int | None = None,
+    output_dir: str | None = None,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     settings: config.Config | None = None,
@@ -179,7 +213,14 @@ def open_session(
         artifact_limit=next(
             size for size in (artifact_limit, settings.artifact_limit, DEFAULT_ARTIFACT_LIMIT) if size is not None
         ),
+        output_dir=Path(output_dir) if output_dir else None,
     )
+
+
+def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
+    from ciplug.tracking import collected
+
+    collected.check(objects, name, trusted=trusted)
 
 
 def _merge_parents(workspace: git.Workspace) -> list[str]:

@@ -77,6 +77,23 @@ def below(top: str | None, file: Path) -> str | None:
     return quote(file.relative_to(folder).as_posix()) if folder and file.is_relative_to(folder) else None
 
 
+def append_outputs(path: str | None, outputs: Mapping[str, str]) -> bool:
+    """Append outputs to a file of variables of a shell, which hold one line: `run-id` becomes `run_id`.
+
+    False where there is no such file. Raises ValueError on a name that no output can have.
+    """
+    if path is None:
+        return False
+    check_outputs(outputs)
+    lines = [f"{key.replace('-', '_')}={' '.join(value.split())}\n" for key, value in outputs.items()]
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write("".join(lines))
+    except OSError:
+        return False
+    return True
+
+
 def check_outputs(names: Iterable[str]) -> None:
     """Raises ValueError on a name that no output can have."""
     for name in names:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ciplug.ci import base
-from ciplug.ci.base import check_outputs, number, text
+from ciplug.ci.base import append_outputs, number, text
 from ciplug.records.provenance import Context
 
 name = "bitbucket"
@@ -45,22 +45,8 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
-    """Append to the step's shared variables, of which later steps see those that it lists in `output-variables`.
-
-    They are variables of a shell and hold one line: `run-id` becomes `run_id`. Raises ValueError on a name that no
-    output can have.
-    """
-    path = text(env, "BITBUCKET_PIPELINES_VARIABLES_PATH")
-    if path is None:
-        return False
-    check_outputs(outputs)
-    lines = [f"{key.replace('-', '_')}={' '.join(value.split())}\n" for key, value in outputs.items()]
-    try:
-        with open(path, "a", encoding="utf-8", newline="\n") as file:
-            file.write("".join(lines))
-    except OSError:
-        return False
-    return True
+    """Append to the step's shared variables, of which later steps see those that it lists in `output-variables`."""
+    return append_outputs(text(env, "BITBUCKET_PIPELINES_VARIABLES_PATH"), outputs)
 
 
 report_url = base.no_report_url

@@ -26,7 +26,8 @@ def detect(env: Mapping[str, str]) -> bool:
 def context(env: Mapping[str, str]) -> Context:
     """Jenkins names no event and no default branch (but says whether a branch is it), and no API of a forge.
 
-    GIT_COMMIT of a pull request that Jenkins merges before the build is the merge: see `look_through_merge`.
+    GIT_COMMIT of a pull request that Jenkins merges before the build is the merge: see `look_through_merge`. Who has
+    answered an `input` is the actor of what follows: the pipeline says so in CIPLUG_APPROVER.
     """
     change, tag = text(env, "CHANGE_ID"), text(env, "TAG_NAME")
     server, repository = _forge(env)
@@ -43,7 +44,7 @@ def context(env: Mapping[str, str]) -> Context:
         server_url=server,
         run_url=text(env, "BUILD_URL"),
         job=text(env, "JOB_NAME"),
-        actor=text(env, "BUILD_USER_ID") or text(env, "CHANGE_AUTHOR"),
+        actor=text(env, "CIPLUG_APPROVER") or text(env, "BUILD_USER_ID") or text(env, "CHANGE_AUTHOR"),
         trusted=text(env, "CHANGE_FORK") is None,
     )
 
@@ -61,6 +62,8 @@ def _branch(env: Mapping[str, str]) -> str | None:
     if text(env, "TAG_NAME"):
         return None
     remote_branch = env.get("GIT_BRANCH", "").removeprefix("refs/remotes/").removeprefix("origin/")
+    if remote_branch == "detached":  # A plain job was told to build a commit.
+        remote_branch = ""
     return text(env, "BRANCH_NAME") or text(env, "GIT_LOCAL_BRANCH") or remote_branch or None
 
 
@@ -78,11 +81,16 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
     """Among the artifacts of the build, if they are archived."""
-    build, path = text(env, "BUILD_URL"), base.below(text(env, "WORKSPACE"), file)
+    top = text(env, "CIPLUG_ARCHIVED_FROM") or text(env, "WORKSPACE")
+    build, path = text(env, "BUILD_URL"), base.below(top, file)
     return f"{build.rstrip('/')}/artifact/{path}" if build and path else None
 
 
+def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
+    """Append to the file that the pipeline names in CIPLUG_OUTPUTS, to read what is there by `readFile`."""
+    return base.append_outputs(text(env, "CIPLUG_OUTPUTS"), outputs)
+
+
 write_summary = base.no_summary
-write_outputs = base.no_outputs
 annotate = base.annotate
 push_hint = base.PUSH_HINT

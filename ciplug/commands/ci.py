@@ -39,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-dir",
         metavar="DIR",
-        help=f"write report.md, report.html, report.json and junit.xml there, and a fork's run as {BUNDLE}",
+        help=f"write report.md, .html and .json, junit.xml and metrics.txt there, and a fork's run as {BUNDLE}",
     )
     parser.add_argument(
         "--baseline",
         metavar="REF",
         help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
     )
+    options.add_label(parser)
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
     parser.add_argument(
         "--fail-on",
@@ -58,6 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.label and args.no_comment:
+        raise UsageError("--label goes with the comment", hint="leave --no-comment out")
     session = options.session_of(args)
     session.need_head()
     inputs = options.inputs_of(args, session)
@@ -103,10 +106,17 @@ def run(args: argparse.Namespace) -> int:
         console.complain(problem.message, problem.hint)
         code = code or problem.exit_code
     url = None
-    if args.no_comment:
+    if args.no_comment or not session.context.trusted:
+        if not args.no_comment:
+            console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
         ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
     else:
-        url, _ = post(session, seen, lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen)
+        url, _ = post(
+            session,
+            seen,
+            lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen,
+            label=args.label,
+        )
     verdict = outcome.own.verdict
     _hand_over(
         session,
@@ -115,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
             "verdict": verdict.outcome if verdict else "ERROR" if outcome.unjudged else "NONE",
             "report": files.get("report.html", ""),
             "comment-url": url or "",
+            "summary": str(render(outcome.report, "line")).strip(),
         },
     )
     code = training or code or verdict_code([outcome.own], args.fail_on)
@@ -132,6 +143,8 @@ def _with_report_url(session: Session, file: Path) -> Session:
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
     asked = options.bundle_of(args)
+    if args.promote_to and session.to_archive:
+        raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
             "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"
@@ -202,6 +215,7 @@ def _write(folder: Path, report: Report) -> dict[str, str]:
         "report.html": render(report, "html"),
         "report.json": render(report, "json"),
         "junit.xml": junit.render(report),
+        "metrics.txt": render(report, "openmetrics"),
     }
     for name, content in files.items():
         write_file(folder / name, content)

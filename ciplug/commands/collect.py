@@ -133,7 +133,7 @@ def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
         with _gitlab(args, session, gitlab_pipeline) as gitlab:
             yield gitlab
     else:
-        from ciplug.forges import jenkins
+        from ciplug.stores import jenkins_api as jenkins
 
         with jenkins.errors(jenkins_build, "read the artifacts of the build"):
             own = host == "jenkins" and jenkins_build.rstrip("/") == (session.context.run_url or "").rstrip("/")

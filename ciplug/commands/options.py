@@ -27,6 +27,7 @@ def session_of(args: argparse.Namespace) -> Session:
         config_file=args.config,
         artifact_store=getattr(args, "artifact_store", None),
         artifact_limit=size,
+        output_dir=getattr(args, "output_dir", None),
     )
 
 
@@ -80,6 +81,12 @@ def make_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {folder}: it may not be made", hint="name another folder") from None
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"{option} {folder}: it may not be written", hint="name another folder")
+
+
+def add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label", action="store_true", help="keep a label of the verdict on the pull request, like 'ciplug: pass'"
+    )
 
 
 def add_command(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,8 @@ PLAIN_MARKER = "[//]: # (ciplug:report)"
 """Where HTML is shown as text: the definition of a link that nobody uses is not shown at all."""
 NO_LIMIT = 1 << 30
 STATUS_NAME = "ciplug"
+LABEL = "ciplug: "
+"""What our labels of a pull request begin with; the outcome follows."""
 _STATES: dict[Outcome, State] = {
     "PASS": "success",
     "WARN": "success",
@@ -63,6 +65,7 @@ def post(
     again: Callable[[Session], Look],
     *,
     asked: bool = False,
+    label: bool = False,
     follows: TriggeringRun | None = None,
     foreign: bool = False,
 ) -> tuple[str | None, CiplugError | None]:
@@ -72,8 +75,12 @@ def post(
     what it sees by `again` if a run has come since. So whoever posts last has seen them all.
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
-    one clear line; the summary is there all the same. `follows`: the run of another workflow that the report is about.
-    `foreign`: it is about a commit that is not this job's, of whatever branch.
+    one clear line; the summary is there all the same.
+
+    Args:
+        label: keep a label of the outcome on the pull request, too.
+        follows: the run of another workflow that the report is about.
+        foreign: it is about a commit that is not this job's, of whatever branch.
     """
     if ci.host_module(session.context.host).write_summary(session.env, comment(seen.report, NO_LIMIT)):
         console.detail("job summary written")
@@ -81,8 +88,7 @@ def post(
     from ciplug.forges.github import GitHub
 
     context = session.context
-    remotes = session.workspace.remotes if session.workspace else {}
-    remote = remotes.get("origin") or next(iter(remotes.values()), None)
+    remote = session.remote_url
     forge = open_forge(context, session.env, remote)
     if forge is None:
         tell = console.detail if context.host == "local" and not asked else console.say
@@ -107,7 +113,7 @@ def post(
     if number is None and unfound is None:
         console.say("no comment: this commit has no open pull request")
     while True:
-        url, failed = _publish(context, forge, number, seen.report)
+        url, failed = _publish(context, forge, number, seen.report, label=label)
         newer = _newer(session, seen, again)
         if newer is None:
             break
@@ -129,9 +135,9 @@ def comment(report: Report, limit: int, *, html: bool = True) -> str:
 
 
 def _publish(
-    context: Context, forge: Forge, number: int | None, report: Report
+    context: Context, forge: Forge, number: int | None, report: Report, *, label: bool
 ) -> tuple[str | None, dict[str, CiplugError]]:
-    """The comment and the commit status; returns the comment's address, and why which of the two is not there."""
+    """The comment, the label and the commit status; returns the comment's address, and why which is not there."""
     url, outcome = None, report.outcome
     failed: dict[str, CiplugError] = {}
     if number is not None:
@@ -140,6 +146,11 @@ def _publish(
             url = forge.upsert_comment(number, marker, comment(report, forge.comment_limit, html=forge.html))
         except ForgeError as problem:
             failed["no comment"] = problem
+        if label and outcome:
+            try:
+                forge.keep_label(number, _label(outcome), [_label(other) for other in _STATES])
+            except ForgeError as problem:
+                failed["no label"] = problem
     if context.commit and outcome:
         try:
             forge.set_status(
@@ -152,6 +163,10 @@ def _publish(
         except ForgeError as problem:
             failed["no commit status"] = problem
     return url, failed
+
+
+def _label(outcome: Outcome) -> str:
+    return f"{LABEL}{outcome.lower()}"
 
 
 def _newer(session: Session, seen: Look, again: Callable[[Session], Look]) -> Look | None:

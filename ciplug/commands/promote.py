@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug import __version__, console
 from ciplug.commands import options
-from ciplug.errors import Conflict, PromotionRefused, UsageError
+from ciplug.errors import Conflict, ForgeError, PromotionRefused, UsageError
 from ciplug.evaluation import candidates, evaluate
 from ciplug.policies import read_policies
 from ciplug.recording import store_objects
@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="the run to promote (default: the model's run of this commit)")
     which.add_argument("--version", metavar="N", type=int, help="a version that is registered already")
+    parser.add_argument(
+        "--deployment",
+        metavar="ENVIRONMENT",
+        nargs="?",
+        const="",
+        help="tell the forge of a deployment of the version's commit (default: the stage's name)",
+    )
     parser.add_argument("--reason", metavar="TEXT", help="why, for the audit trail")
 
 
@@ -41,7 +48,28 @@ def run(args: argparse.Namespace) -> int:
     event = promote(session, args.model, args.to, run_id=args.run, version=args.version, reason=args.reason)
     replaced = f", in place of version {event.replaces}" if event.replaces else ""
     console.say(f"{event.model} version {event.version} is in {event.stage}{replaced} (event {event.seq})")
+    if args.deployment is not None:
+        _tell_forge(session, event, args.deployment or (event.stage or "").lower())
     return 0
+
+
+def _tell_forge(session: Session, event: RegistryEvent, environment: str) -> None:
+    """Record a deployment. The promotion stands, whatever comes of it."""
+    from ciplug.forges import open_forge, why_no_forge
+
+    remote = session.remote_url
+    forge = open_forge(session.context, session.env, remote)
+    if forge is None or event.commit is None:
+        why = why_no_forge(session.context, session.env, remote) if forge is None else "the version has no commit"
+        console.say(f"no deployment: {why}")
+        return
+    words = f"{event.model} version {event.version} is in {event.stage}"
+    try:
+        forge.record_deployment(event.commit, environment, description=words, url=session.context.run_url)
+    except ForgeError as problem:
+        console.complain(f"no deployment: {problem.message}", problem.hint)
+    else:
+        console.say(f"deployment of {event.commit[:8]} to {environment} recorded")
 
 
 def promote(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
-    parser.add_argument("--format", choices=("markdown", "html", "json"), default="markdown")
+    options.add_label(parser)
+    parser.add_argument("--format", choices=("markdown", "html", "json", "line", "openmetrics"), default="markdown")
     parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
     parser.add_argument(
         "--commit",
@@ -41,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.post and args.model:
         raise UsageError("--model: the comment is of all models of the commit, so it does not go with --post")
+    if args.label and not args.post:
+        raise UsageError("--label goes with --post")
     session = options.session_of(args)
     follows = None if args.commit else github_actions.triggering_run(session.env)
     if follows:
@@ -69,7 +72,13 @@ def run(args: argparse.Namespace) -> int:
         console.out(content)
     if args.post:
         _, problem = post(
-            session, seen, lambda later: look(later, later.runs()), asked=True, follows=follows, foreign=foreign
+            session,
+            seen,
+            lambda later: look(later, later.runs()),
+            asked=True,
+            label=args.label,
+            follows=follows,
+            foreign=foreign,
         )
         return problem.exit_code if problem and not isinstance(problem, PermissionDenied) else 0
     return 0
@@ -102,4 +111,12 @@ def render(report: Report, form: str) -> str | bytes:
         from ciplug.reports import html
 
         return html.render(report)
+    if form == "line":
+        from ciplug.reports import line
+
+        return line.render(report)
+    if form == "openmetrics":
+        from ciplug.reports import openmetrics
+
+        return openmetrics.render(report)
     return comment(report, NO_LIMIT)

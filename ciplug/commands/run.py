@@ -128,6 +128,12 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
             if _NOT_ALLOWED.search(problem.message) and not problem.message.startswith(_BUCKETS):
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
+        else:
+            if folder := session.to_archive:
+                kept = f"written into {folder}"
+                console.say(f"{session.store.uri} holds what builds archive: have the pipeline archive {folder}")
+                if any("://" not in artifact.path for artifact in run.artifacts):
+                    console.say("a bundle names artifacts by their digests, and holds none of their bytes")
     if refusal and recorded.sealed.waits:
         kept = "spooled"
     commit = f" of commit {run.commit[:8]}" if run.commit else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, Protocol
 from ciplug.errors import ForgeError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 State = Literal["pending", "success", "failure", "error"]
 Kind = Literal["github", "gitlab", "gitea", "bitbucket"]
@@ -63,6 +63,14 @@ class Forge(Protocol):
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         """Set the status `name` of a commit; a description that is too long for the forge is cut."""
+        ...
+
+    def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
+        """Leave this one of `among` on the pull request; its other labels stay as they are."""
+        ...
+
+    def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
+        """Say that `commit` is what an environment runs from now on."""
         ...
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from ciplug.errors import ForgeError
 from ciplug.forges.base import Comment, Right, check_body, cut, upsert
 from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ciplug.forges.base import Place, State
 
@@ -72,6 +73,14 @@ class Bitbucket:
         }
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("POST", f"{self._path}/commit/{commit}/statuses/build", data)
+
+    def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
+        """See Forge."""
+        raise ForgeError("Bitbucket's pull requests have no labels")
+
+    def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
+        """See Forge."""
+        raise ForgeError("Bitbucket takes deployments from the steps of its own pipelines only")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """See Forge. Bitbucket does not tell a job who has let it run."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
+from ciplug.errors import ForgeError
 from ciplug.forges.base import Comment, Right, check_body, cut, upsert
 from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from ciplug.forges.base import Place, State
 
@@ -17,6 +18,7 @@ _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
     "of a user who may write to the repository"
 )
+_LABEL_COLOUR = "#6e7781"
 _PAGE = 50
 """What a server gives at most, unless its owner has set another number."""
 
@@ -51,6 +53,24 @@ class Gitea:
         data = {"state": state, "context": name, "description": cut(description, 255), "target_url": url or ""}
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("POST", f"{self._path}/statuses/{commit}", data)
+
+    def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
+        """See Forge. Gitea labels by ids, so a label that the repository does not have is made first."""
+        with self._api.errors(f"label pull request #{number}", _HINT):
+            labels = f"{self._path}/issues/{number}/labels"
+            there = {found["name"]: found["id"] for found in self._api.get(labels).json()}
+            if label not in there:
+                known = {found["name"]: found["id"] for found in _pages(self._api, f"{self._path}/labels")}
+                if label not in known:
+                    made = {"name": label, "color": _LABEL_COLOUR}
+                    known[label] = self._api.send("POST", f"{self._path}/labels", made).json()["id"]
+                self._api.send("POST", labels, {"labels": [known[label]]})
+            for other in there.keys() & set(among) - {label}:
+                self._api.delete(f"{labels}/{there[other]}")
+
+    def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
+        """See Forge."""
+        raise ForgeError("Gitea has no deployments")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """See Forge. Gitea has no environments that somebody approves."""

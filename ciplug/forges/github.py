@@ -23,7 +23,7 @@ from ciplug.forges.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _APPROVALS = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
+_DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
@@ -102,6 +103,28 @@ class GitHub:
             self._open().get_commit(commit).create_status(
                 state, description=cut(description, 140), context=name, **optional
             )
+
+    def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
+        """See Forge. GitHub makes a label that the repository does not have."""
+        import github
+
+        with self._errors(f"label pull request #{number}", _COMMENTS):
+            pull = self._open().get_pull(number)
+            there = {found.name for found in pull.get_labels()}
+            if label not in there:
+                pull.add_to_labels(label)
+            for other in there & set(among) - {label}:
+                with suppress(github.UnknownObjectException):
+                    pull.remove_from_labels(other)
+
+    def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
+        """See Forge. No check of the commit is waited for: the registry has decided."""
+        said = cut(description, 140)
+        with self._errors(f"record the deployment to {environment}", _DEPLOYMENTS):
+            deployment = self._open().create_deployment(
+                commit, auto_merge=False, required_contexts=[], environment=environment, description=said
+            )
+            deployment.create_status("success", target_url=url or "", environment=environment, description=said)
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """See Forge."""

@@ -22,7 +22,7 @@ from ciplug.forges.base import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from gitlab import Gitlab
 
@@ -88,6 +88,19 @@ class GitLab:
                 # GitLab calls it an error that the status already is what it should be.
                 if error.response_code != 400 or "Cannot transition status" not in str(error.error_message):
                     raise
+
+    def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
+        """See Forge. GitLab makes a label that the project does not have."""
+        others = ",".join(sorted(set(among) - {label}))
+        with self._errors(f"label merge request !{number}", _COMMENTS):
+            self._project().mergerequests.update(number, {"add_labels": label, "remove_labels": others})
+
+    def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
+        """See Forge. GitLab's deployments have neither a description nor an address."""
+        with self._errors(f"record the deployment to {environment}", _STATUSES):
+            project = self._open().projects.get(self._place.repository)
+            said = {"environment": environment, "sha": commit, "ref": project.default_branch, "tag": False}
+            project.deployments.create({**said, "status": "success"})
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """See Forge. GitLab tells the job its environment instead."""

@@ -10,7 +10,7 @@ from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
 from ciplug.session import NO_ARTIFACTS, Session
-from ciplug.stores import DEFAULT_URI, Store, Trial, is_git, open_store
+from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_store
 from ciplug.stores.git_trial import cause_of
 
 
@@ -55,7 +55,7 @@ def branch(session: Session, before: Examined) -> str:
 
 def artifacts(session: Session, before: Examined) -> str:
     place = session.artifact_store
-    if place == NO_ARTIFACTS:
+    if place == NO_ARTIFACTS or is_archived(session.store_uri):
         return "their digests are kept, and no bytes"
     if place is None or place == session.store_uri:
         return "they lie beside the runs"
@@ -85,7 +85,7 @@ def _try(session: Session) -> list[Trial]:
 @lru_cache(maxsize=2)
 def _store(session: Session) -> Store:
     """The store, for a reader that folds nothing: what is looked at stays as it is."""
-    return open_store(session.store_uri, session.workspace, session.env, may_fold=False)
+    return open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles)
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
@@ -95,6 +95,8 @@ def _tell_deletion(tried: list[Trial]) -> None:
 
 
 def _refused(session: Session, trial: Trial) -> Trouble:
+    if is_archived(session.store_uri):
+        return failure(trial.said, "run ciplug in a build of that job, where its workspace can be written")
     if not is_git(session.store_uri):
         return failure(trial.said, _bucket_rights(session.store_uri))
     name = session.store.address.rpartition("#")[2]

@@ -1,4 +1,7 @@
-"""The verdicts as JUnit XML: a suite for each model, a case for each rule of a gate."""
+"""The verdicts as JUnit XML: a suite for each model, a case for each rule of a gate.
+
+What is said of a case is its attribute `message`, and also begins its text: GitLab shows nothing but the text.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,9 @@ def _suite(section: ModelSection) -> Element:
     if not gates:
         case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="gates", time="0")
         if section.problem:
-            SubElement(case, "error", message=text.clean(section.problem), type="ERROR")
+            _say(case, "error", text.clean(section.problem), type="ERROR")
         else:
-            SubElement(case, "skipped", message="no gate was evaluated")
+            _say(case, "skipped", "no gate was evaluated")
     for gate in gates:
         _case(suite, model, gate)
     return suite
@@ -64,14 +67,20 @@ def _case(suite: Element, model: str, gate: GateResult) -> None:
     case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name=name, time="0")
     reason = text.clean(gate.reason)
     if gate.outcome == "FAIL":
-        SubElement(case, "failure", message=reason, type="FAIL").text = _numbers(gate)
+        _say(case, "failure", reason, _numbers(gate), type="FAIL")
     elif gate.outcome == "ERROR":
-        SubElement(case, "error", message=reason, type="ERROR").text = _numbers(gate)
+        _say(case, "error", reason, _numbers(gate), type="ERROR")
     elif gate.outcome == "INCONCLUSIVE":
-        SubElement(case, "skipped", message=f"inconclusive: {reason}").text = _numbers(gate)
+        _say(case, "skipped", f"inconclusive: {reason}", _numbers(gate))
     else:
         lead = "warning: " if gate.outcome == "WARN" else ""
         SubElement(case, "system-out").text = f"{lead}{reason}"
+
+
+def _say(case: Element, tag: str, message: str, more: str = "", **attributes: str) -> None:
+    from xml.etree.ElementTree import SubElement
+
+    SubElement(case, tag, {"message": message, **attributes}).text = f"{message}\n\n{more}" if more else message
 
 
 def _numbers(gate: GateResult) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ciplug import git
@@ -13,8 +15,12 @@ from ciplug.errors import ConfigError
 from ciplug.stores.base import Cause, Head, Problem, Store, Trial
 from ciplug.stores.files import OWN, Files
 
+if TYPE_CHECKING:
+    from ciplug.stores.jenkins_builds import Check
+
 __all__ = [
     "OWN",
+    "Bundles",
     "Cause",
     "Files",
     "Head",
@@ -22,6 +28,7 @@ __all__ = [
     "Store",
     "Trial",
     "cache_folder",
+    "is_archived",
     "open_files",
     "open_store",
     "reached_by",
@@ -31,6 +38,22 @@ DEFAULT_URI = "git:"
 DEFAULT_BRANCH = "ciplug"
 _TRANSPORTS = ("https", "http", "ssh", "file")
 _OBJECTS = ("file://", "s3://", "gs://", "az://")
+
+
+@dataclass(frozen=True)
+class Bundles:
+    """What a store needs whose objects go through bundles that somebody else keeps."""
+
+    folder: Path
+    """Where those that are written lie until the pipeline archives them."""
+    check: Check
+    trusted: bool = True
+    """Whether this job's own bundles are those of a job that may write a store; False for a fork's."""
+
+
+def is_archived(uri: str) -> bool:
+    """Whether a URI names a store that holds what pipelines archive."""
+    return uri.startswith(("jenkins:", "jenkins+"))
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
@@ -48,13 +71,20 @@ def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Pat
 
 
 def open_store(
-    uri: str, workspace: git.Workspace | None, env: Mapping[str, str] | None = None, *, may_fold: bool = True
+    uri: str,
+    workspace: git.Workspace | None,
+    env: Mapping[str, str] | None = None,
+    *,
+    may_fold: bool = True,
+    bundles: Bundles | None = None,
 ) -> Store:
     """The store that a URI names. Nothing is contacted yet.
 
     `git:` is the remote of the enclosing repository (or the repository itself, if it has none);
     `git+https://…`, `git+ssh://…`, `git+file://…` name another; `?branch=NAME` another branch than "ciplug".
     `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix` and `file:///folder` are object stores.
+    `jenkins:` and `jenkins+https://host/job/demo` are what the builds of a Jenkins job have archived; they need
+    `bundles`.
 
     Raises ConfigError for a URI that names no store, or has credentials in it where they are not taken; StoreError
     when the library for it is not installed.
@@ -68,9 +98,21 @@ def open_store(
 
             bucket = open_bucket(uri, env)
             return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
+        from ciplug.stores import jenkins_builds
+
+        if jenkins_builds.is_jenkins(uri) and bundles is not None:
+            return jenkins_builds.JenkinsBuilds(
+                jenkins_builds.place_of(uri, env),
+                env=env,
+                cache=cache_folder(workspace, env) / "jenkins",
+                folder=bundles.folder,
+                check=bundles.check,
+                trusted=bundles.trusted,
+            )
         raise ConfigError(
             f"store '{named}' is no store that ciplug knows",
-            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…' or 'file:///…'",
+            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…', 'file:///…', 'jenkins:' or "
+            "'jenkins+https://…'",
         )
     url, branch = _git_place(uri, workspace)
     from ciplug.stores.git_branch import GitBranchStore
@@ -159,6 +201,8 @@ def reached_by(address: str, env: Mapping[str, str]) -> str | None:
         from ciplug.stores.buckets import reached_by
 
         return reached_by(address, env)
+    if is_archived(address):
+        return "--store " + shlex.quote(address)
     if scheme not in _TRANSPORTS:
         return None
     return "--store " + shlex.quote(f"git+{url}" + ("" if branch == DEFAULT_BRANCH else f"?branch={branch}"))

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
-from ciplug.errors import CiplugError, ForgeError, InputError, RecordError
+from ciplug.errors import CiplugError, ForgeError, InputError, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.stores import ci_artifacts_zip
 
@@ -243,16 +243,26 @@ class JenkinsBuild:
 
     def bundles(self) -> Iterator[Found]:
         data = self._client.get_data(urljoin(self._url, "api/json"), tree="artifacts[relativePath]")
-        for path in [artifact["relativePath"] for artifact in data["artifacts"]]:
-            if not _fits(path, self._pattern):
+        yield from jenkins_bundles(self._client, self._url, data["artifacts"], self._pattern)
+
+
+def jenkins_bundles(
+    client: Any, build: str, artifacts: Iterable[Mapping[str, str]], pattern: str = PATTERN
+) -> Iterator[Found]:
+    """Those of the artifacts of a Jenkins build that are bundles, as its `artifacts[relativePath]` lists them."""
+    for path in [artifact["relativePath"] for artifact in artifacts]:
+        if not _fits(path, pattern):
+            continue
+        if not bundle.is_key(path):
+            yield Found(f"{path!r:.80}", RecordError(f"{path!r:.80} is no path of an artifact"))
+            continue
+        url = f"{build.rstrip('/')}/artifact/{quote(path)}"
+        with client.requester.get_url(url, stream=True) as response:
+            if response.status_code in (404, 410):
+                yield Found(path, StoreError(f"{path}: Jenkins has it no longer"))
                 continue
-            if not bundle.is_key(path):
-                yield Found(f"{path!r:.80}", RecordError(f"{path!r:.80} is no path of an artifact"))
-                continue
-            url = urljoin(self._url, "artifact/") + quote(path)
-            with self._client.requester.get_url(url, stream=True) as response:
-                response.raise_for_status()
-                yield Found(path, _bounded(response.iter_content(_CHUNK), path, bundle.MAX_BYTES))
+            response.raise_for_status()
+            yield Found(path, _bounded(response.iter_content(_CHUNK), path, bundle.MAX_BYTES))
 
 
 def _unzipped(name: str, data: bytes | CiplugError, pattern: str) -> Iterator[Found]:

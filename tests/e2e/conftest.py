@@ -78,3 +78,17 @@ def user_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pip_cache(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One cache for all installations, since each test has a HOME of its own."""
     return os.environ.get("PIP_CACHE_DIR") or str(tmp_path_factory.mktemp("pip"))
+
+
+@pytest.fixture(scope="session")
+def kept_environments(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a self-hosted runner keeps from job to job: the environment that the first job has made."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture(autouse=True)
+def _tool_cache(_clean_machine: None, kept_environments: Path) -> None:
+    """Where act has RUNNER_TOOL_CACHE, below the HOME of each test; the variable itself it does not let us set."""
+    tool_cache = Path(os.environ["HOME"]) / ".cache/act/tool_cache"
+    tool_cache.mkdir(parents=True)
+    (tool_cache / "ciplug").symlink_to(kept_environments)

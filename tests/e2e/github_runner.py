@@ -6,22 +6,25 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
+from tests.e2e import github_events as events
 from tests.e2e.project import TOKEN, Project, clean_environment
 from tests.servers.github_api import GitHubApi
 
-REPOSITORY = {"full_name": "acme/demo", "default_branch": "main"}
+REPOSITORY = events.repository()
 _SETUP_PYTHON = """\
 name: A stand-in for setup-python
 inputs:
   python-version:
-    description: Ignored
+    description: Shown
 runs:
   using: composite
   steps:
     - shell: bash
-      run: echo "{python}" >> "$GITHUB_PATH"
+      env:
+        VERSION: ${{ inputs.python-version }}
+      run: echo "{python}" >> "$GITHUB_PATH" && echo "Python $VERSION"
 """
 # The real one speaks to a service of GitHub's runners, which then is what the API lists and gives out.
 _UPLOAD = """\
@@ -61,8 +64,9 @@ def local_actions(workflow: str, folder: Path, *, source: Path, python: Path) ->
         "actions/upload-artifact": {"action.yml": _UPLOAD, "upload.py": _UPLOAD_PY},
     }
     options = []
-    for action in dict.fromkeys(re.findall(r"uses: (\S+@\S+)", workflow)):
-        name = action.partition("@")[0]
+    # Of an action in a folder of its repository, it is the repository that is asked for.
+    for name, ref in dict.fromkeys(re.findall(r"uses: ([\w-]+/[\w-]+)[\w/-]*@(\S+)", workflow)):
+        action = f"{name}@{ref}"
         if name in stand_ins:
             place = folder / name.rpartition("/")[2]
             place.mkdir(exist_ok=True)
@@ -70,9 +74,28 @@ def local_actions(workflow: str, folder: Path, *, source: Path, python: Path) ->
                 (place / file).write_text(text)
             options += ["--local-repository", f"{action}={place}"]
         elif name != "actions/checkout":
-            repository = "/".join(name.split("/")[:2])
-            options += ["--local-repository", f"{repository}@{action.partition('@')[2]}={source}"]
+            options += ["--local-repository", f"{action}={source}"]
     return options
+
+
+class Job(NamedTuple):
+    """What came of one workflow run; `seen` is a folder that is SEEN to its steps."""
+
+    code: int
+    log: str
+    seen: Path
+
+    def ok(self) -> Job:
+        assert self.code == 0, self.log
+        return self
+
+    def failed(self) -> Job:
+        assert self.code != 0, self.log
+        return self
+
+    def says(self, *words: str) -> Job:
+        assert [word for word in words if word not in self.log] == [], self.log
+        return self
 
 
 class Runner:
@@ -85,25 +108,29 @@ class Runner:
     def run(
         self,
         event: str,
-        payload: dict[str, Any],
-        ref: str,
+        payload: events.Payload,
+        ref: str = "main",
         *,
         workflow: str = "train.yml",
         token: str = "job-token",
         git_token: str = TOKEN,
-    ) -> tuple[int, str, Path]:
-        """Exit code, log, and a folder that is SEEN to the workflow's steps."""
+        whole: bool = False,
+        **env: str,
+    ) -> Job:
+        """`whole`: with `fetch-depth: 0`, which act, who copies what lies here, does not look at."""
         self._number += 1
-        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref, git_token)
+        checkout = self._project.checkout(self._folder / f"checkout{self._number}", ref, git_token, whole=whole)
         seen = self._folder / f"seen{self._number}"
         seen.mkdir()
         payload_file = self._folder / f"event{self._number}.json"
         payload_file.write_text(json.dumps(payload))
+        settings = {"GITHUB_API_URL": self._api.url, "GITHUB_REPOSITORY": "acme/demo", "SEEN": str(seen), **env}
         command = [
             *(self._act, event, "-W", f".github/workflows/{workflow}", "-e", str(payload_file)),
             *("-P", "ubuntu-latest=-self-hosted", "--no-cache-server", "-s", f"GITHUB_TOKEN={token}"),
-            *("--env", f"GITHUB_API_URL={self._api.url}", "--env", "GITHUB_REPOSITORY=acme/demo"),
-            *("--env", f"SEEN={seen}", *self._options),
+            *("--actor", payload["sender"]["login"], "--defaultbranch", "main"),
+            *(word for name, value in settings.items() for word in ("--env", f"{name}={value}")),
+            *self._options,
         ]
         done = subprocess.run(
             command,
@@ -114,25 +141,24 @@ class Runner:
             text=True,
             timeout=300,
         )
-        return done.returncode, done.stdout, seen
+        assert token not in done.stdout
+        return Job(done.returncode, done.stdout, seen)
 
-    def push(self, commit: str, **more: str) -> tuple[int, str, Path]:
-        payload = {"ref": "refs/heads/main", "after": commit, "repository": REPOSITORY}
-        return self.run("push", payload, "main", **more)
+    def push(self, commit: str, *, workflow: str = "train.yml") -> Job:
+        return self.run("push", events.push(commit), workflow=workflow)
 
     def pull_request(
-        self, number: int, branch: str, commit: str, *, owner: str = "acme", **more: str
-    ) -> tuple[int, str, Path]:
+        self,
+        number: int,
+        branch: str,
+        commit: str,
+        *,
+        owner: str = "acme",
+        workflow: str = "train.yml",
+        token: str = "job-token",
+        git_token: str = TOKEN,
+    ) -> Job:
         """A pull request from a branch of `owner`'s repository: a fork, unless that is acme."""
-        fork = {**REPOSITORY, "full_name": f"{owner}/demo", "fork": owner != "acme"}
-        payload = {
-            "action": "synchronize",
-            "number": number,
-            "repository": REPOSITORY,
-            "pull_request": {
-                "number": number,
-                "head": {"ref": branch, "sha": commit, "repo": fork},
-                "base": {"ref": "main", "sha": self._project.main, "repo": REPOSITORY},
-            },
-        }
-        return self.run("pull_request", payload, f"refs/pull/{number}/merge", **more)
+        payload = events.pull_request(number, branch, commit, self._project.main, of=f"{owner}/demo")
+        ref = f"refs/pull/{number}/merge"
+        return self.run("pull_request", payload, ref, workflow=workflow, token=token, git_token=git_token)

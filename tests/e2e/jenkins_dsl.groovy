@@ -5,7 +5,8 @@
 //   groovy jenkins_dsl.groovy BUILD.json
 //
 // BUILD.json: jenkinsfile, folder (a new one, for workspaces and archive), scm {url, commit, branch, header},
-// env, credentials {id: text}, vars (a shared library's folder), input ("approve" or "abort").
+// env, credentials {id: text}, vars (a shared library's folder), input ("approve" or "abort"), submitter (who
+// answers it), parameters {name: text}.
 // Everything that happens is written to folder/events.json. Exit code: 0 SUCCESS, 1 UNSTABLE, FAILURE or ABORTED,
 // 2 when the Jenkinsfile is wrong.
 import groovy.json.JsonOutput
@@ -114,8 +115,15 @@ class Steps extends Strict {
     def error(String text) { throw new Failure(text) }
     def unstable(String text) { build.worsen('UNSTABLE') }
     def script(Closure body) { within(body) }
+    def pwd() { build.workspace.path }
     def fileExists(String path) { new File(build.workspace, path).exists() }
-    def readFile(String path) { new File(build.workspace, path).getText('UTF-8') }
+    def readFile(String path) { readFile(file: path) }
+    def readFile(Map how) {
+        known('readFile', how, ['file', 'encoding'])
+        File file = new File(build.workspace, how.file)
+        if (!file.isFile()) { throw new Failure("${file} is not there") }
+        file.getText(how.encoding ?: 'UTF-8')
+    }
     def dir(String path, Closure body) {
         File outer = build.workspace
         build.workspace = new File(outer, path)
@@ -272,6 +280,18 @@ class Question extends Strict {
     def ok(String text) { asked.ok = text }
     def id(String text) { asked.id = text }
     def submitter(String who) { asked.submitter = who }
+    def submitterParameter(String name) { asked.submitterParameter = name }
+}
+
+class Parameters extends Strict {
+    String where() { 'parameters' }
+    def string(Map how) { given('string', how, ['name', 'defaultValue', 'description', 'trim']) }
+    def booleanParam(Map how) { given('booleanParam', how, ['name', 'defaultValue', 'description']) }
+    private given(String kind, Map how, List keys) {
+        known(kind, how, keys)
+        def value = (build.config.parameters ?: [:])[how.name]
+        build.env[how.name] = (value == null ? how.defaultValue : value).toString()
+    }
 }
 
 class Post extends Strict {
@@ -343,6 +363,7 @@ class Stage extends Section {
     String name
     Closure condition, question, steps
     Stages inner
+    Map answered = [:]
     String where() { "stage '${name}'" }
     def when(Closure body) { condition = body }
     def input(Closure body) { question = body }
@@ -361,12 +382,17 @@ class Stage extends Section {
             if (!asked.asked.message) { throw new Wrong('input: a message is required') }
             build.note(input: asked.asked, answer: build.config.input)
             if (build.config.input != 'approve') { build.worsen('ABORTED'); return }
+            answered = asked.asked.submitterParameter ? [(asked.asked.submitterParameter): build.config.submitter] : [:]
         }
         if (!goes) { build.note(stage: name, skipped: 'when'); return }
         build.note(stage: name)
-        surrounded {
-            if (inner) { inner.perform() } else { run(steps, new Steps(build: build)) }
-        }
+        Map outer = new TreeMap(build.env)
+        build.env += answered
+        try {
+            surrounded {
+                if (inner) { inner.perform() } else { run(steps, new Steps(build: build)) }
+            }
+        } finally { build.env = outer }
     }
 }
 
@@ -387,6 +413,7 @@ class Stages extends Strict {
 class Pipeline extends Section {
     Stages inner
     String where() { 'pipeline' }
+    def parameters(Closure body) { run(body, new Parameters(build: build)) }
     def stages(Closure body) { inner = new Stages(build: build); run(body, inner) }
     void perform() {
         if (!agent) { throw new Wrong("pipeline: 'agent' is required") }

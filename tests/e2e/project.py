@@ -54,13 +54,15 @@ def _header(token: str) -> str:
 
 
 class Project:
-    """acme/demo on a git server that wants a token; its files live in `folder`, a clone."""
+    """A repository on a git server that wants a token; its files live in `folder`, a clone."""
 
-    def __init__(self, server: GitServer, folder: Path, files: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, server: GitServer, folder: Path, files: dict[str, str] | None = None, *, name: str = "acme/demo"
+    ) -> None:
         server.token = TOKEN
         self.server = server
-        self.bare = server.create("acme/demo")
-        self.url = server.url("acme/demo")
+        self.bare = server.create(name)
+        self.url = server.url(name)
         self.folder = folder
         self.header = _header(TOKEN)
         folder.mkdir(parents=True)
@@ -124,24 +126,30 @@ class Project:
         git("checkout", "--quiet", "main", cwd=self.folder)
         return head
 
-    def checkout(self, folder: Path, ref: str, token: str = TOKEN) -> Path:
-        """A fresh checkout as CI makes it: of one commit, without history."""
+    def checkout(self, folder: Path, ref: str, token: str = TOKEN, *, whole: bool = False) -> Path:
+        """A fresh checkout as CI makes it: of one commit, without history unless the `whole` is asked for."""
         folder.mkdir(parents=True)
         git("init", "--quiet", cwd=folder)
         self._remote(folder, token)
         local = f"refs/remotes/{ref.removeprefix('refs/')}" if ref.startswith("refs/") else f"refs/remotes/origin/{ref}"
-        git("fetch", "--quiet", "--depth=1", "--no-tags", "origin", f"+{ref}:{local}", cwd=folder)
+        depth = () if whole else ("--depth=1", "--no-tags")
+        git("fetch", "--quiet", *depth, "origin", f"+{ref}:{local}", cwd=folder)
         git("checkout", "--quiet", "--detach", local, cwd=folder)
         return folder
 
-    def record_main(self, folder: Path) -> None:
+    def record_main(self, folder: Path, *options: str) -> None:
         """Train and record main as a job on main does, without a CI host around it."""
         self.checkout(folder, "main")
+        self.ciplug(folder, "ci", "--no-comment", *options, "--", sys.executable, "-IS", "train.py")
+
+    def ciplug(self, folder: Path, *args: str) -> str:
+        """What a person does by hand in a clone; returns what ciplug prints."""
         root = Path(__file__).resolve().parents[2]
-        command = [sys.executable, "-m", "ciplug", "ci", "--no-comment", "--", sys.executable, "-IS", "train.py"]
         env = {**os.environ, "PYTHONPATH": str(root)}
+        command = [sys.executable, "-m", "ciplug", *args]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def refs(self) -> list[str]:
         return git("for-each-ref", "--format=%(refname)", cwd=self.bare).splitlines()

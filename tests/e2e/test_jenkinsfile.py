@@ -16,6 +16,7 @@ from tests.e2e.conftest import ROOT
 from tests.e2e.project import MARKER, TOKEN, Project
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
+from tests.servers.jenkins_api import JenkinsApi
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +31,8 @@ class Build:
     log: str
     result: str
     events: list[dict[str, Any]]
-    archive: set[str]
+    description: str
+    archive: dict[str, bytes]
 
     def stages(self) -> list[str]:
         return [e["stage"] for e in self.events if "stage" in e and "skipped" not in e]
@@ -53,6 +55,7 @@ class Jenkins:
         env: dict[str, str] | None = None,
         scm: dict[str, str] | None = None,
         answer: str = "approve",
+        parameters: dict[str, str] | None = None,
         credentials: dict[str, str] | None = None,
     ) -> Build:
         self._number += 1
@@ -63,9 +66,17 @@ class Jenkins:
             "jenkinsfile": str(folder / "Jenkinsfile"),
             "folder": str(folder),
             "vars": str(ROOT / "templates/jenkins/vars"),
-            "env": {**self._env, **(env or {})},
+            "env": {
+                **self._env,
+                "BUILD_NUMBER": str(self._number),
+                "BUILD_TAG": f"jenkins-demo-{self._number}",
+                "BUILD_URL": f"https://jenkins.example.com/job/demo/{self._number}/",
+                **(env or {}),
+            },
             "scm": scm,
             "input": answer,
+            "submitter": "grace",
+            "parameters": parameters,
             "credentials": {"ciplug-push": TOKEN, "ciplug-comment": "user-token"}
             if credentials is None
             else credentials,
@@ -86,7 +97,8 @@ class Jenkins:
             done.stdout,
             told.get("result", ""),
             told.get("events", []),
-            {str(f.relative_to(archive)) for f in archive.rglob("*") if f.is_file()},
+            told.get("description") or "",
+            {str(f.relative_to(archive)): f.read_bytes() for f in archive.rglob("*") if f.is_file()},
         )
 
 
@@ -100,7 +112,6 @@ def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_c
         "PIP_CACHE_DIR": pip_cache,
         "no_proxy": "127.0.0.1",
         "JENKINS_URL": "https://jenkins.example.com/",
-        "BUILD_URL": "https://jenkins.example.com/job/demo/1/",
         "JOB_NAME": "demo",
     }
     return Jenkins(tool("groovy"), tool("java"), tmp_path, env)
@@ -140,17 +151,22 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     scm = _scm(project, project.main, "main")
     build = jenkins.build(jenkinsfile, env=env, scm=scm, answer="abort")
     assert (build.code, build.result) == (1, "ABORTED"), build.log
-    assert build.stages() == ["Train", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Record", "Gate"]
     assert not project.stored("registry/")
 
     build = jenkins.build(jenkinsfile, env=env, scm=scm)
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
-    assert build.stages() == ["Train", "Record", "Gate", "Promote"]
+    assert build.stages() == ["Train", "Install", "Record", "Gate", "Promote"]
     assert [e["answer"] for e in build.events if "input" in e] == ["approve"]
-    assert any('"promote"' in text for text in project.stored("registry/"))
+    [event] = [event for text in project.stored("registry/") if (event := json.loads(text))["type"] == "promote"]
+    assert (event["actor"], event["actor_source"]) == ("grace", "jenkins"), "who answered, and not who pushed"
+    assert event["reason"] == "approved in https://jenkins.example.com/job/demo/2/"
     [junit] = build.steps("junit")
     assert junit["tests"] >= 1 and junit["failures"] == 0
-    assert build.archive == {f"ciplug-report/{name}" for name in ("junit.xml", "report.html", "report.md")}
+    assert build.description == "⚠️ wine: WARN, accuracy 0.9"
+    files = ("junit.xml", "report.html", "report.md", "summary.txt")
+    assert set(build.archive) == {f"ciplug-report/{name}" for name in files}
+    assert b'href="https://jenkins.example.com/job/demo/2/"' in build.archive["ciplug-report/report.html"]
 
 
 def test_a_pull_request_that_is_worse_fails_and_says_so(
@@ -161,12 +177,56 @@ def test_a_pull_request_that_is_worse_fails_and_says_so(
     github_api.add_pull(5, branch="worse", commit=head)
     build = jenkins.build(jenkinsfile, env=_change(github_api, 5, "worse"), scm=_scm(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
-    assert build.stages() == ["Train", "Record", "Gate"]
+    assert build.stages() == ["Train", "Install", "Record", "Gate"]
+    assert build.description == "❌ wine: FAIL, accuracy 0.7 (−0.2)"
     [comment] = github_api.comments[5]
     assert MARKER in comment["body"].splitlines() and "accuracy" in comment["body"]
     assert github_api.statuses[head][-1]["state"] == "failure"
     assert build.steps("junit")[0]["failures"] == 1
     assert TOKEN not in build.log and "user-token" not in build.log
+
+
+def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
+    jenkins: Jenkins,
+    jenkinsfile: str,
+    project: Project,
+    github_api: GitHubApi,
+    jenkins_api: JenkinsApi,
+    source: Path,
+    tmp_path: Path,
+) -> None:
+    jenkins_api.add_user("user", "jenkins-token")
+    project.record_main(tmp_path / "main")
+    head = project.commit("forked", 0.93)
+    github_api.add_pull(8, branch="forked", commit=head)
+    before = project.refs()
+    env = {**_change(github_api, 8, "forked"), "CHANGE_FORK": "mallory"}
+    scm = _scm(project, head, "PR-8")
+    build = jenkins.build(jenkinsfile, env=env, scm=scm, credentials={})
+    assert (build.code, build.result) == (0, "SUCCESS"), build.log
+    assert build.stages() == ["Train", "Install", "Hand over"]
+    assert set(build.archive) == {"ciplug-report/bundle.ndjson"}
+    assert project.refs() == before and not github_api.comments.get(8)
+
+    # A job of the repository's own takes it over.
+    address = jenkins_api.add_build("demo/PR-8", 1, build.archive)
+    collect = (ROOT / "templates/jenkins/Jenkinsfile.collect").read_text().replace(_SOURCE, str(source))
+    build = jenkins.build(
+        collect,
+        env={
+            "JENKINS_URL": f"{jenkins_api.url}/",
+            "BUILD_URL": f"{jenkins_api.url}/job/collect/1/",
+            "GITHUB_API_URL": github_api.url,
+        },
+        scm=_scm(project, project.main, "main"),
+        parameters={"FORK_BUILD": address, "FORK_HEAD": head},
+        credentials={"ciplug-push": TOKEN, "ciplug-comment": "user-token", "jenkins-api": "jenkins-token"},
+    )
+    assert (build.code, build.result) == (0, "SUCCESS"), build.log
+    [comment] = github_api.comments[8]
+    assert "0.93" in comment["body"]
+    assert github_api.statuses[head][-1]["state"] == "success" and project.main not in github_api.statuses
+    assert any('"trusted":false' in text and head in text for text in project.stored("runs/"))
 
 
 _SHARED = """\
@@ -178,6 +238,24 @@ pipeline {
                 ciplug source: '%s', model: 'wine', tags: ['from=jenkins', 'quote=a "b" $HOME'],
                        command: 'test "$MODEL_HOME" = "two  words" && python3 train.py', githubToken: 'ciplug-comment',
                        pushToken: 'ciplug-push'
+            }
+        }
+    }
+}
+"""
+_TWICE = """\
+pipeline {
+    agent any
+    stages {
+        stage('Train') {
+            steps {
+                script {
+                    def first = ciplug(source: '%(source)s', model: 'wine', command: 'python3 train.py', comment: false,
+                                       store: 'jenkins:', jenkinsLogin: 'jenkins-api', failOn: 'never')
+                    echo "the verdict is ${first.verdict}, of run ${first.run_id}"
+                    ciplug source: '%(source)s', name: 'again', command: 'python3 train.py', comment: false,
+                           store: 'jenkins:', jenkinsLogin: 'jenkins-api', failOn: 'never'
+                }
             }
         }
     }
@@ -200,6 +278,41 @@ def test_the_shared_step_is_the_whole_walk(
     assert "ciplug-report/report.html" in build.archive
     assert any(json.loads(run).get("tags", {}).get("quote") == 'a "b" $HOME' for run in project.stored("runs/"))
     assert TOKEN not in build.log and "user-token" not in build.log
+
+
+def test_without_a_push_builds_are_compared_with_what_builds_have_archived(
+    jenkins: Jenkins, project: Project, jenkins_api: JenkinsApi, source: Path
+) -> None:
+    def build(job: str, commit: str, **more: str) -> Build:
+        address = jenkins_api.add_build(f"demo/{job}", result=None)
+        env = {"JENKINS_URL": f"{jenkins_api.url}/", "BUILD_URL": address, "BRANCH_NAME": job, **more}
+        made = jenkins.build(
+            _TWICE % {"source": source},
+            env=env,
+            scm=_scm(project, commit, job),
+            credentials={"jenkins-api": "jenkins-token"},
+        )
+        number = int(address.rstrip("/").rpartition("/")[2])
+        jenkins_api.add_build(f"demo/{job}", number, made.archive, result=made.result)
+        assert "jenkins-token" not in made.log
+        return made
+
+    jenkins_api.add_user("user", "jenkins-token")
+    refs = project.refs()
+    first = build("main", project.main)
+    assert (first.code, first.result) == (0, "SUCCESS"), first.log
+    assert "the verdict is WARN, of run " in first.log
+    head = project.commit("topic", 0.92)
+    change = {"CHANGE_ID": "6", "CHANGE_BRANCH": "topic", "CHANGE_TARGET": "main"}
+    second = build("PR-6", head, **change)
+    assert (second.code, second.result) == (0, "SUCCESS"), second.log
+    assert second.description == "; ".join(["✅ wine: PASS, accuracy 0.92 (+0.02)"] * 2)
+    assert "artifact/ciplug-report/report.html" in second.log
+    assert project.refs() == [*refs, "refs/heads/topic"]
+
+    # The same step in a fork's build: no login, so nothing to compare with, and a run that is handed over.
+    third = build("PR-7", head, **{**change, "CHANGE_ID": "7", "CHANGE_FORK": "mallory"})
+    assert "ciplug-report/bundle.ndjson" in third.archive, third.log
 
 
 @pytest.mark.parametrize(

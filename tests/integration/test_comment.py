@@ -147,7 +147,13 @@ def test_gitlab_note_status_and_files(tmp_path: Path, gitlab_api: GitLabApi, pro
     assert len(notes) == 1
     assert gitlab_api.statuses[project.head][-1]["status"] == "success"
     out = project.folder / "out"
-    assert sorted(p.name for p in out.iterdir()) == ["junit.xml", "report.html", "report.json", "report.md"]
+    assert sorted(p.name for p in out.iterdir()) == [
+        "junit.xml",
+        "metrics.txt",
+        "report.html",
+        "report.json",
+        "report.md",
+    ]
     assert ElementTree.parse(out / "junit.xml").getroot().tag == "testsuites"
     assert json.loads((out / "report.json").read_text())["sections"][0]["verdict"]["outcome"] == "PASS"
 

@@ -176,16 +176,6 @@ def test_a_netrc_does_not_come_before_the_token(
     assert bodies(api) == [BODY]
 
 
-def test_through_a_proxy(api: GiteaApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The server takes what is sent to a proxy as it takes what is sent to itself.
-    monkeypatch.setenv("http_proxy", api.origin)
-    context = Context(host="gitea", repository=api.repository, api_url="http://gitea.invalid/api/v1")
-    found = open_forge(context, {"CIPLUG_GITEA_TOKEN": "user-token"}, None)
-    assert found is not None
-    found.upsert_comment(7, MARKER, BODY)
-    assert bodies(api) == [BODY]
-
-
 def test_from_jenkins_by_the_remote_below_a_path() -> None:
     with GiteaApi(sub_path="/git") as api:
         api.add_token("t", "ada")

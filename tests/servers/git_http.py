@@ -99,6 +99,16 @@ def _environment(root: Path) -> dict[str, str]:
     }
 
 
+def _raw(server: GitServer, path: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """A file of a public repository at GitLab's address for it: /acme/demo/-/raw/<tag, branch or commit>/<path>."""
+    name, _, place = path[1:].partition("/-/raw/")
+    ref, _, file = place.partition("/")
+    command = ["git", "-C", str(server.path(name)), "show", f"{ref}:{file}"]
+    done = subprocess.run(command, capture_output=True, env=server.environment)
+    public = server.token is None and done.returncode == 0
+    return (200, [("Content-Type", "text/plain")], done.stdout) if public else (404, [], b"")
+
+
 class _GitHandler(Handler):
     def serve(self) -> None:
         start = time.perf_counter()
@@ -111,6 +121,9 @@ class _GitHandler(Handler):
         service = asked[4:] if asked in ("git-receive-pack", "git-upload-pack") else None
         if server.before_request:
             server.before_request(self.command, service)
+        if "/-/raw/" in url.path:
+            self.answer(*_raw(server, url.path))
+            return
         status, headers, out = self._respond(server, url.path, url.query, service, body)
         # Noted before the answer leaves: whoever has the answer finds the note.
         server.requests.append(

@@ -51,6 +51,10 @@ class GiteaApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.known_labels: dict[str, int] = {}
+        """The repository's labels, by name."""
+        self.labels: dict[int, list[str]] = defaultdict(list)
+        """By number of the pull request."""
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
 
@@ -202,6 +206,40 @@ class GiteaApi(JsonApi):
         return Answer(204)
 
     # -- statuses
+
+    @route("GET", "/repos/([^/]+/[^/]+)/labels")
+    def _list_known_labels(self, call: Call, repository: str) -> Answer:
+        self._enter(call, "issue", repository)
+        return self._page(call, [{"id": ident, "name": name} for name, ident in self.known_labels.items()])
+
+    @route("POST", "/repos/([^/]+/[^/]+)/labels")
+    def _create_label(self, call: Call, repository: str) -> Answer:
+        self._enter(call, "issue", repository, writer=True)
+        self._bound(call, "name", "color")
+        ident = self.known_labels.setdefault(call.body["name"], self.new_id())
+        return Answer(201, {"id": ident, "name": call.body["name"]})
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels")
+    def _list_labels(self, call: Call, repository: str, number: str) -> Answer:
+        self._enter(call, "issue", repository)
+        return Answer(200, self._labels_of(number))
+
+    @route("POST", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels")
+    def _add_labels(self, call: Call, repository: str, number: str) -> Answer:
+        self._enter(call, "issue", repository, writer=True)
+        labels = self.labels[self._pull(number)]
+        labels += [name for name, ident in self.known_labels.items() if ident in call.body["labels"]]
+        return Answer(200, self._labels_of(number))
+
+    @route("DELETE", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels/(\d+)")
+    def _remove_label(self, call: Call, repository: str, number: str, ident: str) -> Answer:
+        self._enter(call, "issue", repository, writer=True)
+        labels = self.labels[self._pull(number)]
+        labels[:] = [name for name in labels if self.known_labels[name] != int(ident)]
+        return Answer(204)
+
+    def _labels_of(self, number: str) -> list[dict[str, Any]]:
+        return [{"id": self.known_labels[name], "name": name} for name in self.labels[self._pull(number)]]
 
     @route("POST", "/repos/([^/]+/[^/]+)/statuses/([^/]+)")
     def _create_status(self, call: Call, repository: str, commit: str) -> Answer:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from tests.servers.loopback import Answer, Call, JsonApi, route, stand_alone
 
@@ -58,6 +59,10 @@ class GitHubApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.labels: dict[int, list[str]] = defaultdict(list)
+        """By number of the pull request."""
+        self.deployments: dict[int, dict[str, Any]] = {}
+        """By id, each with its `statuses`."""
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
         self.authors: dict[str, str] = {}
@@ -326,6 +331,64 @@ class GitHubApi(JsonApi):
         thread, comment = self._find_comment(ident)
         thread.remove(comment)
         return Answer(204)
+
+    # -- labels
+
+    def _labelled(self, number: str) -> list[str]:
+        if int(number) not in self.pulls:
+            raise self.not_found()
+        return self.labels[int(number)]
+
+    @staticmethod
+    def _shown_labels(names: list[str]) -> list[dict[str, Any]]:
+        return [{"id": sum(name.encode()), "name": name, "color": "ededed"} for name in names]
+
+    @route("GET", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels")
+    def _list_labels(self, call: Call, name: str, number: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "read", "issues", "pull_requests")
+        return self.page(call, self._shown_labels(self._labelled(number)))
+
+    @route("POST", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels")
+    def _add_labels(self, call: Call, name: str, number: str) -> Answer:
+        """A list, or a mapping with one; a label that is new to the repository is made."""
+        self._check_repository(name)
+        self._allow(call, "write", "issues", "pull_requests")
+        labels = self._labelled(number)
+        given = call.body.get("labels", []) if isinstance(call.body, dict) else call.body
+        labels += [label for label in given if label not in labels]
+        return Answer(200, self._shown_labels(labels))
+
+    @route("DELETE", r"/repos/([^/]+/[^/]+)/issues/(\d+)/labels/([^/]+)")
+    def _remove_label(self, call: Call, name: str, number: str, label: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "issues", "pull_requests")
+        labels = self._labelled(number)
+        if unquote(label) not in labels:
+            return self.not_found()
+        labels.remove(unquote(label))
+        return Answer(200, self._shown_labels(labels))
+
+    # -- deployments
+
+    @route("POST", "/repos/([^/]+/[^/]+)/deployments")
+    def _create_deployment(self, call: Call, name: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "deployments")
+        ident = self.new_id()
+        url = f"{self.url}/repos/{self.repository}/deployments/{ident}"
+        kept = {key: call.body.get(key) for key in ("ref", "environment", "description")}
+        self.deployments[ident] = {"id": ident, "url": url, "statuses_url": f"{url}/statuses", **kept, "statuses": []}
+        return Answer(201, self.deployments[ident])
+
+    @route("POST", r"/repos/([^/]+/[^/]+)/deployments/(\d+)/statuses")
+    def _create_deployment_status(self, call: Call, name: str, ident: str) -> Answer:
+        self._check_repository(name)
+        self._allow(call, "write", "deployments")
+        if int(ident) not in self.deployments:
+            return self.not_found()
+        self.deployments[int(ident)]["statuses"].append(dict(call.body))
+        return Answer(201, {"id": self.new_id(), **call.body})
 
     # -- pull requests
 

@@ -54,6 +54,7 @@ class GitLabApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """Notes by iid of the merge request, oldest first."""
         self.merge_requests: dict[int, dict[str, Any]] = {}
+        self.deployments: list[dict[str, Any]] = []
         self.statuses: dict[str, list[dict[str, Any]]] = defaultdict(list)
         """By commit, oldest first."""
         self.pipelines: dict[int, dict[str, Any]] = {}
@@ -324,6 +325,28 @@ class GitLabApi(JsonApi):
     def _merge_requests_of_commit(self, call: Call, project: str, commit: str) -> Answer:
         self._enter(call, project)
         return self.page(call, [m for m in self.merge_requests.values() if m["sha"] == commit])
+
+    @route("PUT", r"/projects/([^/]+)/merge_requests/(\d+)")
+    def _edit_merge_request(self, call: Call, project: str, iid: str) -> Answer:
+        """Its labels only: `add_labels` and `remove_labels`, with commas between them."""
+        self._enter(call, project, "reporter")
+        request = self._merge_request(iid)
+        labels = request.setdefault("labels", [])
+        gone = (call.body.get("remove_labels") or "").split(",")
+        labels[:] = [label for label in labels if label not in gone]
+        labels += [label for label in call.body["add_labels"].split(",") if label not in labels]
+        return Answer(200, request)
+
+    # -- deployments
+
+    @route("POST", "/projects/([^/]+)/deployments")
+    def _create_deployment(self, call: Call, project: str) -> Answer:
+        self._enter(call, project, "developer")
+        missing = {"environment", "sha", "ref", "tag", "status"} - call.body.keys()
+        if missing:
+            return Answer(400, {"error": ", ".join(f"{name} is missing" for name in sorted(missing))})
+        self.deployments.append(dict(call.body))
+        return Answer(201, {"id": self.new_id(), **call.body})
 
     # -- statuses
 

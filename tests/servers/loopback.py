@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import re
+import ssl
 import sys
 import threading
 import time
@@ -40,6 +41,10 @@ class Loopback:
         self.port: int = self._server.server_address[1]
         self.origin = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """From now on it speaks TLS, on the same port."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     def __enter__(self) -> Any:
         self._thread.start()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,23 @@ import yaml
 
 from ciplug.action import INPUTS, OUTPUTS, arguments, variable
 from ciplug.cli import parser
+from ciplug.commands import ci
 from ciplug.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
-SPEC, JOBS = yaml.safe_load_all((ROOT / "templates/ciplug/template.yml").read_text())
-COMPONENT = SPEC["spec"]["inputs"]
+SETUP = yaml.safe_load((ROOT / "setup/action.yml").read_text())
+WORKFLOWS = {name: (ROOT / f"templates/github/{name}.yml").read_text() for name in ("train", "promote", "monitor")}
+
+
+def component(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The inputs of a component, and its jobs."""
+    spec, jobs = yaml.safe_load_all((ROOT / f"templates/{name}/template.yml").read_text())
+    return spec["spec"]["inputs"], jobs
+
+
+COMPONENT, JOBS = component("ciplug")
+[COMPONENT_JOB] = JOBS.values()
 GROOVY = (ROOT / "templates/jenkins/vars/ciplug.groovy").read_text()
 
 
@@ -71,6 +84,7 @@ class TestArguments:
             datasets="data",
             tags="a=b\nc=d=e",
             comment="False",
+            label="True",
         )
         argv = arguments({**env, "PATH": "/bin"})
         assert argv == [
@@ -87,7 +101,7 @@ class TestArguments:
                 "--metrics=b c.json",
                 "--params=p.yaml",
             ),
-            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment"),
+            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment", "--label"),
             *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
         ]
         # The command line takes what we make of it.
@@ -127,8 +141,30 @@ class TestAction:
         used = set(re.findall(r"inputs\.([\w-]+)", str(self.steps)))
         assert used == set(ACTION["inputs"])
 
+    def test_what_is_not_for_ciplug_itself_reaches_its_own_step(self) -> None:
+        install, walk = self.steps
+        own = {name for name in ACTION["inputs"] if name not in INPUTS}
+        handed = {
+            name for name in own for step in self.steps for value in step["env"].values() if f"inputs.{name} " in value
+        }
+        assert own - handed == {"working-directory"}
+        assert walk["working-directory"] == "${{ inputs.working-directory }}"
+        read = set(re.findall(r"CIPLUG_[A-Z]+", (ROOT / "ciplug/install.py").read_text() + install["run"]))
+        assert read == set(install["env"])
+
+    def test_the_setup_action_is_the_same_first_step(self) -> None:
+        first, ours = SETUP["runs"]["steps"][0], self.steps[0]
+        assert first["run"] == ours["run"].replace("/ciplug/install.py", "/../ciplug/install.py")
+        assert first["env"] == {name: value for name, value in ours["env"].items() if "source" not in value}
+        assert set(SETUP["inputs"]) == set(re.findall(r"inputs\.([\w-]+)", str(first["env"])))
+        assert SETUP["inputs"]["extras"] == ACTION["inputs"]["extras"]
+
     def test_its_outputs_are_those_that_ciplug_writes(self) -> None:
         assert tuple(ACTION["outputs"]) == OUTPUTS
+        calls = [node for node in ast.walk(ast.parse(inspect.getsource(ci))) if isinstance(node, ast.Call)]
+        written = [ast.unparse(call.args[1]) for call in calls if ast.unparse(call.func) == "_hand_over"]
+        assert len(written) == 2
+        assert {name for text in written for name in re.findall(r"'([a-z-]+)':", text)} == set(OUTPUTS)
         for name, output in ACTION["outputs"].items():
             assert output["value"] == f"${{{{ steps.ciplug.outputs.{name} }}}}"
 
@@ -141,6 +177,32 @@ class TestAction:
         assert table("github-actions.md", "output") == meanings
 
 
+@pytest.mark.parametrize("name", WORKFLOWS)
+class TestWorkflow:
+    def test_every_input_is_typed_described_and_used(self, name: str) -> None:
+        workflow = yaml.safe_load(WORKFLOWS[name])
+        inputs = workflow[True]["workflow_call"]["inputs"]
+        assert set(re.findall(r"inputs\.([\w-]+)", WORKFLOWS[name])) == set(inputs)
+        assert all(set(entry) - {"required"} == {"type", "description"} for entry in inputs.values())
+        form = (workflow[True].get("workflow_dispatch") or {}).get("inputs")
+        assert form is None or list(form) == list(inputs)
+        # Without a call nothing is given: what counts then is in the expression, and in the description.
+        for key, default in re.findall(r"inputs\.([\w-]+) \|\| '([^']+)'", WORKFLOWS[name]):
+            described = inputs[key]["description"].replace("`", "")
+            assert described.endswith(f"Defaults to {default}."), key
+
+    def test_no_expression_reaches_a_shell(self, name: str) -> None:
+        [job] = yaml.safe_load(WORKFLOWS[name])["jobs"].values()
+        assert not any("${{" in step.get("run", "") for step in job["steps"])
+
+    def test_the_page_says_the_same(self, name: str) -> None:
+        inputs = yaml.safe_load(WORKFLOWS[name])[True]["workflow_call"]["inputs"]
+        shown = {
+            key: ("required" if entry.get("required") else "", entry["description"]) for key, entry in inputs.items()
+        }
+        assert table("github-actions.md", f"input of {name}.yml") == shown
+
+
 class TestComponent:
     own = frozenset({"working-directory", "ciplug-source", "image", "stage", "job-name"})
 
@@ -150,6 +212,7 @@ class TestComponent:
         assert set(re.findall(r"inputs\.([\w-]+)", text)) == set(COMPONENT)
         handed = set(re.findall(r"CIPLUG_INPUT_[A-Z_]+", text))
         assert {name.removesuffix("_JSON") for name in handed} == {variable(name) for name in INPUTS}
+        assert all({"type", "description"} <= set(entry) for entry in COMPONENT.values())
 
     def test_lists_arrive_as_json(self) -> None:
         handed = set(re.findall(r"CIPLUG_INPUT_[A-Z_]+_JSON", str(JOBS)))
@@ -158,6 +221,32 @@ class TestComponent:
 
     def test_the_page_says_the_same(self) -> None:
         assert table("gitlab-ci.md", "input") == documented(COMPONENT)
+
+
+@pytest.mark.parametrize("name", ["ciplug", "promote", "setup"])
+class TestComponents:
+    def test_every_input_is_used_and_only_the_command_stands_in_a_script(self, name: str) -> None:
+        spec, jobs = component(name)
+        assert set(re.findall(r"inputs\.([\w-]+)", str(jobs))) == set(spec)
+        [job] = jobs.values()
+        lines = [line for key in ("before_script", "script") for line in job.get(key, ())]
+        pasted = [line for line in lines if "$[[" in line]
+        # Between the quotes of a here-document nothing means anything to the shell.
+        assert all("<< 'CIPLUG_END'\n$[[ inputs.command ]]\nCIPLUG_END\n" in line for line in pasted)
+        assert len(pasted) == (name == "ciplug")
+
+    def test_they_install_alike(self, name: str) -> None:
+        [job] = component(name)[1].values()
+        [(line, others)] = [
+            (line, COMPONENT_JOB["script"])
+            for line in (job.get("before_script") or job["script"])
+            if "pip install" in line
+        ]
+        assert line in others
+
+
+def test_the_page_has_the_inputs_of_promote() -> None:
+    assert table("gitlab-ci.md", "input of promote") == documented(component("promote")[0])
 
 
 _SETTINGS = dict(re.findall(r"(\w+): '([A-Z_]+)'", GROOVY))

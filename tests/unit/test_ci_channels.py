@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug import ci
-from ciplug.ci import azure, base, bitbucket, github_actions
+from ciplug.ci import azure, base, bitbucket, github_actions, jenkins
 from ciplug.ci.base import cut_markdown, safe_log
 
 
@@ -100,6 +100,7 @@ class TestOutputs:
             (github_actions, {"GITHUB_OUTPUT": out}),
             (bitbucket, {"BITBUCKET_PIPELINES_VARIABLES_PATH": out}),
             (azure, {}),
+            (jenkins, {"CIPLUG_OUTPUTS": out}),
         ):
             with pytest.raises(ValueError, match="not a name"):
                 host.write_outputs(env, {name: "1"})
@@ -108,6 +109,11 @@ class TestOutputs:
         env = {"BITBUCKET_PIPELINES_VARIABLES_PATH": str(tmp_path / "out")}
         assert bitbucket.write_outputs(env, {"run-id": "1", "report": "a\nverdict=PASS", "empty": ""})
         assert (tmp_path / "out").read_text() == "run_id=1\nreport=a verdict=PASS\nempty=\n"
+
+    def test_jenkins(self, tmp_path: Path) -> None:
+        env = {"CIPLUG_OUTPUTS": str(tmp_path / "out")}
+        assert jenkins.write_outputs(env, {"run-id": "1", "summary": "✅ wine: PASS\nverdict=PASS"})
+        assert (tmp_path / "out").read_text(encoding="utf-8") == "run_id=1\nsummary=✅ wine: PASS verdict=PASS\n"
 
     def test_azure(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert azure.write_outputs({}, {"run-id": "1", "report": "50%\n##vso[task.setvariable]x"})

@@ -136,7 +136,10 @@ class TestForReal:
             copy(ROOT / name, source / name)
         command = [sys.executable, "-I", str(source / "ciplug" / "install.py")]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return lambda: subprocess.Popen(command, env={**os.environ, **env}, text=True, **pipes)
+        workspace = tmp_path / "workspace"
+        workspace.mkdir()
+        (workspace / "uv.toml").write_text('index-url = "http://127.0.0.1:9/simple"\n')
+        return lambda: subprocess.Popen(command, cwd=workspace, env={**os.environ, **env}, text=True, **pipes)
 
     def test_two_jobs_at_once_leave_one_whole_environment(
         self, start: Callable[[], subprocess.Popen[str]], env: dict[str, str], tmp_path: Path
@@ -160,3 +163,14 @@ class TestForReal:
         assert "ciplug: cannot be installed" in said
         assert not Path(env["GITHUB_OUTPUT"]).exists()
         assert list((tmp_path / "tools" / "ciplug").iterdir()) == []
+
+    def test_uv_installs_where_pip_has_no_settings_and_heeds_none_of_the_checkout(
+        self, start: Callable[[], subprocess.Popen[str]], env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+            monkeypatch.delenv(name)
+        env["PIP_CONFIG_FILE"] = os.devnull
+        job = start()
+        said, errors = job.communicate()
+        assert "made with uv" in said, errors
+        assert "pip tries" not in errors

@@ -112,6 +112,13 @@ def test_whether_a_remote_is_the_repository(remote: str, same: bool) -> None:
         ),
         (
             {
+                "JENKINS_URL": "https://j/", "BUILD_URL": "https://j/job/x/3/", "WORKSPACE": "/builds",
+                "CIPLUG_ARCHIVED_FROM": "/builds/a/out dir",
+            },
+            "https://j/job/x/3/artifact/report.html",
+        ),
+        (
+            {
                 "TF_BUILD": "True", "SYSTEM_COLLECTIONURI": "https://dev.azure.com/o/", "SYSTEM_TEAMPROJECT": "p",
                 "BUILD_BUILDID": "5",
             },

@@ -1,0 +1,214 @@
+"""What lies in a project: its files as git sees them, what its training has left, and its pipelines."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ciplug import git
+from ciplug.errors import InputError
+from ciplug.records.run import Scalar, is_model_name
+from ciplug.setup.training import METRIC_FILE
+
+_FILES_MOST = 20_000
+_WALKED_MOST = 5_000
+_DEPTH_MOST = 4
+_TEXT_BYTES = 512 * 1024
+_READ_MOST = 20
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_NOT_ENTERED = _set(
+    ".git .venv venv env node_modules __pycache__ site-packages mlruns mlartifacts wandb .dvc .tox .nox .mypy_cache "
+    ".ruff_cache .pytest_cache ciplug-report build dist lightning_logs tests test docs templates"
+)
+_OF_ONE_TIME = re.compile(r"\d{4}-\d{2}|checkpoint-\d+|version_\d+|[0-9a-f]{12,}|run[_-]?\d+", re.IGNORECASE)
+"""A folder that the next training will not write to."""
+_PARAMS = re.compile(r"(?:params|parameters|hparams|hyperparameters|hyperparams)\.(?:ya?ml|json|toml)", re.IGNORECASE)
+_PIPELINES = {
+    "github": re.compile(r"\.github/workflows/[^/]+\.ya?ml"),
+    "gitlab": re.compile(r"\.gitlab-ci\.yml"),
+    "jenkins": re.compile(r"Jenkinsfile"),
+    "gitea": re.compile(r"\.(?:gitea|forgejo)/workflows/[^/]+\.ya?ml"),
+    "bitbucket": re.compile(r"bitbucket-pipelines\.yml"),
+    "azure": re.compile(r"\.?azure-pipelines\.ya?ml"),
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """The files of a work tree, relative to its top, with `/`, the least deep first."""
+
+    top: Path
+    files: tuple[str, ...]
+    """Those that git knows or would add."""
+    ignored: tuple[str, ...] = ()
+    """Those that git ignores, as far as they were looked at: what a training writes is often among them."""
+
+    def read(self, path: str) -> str | None:
+        """The text of a file; None where it is none, large, or leads out of the project."""
+        whole = self.top / path
+        try:
+            if not whole.is_file() or not whole.resolve().is_relative_to(self.top.resolve()):
+                return None
+            with whole.open("rb") as file:
+                data = file.read(_TEXT_BYTES + 1)
+            return data.decode("utf-8-sig") if len(data) <= _TEXT_BYTES else None
+        except (OSError, UnicodeDecodeError, RuntimeError):
+            return None
+
+    @property
+    def pipelines(self) -> dict[str, str]:
+        """The CI hosts that the files tell of, and which file does."""
+        found: dict[str, str] = {}
+        for name, pattern in _PIPELINES.items():
+            for path in self.files:
+                if pattern.fullmatch(path):
+                    found.setdefault(name, path)
+        return found
+
+    @property
+    def requirements(self) -> str | None:
+        """What `pip install` takes for the training: `-r requirements.txt`, `.`; None where nothing says it."""
+        if "requirements.txt" in self.files:
+            return "-r requirements.txt"
+        if re.search(r"^\[(?:project|build-system)\]", self.read("pyproject.toml") or "", re.MULTILINE):
+            return "."
+        if "setup.py" in self.files:
+            return "."
+        listed = re.compile(r"requirements[\w.-]*\.txt|requirements/[\w.-]+\.txt")
+        return next((f"-r {path}" for path in self.files if listed.fullmatch(path)), None)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The metrics that lie in the project."""
+
+    files: tuple[str, ...] = ()
+    """As `metrics` of ciplug.yaml takes them."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    constants: frozenset[str] = frozenset()
+    """Metrics that were the same at every one of several steps."""
+    problems: tuple[str, ...] = ()
+    """Why other files are not taken."""
+
+
+def look(workspace: git.Workspace) -> Project:
+    """Look at a work tree, within limits. Raises GitError."""
+    top = workspace.top
+    known = _names(git.git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
+    ignored = _names(git.git("ls-files", "-z", "-oi", "--exclude-standard", "--directory", cwd=top).stdout)
+    return Project(top, tuple(known[:_FILES_MOST]), tuple(_below(top, ignored)))
+
+
+def _names(listed: bytes) -> list[str]:
+    """Names as text, the least deep first; those that no line of a file can hold are left out."""
+    names = {name.decode("utf-8", "replace") for name in listed.split(b"\0") if name}
+    return sorted((n for n in names if n.isprintable() and "\ufffd" not in n), key=lambda n: (n.count("/"), n))
+
+
+def _below(top: Path, listed: Iterable[str]) -> Iterator[str]:
+    """The ignored files, and those in ignored folders, which git names only; a folder ends with `/`."""
+    left = _WALKED_MOST
+    waiting = [name for name in listed if not _NOT_ENTERED & set(name.split("/"))]
+    while waiting and left > 0:
+        name = waiting.pop(0)
+        left -= 1
+        if not name.endswith("/"):
+            yield name
+            continue
+        try:
+            entries = sorted(os.scandir(top / name), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries[:_WALKED_MOST]:
+            if not entry.name.isprintable() or entry.is_symlink():
+                continue
+            inner = f"{name}{entry.name}"
+            if not entry.is_dir():
+                waiting.append(inner)
+            elif inner.count("/") < _DEPTH_MOST and entry.name not in _NOT_ENTERED:
+                waiting.append(f"{inner}/")
+
+
+def metric_files(project: Project, named: Sequence[str] = ()) -> list[str]:
+    """The files with metrics, those that a training names first; DVCLive's is its folder."""
+    found = [path for path in named if (project.top / path).exists()]
+    for path in sorted((*project.files, *project.ignored), key=lambda p: (p.count("/"), p)):
+        *folders, name = path.split("/")
+        if folders and folders[-1] == "dvclive" and name == "metrics.json":
+            found.append(posixpath.dirname(path))
+        elif (
+            METRIC_FILE.fullmatch(name)
+            and "dvclive" not in folders
+            and not any(folder in _NOT_ENTERED or _OF_ONE_TIME.search(folder) for folder in folders)
+        ):
+            found.append(path)
+    inside = [path for path in dict.fromkeys(found) if posixpath.dirname(path) not in found]
+    # Hugging Face writes the parts beside the whole.
+    return [p for p in inside if not re.fullmatch(r"(?:eval|train|test)_results\.json", posixpath.basename(p))
+            or posixpath.join(posixpath.dirname(p), "all_results.json") not in inside][:_READ_MOST]  # fmt: skip
+
+
+def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
+    """The metrics of files; one that cannot be read, or says otherwise than those before it, is a problem."""
+    from ciplug.tracking.metric_files import read_metrics
+
+    taken: list[str] = []
+    values: dict[str, float] = {}
+    constants: set[str] = set()
+    problems: list[str] = []
+    for path in files:
+        try:
+            read = read_metrics(top / path)
+        except InputError as problem:
+            problems.append(problem.message.replace(f"{top / path}", path, 1))
+            continue
+        differing = [
+            name for name, value in read.values.items() if name in values and repr(values[name]) != repr(value)
+        ]
+        if differing:
+            problems.append(f"{path}: the metric '{differing[0]}' stands in {', '.join(taken)} with another value")
+            continue
+        taken.append(path)
+        values.update(read.values)
+        constants |= {
+            name for name, series in read.series.items() if len(series.values) > 2 and len(set(series.values)) == 1
+        }
+    return Numbers(tuple(taken), values, frozenset(constants), tuple(problems))
+
+
+def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[str], list[str]]:
+    """The files with parameters, and why others are not taken."""
+    from ciplug.tracking.metric_files import read_params
+
+    candidates = [p for p in named if p in project.files]
+    candidates += [p for p in project.files if _PARAMS.fullmatch(posixpath.basename(p)) and p.count("/") < 2]
+    taken: list[str] = []
+    problems: list[str] = []
+    known: dict[str, Scalar] = {}
+    for path in list(dict.fromkeys(candidates))[:_READ_MOST]:
+        try:
+            params = read_params(project.top / path)
+        except InputError as problem:
+            problems.append(problem.message.replace(f"{project.top / path}", path, 1))
+            continue
+        if any(name in known and repr(known[name]) != repr(value) for name, value in params.items()):
+            problems.append(f"{path}: a parameter of it stands in {', '.join(taken)} with another value")
+            continue
+        known.update(params)
+        taken.append(path)
+    return taken, problems
+
+
+def model_name(project: Project, remote_url: str | None) -> str:
+    """A name for the model: that of the repository."""
+    name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
+    return name if is_model_name(name) else "model"

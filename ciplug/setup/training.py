@@ -1,0 +1,262 @@
+"""How a project trains its model, by what its files say. Python is read as text, and never imported or run."""
+
+from __future__ import annotations
+
+import ast
+import posixpath
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ciplug import strict_yaml
+from ciplug.errors import CiplugError
+
+Read = Callable[[str], str | None]
+"""The text of a file by its path; None where it is no text, or a large one."""
+
+_SCRIPTS_MOST = 60
+
+
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_LIBRARIES = _set(
+    "sklearn torch tensorflow keras xgboost lightgbm catboost transformers jax flax statsmodels pytorch_lightning "
+    "lightning fastai ultralytics spacy setfit sentence_transformers prophet autogluon"
+)
+_TRAINS = frozenset(("fit", "fit_transform", "backward", "train", "fit_generator", "minimize"))
+_SKIPPED = _set(
+    "test tests testing doc docs example examples benchmarks notebooks site-packages node_modules build dist"
+)
+_NAMED_TRAIN = re.compile(r"(?:train|training|fit)\.py|train[_-]\w.*\.py|\w.*[_-]train(?:ing)?\.py")
+_NAMED_MAIN = re.compile(r"(?:main|run|app|model|experiment|pipeline)\.py|run[_-]\w.*\.py")
+METRIC_FILE = re.compile(
+    r"(?:.*[_.-])?(?:metrics?|scores?)(?:[_.-].*)?\.(?:json|yaml|yml|toml|csv|tsv|jsonl|ndjson)"
+    r"|(?:(?:all|eval|test|train)_)?results\.(?:json|csv)|eval(?:uation)?\.json",
+    re.IGNORECASE,
+)
+"""What the files with metrics are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One way to train."""
+
+    command: str
+    why: str
+    """By what it was found."""
+    rank: int
+    """The smaller, the likelier."""
+    metrics: tuple[str, ...] = ()
+    """Paths of the files that it seems to write its metrics to."""
+    params: tuple[str, ...] = ()
+    imports: frozenset[str] = frozenset()
+    """Top-level names of the packages of others that it needs."""
+    tools: frozenset[str] = frozenset()
+    """What it logs with: ciplug, mlflow, dvclive, huggingface, wandb."""
+
+
+@dataclass(frozen=True)
+class Trainings:
+    found: tuple[Training, ...]
+    """The likeliest first."""
+    problems: tuple[str, ...] = field(default=())
+    """Files that should have told more."""
+
+    @property
+    def best(self) -> Training | None:
+        return self.found[0] if self.found else None
+
+    @property
+    def rivals(self) -> tuple[Training, ...]:
+        """The others that are as likely as the best."""
+        return tuple(t for t in self.found[1:] if t.rank == self.found[0].rank)
+
+
+def trainings(files: Sequence[str], read: Read) -> Trainings:
+    """All the ways to train that the files of a project tell of; paths are relative to its top, with `/`."""
+    problems: list[str] = []
+    found: list[Training] = []
+    names = set(files)
+    if "dvc.yaml" in names:
+        found += _dvc(read("dvc.yaml"), problems)
+    if "MLproject" in names:
+        found += _mlproject(read("MLproject"), problems)
+    for makefile in ("GNUmakefile", "makefile", "Makefile"):
+        if makefile in names and re.search(r"^train\s*:(?!=)", read(makefile) or "", re.MULTILINE):
+            found.append(Training(command="make train", why=f"the target 'train' of {makefile}", rank=2))
+            break
+    scripts = list(_scripts(files, read))
+    found += scripts
+    ordered = sorted(found, key=lambda t: (t.rank, t.command))
+    if scripts and ordered[0] not in scripts:
+        # What a target or an entry point starts is likely to be the script, which says more.
+        best, script = ordered[0], min(scripts, key=lambda t: t.rank)
+        ordered[0] = replace(
+            best,
+            metrics=best.metrics or script.metrics,
+            imports=best.imports | script.imports,
+            tools=best.tools | script.tools,
+        )
+    return Trainings(tuple(ordered), tuple(problems))
+
+
+def _dvc(text: str | None, problems: list[str]) -> Iterator[Training]:
+    data = _mapping(text, "dvc.yaml", problems)
+    stages = data.get("stages")
+    if not isinstance(stages, dict) or not stages:
+        return
+    metrics: dict[str, None] = dict.fromkeys(_paths(data.get("metrics"), ""))
+    params: dict[str, None] = {}
+    for stage in stages.values():
+        stage = stage.get("do", stage) if isinstance(stage, dict) else {}
+        if not isinstance(stage, dict):
+            continue
+        folder = str(stage.get("wdir") or "")
+        metrics.update(dict.fromkeys(_paths(stage.get("metrics"), folder)))
+        listed = stage.get("params")
+        for item in listed if isinstance(listed, list) else []:
+            # Names of parameters are those of params.yaml; another file stands as a key.
+            where = [str(key) for key in item] if isinstance(item, dict) else ["params.yaml"]
+            params.update(dict.fromkeys(_joined(folder, path) for path in where))
+    yield Training(
+        command="dvc repro",
+        why="the stages of dvc.yaml",
+        rank=0,
+        metrics=_without_templates(metrics),
+        params=_without_templates(params),
+        imports=frozenset(("dvc",)),
+    )
+
+
+def _paths(listed: Any, folder: str) -> Iterator[str]:
+    for item in listed if isinstance(listed, list) else []:
+        for path in item if isinstance(item, dict) else [item]:
+            yield _joined(folder, str(path))
+
+
+def _joined(folder: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, path))
+
+
+def _without_templates(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(path for path in paths if "${" not in path and not path.startswith(("..", "/")))
+
+
+def _mlproject(text: str | None, problems: list[str]) -> Iterator[Training]:
+    data = _mapping(text, "MLproject", problems)
+    points = data.get("entry_points")
+    entry = next((name for name in ("main", "train") if isinstance(points, dict) and name in points), None)
+    if entry is not None:
+        command = "mlflow run . --env-manager=local" + ("" if entry == "main" else f" -e {entry}")
+        yield Training(
+            command=command,
+            why=f"the entry point '{entry}' of MLproject",
+            rank=1,
+            imports=frozenset(("mlflow",)),
+            tools=frozenset(("mlflow",)),
+        )
+
+
+def _mapping(text: str | None, name: str, problems: list[str]) -> dict[str, Any]:
+    try:
+        data = strict_yaml.load(text or "", name).data
+    except CiplugError as problem:
+        problems.append(f"{problem.message}: it was left aside")
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _scripts(files: Sequence[str], read: Read) -> Iterator[Training]:
+    scripts = [path for path in files if path.endswith(".py") and not _SKIPPED & set(path.lower().split("/")[:-1])]
+    scripts = [path for path in scripts if not path.startswith(".") and "/." not in path]
+    own = {part.removesuffix(".py") for path in files if path.endswith(".py") for part in path.split("/")}
+    scripts.sort(key=lambda path: (_by_name(path), path.count("/"), path))
+    for path in scripts[:_SCRIPTS_MOST]:
+        facts = _facts(read(path))
+        if facts is None:
+            continue
+        kind, depth = _by_name(path), path.count("/")
+        learns = bool(facts.imports & _LIBRARIES and facts.calls & _TRAINS)
+        exact = posixpath.basename(path) == "train.py"
+        if not (exact or learns or (kind == 0 and facts.is_main)):
+            continue
+        if kind == 2 and depth and not facts.is_main:
+            # A module that others call.
+            continue
+        yield Training(
+            command=_command(path, facts),
+            why=path,
+            rank=(3 if exact else 4 + kind) * 10 + min(depth, 9),
+            metrics=tuple(facts.metrics),
+            imports=frozenset(facts.imports - sys.stdlib_module_names - own - {"ciplug"}),
+            tools=frozenset(facts.tools),
+        )
+
+
+def _by_name(path: str) -> int:
+    name = posixpath.basename(path)
+    return 0 if _NAMED_TRAIN.fullmatch(name) else 1 if _NAMED_MAIN.fullmatch(name) else 2
+
+
+def _command(path: str, facts: _Facts) -> str:
+    if facts.relative:
+        return f"python -m {path.removesuffix('.py').removeprefix('src/').replace('/', '.')}"
+    return f"python {shlex.quote(path)}"
+
+
+@dataclass
+class _Facts:
+    """What a module says of itself."""
+
+    imports: set[str] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
+    metrics: dict[str, None] = field(default_factory=dict)
+    tools: set[str] = field(default_factory=set)
+    is_main: bool = False
+    relative: bool = False
+
+
+def _facts(text: str | None) -> _Facts | None:
+    if text is None:
+        return None
+    try:
+        tree = ast.parse(text)
+        nodes = list(ast.walk(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    facts = _Facts()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            facts.imports.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            facts.relative = facts.relative or node.level > 0
+            if not node.level and node.module:
+                facts.imports.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Call):
+            called = node.func
+            name = (
+                called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
+            )
+            facts.calls.add(name)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if node.value == "__main__":
+                facts.is_main = True
+            elif _is_metric_path(node.value):
+                facts.metrics[posixpath.normpath(node.value)] = None
+    facts.tools = facts.imports & {"ciplug", "mlflow", "dvclive", "wandb"}
+    if "dvclive" in facts.tools:
+        facts.metrics["dvclive"] = None
+    if "transformers" in facts.imports:
+        facts.tools.add("huggingface")
+    return facts
+
+
+def _is_metric_path(text: str) -> bool:
+    plain = re.fullmatch(r"[\w./-]{1,200}", text)
+    named = plain and METRIC_FILE.fullmatch(posixpath.basename(text))
+    return bool(named and not posixpath.normpath(text).startswith(("/", "..")))

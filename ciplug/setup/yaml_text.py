@@ -1,0 +1,110 @@
+"""Replacing scalars in a YAML text that people wrote: comments, order and layout stay as they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ciplug.errors import CiplugError
+
+if TYPE_CHECKING:
+    import yaml
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class _Scalar:
+    """A key or a value; the path of a key is that of what it names."""
+
+    path: Path
+    value: str
+    start: int
+    end: int
+
+
+def replace(
+    text: str, pattern: str, new: Callable[[re.Match[str]], str], *, where: Callable[[Path], bool] = lambda path: True
+) -> str:
+    """The text with `pattern` replaced by `new` in every key and value at a path that `where` accepts.
+
+    What comes out is read back: those scalars differ as they should, and nothing else does.
+
+    Raises CiplugError where nothing matches, or the result cannot be written.
+    """
+    before = list(_scalars(text))
+    found = [s for s in before if where(s.path) and re.search(pattern, s.value)]
+    if not found:
+        raise CiplugError(f"nothing in it is like {pattern!r}")
+    due = [re.sub(pattern, new, s.value) if s in found else s.value for s in before]
+    # From the end, so that the places of the others stay.
+    for scalar in sorted(found, key=lambda s: s.start, reverse=True):
+        value = re.sub(pattern, new, scalar.value)
+        raw = text[scalar.start : scalar.end]
+        quoted = json.dumps(value, ensure_ascii=False) + ("\n" if raw.endswith("\n") else "")
+        for written in (re.sub(pattern, new, raw), quoted):
+            changed = text[: scalar.start] + written + text[scalar.end :]
+            try:
+                if [s.value for s in _scalars(changed)][before.index(scalar)] == value:
+                    break
+            except (CiplugError, IndexError):
+                continue
+        text = changed
+    if [s.value for s in _scalars(text)] != due:
+        raise CiplugError(f"it does not read as it should once {pattern!r} is replaced")
+    return text
+
+
+def without_step(text: str, pattern: str) -> str:
+    """The text without the item of a block list, a step, that has a value like `pattern`.
+
+    Raises CiplugError where there is not exactly one.
+    """
+    items = {s.path[: _item(s.path)] for s in _scalars(text) if re.search(pattern, s.value) and _item(s.path)}
+    if len(items) != 1:
+        raise CiplugError(f"{len(items)} steps in it are like {pattern!r}, and not one")
+    (path,) = items
+    own = [s for s in _scalars(text) if s.path[: len(path)] == path]
+    rest = [s.value for s in _scalars(text) if s.path[: len(path)] != path]
+    first = text.rindex("\n", 0, own[0].start) + 1
+    last = text.index("\n", own[-1].end - 1) + 1
+    text = text[:first] + text[last:]
+    if [s.value for s in _scalars(text)] != rest:
+        raise CiplugError(f"it does not read as it should without the step like {pattern!r}")
+    return text
+
+
+def _item(path: Path) -> int:
+    """How much of a path is that of the innermost item of a list; 0: it is in none."""
+    return max((place + 1 for place, step in enumerate(path) if isinstance(step, int)), default=0)
+
+
+def _scalars(text: str) -> Iterator[_Scalar]:
+    """Every key and value in the order of the text. Raises CiplugError where it is no YAML."""
+    import yaml
+
+    try:
+        root = yaml.compose(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as problem:
+        raise CiplugError(f"it is not valid YAML: {problem}") from None
+    seen: set[int] = set()
+
+    def walk(node: yaml.Node | None, path: Path) -> Iterator[_Scalar]:
+        # An alias is the node that it stands for.
+        if node is None or id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                yield from walk(key, (*path, str(key.value)))
+                yield from walk(value, (*path, str(key.value)))
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                yield from walk(value, (*path, number))
+        else:
+            yield _Scalar(path, str(node.value), node.start_mark.index, node.end_mark.index)
+
+    yield from walk(root, ())

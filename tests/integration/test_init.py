@@ -1,0 +1,421 @@
+"""`ciplug init` in real repositories: with nobody to ask, on a terminal, and in folders that it does not fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ciplug import cli, config
+from ciplug.gates import policy
+from tests.project import git
+from tests.terminal import END, INTERRUPT, Terminal
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAIN = """\
+import json
+json.dump({"accuracy": 0.9, "train_loss": 0.1}, open("metrics.json", "w"))
+"""
+GITHUB = "https://github.com/acme/wine.git"
+WORKFLOW = ".github/workflows/train.yml"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes a repository with these files, and goes there."""
+    # `python` in commands is this Python.
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / "bin" / "python").chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]]))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+    def make(files: dict[str, str] | None = None, *, remote: str | None = GITHUB) -> Path:
+        folder = tmp_path / "wine"
+        folder.mkdir()
+        git(folder, "init", "-q", "-b", "main")
+        if remote:
+            git(folder, "remote", "add", "origin", remote)
+        for name, text in (files if files is not None else {"train.py": TRAIN}).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(text)
+        monkeypatch.chdir(folder)
+        return folder
+
+    return make
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """All files and what they hold, and the empty folders; git's own are left out."""
+    files = [p for p in sorted(folder.rglob("*")) if ".git" not in p.relative_to(folder).parts]
+    return {p.relative_to(folder).as_posix(): p.read_text() if p.is_file() else "" for p in files}
+
+
+def test_nobody_is_asked_and_what_is_assumed_is_said(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": TRAIN, "train_old.py": "", "metrics.json": '{"accuracy": 0.9, "rows": 5}'})
+    assert cli.main(["init"]) == 0
+    out, err = capfd.readouterr()
+    assert "training: python train.py (by train.py)" in err
+    assert "CI: github (by the remote)" in err
+    assert "model: wine" in err
+    assert "gates: accuracy (from metrics.json)" in err
+    assert out.startswith(f"wrote {WORKFLOW}\nwrote ciplug.yaml\n")
+    assert "1. in .github/workflows/train.yml, put your organisation's copy of ciplug" in out
+    assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
+    written = config.load(folder / "ciplug.yaml")
+    assert (written.model, written.metrics) == ("wine", ("metrics.json",))
+    assert list(policy.read(written).gates) == ["accuracy"]
+    assert yaml.safe_load((folder / WORKFLOW).read_text())["name"] == "train"
+    assert cli.main(["policy", "check"]) == 0
+
+
+def test_a_training_that_is_run_is_recorded_nowhere(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = f"{TRAIN}import ciplug, os\nciplug.log_metric('rmse', 3.0)\nassert 'CIPLUG_PUSH_TOKEN' not in os.environ\n"
+    folder = project({"train.py": script, "old_metrics.json": '{"f1": 0.5}'}, remote="../absent.git")
+    monkeypatch.setenv("CIPLUG_PUSH_TOKEN", "secret")
+    before = tree(folder)
+    assert cli.main(["init", "--yes", "--run", "--ci", "none", "--model", "red", "--store", "file:///runs"]) == 0
+    written = config.load(folder / "ciplug.yaml")
+    assert (written.model, written.store, written.metrics) == ("red", "file:///runs", ("metrics.json",))
+    assert list(policy.read(written).gates) == ["accuracy", "rmse"]
+    assert set(tree(folder)) - set(before) == {"metrics.json", "ciplug.yaml"}
+    assert git(folder, "for-each-ref") == ""
+    assert not list((folder / ".git").glob("ciplug/spool/*"))
+    assert "of commit" not in capfd.readouterr().err
+
+
+def test_numbers_that_the_run_did_not_write_are_called_so(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": "", "metrics.json": '{"f1": 0.5}'})
+    assert cli.main(["init", "--yes", "--run"]) == 0
+    assert "the run did not write metrics.json" in capfd.readouterr().err
+    assert "Proposed from metrics.json of an earlier run." in (folder / "ciplug.yaml").read_text()
+
+
+def test_a_training_that_fails_ends_it_and_nothing_is_written(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": "raise SystemExit(7)\n"})
+    before = tree(folder)
+    assert cli.main(["init", "--yes", "--run"]) == 7
+    assert "the training ended with 7, and nothing was written" in capfd.readouterr().err
+    assert cli.main(["init", "--run", "--command", "absent-program"]) == 127
+    assert cli.main(["init", "--run", "--command", "python 'x"]) == 2
+    assert tree(folder) == before
+
+
+def test_without_numbers_there_is_no_gate_and_it_says_how_to_get_one(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": "import mlflow\nimport sklearn\nmlflow.log_metric('a', 1)\n"})
+    assert cli.main(["init", "--yes"]) == 0
+    out, err = capfd.readouterr()
+    assert "the training is not run: --run runs it" in err
+    assert "what it logs to MLflow is not read from there" in out
+    assert "ciplug init --run --force" in out
+    assert "write requirements.txt, which the pipeline installs: mlflow, scikit-learn" in out
+    assert not config.load(folder / "ciplug.yaml").policy
+
+
+def test_dvc_and_a_file_that_cannot_be_recorded(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
+    files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "model": "forest"}'})
+    assert cli.main(["init", "--yes"]) == 0
+    out, err = capfd.readouterr()
+    assert "training: dvc repro (by the stages of dvc.yaml)" in err
+    assert "mend what cannot be recorded: metrics.json:1: 'model': the text 'forest' is not a number" in out
+    assert "`dvc pull` before the training" in out
+    assert "add dvc to what `pip install -r requirements.txt` brings" in out
+
+
+def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    folder = project({"train.py": TRAIN, "ciplug.yaml": "version: 1\n", "metrics.json": '{"f1": 0.5}'})
+    before = tree(folder)
+    assert cli.main(["init", "--yes"]) == 2
+    assert "ciplug.yaml is there already" in capfd.readouterr().err
+    assert tree(folder) == before
+    assert cli.main(["init", "--force"]) == 0
+    written = tree(folder)
+    assert "gates:" in written["ciplug.yaml"]
+    (folder / "ciplug.yaml").unlink()
+    # A workflow that is as it would be written is nobody's loss.
+    assert cli.main(["init", "--yes"]) == 0
+    assert tree(folder) == written
+    (folder / "ciplug.yaml").unlink()
+    (folder / WORKFLOW).write_text("name: mine\n")
+    assert cli.main(["init", "--yes"]) == 2
+    assert f"{WORKFLOW} is there already" in capfd.readouterr().err
+    assert not (folder / "ciplug.yaml").exists()
+
+
+def test_a_pipeline_of_the_project_is_left_alone(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": TRAIN, ".gitlab-ci.yml": "test: {script: [make]}\n"}, remote=None)
+    assert cli.main(["init", "--yes"]) == 0
+    out, err = capfd.readouterr()
+    assert "CI: gitlab (by .gitlab-ci.yml)" in err
+    assert (folder / ".gitlab-ci.yml").read_text() == "test: {script: [make]}\n"
+    assert (folder / ".gitlab/ciplug.yml").is_file()
+    lines = out.partition("may be there:\n\n")[2].partition("\n\n")[0]
+    (include,) = yaml.safe_load(lines)["include"]
+    assert include["inputs"]["command"] == ["python train.py"]
+    assert "CIPLUG_GITLAB_TOKEN" in out
+    assert "git remote add origin URL" in out
+
+
+@pytest.mark.parametrize(
+    ("remote", "file", "host"),
+    [
+        ("git@github.com:acme/wine.git", None, "github"),
+        ("https://gitlab.acme.org/wine", None, "gitlab"),
+        ("https://codeberg.org/acme/wine", ".github/workflows/a.yml", "gitea"),
+        ("git@bitbucket.org:acme/wine.git", None, "bitbucket"),
+        ("https://acme@dev.azure.com/acme/p/_git/wine", None, "azure"),
+        ("git@ssh.dev.azure.com:v3/acme/p/wine", None, "azure"),
+        (GITHUB, "Jenkinsfile", "jenkins"),
+        ("https://gitlab.com/a/wine", ".github/workflows/a.yml", "github"),
+        ("https://git.acme.org/a/wine", ".forgejo/workflows/a.yml", "gitea"),
+        ("https://git.acme.org/a/wine", None, None),
+        (None, None, None),
+    ],
+)
+def test_whose_pipeline(
+    remote: str | None,
+    file: str | None,
+    host: str | None,
+    project: Callable[..., Path],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = project({"train.py": TRAIN, **({file: "x"} if file else {})}, remote=remote)
+    assert cli.main(["init"]) == 0
+    assert f"ciplug: CI: {host or 'none'} " in capfd.readouterr().err
+    assert config.load(folder / "ciplug.yaml").model == "wine"
+    assert (len(tree(folder)) > 2 + bool(file)) == bool(host)
+
+
+def test_the_branch_is_that_of_the_repository(project: Callable[..., Path]) -> None:
+    folder = project()
+    git(folder, "checkout", "-q", "-b", "master")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "first")
+    git(folder, "checkout", "-q", "-b", "topic")
+    assert cli.main(["init", "--source", "acme/ciplug@v1"]) == 0
+    workflow = yaml.safe_load((folder / WORKFLOW).read_text())
+    assert workflow[True]["push"]["branches"] == ["master"]
+
+
+def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    folder = project(
+        {
+            "src/train.py": TRAIN,
+            ".gitignore": "out/\n.venv/\n",
+            "out/all_results.json": '{"eval_accuracy": 0.8, "epoch": 3}',
+            "out/eval_results.json": '{"eval_accuracy": 0.7}',
+            "out/2026-11-01/metrics.json": '{"eval_accuracy": 0.1}',
+            "out/checkpoint-10/metrics.json": '{"eval_accuracy": 0.2}',
+            ".venv/lib/metrics.json": '{"eval_accuracy": 0.3}',
+            "dvclive/metrics.json": '{"val_f1": 0.6, "step": 3}',
+            "metrics.csv": "step,flat_auc\n0,0.5\n1,0.5\n2,0.5\n",
+            "other_metrics.json": '{"model": "forest"}',
+            "params.yaml": "depth: 3\n",
+            "hparams.yaml": "depth: 4\n",
+        }
+    )
+    assert cli.main(["init"]) == 0
+    written = config.load(folder / "ciplug.yaml")
+    assert written.metrics == ("metrics.csv", "dvclive", "out/all_results.json")
+    assert written.params == ("hparams.yaml",)
+    assert list(policy.read(written).gates) == ["eval_accuracy", "val_f1"]
+    text = (folder / "ciplug.yaml").read_text()
+    assert "#   flat_auc: it is 0.5 at every step" in text
+    assert "# Not taken: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
+    assert "# Not taken: params.yaml: a parameter of it stands in hparams.yaml with another value" in text
+    assert "is not taken" in capfd.readouterr().err
+
+
+def refused(folder: Path, capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    before = tree(folder)
+    assert cli.main(["init", *words]) == 2
+    assert tree(folder) == before
+    return capfd.readouterr().err
+
+
+def test_what_it_does_not_fit(
+    project: Callable[..., Path],
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("bare"))
+    assert "is in no git repository" in refused(Path.cwd(), capfd)
+    folder = project({"README.md": "nothing to train", "sub/a.txt": ""})
+    assert "--command" in refused(folder, capfd)
+    assert "--config" in refused(folder, capfd, "--config", "x.yaml")
+    secret = "git+https://me:word@git.acme.org/runs.git"
+    assert "word" not in (said := refused(folder, capfd, "--command", "x", "--store", secret))
+    assert "credentials" in said
+    assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
+    assert "no name for a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
+    assert "no action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
+    monkeypatch.chdir(folder / "sub")
+    assert f"cd {folder}" in refused(folder, capfd)
+    monkeypatch.chdir(folder)
+    (folder / ".github").write_text("")
+    assert "a file is where a folder is due" in refused(folder, capfd, "--command", "x")
+    (folder / ".github").unlink()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / ".github").symlink_to(tmp_path / "elsewhere")
+    assert "leads out of the repository" in refused(folder, capfd, "--command", "x")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_disk_that_breaks_off_leaves_nothing(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project()
+    before = tree(folder)
+    write = Path.write_text
+
+    def full(self: Path, *args: object, **options: object) -> int:
+        if "ciplug.yaml" in self.name:
+            raise OSError(28, "No space left on device", str(self))
+        return write(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert cli.main(["init"]) == 3
+    monkeypatch.undo()
+    assert tree(folder) == before
+
+
+def test_three_questions_at_most(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": TRAIN, "ciplug.yaml": "mine\n"}, remote="https://git.acme.org/a/wine.git")
+    terminal = Terminal.ciplug("init", cwd=folder)
+    terminal.expect(r"trains the model\? \[python train.py\] ")
+    terminal.type("\n")
+    terminal.expect(r"Whose pipeline.*\? \[none\] ")
+    terminal.type("jenkins\n")
+    terminal.expect(r"ciplug.yaml is there already. Replace it\? \[y/N\] ")
+    terminal.type("y\n")
+    assert terminal.end() == 0, terminal.shown
+    assert terminal.shown.count("?") == 3
+    # The fourth, whether to run the training, is not asked: what is assumed is said.
+    assert "the training is not run: --run runs it" in terminal.shown
+    assert "model: wine" in (folder / "ciplug.yaml").read_text()
+    assert "-- python3 train.py'" in (folder / "Jenkinsfile").read_text()
+
+
+def test_the_training_is_run_if_the_person_says_so(project: Callable[..., Path]) -> None:
+    folder = project()
+    terminal = Terminal.ciplug("init", cwd=folder)
+    terminal.expect(r"trains the model\?.*\] ")
+    terminal.type("python train.py\n")
+    terminal.expect(r"Run `python train.py` once now.*\? \[y/N\] ")
+    terminal.type("y\n")
+    assert terminal.end() == 0, terminal.shown
+    assert terminal.shown.count("?") == 2
+    assert list(policy.read(config.load(folder / "ciplug.yaml")).gates) == ["accuracy"]
+
+
+def test_a_file_is_kept_if_the_person_does_not_agree(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": TRAIN, "ciplug.yaml": "version: 1\n"})
+    terminal = Terminal.ciplug("init", cwd=folder)
+    terminal.expect(r"trains the model\?.*\] ")
+    terminal.type("\n")
+    terminal.expect(r"Replace it\? \[y/N\] ")
+    terminal.type("\n")
+    assert terminal.end() == 0, terminal.shown
+    assert "kept ciplug.yaml, as it was" in terminal.shown
+    assert (folder / "ciplug.yaml").read_text() == "version: 1\n"
+    assert (folder / WORKFLOW).is_file()
+
+
+@pytest.mark.parametrize(("key", "number"), [(END, 1), (INTERRUPT, 2)], ids=["^D", "^C"])
+def test_who_breaks_off_has_nothing_written(project: Callable[..., Path], key: str, number: int) -> None:
+    folder = project()
+    before = tree(folder)
+    terminal = Terminal.ciplug("init", cwd=folder)
+    terminal.expect(r"\?.*\] ")
+    if number == 2:
+        terminal.type("\n")
+        terminal.expect(r"\?.*\] ")
+    terminal.type(key)
+    assert terminal.end() == 130, terminal.shown
+    assert "interrupted" in terminal.shown
+    assert tree(folder) == before
+
+
+@pytest.mark.slow
+def test_a_training_that_is_interrupted_leaves_nothing_written(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": "import time\nprint('begun', flush=True)\ntime.sleep(600)\n"})
+    before = tree(folder)
+    terminal = Terminal.ciplug("init", "--yes", "--run", cwd=folder)
+    terminal.expect("begun")
+    terminal.type(INTERRUPT)
+    assert terminal.end() == 130, terminal.shown
+    assert tree(folder) == before
+
+
+SKLEARN = """\
+import json
+from sklearn.datasets import load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import train_test_split
+
+x, y = load_wine(return_X_y=True)
+x_train, x_test, y_train, y_test = train_test_split(x, y, random_state=1)
+model = LogisticRegression(max_iter=5000).fit(x_train, y_train)
+metrics = {
+    "test_accuracy": accuracy_score(y_test, model.predict(x_test)),
+    "test_log_loss": log_loss(y_test, model.predict_proba(x_test)),
+    "train_accuracy": model.score(x_train, y_train),
+    "rows": len(x_train),
+}
+json.dump(metrics, open("metrics.json", "w"))
+"""
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_verdict(
+    project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    folder = project(
+        {"train.py": SKLEARN, "requirements.txt": "scikit-learn\n", ".gitignore": "metrics.json\n"},
+        remote="../remote.git",
+    )
+
+    def ciplug(*words: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run([sys.executable, "-m", "ciplug", *words], cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    # On a busy machine, OpenMP threads that wait by spinning make a training ten times as long.
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    out = ciplug("init", "--yes", "--run", "--ci", "github").stdout
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "A training")
+    git(folder, "push", "-q", "-u", "origin", "HEAD")
+    assert "git push -u origin HEAD" in out
+    assert "2 gates" in ciplug("policy", "check").stdout
+    ciplug("ci", "--no-comment", "--", sys.executable, "train.py")
+    git(folder, "checkout", "-q", "-b", "topic")
+    git(folder, "commit", "-q", "--allow-empty", "-m", "nothing changed")
+    ciplug("ci", "--no-comment", "--", sys.executable, "train.py")
+    (verdict,) = json.loads(ciplug("gate", "--json").stdout)["verdicts"]
+    assert verdict["outcome"] == "PASS"
