@@ -23,9 +23,9 @@ PLAIN_MARKER = "[//]: # (ciplug:report)"
 """Where HTML is shown as text: the definition of a link that nobody uses is not shown at all."""
 NO_LIMIT = 1 << 30
 STATUS_NAME = "ciplug"
-NO_LABEL = "no label"
 LABEL = "ciplug: "
 """What our labels of a pull request begin with; the outcome follows."""
+_NO_LABEL = "no label"
 _STATES: dict[Outcome, State] = {
     "PASS": "success",
     "WARN": "success",
@@ -126,7 +126,7 @@ def post(
     for what, failure in failed.items():
         console.complain(f"{what}: {failure.message}", failure.hint)
     # Not every forge has labels; one that is not there is said, and no more.
-    return url, next((failure for what, failure in failed.items() if what != NO_LABEL), None)
+    return url, next((failure for what, failure in failed.items() if what != _NO_LABEL), None)
 
 
 def comment(report: Report, limit: int, *, html: bool = True) -> str:
@@ -152,7 +152,7 @@ def _publish(
             try:
                 forge.keep_label(number, _label(outcome), [_label(other) for other in _STATES])
             except ForgeError as problem:
-                failed[NO_LABEL] = problem
+                failed[_NO_LABEL] = problem
     if context.commit and outcome:
         try:
             forge.set_status(

@@ -244,12 +244,12 @@ def _bound_wait(response: Any, **_: Any) -> None:
     told, reset = headers.pop("Retry-After", None), headers.pop("RateLimit-Reset", None)
     try:
         if told:
-            wait = Retry().parse_retry_after(told)
+            wait = math.ceil(Retry().parse_retry_after(told))
         elif reset and limited:
-            wait = float(reset) - time.time()
+            wait = math.ceil(float(reset) - time.time())
         else:
             return
-    except (ValueError, InvalidHeader):
+    except (ValueError, OverflowError, InvalidHeader):
         return
     check_wait("GitLab", wait)
-    headers["Retry-After"] = str(max(math.ceil(wait), 0))
+    headers["Retry-After"] = str(max(wait, 0))
