@@ -20,7 +20,16 @@ from ciplug.recording import Inputs, check_model_name
 from ciplug.records.provenance import Context
 from ciplug.session import NO_ARTIFACTS, Session
 from ciplug.setup import configuration, pipelines
-from ciplug.setup.project import Numbers, Project, look, metric_files, model_name, parameter_files, read_numbers
+from ciplug.setup.project import (
+    Numbers,
+    Project,
+    look,
+    metric_files,
+    model_name,
+    parameter_files,
+    read_numbers,
+    server_of,
+)
 from ciplug.setup.training import Training, Trainings, trainings
 from ciplug.stores import DEFAULT_URI, is_archived, open_store
 
@@ -201,6 +210,7 @@ def _pipeline(
         branch=_default_branch(workspace),
         install=install,
         source=args.source,
+        server=server_of(workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)),
     )
     # A pipeline that is there may be the very one that is to be written.
     alone = pipelines.pipeline(host, wanted, ())

@@ -23,7 +23,7 @@ _COMMAND = r"\bpython3? train\.py"
 _PLACEHOLDER = "git+https://git.example.com/your-org/ciplug.git@" + "0" * 40
 _PIP_SOURCE = r"git\+https://[\w./-]+/ciplug(?:\.git)?@0{40}"
 _ACTION = r"^your-org/ciplug@0{40}$"
-_ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
+_ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://([\w.:-]+)/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
 _OPERATOR = re.compile(r"[;&|<>()`\n]")
 
@@ -44,6 +44,8 @@ class Wanted:
     """What `pip install` takes before the training; None: nothing."""
     source: str | None
     """Where ciplug comes from; None: the placeholder of the template stays."""
+    server: str | None = None
+    """Host of the project's own forge, as its remote has it."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,11 @@ def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
         todo.append(f"in {path}, put your organisation's copy of ciplug in the place of your-org/ciplug@000…")
     else:
         action = _ACTION_SOURCE.fullmatch(wanted.source)
-        if action is None:
-            hint = "write it like your-org/ciplug@COMMIT, for `uses:` in the workflow: actions are GitHub's own"
+        # `uses:` names no host: elsewhere, the same name is somebody else's.
+        if action is None or action[1] not in (None, "github.com", wanted.server):
+            hint = "write it like your-org/ciplug@COMMIT, for `uses:` in the workflow: actions lie on the forge itself"
             raise UsageError(f"--source {wanted.source}: no action of GitHub", hint=hint)
-        text = _replaced(text, name, _ACTION, f"{action[1]}@{action[2]}")
+        text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
     text = _branch(_installs(text, name, wanted.install), name, wanted.branch)
     return Pipeline(
         {path: text}, tuple(todo), ("none: the token of the job serves, and the workflow gives its rights",)

@@ -208,6 +208,12 @@ def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[s
     return taken, problems
 
 
+def server_of(remote_url: str | None) -> str | None:
+    """Host of a remote, https://host/path or git@host:path alike; None for a folder."""
+    found = re.match(r"(?:\w+://(?:[^@/]*@)?|[^@/]+@)([\w.-]+)", remote_url or "")
+    return found[1] if found else None
+
+
 def model_name(project: Project, remote_url: str | None) -> str:
     """A name for the model: that of the repository."""
     name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name

@@ -572,3 +572,16 @@ def test_an_archive_of_a_million_entries_is_refused_before_it_is_read(
     job.add_artifact(42, "ciplug", buffer.getvalue())
     said = ciplug("collect", "--github-run", "42", env=github(tmp_path, job, "push", {}))
     assert said.code == 3 and "1,000,000 entries; an archive has at most 10,000" in said.err
+
+
+def test_where_the_place_knows_no_commit_a_person_names_it(project: Project, ciplug: Call, tmp_path: Path) -> None:
+    head = project.head
+    project.branch("another", {"accuracy": 0.1})
+    file = tmp_path / "bundle.ndjson"
+    file.write_bytes(packed(a_run(head, trusted=False)))
+    said = ciplug("collect", "--untrusted", "--commit", project.head, file)
+    assert said.code == 3 and f"it claims the commit {head}" in said.err
+    assert ciplug("collect", "--untrusted", "--commit", head[:10], file).code == 2
+    assert recorded(project) == {}
+    assert ciplug("collect", "--untrusted", "--commit", head, file).code == 0
+    assert list(recorded(project).values()) == [head]
