@@ -31,6 +31,8 @@ COMMAND = "command"
 """The folder of an environment that holds the command `ciplug` and nothing else, so that it can go on PATH."""
 WEEK = 7 * 24 * 3600
 OUTDATED = 2 * WEEK
+_UV = "0.13.9"
+"""The uv that is fetched where there is none: whoever pins the action has pinned it, too."""
 """A name is good for a week, and a job takes at most five days: what is older is nobody's, half made or whole."""
 
 
@@ -161,7 +163,7 @@ def _fetched_uv(pip: tuple[str, ...], scratch: Path) -> str | None:
     """Fetching uv takes less than it saves; None where pip is missing, or a ready file of uv for this machine."""
     folder = scratch / "uv"
     options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
-    done = subprocess.run([*pip, "install", *options, "--target", str(folder), "uv"], capture_output=True)
+    done = subprocess.run([*pip, "install", *options, "--target", str(folder), f"uv=={_UV}"], capture_output=True)
     return shutil.which("uv", path=str(folder / "bin")) if done.returncode == 0 else None
 
 

@@ -5,11 +5,16 @@ To add a host: write a module with the functions of `base.Host`, and list it in 
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable, Mapping
 
 from ciplug.ci import azure, bitbucket, gitea, github_actions, gitlab_ci, jenkins, local
 from ciplug.ci.base import Host
 from ciplug.records.provenance import Context
+
+# GitHub's merge queue makes a branch to be tested, which other hosts take for a branch like any other.
+_QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-\d+-[0-9a-f]+")
 
 # In the order in which they are asked: Gitea's runner sets GitHub's variables too; local says yes to all.
 HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, bitbucket, azure, jenkins, local)}
@@ -23,6 +28,9 @@ def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = 
     """
     host = next(host for host in HOSTS.values() if host.detect(env))
     context = host.context(env)
+    queued = _QUEUED.fullmatch(context.branch or "")
+    if queued and context.target_branch is None:
+        return dataclasses.replace(context, target_branch=queued[1])
     if context.host == jenkins.name and context.pull_request is not None and parents is not None:
         return jenkins.look_through_merge(context, parents())
     return context

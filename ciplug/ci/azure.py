@@ -62,13 +62,13 @@ def _branch(ref: str) -> str | None:
 
 
 def _pull_request(env: Mapping[str, str]) -> int | None:
-    if env.get("BUILD_REPOSITORY_PROVIDER") != "TfsGit":
-        found = number(env, "SYSTEM_PULLREQUEST_PULLREQUESTNUMBER")
-        if found is not None:
-            return found
-        match = re.fullmatch(r"refs/pull/(\d+)/merge", env.get("BUILD_SOURCEBRANCH", ""))
-        return int(match[1]) if match else None
-    return number(env, "SYSTEM_PULLREQUEST_PULLREQUESTID")
+    in_azure = env.get("BUILD_REPOSITORY_PROVIDER") == "TfsGit"
+    found = number(env, f"SYSTEM_PULLREQUEST_PULLREQUEST{'ID' if in_azure else 'NUMBER'}")
+    if found is not None:
+        return found
+    # Who starts a build of a pull request by hand gets none of its variables.
+    match = re.fullmatch(r"refs/pull/(\d+)/merge", env.get("BUILD_SOURCEBRANCH", ""))
+    return int(match[1]) if match else None
 
 
 def _place(env: Mapping[str, str]) -> tuple[str | None, str | None]:

@@ -157,7 +157,7 @@ def cut_markdown(markdown: str, limit: int) -> str:
 
 
 def _sections(markdown: str) -> list[str]:
-    sections = [""]
+    sections: list[list[str]] = [[]]
     fence = ""
     details = 0
     for line in markdown.splitlines(keepends=True):
@@ -168,7 +168,7 @@ def _sections(markdown: str) -> list[str]:
             fence = ""
         elif not fence:
             if re.match("#{1,6} ", line) and details <= 0 and sections[-1]:
-                sections.append("")
+                sections.append([])
             details += line.count("<details") - line.count("</details>")
-        sections[-1] += line
-    return sections
+        sections[-1].append(line)
+    return ["".join(lines) for lines in sections]

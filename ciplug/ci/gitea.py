@@ -17,12 +17,24 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    like_github = github_actions.context(env)
-    server, repository = like_github.server_url, like_github.repository
-    # Its pages are numbered within the repository.
+    """A pull request that was pushed to `refs/for/…` has no branch, nor a fork that would tell whose it is.
+
+    Whoever may read can push such a one, so it is as little trusted as a fork's.
+    """
+    found = github_actions.context(env)
+    server, repository = (found.server_url or "").rstrip("/") or None, found.repository
     run = text(env, "GITHUB_RUN_NUMBER")
-    url = f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None
-    return dataclasses.replace(like_github, host=name, run_url=url)
+    # Forgejo, and Gitea before 1.26, count the runs of a repository; a newer Gitea has to be told that this is meant.
+    url = f"{server}/{repository}/actions/runs/{run}?by_index=1" if server and repository and run else None
+    branchless = (found.branch or "").startswith("refs/pull/")
+    return dataclasses.replace(
+        found,
+        host=name,
+        server_url=server,
+        run_url=url,
+        branch=None if branchless else found.branch,
+        trusted=found.trusted and not branchless,
+    )
 
 
 report_url = base.no_report_url

@@ -17,6 +17,10 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
+    """A pipeline for a pull request on GitHub, of which this project is a mirror, has no merge request.
+
+    Its number is GitHub's, so it stays unknown; its target says that it is not decided yet.
+    """
     built = text(env, "CI_COMMIT_SHA")
     # Set in merged-results pipelines and merge trains only, where CI_COMMIT_SHA is a merge commit.
     head = text(env, "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA") or built
@@ -26,7 +30,8 @@ def context(env: Mapping[str, str]) -> Context:
         commit=head,
         merge_commit=built if built != head else None,
         branch=text(env, "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME") or text(env, "CI_COMMIT_BRANCH"),
-        target_branch=text(env, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME"),
+        target_branch=text(env, "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+        or text(env, "CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME"),
         default_branch=text(env, "CI_DEFAULT_BRANCH"),
         tag=text(env, "CI_COMMIT_TAG"),
         environment=text(env, "CI_ENVIRONMENT_NAME"),
@@ -44,6 +49,9 @@ def context(env: Mapping[str, str]) -> Context:
 
 def _trusted(env: Mapping[str, str]) -> bool:
     """Whether source, target and running project of a merge request are one; one that is unknown is another."""
+    if text(env, "CI_EXTERNAL_PULL_REQUEST_IID") is not None:
+        source = text(env, "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY")
+        return source is not None and source == text(env, "CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY")
     if text(env, "CI_MERGE_REQUEST_IID") is None:
         return True
     here = text(env, "CI_PROJECT_ID")

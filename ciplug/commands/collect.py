@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ciplug import console
 from ciplug.ci import github_actions
@@ -69,6 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pattern", metavar="GLOB", default=PATTERN, help=f"which files are bundles (default: {PATTERN})"
     )
+    parser.add_argument(
+        "--commit", metavar="SHA", help="take runs of this commit only: of a fork's, where the place does not tell"
+    )
     trust = parser.add_mutually_exclusive_group()
     trust.add_argument("--untrusted", action="store_true", help="they come from a fork, though nothing here says so")
     trust.add_argument("--trusted", action="store_true", help="they come from this repository's own jobs")
@@ -80,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("a fork's job must not write the store", hint="collect in a trusted branch's pipeline")
     with _opened(args, session) as source:
         trusted, origin = _trust(args, source)
+        if args.commit:
+            origin = _narrowed(origin, args.commit, source)
         found = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
     if not trusted:
         console.say(f"{source.name} is not trusted: its runs are recorded as a fork's, and are never promoted")
@@ -145,9 +151,9 @@ def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
 def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Artifacts]:
     from ciplug.forges import find_place, github
 
-    place = find_place(session.context, session.env, _remote(session))
+    place = find_place(session.context, session.env, session.remote_url)
     if place.kind != "github":
-        raise UsageError(f"--github-run: {place.repository} is on GitLab")
+        raise UsageError(f"--github-run: {place.repository} is not on GitHub: the forge here is {place.kind}")
     own = session.context.host == github_actions.name and session.env.get("GITHUB_RUN_ID") == str(run)
     hint = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
     with github.errors(place, f"read the artifacts of run {run}", hint):
@@ -165,9 +171,9 @@ def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Ar
 def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[Artifacts]:
     from ciplug.forges import find_place, gitlab
 
-    place = find_place(session.context, session.env, _remote(session))
+    place = find_place(session.context, session.env, session.remote_url)
     if place.kind != "gitlab":
-        raise UsageError(f"--gitlab-pipeline: {place.repository} is on GitHub")
+        raise UsageError(f"--gitlab-pipeline: {place.repository} is not on GitLab: the forge here is {place.kind}")
     project, _, pipeline = named.rpartition(":")
     if not (pipeline.isascii() and pipeline.isdigit()):
         raise UsageError(f"--gitlab-pipeline {named}: a number is expected, or group/project:number")
@@ -181,11 +187,6 @@ def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[
             own=session.context.host == "gitlab_ci" and session.env.get("CI_PIPELINE_ID") == pipeline and not project,
             elsewhere=project.lower() not in ("", place.repository.lower()),
         )
-
-
-def _remote(session: Session) -> str | None:
-    remotes = session.workspace.remotes if session.workspace else {}
-    return remotes.get("origin") or next(iter(remotes.values()), None)
 
 
 def _origin_here(session: Session) -> Origin:
@@ -202,6 +203,15 @@ def _trust(args: argparse.Namespace, source: Artifacts) -> tuple[bool, Origin]:
     if args.trusted and origin.trusted is False:
         raise UsageError(f"--trusted: {source.name} is of a fork, which is never trusted")
     return not args.untrusted and (args.trusted or bool(origin.trusted)), origin
+
+
+def _narrowed(origin: Origin, commit: str, source: Artifacts) -> Origin:
+    """The origin, where a person says of which commit it is."""
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit):
+        raise UsageError(f"--commit {commit}: a full commit id is expected")
+    if origin.commits is not None and commit not in origin.commits:
+        raise UsageError(f"--commit: {source.name} is of another commit")
+    return replace(origin, commits=frozenset({commit}))
 
 
 def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:

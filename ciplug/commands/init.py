@@ -22,7 +22,7 @@ from ciplug.session import NO_ARTIFACTS, Session
 from ciplug.setup import configuration, pipelines
 from ciplug.setup.project import Numbers, Project, look, metric_files, model_name, parameter_files, read_numbers
 from ciplug.setup.training import Training, Trainings, trainings
-from ciplug.stores import DEFAULT_URI, open_store
+from ciplug.stores import DEFAULT_URI, is_archived, open_store
 
 QUESTIONS_MOST = 3
 _CI = (*pipelines.HOSTS, "none")
@@ -118,7 +118,8 @@ def _workspace(args: argparse.Namespace) -> git.Workspace:
     if args.store:
         if git.redact(args.store) != args.store:
             raise UsageError("--store has credentials in it, and ciplug.yaml is committed", hint="leave them out of it")
-        open_store(args.store, workspace)
+        if not is_archived(args.store):
+            open_store(args.store, workspace)
     return workspace
 
 

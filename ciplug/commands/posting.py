@@ -25,6 +25,7 @@ NO_LIMIT = 1 << 30
 STATUS_NAME = "ciplug"
 LABEL = "ciplug: "
 """What our labels of a pull request begin with; the outcome follows."""
+_NO_LABEL = "no label"
 _STATES: dict[Outcome, State] = {
     "PASS": "success",
     "WARN": "success",
@@ -124,7 +125,8 @@ def post(
         failed = {"no comment": unfound, **failed}
     for what, failure in failed.items():
         console.complain(f"{what}: {failure.message}", failure.hint)
-    return url, next(iter(failed.values()), None)
+    # Not every forge has labels; one that is not there is said, and no more.
+    return url, next((failure for what, failure in failed.items() if what != _NO_LABEL), None)
 
 
 def comment(report: Report, limit: int, *, html: bool = True) -> str:
@@ -150,7 +152,7 @@ def _publish(
             try:
                 forge.keep_label(number, _label(outcome), [_label(other) for other in _STATES])
             except ForgeError as problem:
-                failed["no label"] = problem
+                failed[_NO_LABEL] = problem
     if context.commit and outcome:
         try:
             forge.set_status(

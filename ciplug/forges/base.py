@@ -19,7 +19,7 @@ TIMEOUT = 10
 RETRIES = 4
 """How often a request is sent again after network trouble, a 5xx or a rate limit."""
 MAX_WAIT = 60
-"""Seconds that a rate limit may ask us to wait at a time; beyond that the job is better off without its comment."""
+"""Seconds that a forge may ask us to wait at a time; beyond that the job is better off without its comment."""
 
 
 class Right(NamedTuple):
@@ -184,6 +184,15 @@ def words(message: object) -> str:
     return ": " + cut("".join(c if c.isprintable() else " " for c in message), 200)
 
 
+def check_wait(forge: str, seconds: float) -> None:
+    """Raises ForgeError where a forge asks to wait for longer than MAX_WAIT."""
+    if seconds > MAX_WAIT:
+        raise ForgeError(
+            f"{forge} asks to wait {seconds:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
+            hint="try again later",
+        )
+
+
 def not_understood(address: str) -> ForgeError:
     """The error for an answer of a shape that no forge gives, such as a proxy's login page."""
     return ForgeError(f"{address} gave an answer that is not understood", hint="check the address of the API")
@@ -192,7 +201,12 @@ def not_understood(address: str) -> ForgeError:
 def unreachable(address: str, error: Exception) -> NoReturn:
     """Say in one line why no answer came. Raises ForgeError from an exception of requests."""
     import requests
+    from urllib3.exceptions import ReadTimeoutError
 
+    # Whoever has tried again calls the last timeout a failed connection.
+    last = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(last, ReadTimeoutError):
+        error = requests.exceptions.Timeout()
     kinds: tuple[tuple[type[Exception], str, str], ...] = (
         (requests.exceptions.RetryError, "kept failing", "try again later"),
         (requests.exceptions.Timeout, f"did not answer within {TIMEOUT} s", "try again later"),

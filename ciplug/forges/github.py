@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
-    MAX_WAIT,
     RETRIES,
     TIMEOUT,
     Comment,
     Right,
     check_body,
+    check_wait,
     cut,
     not_understood,
     unreachable,
@@ -217,10 +217,10 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
 
     try:
         yield
-    except github.RateLimitExceededException:
-        raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
     except github.GithubException as error:
         said = _said(error.data)
+        if error.status == 429 or isinstance(error, github.RateLimitExceededException):
+            raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
         if error.status == 401:
             message = f"cannot {task}: GitHub does not accept the token{said}"
             raise PermissionDenied(message, hint="the token has expired, or is not for this server") from None
@@ -292,11 +292,7 @@ def client(place: Place) -> Any:
     class Retry(github.GithubRetry):
         def sleep(self, response: Any = None) -> None:
             wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
-            if wait > MAX_WAIT:
-                raise ForgeError(
-                    f"GitHub's rate limit asks to wait {wait:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
-                    hint="try again later",
-                )
+            check_wait("GitHub", wait)
             super().sleep(response)
 
     return github.Github(

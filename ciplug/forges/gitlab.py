@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges.base import (
-    MAX_WAIT,
     RETRIES,
     TIMEOUT,
     Comment,
     Right,
     check_body,
+    check_wait,
     cut,
     not_understood,
     unreachable,
@@ -228,21 +229,27 @@ def client(place: Place) -> Gitlab:
         keep_base_url=True,
         session=Session(),
     )
-    made.session.hooks["response"].append(_refuse_long_wait)
+    made.session.hooks["response"].append(_bound_wait)
     return made
 
 
-def _refuse_long_wait(response: Any, **_: Any) -> None:
-    """python-gitlab sleeps for as long as it is told; this is where we get a word in."""
-    if response.status_code != 429:
+def _bound_wait(response: Any, **_: Any) -> None:
+    """python-gitlab sleeps for as long as it is told in whole seconds; this is where we get a word in."""
+    from urllib3 import Retry
+    from urllib3.exceptions import InvalidHeader
+
+    limited, headers = response.status_code == 429, response.headers
+    if not limited and response.status_code < 500:
         return
-    headers = response.headers
+    told, reset = headers.pop("Retry-After", None), headers.pop("RateLimit-Reset", None)
     try:
-        wait = float(headers.get("Retry-After") or float(headers["RateLimit-Reset"]) - time.time())
-    except (KeyError, ValueError):
+        if told:
+            wait = math.ceil(Retry().parse_retry_after(told))
+        elif reset and limited:
+            wait = math.ceil(float(reset) - time.time())
+        else:
+            return
+    except (ValueError, OverflowError, InvalidHeader):
         return
-    if wait > MAX_WAIT:
-        raise ForgeError(
-            f"GitLab's rate limit asks to wait {wait:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
-            hint="try again later",
-        )
+    check_wait("GitLab", wait)
+    headers["Retry-After"] = str(max(wait, 0))

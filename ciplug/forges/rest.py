@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, PermissionDenied
-from ciplug.forges.base import MAX_WAIT, RETRIES, TIMEOUT, not_understood, unreachable, words
+from ciplug.forges.base import RETRIES, TIMEOUT, check_wait, not_understood, unreachable, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -119,11 +119,7 @@ def _session(title: str, authorization: str) -> requests.Session:
     class Patience(Retry):
         def sleep(self, response: Any = None) -> None:
             wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
-            if wait > MAX_WAIT:
-                raise ForgeError(
-                    f"{title}'s rate limit asks to wait {wait:.0f} s, more than the {MAX_WAIT} s that ciplug waits",
-                    hint="try again later",
-                )
+            check_wait(title, wait)
             super().sleep(response)
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -26,7 +26,8 @@ def read(session: Session, before: Examined) -> str:
         remedy = to_reach(session, store_url(session) or "", cause_of(problem.message))
         raise failure(problem.message, remedy or problem.hint or "") from None
     if store.notes:
-        raise warning("; ".join(store.notes), "ciplug compact")
+        remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"
+        raise warning("; ".join(store.notes), remedy)
     return f"it can be read: {store.address}, with {waiting} objects that are in no segment yet"
 
 

@@ -23,7 +23,7 @@ _COMMAND = r"\bpython3? train\.py"
 _PLACEHOLDER = "git+https://git.example.com/your-org/ciplug.git@" + "0" * 40
 _PIP_SOURCE = r"git\+https://[\w./-]+/ciplug(?:\.git)?@0{40}"
 _ACTION = r"^your-org/ciplug@0{40}$"
-_ACTION_SOURCE = re.compile(r"(?:git\+)?(?:https://[\w.:-]+/)?([\w.-]+/[\w.-]+?(?:/[\w./-]+)?)(?:\.git)?@([\w./-]+)")
+_ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://github\.com/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
 _OPERATOR = re.compile(r"[;&|<>()`\n]")
 
@@ -84,8 +84,7 @@ _SOURCE_HINT = "write it like git+https://git.example.com/your-org/ciplug.git@CO
 
 
 def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    if "${{" in wanted.command or "}}" in wanted.command:
-        raise UsageError("a command with ${{ }} cannot stand in the workflow", hint="call a script that has it")
+    _no_expression(wanted.command)
     path, name = ".github/workflows/train.yml", "github/train.yml"
     text = _command(read(name), name, wanted.command)
     todo = []
@@ -94,7 +93,7 @@ def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
     else:
         action = _ACTION_SOURCE.fullmatch(wanted.source)
         if action is None:
-            hint = "write it like your-org/ciplug@COMMIT, for `uses:` in the workflow"
+            hint = "write it like your-org/ciplug@COMMIT, for `uses:` in the workflow: actions are GitHub's own"
             raise UsageError(f"--source {wanted.source}: no action of GitHub", hint=hint)
         text = _replaced(text, name, _ACTION, f"{action[1]}@{action[2]}")
     text = _branch(_installs(text, name, wanted.install), name, wanted.branch)
@@ -103,7 +102,14 @@ def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
     )
 
 
+def _no_expression(command: str) -> None:
+    """What stands between ${{ and }} is pasted into the shell, a pull request's title for instance."""
+    if "${{" in command or "}}" in command:
+        raise UsageError("a command with ${{ }} cannot stand in the workflow", hint="call a script that has it")
+
+
 def _gitea(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
+    _no_expression(wanted.command)
     folder = ".forgejo" if any(path.startswith(".forgejo/") for path in present) else ".gitea"
     path = f"{folder}/workflows/train.yml"
     text, todo = _steps(read, "gitea/train.yml", wanted, path)

@@ -15,6 +15,8 @@ USER, TOKEN = "CIPLUG_JENKINS_USER", "CIPLUG_JENKINS_TOKEN"
 TIMEOUT = 30
 """Seconds to wait for an answer: Jenkins reads the builds of a job from its disk."""
 _RETRIES = 4
+_MAX_WAIT = 60
+"""Seconds that Jenkins may ask us to wait at a time."""
 _BUSY = (429, 502, 503, 504)
 
 
@@ -29,6 +31,16 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     from jenkinsapi.jenkins import Jenkins
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
+
+    class Patience(Retry):
+        def sleep(self, response: Any = None) -> None:
+            wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
+            if wait > _MAX_WAIT:
+                raise StoreError(
+                    f"Jenkins asks to wait {wait:.0f} s, more than the {_MAX_WAIT} s that ciplug waits",
+                    hint="try again later",
+                )
+            super().sleep(response)
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
@@ -48,7 +60,7 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     # It logs what it raises as well.
     logging.getLogger("jenkinsapi").setLevel(logging.CRITICAL)
     made = Jenkins(server, user, token, lazy=True, use_crumb=False, timeout=TIMEOUT)
-    again = Retry(_RETRIES, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
+    again = Patience(_RETRIES, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):
         made.requester.session.mount(scheme, HTTPAdapter(max_retries=again))
     return made

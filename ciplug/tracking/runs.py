@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ciplug.records.verdict import Verdict
     from ciplug.tracking.catalog import Catalog
 
+LOADED_MOST = 5_000
+"""Runs that are kept in memory once they have been read."""
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 
@@ -118,6 +120,7 @@ class Runs:
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self._of_commit: dict[str, list[RunKey]] = {}
+        self._loaded: dict[str, Run] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
 
@@ -178,17 +181,20 @@ class Runs:
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
         """The records of these keys, in order, without those that cannot be read (see `problems`)."""
         wanted = list(keys)
-        data = self._read(k.key for k in wanted)
+        data = self._read(k.key for k in wanted if k.key not in self._loaded)
         runs = []
         for key in wanted:
             try:
-                run = read_run(data[key.key], key.key)
+                run = self._loaded.get(key.key) or read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:
                 self._note(key.key, problem)
             else:
                 runs.append(run)
+                # What is recorded never changes. Each model of a commit asks for all runs of the commits around it.
+                if len(self._loaded) < LOADED_MOST:
+                    self._loaded[key.key] = run
         return runs
 
     def _note(self, key: str, problem: RecordError) -> None:

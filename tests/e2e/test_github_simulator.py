@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import Place
-from ciplug.forges.github import client
+from ciplug.forges.github import GitHub, client
 from ciplug.records.provenance import Context
 from ciplug.stores.ci_artifacts import GITHUB_ARTIFACTS, PATTERN, GitHubRun
 from tests.bundles import zipped
@@ -61,6 +61,10 @@ def everything(api: GitHubApi) -> set[str]:
     forge(api).upsert_comment(7, MARKER, f"{MARKER}\nthree")
     for url in (run, None):
         forge(api).set_status(COMMIT, "failure", name="ciplug", description="x" * 500, url=url)
+
+    github = forge(api)
+    assert isinstance(github, GitHub)
+    assert [found.number for found in github.pull_requests_from(api.repository, "topic")] == [7]
 
     api.add_run(42, commit=COMMIT)
     api.add_artifact(42, "ciplug-report", zipped({"bundle.ndjson": b"x"}))

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def run(*args: str) -> subprocess.CompletedProcess[str]:
     """`python benchmarks/run.py`, as docs/performance.md has it."""
     argv = [sys.executable, "benchmarks/run.py", *args]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -118,16 +117,6 @@ def test_no_right_to_write_bad_token_and_unknown_things(api: GiteaApi) -> None:
     assert "wrong-token" not in f"{caught.value.message} {caught.value.hint}"
     with pytest.raises(PermissionDenied, match=r"#99.*not found"):
         forge(api).upsert_comment(99, MARKER, BODY)
-
-
-def test_rate_limit_is_obeyed_up_to_a_minute(api: GiteaApi) -> None:
-    api.rate_limit_next(1)
-    start = time.monotonic()
-    forge(api).upsert_comment(7, MARKER, BODY)
-    assert time.monotonic() - start >= 1
-    api.rate_limit_next(3600)
-    with pytest.raises(ForgeError, match="3600 s"):
-        forge(api).upsert_comment(7, MARKER, BODY)
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -144,12 +144,6 @@ def test_rate_limit_is_obeyed(api: GitHubApi) -> None:
     assert bodies(api) == [BODY]
 
 
-def test_a_long_rate_limit_is_not_waited_for(api: GitHubApi) -> None:
-    api.rate_limit_next(3600, method="POST")
-    with pytest.raises(ForgeError, match="3600 s"):
-        forge(api).upsert_comment(7, MARKER, BODY)
-
-
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("status", [502, None])
 def test_trouble_is_retried_and_leaves_one_comment(api: GitHubApi, status: int | None, after: bool) -> None:

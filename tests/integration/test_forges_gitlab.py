@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -129,20 +128,6 @@ def test_status(api: GitLabApi) -> None:
     assert (second["status"], second["target_url"]) == ("failed", "https://ci/1")
     (other,) = api.statuses["e" * 40]
     assert (other["status"], other["pipeline_id"]) == ("failed", None)
-
-
-def test_rate_limit_is_obeyed(api: GitLabApi) -> None:
-    api.rate_limit_next(1)
-    start = time.monotonic()
-    forge(api).upsert_comment(7, MARKER, BODY)
-    assert time.monotonic() - start >= 1
-    assert bodies(api) == [BODY]
-
-
-def test_a_long_rate_limit_is_not_waited_for(api: GitLabApi) -> None:
-    api.rate_limit_next(3600)
-    with pytest.raises(ForgeError, match="3600 s"):
-        forge(api).upsert_comment(7, MARKER, BODY)
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from ciplug.commands.posting import Look, post
+from ciplug.config import Config
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.records.provenance import Context
+from ciplug.reports.report import Report
+from ciplug.session import Session
 from tests.project import Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi
@@ -85,6 +90,22 @@ def test_bitbucket_has_neither(bitbucket_api: BitbucketApi) -> None:
     with pytest.raises(ForgeError, match="its own pipelines only"):
         forge.record_deployment(COMMIT, "live", description="", url=None)
     assert not bitbucket_api.calls
+
+
+def test_a_label_that_cannot_be_is_said_and_fails_nothing(
+    bitbucket_api: BitbucketApi, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bitbucket_api.add_pull(7, commit=COMMIT)
+    bitbucket_api.add_token("t", "ada", scopes=("pullrequest:write", "account"))
+    monkeypatch.setattr("ciplug.session.open_store", lambda *_, **__: SimpleNamespace(keys=lambda *_: []))
+    monkeypatch.setattr(Report, "outcome", "PASS")
+    env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
+    context = Context(host="bitbucket", repository="acme/demo", commit=COMMIT, pull_request=7)
+    session = Session(Path(), env, None, Config(), context, "git:")
+    look = Look(Report(sections=()), COMMIT, frozenset())
+    url, problem = post(session, look, lambda later: look, label=True)
+    assert url and problem is None
+    assert "no label: Bitbucket's pull requests have no labels" in capsys.readouterr().err
 
 
 def test_from_the_command_line(tmp_path: Path, github_api: GitHubApi) -> None:

@@ -15,6 +15,8 @@ from ciplug.records.provenance import Context
 HEAD = "1" * 40
 MERGE = "2" * 40
 BASE = "3" * 40
+QUEUE = f"gh-readonly-queue/main/pr-5-{BASE}"
+"""The branch that GitHub's merge queue makes for a pull request, on top of BASE."""
 
 Env = dict[str, str]
 
@@ -99,6 +101,16 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
         pull_request("acme/wine"),
         {**GITHUB_PR_CONTEXT, "event": "pull_request_review"},
     ),
+    "pull request that was merged": (
+        {**GITHUB_PR, "GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"},
+        pull_request("acme/wine", action="closed"),
+        GITHUB_PR_CONTEXT,
+    ),
+    "comment on a pull request": (
+        on("main", GITHUB_EVENT_NAME="issue_comment", GITHUB_REF="refs/heads/main"),
+        {"issue": {"number": 5, "pull_request": {}}, "comment": {"body": "/retrain"}, "repository": REPOSITORY},
+        {"event": "issue_comment", "commit": HEAD, "branch": "main"},
+    ),
     "pull request, run again by another": (
         {**GITHUB_PR, "GITHUB_TRIGGERING_ACTOR": "bob"},
         pull_request("acme/wine", action="synchronize"),
@@ -113,6 +125,11 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
         on("v1.2", "tag", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/tags/v1.2"),
         {"repository": REPOSITORY},
         {"event": "push", "commit": HEAD, "tag": "v1.2"},
+    ),
+    "release": (
+        on("v1.2", "tag", GITHUB_EVENT_NAME="release", GITHUB_REF="refs/tags/v1.2"),
+        {"action": "published", "release": {"tag_name": "v1.2"}, "repository": REPOSITORY},
+        {"event": "release", "commit": HEAD, "tag": "v1.2"},
     ),
     "schedule": (
         on("main", GITHUB_EVENT_NAME="schedule"),
@@ -146,13 +163,37 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
         {"event": "workflow_run", "commit": HEAD, "branch": "main"},
     ),
     "merge queue": (
-        on("gh-readonly-queue/main/pr-5-abc", GITHUB_EVENT_NAME="merge_group"),
+        on(QUEUE, GITHUB_EVENT_NAME="merge_group"),
         {"merge_group": {"head_sha": HEAD, "base_ref": "refs/heads/main"}, "repository": REPOSITORY},
+        {"event": "merge_group", "commit": HEAD, "branch": QUEUE, "target_branch": "main"},
+    ),
+    "merge queue, taken for a push": (
+        on(QUEUE, GITHUB_EVENT_NAME="push", GITHUB_REF=f"refs/heads/{QUEUE}"),
+        {"ref": f"refs/heads/{QUEUE}", "repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "branch": QUEUE, "target_branch": "main"},
+    ),
+    "merge queue of a branch with a slash": (
+        on(QUEUE.replace("main", "release/1.x"), GITHUB_EVENT_NAME="push"),
+        {"repository": REPOSITORY},
         {
-            "event": "merge_group",
+            "event": "push",
             "commit": HEAD,
-            "branch": "gh-readonly-queue/main/pr-5-abc",
-            "target_branch": "main",
+            "branch": QUEUE.replace("main", "release/1.x"),
+            "target_branch": "release/1.x",
+        },
+    ),
+    "pull request on Enterprise": (
+        {
+            **GITHUB_PR,
+            "GITHUB_API_URL": "https://github.acme.org/api/v3",
+            "GITHUB_SERVER_URL": "https://github.acme.org",
+        },
+        pull_request("acme/wine"),
+        {
+            **GITHUB_PR_CONTEXT,
+            "api_url": "https://github.acme.org/api/v3",
+            "server_url": "https://github.acme.org",
+            "run_url": "https://github.acme.org/acme/wine/actions/runs/901",
         },
     ),
 }
@@ -211,7 +252,7 @@ GITEA_CONTEXT: dict[str, Any] = {
     "host": "gitea",
     "server_url": "https://codeberg.org",
     "api_url": "https://codeberg.org/api/v1",
-    "run_url": "https://codeberg.org/acme/wine/actions/runs/17",
+    "run_url": "https://codeberg.org/acme/wine/actions/runs/17?by_index=1",
 }
 # It checks the head of a pull request out, not a merge.
 GITEA_PR: Env = {**GITHUB_PR, "GITHUB_SHA": HEAD, "GITHUB_REF": "refs/pull/5/head", "GITHUB_REF_NAME": "5/head"}
@@ -235,6 +276,39 @@ GITEA_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
     ),
     "pull request of a fork": (GITEA_PR, pull_request("mallory/wine"), {**GITEA_PR_CONTEXT, "trusted": False}),
     "pull request of a deleted fork": (GITEA_PR, pull_request(None), {**GITEA_PR_CONTEXT, "trusted": False}),
+    "pull request pushed to refs/for/main, by whoever may read": (
+        {**GITEA_PR, "GITHUB_HEAD_REF": "refs/pull/5/head"},
+        pull_request("acme/wine"),
+        {**GITEA_PR_CONTEXT, "branch": None, "trusted": False},
+    ),
+    "pull_request_target of a fork": (
+        on("main", **{**GITEA_PR, "GITHUB_EVENT_NAME": "pull_request_target", "GITHUB_SHA": BASE}),
+        pull_request("mallory/wine"),
+        {**GITEA_PR_CONTEXT, "event": "pull_request_target", "trusted": False},
+    ),
+    "push, run again by another": (
+        on("main", GITHUB_EVENT_NAME="push", GITHUB_TRIGGERING_ACTOR="bob"),
+        {"repository": REPOSITORY},
+        {"event": "push", "commit": HEAD, "branch": "main", "actor": "bob"},
+    ),
+    "below a path, which ends in a slash": (
+        on(
+            "main",
+            GITHUB_EVENT_NAME="push",
+            GITHUB_API_URL="https://acme.org/git/api/v1",
+            GITHUB_SERVER_URL="https://acme.org/git/",
+            GITHUB_TRIGGERING_ACTOR="",
+        ),
+        {"repository": REPOSITORY},
+        {
+            "event": "push",
+            "commit": HEAD,
+            "branch": "main",
+            "api_url": "https://acme.org/git/api/v1",
+            "server_url": "https://acme.org/git",
+            "run_url": "https://acme.org/git/acme/wine/actions/runs/17?by_index=1",
+        },
+    ),
     "tag": (
         on("v1.2", "tag", GITHUB_EVENT_NAME="push", GITHUB_REF="refs/tags/v1.2"),
         {"repository": REPOSITORY},
@@ -313,12 +387,25 @@ GITLAB_MERGED: Env = {
     "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD,
 }
 
+GITLAB_MIRROR: Env = {
+    "CI_PIPELINE_SOURCE": "external_pull_request_event",
+    "CI_COMMIT_BRANCH": "faster",
+    "CI_COMMIT_REF_NAME": "faster",
+    "CI_EXTERNAL_PULL_REQUEST_IID": "5",
+    "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_NAME": "faster",
+    "CI_EXTERNAL_PULL_REQUEST_SOURCE_BRANCH_SHA": HEAD,
+    "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "acme/wine",
+    "CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_NAME": "main",
+    "CI_EXTERNAL_PULL_REQUEST_TARGET_BRANCH_SHA": BASE,
+    "CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY": "acme/wine",
+}
+
 GITLAB_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
     "branch": (
         {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_REF_NAME": "main"},
         {"event": "push", "branch": "main"},
     ),
-    "merge request": (GITLAB_MR, GITLAB_MR_CONTEXT),
+    "merge request, its head alone (detached)": (GITLAB_MR, GITLAB_MR_CONTEXT),
     "merged results": (GITLAB_MERGED, {**GITLAB_MR_CONTEXT, "merge_commit": MERGE}),
     "fork's merge request, run by a member in the project": (
         {**GITLAB_MERGED, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "666"},
@@ -352,6 +439,30 @@ GITLAB_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
     "manual": (
         {"CI_PIPELINE_SOURCE": "web", "CI_COMMIT_BRANCH": "faster", "GITLAB_USER_LOGIN": "bob"},
         {"event": "web", "branch": "faster", "actor": "bob"},
+    ),
+    "child pipeline of a merge request": (
+        {**GITLAB_MERGED, "CI_PIPELINE_SOURCE": "parent_pipeline"},
+        {**GITLAB_MR_CONTEXT, "event": "parent_pipeline", "merge_commit": MERGE},
+    ),
+    "pull request on GitHub, of which this is a mirror": (
+        GITLAB_MIRROR,
+        {"event": "external_pull_request_event", "branch": "faster", "target_branch": "main"},
+    ),
+    "pull request of a fork on GitHub, of which this is a mirror": (
+        {**GITLAB_MIRROR, "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY": "mallory/wine"},
+        {"event": "external_pull_request_event", "branch": "faster", "target_branch": "main", "trusted": False},
+    ),
+    "merge queue on GitHub, of which this is a mirror": (
+        {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": QUEUE},
+        {"event": "push", "branch": QUEUE, "target_branch": "main"},
+    ),
+    "in an environment": (
+        {"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_BRANCH": "main", "CI_ENVIRONMENT_NAME": "production"},
+        {"event": "push", "branch": "main", "environment": "production"},
+    ),
+    "triggered through the API": (
+        {"CI_PIPELINE_SOURCE": "trigger", "CI_COMMIT_BRANCH": "main"},
+        {"event": "trigger", "branch": "main"},
     ),
     "triggered by another project": (
         {"CI_PIPELINE_SOURCE": "pipeline", "CI_COMMIT_BRANCH": "main"},
@@ -441,7 +552,8 @@ JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
         {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true", "GIT_BRANCH": "main"},
         {"branch": "main", "default_branch": "main"},
     ),
-    "multibranch, branch": ({"BRANCH_NAME": "faster"}, {"branch": "faster"}),
+    "multibranch, branch, by a push, a timer or by hand": ({"BRANCH_NAME": "faster"}, {"branch": "faster"}),
+    "multibranch, merge queue": ({"BRANCH_NAME": QUEUE}, {"branch": QUEUE, "target_branch": "main"}),
     "multibranch, tag": ({"BRANCH_NAME": "v1.2", "TAG_NAME": "v1.2"}, {"event": "tag", "tag": "v1.2"}),
     "plain job": ({"GIT_BRANCH": "origin/main", "BUILD_USER_ID": "bob"}, {"branch": "main", "actor": "bob"}),
     "plain job, told to build a commit": ({"GIT_BRANCH": "detached"}, {}),
@@ -645,6 +757,15 @@ AZURE_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
         {**AZURE_PR, "SYSTEM_PULLREQUEST_ISFORK": ""},
         {**AZURE_PR_CONTEXT, "trusted": False},
     ),
+    "pull request, started by hand": (
+        {
+            "BUILD_REASON": "Manual",
+            "BUILD_SOURCEBRANCH": "refs/pull/5/merge",
+            "BUILD_SOURCEVERSION": MERGE,
+            "SYSTEM_PULLREQUEST_ISFORK": "",
+        },
+        {"event": "Manual", "commit": None, "merge_commit": MERGE, "pull_request": 5, "trusted": False},
+    ),
     "pull request, head not said": (
         {**AZURE_PR, "SYSTEM_PULLREQUEST_SOURCECOMMITID": ""},
         {**AZURE_PR_CONTEXT, "commit": None},
@@ -653,6 +774,14 @@ AZURE_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
     "pull request on GitHub, of a fork": (
         {**AZURE_GITHUB_PR, "SYSTEM_PULLREQUEST_ISFORK": "True"},
         {**AZURE_PR_CONTEXT, **ON_GITHUB_CONTEXT, "trusted": False},
+    ),
+    "merge queue on GitHub": (
+        {**ON_GITHUB, "BUILD_REASON": "IndividualCI", "BUILD_SOURCEBRANCH": f"refs/heads/{QUEUE}"},
+        {**ON_GITHUB_CONTEXT, "event": "IndividualCI", "branch": QUEUE, "target_branch": "main"},
+    ),
+    "tag on GitHub": (
+        {**ON_GITHUB, "BUILD_REASON": "IndividualCI", "BUILD_SOURCEBRANCH": "refs/tags/v1.2"},
+        {**ON_GITHUB_CONTEXT, "event": "IndividualCI", "tag": "v1.2"},
     ),
     "pull request on Bitbucket": (
         {

@@ -54,7 +54,7 @@ def call(Map settings = [:]) {
                 if [ "$(cat "$mark" 2>/dev/null)" != "$BUILD_TAG" ]; then
                     rm -f "./$CIPLUG_INPUT_OUTPUT_DIR"/bundle.ndjson "./$CIPLUG_INPUT_OUTPUT_DIR"/bundle-[0-9]*-*.ndjson
                 fi
-                for name in report.md report.html report.json junit.xml outputs.properties; do
+                for name in report.md report.html report.json junit.xml metrics.txt outputs.properties; do
                     rm -f "./$CIPLUG_INPUT_OUTPUT_DIR/$name"
                 done
                 printf '%s' "$BUILD_TAG" > "$mark"
