@@ -121,7 +121,7 @@ _METRICS = st.from_regex(METRIC_NAME, fullmatch=True) | st.sampled_from(
 _MODELS = st.text(min_size=1, max_size=20).filter(is_model_name) | st.sampled_from(['"} 1', "a#b", "it's", "$x", "`x`"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(_MODELS, st.dictionaries(_METRICS, st.floats(allow_nan=False), max_size=4), max_size=3))
 def test_any_name_is_read_back(models: dict[str, dict[str, float]]) -> None:
     text = openmetrics.render(report(**models))
