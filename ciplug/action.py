@@ -90,7 +90,8 @@ def _lines(env: Mapping[str, str], name: str) -> list[str]:
     try:
         value = json.loads(listed)
     except ValueError as problem:
-        raise UsageError(f"input '{name}': no JSON: {problem}") from None
+        hint = "a variable that stands in a list must have no quotes in its value"
+        raise UsageError(f"input '{name}': no JSON: {problem}", hint=hint) from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise UsageError(f"input '{name}': a list of texts is expected, not {listed.strip()}")
     return value
