@@ -23,6 +23,8 @@ PLAIN_MARKER = "[//]: # (ciplug:report)"
 """Where HTML is shown as text: the definition of a link that nobody uses is not shown at all."""
 NO_LIMIT = 1 << 30
 STATUS_NAME = "ciplug"
+_TELL_THE_HEAD = ("github_actions", "gitlab_ci", "gitea", "bitbucket")
+"""Hosts whose jobs know the very head of their pull request."""
 LABEL = "ciplug: "
 """What our labels of a pull request begin with; the outcome follows."""
 _NO_LABEL = "no label"
@@ -142,7 +144,7 @@ def _publish(
     """The comment, the label and the commit status; returns the comment's address, and why which is not there."""
     url, outcome = None, report.outcome
     failed: dict[str, CiplugError] = {}
-    if number is not None:
+    if number is not None and not _has_moved_on(context, forge, number):
         marker = MARKER if forge.html else PLAIN_MARKER
         try:
             url = forge.upsert_comment(number, marker, comment(report, forge.comment_limit, html=forge.html))
@@ -165,6 +167,21 @@ def _publish(
         except ForgeError as problem:
             failed["no commit status"] = problem
     return url, failed
+
+
+def _has_moved_on(context: Context, forge: Forge, number: int) -> bool:
+    """Whether the pull request is about another commit by now, whose comment a slow job must not overwrite."""
+    if context.host not in _TELL_THE_HEAD or not context.commit:
+        return False
+    try:
+        head = forge.head_of(number)
+    except ForgeError:
+        # Then the comment fails as well, and says why.
+        return False
+    if context.commit.startswith(head):
+        return False
+    console.say(f"no comment: pull request #{number} has moved on to {head[:8]}, and this is {context.commit[:8]}")
+    return True
 
 
 def _label(outcome: Outcome) -> str:

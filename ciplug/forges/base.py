@@ -54,6 +54,10 @@ class Forge(Protocol):
         """
         ...
 
+    def head_of(self, number: int) -> str:
+        """The commit that a pull request proposes by now, or the beginning of its id."""
+        ...
+
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """Make `body` our one comment that carries `marker` on a line of its own; returns its web address.
 

@@ -55,6 +55,11 @@ class Bitbucket:
             pulls = _pages(self._api, f"{self._path}/pullrequests", params)
             return max((p["id"] for p in pulls if _is_head(p, commit)), default=None)
 
+    def head_of(self, number: int) -> str:
+        """See Forge. Bitbucket tells twelve digits."""
+        with self._api.errors(f"read pull request #{number}", _HINT):
+            return str(self._api.get(f"{self._path}/pullrequests/{number}").json()["source"]["commit"]["hash"])
+
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""
         check_body(body, marker, self.comment_limit)

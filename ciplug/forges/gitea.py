@@ -41,6 +41,11 @@ class Gitea:
             pulls = _pages(self._api, f"{self._path}/pulls", state="open")
             return max((p["number"] for p in pulls if p["head"]["sha"] == commit), default=None)
 
+    def head_of(self, number: int) -> str:
+        """See Forge."""
+        with self._api.errors(f"read pull request #{number}", _HINT):
+            return str(self._api.get(f"{self._path}/pulls/{number}").json()["head"]["sha"])
+
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""
         check_body(body, marker, self.comment_limit)

@@ -89,6 +89,11 @@ class GitHub:
                 if p.head.repo is not None and p.head.repo.full_name.lower() == repository.lower()
             ]
 
+    def head_of(self, number: int) -> str:
+        """See Forge."""
+        with self._errors(f"read pull request #{number}", _READING):
+            return self._open().get_pull(number).head.sha
+
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""
         check_body(body, marker, self.comment_limit)

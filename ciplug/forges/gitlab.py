@@ -64,6 +64,11 @@ class GitLab:
                 found = [m["iid"] for m in requests if m["state"] == "opened" and m["sha"] == commit]
             return max(found, default=None)
 
+    def head_of(self, number: int) -> str:
+        """See Forge."""
+        with self._errors(f"read merge request !{number}", _COMMENTS):
+            return str(self._project().mergerequests.get(number).sha)
+
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         """See Forge."""
         check_body(body, marker, self.comment_limit)

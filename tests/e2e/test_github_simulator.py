@@ -52,6 +52,7 @@ def everything(api: GitHubApi) -> set[str]:
         "upsert_comment": [(7, MARKER, f"{MARKER}\none"), (7, MARKER, f"{MARKER}\ntwo")],
         "approvers": [(run, "live")],
         "accounts": [(COMMIT,)],
+        "head_of": [(7,)],
         "keep_label": [(7, "ciplug: pass", OURS), (7, "ciplug: fail", OURS)],
     }
     for name, calls in arguments.items():

@@ -82,6 +82,7 @@ def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHu
     project.numbers({"accuracy": 0.5})
     project.commit("worse")
     project.push()
+    github_api.add_pull(7, branch="topic", commit=project.head)
     project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"), code=1)
     ours = [c for c in github_api.comments[7] if MARKER in c["body"].splitlines()]
     assert len(ours) == 1
@@ -91,6 +92,17 @@ def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHu
     wrote = len([c for c in github_api.wrote() if "comments" in c.path])
     project.ciplug("report", "--post", env=github(tmp_path, github_api, project, token="job"))
     assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
+
+
+def test_a_slow_job_does_not_overwrite_the_comment_on_a_newer_commit(
+    tmp_path: Path, github_api: GitHubApi, project: Project
+) -> None:
+    github_api.add_token("job", "octocat")
+    github_api.add_pull(7, branch="topic", commit="e" * 40)
+    done = project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"))
+    assert "no comment: pull request #7 has moved on to eeeeeeee" in done.stderr
+    assert github_api.comments[7] == []
+    assert github_api.statuses[project.head][-1]["state"] == "success"
 
 
 def test_github_without_permission_gives_one_line_and_the_summary(
@@ -199,6 +211,7 @@ def test_gitea_one_comment_that_stays_current(tmp_path: Path, gitea_api: GiteaAp
     project.numbers({"accuracy": 0.5})
     project.commit("worse")
     project.push()
+    gitea_api.add_pull(7, branch="topic", commit=project.head)
     project.ciplug(*CI, env=env(), code=1)
     (again,) = (c for c in gitea_api.comments[7] if MARKER in c["body"].splitlines())
     assert again["id"] == ours["id"]

@@ -82,8 +82,11 @@ def bodies(api: JsonApi) -> list[str]:
 def test_through_a_proxy(kind: str, api: JsonApi, monkeypatch: pytest.MonkeyPatch) -> None:
     # The server takes what is sent to a proxy as it takes what is sent to itself.
     monkeypatch.setenv("http_proxy", api_origin(api))
-    known_as(kind, api, f"http://{kind}.invalid").upsert_comment(7, MARKER, BODY)
+    forge = known_as(kind, api, f"http://{kind}.invalid")
+    forge.upsert_comment(7, MARKER, BODY)
     assert bodies(api) == [BODY]
+    # Of which Bitbucket tells twelve digits.
+    assert COMMIT.startswith(forge.head_of(7)) and len(forge.head_of(7)) >= 12
 
 
 def test_with_a_certificate_of_ones_own(

@@ -168,6 +168,11 @@ class BitbucketApi(JsonApi):
             raise self._error(400, "content: Ensure this value has at most 32768 characters.")
         return raw
 
+    @route("GET", r"/repositories/([^/]+/[^/]+)/pullrequests/(\d+)")
+    def _get_pull(self, call: Call, repository: str, number: str) -> Answer:
+        self._enter(call, "pullrequest", repository)
+        return Answer(200, self.pulls[self._pull(number)])
+
     @route("GET", r"/repositories/([^/]+/[^/]+)/pullrequests/(\d+)/comments")
     def _list_comments(self, call: Call, repository: str, number: str) -> Answer:
         self._enter(call, "pullrequest", repository)

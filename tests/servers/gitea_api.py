@@ -155,6 +155,11 @@ class GiteaApi(JsonApi):
         wanted = call.query.get("state", "open")
         return self._page(call, [p for p in self.pulls.values() if wanted in ("all", p["state"])][::-1])
 
+    @route("GET", r"/repos/([^/]+/[^/]+)/pulls/(\d+)")
+    def _get_pull(self, call: Call, repository: str, number: str) -> Answer:
+        self._enter(call, "repository", repository)
+        return Answer(200, self.pulls[self._pull(number)])
+
     def _pull(self, number: str) -> int:
         if int(number) not in self.pulls:
             raise self.not_found()

@@ -26,7 +26,7 @@ from ciplug.reports.report import Report
 from ciplug.session import Session
 
 HEAD = "a" * 40
-CONTEXT = Context(host="local", commit=HEAD, branch="topic", pull_request=7)
+CONTEXT = Context(host="gitea", commit=HEAD, branch="topic", pull_request=7)
 
 
 class Turns:
@@ -95,6 +95,9 @@ class Leg:
 
     def keys(self, *prefixes: str) -> list[str]:
         return sorted(self._step().runs)
+
+    def head_of(self, number: int) -> str:
+        return HEAD
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
         return upsert(self, marker, body)
