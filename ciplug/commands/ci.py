@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         console.say(f"the comment shows another run of '{recorded.run.model}' on this commit, which counts for it")
     files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
     _show(outcome.report)
-    announce(session, outcome.evaluations)
+    announce(session, outcome.reported)
     seen = outcome.seen
     try:
         seen = seen.knowing(keep_verdicts(session, [outcome.own], bundle))
@@ -159,7 +159,8 @@ class _Outcome:
     """What is said of a commit after one of its runs."""
 
     runs: Runs
-    evaluations: list[Evaluation]
+    reported: list[Evaluation]
+    """Those in this job's files and its log."""
     shown: list[Evaluation]
     """Those in the comment."""
     own: Evaluation
@@ -195,13 +196,14 @@ def _evaluate(
             unjudged = problem
     if unjudged and not own.problem:
         notes.append(f"Not judged: {unjudged.message}.")
+    reported = [own, *(e for e in evaluations if e.run.model != own.run.model)]
     shown = [e for e in evaluations if e.run.id in {run.id for run in found}]
     return _Outcome(
         runs=runs,
-        evaluations=evaluations,
+        reported=reported,
         shown=shown,
         own=own,
-        report=build(session, [own, *(e for e in evaluations if e.run.model != own.run.model)], notes),
+        report=build(session, reported, notes),
         seen=Look.at(session, commit, build(session, shown)),
         unjudged=unjudged,
     )

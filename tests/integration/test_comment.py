@@ -94,6 +94,19 @@ def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHu
     assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
 
 
+def test_two_runs_of_a_model_are_one_annotation(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
+    github_api.add_token("job", "octocat")
+    project.numbers({"accuracy": 0.5})
+    project.commit("worse")
+    project.push()
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = github(tmp_path, github_api, project, token="job")
+    for _ in range(2):
+        done = project.ciplug(*CI, env=env, code=1)
+    assert done.stderr.count("::error") == 2
+    assert "wine: accuracy: FAIL" in done.stderr
+
+
 def test_a_slow_job_does_not_overwrite_the_comment_on_a_newer_commit(
     tmp_path: Path, github_api: GitHubApi, project: Project
 ) -> None:
