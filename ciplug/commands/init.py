@@ -18,9 +18,8 @@ from ciplug import config, console, forges, git
 from ciplug.errors import CiplugError, UsageError
 from ciplug.recording import Inputs, check_model_name
 from ciplug.records.provenance import Context
-from ciplug.session import NO_ARTIFACTS, Session
-from ciplug.setup import configuration, pipelines
-from ciplug.setup.project import (
+from ciplug.scaffold import configuration, pipelines
+from ciplug.scaffold.project import (
     Numbers,
     Project,
     look,
@@ -30,7 +29,8 @@ from ciplug.setup.project import (
     read_numbers,
     server_of,
 )
-from ciplug.setup.training import Training, Trainings, trainings
+from ciplug.scaffold.training import Training, Trainings, trainings
+from ciplug.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI, is_archived, open_store
 
 QUESTIONS_MOST = 3

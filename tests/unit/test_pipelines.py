@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from ciplug.errors import CiplugError, UsageError
-from ciplug.setup import pipelines, yaml_text
-from ciplug.setup.pipelines import HOSTS, Pipeline, Wanted, pipeline, template
+from ciplug.scaffold import pipelines, yaml_text
+from ciplug.scaffold.pipelines import HOSTS, Pipeline, Wanted, pipeline, template
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"github": "acme/ciplug@v1.2"}

@@ -18,7 +18,7 @@ from ciplug.gates.propose import MOST, direction, propose
 from ciplug.records.comparison import Side
 from ciplug.records.run import METRIC_NAME, Run
 from ciplug.records.verdict import Outcome
-from ciplug.setup.configuration import Settings, render
+from ciplug.scaffold.configuration import Settings, render
 
 UP = (
     "accuracy balanced_accuracy eval_accuracy val_acc f1 test/f1_macro F1Score rocAUC roc_auc auc r2 R2Score mAP50-95 "

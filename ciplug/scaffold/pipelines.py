@@ -15,7 +15,7 @@ from pathlib import Path
 
 import ciplug
 from ciplug.errors import CiplugError, UsageError
-from ciplug.setup import yaml_text
+from ciplug.scaffold import yaml_text
 
 COMMAND = "python train.py"
 """The training of the templates."""

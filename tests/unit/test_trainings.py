@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ciplug.setup.training import trainings
+from ciplug.scaffold.training import trainings
 
 LEARNS = "from sklearn.svm import SVC\nSVC().fit([[0]], [0])\n"
 MAIN = "if __name__ == '__main__':\n    pass\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 from ciplug import git
 from ciplug.errors import InputError
 from ciplug.records.run import Scalar, is_model_name
-from ciplug.setup.training import METRIC_FILE
+from ciplug.scaffold.training import METRIC_FILE
 
 _FILES_MOST = 20_000
 _WALKED_MOST = 5_000
