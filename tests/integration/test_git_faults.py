@@ -255,7 +255,7 @@ def lost(file: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [garbage, *(pytest.param(d, marks=pytest.mark.slow) for d in (cut_off, another, lost))]
 )
-@pytest.mark.parametrize("folded", [False, True], ids=["pending", "folded"])
+@pytest.mark.parametrize("folded", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["pending", "folded"])
 def test_a_corrupt_record_is_named_and_stops_no_other(
     tmp_path: Path, place: Place, git_server: GitServer, damage: Callable[[Path], None], folded: bool
 ) -> None:
@@ -295,6 +295,7 @@ def test_a_corrupt_record_is_named_and_stops_no_other(
     check_sound(place)
 
 
+@pytest.mark.slow
 def test_a_corrupt_segment_is_named_and_stops_no_other(place: Place, git_server: GitServer) -> None:
     """Its runs cannot be had, and the runs of the other segments, and the loose ones, can."""
     repository = git_server.path("remote")
@@ -413,6 +414,7 @@ def test_what_a_forced_push_took_away_is_restored(
     check_sound(place)
 
 
+@pytest.mark.slow
 def test_an_append_after_a_forced_push_follows_what_is_restored(place: Place, git_server: GitServer) -> None:
     """No compactor comes first: a promotion must not begin the log anew."""
     repository = git_server.path("remote")
