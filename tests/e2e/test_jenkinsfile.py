@@ -186,6 +186,22 @@ def test_a_pull_request_that_is_worse_fails_and_says_so(
     assert TOKEN not in build.log and "user-token" not in build.log
 
 
+def test_a_training_that_fails_is_said_too(
+    jenkins: Jenkins, jenkinsfile: str, project: Project, github_api: GitHubApi, tmp_path: Path
+) -> None:
+    project.record_main(tmp_path / "main")
+    head = project.commit("broken", 0.95)
+    github_api.add_pull(5, branch="broken", commit=head)
+    text = jenkinsfile.replace("-- python3 train.py", "-- sh -c 'python3 train.py; exit 3'".replace("'", "\\'"))
+    build = jenkins.build(text, env=_change(github_api, 5, "broken"), scm=_scm(project, head, "PR-5"))
+    assert (build.code, build.result) == (1, "FAILURE"), build.log
+    assert build.stages() == ["Train", "Install", "Record"]
+    [comment] = github_api.comments[5]
+    assert "exit code 3" in comment["body"]
+    assert github_api.statuses[head][-1]["state"] == "failure"
+    assert "ciplug-report/report.html" in build.archive
+
+
 def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
     jenkins: Jenkins,
     jenkinsfile: str,

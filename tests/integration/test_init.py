@@ -77,6 +77,12 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert cli.main(["policy", "check"]) == 0
 
 
+def test_what_jenkins_archives_is_a_store_that_is_written_down(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": TRAIN, "metrics.json": '{"accuracy": 0.9}'})
+    assert cli.main(["init", "--yes", "--ci", "jenkins", "--store", "jenkins:"]) == 0
+    assert config.load(folder / "ciplug.yaml").store == "jenkins:"
+
+
 def test_a_training_that_is_run_is_recorded_nowhere(
     project: Callable[..., Path], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,3 +211,9 @@ def test_a_step_is_taken_out() -> None:
     assert text == YAML.replace("  - run: one\n    env: {A: x}\n", "")
     with pytest.raises(CiplugError, match="0 steps"):
         yaml_text.without_step(YAML, "^three$")
+
+
+@pytest.mark.parametrize("host", ["github", "gitea"])
+def test_no_expression_comes_into_a_shell(host: str) -> None:
+    with pytest.raises(UsageError, match="cannot stand in the workflow"):
+        made(host, command='python train.py --title "${{ github.event.pull_request.title }}"')
