@@ -20,6 +20,8 @@ import pytest
 # Read now: every test takes our variables out of the environment.
 REQUIRED = os.environ.get("CIPLUG_REQUIRE_E2E") == "1"
 
+_held: list[socket.socket] = []
+
 
 def find(name: str) -> str:
     """Path of a program beside this Python, or on PATH."""
@@ -35,19 +37,36 @@ def missing(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, each with room for another 10,000 above it."""
+    """Ports that nobody listens on, each with room for another 10,000 above it; no other process of the tests gets
+    them while this one lives.
+    """
     found: list[int] = []
     for port in range(20_000 + os.getpid() % 10_000, 40_000):
-        with socket.socket() as one, socket.socket() as other:
-            try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 10_000))
-            except OSError:
-                continue
-        found.append(port)
+        if _reserve(port, port + 10_000):
+            found.append(port)
         if len(found) == count:
             return found
     raise RuntimeError("no free port")
+
+
+def _reserve(*ports: int) -> bool:
+    """Bound and never listened on: a server, which asks for SO_REUSEADDR, can still have the port, and another search,
+    which does not, is refused it.
+    """
+    holders = []
+    for port in ports:
+        holder = socket.socket()
+        holders.append(holder)
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            for one in holders:
+                one.close()
+            return False
+    for holder in holders:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _held.extend(holders)
+    return True
 
 
 @contextmanager
@@ -63,6 +82,8 @@ def running(argv: Sequence[str], port: int, log: Path, env: Mapping[str, str] | 
                     if probe.connect_ex(("127.0.0.1", port)) == 0:
                         break
                 time.sleep(0.1)
+            else:
+                raise RuntimeError(f"{argv[0]} does not listen: {log.read_text(errors='replace')[-2000:]}")
             yield
         finally:
             process.kill()
