@@ -15,7 +15,8 @@ from ciplug.ci.github_actions import TriggeringRun
 from ciplug.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.forges.github import GitHub, OpenPullRequest
+    from ciplug.forges.base import OpenPullRequest
+    from ciplug.forges.github import GitHub
 
 
 def about(session: Session, follows: TriggeringRun) -> Session:

@@ -13,7 +13,7 @@ from ciplug.session import Session
 
 if TYPE_CHECKING:
     from ciplug.ci.github_actions import TriggeringRun
-    from ciplug.forges.base import Forge, State
+    from ciplug.forges.base import Forge, OpenPullRequest, State
     from ciplug.records.provenance import Context
     from ciplug.records.verdict import Outcome
     from ciplug.reports.report import Report
@@ -75,7 +75,8 @@ def post(
     """Post the comment and the status, and write the job summary; returns the comment's address and what failed.
 
     Jobs that race all end with everybody's runs: each looks at the store once more after it has posted, and posts
-    what it sees by `again` if a run has come since. So whoever posts last has seen them all.
+    what it sees by `again` if a run has come since. So whoever posts last has seen them all. A job of the branch looks
+    again as of the branch's open pull request: it compares, and is judged by, what the pull request's own job is.
 
     Where nothing can be posted, why is said: on a laptop only if the user has `asked` for it. A missing permission is
     one clear line; the summary is there all the same.
@@ -98,21 +99,21 @@ def post(
         tell(f"no comment: {why_no_forge(context, session.env, remote)}")
         return None, None
     number, unfound = context.pull_request, None
-    if follows and isinstance(forge, GitHub):
-        try:
+    try:
+        if follows and isinstance(forge, GitHub):
             number, why_not = followed.pull_request(session, follows, forge)
-        except ForgeError as problem:
-            console.complain(f"no comment and no commit status: {problem.message}", problem.hint)
-            return None, problem
-        if why_not:
-            console.say(f"no comment and no commit status: {why_not}")
-            return None, None
-    of_branch = not context.tag and context.branch != context.default_branch
-    if number is None and context.commit and (foreign or of_branch):
-        try:
-            number = forge.find_pull_request(context.commit, None if foreign else context.branch)
-        except ForgeError as problem:
-            unfound = problem
+            if why_not:
+                console.say(f"no comment and no commit status: {why_not}")
+                return None, None
+        if number is None:
+            found, unfound = _pull_request(session, forge, foreign=foreign)
+            if found:
+                number, session = found.number, _as_of(session, found)
+                console.say(f"the comment is as of pull request #{number}: judged by the gates of {found.base}")
+                seen = again(session)
+    except CiplugError as problem:
+        console.complain(f"no comment and no commit status: {problem.message}", problem.hint)
+        return None, problem
     if number is None and unfound is None:
         console.say("no comment: this commit has no open pull request")
     while True:
@@ -129,6 +130,22 @@ def post(
         console.complain(f"{what}: {failure.message}", failure.hint)
     # Not every forge has labels; one that is not there is said, and no more.
     return url, next((failure for what, failure in failed.items() if what != _NO_LABEL), None)
+
+
+def _pull_request(session: Session, forge: Forge, *, foreign: bool) -> tuple[OpenPullRequest | None, ForgeError | None]:
+    """The open pull request that the commit is in, of a job that was not started for one; or why that is not known."""
+    context = session.context
+    of_branch = not context.tag and context.branch != context.default_branch
+    if not context.commit or not (foreign or of_branch):
+        return None, None
+    try:
+        return forge.find_pull_request(context.commit, None if foreign else context.branch), None
+    except ForgeError as problem:
+        return None, problem
+
+
+def _as_of(session: Session, found: OpenPullRequest) -> Session:
+    return replace(session, context=replace(session.context, pull_request=found.number, target_branch=found.base))
 
 
 def comment(report: Report, limit: int, *, html: bool = True) -> str:

@@ -32,6 +32,16 @@ class Right(NamedTuple):
     """How that is known."""
 
 
+class OpenPullRequest(NamedTuple):
+    """An open pull request, as the forge tells of it."""
+
+    number: int
+    head: str
+    """The commit that it has come to, or the beginning of its id."""
+    base: str
+    """The branch that it is to go into."""
+
+
 class Forge(Protocol):
     """Takes the comment on a pull request and the status of a commit.
 
@@ -47,8 +57,9 @@ class Forge(Protocol):
     html: bool
     """Whether a comment may hold HTML. Where it is shown as text, the marker is a link reference definition."""
 
-    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
-        """The open pull request whose head is `commit`, None when there is none.
+    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
+        """The open pull request whose head is `commit`, None when there is none; of several the one with the highest
+        number.
 
         `branch` is its source branch, as `owner:branch` where it is a fork's.
         """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError, PermissionDenied
@@ -12,6 +11,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    OpenPullRequest,
     Right,
     check_body,
     check_wait,
@@ -38,17 +38,6 @@ _DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GI
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
-@dataclass(frozen=True)
-class OpenPullRequest:
-    """An open pull request, as GitHub tells of it."""
-
-    number: int
-    head: str
-    """The commit that it has come to."""
-    base: str
-    """The branch that it is to go into."""
-
-
 class GitHub:
     """A repository on GitHub."""
 
@@ -61,7 +50,7 @@ class GitHub:
         self._place = place
         self._repository: Repository | None = None
 
-    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
         """See Forge."""
         with self._errors("look for the pull request", _READING):
             repository = self._open()
@@ -76,7 +65,7 @@ class GitHub:
             if not found and branch is None:
                 # Those of forks are none of the commit's.
                 found = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
-            return max((p.number for p in found), default=None)
+            return max((_seen(p) for p in found), default=None)
 
     def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
         """The open pull requests from a branch of a repository, this one or a fork."""
@@ -84,7 +73,7 @@ class GitHub:
             # By its owner alone GitHub mistakes a branch for one of the same name in the owner's other repositories.
             head = f"{repository.partition('/')[0]}:{branch}"
             return [
-                OpenPullRequest(p.number, p.head.sha, p.base.ref)
+                _seen(p)
                 for p in self._open().get_pulls(state="open", head=head)
                 if p.head.repo is not None and p.head.repo.full_name.lower() == repository.lower()
             ]
@@ -240,6 +229,10 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
     except (AssertionError, AttributeError, TypeError) as error:
         # So PyGithub trips over an answer of another shape.
         raise not_understood(place.api_url) from error
+
+
+def _seen(pull: PullRequest) -> OpenPullRequest:
+    return OpenPullRequest(pull.number, pull.head.sha, pull.base.ref)
 
 
 def _said(data: Any) -> str:

@@ -12,6 +12,7 @@ from ciplug.forges.base import (
     RETRIES,
     TIMEOUT,
     Comment,
+    OpenPullRequest,
     Right,
     check_body,
     check_wait,
@@ -51,18 +52,18 @@ class GitLab:
         self._pipelines = pipelines or {}
         self._client: Gitlab | None = None
 
-    def find_pull_request(self, commit: str, branch: str | None) -> int | None:
+    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
         """See Forge."""
         with self._errors("look for the merge request", _COMMENTS):
             project = self._project()
             if branch:
                 source = branch.rpartition(":")[2]
                 requests = project.mergerequests.list(get_all=True, state="opened", source_branch=source)
-                found = [m.iid for m in requests if m.sha == commit]
+                found = [request.attributes for request in requests]
             else:
-                requests = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
-                found = [m["iid"] for m in requests if m["state"] == "opened" and m["sha"] == commit]
-            return max(found, default=None)
+                found = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
+            open_ones = (m for m in found if m["state"] == "opened" and m["sha"] == commit)
+            return max((OpenPullRequest(m["iid"], m["sha"], m["target_branch"]) for m in open_ones), default=None)
 
     def head_of(self, number: int) -> str:
         """See Forge."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.commands.posting import MARKER, PLAIN_MARKER
-from tests.project import Project, git
+from tests.project import CONFIG, Project, git
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.git_http import GitServer
 from tests.servers.gitea_api import GiteaApi
@@ -116,6 +116,52 @@ def test_a_slow_job_does_not_overwrite_the_comment_on_a_newer_commit(
     assert "no comment: pull request #7 has moved on to eeeeeeee" in done.stderr
     assert github_api.comments[7] == []
     assert github_api.statuses[project.head][-1]["state"] == "success"
+
+
+def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, github_api: GitHubApi) -> None:
+    """`on: [push, pull_request]` starts both for one commit, and they have one comment and one status."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    project.train()
+    project.branch("next", {"accuracy": 0.9})
+    project.push()
+    project.train()
+    # It goes into `next`, and would be judged by thresholds of its own.
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace("min: 0.8, max_regression: 0.01", "min: 0.1"))
+    project.branch("topic", {"accuracy": 0.86}, start="next")
+    project.push()
+    github_api.add_token("job", "octocat")
+    github_api.add_pull(7, branch="topic", commit=project.head, base="next")
+    of_pull = github(tmp_path, github_api, project, token="job")
+    event = json.loads(Path(of_pull["GITHUB_EVENT_PATH"]).read_text())
+    event["pull_request"]["base"]["ref"] = "next"
+    Path(of_pull["GITHUB_EVENT_PATH"]).write_text(json.dumps(event))
+    of_pull["GITHUB_BASE_REF"] = "next"
+    payload = tmp_path / "push.json"
+    payload.write_text(json.dumps({"repository": event["repository"], "ref": "refs/heads/topic"}))
+    taken = ("GITHUB_HEAD_REF", "GITHUB_BASE_REF")
+    of_push = {name: value for name, value in of_pull.items() if name not in taken}
+    of_push |= {
+        "GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(payload), "GITHUB_SHA": project.head,
+        "GITHUB_REF": "refs/heads/topic", "GITHUB_REF_NAME": "topic",
+    }  # fmt: skip
+
+    done = project.ciplug(*CI, env=of_push)
+    assert "the comment is as of pull request #7: judged by the gates of next" in done.stderr
+    (ours,) = github_api.comments[7]
+    assert "ciplug.yaml of next" in ours["body"]
+    assert github_api.statuses[project.head][-1]["state"] == "failure"
+    for env in (of_pull, of_push):
+        project.ciplug("report", "--post", env=env)
+    assert [comment["body"] for comment in github_api.comments[7]] == [ours["body"]]
+    assert {status["description"] for status in github_api.statuses[project.head]} == {"fail: accuracy"}
+
+    git(tmp_path / "remote.git", "branch", "-D", "next")
+    git(project.folder, "branch", "-D", "next")
+    git(project.folder, "update-ref", "-d", "refs/remotes/origin/next")
+    done = project.ciplug("report", "--post", env=of_push, code=None)
+    assert "no comment and no commit status: the branch 'next' is not on the remote, nor here" in done.stderr
+    assert done.returncode != 0
 
 
 def test_github_without_permission_gives_one_line_and_the_summary(

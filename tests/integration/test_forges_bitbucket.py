@@ -8,6 +8,7 @@ import pytest
 
 from ciplug.errors import ForgeError, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
+from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
 from tests.servers.bitbucket_api import BitbucketApi
 
@@ -81,11 +82,11 @@ def test_find_pull_request_among_many(api: BitbucketApi) -> None:
     api.add_pull(9, branch="gone", commit=None)
     api.add_pull(10, branch='say "hi"', commit="e" * 40)
     bitbucket = forge(api)
-    assert bitbucket.find_pull_request(COMMIT, "topic") == 7
-    assert bitbucket.find_pull_request(COMMIT, "stranger:topic") == 7
-    assert bitbucket.find_pull_request(COMMIT, None) == 7
-    assert bitbucket.find_pull_request("e" * 40, 'say "hi"') == 10
-    assert bitbucket.find_pull_request(f"{219:040x}"[::-1], None) == 219
+    assert bitbucket.find_pull_request(COMMIT, "topic") == OpenPullRequest(7, COMMIT, "main")
+    assert bitbucket.find_pull_request(COMMIT, "stranger:topic") == OpenPullRequest(7, COMMIT, "main")
+    assert bitbucket.find_pull_request(COMMIT, None) == OpenPullRequest(7, COMMIT, "main")
+    assert bitbucket.find_pull_request("e" * 40, 'say "hi"') == OpenPullRequest(10, "e" * 40, "main")
+    assert bitbucket.find_pull_request(f"{219:040x}"[::-1], None) == OpenPullRequest(219, f"{219:040x}"[::-1], "main")
     assert bitbucket.find_pull_request("d" * 40, "old") is None
     assert bitbucket.find_pull_request("f" * 40, "gone") is None
 

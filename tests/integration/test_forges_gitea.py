@@ -9,6 +9,7 @@ import pytest
 
 from ciplug.errors import ForgeError, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
+from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
 from tests.servers.gitea_api import GiteaApi
 
@@ -84,8 +85,8 @@ def test_find_pull_request_among_many(api: GiteaApi, most: int) -> None:
         api.add_pull(number, branch=f"b{number}", commit=f"{number:040d}")
     api.add_pull(8, branch="old", commit="d" * 40, state="closed")
     gitea = forge(api)
-    assert gitea.find_pull_request(COMMIT, "topic") == 7
-    assert gitea.find_pull_request(COMMIT, None) == 7
+    assert gitea.find_pull_request(COMMIT, "topic") == OpenPullRequest(7, COMMIT, "main")
+    assert gitea.find_pull_request(COMMIT, None) == OpenPullRequest(7, COMMIT, "main")
     assert gitea.find_pull_request("d" * 40, "old") is None
 
 
@@ -172,4 +173,4 @@ def test_from_jenkins_by_the_remote_below_a_path() -> None:
         env = {"CIPLUG_GITEA_URL": api.url, "CIPLUG_GITEA_TOKEN": "t"}
         gitea = open_forge(Context(host="jenkins"), env, f"{api.url}/acme/demo.git")
         assert gitea is not None
-        assert gitea.find_pull_request(COMMIT, "topic") == 3
+        assert gitea.find_pull_request(COMMIT, "topic") == OpenPullRequest(3, COMMIT, "main")

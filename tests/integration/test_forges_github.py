@@ -9,6 +9,7 @@ import pytest
 
 from ciplug.errors import CiplugError, ForgeError, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
+from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
 from tests.servers.github_api import GitHubApi
 
@@ -118,9 +119,9 @@ def test_find_pull_request(api: GitHubApi) -> None:
     api.add_pull(8, branch="old", commit="d" * 40, state="closed")
     api.add_pull(9, branch="topic", commit="e" * 40, owner="fork")
     github = forge(api)
-    assert github.find_pull_request(COMMIT, "topic") == 7
-    assert github.find_pull_request(COMMIT, None) == 7
-    assert github.find_pull_request("e" * 40, "fork:topic") == 9
+    assert github.find_pull_request(COMMIT, "topic") == OpenPullRequest(7, COMMIT, "main")
+    assert github.find_pull_request(COMMIT, None) == OpenPullRequest(7, COMMIT, "main")
+    assert github.find_pull_request("e" * 40, "fork:topic") == OpenPullRequest(9, "e" * 40, "main")
     assert github.find_pull_request("e" * 40, "topic") is None
     assert github.find_pull_request("d" * 40, "old") is None
     assert github.find_pull_request("f" * 40, None) is None
@@ -200,7 +201,7 @@ def test_enterprise_below_its_path() -> None:
         api.add_token("t", "octocat")
         api.add_pull(1, commit=COMMIT)
         github = forge(api, "t")
-        assert github.find_pull_request(COMMIT, "topic") == 1
+        assert github.find_pull_request(COMMIT, "topic") == OpenPullRequest(1, COMMIT, "main")
         github.upsert_comment(1, MARKER, BODY)
         assert bodies(api, 1) == [BODY]
 

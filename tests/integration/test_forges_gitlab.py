@@ -8,6 +8,7 @@ import pytest
 
 from ciplug.errors import ForgeError, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
+from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
 from tests.servers.gitlab_api import GitLabApi
 
@@ -111,8 +112,8 @@ def test_bad_token_and_unknown_things(api: GitLabApi) -> None:
 def test_find_merge_request(api: GitLabApi) -> None:
     api.add_merge_request(8, branch="old", commit="d" * 40, state="merged")
     gitlab = forge(api)
-    assert gitlab.find_pull_request(COMMIT, "topic") == 7
-    assert gitlab.find_pull_request(COMMIT, None) == 7
+    assert gitlab.find_pull_request(COMMIT, "topic") == OpenPullRequest(7, COMMIT, "main")
+    assert gitlab.find_pull_request(COMMIT, None) == OpenPullRequest(7, COMMIT, "main")
     assert gitlab.find_pull_request("d" * 40, "old") is None
     assert gitlab.find_pull_request("d" * 40, None) is None
 
@@ -168,4 +169,4 @@ def test_from_jenkins_by_the_remote_below_a_path() -> None:
         env = {"CIPLUG_GITLAB_URL": api.url, "CIPLUG_GITLAB_TOKEN": "t"}
         gitlab = open_forge(Context(host="jenkins"), env, f"{api.url}/acme/demo.git")
         assert gitlab is not None
-        assert gitlab.find_pull_request(COMMIT, "topic") == 3
+        assert gitlab.find_pull_request(COMMIT, "topic") == OpenPullRequest(3, COMMIT, "main")

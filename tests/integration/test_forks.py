@@ -22,7 +22,7 @@ from cmarkgfm.cmark import Options
 from ciplug.cli import main
 from ciplug.commands import collect, followed
 from ciplug.commands.posting import MARKER
-from ciplug.forges.github import OpenPullRequest
+from ciplug.forges.base import OpenPullRequest
 from ciplug.records import bundle, canonical
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
@@ -364,11 +364,11 @@ OURS = OpenPullRequest(number=7, head=HEAD, base="main")
     ("proposed", "found"),
     [
         ([OURS], 7),
-        ([OURS, replace(OURS, number=9, base="next")], 7),
-        ([OURS, replace(OURS, number=9, head="e" * 40)], 7),
+        ([OURS, OURS._replace(number=9, base="next")], 7),
+        ([OURS, OURS._replace(number=9, head="e" * 40)], 7),
         ([], "no pull request from stranger/demo:topic is open"),
-        ([replace(OURS, head="e" * 40)], "pull request #7 has moved on to eeeeeeee, and this is ffffffff"),
-        ([replace(OURS, base="next")], "pull request #7 goes into next, and the gates here are those of main"),
+        ([OURS._replace(head="e" * 40)], "pull request #7 has moved on to eeeeeeee, and this is ffffffff"),
+        ([OURS._replace(base="next")], "pull request #7 goes into next, and the gates here are those of main"),
     ],
 )
 def test_which_pull_request_is_spoken_to(proposed: list[OpenPullRequest], found: int | str) -> None:
