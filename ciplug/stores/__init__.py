@@ -53,7 +53,7 @@ class Bundles:
 
 def is_archived(uri: str) -> bool:
     """Whether a URI names a store that holds what pipelines archive."""
-    return uri.startswith(("jenkins:", "jenkins+"))
+    return uri.partition("?")[0] == "jenkins:" or uri.startswith(("jenkins+http://", "jenkins+https://"))
 
 
 def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
@@ -98,9 +98,9 @@ def open_store(
 
             bucket = open_bucket(uri, env)
             return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
-        from ciplug.stores import jenkins_builds
+        if is_archived(uri) and bundles is not None:
+            from ciplug.stores import jenkins_builds
 
-        if jenkins_builds.is_jenkins(uri) and bundles is not None:
             return jenkins_builds.JenkinsBuilds(
                 jenkins_builds.place_of(uri, env),
                 env=env,

@@ -31,8 +31,6 @@ from ciplug.stores.base import Head, Problem, Trial
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
 
-SCHEME = "jenkins:"
-_FROM_ELSEWHERE = ("jenkins+https://", "jenkins+http://")
 BUILDS = 50
 """So many builds of a job are read, the newest."""
 MAX_BUILDS = 1000
@@ -81,10 +79,6 @@ class Place:
         return self.own_job is not None and self.url in (self.own_job, _project(self.own_job))
 
 
-def is_jenkins(uri: str) -> bool:
-    return uri.partition("?")[0] == SCHEME or uri.startswith(_FROM_ELSEWHERE)
-
-
 def place_of(uri: str, env: Mapping[str, str]) -> Place:
     """What a URI names: `jenkins:`, the job of this build, or `jenkins+https://host/job/demo`.
 
@@ -95,7 +89,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
     asked, builds = _options(uri, query)
     own = _BUILD.fullmatch(env.get("BUILD_URL", ""))
     own_job, own_build = (own[1], int(own[2])) if own else (None, None)
-    if address == SCHEME:
+    if address == "jenkins:":
         if own_job is None:
             raise ConfigError(
                 "the store 'jenkins:' is the job of this build, and BUILD_URL names no build",
@@ -112,7 +106,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
     parts = urlsplit(url)
     if "@" in parts.netloc or not parts.hostname or "/job/" not in parts.path:
         raise ConfigError(
-            f"store '{SCHEME[:-1]}+{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}' names no job",
+            f"store 'jenkins+{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}' names no job",
             hint="write it like jenkins+https://jenkins.example.com/job/demo, without credentials",
         )
     return Place(uri, url, tuple(asked or _MAIN), builds, own_job, own_build)
