@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,16 @@ _HOST_VARIABLES = re.compile(
     r"|RUNNER|ACTIONS|BITBUCKET|SYSTEM|AGENT|TF|ENDPOINT|CIRCLE|TRAVIS|MLFLOW|GIT|AWS|AZURE|GOOGLE|STORAGE|DVC)_\w+"
     r"|CI|TF_BUILD|WORKSPACE|NODE_(NAME|LABELS|INDEX|TOTAL)|NO_COLOR|FORCE_COLOR|CLICOLOR\w*|COLUMNS|LINES|SOURCE_DATE_EPOCH"
 )
+
+# Who starts the suite in the background (nohup, `&` in a script) has signals ignored, and every program inherits that.
+_AS_IN_THE_FOREGROUND = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGTERM: signal.SIG_DFL,
+}
+for _number, _handler in _AS_IN_THE_FOREGROUND.items():
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,14 @@ import contextlib
 import os
 import pty
 import re
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 INTERRUPT, END = "\x03", "\x04"
+PATIENCE = 120
+"""Seconds without a word after which a program hangs."""
 
 
 class Terminal:
@@ -50,6 +53,8 @@ class Terminal:
 
     def _read(self) -> bool:
         data = b""
+        ready, _, _ = select.select([self._terminal], [], [], PATIENCE)
+        assert ready, f"the program says nothing more:\n{self.shown}"
         # Linux says by an error that the other end is closed.
         with contextlib.suppress(OSError):
             data = os.read(self._terminal, 65536)
