@@ -60,7 +60,7 @@ class Policies:
     @property
     def baseline_branches(self) -> dict[str | None, None]:
         """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
-        from ciplug.gates.policy import read
+        from ciplug.gates.reading import read
 
         config = self.base or self.own
         policies = [read(part) for part in config.models.values() or (config,)]
@@ -106,7 +106,7 @@ class Policies:
         return f"{self.base_source} has no gate for the model '{model}'"
 
     def _ruling(self, config: Config, source: str, model: str) -> Ruling | None:
-        from ciplug.gates.policy import read
+        from ciplug.gates.reading import read
 
         part = _part(config, model)
         if part is None or not part.policy.get("gates"):
@@ -137,7 +137,7 @@ def _part(config: Config, model: str) -> Config | None:
 
 def check(config: Config) -> None:
     """Raises ConfigError for a policy that is wrong, of whichever model."""
-    from ciplug.gates.policy import read
+    from ciplug.gates.reading import read
 
     for part in config.models.values() or (config,):
         read(part)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "test":
         return _test(options.session_of(args), [Path(file) for file in args.files], args.model)
     from ciplug.gates.explain import explain
-    from ciplug.gates.policy import read
+    from ciplug.gates.reading import read
 
     policies = read_policies(options.session_of(args))
     config, source = policies.own, policies.own_source
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 def _test(session: Session, files: list[Path], model: str | None) -> int:
     """Every case of the files; 1 when one of them gets another verdict than is due."""
     from ciplug.gates import cases
-    from ciplug.gates.policy import read
+    from ciplug.gates.reading import read
     from ciplug.strict_yaml import load
 
     check(session.config)

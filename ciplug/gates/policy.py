@@ -1,109 +1,30 @@
-"""The policy: which gates there are and what each allows, read from ciplug.yaml."""
+"""The policy: which gates there are and what each allows."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping
-from datetime import date
-from typing import Annotated, Any, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+
+from ciplug.gates.values import (
+    NAMES_SCHEMA,
+    PERCENT_SCHEMA,
+    Alpha,
+    Amount,
+    Commit,
+    Count,
+    Day,
+    Fraction,
+    Names,
+    Number,
+    Text,
+    names_of,
+    number_of,
 )
-
-from ciplug.errors import ConfigError, nearest
 from ciplug.records.canonical import digest, dumps
 
 Action = Literal["fail", "warn"]
 Severity = Literal["error", "warning"]
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"a number is expected, not {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise ValueError(f"{number!r} is no bound")
-    return number
-
-
-def _not_negative(value: float) -> float:
-    if value < 0:
-        raise ValueError("a number from 0 up is expected (for 'must improve' use min or max)")
-    return value
-
-
-def _percent(value: Any) -> Any:
-    """A fraction of the baseline: "10%", or 0.1."""
-    if isinstance(value, str):
-        text = value.strip()
-        try:
-            return _number(float(text.removesuffix("%")) / 100) if text.endswith("%") else _number(value)
-        except ValueError:
-            raise ValueError(f"a percentage like 10% is expected, not {value!r}") from None
-    number = _number(value)
-    if number > 1:
-        raise ValueError(
-            f"{number:g} means {number * 100:g}%: write it with its sign, {number:g}% or {number * 100:g}%"
-        )
-    return number
-
-
-def _names(value: Any) -> Any:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(n, str) and n.strip() for n in names):
-        raise ValueError(f"a name or a list of names is expected, not {value!r}")
-    if len(set(names)) < len(names):
-        raise ValueError(f"a name stands twice in {', '.join(names)}")
-    return tuple(names)
-
-
-def _date(value: Any) -> Any:
-    try:
-        return date.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        raise ValueError(f"a day like 2026-12-31 is expected, not {value!r}") from None
-
-
-def _commit(value: Any) -> Any:
-    if not isinstance(value, str) or not re.fullmatch("[0-9a-f]{7,64}", value):
-        raise ValueError(f"the id of a commit is expected, at least 7 digits in quotes, not {value!r}")
-    return value
-
-
-_NAMES_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-_PERCENT_SCHEMA = {"type": "string", "pattern": r"^\s*\d+(\.\d*)?\s*%\s*$"}
-
-Number = Annotated[float, BeforeValidator(_number)]
-Amount = Annotated[
-    float,
-    BeforeValidator(_number),
-    AfterValidator(_not_negative),
-    WithJsonSchema({"type": "number", "minimum": 0}),
-]
-Fraction = Annotated[
-    float,
-    BeforeValidator(_percent),
-    AfterValidator(_not_negative),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, _PERCENT_SCHEMA]}),
-]
-Alpha = Annotated[float, BeforeValidator(_number), Field(gt=0, lt=0.5)]
-Count = Annotated[int, Field(ge=1)]
-Text = Annotated[str, Field(min_length=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_names), WithJsonSchema(_NAMES_SCHEMA)]
-Day = Annotated[date, BeforeValidator(_date)]
-Commit = Annotated[str, BeforeValidator(_commit), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{7,64}$"})]
 
 
 class _Model(BaseModel):
@@ -128,13 +49,13 @@ class Allowance(_Model):
 def _allowance(value: Any) -> Any:
     if isinstance(value, str):
         return {"rel": value}
-    return value if isinstance(value, (dict, Allowance)) else {"abs": _number(value)}
+    return value if isinstance(value, (dict, Allowance)) else {"abs": number_of(value)}
 
 
 Allowed = Annotated[
     Allowance,
     BeforeValidator(
-        _allowance, json_schema_input_type=Amount | Annotated[str, WithJsonSchema(_PERCENT_SCHEMA)] | Allowance
+        _allowance, json_schema_input_type=Amount | Annotated[str, WithJsonSchema(PERCENT_SCHEMA)] | Allowance
     ),
 ]
 
@@ -148,7 +69,7 @@ class Baseline(_Model):
     """merge-base, target (the tip of the branch), production, best, mean, tag:NAME or commit:ID."""
     branch: Text | None = None
     """The branch of merge-base, target, best and mean; default: the pull request's target, else the default branch."""
-    max_age_days: Annotated[float, BeforeValidator(_number), Field(gt=0)] | None = None
+    max_age_days: Annotated[float, BeforeValidator(number_of), Field(gt=0)] | None = None
     """An older run decides nothing."""
     last: Count | None = None
     """For best and mean: of how many of the last recorded runs on the branch (default 10)."""
@@ -329,13 +250,13 @@ class Seeds(_Model):
 
 
 def _selection(value: Any) -> Any:
-    return None if value == "all" else value if value is None else _names(value)
+    return None if value == "all" else value if value is None else names_of(value)
 
 
 Selection = Annotated[
     tuple[str, ...] | None,
     BeforeValidator(_selection),
-    WithJsonSchema({"anyOf": [{"const": "all"}, _NAMES_SCHEMA]}),
+    WithJsonSchema({"anyOf": [{"const": "all"}, NAMES_SCHEMA]}),
 ]
 
 
@@ -366,7 +287,7 @@ class Stage(Narrowing):
     approvals: Approvals = Approvals()
     require: Annotated[
         tuple[Literal["clean_tree", "signature"], ...],
-        BeforeValidator(_names),
+        BeforeValidator(names_of),
         WithJsonSchema({"type": "array", "items": {"enum": ["clean_tree", "signature"]}}),
     ] = ()
     """clean_tree: the run was made from the commit as it is. signature: `git verify-commit` accepts the commit."""
@@ -527,171 +448,9 @@ class File(Section):
     models: dict[str, Section] = {}
 
 
-class _Source(Protocol):
-    @property
-    def policy(self) -> Mapping[str, Any]: ...
-
-    @property
-    def base(self) -> _Source | None: ...
-
-    def where(self, *keys: str | int) -> str: ...
-
-
-def read(source: _Source) -> Policy:
-    """The policy of a configuration. Raises ConfigError naming file, line, key and the nearest valid key."""
-    from ciplug.gates.extend import loosenings
-
-    policy = _validated(source)
-    for path, message, hint in _contradictions(policy):
-        raise ConfigError(f"{source.where(*path)}: {'.'.join(map(str, path))}: {message}", hint=hint)
-    child, extended = source, source.base
-    while extended is not None:
-        for way, words in loosenings(_validated(extended), _validated(child)):
-            raise ConfigError(
-                f"{child.where(*way)}: {'.'.join(way)}: {words}",
-                hint="what extends a policy may only tighten it",
-            )
-        child, extended = extended, extended.base
-    return policy
-
-
-def _validated(source: _Source) -> Policy:
-    try:
-        return Policy.model_validate(dict(source.policy))
-    except ValidationError as problem:
-        raise _explained(problem, source) from None
-
-
-_Problem = tuple[tuple[str | int, ...], str, str | None]
-
-
-def _contradictions(policy: Policy) -> Iterator[_Problem]:
-    """What is wrong between one part of the policy and another."""
-    for name, gate in policy.gates.items():
-        for other, second in policy.gates.items():
-            if policy.metric_of(name) == policy.metric_of(other) and (
-                {gate.higher_is_better, second.higher_is_better} == {True, False}
-            ):
-                yield (
-                    ("gates", other),
-                    f"the gate '{name}' says the other direction for the metric '{policy.metric_of(name)}'",
-                    None,
-                )
-        if gate.slices and not policy.samples:
-            yield ("gates", name, "slices"), "slices are cut from the samples: name their file with 'samples:'", None
-        if gate.test in BY_EXAMPLE and not policy.samples:
-            yield (
-                ("gates", name, "test"),
-                f"the test '{gate.test}' compares example by example: name their file with 'samples:'",
-                None,
-            )
-        if gate.test == "newcombe" and not (gate.n or policy.samples):
-            yield ("gates", name, "test"), "say of how many examples it is a proportion: n: METRIC", None
-        if gate.test == "welch" and policy.seeds is None:
-            yield ("gates", name, "test"), "it compares runs with different seeds: add seeds: {min_runs: 2}", None
-        if gate.kind == "drift" and not (gate.current or policy.samples):
-            yield ("gates", name), "say which file is compared with the reference: current: FILE", None
-    for place, selection in (
-        *(((key, name, "gates"), part.gates) for key in ("branches", "stages") for name, part in _parts(policy, key)),
-        (("monitor", "gates"), policy.monitor.gates if policy.monitor else None),
-    ):
-        for gate_id in selection or ():
-            if gate_id not in policy.gates:
-                yield place, f"there is no gate '{gate_id}'", nearest(gate_id, list(policy.gates))
-    for name, stage in policy.stages.items():
-        before = {"staging": "candidate", "production": "staging"}
-        if name not in before:
-            yield ("stages", name), f"'{name}' is no stage", "staging or production"
-        elif stage.from_ not in (None, before[name]):
-            yield ("stages", name, "from"), f"{name} takes from {before[name]} only, not from {stage.from_}", None
-    for number, waiver in enumerate(policy.waivers):
-        for path, words, hint in _waiver_problems(policy, waiver):
-            yield ("waivers", number, *path), words, hint
-
-
-def _parts(policy: Policy, key: str) -> list[tuple[str, Narrowing]]:
-    return list(getattr(policy, key).items())
-
-
-def _waiver_problems(policy: Policy, waiver: Waiver) -> Iterator[_Problem]:
-    gate = policy.gates.get(waiver.gate)
-    if gate is None:
-        yield ("gate",), f"there is no gate '{waiver.gate}'", nearest(waiver.gate, list(policy.gates))
-        return
-    rule = waived_rule(gate, waiver)
-    if rule is None:
-        yield (), f"say which rule of '{waiver.gate}' it is for: rule: min or max", None
-        return
-    own = getattr(gate, rule)
-    if own is None:
-        yield ("rule",), f"the gate '{waiver.gate}' has no rule '{rule}'", None
-        return
-    if rule == "max_regression":
-        stricter = waiver.limit < 0 or (own.rel is None and waiver.limit <= own.abs)
-        said = f"max_regression {own.abs:g}" if own.rel is None else "0"
-    else:
-        stricter = waiver.limit >= own if rule == "min" else waiver.limit <= own
-        said = f"{rule} {own:g}"
-    if stricter:
-        yield ("limit",), f"{waiver.limit:g} allows no more than {said} does: the waiver would waive nothing", None
-
-
 def waived_rule(gate: Gate, waiver: Waiver) -> str | None:
     """The rule that a waiver is for; None where the gate has both bounds and the waiver does not say."""
     if waiver.rule is not None:
         return waiver.rule
     has = [rule for rule in ("max_regression", "min", "max") if getattr(gate, rule) is not None]
     return has[0] if "max_regression" in has or len(has) == 1 else None
-
-
-def _explained(problem: ValidationError, source: _Source) -> ConfigError:
-    first = problem.errors(include_url=False)[0]
-    path = tuple(first["loc"])
-    message = str(first["msg"]).removeprefix("Value error, ")
-    hint = None
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        message = "unknown key"
-        hint = nearest(str(path[-1]), known)
-    elif first["type"] == "missing":
-        message = "it is missing"
-    elif first["type"] in ("model_type", "dict_type", "tuple_type"):
-        form = "a list" if first["type"] == "tuple_type" else "a mapping"
-        message = f"{form} is expected, like {_like(path)}, not {first['input']!r}"
-    elif "Input should be" in message:
-        message = f"{message[0].lower()}{message[1:]}, and it is {first['input']!r}"
-    return ConfigError(f"{source.where(*path)}: {'.'.join(map(str, path))}: {message}", hint=hint)
-
-
-def _like(path: tuple[str | int, ...]) -> str:
-    examples = {
-        "gates": "{min: 0.8}",
-        "waivers": "[{gate: accuracy, limit: 0.02, …}]",
-        "baseline": "{ref: merge-base, max_age_days: 30}",
-        "seeds": "{min_runs: 5}",
-        "stages": "{gates: all, require: [clean_tree]}",
-        "branches": "{on_no_baseline: fail}",
-        "defaults": "{on_missing: fail}",
-        "samples": "{file: predictions.jsonl}",
-        "monitor": "{gates: all}",
-    }
-    return examples.get(str(path[0]), "{key: value}")
-
-
-def _keys_at(path: tuple[str | int, ...]) -> list[str]:
-    """The keys that the mapping at `path` may have."""
-    model: type[BaseModel] = Policy
-    for step in path:
-        field = model.model_fields.get(str(step)) or next(
-            (f for f in model.model_fields.values() if f.alias == step), None
-        )
-        # A step that is no field is a name or a number within the one before.
-        if field is not None:
-            model = _model_in(field.annotation) or model
-    return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for inner in get_args(annotation) if (found := _model_in(inner))), None)

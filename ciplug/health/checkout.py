@@ -80,7 +80,7 @@ def _parts(config: Config) -> list[Config]:
 
 
 def _expired(part: Config) -> list[str]:
-    from ciplug.gates.policy import read
+    from ciplug.gates.reading import read
 
     today = now().date()
     return [waiver.gate for waiver in read(part).waivers if waiver.expires < today]

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from ciplug import cli, config
-from ciplug.gates import policy
+from ciplug.gates import reading
 from tests.project import git
 from tests.terminal import END, INTERRUPT, Terminal
 
@@ -72,7 +72,7 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
     written = config.load(folder / "ciplug.yaml")
     assert (written.model, written.metrics) == ("wine", ("metrics.json",))
-    assert list(policy.read(written).gates) == ["accuracy"]
+    assert list(reading.read(written).gates) == ["accuracy"]
     assert yaml.safe_load((folder / WORKFLOW).read_text())["name"] == "train"
     assert cli.main(["policy", "check"]) == 0
 
@@ -93,7 +93,7 @@ def test_a_training_that_is_run_is_recorded_nowhere(
     assert cli.main(["init", "--yes", "--run", "--ci", "none", "--model", "red", "--store", "file:///runs"]) == 0
     written = config.load(folder / "ciplug.yaml")
     assert (written.model, written.store, written.metrics) == ("red", "file:///runs", ("metrics.json",))
-    assert list(policy.read(written).gates) == ["accuracy", "rmse"]
+    assert list(reading.read(written).gates) == ["accuracy", "rmse"]
     assert set(tree(folder)) - set(before) == {"metrics.json", "ciplug.yaml"}
     assert git(folder, "for-each-ref") == ""
     assert not list((folder / ".git").glob("ciplug/spool/*"))
@@ -245,7 +245,7 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     written = config.load(folder / "ciplug.yaml")
     assert written.metrics == ("metrics.csv", "dvclive", "out/all_results.json")
     assert written.params == ("hparams.yaml",)
-    assert list(policy.read(written).gates) == ["eval_accuracy", "val_f1"]
+    assert list(reading.read(written).gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
     assert "#   flat_auc: it is 0.5 at every step" in text
     assert "# Not taken: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
@@ -334,7 +334,7 @@ def test_the_training_is_run_if_the_person_says_so(project: Callable[..., Path])
     terminal.type("y\n")
     assert terminal.end() == 0, terminal.shown
     assert terminal.shown.count("?") == 2
-    assert list(policy.read(config.load(folder / "ciplug.yaml")).gates) == ["accuracy"]
+    assert list(reading.read(config.load(folder / "ciplug.yaml")).gates) == ["accuracy"]
 
 
 def test_a_file_is_kept_if_the_person_does_not_agree(project: Callable[..., Path]) -> None:

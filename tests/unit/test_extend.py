@@ -7,7 +7,7 @@ import pytest
 
 from ciplug import config
 from ciplug.errors import ConfigError
-from ciplug.gates import policy
+from ciplug.gates import policy, reading
 
 BASE = """\
 samples: predictions.jsonl
@@ -30,7 +30,7 @@ def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> policy.Policy:
             raise ConfigError(f"{path}: no such file")
         return files[path]
 
-    return policy.read(config.parse(files[name], Path(name), text))
+    return reading.read(config.parse(files[name], Path(name), text))
 
 
 def extended(child: str) -> policy.Policy:

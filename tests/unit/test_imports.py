@@ -92,6 +92,8 @@ HEAVY = {
 }
 HEAVY_ALLOWED = {
     ("gates.policy", "pydantic"): "its models are its reason to be, and it is imported by name only",
+    ("gates.values", "pydantic"): "likewise",
+    ("gates.reading", "pydantic"): "likewise",
     ("comparison.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
     ("comparison.scores", "numpy"): "as resampling, which it stands on",
     ("comparison.paired", "numpy"): "as resampling, which it stands on",

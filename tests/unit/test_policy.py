@@ -8,13 +8,13 @@ import pytest
 
 from ciplug import config, strict_yaml
 from ciplug.errors import ConfigError
-from ciplug.gates import policy
+from ciplug.gates import policy, reading
 from ciplug.gates.explain import explain
 from ciplug.gates.schema import schema
 
 
 def read(text: str) -> policy.Policy:
-    return policy.read(config.parse(text, Path("ciplug.yaml")))
+    return reading.read(config.parse(text, Path("ciplug.yaml")))
 
 
 def regression(value: str) -> policy.Allowance:

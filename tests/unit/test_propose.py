@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ciplug import config
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import read
 from ciplug.gates.propose import MOST, direction, propose
+from ciplug.gates.reading import read
 from ciplug.records.comparison import Side
 from ciplug.records.run import METRIC_NAME, Run
 from ciplug.records.verdict import Outcome
