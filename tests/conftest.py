@@ -27,22 +27,33 @@ _HOST_VARIABLES = re.compile(
 )
 
 
-@pytest.fixture(autouse=True)
-def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
+def _clean(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in list(os.environ):
         if _HOST_VARIABLES.fullmatch(name) or _HOST_VARIABLES.fullmatch(name.upper()):
-            monkeypatch.delenv(name)
+            patch.delenv(name)
     gitconfig = home / "gitconfig"
     gitconfig.write_text("[user]\n\tname = Test Person\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n")
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
+        patch.delenv(name, raising=False)
+    patch.setenv("HOME", str(home))
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost")
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(gitconfig))
-    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+        patch.setenv(name, "127.0.0.1,localhost")
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("GIT_CONFIG_GLOBAL", str(gitconfig))
+    patch.setenv("GIT_TERMINAL_PROMPT", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For what is made once for many tests, and before the first of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        _clean(patch, tmp_path_factory.mktemp("home"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    _clean(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture
