@@ -167,8 +167,9 @@ def killed_at_random(times: int, at_once: int, capsys: pytest.CaptureFixture[str
             lines = b""
             # However slow the machine is, some are killed while they log.
             while number % 2 and lines.count(b"logged") <= at_once:
-                assert (read := os.read(pipe, 1 << 16)), "it has ended"
-                lines += read
+                more = os.read(pipe, 1 << 16)
+                assert more, "it has ended"
+                lines += more
             # Read while it logs, lest a full pipe holds it up.
             os.set_blocking(pipe, False)
             until = time.monotonic() + draw.uniform(0, 0.08)
