@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.servers.azurite import Azure, azurite
 from tests.servers.bitbucket_api import BitbucketApi
@@ -20,6 +21,11 @@ from tests.servers.gitlab_api import GitLabApi
 from tests.servers.jenkins_api import JenkinsApi
 from tests.servers.seaweedfs import S3, seaweedfs
 from tests.stores import PLACES, Place
+
+# The same examples every time, however slow the machine: no change is refused for what it has not brought. Others are
+# looked for with `pytest --hypothesis-profile=default`.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")
 
 _HOST_VARIABLES = re.compile(
     r"(GITHUB|GH|CI|GITLAB|JENKINS|HUDSON|BUILD|BUILDKITE|CHANGE|BRANCH|JOB|STAGE|EXECUTOR|CIPLUG|GITEA|FORGEJO"
@@ -38,22 +44,33 @@ for _number, _handler in _AS_IN_THE_FOREGROUND.items():
         signal.signal(_number, _handler)
 
 
-@pytest.fixture(autouse=True)
-def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    home = tmp_path_factory.mktemp("home")
+def _clean(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in list(os.environ):
         if _HOST_VARIABLES.fullmatch(name) or _HOST_VARIABLES.fullmatch(name.upper()):
-            monkeypatch.delenv(name)
+            patch.delenv(name)
     gitconfig = home / "gitconfig"
     gitconfig.write_text("[user]\n\tname = Test Person\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n")
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(home))
+        patch.delenv(name, raising=False)
+    patch.setenv("HOME", str(home))
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "127.0.0.1,localhost")
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(gitconfig))
-    monkeypatch.setenv("GIT_TERMINAL_PROMPT", "0")
+        patch.setenv(name, "127.0.0.1,localhost")
+    patch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    patch.setenv("GIT_CONFIG_GLOBAL", str(gitconfig))
+    patch.setenv("GIT_TERMINAL_PROMPT", "0")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For what is made once for many tests, and before the first of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        _clean(patch, tmp_path_factory.mktemp("home"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    _clean(monkeypatch, tmp_path_factory.mktemp("home"))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -324,32 +325,39 @@ from ciplug.stores.git_remote import GitRemote
 git_files._PUSH_MOST = 500_000
 url, cache, *paths = sys.argv[1:]
 files = GitFiles(GitRemote(url, cache=Path(cache), name="files", config=()), "ciplug", uri="git:", limit=None)
-print("ready", flush=True)
-files.put({f"sha256:{Path(path).name}": Path(path) for path in paths}, lambda _: print("sent", flush=True))
+files.put({f"sha256:{Path(path).name}": Path(path) for path in paths}, lambda _: None)
 """
 
 
 def test_a_killed_upload_is_taken_up_again(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
-    server.latency = 0.2
     contents = [noise(400_000, number) for number in range(2)]
     folder = tmp_path / "in"
     folder.mkdir()
     for data in contents:
         (folder / sha(data)[7:]).write_bytes(data)
     paths = sorted(folder.iterdir())
+    pushes = itertools.count(1)
+    second, killed = threading.Event(), threading.Event()
+
+    def lose_the_second(method: str, service: str | None) -> None:
+        if (method, service) == ("POST", "receive-pack") and next(pushes) == 2:
+            second.set()
+            killed.wait()
+            raise ConnectionAbortedError
+
+    server.before_request = lose_the_second
     process = subprocess.Popen(
         [sys.executable, "-c", PUT, server.url("remote"), str(tmp_path / "cache"), *map(str, paths)],
-        stdout=subprocess.PIPE,
         env=dict(os.environ),
+        start_new_session=True,
     )
-    assert process.stdout is not None
-    # One line when it begins, one when it has looked up what is there, one for the first push.
-    for _ in range(3):
-        process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
+    while not second.wait(0.05):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    server.latency = 0
+    killed.set()
+    server.before_request = None
     digests = [f"sha256:{path.name}" for path in paths]
     left = open_().missing(digests)
     assert left == {digests[1]}

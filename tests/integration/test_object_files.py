@@ -138,7 +138,7 @@ def test_wrong_credentials_are_said(s3: Any, tmp_path: Path) -> None:
 
 
 WORK = """
-import sys
+import sys, threading
 from pathlib import Path
 from ciplug.stores import open_files
 
@@ -151,6 +151,7 @@ def tell(count):
     done += count
     if done > 9_000_000:
         print("enough", flush=True)
+        threading.Event().wait()
 
 if verb == "put":
     files.put({digest: Path(path)}, tell)
@@ -160,7 +161,7 @@ else:
 
 
 def killed(where: Where, *args: str) -> bool:
-    """Run the work and kill it in the midst of it; False when it was faster."""
+    """Run the work and kill it in the midst of it, where it waits for that; False when it came to an end before."""
     process = subprocess.Popen(
         [sys.executable, "-c", WORK, args[0], where.uri, *args[1:]],
         stdout=subprocess.PIPE,

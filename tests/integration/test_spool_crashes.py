@@ -154,16 +154,24 @@ def test_killed_at_every_step(project: Path, capsys: pytest.CaptureFixture[str])
 
 
 def killed_at_random(times: int, at_once: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Trainings that log as fast as they can, killed after 0 to 80 ms; a command comes after each `at_once`."""
+    """Trainings that log as fast as they can, killed 0 to 80 ms after their start, or after their first lines; a
+    command comes after each `at_once`.
+    """
     draw = random.Random(11)
     total = 0
     for _ in range(times // at_once):
         said: dict[str, str] = {}
-        for run_id in (new_id() for _ in range(at_once)):
+        for number in range(at_once):
+            run_id = new_id()
             process, pipe = child(a_training(run_id, 100_000))
+            lines = b""
+            # However slow the machine is, some are killed while they log.
+            while number % 2 and lines.count(b"logged") <= at_once:
+                more = os.read(pipe, 1 << 16)
+                assert more, "it has ended"
+                lines += more
             # Read while it logs, lest a full pipe holds it up.
             os.set_blocking(pipe, False)
-            lines = b""
             until = time.monotonic() + draw.uniform(0, 0.08)
             while time.monotonic() < until:
                 try:

@@ -48,10 +48,17 @@ def seaweedfs(folder: Path) -> Iterator[S3]:
     argv += [f"-admin.port={admin}"]
     env = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
     folder.mkdir(parents=True, exist_ok=True)
-    with running(argv, s3, folder / "weed.log", env):
-        server = S3(f"http://127.0.0.1:{s3}")
-        _wait(server)
-        yield server
+    try:
+        with running(argv, s3, folder / "weed.log", env):
+            server = S3(f"http://127.0.0.1:{s3}")
+            _wait(server)
+            yield server
+    finally:
+        # Killed, it leaves its sockets in /tmp, where another user's server of these ports could not remove them.
+        for port in (s3, master, volume, filer, admin):
+            for number in (port, port + 10_000):
+                for socket in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    socket.unlink(missing_ok=True)
 
 
 def _wait(server: S3) -> None:

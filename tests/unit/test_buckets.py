@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from ciplug.errors import ConfigError, StoreError
 from ciplug.stores import open_store
 from ciplug.stores.buckets import open_bucket
+from tests.servers.program import missing
 
+EMULATORS = ["localhost:8333", "notaurl"]
 S3 = {"AWS_ACCESS_KEY_ID": "ak", "AWS_SECRET_ACCESS_KEY": "s3cret", "AWS_REGION": "eu-central-1"}
 
 
@@ -135,14 +138,20 @@ def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
     ],
 )
 def test_an_endpoint_that_is_no_address(uri: str, name: str, endpoint: str) -> None:
-    if (name, endpoint) in {("STORAGE_EMULATOR_HOST", "localhost:8333"), ("STORAGE_EMULATOR_HOST", "notaurl")}:
-        pytest.importorskip("google.cloud.storage")
-        open_bucket(uri, {name: endpoint})
+    if name == "STORAGE_EMULATOR_HOST" and endpoint in EMULATORS:
         return
     with pytest.raises(ConfigError, match=name) as wrong:
         open_bucket(uri, {**S3, name: endpoint})
     assert endpoint in str(wrong.value)
     assert "http://127.0.0.1:9000" in (wrong.value.hint or "")
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("endpoint", EMULATORS)
+def test_google_s_library_wants_no_scheme_of_an_emulator(endpoint: str) -> None:
+    if find_spec("google.cloud.storage") is None:
+        missing("google-cloud-storage")
+    open_bucket("gs://bucket", {"STORAGE_EMULATOR_HOST": endpoint})
 
 
 @pytest.mark.parametrize(

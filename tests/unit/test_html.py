@@ -135,9 +135,9 @@ def test_what_is_not_drawn_is_said() -> None:
 def test_three_models_of_500_metrics_are_quick() -> None:
     report = samples.large()
     html.render(samples.failing())
-    start = time.perf_counter()
+    start = time.process_time()  # what else the machine does is not counted
     html.render(report)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 # --- charts
