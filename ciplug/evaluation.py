@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
-from ciplug.errors import CiplugError, ConfigError, UsageError
+from ciplug.errors import CiplugError, ConfigError, UsageError, nearest
 from ciplug.evidence import Around, first
 from ciplug.policies import Policies, Ruling, read_policies
 from ciplug.records.comparison import Comparison, Side
@@ -96,8 +96,10 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     _read_ahead(session, runs, commit)
     found = runs.of_commits([commit], model).get(commit, [])
     if not found:
+        others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
         what = f"no run of '{model}'" if model else "no run"
-        raise UsageError(f"{what} is recorded on commit {commit[:12]}", hint="record one: ciplug run -- COMMAND")
+        hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
+        raise UsageError(f"{what} is recorded on commit {commit[:12]}", hint=hint)
     latest: dict[str, Run] = {}
     for run in sorted(found, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
         latest[run.model] = run
@@ -256,7 +258,7 @@ def _compare(around: Around, base: Base | None) -> Comparison:
         history=around.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
             *_notes(run, line.by_commit.get(line.past.head, []), around.candidates),
-            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.unfit else []),
+            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *line.past.notes,
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in runs.problems.values()),
@@ -292,7 +294,9 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
 def _production(runs: Runs, run: Run, registered: models.Model) -> tuple[Side, Run | None]:
     holder = registered.holder("Production")
     if holder is None:
-        return Side(role="production", label="production", how=f"no version of '{run.model}' is in production"), None
+        how = f"no version of '{run.model}' is in production"
+        remedy = "it comes with the first promotion to production"
+        return Side(role="production", label="production", how=how, remedy=remedy), None
     label = f"production (v{holder.number})"
     try:
         held = runs.at(holder.commit, holder.run)

@@ -124,7 +124,7 @@ class Around:
         line = self.line(branch)
         if branch and line.past.no_target:
             # A mistyped name must not end in a comparison with some ancestor.
-            return Side(role="baseline", label="merge base", how=f"there is no branch '{branch}'")
+            return Side(role="baseline", label="merge base", how=f"there is no branch '{branch}'", misnamed=True)
         side = choose.merge_base_side(
             line.by_commit,
             merge_base=line.past.merge_base,
@@ -134,11 +134,15 @@ class Around:
             now=now(),
             gated=self.gated,
         )
+        if not side.found and line.past.unseen:
+            side = replace(side, how=line.past.unseen, unfit=line.past.unseen)
         return self._with_seeds(side, line.by_commit)
 
     def tip(self, branch: str | None) -> Side:
         line = self.line(branch)
         past = line.past
+        if branch and past.no_target:
+            return Side(role="target", label=branch, how=f"there is no branch '{branch}'", misnamed=True)
         side = choose.target_side(self._others(line), past.target_commits, past.target, self.run, now(), self.gated)
         return self._with_seeds(side, line.by_commit)
 
@@ -160,7 +164,7 @@ class Around:
     def of_commit(self, label: str, commit: str | None, why_not: str) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
         if commit is None:
-            return Side(role="baseline", label=label, how=why_not)
+            return Side(role="baseline", label=label, how=why_not, misnamed=True)
         line = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         recorded = self.runs.recorded_on(line)
         by_commit = self.on(first(line, recorded))
@@ -221,7 +225,10 @@ class Around:
         last = known[: asked.window]
         label = f"{kind} of {target}"
         if not last:
-            return Side(role="baseline", label=label, how=f"no run of '{self.run.model}' with '{metric}' on {target}")
+            if asked.branch and self.line(asked.branch).past.no_target:
+                return Side(role="baseline", label=label, how=f"there is no branch '{asked.branch}'", misnamed=True)
+            how = f"no run of '{self.run.model}' with '{metric}' on {target}"
+            return Side(role="baseline", label=label, how=how, remedy="it comes with the first run there")
         runs = "run" if len(last) == 1 else f"{len(last)} runs"
         how = f"{kind} '{metric}' of the last {runs} on {target}"
         newest = choose.side("baseline", label, how, last[0], now())

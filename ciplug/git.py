@@ -115,12 +115,18 @@ def version() -> tuple[int, ...]:
     return tuple(map(int, found[1].split(b"."))) if found else ()
 
 
+_BY_SSH = "Could not read from remote repository"
+
+
 def last_words(stderr: bytes) -> str:
     """What git said, in one line, without progress noise and credentials."""
     text = redact(stderr.decode(errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [
-        line.removeprefix("remote: ") for line in lines if line.startswith(("fatal:", "error:", "remote:", " !", "!"))
+        line.removeprefix("remote: ")
+        for line, after in zip(lines, [*lines, ""][1:], strict=True)
+        # What ssh has said stands before git's own words, in no form of its own.
+        if line.startswith(("fatal:", "error:", "remote:", " !", "!")) or _BY_SSH in after
     ]
     return "; ".join(dict.fromkeys(telling or lines[-2:])) or "no message"
 

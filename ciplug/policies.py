@@ -126,6 +126,8 @@ def _none(config: Config, source: str, model: str) -> ConfigError:
             f"{source}: its gates are for the model '{config.model}', and the run is of '{model}'",
             hint=f"run with --model {config.model}, or change 'model:'",
         )
+    if config.path is None:
+        return ConfigError(f"there is no {configuration.FILE}, and so no gate", hint="ciplug init")
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 
 

@@ -132,9 +132,16 @@ def promote(
                 approvals=evidence.approvals,
                 waived=evidence.verdict.waived,
             )
-            return ledger.append(session.store, log, promotion).events[-1]
+            done = ledger.append(session.store, log, promotion).events[-1]
         except Conflict as lost:
             console.detail(f"another event was first ({lost.message}): looking again")
+            continue
+        if not chosen.artifacts:
+            console.complain(
+                f"warning: version {done.version} of '{model}' has no artifact, so there is no file to deploy",
+                "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
+            )
+        return done
     raise PromotionRefused(f"'{model}': {_TRIES} attempts, and each time another event was first")
 
 

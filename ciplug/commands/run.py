@@ -139,7 +139,12 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:
         console.complain("warning: this run belongs to no commit, so nothing can be compared with it: commit first")
-    console.say(f"run {run.id} ({run.model}, {run.status}){commit} {kept}, {_count(len(run.metrics), 'metric')}")
+    if not run.metrics and run.status == "finished" and not recorded.problems:
+        console.complain(
+            "warning: this run has no metric, so nothing of it can be compared",
+            "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
+        )
+    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {_count(len(run.metrics), 'metric')}, {kept}")
     return refusal
 
 

@@ -10,6 +10,9 @@ from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.run import Run
 
+_RECORD = "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
+_LATER = "a first run has none: later ones are compared with it"
+
 
 def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
     """The run of one commit that stands for it: of those that finished, the one that can be compared best.
@@ -59,12 +62,12 @@ def merge_base_side(
             how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
         return side("baseline", label, how, run, now)
     if not ancestors:
-        how = "no ancestor of this commit is known here" if merge_base is None else "the history is not known"
-    else:
-        before = len(ancestors) - bool(merge_base)
-        beyond = f" or the {_commits(before)} before it" if before else ""
-        how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
-    return Side(role="baseline", label=label, how=how)
+        how = "there is no earlier commit" if merge_base is None else "the history is not known"
+        return Side(role="baseline", label=label, how=how, remedy=_LATER)
+    before = len(ancestors) - bool(merge_base)
+    beyond = f" or the {_commits(before)} before it" if before else ""
+    how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
+    return Side(role="baseline", label=label, how=how, remedy=_RECORD)
 
 
 def asked_side(
@@ -82,7 +85,8 @@ def asked_side(
         if run is not None:
             how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
             return side("baseline", asked, how, run, now)
-    return Side(role="baseline", label=asked, how=f"no run of '{candidate.model}' on {asked} or its ancestors")
+    how = f"no run of '{candidate.model}' on {asked} or its ancestors"
+    return Side(role="baseline", label=asked, how=how, remedy="check it out, and record one: ciplug run -- COMMAND")
 
 
 def target_side(
@@ -100,7 +104,8 @@ def target_side(
         if run is not None:
             how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
             return side("target", label, how, run, now)
-    return Side(role="target", label=label, how=f"no run of '{candidate.model}' on {label}")
+    other = "other run" if candidate.commit in commits else "run"
+    return Side(role="target", label=label, how=f"no {other} of '{candidate.model}' on {label}", remedy=_RECORD)
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:

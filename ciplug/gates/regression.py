@@ -84,16 +84,18 @@ def check(name: str, gate: Gate, value: float, evidence: Evidence, examples: ByE
 
 
 def without_baseline(gate: Gate, known: GateResult, side: Side) -> Check:
-    why = f"the baseline has no metric '{known.metric}'" if side.found else side.how
-    return Check(
-        gate=gate,
-        result=replace(
-            known,
-            outcome=by(gate.on_no_baseline, gate, "WARN"),
-            reason=f"no baseline to compare with: {why}",
-            advice="record a run there: check it out, then ciplug run -- COMMAND",
-        ),
-    )
+    if side.misnamed:
+        known = replace(known, outcome="ERROR", reason=side.how, advice="name another 'baseline:' in ciplug.yaml")
+    elif side.unfit and not side.found:
+        reason = f"whether there is a baseline is not known: {side.unfit}"
+        outcome = by(gate.on_no_baseline, gate, undecided(gate))
+        known = replace(known, outcome=outcome, reason=reason, advice="fetch the whole history first")
+    else:
+        why = f"the baseline has no metric '{known.metric}'" if side.found else side.how
+        advice = "later runs have it" if side.found else side.remedy
+        outcome = by(gate.on_no_baseline, gate, "WARN")
+        known = replace(known, outcome=outcome, reason=f"no baseline to compare with: {why}", advice=advice)
+    return Check(gate=gate, result=known)
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 
 from ciplug import config as configuration
@@ -47,7 +48,9 @@ def config(session: Session, before: Examined) -> str:
         )
     parts = session.config.models.values() or (session.config,)
     recorded = sum(len(part.metrics) for part in parts)
-    files = {0: "no metric file", 1: "1 metric file"}.get(recorded, f"{recorded} metric files")
+    files = {0: "no metric file, so metrics are what the training logs itself", 1: "1 metric file"}.get(
+        recorded, f"{recorded} metric files"
+    )
     return f"{session.config.path}: {files}"
 
 
@@ -95,7 +98,9 @@ def spool(session: Session, before: Examined) -> str:
     said = f"{count} {'waits' if count == 1 else 'wait'} to be sent to {', '.join(sorted(own))}"
     if before["configuration"].state == "failure":
         raise warning(said, "ciplug record --spooled")
-    raise warning(said, session.send_command)
+    elsewhere = sorted(address for address in own if address != session.store.address)
+    # What waits for a remote that has another address by now is sent by name.
+    raise warning(said, session.send_command + (f" --from {shlex.quote(elsewhere[0])}" if elsewhere else ""))
 
 
 def credentials(session: Session, before: Examined) -> str:
@@ -173,6 +178,13 @@ def history(session: Session, before: Examined) -> str:
         context_default=context.default_branch,
     )
     found = commits.look(workspace, session.head, target, session.env)
+    known = before["policy"].state in ("ok", "warning")
+    for branch in read_policies(session).baseline_branches if known else ():
+        if branch and commits.look(workspace, session.head, branch, session.env).no_target:
+            raise failure(
+                f"there is no branch '{branch}', which the policy compares with",
+                f"in {configuration.FILE}, name a branch that is there: baseline: {target or 'main'}",
+            )
     if found.notes:
         raise warning("; ".join(found.notes), remedies.history(context.host) if workspace.shallow else "")
     seen = f"{len(found.target_commits)} commits of {target}"

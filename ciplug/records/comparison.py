@@ -37,7 +37,12 @@ class Side:
     repeats: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Metric → its value in each of `runs`."""
     unfit: str | None = None
-    """Why its numbers decide nothing: too old, measured on another evaluation set."""
+    """Why it decides nothing: too old, measured on another evaluation set, or looked for in a history that is not
+    known whole."""
+    misnamed: bool = False
+    """Whether a branch, tag or commit was asked for that is not there."""
+    remedy: str | None = None
+    """Where there is no run, what brings one."""
 
     @property
     def found(self) -> bool:

@@ -80,8 +80,9 @@ def check_move(version: Version, stage: Stage) -> None:
     if version.stage == stage:
         raise PromotionRefused(f"version {version.number} is in {stage} already")
     if NEXT.get(version.stage) != stage:
-        way = {"Staging": "None", "Production": "Staging"}[stage]
+        held = "no stage yet" if version.stage == "None" else version.stage
+        what = {"Staging": "new versions only", "Production": "from Staging only"}[stage]
         raise PromotionRefused(
-            f"version {version.number} is in {version.stage}, and {stage} takes from {way} only",
+            f"version {version.number} is in {held}, and {stage} takes {what}",
             hint="promote it to staging first" if version.stage == "None" else None,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class History:
     """What the reader must know: a shallow clone, a branch that is not there."""
     no_target: bool = False
     """There is no branch of that name, here or on the remote."""
+    unseen: str | None = None
+    """Why there may be ancestors that are not known here."""
 
 
 def target_branch(
@@ -61,7 +64,7 @@ def target_branch(
 def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
     """The history of `head`. In a shallow clone, the commits are fetched into a repository of ours."""
     notes: list[str] = []
-    no_target = False
+    no_target, unseen = False, None
     tip = _local_tip(workspace, target) if target else None
     repository, environment = workspace.top, git.environment()
     if target and (tip is None or workspace.shallow or not _has(workspace.top, head)) and workspace.remotes:
@@ -70,20 +73,23 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
             no_target = True
             notes.append(f"there is no branch '{target}' on the remote: is 'baseline:' in ciplug.yaml right?")
         elif isinstance(fetched, str):
-            notes.append(f"the history could not be fetched ({fetched}), so the baseline may be missing")
+            unseen = f"the history could not be fetched ({fetched})"
+            notes.append(f"{unseen}, so the baseline may be missing")
         else:
             repository, tip, environment = fetched
             # Commits that are not pushed yet are in this clone only.
             environment["GIT_ALTERNATE_OBJECT_DIRECTORIES"] = str(workspace.common_dir / "objects")
             if not _first_parents(repository, head, environment):
-                notes.append(f"commit {head[:8]} is not on the remote yet, and this clone is shallow: no merge base")
+                unseen = f"commit {head[:8]} is not on the remote yet, and this clone is shallow"
+                notes.append(f"{unseen}: no merge base")
     if target is None:
         notes.append("the default branch is not known: name the branch to compare with as 'baseline:' in ciplug.yaml")
     if target and tip is None and not notes:
         no_target = True
         notes.append(f"there is no branch '{target}' here, nor on a remote")
     if workspace.shallow and repository == workspace.top:
-        notes.append("this clone is shallow: ancestors beyond its depth are not seen")
+        unseen = "this clone is shallow"
+        notes.append(f"{unseen}: ancestors beyond its depth are not seen")
 
     commits = _first_parents(repository, tip, environment) if tip else ()
     # Commits of the target branch that are not pushed yet; a commit of another branch is none of them.
@@ -105,6 +111,7 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
         target_commits=commits,
         notes=tuple(notes),
         no_target=no_target,
+        unseen=unseen,
     )
 
 
@@ -124,17 +131,28 @@ def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str 
     plain = not set(name) & set("~^:?*[\\ @{") and ".." not in name and not name.startswith("-")
     if workspace.remotes and plain:
         fetched = _fetch(workspace, None, name, env)
-        return tagged(workspace, name, env) if isinstance(fetched, str) else fetched[1]
+        if not isinstance(fetched, str):
+            return fetched[1]
+        with suppress(GitError):
+            return tagged(workspace, name, env)
     return None
 
 
 def tagged(workspace: git.Workspace, tag: str, env: Mapping[str, str]) -> str | None:
-    """The commit that a tag stands for, here or on the remote; None where there is no such tag."""
+    """The commit that a tag stands for, here or on the remote; None where there is no such tag.
+
+    Raises GitError where the remote does not answer.
+    """
     ref = f"refs/tags/{tag}"
     found = _parse(workspace.top, ref)
     if found or not workspace.remotes:
         return found
-    listed, _ = _ls_remote(workspace, env, ref, f"{ref}^{{}}")
+    listed, failure = _ls_remote(workspace, env, ref, f"{ref}^{{}}")
+    if failure:
+        raise GitError(
+            f"the tag '{tag}' cannot be asked of the remote: {failure}",
+            hint="is the remote reachable with this checkout's credentials?",
+        )
     # Of an annotated tag, the line of what it points at comes last.
     lines = listed.split()
     return lines[-2] if len(lines) >= 2 and git.is_commit_id(lines[-2]) else None

@@ -376,9 +376,14 @@ def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(f"{CONFIG}baseline: mian\n")
     project.commit("a typo")
     project.train()
-    (verdict,) = project.json("gate", "--json")["verdicts"]
-    assert verdict["outcome"] == "WARN"
+    (verdict,) = project.json("gate", "--json", code=1)["verdicts"]
+    assert verdict["outcome"] == "ERROR"
     assert any("there is no branch 'mian'" in gate["reason"] for gate in verdict["gates"])
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    assert "is ERROR: accuracy: there is no branch 'mian'" in refused
+    found = {check["check"]: check for check in project.json("doctor", "--json", code=None)["checks"]}
+    assert found["history"]["state"] == "failure"
+    assert "there is no branch 'mian'" in found["history"]["said"]
 
 
 def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path) -> None:

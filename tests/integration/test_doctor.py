@@ -328,6 +328,9 @@ def test_what_waits_in_the_spool_is_named(world: World) -> None:
     assert found["spool"]["state"] == "warning"
     assert found["spool"]["said"].startswith("1 waits to be sent")
     assert found["spool"]["remedy"] == "ciplug record --spooled"
+    git(world.project.folder, "remote", "set-url", "origin", str(world.project.folder / "elsewhere.git"))
+    _, found = world.doctor()
+    assert found["spool"]["remedy"].startswith("ciplug record --spooled --from ")
 
 
 @pytest.mark.slow

@@ -80,7 +80,7 @@ def test_every_baseline_that_can_be_named(project: Project) -> None:
         "best2": "PASS",
         "mean": "PASS",
         "live": "WARN",
-        "untagged": "WARN",
+        "untagged": "ERROR",
     }
     assert found["best"]["baseline_run"] == ids[0.95][0]
     assert found["tagged"]["baseline_label"] == f"tag v1 {ids[0.95][1][:8]}"

@@ -77,7 +77,7 @@ def test_a_candidate_is_never_its_own_baseline() -> None:
     [
         (["m0", "m1"], "m0", "no run of 'wine' to compare with on the merge base or the 1 commit before it"),
         (["p1"], None, "no run of 'wine' to compare with on this commit or the 1 commit before it"),
-        ([], None, "no ancestor of this commit is known here"),
+        ([], None, "there is no earlier commit"),
         ([], "m0", "the history is not known"),
     ],
 )

@@ -10,6 +10,7 @@ import yaml
 
 from ciplug.ci import HOSTS
 from ciplug.errors import CiplugError, ConfigError
+from ciplug.git import last_words
 from ciplug.health import remedies
 from ciplug.health.base import Finding, Trouble, attempt, exit_code
 from ciplug.stores.git_trial import cause_of
@@ -42,6 +43,24 @@ WORDS = (
 
 @pytest.mark.parametrize(("words", "cause"), WORDS)
 def test_the_words_of_hosts(words: str, cause: str) -> None:
+    assert cause_of(words) == cause
+
+
+BY_SSH = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("ssh: Could not resolve hostname x: Name or service not known", "unreachable"),
+        ("ssh: connect to host x port 22: Connection refused", "unreachable"),
+        ("git@x: Permission denied (publickey).", "not_accepted"),
+        ("Host key verification failed.", "not_accepted"),
+    ],
+)
+def test_what_ssh_says_is_not_lost(said: str, cause: str) -> None:
+    words = last_words(f"{said}\n{BY_SSH}".encode())
+    assert words == f"{said}; fatal: Could not read from remote repository."
     assert cause_of(words) == cause
 
 
