@@ -6,6 +6,7 @@ import contextlib
 import os
 import pty
 import re
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ class Terminal:
         if self._pid == 0:
             try:
                 os.chdir(cwd)
+                # A suite that runs in the background ignores what a terminal sends, and the program would inherit that.
+                for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_DFL)
                 os.execvpe(command[0], list(command), {**os.environ, "TERM": "dumb", **(env or {})})
             finally:
                 os._exit(127)
