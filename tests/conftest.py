@@ -71,6 +71,8 @@ def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     _clean(monkeypatch, tmp_path_factory.mktemp("home"))
+    # Nor in a repository: what forgets to say where it runs would keep its cache, and find one, in ours.
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
 
 
 @pytest.fixture

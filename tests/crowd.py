@@ -81,6 +81,6 @@ def check(place: Place, runs: int, events: set[str]) -> None:
 
 
 def fsck(place: Place, *options: str) -> subprocess.CompletedProcess[str]:
-    """`ciplug fsck`, as a process with an empty cache."""
+    """`ciplug fsck`, as a process with an empty cache: in a repository, it would have that repository's."""
     command = [sys.executable, "-m", "ciplug", "fsck", "--store", place.uri, *options]
-    return subprocess.run(command, env=place.environment(), capture_output=True, text=True)
+    return subprocess.run(command, cwd=place.folder, env=place.environment(), capture_output=True, text=True)
