@@ -139,11 +139,11 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
 ) -> None:
     stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
     files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
-    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "model": "forest"}'})
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "folds": [0.7, 0.9]}'})
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "training: dvc repro (by the stages of dvc.yaml)" in err
-    assert "mend what cannot be recorded: metrics.json:1: 'model': the text 'forest' is not a number" in out
+    assert "mend what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
     assert "`dvc pull` before the training" in out
     assert "add dvc to what `pip install -r requirements.txt` brings" in out
 

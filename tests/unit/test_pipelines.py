@@ -61,7 +61,7 @@ def test_it_is_the_template_but_for_what_a_project_differs_in(host: str) -> None
 def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None:
     plan = made(host, folder="services/a b", model="a wine")
     path, text = list(plan.files.items())[-1]
-    assert "@" not in re.sub(r"@(?:v1|[0-9a-f]{40}|\d$)", "", re.sub(r"#.*|Task@\d|UsePythonVersion@0", "", text)), text
+    assert not re.search("@[A-Z]+@", text)
     assert "services/a b" in text
     if host in ("github", "gitea"):
         assert path.endswith("workflows/train-a-wine.yml")
