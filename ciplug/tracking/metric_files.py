@@ -29,7 +29,9 @@ STEP_KEYS = ("step", "global_step", "iteration", "iter", "epoch")
 """Columns that say when a row was logged, the finest first: it gives the step, and none of them is a metric."""
 TIME_KEYS = ("timestamp", "time")
 _NO_VALUE = ("", "-", "--", "?", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "missing", "undefined", "error")
-_LIKE_A_NUMBER = re.compile(r"[-+±~<>=≤≥]*\s*[\d.,'_±\s]*\d[\d.,'_±\s]*(e[-+]?\d+)?\s*%?|[-+±]?(nan|inf(inity)?|∞)\b.*", re.I)
+_LIKE_A_NUMBER = re.compile(
+    r"[-+±~<>=≤≥\s]*[.,]?\d[\d.,'_±\s]*(e[-+]?\d+)?%?|[-+±]?(nan|inf(inity)?|∞)\b.*", re.IGNORECASE | re.DOTALL
+)
 """`0,93`, `93%`, `0.9 ± 0.1`, `NaN (diverged)`: a number was meant."""
 PAIR_KEYS = ("metric", "name", "key", "param", "parameter")
 
