@@ -461,3 +461,32 @@ def test_from_nothing_to_a_verdict(
     ciplug("ci", "--no-comment", "--", sys.executable, "train.py")
     (verdict,) = json.loads(ciplug("gate", "--json").stdout)["verdicts"]
     assert verdict["outcome"] == "PASS"
+
+
+@pytest.mark.slow
+def test_each_project_says_what_the_others_own_jobs_have_decided(
+    project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    folder = project(
+        {f"{name}/train.py": TRAIN.replace('"train_loss": 0.1', '"kind": "rf"') for name in ("ranking", "search")},
+        remote="../remote.git",
+    )
+    for name in ("ranking", "search"):
+        monkeypatch.chdir(folder / name)
+        assert cli.main(["init", "--yes", "--run", "--ci", "none"]) == 0
+    bad = folder / "ranking/ciplug.yaml"
+    bad.write_text(bad.read_text().replace("min: 0.85", "min: 0.95"))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "two trainings")
+    git(folder, "push", "-q", "-u", "origin", "HEAD")
+    codes = []
+    for name in ("ranking", "search"):
+        monkeypatch.chdir(folder / name)
+        codes.append(cli.main(["ci", "--no-comment", "--", "python", "train.py"]))
+    assert codes == [1, 0]
+    err = capfd.readouterr().err
+    assert "recorded as parameters, since text is no metric: 'kind'" in err
+    assert cli.main(["report", "--format", "markdown"]) == 0
+    out = capfd.readouterr().out
+    assert "2 models: 1 failed" in out and "0.9 is below 0.95" in out
