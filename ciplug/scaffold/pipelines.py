@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ciplug
@@ -148,6 +148,9 @@ def _bitbucket(wanted: Wanted, present: Collection[str], read: Template) -> Pipe
 
 def _azure(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
     path, beside = _place("azure-pipelines.yml", wanted, present)
+    if " " in (wanted.folder or ""):
+        # Its filters take no path with a blank.
+        wanted = replace(wanted, alone=False)
     text, todo = _steps(read, "azure/azure-pipelines.yml", wanted, path)
     todo = (*todo, f"make a pipeline of {path}: New pipeline, Existing YAML file") if beside else todo
     setting = "ciplug-comment, a secret variable of the pipeline: a GitHub token with pull requests and statuses: write"

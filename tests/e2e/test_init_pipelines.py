@@ -79,11 +79,11 @@ def test_the_workflow_records_compares_and_passes(
     options = ["--env", f"PIP_CACHE_DIR={pip_cache}"]
     options += local_actions(workflow, tmp_path, source=source, python=user_python)
     runner = Runner(act, project, github_api, tmp_path, options)
-    code, log, _ = runner.push(project.main)
+    code, log, _ = runner.push(project.main, workflow=Path(file).name)
     assert code == 0, log
     head = project.pull_request(7, "topic", 0.9001)
     github_api.add_pull(7, branch="topic", commit=head)
-    code, log, _ = runner.pull_request(7, "topic", head)
+    code, log, _ = runner.pull_request(7, "topic", head, workflow=Path(file).name)
     assert code == 0, log
     [comment] = github_api.comments[7]
     assert MARKER in comment["body"].splitlines()
@@ -109,6 +109,8 @@ def test_the_pipeline_of_gitlab_records_compares_and_passes(
     init(project, "--ci", "gitlab", "--source", str(source), folder=folder)
     if folder == ".":
         project.record_main(tmp_path / "main")
+    if folder != ".":
+        (project.folder / folder / "notes.txt").write_text("what changes elsewhere only starts no job")
     head = project.commit("topic", 0.9001)
     gitlab_api.add_merge_request(12, branch="topic", commit=head)
     variables = {
