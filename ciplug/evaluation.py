@@ -155,6 +155,9 @@ def evaluate(
                 if not report:
                     raise
                 problem = mistake
+        elif gate and report:
+            # The gates of another project of the repository: its own job has judged by them.
+            verdict = _recorded(runs, run, None)
         sides = ((side, around.record(side)) for side in comparison.sides if side.role != "candidate")
         found.append(
             Evaluation(
@@ -171,12 +174,16 @@ def evaluate(
     return found
 
 
-def _recorded(runs: Runs, run: Run, ruling: Ruling) -> Verdict | None:
-    """The last verdict by this policy, where its gates read files of the machine that judged, and it is believed."""
-    if not ruling.policy.reads_files or not run.provenance.context.trusted:
+def _recorded(runs: Runs, run: Run, ruling: Ruling | None) -> Verdict | None:
+    """The last verdict that only another job could give, where it is believed.
+
+    That is one by a policy whose gates read files of the machine that judged, or, without a policy for the model
+    here, by that of another ciplug.yaml.
+    """
+    if (ruling and not ruling.policy.reads_files) or not run.provenance.context.trusted:
         return None
     verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
-    ours = [v for v in verdicts if v.policy_digest == ruling.digest]
+    ours = [v for v in verdicts if ruling is None or v.policy_digest == ruling.digest]
     return max(ours, key=lambda v: v.created, default=None)
 
 

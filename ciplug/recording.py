@@ -231,6 +231,7 @@ def _files(
     from ciplug.tracking.metric_files import read_metrics, read_params
 
     sources: dict[str, Path] = {}
+    texts: dict[Path, Mapping[str, str]] = {}
 
     def merge(into: dict[str, Any], new: Mapping[str, Any], path: Path, kind: str) -> None:
         for key, value in new.items():
@@ -243,9 +244,20 @@ def _files(
             read = read_metrics(path)
             merge(metrics, read.values, path, "metric")
             series.update(read.series)
+            if read.texts:
+                texts[path] = read.texts
         except InputError as problem:
             _note(problem, problems)
     sources.clear()
+    for path, found in texts.items():
+        try:
+            if both := metrics.keys() & found.keys():
+                raise InputError(f"{path}: the metric '{min(both)}' is text here, and a number in another file")
+            merge(params, found, path, "parameter")
+            names = ", ".join(f"'{name}'" for name in found)
+            console.say(f"{path}: recorded as parameters, since text is no metric: {names}")
+        except InputError as problem:
+            _note(problem, problems)
     for path in inputs.params:
         try:
             merge(params, read_params(path), path, "parameter")

@@ -51,7 +51,7 @@ def evaluate(
     _need_a_match(policy, evidence, run, policy_source)
     results = list(_about_the_run(evidence, run, policy_missing))
     examples = ByExample(policy, evidence)
-    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
+    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
     # Tests that cannot fail the run need no correction, and make the others no weaker.
     tests = {
         number: check.interval.p
@@ -91,10 +91,13 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: s
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
     if run.status == "finished" and known and asked and not asked & known:
+        texts = sorted(metric for metric in asked if isinstance(run.params.get(metric), str))
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
-            hint="name the metric in the gate: 'metric: NAME'",
+            hint=f"the run has text in place of {_some(texts)}: have the training write numbers"
+            if texts
+            else "name the metric in the gate: 'metric: NAME'",
         )
 
 
@@ -134,7 +137,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{said} and {len(names) - 8} more" if len(names) > 8 else said or "none"
 
 
-def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
+def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
         yield drift.check(name, gate, evidence.drift[name])
@@ -144,7 +147,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
-            yield _missing(name, gate, evidence)
+            yield _missing(name, gate, evidence, run)
         elif not math.isfinite(value):
             reason = f"'{metric}' is {shown(value)}, which is no number to judge by"
             yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
@@ -185,13 +188,15 @@ def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 
-def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
+def _missing(name: str, gate: Gate, evidence: Evidence, run: Run) -> Check:
     metric, side = gate.metric or name, evidence.baselines[name]
     had = side.metrics.get(metric)
     lost = f"; the baseline had {shown(had)}" if had is not None else ""
     several = len(evidence.candidate.runs) > 1
     who = "not every run of this candidate has" if several else "the run has no"
-    reason = f"{who} {'the ' if several else ''}metric '{metric}'{lost}"
+    text = run.params.get(metric)
+    instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
+    reason = f"{who} {'the ' if several else ''}metric '{metric}'{instead}{lost}"
     check = _whole(name, gate, evidence, reason, advice=f"does the training still write '{metric}'?")
     result = replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:

@@ -10,7 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ciplug
@@ -25,6 +25,8 @@ _PIP_SOURCE = r"git\+https://[\w./-]+/ciplug(?:\.git)?@0{40}"
 _ACTION = r"^your-org/ciplug@0{40}$"
 _ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://([\w.:-]+)/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
+_FOLDER = re.compile(r"[\w.@+][\w.@+/ -]*")
+"""Such a folder is the same in YAML, in Groovy and in a shell, between quotes of any kind."""
 _OPERATOR = re.compile(r"[;&|<>()`\n]")
 
 Template = Callable[[str], str]
@@ -46,6 +48,15 @@ class Wanted:
     """Where ciplug comes from; None: the placeholder of the template stays."""
     server: str | None = None
     """Host of the project's own forge, as its remote has it."""
+    folder: str | None = None
+    """The folder of the project in a repository of several, relative to the top; None: the top."""
+    alone: bool = True
+    """Nothing outside the folder is known to be read, so that what changes there only needs no new run."""
+
+    @property
+    def title(self) -> str:
+        """Name of the job and of the pipeline's file, of one project among several."""
+        return "train-" + re.sub(r"[^\w.-]+", "-", self.model) if self.folder else "train"
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,11 @@ def pipeline(host: str, wanted: Wanted, present: Collection[str], read: Template
     """
     if wanted.source is not None and not _SOURCE.fullmatch(wanted.source):
         raise UsageError(f"--source {wanted.source!r}: no address that pip installs from", hint=_SOURCE_HINT)
+    if wanted.folder is not None and not _FOLDER.fullmatch(wanted.folder):
+        raise UsageError(
+            f"the folder {wanted.folder!r} cannot stand in a pipeline",
+            hint="its name may hold letters, digits, blanks and . _ @ + -",
+        )
     return HOSTS[host](wanted, present, read)
 
 
@@ -87,7 +103,7 @@ _SOURCE_HINT = "write it like git+https://git.example.com/your-org/ciplug.git@CO
 
 def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
     _no_expression(wanted.command)
-    path, name = ".github/workflows/train.yml", "github/train.yml"
+    path, name = f".github/workflows/{wanted.title}.yml", "github/train.yml"
     text = _command(read(name), name, wanted.command)
     todo = []
     if wanted.source is None:
@@ -101,7 +117,9 @@ def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
         text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
     text = _branch(_installs(text, name, wanted.install), name, wanted.branch)
     return Pipeline(
-        {path: text}, tuple(todo), ("none: the token of the job serves, and the workflow gives its rights",)
+        {path: _in_folder(text, name, wanted, path)},
+        tuple(todo),
+        ("none: the token of the job serves, and the workflow gives its rights",),
     )
 
 
@@ -114,13 +132,13 @@ def _no_expression(command: str) -> None:
 def _gitea(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
     _no_expression(wanted.command)
     folder = ".forgejo" if any(path.startswith(".forgejo/") for path in present) else ".gitea"
-    path = f"{folder}/workflows/train.yml"
+    path = f"{folder}/workflows/{wanted.title}.yml"
     text, todo = _steps(read, "gitea/train.yml", wanted, path)
     return Pipeline({path: text}, todo, ("none: the token of the job serves, unless the instance restricts it",))
 
 
 def _bitbucket(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("bitbucket-pipelines.yml", "bitbucket-pipelines.ciplug.yml", present)
+    path, beside = _place("bitbucket-pipelines.yml", wanted, present)
     text, todo = _steps(read, "bitbucket/bitbucket-pipelines.yml", wanted, path)
     if beside:
         todo = (*todo, f"put the step of {path} into bitbucket-pipelines.yml: Bitbucket reads that file only")
@@ -129,7 +147,10 @@ def _bitbucket(wanted: Wanted, present: Collection[str], read: Template) -> Pipe
 
 
 def _azure(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("azure-pipelines.yml", "azure-pipelines.ciplug.yml", present)
+    path, beside = _place("azure-pipelines.yml", wanted, present)
+    if " " in (wanted.folder or ""):
+        # Its filters take no path with a blank.
+        wanted = replace(wanted, alone=False)
     text, todo = _steps(read, "azure/azure-pipelines.yml", wanted, path)
     todo = (*todo, f"make a pipeline of {path}: New pipeline, Existing YAML file") if beside else todo
     setting = "ciplug-comment, a secret variable of the pipeline: a GitHub token with pull requests and statuses: write"
@@ -151,12 +172,17 @@ def _gitlab(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
             "include:",
             f"  - local: {component}",
             "    inputs:",
+            *([f"      job-name: {_scalar(wanted.title)}"] if wanted.folder else []),
+            *([f"      working-directory: {_scalar(wanted.folder)}"] if wanted.folder else []),
             f"      ciplug-source: {_scalar(wanted.source or _PLACEHOLDER)}",
             "      command:",
             *(f"        - {_scalar(line)}" for line in lines),
+            *(_GITLAB_RULES if wanted.folder and wanted.alone else []),
             "",
         ]
     )
+    if wanted.folder:
+        include = include.replace("@FOLDER@", wanted.folder).replace("@NAME@", wanted.title)
     files = {component: text}
     todo: list[str] = []
     where = ".gitlab-ci.yml"
@@ -175,7 +201,7 @@ def _gitlab(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
 
 
 def _jenkins(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("Jenkinsfile", "Jenkinsfile.ciplug", present)
+    path, beside = _place("Jenkinsfile", wanted, present)
     text = read("jenkins/Jenkinsfile")
     # Agents seldom have a `python`.
     command = re.sub(r"^python(?= )", "python3", wanted.command)
@@ -189,6 +215,7 @@ def _jenkins(wanted: Wanted, present: Collection[str], read: Template) -> Pipeli
         text, count = re.subn(pattern, lambda match, escaped=escaped: escaped, text)  # type: ignore[misc]
         if not count:
             raise _changed("jenkins/Jenkinsfile", f"nothing in it is like {pattern!r}")
+    text = _in_folder(text, "jenkins/Jenkinsfile", wanted, path)
     todo = [] if wanted.source else [f"in {path}, set CIPLUG_SOURCE to your copy of ciplug, at a commit"]
     if wanted.install:
         todo.append(f"have the agents' python3 hold what the training needs: pip install {wanted.install}")
@@ -211,21 +238,104 @@ HOSTS: dict[str, Callable[[Wanted, Collection[str], Template], Pipeline]] = {
 }
 
 
-def _place(path: str, other: str, present: Collection[str]) -> tuple[str, bool]:
+def _place(path: str, wanted: Wanted, present: Collection[str]) -> tuple[str, bool]:
     """The host's own file, or one beside it where that is there and does other things."""
-    return (other, True) if path in present else (path, False)
+    if path not in present:
+        return path, False
+    stem, dot, extension = path.partition(".")
+    return f"{stem}.{wanted.title if wanted.folder else 'ciplug'}{dot}{extension}", True
 
 
 def _steps(read: Template, name: str, wanted: Wanted, path: str) -> tuple[str, tuple[str, ...]]:
     """A template with `pip install … ciplug` and `ciplug ci -- COMMAND` among its steps."""
     text = _command(read(name), name, after_dashes(wanted.command))
     text = _replaced(text, name, r"-r requirements\.txt ", f"{wanted.install} " if wanted.install else "")
-    text = _branch(text, name, wanted.branch)
+    text = _in_folder(_branch(text, name, wanted.branch), name, wanted, path)
     if wanted.source is None:
         return text, (
             f"in {path}, put your copy of ciplug, at a commit, in the place of git+https://…/ciplug.git@000…",
         )
     return _replaced(text, name, _PIP_SOURCE, wanted.source), ()
+
+
+_RUNS = (
+    (r"^name: train$", "name: @NAME@"),
+    (r"^  train:\n    runs-on: .*$", '  train:\n    name: @NAME@\n    runs-on: ubuntu-latest\n'
+     '    defaults: {run: {working-directory: "@FOLDER@"}}'),
+)  # fmt: skip
+_PUSHES = (
+    # Not the pull requests': a check that is required, and skipped by `paths`, stays pending for ever.
+    (r"^  push: \{branches: (\[.*\])\}$", '  push: {branches: \\1, paths: ["@FOLDER@/**", "@FILE@"]}'),
+)
+_IN_FOLDER: dict[str, tuple[tuple[str, str], ...]] = {
+    "github/train.yml": (
+        *_RUNS,
+        (r"^( +)with:\n +command: ", '\\1with:\n\\1  working-directory: "@FOLDER@"\n\\1  command: '),
+        (r"(?<= path: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
+    ),
+    "gitea/train.yml": (*_RUNS, (r"(?<= path: )ciplug-report(?=\}$)", '"@FOLDER@/ciplug-report"')),
+    "bitbucket/bitbucket-pipelines.yml": (
+        (r"(?<= name: )train$", "@NAME@"),
+        (r"^( +)script:$", '\\1script:\n\\1  - cd "@FOLDER@"'),
+        (r"(?<=- )test-results/\*\*$", '"@FOLDER@/test-results/**"'),
+    ),
+    "azure/azure-pipelines.yml": (
+        (r"^  - (bash: .*)$", '  - \\1\n    workingDirectory: "@FOLDER@"'),
+        (r"(?<= testResultsFiles: )ciplug-report/junit.xml(?=\}$)", '"@FOLDER@/ciplug-report/junit.xml"'),
+        (r"(?<=- publish: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
+    ),
+}
+"""Template → what is to be changed in it for one project of several in the repository."""
+_FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
+    "github/train.yml": _PUSHES,
+    "gitea/train.yml": _PUSHES,
+    "bitbucket/bitbucket-pipelines.yml": (
+        (r"^( +)(name: .*)$", '\\1\\2\n\\1condition: {changesets: {includePaths: ["@FOLDER@/**"]}}'),
+    ),
+    "azure/azure-pipelines.yml": (
+        (r"^trigger:\n(  branches: .*)$", 'trigger:\n\\1\n  paths: {include: ["@FOLDER@", "@FILE@"]}'),
+    ),
+}
+"""Template → how it is kept from running for what changes elsewhere, where no required check waits for it then."""
+_GITLAB_RULES = (
+    '"@NAME@":',
+    "  rules:",
+    *(
+        f'    - if: {when}\n      changes: ["@FOLDER@/**/*", ".gitlab-ci.yml"]'
+        for when in (
+            '$CI_PIPELINE_SOURCE == "merge_request_event"',
+            "$CI_COMMIT_BRANCH && $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH",
+        )
+    ),
+)
+
+
+def _in_folder(text: str, name: str, wanted: Wanted, path: str) -> str:
+    """The text for a project in a folder, whose pipeline is the file `path` at the top."""
+    if wanted.folder is None:
+        return text
+    if name == "jenkins/Jenkinsfile":
+        return _in_dir(text, wanted.folder)
+    for pattern, new in (*_IN_FOLDER[name], *(_FOR_ITS_CHANGES[name] if wanted.alone else ())):
+        filled = new.replace("@FOLDER@", wanted.folder).replace("@NAME@", wanted.title).replace("@FILE@", path)
+        text, count = re.subn(pattern, filled, text, flags=re.MULTILINE)
+        if not count:
+            raise _changed(name, f"nothing in it is like {pattern!r}")
+    return text
+
+
+def _in_dir(text: str, folder: str) -> str:
+    """A Jenkinsfile all of whose steps run in a folder."""
+
+    def new(block: re.Match[str]) -> str:
+        indent, name, steps = block.groups()
+        inner = re.sub(r"^(?=.)", "    ", steps, flags=re.MULTILINE)
+        return f"{indent}{name} {{\n{indent}    dir('{folder}') {{\n{inner}{indent}    }}\n{indent}}}"
+
+    text, count = re.subn(r"^( *)(steps|script|cleanup) \{\n(.*?\n)\1\}", new, text, flags=re.MULTILINE | re.DOTALL)
+    if not count:
+        raise _changed("jenkins/Jenkinsfile", "it has no block of steps")
+    return text
 
 
 def _installs(text: str, name: str, install: str | None) -> str:

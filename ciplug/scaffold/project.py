@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import posixpath
 import re
@@ -9,8 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ciplug import git
-from ciplug.errors import InputError
+from ciplug import git, strict_yaml
+from ciplug.errors import CiplugError, InputError
 from ciplug.records.run import Scalar, is_model_name
 from ciplug.scaffold.training import METRIC_FILE
 
@@ -32,6 +33,7 @@ _NOT_ENTERED = _set(
 _OF_ONE_TIME = re.compile(r"\d{4}-\d{2}|checkpoint-\d+|version_\d+|[0-9a-f]{12,}|run[_-]?\d+", re.IGNORECASE)
 """A folder that the next training will not write to."""
 _PARAMS = re.compile(r"(?:params|parameters|hparams|hyperparameters|hyperparams)\.(?:ya?ml|json|toml)", re.IGNORECASE)
+_BRANCHES = ("main", "master", "trunk", "develop")
 _PIPELINES = {
     "github": re.compile(r"\.github/workflows/[^/]+\.ya?ml"),
     "gitlab": re.compile(r"\.gitlab-ci\.yml"),
@@ -44,7 +46,7 @@ _PIPELINES = {
 
 @dataclass(frozen=True)
 class Project:
-    """The files of a work tree, relative to its top, with `/`, the least deep first."""
+    """The files of a work tree or of a folder of it, relative to that, with `/`, the least deep first."""
 
     top: Path
     files: tuple[str, ...]
@@ -100,12 +102,21 @@ class Numbers:
     """Why other files are not taken."""
 
 
-def look(workspace: git.Workspace) -> Project:
-    """Look at a work tree, within limits. Raises GitError."""
-    top = workspace.top
+def look(top: Path) -> Project:
+    """Look at a work tree, or a folder of it, within limits. Raises GitError."""
     known = _names(git.git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
     ignored = _names(git.git("ls-files", "-z", "-oi", "--exclude-standard", "--directory", cwd=top).stdout)
     return Project(top, tuple(known[:_FILES_MOST]), tuple(_below(top, ignored)))
+
+
+def default_branch(workspace: git.Workspace) -> str:
+    """The branch that pull requests go into, as far as the clone tells."""
+    asked = ("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    head = git.git(*asked, cwd=workspace.top, check=False).stdout.decode().strip().removeprefix("origin/")
+    listed = git.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes", cwd=workspace.top)
+    names = {name.removeprefix("origin/") for name in listed.stdout.decode(errors="replace").split()}
+    usual = next((name for name in _BRANCHES if name in names), None)
+    return head or usual or workspace.branch or "main"
 
 
 def _names(listed: bytes) -> list[str]:
@@ -208,6 +219,15 @@ def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[s
     return taken, problems
 
 
+def requirements(project: Project, whole: Project) -> str | None:
+    """What `pip install` takes in the project's folder: what lies there, else what lies at the repository's top."""
+    if project.requirements or project is whole or not whole.requirements:
+        return project.requirements
+    up = posixpath.relpath(".", project.top.relative_to(whole.top).as_posix())
+    name = whole.requirements.removeprefix("-r ")
+    return up if name == "." else f"-r {up}/{name}"
+
+
 def server_of(remote_url: str | None) -> str | None:
     """Host of a remote, https://host/path or git@host:path alike; None for a folder."""
     found = re.match(r"(?:\w+://(?:[^@/]*@)?|[^@/]+@)([\w.-]+)", remote_url or "")
@@ -218,3 +238,30 @@ def model_name(project: Project, remote_url: str | None) -> str:
     """A name for the model: that of the repository."""
     name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
     return name if is_model_name(name) else "model"
+
+
+def model_name_in(folder: str, whole: Project) -> str:
+    """A name for the model of a folder: the folder's own, or its whole path where another project has that name.
+
+    Args:
+        folder: relative to the top of the repository, `services/ranking`.
+        whole: the repository.
+    """
+    own, path = folder.rpartition("/")[2], folder.replace("/", "-")
+    name = path if own in models_elsewhere(folder, whole) else own
+    return name if is_model_name(name) else "model"
+
+
+def models_elsewhere(folder: str, whole: Project) -> dict[str, str]:
+    """The models of the repository's other projects, each with the ciplug.yaml that names it."""
+    found: dict[str, str] = {}
+    others = (p for p in whole.files if posixpath.basename(p) == "ciplug.yaml" and posixpath.dirname(p) != folder)
+    for path in itertools.islice(others, _READ_MOST):
+        try:
+            data = strict_yaml.load(whole.read(path) or "", path).data
+        except CiplugError:
+            continue  # Its own commands say what is wrong in it.
+        if isinstance(data, dict):
+            names = data["models"] if isinstance(data.get("models"), dict) else [data.get("model")]
+            found.update((str(name), path) for name in names if name)
+    return found

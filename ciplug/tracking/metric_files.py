@@ -28,6 +28,11 @@ MAX_DEPTH = 8
 STEP_KEYS = ("step", "global_step", "iteration", "iter", "epoch")
 """Columns that say when a row was logged, the finest first: it gives the step, and none of them is a metric."""
 TIME_KEYS = ("timestamp", "time")
+_NO_VALUE = ("", "-", "--", "?", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "missing", "undefined", "error")
+_LIKE_A_NUMBER = re.compile(
+    r"[-+±~<>=≤≥\s]*[.,]?\d[\d.,'_±\s]*(e[-+]?\d+)?%?|[-+±]?(nan|inf(inity)?|∞)\b.*", re.IGNORECASE | re.DOTALL
+)
+"""`0,93`, `93%`, `0.9 ± 0.1`, `NaN (diverged)`: a number was meant."""
 PAIR_KEYS = ("metric", "name", "key", "param", "parameter")
 
 
@@ -37,6 +42,8 @@ class Metrics:
     """The last value of each metric; may be NaN or infinite."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """The metrics that the file holds by steps."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What stands beside the metrics and says what they are of, the name of a model for instance."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,8 @@ class Row:
 def read_metrics(path: Path) -> Metrics:
     """The metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
-    An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values.
+    An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. Text
+    that is nothing like a number is no metric; where a number was due in its place, no gate finds that metric.
 
     Raises InputError naming file, line and key: a missing, empty, too large or malformed file, a name that
     metrics cannot have, a value that is no number, a name that stands twice, no metric at all.
@@ -90,21 +98,28 @@ def read_metrics(path: Path) -> Metrics:
         return _dvclive(path)
     source = _open(path)
     values: dict[str, float] = {}
+    texts: dict[str, str] = {}
     points: dict[str, tuple[list[int], list[float]]] = {}
     for row in _rows(source):
         for key, value in _leaves(source, row, row.values):
             if not METRIC_NAME.fullmatch(key):
                 raise _bad_name(source, row, key)
+            if row.step is None and isinstance(value, str) and _is_description(value):
+                texts[key] = value
+                continue
             values[key] = _metric(source, row, key, value)
             if row.step is not None:
                 steps, column = points.setdefault(key, ([], []))
                 steps.append(row.step)
                 column.append(values[key])
-        _limit_keys(source, values)
+        _limit_keys(source, [*values, *texts])
+    if texts and not values:
+        key, text = next(iter(texts.items()))
+        raise source.wrong(f"the text {text[:40]!r} is not a number, and nothing else is there", key=key)
     if not values:
         raise source.wrong("holds no metric", hint="does the training write its metrics before it ends?")
     series = {key: Series(tuple(steps), tuple(column)) for key, (steps, column) in points.items()}
-    return Metrics(values, series)
+    return Metrics(values, series, texts)
 
 
 def read_params(path: Path) -> dict[str, Scalar]:
@@ -187,6 +202,12 @@ def _leaves(source: Source, row: Row, values: Mapping[str, Any], *, lists: bool 
     yield from walk("", dict(values))
 
 
+def _is_description(text: str) -> bool:
+    """Whether a text is surely not what a number was to stand in the place of."""
+    meant = text.strip()
+    return isinstance(_typed(meant), str) and meant.lower() not in _NO_VALUE and not _LIKE_A_NUMBER.fullmatch(meant)
+
+
 def _metric(source: Source, row: Row, key: str, value: Any) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
@@ -230,6 +251,7 @@ def _limit_keys(source: Source, found: Collection[str]) -> None:
 def _dvclive(folder: Path) -> Metrics:
     values: dict[str, float] = {}
     series: dict[str, Series] = {}
+    texts: Mapping[str, str] = {}
     plots = folder / "plots" / "metrics"
     for file in sorted(plots.rglob("*.tsv")):
         name = file.relative_to(plots).with_suffix("").as_posix()
@@ -243,8 +265,10 @@ def _dvclive(folder: Path) -> Metrics:
     summary = folder / "metrics.json"
     if summary.exists() or not series:
         # "step" is DVCLive's own count.
-        values |= {key: value for key, value in read_metrics(summary).values.items() if key != "step"}
-    return Metrics(values, series)
+        read = read_metrics(summary)
+        values |= {key: value for key, value in read.values.items() if key != "step"}
+        texts = read.texts
+    return Metrics(values, series, texts)
 
 
 def _json(source: Source) -> Iterator[Row]:

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.jenkins import Jenkins
+
 ROOT = Path(__file__).resolve().parents[2]
 # Read now: every test takes our variables out of the environment.
 REQUIRED = os.environ.get("CIPLUG_REQUIRE_E2E") == "1"
@@ -92,3 +94,18 @@ def _tool_cache(_clean_machine: None, kept_environments: Path) -> None:
     tool_cache = Path(os.environ["HOME"]) / ".cache/act/tool_cache"
     tool_cache.mkdir(parents=True)
     (tool_cache / "ciplug").symlink_to(kept_environments)
+
+
+@pytest.fixture
+def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_cache: str) -> Jenkins:
+    env = {
+        "PATH": f"{user_python}{os.pathsep}{os.environ['PATH']}",
+        "HOME": os.environ["HOME"],
+        "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"],
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "PIP_CACHE_DIR": pip_cache,
+        "no_proxy": "127.0.0.1",
+        "JENKINS_URL": "https://jenkins.example.com/",
+        "JOB_NAME": "demo",
+    }
+    return Jenkins(tool("groovy"), tool("java"), tmp_path, env)

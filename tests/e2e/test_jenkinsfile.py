@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import ROOT
+from tests.e2e.jenkins import Build, Jenkins, scm_of
 from tests.e2e.project import MARKER, TOKEN, Project
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
@@ -21,100 +17,7 @@ from tests.servers.jenkins_api import JenkinsApi
 pytestmark = pytest.mark.e2e
 
 _JENKINSFILE = ROOT / "templates/jenkins/Jenkinsfile"
-_DSL = ROOT / "tests/e2e/jenkins_dsl.groovy"
 _SOURCE = "git+https://git.example.com/your-org/ciplug.git@0000000000000000000000000000000000000000"
-
-
-@dataclass
-class Build:
-    code: int
-    log: str
-    result: str
-    events: list[dict[str, Any]]
-    description: str
-    archive: dict[str, bytes]
-
-    def stages(self) -> list[str]:
-        return [e["stage"] for e in self.events if "stage" in e and "skipped" not in e]
-
-    def steps(self, name: str) -> list[dict[str, Any]]:
-        return [e for e in self.events if e.get("step") == name]
-
-
-class Jenkins:
-    def __init__(self, groovy: str, java: str, folder: Path, env: dict[str, str]) -> None:
-        self._groovy, self._folder, self._env = groovy, folder, env
-        # Debian's groovy looks for Java in a place that is empty when only one Java is installed.
-        self._java_home = str(Path(java).resolve().parents[1])
-        self._number = 0
-
-    def build(
-        self,
-        text: str,
-        *,
-        env: dict[str, str] | None = None,
-        scm: dict[str, str] | None = None,
-        answer: str = "approve",
-        parameters: dict[str, str] | None = None,
-        credentials: dict[str, str] | None = None,
-    ) -> Build:
-        self._number += 1
-        folder = self._folder / f"build{self._number}"
-        folder.mkdir()
-        (folder / "Jenkinsfile").write_text(text)
-        config = {
-            "jenkinsfile": str(folder / "Jenkinsfile"),
-            "folder": str(folder),
-            "vars": str(ROOT / "templates/jenkins/vars"),
-            "env": {
-                **self._env,
-                "BUILD_NUMBER": str(self._number),
-                "BUILD_TAG": f"jenkins-demo-{self._number}",
-                "BUILD_URL": f"https://jenkins.example.com/job/demo/{self._number}/",
-                **(env or {}),
-            },
-            "scm": scm,
-            "input": answer,
-            "submitter": "grace",
-            "parameters": parameters,
-            "credentials": {"ciplug-push": TOKEN, "ciplug-comment": "user-token"}
-            if credentials is None
-            else credentials,
-        }
-        (folder / "build.json").write_text(json.dumps(config))
-        done = subprocess.run(
-            [self._groovy, str(_DSL), str(folder / "build.json")],
-            env={**os.environ, "JAVA_HOME": self._java_home},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-        )
-        told = json.loads((folder / "events.json").read_text()) if (folder / "events.json").exists() else {}
-        archive = folder / "archive"
-        return Build(
-            done.returncode,
-            done.stdout,
-            told.get("result", ""),
-            told.get("events", []),
-            told.get("description") or "",
-            {str(f.relative_to(archive)): f.read_bytes() for f in archive.rglob("*") if f.is_file()},
-        )
-
-
-@pytest.fixture
-def jenkins(tool: Callable[[str], str], tmp_path: Path, user_python: Path, pip_cache: str) -> Jenkins:
-    env = {
-        "PATH": f"{user_python}{os.pathsep}{os.environ['PATH']}",
-        "HOME": os.environ["HOME"],
-        "GIT_CONFIG_GLOBAL": os.environ["GIT_CONFIG_GLOBAL"],
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "PIP_CACHE_DIR": pip_cache,
-        "no_proxy": "127.0.0.1",
-        "JENKINS_URL": "https://jenkins.example.com/",
-        "JOB_NAME": "demo",
-    }
-    return Jenkins(tool("groovy"), tool("java"), tmp_path, env)
 
 
 @pytest.fixture
@@ -127,10 +30,6 @@ def jenkinsfile(source: Path) -> str:
     text = _JENKINSFILE.read_text()
     assert _SOURCE in text
     return text.replace(_SOURCE, str(source)).replace("'my-model'", "'wine'")
-
-
-def _scm(project: Project, commit: str, branch: str) -> dict[str, str]:
-    return {"url": project.url, "commit": commit, "branch": branch, "header": project.header}
 
 
 def _change(api: GitHubApi, number: int, branch: str) -> dict[str, str]:
@@ -148,7 +47,7 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     jenkins: Jenkins, jenkinsfile: str, project: Project, github_api: GitHubApi
 ) -> None:
     env = {"BRANCH_NAME": "main", "BRANCH_IS_PRIMARY": "true", "GITHUB_API_URL": github_api.url}
-    scm = _scm(project, project.main, "main")
+    scm = scm_of(project, project.main, "main")
     build = jenkins.build(jenkinsfile, env=env, scm=scm, answer="abort")
     assert (build.code, build.result) == (1, "ABORTED"), build.log
     assert build.stages() == ["Train", "Install", "Record", "Gate"]
@@ -175,7 +74,7 @@ def test_a_pull_request_that_is_worse_fails_and_says_so(
     project.record_main(tmp_path / "main")
     head = project.commit("worse", 0.7)
     github_api.add_pull(5, branch="worse", commit=head)
-    build = jenkins.build(jenkinsfile, env=_change(github_api, 5, "worse"), scm=_scm(project, head, "PR-5"))
+    build = jenkins.build(jenkinsfile, env=_change(github_api, 5, "worse"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
     assert build.stages() == ["Train", "Install", "Record", "Gate"]
     assert build.description == "❌ wine: FAIL, accuracy 0.7 (−0.2)"
@@ -193,7 +92,7 @@ def test_a_training_that_fails_is_said_too(
     head = project.commit("broken", 0.95)
     github_api.add_pull(5, branch="broken", commit=head)
     text = jenkinsfile.replace("-- python3 train.py", "-- sh -c 'python3 train.py; exit 3'".replace("'", "\\'"))
-    build = jenkins.build(text, env=_change(github_api, 5, "broken"), scm=_scm(project, head, "PR-5"))
+    build = jenkins.build(text, env=_change(github_api, 5, "broken"), scm=scm_of(project, head, "PR-5"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
     assert build.stages() == ["Train", "Install", "Record"]
     [comment] = github_api.comments[5]
@@ -217,7 +116,7 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
     github_api.add_pull(8, branch="forked", commit=head)
     before = project.refs()
     env = {**_change(github_api, 8, "forked"), "CHANGE_FORK": "mallory"}
-    scm = _scm(project, head, "PR-8")
+    scm = scm_of(project, head, "PR-8")
     build = jenkins.build(jenkinsfile, env=env, scm=scm, credentials={})
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
     assert build.stages() == ["Train", "Install", "Hand over"]
@@ -234,7 +133,7 @@ def test_a_forks_build_gets_no_credential_and_hands_its_run_over(
             "BUILD_URL": f"{jenkins_api.url}/job/collect/1/",
             "GITHUB_API_URL": github_api.url,
         },
-        scm=_scm(project, project.main, "main"),
+        scm=scm_of(project, project.main, "main"),
         parameters={"FORK_BUILD": address, "FORK_HEAD": head},
         credentials={"ciplug-push": TOKEN, "ciplug-comment": "user-token", "jenkins-api": "jenkins-token"},
     )
@@ -286,7 +185,7 @@ def test_the_shared_step_is_the_whole_walk(
     head = project.commit("topic", 0.92)
     github_api.add_pull(6, branch="topic", commit=head)
     env = {**_change(github_api, 6, "topic"), "MODEL_HOME": "two  words"}
-    build = jenkins.build(_SHARED % source, env=env, scm=_scm(project, head, "PR-6"))
+    build = jenkins.build(_SHARED % source, env=env, scm=scm_of(project, head, "PR-6"))
     assert (build.code, build.result) == (0, "SUCCESS"), build.log
     [comment] = github_api.comments[6]
     assert "0.92" in comment["body"]
@@ -305,7 +204,7 @@ def test_without_a_push_builds_are_compared_with_what_builds_have_archived(
         made = jenkins.build(
             _TWICE % {"source": source},
             env=env,
-            scm=_scm(project, commit, job),
+            scm=scm_of(project, commit, job),
             credentials={"jenkins-api": "jenkins-token"},
         )
         number = int(address.rstrip("/").rpartition("/")[2])
@@ -343,7 +242,7 @@ def test_a_wrong_setting_of_the_shared_step_is_named(
     jenkins: Jenkins, project: Project, settings: str, words: str
 ) -> None:
     text = f"pipeline {{ agent any; stages {{ stage('Train') {{ steps {{ ciplug {settings} }} }} }} }}"
-    build = jenkins.build(text, env={"BRANCH_NAME": "main"}, scm=_scm(project, project.main, "main"))
+    build = jenkins.build(text, env={"BRANCH_NAME": "main"}, scm=scm_of(project, project.main, "main"))
     assert (build.code, build.result) == (1, "FAILURE"), build.log
     assert words in build.log
 

@@ -114,7 +114,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_commands_run_as_written(page: Path, scratch: Path) -> None:
     for block in blocks(page):
         if block.file:
-            (scratch / block.file).parent.mkdir(exist_ok=True)
+            (scratch / block.file).parent.mkdir(parents=True, exist_ok=True)
             (scratch / block.file).write_text(block.text)
         elif block.language == "bash" and block.runner is None:
             done = subprocess.run(

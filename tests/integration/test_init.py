@@ -139,11 +139,11 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
 ) -> None:
     stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
     files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
-    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "model": "forest"}'})
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "folds": [0.7, 0.9]}'})
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "training: dvc repro (by the stages of dvc.yaml)" in err
-    assert "mend what cannot be recorded: metrics.json:1: 'model': the text 'forest' is not a number" in out
+    assert "mend what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
     assert "`dvc pull` before the training" in out
     assert "add dvc to what `pip install -r requirements.txt` brings" in out
 
@@ -253,6 +253,45 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     assert "is not taken" in capfd.readouterr().err
 
 
+def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
+    project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{name}/train.py": TRAIN for name in ("services/ranking", "old/ranking", "search")}
+    numbers = {"search/metrics.json": '{"f1": 0.5}', "requirements.txt": "numpy\n"}
+    folder = project({**files, **numbers, "search/requirements.txt": "", "train.py": "", "metrics.json": '{"auc": 1}'})
+    written: dict[str, dict[str, str]] = {}
+    for place in ("services/ranking", "old/ranking", "search"):
+        before = tree(folder)
+        monkeypatch.chdir(folder / place)
+        assert cli.main(["init", "--yes"]) == 0
+        written[place] = {path: text for path, text in tree(folder).items() if path not in before}
+    out = capfd.readouterr().out
+    models = ("ranking", "old-ranking", "search")
+    for (place, files), model in zip(written.items(), models, strict=True):
+        workflow = f".github/workflows/train-{model}.yml"
+        assert {path for path in files if path.endswith("ml")} == {workflow, f"{place}/ciplug.yaml"}
+        assert config.load(folder / place / "ciplug.yaml").model == model
+        steps = yaml.safe_load(files[workflow])["jobs"]["train"]["steps"]
+        assert [s["with"]["working-directory"] for s in steps if "ciplug" in s["uses" if "uses" in s else "run"]] == [
+            place
+        ]
+    ranking, search = (yaml.safe_load(written[p][f".github/workflows/train-{p[-7:].strip('/')}.yml"])
+                       for p in ("services/ranking", "search"))  # fmt: skip
+    # What is installed from the top may change there, and the model with it.
+    assert "../../requirements.txt" in str(ranking) and "paths" not in ranking[True]["push"]
+    assert search[True]["push"]["paths"] == ["search/**", ".github/workflows/train-search.yml"]
+    assert list(policy.read(config.load(folder / "search/ciplug.yaml")).gates) == ["f1"]
+    # The commands that are printed work where init was called.
+    [add] = [line for line in out.splitlines() if "git add" in line and "train-search" in line]
+    git(folder / "search", *add.split()[1:3], *add.split()[3:-1])
+    assert ".github/workflows/train-search.yml" in git(folder, "diff", "--cached", "--name-only")
+    # No second training under the name of the first, and no pipeline is written twice.
+    assert cli.main(["init", "--yes", "--force", "--model", "ranking"]) == 2
+    assert "services/ranking/ciplug.yaml is of the model 'ranking' already" in capfd.readouterr().err
+    assert cli.main(["init", "--yes", "--ci", "jenkins", "--force"]) == 0
+    assert "dir('search')" in (folder / "Jenkinsfile").read_text()
+
+
 def refused(folder: Path, capfd: pytest.CaptureFixture[str], *words: str) -> str:
     before = tree(folder)
     assert cli.main(["init", *words]) == 2
@@ -278,9 +317,6 @@ def test_what_it_does_not_fit(
     assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
     assert "no name for a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
     assert "no action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
-    monkeypatch.chdir(folder / "sub")
-    assert f"cd {folder}" in refused(folder, capfd)
-    monkeypatch.chdir(folder)
     (folder / ".github").write_text("")
     assert "a file is where a folder is due" in refused(folder, capfd, "--command", "x")
     (folder / ".github").unlink()
@@ -425,3 +461,32 @@ def test_from_nothing_to_a_verdict(
     ciplug("ci", "--no-comment", "--", sys.executable, "train.py")
     (verdict,) = json.loads(ciplug("gate", "--json").stdout)["verdicts"]
     assert verdict["outcome"] == "PASS"
+
+
+@pytest.mark.slow
+def test_each_project_says_what_the_others_own_jobs_have_decided(
+    project: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    folder = project(
+        {f"{name}/train.py": TRAIN.replace('"train_loss": 0.1', '"kind": "rf"') for name in ("ranking", "search")},
+        remote="../remote.git",
+    )
+    for name in ("ranking", "search"):
+        monkeypatch.chdir(folder / name)
+        assert cli.main(["init", "--yes", "--run", "--ci", "none"]) == 0
+    bad = folder / "ranking/ciplug.yaml"
+    bad.write_text(bad.read_text().replace("min: 0.85", "min: 0.95"))
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", "two trainings")
+    git(folder, "push", "-q", "-u", "origin", "HEAD")
+    codes = []
+    for name in ("ranking", "search"):
+        monkeypatch.chdir(folder / name)
+        codes.append(cli.main(["ci", "--no-comment", "--", "python", "train.py"]))
+    assert codes == [1, 0]
+    err = capfd.readouterr().err
+    assert "recorded as parameters, since text is no metric: 'kind'" in err
+    assert cli.main(["report", "--format", "markdown"]) == 0
+    out = capfd.readouterr().out
+    assert "2 models: 1 failed" in out and "0.9 is below 0.95" in out

@@ -32,10 +32,20 @@ def judge(
     *,
     status: Status = "finished",
     dry_run: bool = False,
+    params: Mapping[str, Any] | None = None,
     **defaults: Any,
 ) -> Verdict:
     """The verdict on a run with these metrics; `baseline` None: there is no baseline run."""
-    run = Run(id="c" * 32, model="m", commit="1a2b3c4d" * 5, status=status, started="", ended="", metrics=candidate)
+    run = Run(
+        id="c" * 32,
+        model="m",
+        commit="1a2b3c4d" * 5,
+        status=status,
+        started="",
+        ended="",
+        metrics=candidate,
+        params=params or {},
+    )
     before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
         before = replace(before, run="b" * 32, how="merge base with main", metrics=baseline)
@@ -155,6 +165,12 @@ def test_reasons_carry_the_numbers() -> None:
     assert (result.change, result.limit) == (pytest.approx(-0.1), pytest.approx(0.04))
     (result,) = judge({"a": {"min": 0.5}}, {"b": 0.7}, {"a": 0.8}).gates
     assert result.reason == "the run has no metric 'a'; the baseline had 0.8"
+    (result,) = judge({"a": {"min": 0.5}}, {"b": 0.7}, {"a": 0.8}, params={"a": "good"}).gates
+    reason = "the run has no metric 'a', but the text 'good' in its place; the baseline had 0.8"
+    assert (result.outcome, result.reason) == ("FAIL", reason)
+    with pytest.raises(ConfigError) as caught:
+        judge({"a": {"min": 0.5, "on_missing": "warn"}}, {"b": 0.7}, None, params={"a": "good"})
+    assert caught.value.hint == "the run has text in place of 'a': have the training write numbers"
     (result,) = judge({"a": {**UP, "max_regression": 1}}, {"a": 0.7}, None).gates
     assert result.reason == "no baseline to compare with: no run of 'm' on the merge base"
 

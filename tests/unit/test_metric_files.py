@@ -114,6 +114,27 @@ def test_metrics(case: str, write: Any) -> None:
     assert all(type(value) is float for value in found.values.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.json", '{"acc": 0.5, "of": {"model": "rf", "version": "v1.2", "day": "2024-02-03"}}'),
+        ("m.yaml", "acc: 0.5\nof: {model: rf, version: v1.2, day: '2024-02-03'}\n"),
+        ("m.toml", "acc = 0.5\n[of]\nmodel = 'rf'\nversion = 'v1.2'\nday = '2024-02-03'\n"),
+        ("m.csv", "acc,of/model,of/version,of/day\n0.5,rf,v1.2,2024-02-03\n"),
+        ("m.csv", "metric,value\nof/model,rf\nacc,0.5\nof/version,v1.2\nof/day,2024-02-03\n"),
+        ("m.jsonl", '{"acc": 0.5, "of": {"model": "rf", "version": "v1.2", "day": "2024-02-03"}}'),
+    ],
+)
+def test_text_beside_the_metrics_describes_them(name: str, content: str, write: Any) -> None:
+    texts = {"of/model": "rf", "of/version": "v1.2", "of/day": "2024-02-03"}
+    assert read_metrics(write(name, content)) == Metrics({"acc": 0.5}, texts=texts)
+
+
+def test_text_of_dvclive(write: Any, tmp_path: Path) -> None:
+    write("live/metrics.json", '{"step": 1, "acc": 0.5, "model": "rf"}')
+    assert read_metrics(tmp_path / "live") == Metrics({"acc": 0.5}, texts={"model": "rf"})
+
+
 PARAMS: dict[str, tuple[str, str, dict[str, object]]] = {
     "JSON": (
         "p.json",
@@ -192,6 +213,14 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "number in quotes, YAML": ("m.yaml", "a: 1\nloss: '1e-3'\n", 2, "'loss': the text '1e-3'", "without quotes"),
     "number in quotes, TOML": ("m.toml", "a = 1\nloss = '0.5'\n", 2, "'loss': the text '0.5'", "without quotes"),
     "text, CSV": ("m.csv", "step,loss\n1,0.5\n2,n/a\n", 3, "'loss': the text 'n/a'", ""),
+    **{
+        f"no description: {text}": ("m.json", json.dumps({"a": 1, "loss": text}), 1, f"'loss': the text {text!r}", "")
+        for text in (
+            *("nan", "-inf", " Infinity ", "NaN (diverged)", "0.9", "93%", "0,93", "1_000", "1 000", "~0.9"),
+            *("N/A", "-", "null", "", " ", "true", "0.9 ± 0.1", "< 0.1", "1e-3"),
+        )
+    },
+    "a description that is by steps": ("m.jsonl", '{"step": 1, "a": 1, "phase": "warm"}', 1, "the text 'warm'", ""),
     "boolean": ("m.json", '{"ok": true}', 1, "'ok': the boolean true is not a number", "1 or 0"),
     "boolean, CSV": ("m.csv", "ok\nTrue\n", 2, "'ok': the boolean true", "1 or 0"),
     "null": ("m.json", '{"loss": null}', 1, "'loss': null is not a number", "NaN"),
@@ -280,10 +309,10 @@ def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_line_where_it_is_not_clear(write: Any) -> None:
-    path = write("m.json", '{"train": {"loss": 1},\n"val": {"loss": "x"}}')
+    path = write("m.json", '{"train": {"loss": 1},\n"val": {"loss": "n/a"}}')
     with pytest.raises(InputError, match=r"m\.json: 'val/loss'"):
         read_metrics(path)
-    path = write("m.yaml", "train:\n  loss: 1\nval:\n  loss: x\n")
+    path = write("m.yaml", "train:\n  loss: 1\nval:\n  loss: n/a\n")
     with pytest.raises(InputError, match=r"m\.yaml:4: 'val/loss'"):
         read_metrics(path)
 

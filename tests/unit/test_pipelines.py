@@ -58,6 +58,51 @@ def test_it_is_the_template_but_for_what_a_project_differs_in(host: str) -> None
 
 
 @pytest.mark.parametrize("host", HOSTS)
+def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None:
+    plan = made(host, folder="services/a b", model="a wine")
+    path, text = list(plan.files.items())[-1]
+    assert not re.search("@[A-Z]+@", text)
+    assert "services/a b" in text
+    if host in ("github", "gitea"):
+        assert path.endswith("workflows/train-a-wine.yml")
+        data = yaml.safe_load(text)
+        [job] = data["jobs"].values()
+        assert (data["name"], job["name"]) == ("train-a-wine", "train-a-wine")
+        assert job["defaults"]["run"]["working-directory"] == "services/a b"
+        assert job["steps"][-1]["with"]["path"] == "services/a b/ciplug-report"
+        assert data[True]["push"] == {"branches": ["master"], "paths": ["services/a b/**", path]}
+        assert data[True]["pull_request"] is None, "a required check that is skipped would stay pending"
+    elif host == "gitlab":
+        data = yaml.safe_load(text)
+        assert data["include"][0]["inputs"]["working-directory"] == "services/a b"
+        component = list(yaml.safe_load_all(plan.files[".gitlab/ciplug.yml"]))[1]
+        [rules] = [job["rules"] for job in component.values()]
+        own = data[data["include"][0]["inputs"]["job-name"]]["rules"]
+        assert own == [{**rule, "changes": ["services/a b/**/*", ".gitlab-ci.yml"]} for rule in rules]
+    elif host == "jenkins":
+        original = text_of(host, model="a wine")
+        assert [line.strip() for line in text.splitlines() if line.strip() not in ("dir('services/a b') {", "}")] == [
+            line.strip() for line in original.splitlines() if line.strip() != "}"
+        ]
+        assert text.count("dir('services/a b') {") == original.count("steps {") + 2
+        assert text.count("{") == text.count("}")
+    elif host == "bitbucket":
+        [step] = yaml.safe_load(text)["definitions"]["steps"]
+        assert step["step"]["condition"] == {"changesets": {"includePaths": ["services/a b/**"]}}
+        assert step["step"]["script"][0] == 'cd "services/a b"'
+    else:
+        filters = yaml.safe_load(text_of(host, folder="services/a"))["trigger"]["paths"]
+        assert filters == {"include": ["services/a", "azure-pipelines.yml"]}
+    unlimited = list(made(host, folder="services/a b", model="a wine", alone=False).files.values())[-1]
+    assert (text == unlimited) == (host in ("jenkins", "azure")), "Azure has no filter for a path with a blank"
+    beside = made(host, folder="services/a b", model="a wine", present=("Jenkinsfile", f"{host}-pipelines.yml"))
+    assert (path in beside.files) == (host in ("github", "gitea", "gitlab"))
+    for odd in ("a'b", "a$(b)", "a*", "-x"):
+        with pytest.raises(UsageError, match="folder"):
+            made(host, folder=odd)
+
+
+@pytest.mark.parametrize("host", HOSTS)
 def test_without_a_source_the_placeholder_stays_and_is_said(host: str) -> None:
     plan = made(host, source=None)
     assert "0" * 40 in "".join(plan.files.values())

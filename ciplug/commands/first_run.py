@@ -1,0 +1,85 @@
+"""The training run once, for its numbers only: nothing of it is kept. Gates are proposed from them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from ciplug import config, console, git
+from ciplug.commands.run import train
+from ciplug.errors import CiplugError, UsageError
+from ciplug.recording import Inputs
+from ciplug.records.provenance import Context
+from ciplug.scaffold.pipelines import after_dashes
+from ciplug.scaffold.project import Numbers, Project, look, metric_files, read_numbers
+from ciplug.scaffold.training import Training
+from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.stores import DEFAULT_URI
+
+
+class _TrainingFailed(CiplugError):
+    """The training of the first run ended with a code of its own."""
+
+    def __init__(self, command: str, code: int) -> None:
+        super().__init__(
+            f"the training ended with {code}, and nothing was written: {command}",
+            hint="mend it, name another with --command, or leave --run out",
+        )
+        self.exit_code = code
+
+
+def first_run(workspace: git.Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
+    """Run the training as `ciplug run` does, but its record goes nowhere; its numbers, and what they are of."""
+    before = {path: _touched(project.top / path) for path in metric_files(project, training.metrics)}
+    with tempfile.TemporaryDirectory(prefix="ciplug-init-") as spool:
+        session = Session(
+            cwd=project.top,
+            env={**os.environ, "CIPLUG_SPOOL": spool},
+            workspace=workspace,
+            config=config.Config(),
+            context=Context(),
+            store_uri=DEFAULT_URI,
+            artifact_store=NO_ARTIFACTS,
+        )
+        console.say(f"running {training.command}")
+        recorded, code = train(session, Inputs(), _words(training.command))
+    if recorded.run.provenance.signal == "SIGINT" or code == 130:
+        raise KeyboardInterrupt
+    if code:
+        raise _TrainingFailed(training.command, code)
+    files = metric_files(look(project.top), training.metrics)
+    written = [path for path in files if before.get(path) != _touched(project.top / path)]
+    logged = recorded.run.metrics
+    if files and not written and not logged:
+        console.complain(f"warning: the run did not write {', '.join(files)}: these are numbers of an earlier one")
+        numbers = read_numbers(project.top, files)
+        return numbers, f"{', '.join(numbers.files)} of an earlier run"
+    numbers = read_numbers(project.top, written)
+    return replace(numbers, values={**logged, **numbers.values}), f"a run of {training.command}"
+
+
+def _words(command: str) -> list[str]:
+    """The command as it is started; by a shell where it is one of a shell's."""
+    try:
+        words = shlex.split(command)
+    except ValueError as problem:
+        raise UsageError(f"the command {command!r} cannot be read: {problem}") from None
+    if after_dashes(command) != command or set("$*?[~#\\") & set(command):
+        return ["sh", "-c", command]
+    if words[0] == "python" and not shutil.which("python"):
+        words[0] = "python3" if shutil.which("python3") else sys.executable
+    return words
+
+
+def _touched(path: Path) -> tuple[int, int] | None:
+    """What tells whether a file, or DVCLive's folder, was written."""
+    try:
+        state = (path / "metrics.json" if path.is_dir() else path).stat()
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size

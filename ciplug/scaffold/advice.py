@@ -1,0 +1,81 @@
+"""What is left to do by hand, once the files are written."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from ciplug import git
+from ciplug.scaffold.project import Numbers, Project, requirements
+from ciplug.scaffold.training import Training
+
+_DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "cv2": "opencv-python", "PIL": "pillow"}
+
+
+def about_numbers(training: Training, numbers: Numbers) -> list[str]:
+    """What is left to do before there is something to judge."""
+    if numbers.values:
+        return []
+    told = [f"mend what cannot be recorded: {problem}" for problem in numbers.problems]
+    if not told and not training.metrics and "ciplug" not in training.tools:
+        how = "have the training write its numbers to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
+        if "huggingface" in training.tools:
+            how = (
+                'have the training call trainer.save_metrics("all", metrics), and name its all_results.json in '
+                "ciplug.yaml under metrics"
+            )
+        elif "mlflow" in training.tools:
+            how += " (what it logs to MLflow is not read from there)"
+        told.append(how)
+    told.append("propose gates from its numbers: ciplug init --run --force, or write them by hand")
+    return told
+
+
+def about_requirements(project: Project, whole: Project, training: Training) -> list[str]:
+    """What the pipeline needs beside what it installs."""
+    owner = project if project.requirements else whole
+    listed = requirements(project, whole)
+    told = []
+    if training.command.startswith("dvc "):
+        told.append(
+            "have the pipeline reach the data: `dvc pull` before the training, with the credentials of its remote"
+        )
+    needed = sorted(_DISTRIBUTIONS.get(name, name) for name in training.imports)
+    if listed is None:
+        told += [f"write requirements.txt, which the pipeline installs: {', '.join(needed)}"] if needed else []
+        return told
+    tool = training.command.split()[0]
+    own = owner.requirements or "."
+    text = owner.read("pyproject.toml" if own == "." else own.removeprefix("-r ")) or ""
+    return [*told, f"add {tool} to what `pip install {listed}` brings"] if tool in needed and tool not in text else told
+
+
+def next_steps(
+    workspace: git.Workspace, project: Project, written: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
+) -> str:
+    """What to do first, which tokens to set, and the commands to call in the project's folder then.
+
+    Args:
+        written: the files to commit, relative to the project's folder.
+    """
+    lines = []
+    if todo:
+        lines += ["", "To do first:", *(f"  {number}. {what}" for number, what in enumerate(todo, 1))]
+    if tokens:
+        lines += ["", "Tokens:", *(f"  {token}" for token in tokens)]
+    lines += ["", "Next:"]
+    ignored = git.git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
+    add = list(written)
+    if not ignored:
+        lines.append("  echo ciplug-report/ >> .gitignore")
+        add.append(".gitignore")
+    if add:
+        lines.append(f"  git add {shlex.join(add)}")
+        lines.append("  git commit -m 'Record, compare and gate the training with ciplug'")
+    if not workspace.remotes:
+        lines.append("  git remote add origin URL")
+    remote = "origin" if "origin" in workspace.remotes or not workspace.remotes else next(iter(workspace.remotes))
+    tracked = workspace.setting(f"branch.{workspace.branch}.merge")
+    lines.append("  git push" if tracked else f"  git push -u {shlex.quote(remote)} HEAD")
+    lines.append("  ciplug doctor")
+    return "\n".join(lines)
