@@ -280,7 +280,7 @@ def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
     # What is installed from the top may change there, and the model with it.
     assert "../../requirements.txt" in str(ranking) and "paths" not in ranking[True]["push"]
     assert search[True]["push"]["paths"] == ["search/**", ".github/workflows/train-search.yml"]
-    assert list(policy.read(config.load(folder / "search/ciplug.yaml")).gates) == ["f1"]
+    assert list(reading.read(config.load(folder / "search/ciplug.yaml")).gates) == ["f1"]
     # The commands that are printed work where init was called.
     [add] = [line for line in out.splitlines() if "git add" in line and "train-search" in line]
     git(folder / "search", *add.split()[1:3], *add.split()[3:-1])
