@@ -35,7 +35,8 @@ class _TrainingFailed(CiplugError):
 
 def first_run(workspace: git.Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
     """Run the training as `ciplug run` does, but its record goes nowhere; its numbers, and what they are of."""
-    before = {path: _touched(project.top / path) for path in metric_files(project, training.metrics)}
+    metrics = metric_files(project, training.metrics)
+    before = {path: _touched(project.top / path) for path in (*metrics, *training.models)}
     with tempfile.TemporaryDirectory(prefix="ciplug-init-") as spool:
         session = Session(
             cwd=project.top,
@@ -53,14 +54,18 @@ def first_run(workspace: git.Workspace, project: Project, training: Training) ->
     if code:
         raise _TrainingFailed(training.command, code)
     files = metric_files(look(project.top), training.metrics)
-    written = [path for path in files if before.get(path) != _touched(project.top / path)]
+    written, models = (
+        [path for path in paths if before.get(path) != _touched(project.top / path)]
+        for paths in (files, training.models)
+    )
     logged = recorded.run.metrics
     if files and not written and not logged:
         console.complain(f"warning: the run did not write {', '.join(files)}: these are numbers of an earlier one")
-        numbers = read_numbers(project.top, files)
+        numbers = replace(read_numbers(project.top, files), models=tuple(models))
         return numbers, f"{', '.join(numbers.files)} of an earlier run"
     numbers = read_numbers(project.top, written)
-    return replace(numbers, values={**logged, **numbers.values}), f"a run of {training.command}"
+    numbers = replace(numbers, values={**logged, **numbers.values}, models=tuple(models))
+    return numbers, f"a run of {training.command}"
 
 
 def _words(command: str) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 import os
 import posixpath
 import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from ciplug.errors import UsageError
 from ciplug.recording import check_model_name
 from ciplug.records.provenance import Context
 from ciplug.scaffold import configuration, pipelines
-from ciplug.scaffold.advice import about_numbers, about_requirements, next_steps
+from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
 from ciplug.scaffold.asking import Asker
 from ciplug.scaffold.files import write
 from ciplug.scaffold.project import (
@@ -35,7 +36,8 @@ from ciplug.scaffold.project import (
     server_of,
 )
 from ciplug.scaffold.training import Training, Trainings, trainings
-from ciplug.stores import is_archived, open_store
+from ciplug.session import DEFAULT_ARTIFACT_LIMIT
+from ciplug.stores import is_archived, is_git, open_store
 
 _CI = (*pipelines.HOSTS, "none")
 _AZURE_REPOS = re.compile(r"[/@.](?:dev\.azure|visualstudio)\.com[/:]")
@@ -80,19 +82,34 @@ def run(args: argparse.Namespace) -> int:
     told: list[str] = []
     if own not in kept:
         numbers, numbers_of = _numbers(args, workspace, project, training, asker)
-        files[own] = _configuration(args, project, training, model, numbers, numbers_of)
-        told = about_numbers(training, numbers)
+        files[own], gated = _configuration(args, project, training, model, numbers, numbers_of)
+        told = about_numbers(training, numbers, _again(args, training, ways))
+        if host == "jenkins" and not gated:
+            told.append("have a gate before the first build: the stage Gate fails without one")
+    others = {path: whole.read(path) or "" for path in kept if path in files and whole.read(path) != files[path]}
     files = {path: text for path, text in files.items() if path not in kept}
     write(whole.top, files)
 
-    written = [posixpath.relpath(path, folder) for path in sorted(files)]
-    for path in written:
-        console.out(f"wrote {path}")
+    for path in sorted(files):
+        console.out(f"wrote {posixpath.relpath(path, folder)}")
     for path in sorted(kept):
         console.out(f"kept {posixpath.relpath(path, folder)}, as it was")
     needs = [] if host == "none" else about_requirements(project, whole, training)
-    console.out(next_steps(workspace, project, written, [*told, *needs, *planned.todo], planned.tokens))
+    changed = not_in_git(project, training, [posixpath.relpath(path, folder) for path in (*files, *kept)])
+    todo = [*told, *needs, *about_pipeline(others, planned.todo)]
+    console.out(next_steps(workspace, project, changed, todo, planned.tokens))
     return 0
+
+
+def _again(args: argparse.Namespace, training: Training, ways: Trainings) -> str:
+    """The command that proposes gates later, and leaves the pipeline alone."""
+    words = ["ciplug", "init", *(["--yes"] if args.yes else []), "--run", "--force", "--ci", "none"]
+    if training is not ways.best:
+        words += ["--command", training.command]
+    for option in ("model", "store"):
+        if value := getattr(args, option):
+            words += [f"--{option}", value]
+    return shlex.join(words)
 
 
 def _workspace(args: argparse.Namespace) -> git.Workspace:
@@ -201,6 +218,7 @@ def _pipeline(
 ) -> pipelines.Pipeline:
     if host == "none":
         return pipelines.Pipeline({})
+    remote = workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)
     install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
     wanted = pipelines.Wanted(
         command=training.command,
@@ -208,7 +226,8 @@ def _pipeline(
         branch=default_branch(workspace),
         install=install,
         source=args.source,
-        server=server_of(workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)),
+        server=server_of(remote),
+        forge=forges.kind_of(Context(), os.environ, remote) if remote else None,
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )
@@ -222,7 +241,10 @@ def _pipeline(
 def _kept(
     args: argparse.Namespace, paths: Sequence[str], project: Project, texts: Mapping[str, str], asker: Asker
 ) -> set[str]:
-    """The files that are there already and stay as they are. Raises UsageError where nobody may be asked."""
+    """The files that are there already and stay as they are.
+
+    Raises UsageError where nobody may be asked, and there would be nothing to write.
+    """
     there = [p for p in paths if os.path.lexists(project.top / p)]
     same = {p for p in there if p in texts and project.read(p) == texts[p]}
     there = [p for p in there if p not in same]
@@ -230,6 +252,8 @@ def _kept(
         return same
     names = " and ".join(there)
     several = len(there) > 1
+    if not asker.may and set(there) | same < set(paths):
+        return {*same, *there}
     if not asker.may:
         raise UsageError(
             f"{names} {'are' if several else 'is'} there already, and nothing was written",
@@ -257,13 +281,20 @@ def _numbers(
 
 def _configuration(
     args: argparse.Namespace, project: Project, training: Training, model: str, numbers: Numbers, numbers_of: str
-) -> str:
+) -> tuple[str, bool]:
+    """The text of ciplug.yaml, and whether there is a gate in it."""
     from ciplug.gates.propose import propose
     from ciplug.policies import check
 
     params, unread = parameter_files(project, training.params)
+    in_git = not args.store or is_git(args.store)
+    large = {
+        path: f"{path}: it is larger than git takes: name an artifact_store, too (docs/artifacts.md)"
+        for path in numbers.models
+        if in_git and (project.top / path).stat().st_size > DEFAULT_ARTIFACT_LIMIT
+    }
     proposal = propose(numbers.values, numbers.constants)
-    for problem in (*numbers.problems, *unread):
+    for problem in (*numbers.problems, *unread, *large.values()):
         console.complain(f"warning: {problem}; it is not taken")
     named = numbers.files or (training.metrics if not numbers.values and not numbers.problems else ())
     text = configuration.render(
@@ -272,7 +303,9 @@ def _configuration(
             store=args.store,
             metrics=named,
             params=params,
-            unread={"metrics": numbers.problems, "params": unread},
+            models=[path for path in numbers.models if path not in large],
+            model_files=training.models,
+            unread={"metrics": numbers.problems, "params": unread, "artifacts": list(large.values())},
             numbers_of=numbers_of,
             proposal=proposal,
         )
@@ -281,4 +314,4 @@ def _configuration(
     check(config.parse(text, Path(config.FILE)))
     gates = ", ".join(gate.metric for gate in proposal.gates)
     console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")
-    return text
+    return text, bool(proposal.gates)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ciplug import git
 from ciplug.scaffold.project import Numbers, Project, requirements
 from ciplug.scaffold.training import Training
 
+_NEEDED = ("requirements.txt", "pyproject.toml", "setup.py", "dvc.yaml", "dvc.lock", "MLproject", "Makefile")
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "cv2": "opencv-python", "PIL": "pillow"}
 
 
-def about_numbers(training: Training, numbers: Numbers) -> list[str]:
-    """What is left to do before there is something to judge."""
+def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]:
+    """What is left to do before there is something to judge.
+
+    Args:
+        again: the command that proposes gates once there are numbers.
+    """
     if numbers.values:
         return []
     told = [f"mend what cannot be recorded: {problem}" for problem in numbers.problems]
@@ -21,13 +26,13 @@ def about_numbers(training: Training, numbers: Numbers) -> list[str]:
         how = "have the training write its numbers to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
         if "huggingface" in training.tools:
             how = (
-                'have the training call trainer.save_metrics("all", metrics), and name its all_results.json in '
-                "ciplug.yaml under metrics"
+                'name the file that trainer.save_metrics("all", metrics) writes, all_results.json in its output_dir, '
+                "in ciplug.yaml under metrics"
             )
         elif "mlflow" in training.tools:
             how += " (what it logs to MLflow is not read from there)"
         told.append(how)
-    told.append("propose gates from its numbers: ciplug init --run --force, or write them by hand")
+    told.append(f"propose gates from its numbers: {again}; or write them by hand")
     return told
 
 
@@ -50,13 +55,41 @@ def about_requirements(project: Project, whole: Project, training: Training) -> 
     return [*told, f"add {tool} to what `pip install {listed}` brings"] if tool in needed and tool not in text else told
 
 
+def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[str]:
+    """What is left to do of a pipeline.
+
+    Args:
+        kept: the files of it that were there already and stay, with their texts.
+        planned: what is left to do in the pipeline that init would have written.
+    """
+    if not kept:
+        return planned
+    silent = [path for path, text in kept.items() if "ciplug" not in text]
+    if silent:
+        names = " and ".join(silent)
+        return [f"have {names} call ciplug, as the page of your CI host says; or have it replaced: --force"]
+    return planned if any("0" * 40 in text for text in kept.values()) else []
+
+
+def not_in_git(project: Project, training: Training, paths: Iterable[str]) -> list[str]:
+    """What a pipeline needs and git does not have yet: of `paths`, and of the code and the lists of the training.
+
+    Args:
+        paths: relative to the project's folder.
+    """
+    code = [p for p in project.files if p.endswith(".py") or p in (*training.command.split(), *_NEEDED)]
+    asked = ("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--", *paths, *code)
+    listed = git.git(*asked, cwd=project.top).stdout.decode(errors="replace")
+    return sorted({name for name in listed.split("\0") if name})
+
+
 def next_steps(
-    workspace: git.Workspace, project: Project, written: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
+    workspace: git.Workspace, project: Project, changed: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
 ) -> str:
     """What to do first, which tokens to set, and the commands to call in the project's folder then.
 
     Args:
-        written: the files to commit, relative to the project's folder.
+        changed: the files to commit, relative to the project's folder.
     """
     lines = []
     if todo:
@@ -65,7 +98,7 @@ def next_steps(
         lines += ["", "Tokens:", *(f"  {token}" for token in tokens)]
     lines += ["", "Next:"]
     ignored = git.git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
-    add = list(written)
+    add = list(changed)
     if not ignored:
         lines.append("  echo ciplug-report/ >> .gitignore")
         add.append(".gitignore")

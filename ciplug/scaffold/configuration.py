@@ -19,6 +19,10 @@ class Settings:
     """None: the default, this repository."""
     metrics: Sequence[str]
     params: Sequence[str]
+    models: Sequence[str]
+    """Files that the training was seen to write its model to."""
+    model_files: Sequence[str]
+    """Those that it seems to write it to."""
     unread: Mapping[str, Sequence[str]]
     """`metrics` or `params` → why other files are not taken."""
     numbers_of: str
@@ -37,11 +41,14 @@ def _lines(settings: Settings) -> Iterator[str]:
     yield f"model: {_text(settings.model)}"
     if settings.store:
         yield f"store: {_text(settings.store)}"
-    for key, paths in (("metrics", settings.metrics), ("params", settings.params)):
+    for key, paths in (("metrics", settings.metrics), ("params", settings.params), ("artifacts", settings.models)):
         if paths:
             listed = ", ".join(map(_text, paths))
             yield f"{key}: {listed if len(paths) == 1 else f'[{listed}]'}"
         yield from (f"# Not taken: {_comment(why)}" for why in settings.unread.get(key, ()))
+    if not settings.models:
+        yield "# What the training makes, and `ciplug pull` fetches of a promoted version:"
+        yield f"# artifacts: {', '.join(map(_text, settings.model_files)) or 'model.joblib'}"
     proposal = settings.proposal
     if proposal.gates:
         yield "gates:"

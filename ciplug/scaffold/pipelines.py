@@ -48,6 +48,8 @@ class Wanted:
     """Where ciplug comes from; None: the placeholder of the template stays."""
     server: str | None = None
     """Host of the project's own forge, as its remote has it."""
+    forge: str | None = None
+    """The kind of that forge: github, gitlab, gitea, bitbucket."""
     folder: str | None = None
     """The folder of the project in a repository of several, relative to the top; None: the top."""
     alone: bool = True
@@ -203,6 +205,8 @@ def _gitlab(wanted: Wanted, present: Collection[str], read: Template) -> Pipelin
 def _jenkins(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
     path, beside = _place("Jenkinsfile", wanted, present)
     text = read("jenkins/Jenkinsfile")
+    if wanted.forge:
+        text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{wanted.forge.upper()}_TOKEN'")
     # Agents seldom have a `python`.
     command = re.sub(r"^python(?= )", "python3", wanted.command)
     changes = [(rf"(?<=-- ){_COMMAND}", after_dashes(command))]

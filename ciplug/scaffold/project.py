@@ -100,6 +100,8 @@ class Numbers:
     """Metrics that were the same at every one of several steps."""
     problems: tuple[str, ...] = ()
     """Why other files are not taken."""
+    models: tuple[str, ...] = ()
+    """Files that the training was seen to write its model to."""
 
 
 def look(top: Path) -> Project:

@@ -40,6 +40,10 @@ METRIC_FILE = re.compile(
     re.IGNORECASE,
 )
 """What the files with metrics are called."""
+_MODEL_FILE = re.compile(
+    r"[\w./-]{1,200}\.(?:joblib|pkl|pickle|pt|pth|onnx|keras|h5|cbm|ubj|safetensors|skops|ckpt|pmml|tflite)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class Training:
     metrics: tuple[str, ...] = ()
     """Paths of the files that it seems to write its metrics to."""
     params: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    """Paths of the files that it seems to keep its model in."""
     imports: frozenset[str] = frozenset()
     """Top-level names of the packages of others that it needs."""
     tools: frozenset[str] = frozenset()
@@ -99,6 +105,7 @@ def trainings(files: Sequence[str], read: Read) -> Trainings:
         ordered[0] = replace(
             best,
             metrics=best.metrics or script.metrics,
+            models=script.models,
             imports=best.imports | script.imports,
             tools=best.tools | script.tools,
         )
@@ -193,6 +200,7 @@ def _scripts(files: Sequence[str], read: Read) -> Iterator[Training]:
             why=path,
             rank=(3 if exact else 4 + kind) * 10 + min(depth, 9),
             metrics=tuple(facts.metrics),
+            models=tuple(facts.models),
             imports=frozenset(facts.imports - sys.stdlib_module_names - own - {"ciplug"}),
             tools=frozenset(facts.tools),
         )
@@ -216,6 +224,7 @@ class _Facts:
     imports: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)
     metrics: dict[str, None] = field(default_factory=dict)
+    models: dict[str, None] = field(default_factory=dict)
     tools: set[str] = field(default_factory=set)
     is_main: bool = False
     relative: bool = False
@@ -248,6 +257,8 @@ def _facts(text: str | None) -> _Facts | None:
                 facts.is_main = True
             elif _is_metric_path(node.value):
                 facts.metrics[posixpath.normpath(node.value)] = None
+            elif _MODEL_FILE.fullmatch(node.value) and not posixpath.normpath(node.value).startswith(("/", "..")):
+                facts.models[posixpath.normpath(node.value)] = None
     facts.tools = facts.imports & {"ciplug", "mlflow", "dvclive", "wandb"}
     if "dvclive" in facts.tools:
         facts.metrics["dvclive"] = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,7 +131,7 @@ def test_without_numbers_there_is_no_gate_and_it_says_how_to_get_one(
     out, err = capfd.readouterr()
     assert "the training is not run: --run runs it" in err
     assert "what it logs to MLflow is not read from there" in out
-    assert "ciplug init --run --force" in out
+    assert "propose gates from its numbers: ciplug init --yes --run --force --ci none; or write them by hand" in out
     assert "write requirements.txt, which the pipeline installs: mlflow, scikit-learn" in out
     assert not config.load(folder / "ciplug.yaml").policy
 
@@ -151,9 +153,14 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
 def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
     folder = project({"train.py": TRAIN, "ciplug.yaml": "version: 1\n", "metrics.json": '{"f1": 0.5}'})
     before = tree(folder)
-    assert cli.main(["init", "--yes"]) == 2
+    assert cli.main(["init", "--yes", "--ci", "none"]) == 2
     assert "ciplug.yaml is there already" in capfd.readouterr().err
     assert tree(folder) == before
+    # What is missing is written all the same.
+    assert cli.main(["init", "--yes"]) == 0
+    assert "kept ciplug.yaml, as it was" in capfd.readouterr().out
+    assert tree(folder).keys() - before.keys() == {".github", ".github/workflows", WORKFLOW}
+    assert cli.main(["init", "--yes"]) == 2
     assert cli.main(["init", "--force"]) == 0
     written = tree(folder)
     assert "gates:" in written["ciplug.yaml"]
@@ -163,9 +170,59 @@ def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd:
     assert tree(folder) == written
     (folder / "ciplug.yaml").unlink()
     (folder / WORKFLOW).write_text("name: mine\n")
-    assert cli.main(["init", "--yes"]) == 2
-    assert f"{WORKFLOW} is there already" in capfd.readouterr().err
-    assert not (folder / "ciplug.yaml").exists()
+    capfd.readouterr()
+    assert cli.main(["init", "--yes"]) == 0
+    out = capfd.readouterr().out
+    assert f"wrote ciplug.yaml\nkept {WORKFLOW}, as it was" in out
+    assert f"1. have {WORKFLOW} call ciplug" in out and "your-org" not in out
+    assert (folder / WORKFLOW).read_text() == "name: mine\n"
+
+
+def test_the_line_that_it_prints_undoes_nothing(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Gates are proposed later, once there are numbers; by then the pipeline has been edited."""
+    folder = project({"fit.py": TRAIN, "requirements.txt": ""})
+    given = ["--command", "python fit.py", "--model", "red", "--store", "file:///runs"]
+    assert cli.main(["init", "--yes", *given]) == 0
+    out = capfd.readouterr().out
+    line = re.search(r"propose gates from its numbers: (ciplug .*);", out)
+    assert line and "git add .github/workflows/train.yml ciplug.yaml fit.py requirements.txt .gitignore" in out
+    edited = (folder / WORKFLOW).read_text().replace("your-org/ciplug@" + "0" * 40, "acme/ciplug@v1")
+    (folder / WORKFLOW).write_text(edited)
+    assert cli.main(shlex.split(line[1])[1:]) == 0
+    assert (folder / WORKFLOW).read_text() == edited
+    written = config.load(folder / "ciplug.yaml")
+    assert (written.model, written.store, list(reading.read(written).gates)) == ("red", "file:///runs", ["accuracy"])
+    # A later call, which keeps the workflow, still says that it is to be committed.
+    (folder / "ciplug.yaml").unlink()
+    capfd.readouterr()
+    assert cli.main(["init", "--yes", *given]) == 0
+    out = capfd.readouterr().out
+    assert "git add .github/workflows/train.yml ciplug.yaml fit.py requirements.txt .gitignore" in out
+    assert "To do first" not in out
+
+
+def test_the_model_that_the_training_writes_is_an_artifact(project: Callable[..., Path]) -> None:
+    script = f"{TRAIN}open('out.joblib', 'wb').write(b'1')\nopen('base.pt', 'rb')\n"
+    folder = project({"train.py": script, "base.pt": "0"})
+    assert cli.main(["init", "--yes", "--ci", "none"]) == 0
+    assert re.search(r"^# artifacts: .*\bout.joblib\b", (folder / "ciplug.yaml").read_text(), re.MULTILINE)
+    assert cli.main(["init", "--yes", "--run", "--force", "--ci", "none"]) == 0
+    assert config.load(folder / "ciplug.yaml").artifacts == ("out.joblib",)
+    (folder / "train.py").write_text(script.replace("b'1'", "bytes(10_000_001)"))
+    assert cli.main(["init", "--yes", "--run", "--force", "--ci", "none"]) == 0
+    assert config.load(folder / "ciplug.yaml").artifacts == ()
+    assert "# Not taken: out.joblib: it is larger than git takes" in (folder / "ciplug.yaml").read_text()
+
+
+def test_jenkins_comments_on_the_forge_of_the_remote(
+    project: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = project({"train.py": ""}, remote="https://gitlab.com/acme/wine")
+    assert cli.main(["init", "--yes", "--ci", "jenkins"]) == 0
+    assert "variable: 'CIPLUG_GITLAB_TOKEN'" in (folder / "Jenkinsfile").read_text()
+    assert "have a gate before the first build: the stage Gate fails without one" in capfd.readouterr().out
 
 
 def test_a_pipeline_of_the_project_is_left_alone(
