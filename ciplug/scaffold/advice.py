@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ciplug import git
 from ciplug.scaffold.project import Numbers, Project, requirements
@@ -71,16 +71,20 @@ def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[
     return planned if any("0" * 40 in text for text in kept.values()) else []
 
 
-def not_in_git(project: Project, training: Training, paths: Iterable[str]) -> list[str]:
-    """What a pipeline needs and git does not have yet: of `paths`, and of the code and the lists of the training.
+def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> list[str]:
+    """What a pipeline needs and git does not have: `paths` as they are now, and the code and lists of the training.
 
     Args:
         paths: relative to the project's folder.
     """
     code = [p for p in project.files if p.endswith(".py") or p in (*training.command.split(), *_NEEDED)]
-    asked = ("ls-files", "-z", "--others", "--modified", "--exclude-standard", "--", *paths, *code)
-    listed = git.git(*asked, cwd=project.top).stdout.decode(errors="replace")
-    return sorted({name for name in listed.split("\0") if name})
+
+    def listed(which: Sequence[str], among: Sequence[str]) -> set[str]:
+        asked = ("ls-files", "-z", *which, "--exclude-standard", "--", *among)
+        return set(git.git(*asked, cwd=project.top).stdout.decode(errors="replace").split("\0")) if among else set()
+
+    # How the code was changed since is another commit's business.
+    return sorted((listed(("--others", "--modified"), paths) | listed(("--others",), code)) - {""})
 
 
 def next_steps(
