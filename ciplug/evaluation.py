@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -146,7 +147,7 @@ def evaluate(
             comparison = replace(comparison, notes=(note, *comparison.notes))
         verdict = proposed = problem = None
         if gate and ruling:
-            verdict = _recorded(runs, run, ruling) if report else None
+            verdict = _recorded(session, runs, run, ruling) if report else None
             try:
                 verdict = verdict or judge(ruling, around.evidence(), run, stage=stage, dry_run=dry_run)
                 if policies.changed(run.model):
@@ -157,7 +158,7 @@ def evaluate(
                 problem = mistake
         elif gate and report:
             # The gates of another project of the repository: its own job has judged by them.
-            verdict = _recorded(runs, run, None)
+            verdict = _recorded(session, runs, run, None)
         sides = ((side, around.record(side)) for side in comparison.sides if side.role != "candidate")
         found.append(
             Evaluation(
@@ -174,16 +175,21 @@ def evaluate(
     return found
 
 
-def _recorded(runs: Runs, run: Run, ruling: Ruling | None) -> Verdict | None:
+def _recorded(session: Session, runs: Runs, run: Run, ruling: Ruling | None) -> Verdict | None:
     """The last verdict that only another job could give, where it is believed.
 
     That is one by a policy whose gates read files of the machine that judged, or, without a policy for the model
-    here, by that of another ciplug.yaml.
+    here, by that of another ciplug.yaml. In a pull request it is by a policy of the branch that it goes into, as of a
+    job of the pull request: a push is judged by thresholds of its own.
     """
     if (ruling and not ruling.policy.reads_files) or not run.provenance.context.trusted:
         return None
     verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
     ours = [v for v in verdicts if ruling is None or v.policy_digest == ruling.digest]
+    target = session.context.target_branch
+    if target and not (ruling and ruling.missing):
+        of_target = re.compile(rf".* of {re.escape(target)} \([0-9a-f]{{8}}\)")
+        ours = [v for v in ours if of_target.fullmatch(v.policy_source)]
     return max(ours, key=lambda v: v.created, default=None)
 
 

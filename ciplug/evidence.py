@@ -134,8 +134,9 @@ class Around:
             now=now(),
             gated=self.gated,
         )
-        if not side.found and line.past.unseen:
-            side = replace(side, how=line.past.unseen, unfit=line.past.unseen)
+        if line.past.unseen and not line.past.target_commits:
+            # What is found then is an earlier commit of the branch itself, by which nothing is ever worse.
+            side = replace(side, unfit=line.past.unseen)
         return self._with_seeds(side, line.by_commit)
 
     def tip(self, branch: str | None) -> Side:
@@ -164,7 +165,7 @@ class Around:
     def of_commit(self, label: str, commit: str | None, why_not: str) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
         if commit is None:
-            return Side(role="baseline", label=label, how=why_not, misnamed=True)
+            return Side(role="baseline", label=label, how=why_not)
         line = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         recorded = self.runs.recorded_on(line)
         by_commit = self.on(first(line, recorded))
@@ -206,14 +207,21 @@ class Around:
             workspace = self.session.need_workspace()
             commit = history.tagged(workspace, name, self.session.env)
             side = self.of_commit(f"tag {name}", commit, f"there is no tag '{name}'")
+            side = replace(side, misnamed=commit is None)
         elif kind == "commit":
-            side = self.of_commit(f"commit {name[:8]}", self._commit(name), f"there is no commit '{name}'")
+            commit = self._commit(name)
+            side = self.of_commit(f"commit {name[:8]}", commit, f"there is no commit '{name}' here")
+            # Beginnings of ids cannot be asked of a remote, so it may be there.
+            side = replace(side, unfit=side.how if commit is None else None)
         elif kind in ("best", "mean"):
             side = self._of_branch(kind, asked, metric, higher)
         else:
             side = self.merge_base(asked.branch)
         side = replace(side, role="baseline")
-        return replace(side, unfit=self._unfit(side, asked.max_age_days)) if side.found else side
+        if side.found:
+            return replace(side, unfit=side.unfit or self._unfit(side, asked.max_age_days))
+        unseen = None if side.misnamed or kind == "production" else self.line(asked.branch).past.unseen
+        return replace(side, how=unseen, unfit=unseen) if unseen else side
 
     def _commit(self, name: str) -> str | None:
         found = history.resolve(self.session.need_workspace(), name, self.session.env)

@@ -55,7 +55,7 @@ def first_run(workspace: git.Workspace, project: Project, training: Training) ->
         raise _TrainingFailed(training.command, code)
     files = metric_files(look(project.top), training.metrics)
     written, models = (
-        [path for path in paths if before.get(path) != _touched(project.top / path)]
+        [path for path in paths if _touched(project.top / path) not in (None, before.get(path))]
         for paths in (files, training.models)
     )
     logged = recorded.run.metrics

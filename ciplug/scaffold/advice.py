@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from ciplug import git
-from ciplug.scaffold.project import Numbers, Project, requirements
+from ciplug.scaffold.project import Numbers, Project, is_left_out, is_list, requirements
 from ciplug.scaffold.training import Training
 
-_NEEDED = ("requirements.txt", "pyproject.toml", "setup.py", "dvc.yaml", "dvc.lock", "MLproject", "Makefile")
+_ON_A_NEW_LINE = r"printf '\nciplug-report/\n'"
 _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "cv2": "opencv-python", "PIL": "pillow"}
 
 
@@ -77,14 +77,23 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
     Args:
         paths: relative to the project's folder.
     """
-    code = [p for p in project.files if p.endswith(".py") or p in (*training.command.split(), *_NEEDED)]
+    strange = {path.removesuffix("pyvenv.cfg") for path in project.files if path.endswith("pyvenv.cfg")}
+    named = training.command.split()
+    code = {
+        path
+        for path in project.files
+        if (path.endswith(".py") or path in named or is_list(path))
+        and not is_left_out(path)
+        and not path.startswith(tuple(strange))
+    }
 
-    def listed(which: Sequence[str], among: Sequence[str]) -> set[str]:
-        asked = ("ls-files", "-z", *which, "--exclude-standard", "--", *among)
-        return set(git.git(*asked, cwd=project.top).stdout.decode(errors="replace").split("\0")) if among else set()
+    def listed(*asked: str) -> set[str]:
+        found = git.git("ls-files", "-z", *asked, cwd=project.top).stdout.decode(errors="replace").split("\0")
+        return {name for name in found if name}
 
     # How the code was changed since is another commit's business.
-    return sorted((listed(("--others", "--modified"), paths) | listed(("--others",), code)) - {""})
+    changed = listed("--others", "--modified", "--exclude-standard", "--", *paths) if paths else set()
+    return sorted(changed | (listed("--others", "--exclude-standard") & code))
 
 
 def next_steps(
@@ -104,7 +113,9 @@ def next_steps(
     ignored = git.git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
     add = list(changed)
     if not ignored:
-        lines.append("  echo ciplug-report/ >> .gitignore")
+        # After a last line without its end, it would be one name with that.
+        whole = (project.read(".gitignore") or "\n").endswith("\n")
+        lines.append(f"  {'echo ciplug-report/' if whole else _ON_A_NEW_LINE} >> .gitignore")
         add.append(".gitignore")
     if add:
         lines.append(f"  git add {shlex.join(add)}")

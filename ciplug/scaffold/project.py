@@ -33,6 +33,7 @@ _NOT_ENTERED = _set(
 _OF_ONE_TIME = re.compile(r"\d{4}-\d{2}|checkpoint-\d+|version_\d+|[0-9a-f]{12,}|run[_-]?\d+", re.IGNORECASE)
 """A folder that the next training will not write to."""
 _PARAMS = re.compile(r"(?:params|parameters|hparams|hyperparameters|hyperparams)\.(?:ya?ml|json|toml)", re.IGNORECASE)
+_LISTS = re.compile(r"requirements[\w.-]*\.txt|pyproject\.toml|setup\.(?:py|cfg)|dvc\.(?:yaml|lock)|MLproject|Makefile")
 _BRANCHES = ("main", "master", "trunk", "develop")
 _PIPELINES = {
     "github": re.compile(r"\.github/workflows/[^/]+\.ya?ml"),
@@ -119,6 +120,16 @@ def default_branch(workspace: git.Workspace) -> str:
     names = {name.removeprefix("origin/") for name in listed.stdout.decode(errors="replace").split()}
     usual = next((name for name in _BRANCHES if name in names), None)
     return head or usual or workspace.branch or "main"
+
+
+def is_left_out(path: str) -> bool:
+    """Whether a file lies in a folder that is no part of a project: an environment, a cache, tests."""
+    return bool(_NOT_ENTERED & set(path.split("/")[:-1]))
+
+
+def is_list(path: str) -> bool:
+    """Whether a file says what is installed, what is run, or with which parameters."""
+    return bool(_LISTS.fullmatch(posixpath.basename(path)) or _PARAMS.fullmatch(posixpath.basename(path)))
 
 
 def _names(listed: bytes) -> list[str]:
@@ -239,7 +250,8 @@ def server_of(remote_url: str | None) -> str | None:
 def model_name(project: Project, remote_url: str | None) -> str:
     """A name for the model: that of the repository."""
     name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
-    return name if is_model_name(name) else "model"
+    name = name if is_model_name(name) else "model"
+    return f"{name}-top" if name in models_elsewhere("", project) else name
 
 
 def model_name_in(folder: str, whole: Project) -> str:

@@ -28,11 +28,15 @@ MAX_DEPTH = 8
 STEP_KEYS = ("step", "global_step", "iteration", "iter", "epoch")
 """Columns that say when a row was logged, the finest first: it gives the step, and none of them is a metric."""
 TIME_KEYS = ("timestamp", "time")
-_NO_VALUE = ("", "-", "--", "?", "na", "n/a", "#n/a", "<na>", "null", "none", "nil", "missing", "undefined", "error")
-_LIKE_A_NUMBER = re.compile(
-    r"[-+±~<>=≤≥\s]*[.,]?\d[\d.,'_±\s]*(e[-+]?\d+)?%?|[-+±]?(nan|inf(inity)?|∞)\b.*", re.IGNORECASE | re.DOTALL
+_NO_VALUE = re.compile(
+    r"|[-?.]+|\W*(?:(?:n/?a|null|none|nil|nan|inf|infinity|missing|undefined|unknown)\b"
+    r"|(?:error|fail|diverg|crash|skip)\w*).*",
+    re.IGNORECASE | re.DOTALL,
 )
-"""`0,93`, `93%`, `0.9 ± 0.1`, `NaN (diverged)`: a number was meant."""
+"""There is none: `n/a`, `diverged`, `N/A (skipped)`."""
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+_A_NUMBER = re.compile(r"(?<![\w.-])[-+]?[.,]?\d|[∞½¼¾]")
+"""A number was meant: `0,93`, `93%`, `0.9 ± 0.1`, `12ms`, `tensor(0.93)`. In `resnet50` and `gpt-4` it is of a name."""
 PAIR_KEYS = ("metric", "name", "key", "param", "parameter")
 
 
@@ -205,7 +209,9 @@ def _leaves(source: Source, row: Row, values: Mapping[str, Any], *, lists: bool 
 def _is_description(text: str) -> bool:
     """Whether a text is surely not what a number was to stand in the place of."""
     meant = text.strip()
-    return isinstance(_typed(meant), str) and meant.lower() not in _NO_VALUE and not _LIKE_A_NUMBER.fullmatch(meant)
+    if not isinstance(_typed(meant), str) or _NO_VALUE.fullmatch(meant):
+        return False
+    return bool(_DAY.fullmatch(meant)) or not _A_NUMBER.search(meant)
 
 
 def _metric(source: Source, row: Row, key: str, value: Any) -> float:

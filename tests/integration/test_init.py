@@ -203,6 +203,29 @@ def test_the_line_that_it_prints_undoes_nothing(
     assert "To do first" not in out
 
 
+def test_what_is_added_to_git(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
+    """The project, without an environment that git does not ignore."""
+    files = dict.fromkeys(["lib/a.py", "my env/pyvenv.cfg", "my env/lib/b.py", "venv/c.py", "params.yaml"], "")
+    project({**files, "train.py": TRAIN, "requirements-train.txt": "", ".gitignore": "data/"})
+    assert cli.main(["init", "--yes", "--ci", "none"]) == 0
+    out = capfd.readouterr().out
+    assert "  git add .gitignore ciplug.yaml" not in out
+    assert "  git add ciplug.yaml lib/a.py params.yaml requirements-train.txt train.py .gitignore\n" in out
+    assert "  printf '\\nciplug-report/\\n' >> .gitignore\n" in out
+
+
+def test_a_model_that_the_training_takes_away_ends_nothing(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": f"{TRAIN}import os\nos.remove('checkpoint.pt')\n", "checkpoint.pt": "1"})
+    assert cli.main(["init", "--yes", "--run", "--ci", "none"]) == 0
+    assert config.load(folder / "ciplug.yaml").artifacts == ()
+
+
+def test_the_top_has_a_model_of_its_own(project: Callable[..., Path]) -> None:
+    folder = project({"train.py": TRAIN, "wine/ciplug.yaml": "version: 1\nmodel: wine\n"})
+    assert cli.main(["init", "--yes", "--ci", "none"]) == 0
+    assert config.load(folder / "ciplug.yaml").model == "wine-top"
+
+
 def test_the_model_that_the_training_writes_is_an_artifact(project: Callable[..., Path]) -> None:
     script = f"{TRAIN}open('out.joblib', 'wb').write(b'1')\nopen('base.pt', 'rb')\n"
     folder = project({"train.py": script, "base.pt": "0"})

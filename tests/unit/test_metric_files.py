@@ -308,6 +308,22 @@ def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         read_metrics(write("big.json", " " * (1024 * 1024 + 1)))
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["tensor(0.93)", "np.float64(0.2)", "0.9 +/- 0.1", "0.93 (val)", "12ms", "½", "∞", "diverged", "failed", "#DIV/0!",
+     "N/A (skipped)", "1.2.3"],
+)  # fmt: skip
+def test_what_was_to_be_a_number_is_no_description(write: Any, text: str) -> None:
+    with pytest.raises(InputError, match=r"'loss': the text .* is not a number"):
+        read_metrics(write("m.json", json.dumps({"accuracy": 0.9, "loss": text})))
+
+
+@pytest.mark.parametrize("text", ["rf", "resnet50", "gpt-4", "v1.2", "none_of_these", "2026-11-25"])
+def test_what_describes(write: Any, text: str) -> None:
+    read = read_metrics(write("m.json", json.dumps({"accuracy": 0.9, "model": text})))
+    assert read.texts == {"model": text}
+
+
 def test_no_line_where_it_is_not_clear(write: Any) -> None:
     path = write("m.json", '{"train": {"loss": 1},\n"val": {"loss": "n/a"}}')
     with pytest.raises(InputError, match=r"m\.json: 'val/loss'"):
