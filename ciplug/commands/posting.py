@@ -139,7 +139,8 @@ def _pull_request(session: Session, forge: Forge, *, foreign: bool) -> tuple[Ope
     if not context.commit or not (foreign or of_branch):
         return None, None
     try:
-        return forge.find_pull_request(context.commit, None if foreign else context.branch), None
+        branch = None if foreign else context.branch
+        return forge.find_pull_request(context.commit, branch, into=context.default_branch), None
     except ForgeError as problem:
         return None, problem
 

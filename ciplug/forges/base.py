@@ -57,9 +57,10 @@ class Forge(Protocol):
     html: bool
     """Whether a comment may hold HTML. Where it is shown as text, the marker is a link reference definition."""
 
-    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
-        """The open pull request whose head is `commit`, None when there is none; of several the one with the highest
-        number.
+    def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
+        """The open pull request whose head is `commit`, None when there is none.
+
+        Of several it is one that goes into the branch `into`, and of those the one with the highest number.
 
         `branch` is its source branch, as `owner:branch` where it is a fork's.
         """
@@ -142,6 +143,11 @@ class Thread(Protocol):
     def delete(self, comment: Comment) -> None:
         """Delete a comment; that it is gone already is fine."""
         ...
+
+
+def preferred(found: Iterable[OpenPullRequest], into: str | None) -> OpenPullRequest | None:
+    """Of the pull requests of one commit the one that it is judged for: whoever opens another does not choose."""
+    return max(found, key=lambda pull: (pull.base == into, pull.number), default=None)
 
 
 def upsert(thread: Thread, marker: str, body: str) -> str:

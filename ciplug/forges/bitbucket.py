@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from ciplug.errors import ForgeError
-from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, upsert
+from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, preferred, upsert
 from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Bitbucket:
         self._repository = place.repository
         self._path = f"/repositories/{place.repository}"
 
-    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
+    def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
         """See Forge."""
         params = {"state": "OPEN", "pagelen": "50"}
         if branch:
@@ -54,9 +54,8 @@ class Bitbucket:
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pullrequests", params)
             ours = (p for p in pulls if _is_head(p, commit))
-            return max(
-                (OpenPullRequest(p["id"], commit, p["destination"]["branch"]["name"]) for p in ours), default=None
-            )
+            found = (OpenPullRequest(p["id"], commit, p["destination"]["branch"]["name"]) for p in ours)
+            return preferred(found, into)
 
     def head_of(self, number: int) -> str:
         """See Forge. Bitbucket tells twelve digits."""

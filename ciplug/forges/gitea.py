@@ -6,7 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError
-from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, upsert
+from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, preferred, upsert
 from ciplug.forges.rest import Refused, Rest
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ class Gitea:
         self._api = Rest(place, "Gitea", "token")
         self._path = f"/repos/{place.repository}"
 
-    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
+    def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
         """See Forge. There is no search by commit or branch: all open ones are looked at."""
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pulls", state="open")
             ours = (p for p in pulls if p["head"]["sha"] == commit)
-            return max((OpenPullRequest(p["number"], commit, p["base"]["ref"]) for p in ours), default=None)
+            return preferred((OpenPullRequest(p["number"], commit, p["base"]["ref"]) for p in ours), into)
 
     def head_of(self, number: int) -> str:
         """See Forge."""

@@ -17,6 +17,7 @@ from ciplug.forges.base import (
     check_wait,
     cut,
     not_understood,
+    preferred,
     unreachable,
     upsert,
     words,
@@ -50,7 +51,7 @@ class GitHub:
         self._place = place
         self._repository: Repository | None = None
 
-    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
+    def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
         """See Forge."""
         with self._errors("look for the pull request", _READING):
             repository = self._open()
@@ -65,7 +66,7 @@ class GitHub:
             if not found and branch is None:
                 # Those of forks are none of the commit's.
                 found = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
-            return max((_seen(p) for p in found), default=None)
+            return preferred((_seen(p) for p in found), into)
 
     def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
         """The open pull requests from a branch of a repository, this one or a fork."""

@@ -18,6 +18,7 @@ from ciplug.forges.base import (
     check_wait,
     cut,
     not_understood,
+    preferred,
     unreachable,
     upsert,
     words,
@@ -52,7 +53,7 @@ class GitLab:
         self._pipelines = pipelines or {}
         self._client: Gitlab | None = None
 
-    def find_pull_request(self, commit: str, branch: str | None) -> OpenPullRequest | None:
+    def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
         """See Forge."""
         with self._errors("look for the merge request", _COMMENTS):
             project = self._project()
@@ -63,7 +64,7 @@ class GitLab:
             else:
                 found = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
             open_ones = (m for m in found if m["state"] == "opened" and m["sha"] == commit)
-            return max((OpenPullRequest(m["iid"], m["sha"], m["target_branch"]) for m in open_ones), default=None)
+            return preferred((OpenPullRequest(m["iid"], m["sha"], m["target_branch"]) for m in open_ones), into)
 
     def head_of(self, number: int) -> str:
         """See Forge."""

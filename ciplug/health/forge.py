@@ -117,7 +117,11 @@ def _rights(session: Session) -> list[Right]:
 @lru_cache(maxsize=2)
 def _number(session: Session) -> int | None:
     forge, context = _open(session), session.context
-    found = forge.find_pull_request(session.head, context.branch) if forge and session.head else None
+    found = (
+        forge.find_pull_request(session.head, context.branch, context.default_branch)
+        if forge and session.head
+        else None
+    )
     return found.number if found else None
 
 

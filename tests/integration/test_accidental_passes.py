@@ -394,3 +394,38 @@ def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path)
     refused = project.ciplug("record", "--spooled", env=at(project, FORK), code=2)
     assert "a fork's job must not write the store" in refused.stderr
     assert "sent 1" in project.ciplug("record", "--spooled").stderr
+
+
+UNSEEN = """\
+version: 1
+model: wine
+metrics: metrics.json
+baseline: main
+gates:
+  base: {metric: accuracy, higher_is_better: true, max_regression: 0.01}
+  tip: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: target, branch: main}}
+  best: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: best, branch: main}}
+  named: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: "commit:9d98364199"}
+"""
+
+
+def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
+    """What this clone knows is the branch itself, and beside its own last run nothing is ever worse."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=UNSEEN)
+    env = {"CIPLUG_STORE": (tmp_path / "store").as_uri()}
+    project.train(env=env)
+    project.branch("feat", {"accuracy": 0.5})
+    project.train(env=env)
+    project.commit("again")
+    project.train(env=env)
+    project.push()
+    seen = {
+        gate["gate"]: gate["outcome"]
+        for gate in project.json("gate", "--json", env=env, code=1)["verdicts"][0]["gates"]
+    }
+    assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "INCONCLUSIVE"}
+    git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "origin.git"), "clone")
+    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
+    assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")

@@ -123,6 +123,9 @@ def test_find_pull_request(api: GitHubApi) -> None:
     assert github.find_pull_request(COMMIT, None) == OpenPullRequest(7, COMMIT, "main")
     assert github.find_pull_request("e" * 40, "fork:topic") == OpenPullRequest(9, "e" * 40, "main")
     assert github.find_pull_request("e" * 40, "topic") is None
+    api.add_pull(10, commit=COMMIT, base="scratch")
+    assert github.find_pull_request(COMMIT, "topic", into="main") == OpenPullRequest(7, COMMIT, "main")
+    assert github.find_pull_request(COMMIT, "topic") == OpenPullRequest(10, COMMIT, "scratch")
     assert github.find_pull_request("d" * 40, "old") is None
     assert github.find_pull_request("f" * 40, None) is None
 
