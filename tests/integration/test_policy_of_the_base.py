@@ -209,3 +209,33 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     git_server.token = "another"
     with pytest.raises(GitError, match="cannot be read from the remote"):
         history.tree_of_branch(workspace, "main", {})
+
+
+def test_a_push_does_not_judge_another_project_of_the_pull_request(tmp_path: Path) -> None:
+    """The report of one project takes the verdict of the other's job: of the pull request's, not of a push."""
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    git(project.folder, "rm", "-q", "ciplug.yaml")
+    for name in ("a", "b"):
+        (project.folder / name).mkdir()
+        (project.folder / name / "ciplug.yaml").write_text(f"model: {name}\ngates:\n  accuracy: {{min: 0.8}}\n")
+    project.commit("two projects")
+    project.push()
+    (project.folder / "b/ciplug.yaml").write_text("model: b\ngates:\n  accuracy: {min: 0.1}\n")
+    project.branch("topic", {"accuracy": 0.5})
+    project.push()
+    a, b = project.folder / "a", project.folder / "b"
+    for folder in (a, b):
+        project.ciplug(
+            "run", "--metrics", "../metrics.json", "--", "sh", "-c", "cp ../numbers.json ../metrics.json", cwd=folder
+        )
+
+    def said_of_b() -> str:
+        report = json.loads(project.ciplug("report", "--format", "json", env=job(project), cwd=a).stdout)
+        (section,) = (s for s in report["sections"] if s["model"] == "b")
+        return (section.get("verdict") or {"outcome": "none"})["outcome"]
+
+    assert '"outcome":"PASS"' in project.ciplug("gate", "--json", cwd=b).stdout.replace(" ", "")
+    assert said_of_b() == "none"
+    project.ciplug("gate", env=job(project), cwd=b, code=1)
+    assert said_of_b() == "FAIL"
