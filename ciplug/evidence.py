@@ -134,9 +134,12 @@ class Around:
             now=now(),
             gated=self.gated,
         )
-        if line.past.unseen and not line.past.target_commits:
-            # What is found then is an earlier commit of the branch itself, by which nothing is ever worse.
-            side = replace(side, unfit=line.past.unseen)
+        unseen = line.past.unseen
+        if unseen and not side.found:
+            side = replace(side, how=unseen, unfit=unseen)
+        elif unseen and not line.past.target_commits:
+            # What was found is an earlier commit of the branch itself, by which nothing is ever worse.
+            side = replace(side, unfit=unseen)
         return self._with_seeds(side, line.by_commit)
 
     def tip(self, branch: str | None) -> Side:

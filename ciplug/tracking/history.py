@@ -88,8 +88,8 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
         no_target = True
         notes.append(f"there is no branch '{target}' here, nor on a remote")
     if workspace.shallow and repository == workspace.top:
-        unseen = "this clone is shallow"
-        notes.append(f"{unseen}: ancestors beyond its depth are not seen")
+        unseen = unseen or "this clone is shallow"
+        notes.append("this clone is shallow: ancestors beyond its depth are not seen")
 
     commits = _first_parents(repository, tip, environment) if tip else ()
     # Commits of the target branch that are not pushed yet; a commit of another branch is none of them.

@@ -429,3 +429,7 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     (tmp_path / "origin.git").rename(tmp_path / "away.git")
     (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
     assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")
+    git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "away.git").as_uri(), "-b", "feat", "shallow")
+    git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "origin.git").as_uri())
+    report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout
+    assert "is compared with nothing: the history could not be fetched" in report
