@@ -19,9 +19,9 @@ from shutil import which
 from benchmarks.measuring import Arm, Result, Skipped, Timing
 from benchmarks.places import Tools, made_run, scratch
 from ciplug.records.canonical import dumps
-from ciplug.stores.buckets import Bucket, each, open_bucket
+from ciplug.records.keys import run_key
+from ciplug.stores.bucket.providers import Bucket, each, open_bucket
 from ciplug.stores.segment_files import Row, encode
-from ciplug.tracking.runs import run_key
 from tests.duck import READ, connect
 from tests.servers.seaweedfs import seaweedfs
 

@@ -24,11 +24,12 @@ ROOT = Path(__file__).resolve().parents[1]
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
-from ciplug.comparison import drift, resampling, statistics  # noqa: E402
-from ciplug.comparison.examples import Paired  # noqa: E402
-from ciplug.comparison.scores import compare  # noqa: E402
-from ciplug.comparison.statistics import Interval, Rule, Undecided, decide, holm  # noqa: E402
 from ciplug.records.examples import Examples  # noqa: E402
+from ciplug.stats import drift, resampling  # noqa: E402
+from ciplug.stats import intervals as statistics  # noqa: E402
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm  # noqa: E402
+from ciplug.stats.pairing import Paired  # noqa: E402
+from ciplug.stats.scores import compare  # noqa: E402
 
 ALPHA = 0.05
 BEGIN, END = "<!-- calibration: written by benchmarks/calibration.py -->", "<!-- end of calibration -->"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Arm, Result, Skipped, call, environment, interleave
 from benchmarks.places import PROJECT, Clones, Tools, scratch, server, write_metrics
-from ciplug.stores.git_branch import GitBranchStore
+from ciplug.stores.git.branch import GitBranchStore
 from tests.servers.git_http import GitServer
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from benchmarks.measuring import call, environment
 from ciplug.records import columns
 from ciplug.records.canonical import dumps
+from ciplug.records.keys import run_key
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import Run
-from ciplug.stores import git_segments
-from ciplug.stores.git_branch import SEGMENT_AT
-from ciplug.stores.git_objects import Objects
-from ciplug.stores.git_view import Content, root_tree
-from ciplug.tracking.runs import run_key
+from ciplug.stores.git import segments as git_segments
+from ciplug.stores.git.branch import SEGMENT_AT
+from ciplug.stores.git.objects import Objects
+from ciplug.stores.git.view import Content, root_tree
 from tests.servers.git_http import GitServer
 
 ROOT = Path(__file__).parents[1]

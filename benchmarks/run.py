@@ -19,7 +19,7 @@ sys.path[0] = str(ROOT)
 
 from benchmarks.measuring import Fact, Result, Skipped, call  # noqa: E402
 from benchmarks.places import OUT, Tools, tools  # noqa: E402
-from ciplug.tracking.environment import hardware, operating_system  # noqa: E402
+from ciplug.capture.environment import hardware, operating_system  # noqa: E402
 
 MEASUREMENTS = {
     "version": "startup",

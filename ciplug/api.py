@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ciplug.capture import log
 from ciplug.errors import UsageError
 from ciplug.records.run import METRIC_NAME, Scalar, Status
-from ciplug.tracking import log
 
 _active: ActiveRun | None = None
 
@@ -73,7 +73,7 @@ def start_run(
     run_id, folder = os.environ.get("CIPLUG_RUN_ID"), os.environ.get("CIPLUG_RUN_DIR")
     if run_id and folder and Path(folder).is_dir():
         if model is not None:
-            from ciplug.recording import check_model_name
+            from ciplug.steps.record import check_model_name
 
             check_model_name(model)
         _active = ActiveRun(run_id, Path(folder))
@@ -94,8 +94,8 @@ def start_run(
 def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mapping[str, str]) -> ActiveRun:
     from ciplug import console
     from ciplug.errors import CiplugError, ConfigError, GitError, StoreError
-    from ciplug.recording import Inputs, begin, finish, send
-    from ciplug.session import open_session
+    from ciplug.steps.record import Inputs, begin, finish, send
+    from ciplug.steps.session import open_session
 
     inputs = Inputs(model=model, name=name, seed=seed, tags=dict(tags))
     try:

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from ciplug.records import bundle
+from ciplug.records.keys import verdict_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series
 from ciplug.records.verdict import Verdict
-from ciplug.tracking.runs import run_objects, verdict_object
+from ciplug.tracking.runs import run_objects
 
 COMMIT = "c" * 40
 

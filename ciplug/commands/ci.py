@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import ci, console
+from ciplug.capture.spool import read_bundle
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
-from ciplug.commands.posting import Look, post
 from ciplug.commands.promote import promote
 from ciplug.commands.record import record
 from ciplug.commands.report import build, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
-from ciplug.evaluation import Base, Evaluation, candidates, evaluate, resolve_base
-from ciplug.policies import read_policies
 from ciplug.records.run import Run
-from ciplug.registry.models import stage_named
+from ciplug.registry.state import stage_named
 from ciplug.reports.report import Report
-from ciplug.session import DEFAULT_MODEL, Session
-from ciplug.tracking.spool import read_bundle
+from ciplug.steps.judge import Base, Evaluation, candidates, evaluate, resolve_base
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.post import Look, post
+from ciplug.steps.session import DEFAULT_MODEL, Session
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs

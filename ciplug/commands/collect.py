@@ -10,14 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from ciplug import console
-from ciplug.ci import github_actions
-from ciplug.ci.base import number, text
-from ciplug.commands import options
-from ciplug.errors import CiplugError, Conflict, InputError, RecordError, StoreError, UsageError
-from ciplug.records import bundle
-from ciplug.records.run import Run
-from ciplug.session import Session
-from ciplug.stores.ci_artifacts import (
+from ciplug.bundles import check as collected
+from ciplug.bundles.sources import (
     GITHUB_ARTIFACTS,
     PATTERN,
     Artifacts,
@@ -28,7 +22,13 @@ from ciplug.stores.ci_artifacts import (
     JenkinsBuild,
     Origin,
 )
-from ciplug.tracking import collected
+from ciplug.ci import github_actions
+from ciplug.ci.base import number, text
+from ciplug.commands import options
+from ciplug.errors import CiplugError, Conflict, InputError, RecordError, StoreError, UsageError
+from ciplug.records import bundle
+from ciplug.records.run import Run
+from ciplug.steps.session import Session
 
 MAX_TOTAL = 512 * 1024 * 1024
 """Bytes of all bundles together: they are held in memory until they are pushed."""
@@ -139,7 +139,7 @@ def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
         with _gitlab(args, session, gitlab_pipeline) as gitlab:
             yield gitlab
     else:
-        from ciplug.stores import jenkins_api as jenkins
+        from ciplug.stores.jenkins import api as jenkins
 
         with jenkins.errors(jenkins_build, "read the artifacts of the build"):
             own = host == "jenkins" and jenkins_build.rstrip("/") == (session.context.run_url or "").rstrip("/")

@@ -8,13 +8,14 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
-from ciplug.policies import read_policies
+from ciplug.git import history
 from ciplug.records import columns
 from ciplug.records.canonical import NO_COMMIT
 from ciplug.registry import ledger
-from ciplug.session import Session, now
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.session import Session, now
 from ciplug.stores import Store
-from ciplug.tracking import history, retention
+from ciplug.tracking import retention
 from ciplug.tracking.retention import Known
 
 _SHOWN = 20

@@ -8,8 +8,8 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import UsageError
-from ciplug.evaluation import candidates, evaluate, resolve_base, resolve_commit
 from ciplug.records.canonical import dumps, plain
+from ciplug.steps.judge import candidates, evaluate, resolve_base, resolve_commit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

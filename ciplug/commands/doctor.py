@@ -14,7 +14,7 @@ from ciplug.errors import CiplugError, ConfigError
 from ciplug.health import checkout, forge, machine, store
 from ciplug.health.base import Check, Finding, State, attempt, examine, exit_code
 from ciplug.records import canonical
-from ciplug.session import Session, open_session
+from ciplug.steps.session import Session, open_session
 
 MACHINE = {"python": machine.python, "git": machine.git}
 CHECKS: dict[str, Check] = {

@@ -13,12 +13,12 @@ from pathlib import Path
 from ciplug import config, console, git
 from ciplug.commands.run import train
 from ciplug.errors import CiplugError, UsageError
-from ciplug.recording import Inputs
 from ciplug.records.provenance import Context
 from ciplug.scaffold.pipelines import after_dashes
 from ciplug.scaffold.project import Numbers, Project, look, metric_files, read_numbers
 from ciplug.scaffold.training import Training
-from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.steps.record import Inputs
+from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI
 
 

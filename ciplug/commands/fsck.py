@@ -9,11 +9,12 @@ from ciplug import console, git
 from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
 from ciplug.records import canonical
+from ciplug.records.keys import run_key
 from ciplug.registry import ledger
-from ciplug.session import Session
+from ciplug.steps.session import Session
 from ciplug.stores import Problem, Store
 from ciplug.stores.files import OWN
-from ciplug.tracking.runs import Runs, run_key
+from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
 

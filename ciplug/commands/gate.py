@@ -12,13 +12,13 @@ from ciplug.ci.base import Level
 from ciplug.commands import options
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import UsageError
-from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
-from ciplug.policies import read_policies
-from ciplug.recording import store_objects
+from ciplug.records.keys import verdict_object
 from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import Report
-from ciplug.session import Session
-from ciplug.tracking.runs import verdict_object
+from ciplug.steps.judge import Evaluation, candidates, evaluate, resolve_commit
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.record import store_objects
+from ciplug.steps.session import Session
 
 ANNOTATIONS_MOST = 10
 """GitHub shows no more of a step."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from ciplug import config, console, forges, git
 from ciplug.commands.first_run import first_run
 from ciplug.errors import UsageError
-from ciplug.recording import check_model_name
 from ciplug.records.provenance import Context
 from ciplug.scaffold import configuration, pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
@@ -36,7 +35,8 @@ from ciplug.scaffold.project import (
     server_of,
 )
 from ciplug.scaffold.training import Training, Trainings, trainings
-from ciplug.session import DEFAULT_ARTIFACT_LIMIT
+from ciplug.steps.record import check_model_name
+from ciplug.steps.session import DEFAULT_ARTIFACT_LIMIT
 from ciplug.stores import is_archived, is_git, open_store
 
 _CI = (*pipelines.HOSTS, "none")
@@ -284,7 +284,7 @@ def _configuration(
 ) -> tuple[str, bool]:
     """The text of ciplug.yaml, and whether there is a gate in it."""
     from ciplug.gates.propose import propose
-    from ciplug.policies import check
+    from ciplug.steps.policy_in_force import check
 
     params, unread = parameter_files(project, training.params)
     in_git = not args.store or is_git(args.store)

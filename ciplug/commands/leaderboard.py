@@ -20,10 +20,11 @@ from ciplug.commands.runs import (
     tell_problems,
 )
 from ciplug.errors import UsageError, nearest
-from ciplug.policies import of_checkout
 from ciplug.records.canonical import dumps
-from ciplug.registry import ledger, models
-from ciplug.session import Session
+from ciplug.registry import ledger
+from ciplug.registry import state as models
+from ciplug.steps.policy_in_force import of_checkout
+from ciplug.steps.session import Session
 from ciplug.tracking import search
 from ciplug.tracking.catalog import Catalog, Entry
 from ciplug.tracking.search import STATUS, Comparison, Key, Order

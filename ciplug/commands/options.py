@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import console
+from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, StoreError, UsageError
-from ciplug.recording import Inputs, recover, send
-from ciplug.session import Session, open_session
+from ciplug.steps.record import Inputs, recover, send
+from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
-from ciplug.tracking.spool import read_bundle
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -108,7 +108,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
             return tuple(map(Path, given))
         return tuple(Path(os.path.relpath(config.folder / path, session.cwd)) for path in configured)
 
-    from ciplug.tracking.artifacts import is_address
+    from ciplug.capture.artifacts import is_address
 
     artifacts = config.artifacts if args.artifact is None else args.artifact
     given_paths = None if args.artifact is None else [text for text in artifacts if not is_address(text)]

@@ -10,8 +10,8 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.config import FILE, Config
 from ciplug.errors import ConfigError
-from ciplug.policies import check, read_policies
-from ciplug.session import DEFAULT_MODEL, Session, now
+from ciplug.steps.policy_in_force import check, read_policies
+from ciplug.steps.session import DEFAULT_MODEL, Session, now
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

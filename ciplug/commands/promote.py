@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug import __version__, console
 from ciplug.commands import options
 from ciplug.errors import Conflict, ForgeError, PromotionRefused, UsageError
-from ciplug.evaluation import candidates, evaluate
-from ciplug.policies import read_policies
-from ciplug.recording import store_objects
 from ciplug.records.canonical import digest
+from ciplug.records.keys import verdict_object
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
-from ciplug.registry import ledger, models
-from ciplug.requirements import fulfilled
-from ciplug.session import Session, now, stamp
-from ciplug.tracking.runs import Runs, verdict_object
+from ciplug.registry import ledger
+from ciplug.registry import state as models
+from ciplug.steps.judge import candidates, evaluate
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.record import store_objects
+from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.stage_requirements import fulfilled
+from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from ciplug.gates.policy import Stage

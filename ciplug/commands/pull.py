@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import console
+from ciplug.capture.files import digest_file
 from ciplug.commands import options
 from ciplug.errors import RecordError, StoreError, UsageError
-from ciplug.evaluation import candidates, resolve_commit
 from ciplug.records.run import File, Run
-from ciplug.registry import ledger, models
+from ciplug.registry import ledger
+from ciplug.registry import state as models
 from ciplug.reports import text
-from ciplug.session import Session
+from ciplug.steps import placing
+from ciplug.steps.judge import candidates, resolve_commit
+from ciplug.steps.session import Session
 from ciplug.stores.files import hex_of
-from ciplug.tracking import placing
-from ciplug.tracking.files import digest_file
 
 _MANIFEST_MOST = 256 * 1024 * 1024
 _NAMED_MOST = 20
@@ -206,7 +207,7 @@ def _fetch(
             sizes = together.setdefault(artifact.store, {})
             sizes[digest] = max(most, sizes.get(digest, 0))
         else:
-            from ciplug.stores.object_files import get_address
+            from ciplug.stores.bucket.files import get_address
 
             get_address(artifact.path, session.env, digest, coming, tell, most)
     for store, sizes in together.items():

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ciplug import console
+from ciplug.capture.spool import Sealed
 from ciplug.commands import options
 from ciplug.commands.run import deliver, worst_code
 from ciplug.errors import FileNotKept, StoreError, UsageError
-from ciplug.recording import Inputs, Recorded, begin, finish, send
-from ciplug.session import FORK, NO_ARTIFACTS, Session
+from ciplug.steps.record import Inputs, Recorded, begin, finish, send
+from ciplug.steps.session import FORK, NO_ARTIFACTS, Session
 from ciplug.stores import reached_by
-from ciplug.tracking.spool import Sealed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +94,7 @@ def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None
     """
     import shlex
 
-    from ciplug.tracking import artifacts
+    from ciplug.capture import artifacts
 
     if not waiting:
         console.say("nothing waits in the spool")

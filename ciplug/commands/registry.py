@@ -10,9 +10,10 @@ from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.registry_event import RegistryEvent, Stage
-from ciplug.registry import ledger, models
+from ciplug.registry import ledger
+from ciplug.registry import state as models
 from ciplug.reports import text
-from ciplug.session import Session
+from ciplug.steps.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

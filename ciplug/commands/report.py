@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.ci import github_actions
-from ciplug.commands import followed, options
+from ciplug.commands import options
 from ciplug.commands.gate import policy_note, write_file
-from ciplug.commands.posting import NO_LIMIT, Look, comment, post
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import PermissionDenied, UsageError
-from ciplug.evaluation import Evaluation, candidates, evaluate, resolve_commit
 from ciplug.records import web
 from ciplug.registry import ledger
 from ciplug.reports.report import Report, as_json
-from ciplug.session import Session
+from ciplug.steps import workflow_run as followed
+from ciplug.steps.judge import Evaluation, candidates, evaluate, resolve_commit
+from ciplug.steps.post import NO_LIMIT, Look, comment, post
+from ciplug.steps.session import Session
 from ciplug.stores import is_git
 
 if TYPE_CHECKING:

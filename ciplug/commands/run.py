@@ -10,9 +10,9 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.errors import CiplugError, InputError, StoreError, UsageError
-from ciplug.recording import Inputs, Recorded, begin, finish, send
 from ciplug.records.run import Status
-from ciplug.session import Session
+from ciplug.steps.record import Inputs, Recorded, begin, finish, send
+from ciplug.steps.session import Session
 
 _NOT_ALLOWED = re.compile(
     r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if session.config.policy or session.config.models:
-        from ciplug.policies import check
+        from ciplug.steps.policy_in_force import check
 
         # A mistake in the gates is said before the training, not after it.
         check(session.config)
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def train(session: Session, inputs: Inputs, command: list[str]) -> tuple[Recorded, int]:
     """Run the command under a run of its own; returns the sealed record and the command's exit code."""
-    from ciplug.tracking.process import run_child
+    from ciplug.capture.process import run_child
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError, nearest
-from ciplug.evaluation import resolve_commit
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.keys import parse_keys
 from ciplug.records.run import Run
-from ciplug.session import Session
+from ciplug.steps.judge import resolve_commit
+from ciplug.steps.session import Session
 from ciplug.tracking import search
-from ciplug.tracking.runs import Runs, parse_keys
+from ciplug.tracking.runs import Runs
 from ciplug.tracking.search import Comparison, Key
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.statistics import Interval, decide
 from ciplug.gates.words import shown
 from ciplug.records.verdict import GateResult, Outcome
+from ciplug.stats.intervals import Interval, decide
 
 if TYPE_CHECKING:
     from ciplug.gates.policy import Allowance, Gate
@@ -57,7 +57,7 @@ def limit_of(allowed: Allowance, reference: float) -> float | None:
 
 def settled(check: Check, adjusted_p: float | None) -> GateResult:
     """The result; where there is an interval, decided by it. `adjusted_p` is corrected for the run's other tests."""
-    from ciplug.comparison.power import underpowered
+    from ciplug.stats.power import underpowered
 
     interval = check.interval
     if interval is None:
@@ -100,7 +100,7 @@ def _bound(value: float) -> str:
 
 
 def _more(interval: Interval, adjusted_p: float | None) -> str:
-    from ciplug.comparison.power import more_needed
+    from ciplug.stats.power import more_needed
 
     if decide(interval) == "FAIL":
         return "alone it would fail; beside the other tests of this run it may be chance: look at more examples"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.drift import Drift
-from ciplug.comparison.statistics import Undecided, holm
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.gates.words import exact
 from ciplug.records.verdict import GateResult, Outcome
+from ciplug.stats.drift import Drift
+from ciplug.stats.intervals import Undecided, holm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,13 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.statistics import holm
 from ciplug.errors import ConfigError
 from ciplug.gates import drift, regression, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
 from ciplug.gates.words import exact, shown
 from ciplug.records.verdict import GateResult, Verdict, worst
+from ciplug.stats.intervals import holm
 
 if TYPE_CHECKING:
     from ciplug.gates.evidence import Evidence

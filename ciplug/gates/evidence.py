@@ -8,10 +8,10 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ciplug.comparison.drift import Drift
-    from ciplug.comparison.statistics import Undecided
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
+    from ciplug.stats.drift import Drift
+    from ciplug.stats.intervals import Undecided
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 d = s·(candidate − baseline), s = +1 where higher is better, else −1. One number a run passes when d ≥ −R − tol,
 R being the allowance and tol = atol + 1e-9·max(|candidate|, |baseline|) what rounding takes. Where the data tell
-how uncertain d is, its interval decides (`ciplug.comparison.statistics`).
+how uncertain d is, its interval decides (`ciplug.stats.intervals`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug.comparison import statistics
-from ciplug.comparison.statistics import Interval, Rule, Undecided
 from ciplug.gates.checks import Check, by, failed, limit_of, tolerance, undecided
 from ciplug.gates.words import allowance, shown
 from ciplug.records.verdict import GateResult
+from ciplug.stats import intervals as statistics
+from ciplug.stats.intervals import Interval, Rule, Undecided
 
 if TYPE_CHECKING:
     from ciplug.gates.by_example import ByExample

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.statistics import Undecided
 from ciplug.gates import regression
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.gates.regression import Tested
 from ciplug.gates.words import exact, shown
 from ciplug.records.verdict import SEVERITY, GateResult
+from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
-    from ciplug.comparison.paired import Answer
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
     from ciplug.gates.policy import Gate, Slices
+    from ciplug.stats.paired import Answer
 
 WORST = 10
 """So many slices of a gate that did not pass are shown one by one."""

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from ciplug.comparison.statistics import decide
 from ciplug.gates.checks import Check, tolerance
 from ciplug.gates.words import exact
 from ciplug.records.verdict import GateResult, Waived
+from ciplug.stats.intervals import decide
 
 if TYPE_CHECKING:
     from ciplug.gates.policy import Policy, Waiver

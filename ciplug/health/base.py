@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.session import Session
+from ciplug.steps.session import Session
 
 State = Literal["ok", "warning", "failure", "not asked"]
 

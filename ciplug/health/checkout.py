@@ -8,13 +8,13 @@ from collections import Counter
 from ciplug import config as configuration
 from ciplug import git
 from ciplug.config import Config
+from ciplug.git import history as commits
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
-from ciplug.policies import read_policies
-from ciplug.session import FORK, Session, now
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.session import FORK, Session, now
 from ciplug.stores import Cause, is_git
-from ciplug.stores.git_trial import cause_of
-from ciplug.tracking import history as commits
+from ciplug.stores.git.trial import cause_of
 
 FORKED = "a fork's job is not to write here: it hands its run over (docs/collect.md)"
 

@@ -9,7 +9,7 @@ from ciplug.forges import Forge, Right, kind_of, open_forge, why_no_forge
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.health.checkout import FORKED
-from ciplug.session import Session
+from ciplug.steps.session import Session
 
 
 def found(session: Session, before: Examined) -> str:

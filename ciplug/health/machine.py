@@ -10,7 +10,7 @@ from ciplug import __version__
 from ciplug import git as program
 from ciplug.config import Config
 from ciplug.health.base import Examined, failure, not_asked, warning
-from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.steps.session import NO_ARTIFACTS, Session
 
 OLDEST_PYTHON = (3, 10)
 

@@ -9,9 +9,9 @@ from ciplug.forges import kind_of
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
-from ciplug.session import NO_ARTIFACTS, Session
+from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_store
-from ciplug.stores.git_trial import cause_of
+from ciplug.stores.git.trial import cause_of
 
 
 def read(session: Session, before: Examined) -> str:

@@ -29,6 +29,19 @@ def run(data: bytes, key: str) -> Run:
     return _record(Run, data, key)
 
 
+def read_run(data: bytes, key: str) -> Run:
+    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    from ciplug.records.keys import misplaced
+    from ciplug.records.run import METRIC_NAME
+
+    found = run(data, key)
+    if wrong := misplaced(key, found.commit, found.id):
+        raise RecordError(wrong)
+    if odd := [name for name in found.metrics if not METRIC_NAME.fullmatch(name)]:
+        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+    return found
+
+
 def verdict(data: bytes, key: str) -> Verdict:
     """The verdict that the bytes of `key` hold. Raises RecordError naming the key and the field."""
     from ciplug.records.verdict import Verdict

@@ -183,7 +183,7 @@ def metric_files(project: Project, named: Sequence[str] = ()) -> list[str]:
 
 def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
     """The metrics of files; one that cannot be read, or says otherwise than those before it, is a problem."""
-    from ciplug.tracking.metric_files import read_metrics
+    from ciplug.capture.metric_files import read_metrics
 
     taken: list[str] = []
     values: dict[str, float] = {}
@@ -211,7 +211,7 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
 
 def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[str], list[str]]:
     """The files with parameters, and why others are not taken."""
-    from ciplug.tracking.metric_files import read_params
+    from ciplug.capture.metric_files import read_params
 
     candidates = [p for p in named if p in project.files]
     candidates += [p for p in project.files if _PARAMS.fullmatch(posixpath.basename(p)) and p.count("/") < 2]

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from ciplug import git
 from ciplug.errors import ConfigError
+from ciplug.git import Workspace, configuration, file_url, redact
+from ciplug.git.cache import cache_folder
 from ciplug.stores.base import Cause, Head, Problem, Store, Trial
 from ciplug.stores.files import OWN, Files
 
 if TYPE_CHECKING:
-    from ciplug.stores.jenkins_builds import Check
+    from ciplug.stores.jenkins.builds import Check
 
 __all__ = [
     "OWN",
@@ -27,7 +27,6 @@ __all__ = [
     "Problem",
     "Store",
     "Trial",
-    "cache_folder",
     "is_archived",
     "open_files",
     "open_store",
@@ -56,23 +55,9 @@ def is_archived(uri: str) -> bool:
     return uri.partition("?")[0] == "jenkins:" or uri.startswith(("jenkins+http://", "jenkins+https://"))
 
 
-def cache_folder(workspace: git.Workspace | None, env: Mapping[str, str]) -> Path:
-    """A folder of ours, beside nothing of the user's: in the repository's .git if we may, else in the user's cache."""
-    if workspace is not None and os.access(workspace.common_dir, os.W_OK):
-        return workspace.common_dir / "ciplug"
-    home = Path(env.get("HOME") or env.get("USERPROFILE") or Path.home())
-    if sys.platform == "win32":
-        base = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(env.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "ciplug"
-
-
 def open_store(
     uri: str,
-    workspace: git.Workspace | None,
+    workspace: Workspace | None,
     env: Mapping[str, str] | None = None,
     *,
     may_fold: bool = True,
@@ -90,16 +75,16 @@ def open_store(
     when the library for it is not installed.
     """
     env = os.environ if env is None else env
-    named = git.redact(uri)
+    named = redact(uri)
     if not is_git(uri):
         if uri.startswith(_OBJECTS):
-            from ciplug.stores.buckets import open_bucket
-            from ciplug.stores.object_store import ObjectStore
+            from ciplug.stores.bucket.providers import open_bucket
+            from ciplug.stores.bucket.store import ObjectStore
 
             bucket = open_bucket(uri, env)
             return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
         if is_archived(uri) and bundles is not None:
-            from ciplug.stores import jenkins_builds
+            from ciplug.stores.jenkins import builds as jenkins_builds
 
             return jenkins_builds.JenkinsBuilds(
                 jenkins_builds.place_of(uri, env),
@@ -115,24 +100,24 @@ def open_store(
             "'jenkins+https://…'",
         )
     url, branch = _git_place(uri, workspace)
-    from ciplug.stores.git_branch import GitBranchStore
+    from ciplug.stores.git.branch import GitBranchStore
 
     store = GitBranchStore(
         url,
         uri=uri,
         branch=branch,
         cache=cache_folder(workspace, env) / "git",
-        config=workspace.config if workspace else git.configuration(Path.cwd()),
+        config=workspace.config if workspace else configuration(Path.cwd()),
         token=env.get("CIPLUG_PUSH_TOKEN") or None,
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
     )
-    if workspace and uri.startswith("git:") and url != git.file_url(workspace.common_dir):
+    if workspace and uri.startswith("git:") and url != file_url(workspace.common_dir):
         store.notes += _left_behind(workspace, branch)
     return store
 
 
-def _left_behind(workspace: git.Workspace, branch: str) -> list[str]:
+def _left_behind(workspace: Workspace, branch: str) -> list[str]:
     """What to do where the repository itself was the store before it had a remote."""
     own = workspace.common_dir / "refs" / branch
     if not any(path.is_file() for path in own.rglob("*")):
@@ -146,7 +131,7 @@ def _left_behind(workspace: git.Workspace, branch: str) -> list[str]:
 
 def open_files(
     uri: str,
-    workspace: git.Workspace | None,
+    workspace: Workspace | None,
     env: Mapping[str, str] | None = None,
     *,
     name: str | None = None,
@@ -165,17 +150,17 @@ def open_files(
     not installed.
     """
     env = os.environ if env is None else env
-    named = name or git.redact(uri)
+    named = name or redact(uri)
     if is_git(uri):
-        from ciplug.stores.git_files import GitFiles
-        from ciplug.stores.git_remote import GitRemote
+        from ciplug.stores.git.files import GitFiles
+        from ciplug.stores.git.remote import GitRemote
 
         url, branch = _git_place(uri, workspace)
         remote = GitRemote(
             url,
             cache=cache_folder(workspace, env) / "git",
             name=f"{branch}-files",
-            config=workspace.config if workspace else git.configuration(Path.cwd()),
+            config=workspace.config if workspace else configuration(Path.cwd()),
             token=(env.get("CIPLUG_PUSH_TOKEN") or None) if named_by_user else None,
             object_format=_object_format(uri, workspace),
         )
@@ -185,8 +170,8 @@ def open_files(
             f"artifact store '{named}' is none that ciplug knows",
             hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
         )
-    from ciplug.stores.buckets import open_bucket
-    from ciplug.stores.object_files import ObjectFiles
+    from ciplug.stores.bucket.files import ObjectFiles
+    from ciplug.stores.bucket.providers import open_bucket
 
     return ObjectFiles(open_bucket(uri, env), named)
 
@@ -198,7 +183,7 @@ def reached_by(address: str, env: Mapping[str, str]) -> str | None:
     url, hash_sign, branch = address.rpartition("#")
     scheme = address.partition("://")[0]
     if f"{scheme}://" in _OBJECTS and not (scheme == "file" and hash_sign):
-        from ciplug.stores.buckets import reached_by
+        from ciplug.stores.bucket.providers import reached_by
 
         return reached_by(address, env)
     if is_archived(address):
@@ -213,13 +198,13 @@ def is_git(uri: str) -> bool:
     return uri.partition(":")[0] == "git" or uri.startswith("git+")
 
 
-def _object_format(uri: str, workspace: git.Workspace | None) -> str:
+def _object_format(uri: str, workspace: Workspace | None) -> str:
     return workspace.object_format if workspace and not uri.startswith("git+") else "sha1"
 
 
-def _git_place(uri: str, workspace: git.Workspace | None) -> tuple[str, str]:
+def _git_place(uri: str, workspace: Workspace | None) -> tuple[str, str]:
     """What git calls the repository, and the branch."""
-    named = git.redact(uri)
+    named = redact(uri)
     scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")
     branch = _branch(named, query)
@@ -250,7 +235,7 @@ def _branch(named: str, query: str) -> str:
     return branch
 
 
-def _own_remote(workspace: git.Workspace | None) -> str:
+def _own_remote(workspace: Workspace | None) -> str:
     if workspace is None:
         raise ConfigError(
             "the store 'git:' is the enclosing repository, and this folder is in none",
@@ -258,7 +243,7 @@ def _own_remote(workspace: git.Workspace | None) -> str:
         )
     remotes = workspace.remotes
     if not remotes:
-        return git.file_url(workspace.common_dir)
+        return file_url(workspace.common_dir)
     if "origin" in remotes:
         return remotes["origin"]
     if len(remotes) == 1:

@@ -27,9 +27,9 @@ from typing import Any, NamedTuple, TypeVar
 from ciplug.errors import RecordError, UsageError, nearest
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.columns import of as columns_of
+from ciplug.records.keys import misplaced
 from ciplug.stores.base import Store
 from ciplug.tracking import search
-from ciplug.tracking.runs import misplaced
 from ciplug.tracking.search import Column, Comparison, Key, Kind, Order, Selection
 
 _VERSION = 2 * 1 + (sys.byteorder == "big")

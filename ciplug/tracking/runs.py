@@ -7,15 +7,16 @@ The commit comes first, so that what is known of a commit is found without listi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ciplug.errors import RecordError, UsageError
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
-from ciplug.records.run import METRIC_NAME, Run
+from ciplug.records.keys import RunKey, key_of, parse_keys, run_key
+from ciplug.records.read import read_run
+from ciplug.records.run import Run
 from ciplug.stores.base import Store
 
 if TYPE_CHECKING:
@@ -26,16 +27,6 @@ if TYPE_CHECKING:
 
 LOADED_MOST = 5_000
 """Runs that are kept in memory once they have been read."""
-# It becomes an argument of git.
-_COMMIT = re.compile("[0-9a-f]{7,64}")
-
-
-def run_key(run: Run) -> str:
-    return _key(run.commit, run.id)
-
-
-def _key(commit: str | None, run_id: str) -> str:
-    return f"runs/{commit or NO_COMMIT}-{run_id}.json"
 
 
 def run_objects(
@@ -50,53 +41,6 @@ def run_objects(
 
         objects[run_key(run).replace(".json", ".series")] = encode(series)
     return objects
-
-
-def read_run(data: bytes, key: str) -> Run:
-    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
-    from ciplug.records import read
-
-    run = read.run(data, key)
-    if wrong := misplaced(key, run.commit, run.id):
-        raise RecordError(wrong)
-    if odd := [name for name in run.metrics if not METRIC_NAME.fullmatch(name)]:
-        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
-    return run
-
-
-def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
-    """Key and bytes of a verdict."""
-    data = dumps(verdict)
-    return verdict_key(verdict, data), data
-
-
-def verdict_key(verdict: Verdict, data: bytes) -> str:
-    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
-
-
-class RunKey(NamedTuple):
-    key: str
-    commit: str | None
-    id: str
-
-
-def parse_keys(keys: Iterable[str]) -> list[RunKey]:
-    """Those of the keys that are a run's."""
-    found = []
-    for key in keys:
-        commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
-        if key.startswith("runs/") and key.endswith(".json") and dash:
-            found.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
-    return found
-
-
-def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
-    """Why no record of this run and this commit can stand under the key; None if it can."""
-    if key != _key(commit, run_id):
-        return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
-    if commit and not _COMMIT.fullmatch(commit):
-        return f"{key}: commit: '{commit}' is no commit id"
-    return None
 
 
 class Runs:
@@ -173,7 +117,7 @@ class Runs:
 
     def at(self, commit: str | None, run_id: str) -> Run:
         """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
-        key = RunKey(_key(commit, run_id), commit, run_id)
+        key = RunKey(key_of(commit, run_id), commit, run_id)
         if runs := self.load([key]):
             return runs[0]
         raise RecordError(self.problems.get(key.key, f"{key.key}: it is not there"))

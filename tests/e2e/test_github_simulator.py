@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.bundles.sources import GITHUB_ARTIFACTS, PATTERN, GitHubRun
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import Place
 from ciplug.forges.github import GitHub, client
 from ciplug.records.provenance import Context
-from ciplug.stores.ci_artifacts import GITHUB_ARTIFACTS, PATTERN, GitHubRun
 from tests.bundles import zipped
 from tests.servers.github_api import GitHubApi
 from tests.servers.github_simulator import GitHubSimulator, github_simulator

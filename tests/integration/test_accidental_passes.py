@@ -204,7 +204,7 @@ def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) ->
 
 def test_a_baseline_that_cannot_be_read_is_no_first_run(project: Project) -> None:
     """A newer ciplug wrote it, or it is damaged: the report says so."""
-    from ciplug.session import open_session
+    from ciplug.steps.session import open_session
 
     store = open_session(cwd=project.folder).store
     (key,) = store.keys("runs/")

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from ciplug.recording import Inputs, begin, finish, send
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
-from ciplug.session import open_session
+from ciplug.steps.record import Inputs, begin, finish, send
+from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.stores.files import Tell
-from ciplug.stores.git_files import GitFiles
+from ciplug.stores.git.files import GitFiles
 from tests.file_samples import noise, sha
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
@@ -364,7 +364,7 @@ def test_an_artifact_that_lies_elsewhere_is_recorded_by_its_address(project: Pro
 
 @pytest.mark.e2e
 def test_an_address_in_a_bucket_is_pulled_and_verified(project: Project, tmp_path: Path, s3: Any) -> None:
-    from ciplug.stores.buckets import open_bucket
+    from ciplug.stores.bucket.providers import open_bucket
 
     bucket = open_bucket(f"s3://runs/{tmp_path.name}", s3.env)
     bucket.put("models/m.bin", MODEL)
@@ -434,7 +434,7 @@ def test_no_token_goes_where_a_record_says(project: Project, tmp_path: Path, git
 
 
 def test_two_pulls_into_one_folder_do_not_mix(project: Project, tmp_path: Path) -> None:
-    from ciplug.tracking.placing import coming
+    from ciplug.steps.placing import coming
 
     run = project.train()
     (tmp_path / "all").mkdir()

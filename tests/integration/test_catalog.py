@@ -17,8 +17,8 @@ from ciplug import git as git_program
 from ciplug.errors import RecordError, UsageError
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
-from ciplug.stores import git_branch
-from ciplug.stores.git_branch import GitBranchStore
+from ciplug.stores.git import branch as git_branch
+from ciplug.stores.git.branch import GitBranchStore
 from ciplug.tracking import catalog as module
 from ciplug.tracking import search
 from ciplug.tracking.catalog import Catalog

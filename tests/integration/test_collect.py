@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from ciplug.cli import main
-from ciplug.commands.posting import MARKER
 from ciplug.records import bundle
-from ciplug.session import open_session
+from ciplug.steps.post import MARKER
+from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
 from tests.servers.git_http import GitServer
@@ -239,7 +239,7 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     for number, run in enumerate((raced, fine)):
         (tmp_path / f"bundle-{number}.ndjson").write_bytes(packed(run))
     from ciplug.errors import Conflict
-    from ciplug.stores.git_branch import GitBranchStore
+    from ciplug.stores.git.branch import GitBranchStore
 
     real = GitBranchStore.add
     calls: list[int] = []

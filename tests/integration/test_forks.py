@@ -19,17 +19,18 @@ import pytest
 import yaml
 from cmarkgfm.cmark import Options
 
+from ciplug.bundles import archive as ci_artifacts_zip
 from ciplug.cli import main
-from ciplug.commands import collect, followed
-from ciplug.commands.posting import MARKER
+from ciplug.commands import collect
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records import bundle, canonical
+from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Verdict
-from ciplug.session import open_session
-from ciplug.stores import ci_artifacts_zip
-from ciplug.tracking.runs import run_key, verdict_object
+from ciplug.steps import workflow_run as followed
+from ciplug.steps.post import MARKER
+from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
 from tests.servers.github_api import GitHubApi

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.registry import ledger
-from ciplug.stores.git_objects import BLOB, TREE, Objects, object_id
+from ciplug.stores.git.objects import BLOB, TREE, Objects, object_id
 from tests.crowd import check, crowd, fsck, persist
 from tests.project import Project, git
 from tests.servers.git_http import Fault, GitServer, Service

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ciplug.errors import FileChanged, StoreError
-from ciplug.stores.git_files import FOLD_AT, LOOK_FROM, GitFiles
-from ciplug.stores.git_objects import BLOB, Objects
-from ciplug.stores.git_remote import GitRemote
+from ciplug.stores.git.files import FOLD_AT, LOOK_FROM, GitFiles
+from ciplug.stores.git.objects import BLOB, Objects
+from ciplug.stores.git.remote import GitRemote
 from tests.file_samples import make, noise, nothing, sha
 from tests.project import git
 from tests.servers.git_http import GitServer
@@ -251,7 +251,7 @@ def test_many_files_go_in_pushes_of_some_size(
     served: tuple[GitServer, Open], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, open_ = served
-    monkeypatch.setattr("ciplug.stores.git_files._PUSH_MOST", 500_000)
+    monkeypatch.setattr("ciplug.stores.git.files._PUSH_MOST", 500_000)
     contents = [noise(200_000, number) for number in range(6)]
     files = make(tmp_path / "in", *contents)
     open_().put(files, nothing)
@@ -318,9 +318,9 @@ def test_sixty_four_writers_and_folders_at_once_lose_nothing(served: tuple[GitSe
 PUT = """
 import sys
 from pathlib import Path
-from ciplug.stores import git_files
-from ciplug.stores.git_files import GitFiles
-from ciplug.stores.git_remote import GitRemote
+from ciplug.stores.git import files as git_files
+from ciplug.stores.git.files import GitFiles
+from ciplug.stores.git.remote import GitRemote
 
 git_files._PUSH_MOST = 500_000
 url, cache, *paths = sys.argv[1:]

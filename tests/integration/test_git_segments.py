@@ -11,10 +11,10 @@ import pytest
 
 from ciplug.git import PushResult
 from ciplug.records import columns
-from ciplug.stores import git_branch
-from ciplug.stores.git_branch import GitBranchStore
-from ciplug.stores.git_objects import Objects
-from ciplug.stores.git_remote import GitRemote
+from ciplug.stores.git import branch as git_branch
+from ciplug.stores.git.branch import GitBranchStore
+from ciplug.stores.git.objects import Objects
+from ciplug.stores.git.remote import GitRemote
 from tests.project import git
 from tests.servers.git_http import GitServer
 

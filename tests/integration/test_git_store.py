@@ -12,7 +12,7 @@ from ciplug.errors import StoreError
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
-from ciplug.stores.git_objects import Objects
+from ciplug.stores.git.objects import Objects
 from tests.project import git
 from tests.servers.git_http import GitServer
 from tests.stores import Place, git_place

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from ciplug.bundles import check as collected
 from ciplug.cli import main
 from ciplug.errors import ConfigError, Conflict, StoreError
 from ciplug.records import bundle
-from ciplug.session import open_session
+from ciplug.steps.session import open_session
 from ciplug.stores import Bundles, open_store
 from ciplug.stores.base import Store
-from ciplug.tracking import collected
 from tests.bundles import a_run, objects_of, packed
 from tests.integration.test_store_contract import assert_holds
 from tests.project import Project, git

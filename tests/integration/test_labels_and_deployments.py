@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ciplug.commands.posting import Look, post
 from ciplug.config import Config
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.records.provenance import Context
 from ciplug.reports.report import Report
-from ciplug.session import Session
+from ciplug.steps.post import Look, post
+from ciplug.steps.session import Session
 from tests.project import Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi
@@ -97,7 +97,7 @@ def test_a_label_that_cannot_be_is_said_and_fails_nothing(
 ) -> None:
     bitbucket_api.add_pull(7, commit=COMMIT)
     bitbucket_api.add_token("t", "ada", scopes=("pullrequest:write", "account"))
-    monkeypatch.setattr("ciplug.session.open_store", lambda *_, **__: SimpleNamespace(keys=lambda *_: []))
+    monkeypatch.setattr("ciplug.steps.session.open_store", lambda *_, **__: SimpleNamespace(keys=lambda *_: []))
     monkeypatch.setattr(Report, "outcome", "PASS")
     env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
     context = Context(host="bitbucket", repository="acme/demo", commit=COMMIT, pull_request=7)

@@ -16,8 +16,8 @@ import pytest
 
 from ciplug.errors import FileChanged, StoreError
 from ciplug.stores import Files, open_files
-from ciplug.stores.buckets import PART, open_bucket
-from ciplug.stores.object_files import get_address, measure
+from ciplug.stores.bucket.files import get_address, measure
+from ciplug.stores.bucket.providers import PART, open_bucket
 from tests.file_samples import make, noise, nothing, sha
 from tests.servers.loopback import Loopback
 

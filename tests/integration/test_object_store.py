@@ -13,10 +13,10 @@ import pytest
 from ciplug.errors import Conflict, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
-from ciplug.stores import object_store
 from ciplug.stores.base import Store
-from ciplug.stores.buckets import Bucket, Listed, open_bucket
-from ciplug.stores.object_store import ObjectStore
+from ciplug.stores.bucket import store as object_store
+from ciplug.stores.bucket.providers import Bucket, Listed, open_bucket
+from ciplug.stores.bucket.store import ObjectStore
 
 COMMITS = [digit * 40 for digit in "abc"]
 
@@ -258,7 +258,7 @@ def every_point(place: Place, action: Callable[[ObjectStore], object]) -> Iterat
 @pytest.fixture
 def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls in a fixed order: being killed after k of them is then always the same."""
-    monkeypatch.setattr("ciplug.stores.buckets._AT_ONCE", 1)
+    monkeypatch.setattr("ciplug.stores.bucket.providers._AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("_one_by_one")

@@ -11,7 +11,7 @@ import pytest
 
 from ciplug import git as git_program
 from ciplug.errors import GitError
-from ciplug.tracking import history
+from ciplug.git import history
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 

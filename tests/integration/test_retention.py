@@ -8,7 +8,7 @@ import pytest
 
 from ciplug import config
 from ciplug.errors import ConfigError
-from ciplug.stores import git_branch
+from ciplug.stores.git import branch as git_branch
 from tests.project import CONFIG, Project, git
 
 STAGED = "promote wine --to staging"

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture import log, spool
 from ciplug.cli import main
 from ciplug.errors import StoreError
-from ciplug.recording import Inputs, begin, finish, recover, send
 from ciplug.records.canonical import new_id
+from ciplug.records.keys import run_key
 from ciplug.records.run import Run
-from ciplug.session import Session, open_session
-from ciplug.tracking import log, spool
-from ciplug.tracking.runs import run_key
+from ciplug.steps.record import Inputs, begin, finish, recover, send
+from ciplug.steps.session import Session, open_session
 from tests.project import git
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked here, and killed")

@@ -239,9 +239,9 @@ _now = time.time
 time.time = lambda: _now() + _ahead
 
 # Not datetime.datetime itself, whose kind libraries in C rely upon.
-import ciplug.session
+import ciplug.steps.session
 
-ciplug.session.now = lambda: datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=_ahead)
+ciplug.steps.session.now = lambda: datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=_ahead)
 """
 
 

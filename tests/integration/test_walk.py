@@ -15,8 +15,8 @@ import pytest
 from ciplug import git as git_program
 from ciplug.cli import main
 from ciplug.errors import StoreError
-from ciplug.recording import store_objects
-from ciplug.session import open_session
+from ciplug.steps.record import store_objects
+from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.tracking.runs import Runs
 from tests.project import CONFIG, Project, git
@@ -280,7 +280,7 @@ def test_the_requests_of_a_pull_request_s_job(
 
     policy, pushed = ["upload-pack"] * 6, ["receive-pack"] * 2
     assert services_of_a_job("young") == [*policy, *pushed, *["upload-pack"] * 8, *pushed]
-    monkeypatch.setattr("ciplug.stores.git_branch.SEGMENT_AT", 1)
+    monkeypatch.setattr("ciplug.stores.git.branch.SEGMENT_AT", 1)
     store.compact()
     assert store.segments()
     assert services_of_a_job("grown") == [*policy, *pushed, *["upload-pack"] * 12, *pushed]
@@ -609,7 +609,7 @@ def test_the_python_api_without_ciplug_run(project: Project) -> None:
 
 
 def _store_keys(project: Project) -> list[str]:
-    from ciplug.session import open_session
+    from ciplug.steps.session import open_session
 
     return open_session(cwd=project.folder).store.keys("runs/")
 

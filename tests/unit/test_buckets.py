@@ -11,7 +11,7 @@ import pytest
 
 from ciplug.errors import ConfigError, StoreError
 from ciplug.stores import open_store
-from ciplug.stores.buckets import open_bucket
+from ciplug.stores.bucket.providers import open_bucket
 from tests.servers.program import missing
 
 EMULATORS = ["localhost:8333", "notaurl"]
@@ -165,7 +165,7 @@ def test_an_endpoint(endpoint: str) -> None:
 def test_an_abort_of_the_library_is_an_error_of_the_store(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ciplug.stores.buckets._check_endpoint", lambda *_: None)
+    monkeypatch.setattr("ciplug.stores.bucket.providers._check_endpoint", lambda *_: None)
     with pytest.raises(StoreError, match="s3://bucket"):
         open_store("s3://bucket", None, {**S3, "AWS_ENDPOINT_URL": "http://a b"}).keys("")
     assert "panicked" in capfd.readouterr().err

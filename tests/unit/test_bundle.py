@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciplug.bundles import archive as ci_artifacts_zip
+from ciplug.bundles import check as collected
 from ciplug.errors import RecordError
 from ciplug.records import bundle, canonical, examples
 from ciplug.records.examples import Examples
 from ciplug.records.provenance import Context, Provenance
-from ciplug.stores import ci_artifacts_zip
-from ciplug.tracking import collected
 from tests.bundles import COMMIT, a_run, objects_of, zipped
 
 HEADER = bundle.pack({})

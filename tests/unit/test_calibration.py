@@ -10,8 +10,8 @@ import math
 import pytest
 
 from benchmarks.calibration import ALPHA, QUICK, SLOW, Design, drift_rates, rates
-from ciplug.comparison import scores
-from ciplug.comparison.distributions import binomial_sf
+from ciplug.stats import scores
+from ciplug.stats.distributions import binomial_sf
 
 PULLS = 2000
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from ciplug.errors import RecordError
 from ciplug.records import columns
 from ciplug.records.canonical import dumps
+from ciplug.records.keys import run_key
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
-from ciplug.tracking.runs import run_key
 
 NAMES = st.text("abc/_", min_size=1, max_size=3)
 RUNS = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison import distributions as ours
+from ciplug.stats import distributions as ours
 
 degrees = st.floats(0.5, 1e6)
 tails = st.floats(1e-9, 0.999)

@@ -13,7 +13,7 @@ from ciplug.errors import CiplugError, ConfigError
 from ciplug.git import last_words
 from ciplug.health import remedies
 from ciplug.health.base import Finding, Trouble, attempt, exit_code
-from ciplug.stores.git_trial import cause_of
+from ciplug.stores.git.trial import cause_of
 
 WORDS = (
     ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "no_credential"),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison.drift import Drift, categorical, kolmogorov_sf, ks_distance, ks_sf, numeric, psi_threshold
-from ciplug.comparison.statistics import Undecided
+from ciplug.stats.drift import Drift, categorical, kolmogorov_sf, ks_distance, ks_sf, numeric, psi_threshold
+from ciplug.stats.intervals import Undecided
 
 samples = st.lists(st.floats(-100, 100), min_size=1, max_size=60)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.tracking.environment import hardware, lockfiles, operating_system, python_environment
+from ciplug.capture.environment import hardware, lockfiles, operating_system, python_environment
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="a venv of POSIX shape")
 

@@ -16,12 +16,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison.examples import Paired, join
+from ciplug.capture import example_files, example_table
+from ciplug.capture.example_files import read_examples
+from ciplug.capture.example_table import Columns
 from ciplug.errors import InputError, UsageError
 from ciplug.records.examples import Examples
-from ciplug.tracking import example_files, example_table
-from ciplug.tracking.example_files import read_examples
-from ciplug.tracking.example_table import Columns
+from ciplug.stats.pairing import Paired, join
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "evaluations"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture.files import describe, digest_file, examine
 from ciplug.errors import InputError
 from ciplug.records.run import File
-from ciplug.tracking.files import describe, digest_file, examine
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links and pipes")
 

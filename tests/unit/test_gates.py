@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from ciplug.commands.gate import verdict_code
 from ciplug.errors import ConfigError
-from ciplug.evaluation import Evaluation
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.gates.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
 from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst
+from ciplug.steps.judge import Evaluation
 
 NAN, INF = math.nan, math.inf
 UP = {"higher_is_better": True}

@@ -13,9 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison.drift import categorical, numeric
 from ciplug.comparison.repeats import mean
-from ciplug.comparison.statistics import Undecided
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.gates.policy import Policy
@@ -23,6 +21,8 @@ from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, Verdict
+from ciplug.stats.drift import categorical, numeric
+from ciplug.stats.intervals import Undecided
 
 COMMIT = "1a2b3c4d" * 5
 UP = {"higher_is_better": True}

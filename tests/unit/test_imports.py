@@ -14,67 +14,43 @@ import ciplug
 PACKAGE = Path(ciplug.__file__).parent
 
 RECORDS = {"records", "errors"}
-PARTS = {"comparison", "gates", "reports"}
-WIRING = {"session", "recording", "evaluation", "evidence", "policies", "requirements", "console", "config"}
-"""What puts the parts together for the commands."""
 
 MAY_IMPORT: dict[str, set[str]] = {
     # Leaves.
     "errors": set(),
     "locking": set(),
-    "git": {"errors"},
+    "git": {*RECORDS, "locking"},
     "strict_yaml": {"errors"},
     "config": {"errors", "strict_yaml"},
     "records": {"errors"},
-    # Pure: they know records, and not one another.
-    "comparison": RECORDS,
-    "gates": {*RECORDS, "comparison"},
+    # Pure.
+    "stats": RECORDS,
+    "comparison": {*RECORDS, "stats"},
+    "gates": {*RECORDS, "stats", "comparison"},
     "reports": RECORDS,
     # The edges.
     "ci": RECORDS,
     "forges": RECORDS,
-    "stores": {*RECORDS, "git", "locking"},
-    # The files of a drift gate are read into what the comparison is of.
-    "tracking": {*RECORDS, "comparison", "stores", "git", "locking", "strict_yaml"},
+    "bundles": RECORDS,
+    "stores": {*RECORDS, "bundles", "git", "locking"},
+    "tracking": {*RECORDS, "stores", "git", "locking"},
+    "capture": {*RECORDS, "comparison", "stats", "stores", "git", "locking", "strict_yaml", "tracking"},
     "registry": {*RECORDS, "stores"},
     # What goes to the log of a job must not be taken for a command of its host.
     "console": {"ci"},
-    # From parts to a whole.
-    "session": {*RECORDS, "ci", "config", "git", "stores", "tracking"},
-    "recording": {*RECORDS, "config", "session", "tracking", "console"},
-    "policies": {*RECORDS, "config", "session", "tracking", "gates"},
-    "requirements": {*RECORDS, "forges", "git", "session", "gates"},
-    "evidence": {*RECORDS, "policies", "session", "tracking", "comparison", "gates"},
-    "evaluation": {
+    # What the program does, one verb of the domain a file.
+    "steps": {
         *RECORDS,
-        "evidence",
-        "policies",
-        "session",
-        "tracking",
-        "registry",
-        "comparison",
-        "gates",
-        "reports",
+        *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
+        *("comparison", "reports", "stats", "locking"),
     },
-    "health": {*RECORDS, "config", "session", "policies", "forges", "gates", "git", "stores", "tracking"},
-    "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "tracking"},
-    "mlflow": {*RECORDS, "tracking", "registry", "stores", *WIRING},
-    "interop": {*RECORDS, "tracking", "registry", "stores"},
-    "api": {*RECORDS, "tracking", *WIRING},
+    "health": {*RECORDS, "config", "steps", "forges", "gates", "git", "stores", "tracking"},
+    "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "tracking", "capture"},
+    "api": {*RECORDS, "console", "capture", "steps"},
     "commands": {
         *RECORDS,
-        *WIRING,
-        "ci",
-        "forges",
-        "gates",
-        "git",
-        "health",
-        "registry",
-        "reports",
-        "scaffold",
-        "stores",
-        "tracking",
-        "strict_yaml",
+        *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
+        *("reports", "steps", "health", "scaffold", "strict_yaml"),
     },
     "cli": {"errors", "console"},
     # What action.yml and the templates start.
@@ -94,9 +70,9 @@ HEAVY_ALLOWED = {
     ("gates.policy", "pydantic"): "its models are its reason to be, and it is imported by name only",
     ("gates.values", "pydantic"): "likewise",
     ("gates.reading", "pydantic"): "likewise",
-    ("comparison.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
-    ("comparison.scores", "numpy"): "as resampling, which it stands on",
-    ("comparison.paired", "numpy"): "as resampling, which it stands on",
+    ("stats.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
+    ("stats.scores", "numpy"): "as resampling, which it stands on",
+    ("stats.paired", "numpy"): "as resampling, which it stands on",
 }
 
 
@@ -181,7 +157,7 @@ def test_nobody_imports_the_commands() -> None:
     assert not [i for i in IMPORTS if i.target_part == "commands" and i.part != "commands"]
     from ciplug.cli import COMMANDS
 
-    helpers = {"commands", "commands.options", "commands.first_run", "commands.followed", "commands.posting"}
+    helpers = {"commands", "commands.options", "commands.first_run"}
     assert {name for name in MODULES if name.startswith("commands")} - helpers == {f"commands.{c}" for c in COMMANDS}
 
 
@@ -236,7 +212,7 @@ def test_what_imports_something_heavy_at_once_is_itself_imported_late() -> None:
 def test_only_git_py_runs_git() -> None:
     """The demo types what a user would; the others ask or start programs that are none of git."""
     runs = {i.module for i in IMPORTS if i.target.partition(".")[0] == "subprocess"}
-    assert runs <= {"git", "tracking.environment", "tracking.process", "commands.demo", "install"}
+    assert runs <= {"git", "capture.environment", "capture.process", "commands.demo", "install"}
     for name in runs - {"git"}:
         words = {n.value for n in ast.walk(MODULES[name]) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
         assert "git" not in words, f"{name} runs git by itself"

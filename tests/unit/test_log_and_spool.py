@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 import ciplug
+from ciplug.capture import log
+from ciplug.capture.spool import Spool
 from ciplug.errors import CiplugError, StoreError, UsageError
-from ciplug.recording import Inputs, begin, finish, recover, send, store_objects
 from ciplug.records import read as records
 from ciplug.records import series
-from ciplug.session import Session, open_session
-from ciplug.tracking import log
-from ciplug.tracking.spool import Spool
+from ciplug.steps.record import Inputs, begin, finish, recover, send, store_objects
+from ciplug.steps.session import Session, open_session
 
 
 def python(code: str, *args: object) -> subprocess.Popen[bytes]:
@@ -102,7 +102,7 @@ def test_a_line_that_is_no_event_costs_that_line_only(tmp_path: Path, line: str)
 
 def test_processes_write_side_by_side_without_tearing_a_line(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom ciplug.tracking import log\n"
+        "import sys, pathlib\nfrom ciplug.capture import log\n"
         "for step in range(500):\n"
         "    log.append(pathlib.Path(sys.argv[1]), {'metric': sys.argv[2] * 120, 'value': step, 'step': step})\n"
     )
@@ -188,8 +188,8 @@ def test_a_mistake_in_a_call_is_refused_at_once_and_not_after_the_training(joine
 
 OWNER = """\
 import json, sys, time, pathlib
-from ciplug.tracking.spool import Spool
-from ciplug.tracking import log
+from ciplug.capture.spool import Spool
+from ciplug.capture import log
 entry = Spool(pathlib.Path(sys.argv[1])).begin("r1", json.loads(sys.argv[2]))
 log.append(entry.folder, {"metric": "loss", "value": 0.5, "step": 1})
 log.append(entry.folder, {"param": "depth", "value": 6})
@@ -440,7 +440,8 @@ def test_what_a_fork_recorded_is_never_sent_by_a_trusted_job(session: Session) -
 def test_two_processes_that_recover_share_the_work(session: Session) -> None:
     ids = {abandon(session, {"metric": "a", "value": 1.0, "step": None}) for _ in range(6)}
     code = (
-        "import sys, pathlib\nfrom ciplug.session import open_session\nfrom ciplug.recording import recover, send\n"
+        "import sys, pathlib\nfrom ciplug.steps.session import open_session\n"
+        "from ciplug.steps.record import recover, send\n"
         "session = open_session(cwd=pathlib.Path(sys.argv[1]))\n"
         "print(*[r.run.id for r in recover(session)])\nsend(session)\n"
     )

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ciplug.capture import metric_files
+from ciplug.capture.metric_files import METRIC_NAME, READERS, Metrics, read_metrics, read_params
 from ciplug.errors import InputError
 from ciplug.records.series import Series
-from ciplug.tracking import metric_files
-from ciplug.tracking.metric_files import METRIC_NAME, READERS, Metrics, read_metrics, read_params
 
 
 @pytest.fixture

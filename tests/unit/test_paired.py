@@ -12,11 +12,11 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison import resampling
-from ciplug.comparison.examples import Paired, digest, join, slices, take, vanished
-from ciplug.comparison.paired import Answer, Question, Test, answer
-from ciplug.comparison.statistics import Interval, Rule, Undecided, decide, holm
 from ciplug.records.examples import Examples
+from ciplug.stats import resampling
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm
+from ciplug.stats.paired import Answer, Question, Test, answer
+from ciplug.stats.pairing import Paired, digest, join, slices, take, vanished
 
 UP = Rule(higher_is_better=True)
 
@@ -228,7 +228,7 @@ def test_bootstrap_of_a_few_is_counted_out(values: list[int], bound: int) -> Non
         return
     assert isinstance(ours, Interval)
     means = np.array(list(itertools.product(values, repeat=len(values)))).mean(axis=1)
-    from ciplug.comparison.distributions import normal_isf, t_sf
+    from ciplug.stats.distributions import normal_isf, t_sf
 
     n = len(values)
     # Where none is beyond the bound, the rarest resample is what is known.

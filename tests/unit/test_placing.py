@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
-from ciplug.tracking import placing
+from ciplug.steps import placing
 
 DIGEST = "sha256:" + "0" * 64
 PIECES = st.sampled_from(

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from ciplug.commands import posting
-from ciplug.commands.posting import MARKER, Look, post
 from ciplug.config import Config
 from ciplug.forges.base import Comment, upsert
 from ciplug.records.provenance import Context
 from ciplug.reports.report import Report
-from ciplug.session import Session
+from ciplug.steps import post as posting
+from ciplug.steps.post import MARKER, Look, post
+from ciplug.steps.session import Session
 
 HEAD = "a" * 40
 CONTEXT = Context(host="gitea", commit=HEAD, branch="topic", pull_request=7)
@@ -141,7 +141,9 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]]
     """Runs so many legs, with the steps in the order that is chosen, and looks at what is left."""
     legs: list[Leg] = []
     local = threading.local()
-    monkeypatch.setattr("ciplug.session.open_store", lambda uri, *_, **__: Store(legs[int(uri.partition(":")[2])]))
+    monkeypatch.setattr(
+        "ciplug.steps.session.open_store", lambda uri, *_, **__: Store(legs[int(uri.partition(":")[2])])
+    )
     monkeypatch.setattr("ciplug.forges.open_forge", lambda *_: local.leg)
     monkeypatch.setattr(posting, "comment", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
     monkeypatch.setattr(posting, "_description", lambda told, outcome: " ".join(told.notes))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture.process import CommandNotFoundError, NotExecutableError, run_child
 from ciplug.errors import UsageError
-from ciplug.tracking.process import CommandNotFoundError, NotExecutableError, run_child
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals and modes")
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ def test_peak_memory_is_that_of_the_child_and_its_children() -> None:
     """Of a small process: what pytest has grown to would count for the child."""
     driver = """
         import sys
-        from ciplug.tracking.process import run_child
+        from ciplug.capture.process import run_child
         print(run_child(sys.argv[1:]).peak_memory_bytes)
     """
     grandchild = python("x = bytearray(400_000_000)")
@@ -78,7 +78,7 @@ def test_streams_pass_through_byte_for_byte() -> None:
     echo = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read()); sys.stderr.buffer.write(b'\\xff\\r')"
     driver = f"""
         import sys
-        from ciplug.tracking.process import run_child
+        from ciplug.capture.process import run_child
         print("before")
         run_child([sys.executable, "-S", "-c", {echo!r}])
         print("after")
@@ -151,7 +151,7 @@ def test_works_in_another_thread() -> None:
 
 DRIVER = """
     import json, sys
-    from ciplug.tracking.process import run_child
+    from ciplug.capture.process import run_child
     result = run_child(sys.argv[1:])
     print(json.dumps([result.exit_code, result.signal]))
 """

@@ -11,7 +11,7 @@ from ciplug.errors import Conflict, PromotionRefused, StoreError, UsageError
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.registry_event import RegistryEvent, Stage
 from ciplug.registry import ledger
-from ciplug.registry.models import STAGES, Model, Version, check_move, fold, stage_named
+from ciplug.registry.state import STAGES, Model, Version, check_move, fold, stage_named
 from ciplug.stores.base import Head
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
-from ciplug.stores import git_segments
 from ciplug.stores.base import group_of
+from ciplug.stores.git import segments as git_segments
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)
 RECORDS = st.dictionaries(st.text(max_size=5), st.none() | st.floats() | st.text(max_size=10), max_size=4)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ciplug.comparison import power
-from ciplug.comparison.statistics import (
+from ciplug.stats import power
+from ciplug.stats.intervals import (
     Interval,
     Rule,
     Undecided,

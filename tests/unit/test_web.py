@@ -10,9 +10,9 @@ import pytest
 
 from ciplug import ci
 from ciplug.commands.report import build
-from ciplug.evaluation import Evaluation
 from ciplug.records import web
 from ciplug.records.provenance import Context
+from ciplug.steps.judge import Evaluation
 from tests import report_samples as samples
 
 SHA = "4be21f09" + "c" * 32

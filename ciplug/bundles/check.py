@@ -1,0 +1,101 @@
+"""What may be taken from a bundle that anybody can have written: runs, what stands beside them, their verdicts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from ciplug.errors import RecordError
+from ciplug.records import examples, moment, read, series
+from ciplug.records.keys import verdict_key
+from ciplug.records.read import read_run
+from ciplug.records.run import METRIC_NAME, Run, is_model_name
+
+MAX_RECORD = 8 * 1024 * 1024
+"""Bytes of a run or a verdict; as objects of Python they are about twenty times that."""
+_ID = re.compile("[0-9a-f]{32}")
+
+
+def check(
+    objects: Mapping[str, bytes], name: str, *, trusted: bool, commits: Collection[str] | None = None
+) -> list[Run]:
+    """The runs of the bundle `name`, each object of which is one of them or belongs to one of them.
+
+    Args:
+        trusted: whether it comes from a job that may write the store. Any other says in its own record that it may
+            not, and one that claims to be trusted is refused: so in a store, what is said to be trusted is.
+        commits: those that the runs of an untrusted bundle can be of; None where nobody knows.
+
+    Raises RecordError, naming the bundle and the key, for the first object that is anything else.
+    """
+    runs: dict[str, Run] = {}
+    for key, data in objects.items():
+        if key.startswith("runs/") and key.endswith(".json"):
+            run = _run(data, key, name)
+            if run.id in runs:
+                raise RecordError(f"{name}: {key}: the run {run.id} stands in it twice")
+            if not trusted:
+                _check_claims(run, f"{name}: {key}", commits)
+            runs[run.id] = run
+    for key, data in objects.items():
+        where = f"{name}: {key}"
+        if key.startswith("runs/") and key.endswith(".series"):
+            if key.removesuffix(".series") + ".json" not in objects:
+                raise RecordError(f"{where}: its run is not in the bundle")
+            if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
+                raise RecordError(f"{where}: {odd[0][:60]!r} is no name for a metric")
+        elif key.startswith("runs/") and key.endswith(".examples"):
+            if key.removesuffix(".examples") + ".json" not in objects:
+                raise RecordError(f"{where}: its run is not in the bundle")
+            examples.decode(data, where)
+        elif key.startswith("verdicts/"):
+            _check_verdict(key, data, where, runs)
+        elif not (key.startswith("runs/") and key.endswith(".json")):
+            raise RecordError(f"{where}: a bundle holds runs, their series, examples and verdicts, and nothing else")
+    if not runs:
+        raise RecordError(f"{name}: there is no run in it")
+    return list(runs.values())
+
+
+def _run(data: bytes, key: str, name: str) -> Run:
+    where = f"{name}: {key}"
+    if len(data) > MAX_RECORD:
+        raise RecordError(f"{where}: {len(data):,} bytes; a run in a bundle has at most {MAX_RECORD:,}")
+    try:
+        run = read_run(data, key)
+    except RecordError as problem:
+        raise RecordError(f"{name}: {problem.message}", hint=problem.hint) from None
+    if not _ID.fullmatch(run.id):
+        raise RecordError(f"{where}: {run.id!r:.80} is no id of a run")
+    if not is_model_name(run.model):
+        raise RecordError(f"{where}: {run.model!r:.80} is no name for a model")
+    if stored := [file.path for file in run.artifacts if file.store]:
+        raise RecordError(f"{where}: it says that {stored[0]!r:.80} is kept, and a bundle brings no artifact")
+    for when in (run.started, run.ended):
+        try:
+            if moment.parse(when).tzinfo is None:
+                raise ValueError
+        except ValueError:
+            raise RecordError(f"{where}: {when!r:.40} is no point in time") from None
+    return run
+
+
+def _check_claims(run: Run, where: str, commits: Collection[str] | None) -> None:
+    if run.provenance.context.trusted:
+        raise RecordError(
+            f"{where}: it claims to be of a trusted job, and the bundle comes from one that is not",
+            hint="a fork's run says so in its own record",
+        )
+    if commits is not None and run.commit not in commits:
+        raise RecordError(f"{where}: it claims the commit {run.commit}, and that pipeline ran on {', '.join(commits)}")
+
+
+def _check_verdict(key: str, data: bytes, where: str, runs: Mapping[str, Run]) -> None:
+    if len(data) > MAX_RECORD:
+        raise RecordError(f"{where}: {len(data):,} bytes; a verdict in a bundle has at most {MAX_RECORD:,}")
+    verdict = read.verdict(data, where)
+    run = runs.get(verdict.run)
+    if run is None or (run.model, run.commit) != (verdict.model, verdict.commit):
+        raise RecordError(f"{where}: it is about no run of the bundle")
+    if key != verdict_key(verdict, data):
+        raise RecordError(f"{where}: its key is not that of the verdict in it")

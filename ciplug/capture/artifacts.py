@@ -1,0 +1,203 @@
+"""Artifacts on their way to a place for files: they wait in the spool, beside the record that names them.
+
+<spool>/<run id>/files.json   where to, and digest → the file's own path and size
+<spool>/<run id>/files/<hex>  its bytes: a hard link, so that a cleanup of the work tree loses nothing; a copy where
+                              the file could not be sent, so that the next training may write over it
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ciplug.capture.files import Content
+from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
+from ciplug.git import redact
+from ciplug.locking import write_atomically
+from ciplug.records.canonical import dumps
+from ciplug.records.run import File
+from ciplug.stores.files import Files, Tell, checked, hex_of
+
+LIST, FOLDER = "files.json", "files"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The files of a spool entry that are to be sent before its record."""
+
+    to: str
+    """As records name the place."""
+    files: Mapping[str, Path]
+    """Digest → the bytes in the spool, or the file itself where it could not be linked."""
+    size: int
+    """Bytes of all."""
+
+
+def is_address(artifact: str) -> bool:
+    """Whether an artifact is named by a URI, not a path."""
+    return "://" in artifact
+
+
+def elsewhere(address: str, env: Mapping[str, str]) -> File:
+    """An artifact that lies at an address already. Raises InputError when it cannot be read there."""
+    from ciplug.stores.bucket.files import ADDRESSES, measure
+
+    if not address.startswith(ADDRESSES):
+        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(ADDRESSES)}, or a path")
+    if "@" in address or "?" in address or "#" in address:
+        raise InputError(
+            f"{redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
+            hint="name it without them; credentials come from the environment",
+        )
+    try:
+        digest, size = measure(address, env)
+    except CiplugError as problem:
+        raise InputError(problem.message, hint=problem.hint) from None
+    return File(path=address, digest=digest, size=size)
+
+
+def not_staged(entry: Path, problem: OSError) -> FileNotKept:
+    """What is wrong when files could not be put into the spool: no reason to lose the run."""
+    return FileNotKept(
+        f"{entry}: the artifacts cannot wait there: {problem.strerror or problem}; their digests are recorded",
+        hint="is the disk full?",
+    )
+
+
+def too_large(content: Content, limit: int | None) -> FileNotKept | None:
+    """What is wrong with an artifact that has a file of more than `limit` bytes."""
+    for member in content.members.values():
+        if limit is not None and member.size > limit:
+            return FileNotKept(
+                f"{member.path}: {member.size:,} bytes, and the git store takes up to {limit:,} a file: "
+                "its digest is recorded, and its bytes are not kept",
+                hint="--artifact-store s3://… keeps files in an object store, --artifact-limit raises the limit, and "
+                "--artifact-store none keeps digests only",
+            )
+    return None
+
+
+def stage(entry: Path, to: str, contents: Iterable[Content]) -> tuple[File, ...]:
+    """Have the files of artifacts wait in a spool entry; returns the artifacts, naming the place that they go to."""
+    staged: dict[str, dict[str, object]] = {}
+    artifacts = []
+    folder = entry / FOLDER
+    folder.mkdir(exist_ok=True)
+    for content in contents:
+        artifacts.append(replace(content.file, store=to))
+        for member in content.members.values():
+            staged[member.digest] = {"path": str(member.path.absolute()), "size": member.size}
+            # On another file system there is no link: gigabytes are copied only if they cannot be sent at once.
+            with contextlib.suppress(OSError):
+                os.link(member.path.resolve(), folder / hex_of(member.digest))
+        if content.manifest is not None:
+            staged[content.file.digest] = {"path": "", "size": len(content.manifest)}
+            write_atomically(folder / hex_of(content.file.digest), content.manifest)
+    write_atomically(entry / LIST, json.dumps({"to": to, "files": staged}).encode())
+    return tuple(artifacts)
+
+
+def waiting(entry: Path) -> Waiting | None:
+    """What waits in a spool entry, None where nothing does. Raises StoreError when its list cannot be read."""
+    try:
+        listed = json.loads((entry / LIST).read_bytes())
+        found = {}
+        for digest, about in listed["files"].items():
+            kept = entry / FOLDER / hex_of(digest)
+            found[digest] = kept if kept.exists() else Path(about["path"])
+        return Waiting(listed["to"], found, sum(int(about["size"]) for about in listed["files"].values()))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(f"{entry / LIST} is damaged: {problem}", hint="move the folder away to go on") from None
+
+
+def without_files(entry: Path, objects: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The objects of a spool entry with the digests of its artifacts alone."""
+    found = waiting(entry)
+    return _without_bytes(objects, found, found.files) if found else dict(objects)
+
+
+def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
+    """The objects of a spool entry whose files go to the place `new`, and not to `old`."""
+    changed = dict(objects)
+    for key, record in _run_records(objects):
+        for artifact in record.get("artifacts", []):
+            if artifact.get("store") == old:
+                artifact["store"] = new
+        changed[key] = dumps(record)
+    return changed
+
+
+def send(entry: Path, objects: Mapping[str, bytes], files: Files, tell: Tell) -> tuple[dict[str, bytes], str]:
+    """Send the files of a spool entry; returns its objects as they may be sent now, and what was lost, in words.
+
+    An artifact whose bytes are gone stays in the record by its digest alone.
+
+    Raises StoreError when the files could not be sent: they wait, by now as copies.
+    """
+    found = waiting(entry)
+    if found is None:
+        return dict(objects), ""
+    left = dict(found.files)
+    lost: list[FileChanged] = []
+    try:
+        while left:
+            try:
+                files.put(left, tell)
+                break
+            except FileChanged as problem:
+                lost.append(problem)
+                del left[problem.digest]
+    except StoreError:
+        _keep(entry, left)
+        raise
+    gone = {problem.digest for problem in lost}
+    return (
+        _without_bytes(objects, found, gone) if gone else dict(objects),
+        "; ".join(problem.message for problem in lost),
+    )
+
+
+def _keep(entry: Path, files: Mapping[str, Path]) -> None:
+    """Copy what is a link or lies elsewhere into the spool entry; what no longer can be, is said when it is sent."""
+    for digest, path in files.items():
+        kept = entry / FOLDER / hex_of(digest)
+        if kept == path and path.stat().st_nlink == 1:
+            continue
+        part = kept.with_suffix(".part")
+        try:
+            with part.open("wb") as copy:
+                for chunk in checked(path, digest):
+                    copy.write(chunk)
+            part.replace(kept)
+        except (FileChanged, OSError):
+            # A full disk, too: the link, or the file itself, is what is left.
+            part.unlink(missing_ok=True)
+
+
+def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collection[str]) -> dict[str, bytes]:
+    """The record's artifacts that have lost a file say no longer where their bytes are."""
+    changed = dict(objects)
+    for key, record in _run_records(objects):
+        for artifact in record.get("artifacts", []):
+            digests = {artifact["digest"]}
+            if artifact.get("kind") == "folder" and artifact["digest"] in found.files:
+                with contextlib.suppress(OSError):
+                    lines = found.files[artifact["digest"]].read_bytes().decode().split("\n")
+                    digests |= {line.partition(" ")[0] for line in lines}
+            if digests & set(gone):
+                artifact.pop("store", None)
+        changed[key] = dumps(record)
+    return changed
+
+
+def _run_records(objects: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
+    for key, data in objects.items():
+        if key.startswith("runs/") and key.endswith(".json"):
+            yield key, json.loads(data)

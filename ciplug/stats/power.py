@@ -1,0 +1,62 @@
+"""What a test could have found, and what more data would settle an undecided one."""
+
+from __future__ import annotations
+
+import math
+
+from ciplug.stats.distributions import noncentral_t_sf, normal_isf, normal_sf, t_isf
+from ciplug.stats.intervals import Interval, decide
+
+POWER = 0.8
+"""The chance of an answer that the field takes for enough (J. Cohen, 1988)."""
+
+
+def seeds_power(sd: float, loss: float, seeds: int, *, alpha: float = 0.05) -> float:
+    """How often a one-sided t-test at α finds a true loss beyond the allowance, with so many seeds on each side.
+
+    Args:
+        sd: standard deviation between seeds, the same on both sides.
+        loss: by how much the candidate is worse than allowed, in the unit of `sd`.
+        seeds: on each side, two or more.
+    """
+    df = 2 * (seeds - 1)
+    return noncentral_t_sf(t_isf(alpha, df), df, loss / (sd * math.sqrt(2 / seeds)))
+
+
+def more_needed(interval: Interval) -> int | None:
+    """So many examples, or seeds a side, in addition would decide with a chance of 80%, if d is what was measured.
+
+    The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
+    number would do: d lies just on the allowance, or the width says nothing.
+    """
+    if decide(interval) != "INCONCLUSIVE":
+        return 0
+    distance = interval.estimate - interval.rule.bound
+    reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
+    z = normal_isf(interval.rule.alpha)
+    wanted = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
+    # Beyond this nobody collects.
+    return math.ceil(wanted) - interval.n if interval.n < wanted < 1e9 else None
+
+
+def detectable(interval: Interval) -> float:
+    """The least loss beyond the allowance that a test as wide as this one finds with a chance of 80%."""
+    z = normal_isf(interval.rule.alpha)
+    return (interval.high - interval.low) / 2 / z * (z + normal_isf(1 - POWER))
+
+
+def underpowered(interval: Interval) -> str | None:
+    """A warning where a candidate that loses twice the allowance would often not be found; None where it would.
+
+    Without an allowance there is no such loss to speak of, and no warning: `detectable` says what can be found.
+    """
+    allowed = interval.rule.allowed
+    if not allowed or detectable(interval) <= allowed:
+        return None
+    z = normal_isf(interval.rule.alpha)
+    error = (interval.high - interval.low) / 2 / z
+    chance = normal_sf(z - allowed / error)
+    return (
+        f"underpowered: a loss of twice the allowance would be found in {chance:.0%} of cases; "
+        f"what is found in {POWER:.0%} of them is a loss of {allowed + detectable(interval):.3g}"
+    )

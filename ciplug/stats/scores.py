@@ -1,0 +1,349 @@
+"""Scores over labels and predictions that are no mean over examples. numpy, imported by whoever calls.
+
+Ours, vectorised over resamples: `f1`, `precision`, `recall` (of the class 1 or true; or with `_macro`, `_weighted`
+over all classes), `balanced_accuracy`, `auc` (also `roc_auc`). Any other name is a function of sklearn.metrics,
+`r2` as well as `r2_score`, called for each resample.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ciplug.records.examples import Examples
+from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.pairing import Paired
+from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Indices = NDArray[np.int64]
+
+CELL_RESAMPLES = 10_000
+ROW_RESAMPLES = 2_000
+SKLEARN_RESAMPLES = 1_000
+POSITIVE = ("1", "true")
+NEGATIVE = ("0", "false")
+AVERAGES = ("macro", "weighted")
+_NUMBERS = "score"
+"""The column of probabilities; without it, predictions are read as numbers."""
+
+
+def compare(pair: Paired, metric: str, rule: Rule) -> tuple[float, float, Interval | Undecided]:
+    """The score of candidate and baseline (NaN where undefined), and the test of their difference."""
+    name, _, average = metric.rpartition("_")
+    if metric in ("auc", "roc_auc"):
+        prepared = _auc(pair)
+    elif metric == "balanced_accuracy" or metric in _OF_A_CLASS:
+        prepared = _of_cells(pair, metric, None)
+    elif name in _OF_A_CLASS and average in AVERAGES:
+        prepared = _of_cells(pair, name, average)
+    else:
+        prepared = _sklearn(pair, metric)
+    if isinstance(prepared, Undecided):
+        return float("nan"), float("nan"), prepared
+    return prepared(rule)
+
+
+def knows(metric: str) -> bool:
+    """Whether it is a score over labels and predictions, ours or (where it is installed) one of sklearn."""
+    name, _, average = metric.rpartition("_")
+    if metric in ("accuracy", "auc", "roc_auc", "balanced_accuracy") or metric in _OF_A_CLASS:
+        return True
+    if name in _OF_A_CLASS and average in AVERAGES:
+        return True
+    try:
+        return _sklearn_function(metric) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+Prepared = Callable[[Rule], tuple[float, float, Interval | Undecided]]
+
+
+def seed_of(ids: Sequence[str]) -> int:
+    """The seed of an evaluation set: the same for every run on it, so that a better candidate meets the same draws."""
+    seed = 0
+    for name in ids:
+        seed = zlib.crc32(name.encode(), seed)
+    return seed
+
+
+def cluster_index(side: Examples) -> Indices | None:
+    """The number of each row's cluster, counted from 0; None without clusters."""
+    return None if side.clusters is None else np.unique(np.asarray(side.clusters), return_inverse=True)[1]
+
+
+# --- Scores of a table of counts ---------------------------------------------------------------------------------
+
+
+def _f1(true: Floats, labelled: Floats, said: Floats) -> Floats:
+    return 2 * true / (labelled + said)
+
+
+def _precision(true: Floats, labelled: Floats, said: Floats) -> Floats:
+    return true / said
+
+
+def _recall(true: Floats, labelled: Floats, said: Floats) -> Floats:
+    return true / labelled
+
+
+_OF_A_CLASS = {"f1": _f1, "precision": _precision, "recall": _recall}
+
+
+def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Undecided:
+    """Rows alike in label and both predictions make a cell, and a resample is how many of each cell were drawn."""
+    columns = labels_and_predictions(pair)
+    if isinstance(columns, Undecided):
+        return columns
+    classes, coded = np.unique(np.concatenate(columns), return_inverse=True)
+    table = coded.reshape(3, -1).T
+    cells, cell_of = np.unique(table, axis=0, return_inverse=True)
+    cell_of = cell_of.reshape(-1)
+    if metric in _OF_A_CLASS and average is None:
+        positive = [i for i, name in enumerate(classes) if name in POSITIVE]
+        if not set(classes) <= {*POSITIVE, *NEGATIVE} or len(positive) != 1:
+            return Undecided(f"'{metric}' is of two classes, 0 and 1 or false and true: for more say '{metric}_macro'")
+    else:
+        positive = list(range(len(classes)))
+    rate = _OF_A_CLASS.get(metric, _recall)
+
+    def side(weights: Floats, said_column: int) -> Floats:
+        total = np.zeros(len(weights))
+        shares = np.zeros(len(weights))
+        for c in positive:
+            is_label, is_said = cells[:, 0] == c, cells[:, said_column] == c
+            labelled, said = weights @ is_label, weights @ is_said
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value = rate(weights @ (is_label & is_said), labelled, said)
+            if average is None and metric != "balanced_accuracy":
+                return value
+            # As sklearn has it: a class that nobody has and nobody says does not count; a rate of 0/0 is 0.
+            present = labelled > 0 if metric == "balanced_accuracy" else (labelled + said) > 0
+            share = labelled if average == "weighted" else present.astype(np.float64)
+            total += share * np.where(present, np.nan_to_num(value), 0)
+            shares += share
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return total / shares
+
+    def score(weights: Floats) -> tuple[Floats, Floats]:
+        return side(weights, 1), side(weights, 2)
+
+    counts = np.bincount(cell_of, minlength=len(cells)).astype(np.float64)
+    clusters = cluster_index(pair.candidate)
+
+    def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
+        seed = seed_of(pair.candidate.ids)
+        if clusters is None:
+            draws = draw_cells(counts, CELL_RESAMPLES, seed)
+            n, method = len(pair), "paired bootstrap of examples"
+        else:
+            n, method = int(clusters.max()) + 1, "paired bootstrap of clusters"
+            of_cluster = np.zeros((n, len(cells)))
+            np.add.at(of_cluster, (clusters, cell_of), 1)
+            draws = (block @ of_cluster for block in draw_units([n], CELL_RESAMPLES, seed))
+        return _answer(score, counts[None, :], draws, rule, n, method)
+
+    return test
+
+
+# --- The area under the ROC curve --------------------------------------------------------------------------------
+
+
+def _auc(pair: Paired) -> Prepared | Undecided:
+    """Each class is resampled by itself, so that none is ever empty; with clusters, whole clusters are."""
+    labels = _binary_labels(pair)
+    if isinstance(labels, Undecided):
+        return labels
+    sides = []
+    for side, whose in ((pair.candidate, "the candidate"), (pair.baseline, "the baseline")):
+        numbers = _numbers(side, whose)
+        if isinstance(numbers, Undecided):
+            return numbers
+        sides.append(numbers)
+    clusters = cluster_index(pair.candidate)
+    if clusters is None:
+        order = np.argsort(-labels, kind="stable")
+        strata = [int(labels.sum()), int(len(labels) - labels.sum())]
+        units = np.arange(len(labels))
+    else:
+        order, strata, units = np.arange(len(labels)), [int(clusters.max()) + 1], clusters
+    if not all(strata):
+        return Undecided("the score is undefined on these examples: all are of one class")
+    labels = labels[order]
+    ranked = []
+    for numbers in sides:
+        rank = np.argsort(numbers[order], kind="stable")
+        ascending = numbers[order][rank]
+        starts = np.flatnonzero(np.r_[True, ascending[1:] != ascending[:-1]])
+        ranked.append((rank, starts))
+
+    def score(weights: Floats) -> tuple[Floats, Floats]:
+        rows = weights[:, units]
+        new, old = (_weighted_auc(rows[:, rank], labels[rank], starts) for rank, starts in ranked)
+        return new, old
+
+    def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
+        draws = draw_units(strata, ROW_RESAMPLES, seed_of(pair.candidate.ids))
+        n = sum(strata) if clusters is None else strata[0]
+        kind = "examples, each class by itself" if clusters is None else "clusters"
+        return _answer(score, np.ones((1, sum(strata))), draws, rule, n, f"paired bootstrap of {kind}")
+
+    return test
+
+
+def _weighted_auc(weights: Floats, labels: Floats, starts: Indices) -> Floats:
+    """P(a positive scores higher than a negative) + half of the ties, of rows in ascending order of their score."""
+    positive = np.add.reduceat(weights * labels, starts, axis=1)
+    negative = np.add.reduceat(weights * (1 - labels), starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative / 2
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.einsum("ij,ij->i", positive, below) / pairs)
+
+
+# --- Whatever sklearn has ----------------------------------------------------------------------------------------
+
+
+_NUMERIC_ARGUMENTS = ("y_score", "y_prob", "y_proba", "pred_decision")
+"""How sklearn's functions call their second argument where it is no class."""
+
+
+def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
+    function = _sklearn_function(metric)
+    if function is None:
+        return Undecided(
+            f"'{metric}' is no column of numbers in the files, and no score that we or sklearn.metrics know"
+        )
+    import inspect
+
+    wants_numbers = list(inspect.signature(function).parameters)[1] in _NUMERIC_ARGUMENTS
+    columns = labels_and_predictions(pair) if not wants_numbers else _labels_and_numbers(pair)
+    if isinstance(columns, Undecided):
+        return columns
+    labels, new, old = (_as_sklearn_takes_it(column) for column in columns)
+    clusters = cluster_index(pair.candidate)
+    units = np.arange(len(pair)) if clusters is None else clusters
+    n = int(units.max()) + 1
+
+    try:
+        function(labels, new), function(labels, old)
+    except (ValueError, TypeError) as error:
+        return Undecided(f"sklearn cannot compute '{metric}' here: {error}")
+
+    def value(said: Any, rows: Indices) -> float:
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return float(function(labels[rows], said[rows]))
+            except ValueError:  # a class is missing in this resample
+                return float("nan")
+
+    def score(weights: Floats) -> tuple[Floats, Floats]:
+        drawn = [np.repeat(np.arange(len(pair)), row[units].astype(np.int64)) for row in weights]
+        return np.array([value(new, rows) for rows in drawn]), np.array([value(old, rows) for rows in drawn])
+
+    def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
+        draws = draw_units([n], SKLEARN_RESAMPLES, seed_of(pair.candidate.ids))
+        kind = "examples" if clusters is None else "clusters"
+        return _answer(score, np.ones((1, n)), draws, rule, n, f"paired bootstrap of {kind}")
+
+    return test
+
+
+def _sklearn_function(metric: str) -> Callable[..., float] | None:
+    """Raises ModuleNotFoundError without sklearn."""
+    import functools
+    import importlib
+
+    metrics = importlib.import_module("sklearn.metrics")
+    name, _, average = metric.rpartition("_")
+    if average in (*AVERAGES, "micro") and (function := getattr(metrics, f"{name}_score", None)):
+        return functools.partial(function, average=average)
+    for candidate in (metric, f"{metric}_score"):
+        if candidate in metrics.__all__ and candidate.islower():
+            found: Callable[..., float] = getattr(metrics, candidate)
+            return found
+    return None
+
+
+def _answer(
+    score: Score, whole: Floats, draws: Any, rule: Rule, n: int, method: str
+) -> tuple[float, float, Interval | Undecided]:
+    new, old = score(whole)
+    return float(new[0]), float(old[0]), bootstrap_score(score, whole, draws, rule, n=n, method=method)
+
+
+# --- Columns -----------------------------------------------------------------------------------------------------
+
+
+def _texts(column: Sequence[str | None] | None, what: str, ids: Sequence[str]) -> NDArray[Any] | Undecided:
+    """A column of which every row says something."""
+    if column is None:
+        return Undecided(f"there is no {what} column")
+    missing = [name for name, value in zip(ids, column, strict=True) if value is None]
+    if missing:
+        return Undecided(f"{len(missing):,} of {len(ids):,} examples have no {what}, the first is {missing[0][:40]!r}")
+    return np.asarray(column)
+
+
+def labels_and_predictions(pair: Paired) -> tuple[Any, Any, Any] | Undecided:
+    """Labels, what the candidate said and what the baseline said, of each row."""
+    ids = pair.candidate.ids
+    labels = _texts(pair.baseline.labels, "label", ids)
+    new = _texts(pair.candidate.predictions, "prediction (candidate)", ids)
+    old = _texts(pair.baseline.predictions, "prediction (baseline)", ids)
+    for column in (labels, new, old):
+        if isinstance(column, Undecided):
+            return column
+    return labels, new, old
+
+
+def _labels_and_numbers(pair: Paired) -> tuple[Any, Any, Any] | Undecided:
+    labels = _texts(pair.baseline.labels, "label", pair.candidate.ids)
+    new, old = _numbers(pair.candidate, "the candidate"), _numbers(pair.baseline, "the baseline")
+    for column in (labels, new, old):
+        if isinstance(column, Undecided):
+            return column
+    return labels, new, old
+
+
+def _numbers(side: Examples, whose: str) -> Floats | Undecided:
+    if _NUMBERS in side.scores:
+        numbers = np.asarray(side.scores[_NUMBERS], np.float64)
+    else:
+        said = _texts(side.predictions, "prediction", side.ids)
+        if isinstance(said, Undecided):
+            return said
+        try:
+            numbers = said.astype(np.float64)
+        except ValueError:
+            return Undecided(f"{whose} has no column '{_NUMBERS}', and its predictions are no numbers")
+    if not np.isfinite(numbers).all():
+        return Undecided(f"{whose} has a score that is no finite number")
+    return numbers
+
+
+def _binary_labels(pair: Paired) -> Floats | Undecided:
+    labels = _texts(pair.baseline.labels, "label", pair.candidate.ids)
+    if isinstance(labels, Undecided):
+        return labels
+    if not set(labels) <= {*POSITIVE, *NEGATIVE}:
+        return Undecided("this score is of two classes: labels 0 and 1, or false and true")
+    return np.isin(labels, POSITIVE).astype(np.float64)
+
+
+def _as_sklearn_takes_it(column: Any) -> Any:
+    """Texts that are all numbers as numbers, whole where all are whole."""
+    try:
+        numbers = column.astype(np.float64)
+    except ValueError:
+        return column
+    return numbers.astype(np.int64) if (numbers == np.rint(numbers)).all() else numbers

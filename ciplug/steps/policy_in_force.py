@@ -1,0 +1,219 @@
+"""Which policy judges: in a pull request that of the branch that it wants to go into, else the checkout's."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug import config as configuration
+from ciplug.config import Config
+from ciplug.errors import ConfigError
+from ciplug.git import history
+from ciplug.git.worktree import is_committed
+from ciplug.steps.session import Session
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Policy
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The policy of one model, and where it was read."""
+
+    policy: Policy
+    """With what counts for the branch."""
+    digest: str
+    """sha256 of the whole policy of the model."""
+    source: str
+    """`ciplug.yaml of main (1a2b3c4d)`."""
+    folder: str = ""
+    """Of the file, from the top of the repository: what paths in it are relative to."""
+    evaluation: tuple[str, ...] = ()
+    """The datasets that metrics are measured on, as runs name them."""
+    missing: str | None = None
+    """Why it is not the base branch's policy that judges this pull request."""
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What judges the models of a commit, and beside it what a pull request wants to have judge them."""
+
+    own: Config
+    """The checkout's."""
+    own_source: str
+    branch: str | None
+    """What the commit is to go into, or is on."""
+    base: Config | None = None
+    """That of the base branch; None outside of pull requests, and where the branch has no file."""
+    base_source: str = ""
+    base_branch: str | None = None
+
+    @property
+    def any_gate(self) -> bool:
+        """Whether there is a gate for any model at all."""
+        configs = [self.own, *([self.base] if self.base else [])]
+        return any(part.policy.get("gates") for config in configs for part in config.models.values() or (config,))
+
+    @property
+    def baseline_branches(self) -> dict[str | None, None]:
+        """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
+        from ciplug.gates.reading import read
+
+        config = self.base or self.own
+        policies = [read(part) for part in config.models.values() or (config,)]
+        return dict.fromkeys(
+            baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
+        )
+
+    def of(self, model: str) -> Ruling:
+        """What judges a model. Raises ConfigError where nothing does: that is no pass."""
+        found = self.find(model)
+        if found is None:
+            config, source = (self.base, self.base_source) if self.base else (self.own, self.own_source)
+            raise _none(config, source, model)
+        return found
+
+    def need_own(self, model: str) -> None:
+        """Raises ConfigError where the checkout's file has no gate for the model."""
+        if self._ruling(self.own, self.own_source, model) is None:
+            raise _none(self.own, self.own_source, model)
+
+    def find(self, model: str) -> Ruling | None:
+        """What judges a model, None where no gate does."""
+        if self.base_branch is None:
+            return self._ruling(self.own, self.own_source, model)
+        judging = self._ruling(self.base, self.base_source, model) if self.base else None
+        if judging is not None:
+            return judging
+        proposed = self.proposed(model)
+        return replace(proposed, missing=self._why(model)) if proposed else None
+
+    def proposed(self, model: str) -> Ruling | None:
+        """What the pull request wants to have judge the model; None where it has no gate for it."""
+        return self._ruling(self.own, self.own_source, model)
+
+    def changed(self, model: str) -> bool:
+        """Whether the pull request changes what judges the model."""
+        judging, proposed = self.find(model), self.proposed(model)
+        return self.base_branch is not None and (judging and judging.digest) != (proposed and proposed.digest)
+
+    def _why(self, model: str) -> str:
+        if self.base is None:
+            return f"{self.base_branch} has no {configuration.FILE}"
+        return f"{self.base_source} has no gate for the model '{model}'"
+
+    def _ruling(self, config: Config, source: str, model: str) -> Ruling | None:
+        from ciplug.gates.reading import read
+
+        part = _part(config, model)
+        if part is None or not part.policy.get("gates"):
+            return None
+        policy = read(part)
+        folder = config.path.parent.as_posix() if config.path else ""
+        evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
+        return Ruling(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
+
+
+def _none(config: Config, source: str, model: str) -> ConfigError:
+    if config.models:
+        hint = f"it has: {', '.join(config.models)}; name one with --model"
+        return ConfigError(f"{source}: it has no gate for the model '{model}'", hint=hint)
+    if config.model not in (None, model):
+        return ConfigError(
+            f"{source}: its gates are for the model '{config.model}', and the run is of '{model}'",
+            hint=f"run with --model {config.model}, or change 'model:'",
+        )
+    if config.path is None:
+        return ConfigError(f"there is no {configuration.FILE}, and so no gate", hint="ciplug init")
+    return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
+
+
+def _part(config: Config, model: str) -> Config | None:
+    if config.models:
+        return config.models.get(model)
+    return config if config.model in (None, model) else None
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError for a policy that is wrong, of whichever model."""
+    from ciplug.gates.reading import read
+
+    for part in config.models.values() or (config,):
+        read(part)
+
+
+@lru_cache(maxsize=8)
+def read_policies(session: Session) -> Policies:
+    """The policies that hold for this job.
+
+    In a pull request they are read from the tip of its target branch, so that no change is judged by thresholds of
+    its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be asked.
+    """
+    check(session.config)
+    target, inside = session.context.target_branch, _inside(session)
+    own = replace(session.config, path=inside or session.config.path)
+    source = _source(session, inside)
+    if target is None or session.workspace is None or inside is None:
+        return Policies(own, source, target or session.context.branch)
+    tree = history.tree_of_branch(session.workspace, target, session.env)
+    where = f"{target} ({tree.commit[:8]})"
+    base = base_source = None
+    for path in dict.fromkeys((inside, *(above / configuration.FILE for above in inside.parents))):
+        name = path.as_posix()
+        data = tree.read(name)
+        if data is not None:
+            base_source = f"{name} of {where}"
+            base = _parsed(tree, path, data, where)
+            break
+    return Policies(own, source, target, base, base_source or "", target)
+
+
+def of_checkout(session: Session, model: str) -> Ruling | None:
+    """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
+    inside = _inside(session)
+    own = replace(session.config, path=inside or session.config.path)
+    return Policies(own, _source(session, inside), session.context.branch).proposed(model)
+
+
+def _inside(session: Session) -> Path | None:
+    """Where the file is, or would be, from the top of the repository; None where it lies outside of it."""
+    path = session.config.path or session.cwd / configuration.FILE
+    # The folder without its links; a file that is one itself is still the repository's.
+    whole, top = path.parent.resolve() / path.name, session.top.resolve()
+    return whole.relative_to(top) if whole.is_relative_to(top) else None
+
+
+def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
+    def text(name: str, content: bytes | None) -> str:
+        if content is None:
+            raise ConfigError(f"{name}: no such file in {where}")
+        try:
+            return content.decode()
+        except UnicodeDecodeError as problem:
+            raise ConfigError(f"{name}: cannot be read: {problem}") from None
+
+    def read(name: str) -> str:
+        if posixpath.isabs(name) or name.startswith(".."):
+            raise ConfigError(f"{name}: it lies outside of the repository, so {where} does not hold it")
+        return text(name, tree.read(name))
+
+    try:
+        config = configuration.parse(text(path.as_posix(), data), path, read)
+        check(config)
+        return config
+    except ConfigError as problem:
+        raise ConfigError(f"{where}: {problem.message}", hint=problem.hint) from None
+
+
+def _source(session: Session, inside: Path | None) -> str:
+    """Where the policy was read, relative to the repository, and whether it is as it was committed."""
+    path = session.config.path
+    if path is None:
+        return configuration.FILE
+    if inside is None or session.workspace is None:
+        return str(path)
+    committed = is_committed(session.workspace, session.workspace.top / inside)
+    return inside.as_posix() if committed else f"{inside.as_posix()} (not as committed)"

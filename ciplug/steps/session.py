@@ -1,0 +1,247 @@
+"""What every command starts from: repository, configuration, CI context, store and spool of this folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug import ci, config, git
+from ciplug.capture.spool import Spool
+from ciplug.errors import ConfigError, UsageError
+from ciplug.git.cache import cache_folder
+from ciplug.records.provenance import Context
+from ciplug.stores import (
+    DEFAULT_URI,
+    OWN,
+    Bundles,
+    Files,
+    Store,
+    is_archived,
+    is_git,
+    open_files,
+    open_store,
+)
+
+if TYPE_CHECKING:
+    from ciplug.tracking.runs import Runs
+
+DEFAULT_MODEL = "default"
+DEFAULT_ARTIFACT_LIMIT = 10_000_000
+NO_ARTIFACTS = "none"
+REPORT_FOLDER = "ciplug-report"
+"""What the pipeline archives, where no other folder is named."""
+FORK = "fork:"
+"""What the address of a store begins with in the spool entries of a fork's job."""
+
+
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def stamp(moment: datetime) -> str:
+    """UTC, ISO 8601, to the millisecond: 2026-11-23T19:24:00.123Z."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def beside_runs(place: str, address: str) -> bool:
+    """Whether the files of artifacts that go to `place` lie in the same store as the runs of the store at `address`."""
+    return place in (OWN, address.partition("#")[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """The surroundings of one command."""
+
+    cwd: Path
+    env: Mapping[str, str]
+    workspace: git.Workspace | None
+    config: config.Config
+    context: Context
+    store_uri: str
+    artifact_store: str | None = None
+    """A URI, `none`, or None for the place of the runs."""
+    artifact_limit: int = DEFAULT_ARTIFACT_LIMIT
+    output_dir: Path | None = None
+    """The folder of this job's results, where it names one."""
+
+    @cached_property
+    def store(self) -> Store:
+        may_fold = self.context.trusted
+        return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def bundles(self) -> Bundles:
+        """For a store that holds what pipelines archive."""
+        return Bundles(self.cwd / (self.output_dir or REPORT_FOLDER), _check, self.context.trusted)
+
+    @property
+    def to_archive(self) -> Path | None:
+        """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
+        return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
+
+    @cached_property
+    def files(self) -> Files | None:
+        """Where this job's artifacts go; None where only their digests are kept, as of a fork's job.
+
+        Raises ConfigError for a place that does not exist.
+        """
+        if not self.context.trusted or self.artifact_store == NO_ARTIFACTS:
+            return None
+        if self.to_archive:
+            if self.artifact_store:
+                raise ConfigError(
+                    f"the store '{self.store_uri}' holds bundles, which name artifacts by their digests alone",
+                    hint="leave artifact_store out, or keep the runs in git: or in a bucket",
+                )
+            return None
+        if self.artifact_store is None and is_git(self.store_uri):
+            return self.files_at(OWN)
+        uri = self.artifact_store or self.store_uri
+        return open_files(uri, self.workspace, self.env, limit=self.artifact_limit)
+
+    def files_at(self, name: str) -> Files:
+        """The place for files that a record names. Raises ConfigError."""
+        uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and git.redact(uri) == name), None)
+        if name == OWN:
+            uri = self.store_uri if is_git(self.store_uri) else OWN
+        return open_files(
+            uri or name,
+            self.workspace,
+            self.env,
+            name=name,
+            limit=self.artifact_limit,
+            may_fold=self.context.trusted,
+            named_by_user=uri is not None,
+        )
+
+    @property
+    def spool(self) -> Spool:
+        named = self.env.get("CIPLUG_SPOOL")
+        return Spool(Path(named) if named else cache_folder(self.workspace, self.env) / "spool")
+
+    @property
+    def spooled_for(self) -> str:
+        """What this job's spool entries are for. A fork's stay apart, lest a trusted job send them later."""
+        return self.store.address if self.context.trusted else f"{FORK}{self.store.address}"
+
+    @property
+    def send_command(self) -> str:
+        """What sends what waits in this spool for this store, as it is to be typed."""
+        import shlex
+
+        found = config.find(self.cwd, self.workspace.top if self.workspace else None)
+        words = ["ciplug", "record", "--spooled"]
+        if self.store_uri != (self.config.store or DEFAULT_URI):
+            words += ["--store", self.store.uri]
+        if self.config.path and self.config.path != found:
+            words += ["--config", str(self.config.path)]
+        named = self.env.get("CIPLUG_SPOOL")
+        return (f"CIPLUG_SPOOL={shlex.quote(named)} " if named else "") + shlex.join(words)
+
+    @property
+    def top(self) -> Path:
+        """The folder that paths in records are relative to."""
+        return self.workspace.top if self.workspace else self.cwd
+
+    @property
+    def remote_url(self) -> str | None:
+        """Where this checkout comes from, as its configuration has it."""
+        remotes = self.workspace.remotes if self.workspace else {}
+        return remotes.get("origin") or next(iter(remotes.values()), None)
+
+    @property
+    def head(self) -> str | None:
+        """The commit that runs of this folder belong to: the pull request's own head, not its merge."""
+        return self.context.commit
+
+    def need_workspace(self) -> git.Workspace:
+        if self.workspace is None:
+            raise UsageError(f"{self.cwd} is in no git repository", hint="run inside a checkout")
+        return self.workspace
+
+    def need_head(self) -> str:
+        self.need_workspace()
+        if self.head is None:
+            raise UsageError("this repository has no commit yet", hint="commit first: runs are tied to commits")
+        return self.head
+
+    def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
+        """All runs that the store holds, those of this spool that wait for it, and those of a bundle of this job."""
+        from ciplug.tracking.runs import Runs
+
+        unsent = dict(handed_over or {})
+        for sealed in self.spool.sealed(self.spooled_for):
+            unsent.update(sealed.objects)
+        return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog", offline=offline)
+
+
+def open_session(
+    *,
+    store: str | None = None,
+    config_file: str | None = None,
+    artifact_store: str | None = None,
+    artifact_limit: int | None = None,
+    output_dir: str | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    settings: config.Config | None = None,
+) -> Session:
+    """Look around. Raises ConfigError for a wrong ciplug.yaml, GitError for a repository that git refuses.
+
+    Args:
+        settings: in place of the file's, which is not read then.
+    """
+    cwd = Path.cwd() if cwd is None else cwd
+    env = os.environ if env is None else env
+    workspace = git.discover(cwd)
+    path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
+    if settings is None:
+        settings = config.load(cwd / path) if path else config.Config()
+    return Session(
+        cwd=cwd,
+        env=env,
+        workspace=workspace,
+        config=settings,
+        context=_context(env, workspace),
+        store_uri=store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI,
+        artifact_store=artifact_store or settings.artifact_store,
+        artifact_limit=next(
+            size for size in (artifact_limit, settings.artifact_limit, DEFAULT_ARTIFACT_LIMIT) if size is not None
+        ),
+        output_dir=Path(output_dir) if output_dir else None,
+    )
+
+
+def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
+    from ciplug.bundles import check as collected
+
+    collected.check(objects, name, trusted=trusted)
+
+
+def _merge_parents(workspace: git.Workspace) -> list[str]:
+    """Parents of HEAD if Jenkins made it by merging, else nothing: a merge that a person made is a commit like any."""
+    shown = git.git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
+    committer, _, parents = shown.partition("\n")
+    return parents.split() if committer == "nobody@nowhere" else []
+
+
+def _context(env: Mapping[str, str], workspace: git.Workspace | None) -> Context:
+    """What the CI host says, completed by what the checkout knows."""
+    context = ci.detect(env, parents=lambda: _merge_parents(workspace) if workspace else [])
+    if workspace is None:
+        return context
+    known = replace(
+        context,
+        # Where the host checked out a merge of its own, HEAD is not the commit under review.
+        commit=context.commit or (None if context.merge_commit else workspace.head),
+        branch=context.branch or workspace.branch,
+        actor=context.actor or workspace.setting("user.email") or workspace.setting("user.name"),
+    )
+    if context.host == "local" and workspace.head:
+        known = replace(known, commit=workspace.head)
+    return known

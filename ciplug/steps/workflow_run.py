@@ -1,0 +1,63 @@
+"""What a `workflow_run` job is about: the run before it, a fork's as a rule, and the pull request of that run.
+
+Nothing of it is read from what that run left behind: the commit and the repository are GitHub's word in the event, and
+the pull request is GitHub's answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ciplug.ci import github_actions
+from ciplug.ci.github_actions import TriggeringRun
+from ciplug.steps.session import Session
+
+if TYPE_CHECKING:
+    from ciplug.forges.base import OpenPullRequest
+    from ciplug.forges.github import GitHub
+
+
+def about(session: Session, follows: TriggeringRun) -> Session:
+    """The session as of the commit that the run before was about.
+
+    On GitHub it is as a commit that wants to go into the default branch, whose checkout this is and whose gates judge.
+    """
+    context = session.context
+    owner = (follows.head_repository or "").partition("/")[0]
+    branch = f"{owner}:{follows.head_branch}" if owner and follows.head_branch else None
+    if context.host == github_actions.name:
+        branch = context.default_branch
+    return replace(session, context=replace(context, commit=follows.head_commit, branch=branch))
+
+
+def pull_request(session: Session, follows: TriggeringRun, forge: GitHub) -> tuple[int | None, str | None]:
+    """The number of the pull request to comment on, or why this commit gets neither a comment nor a status.
+
+    Both are None for a commit of this repository's own branches that is in no open pull request. Raises ForgeError.
+    """
+    repository = follows.head_repository
+    if not repository or not follows.head_branch:
+        return None, "the repository that the run was of is gone"
+    own = repository.lower() == (session.context.repository or "").lower()
+    proposed = forge.pull_requests_from(repository, follows.head_branch)
+    found = chosen(proposed, f"{repository}:{follows.head_branch}", follows.head_commit, session.context.default_branch)
+    if isinstance(found, int):
+        return found, None
+    return None, None if own and follows.head_commit not in [p.head for p in proposed] else found
+
+
+def chosen(proposed: Sequence[OpenPullRequest], head: str, commit: str, default: str | None) -> int | str:
+    """The one of these open pull requests that a run of `commit` speaks for, or why there is none."""
+    if not proposed:
+        return f"no pull request from {head} is open"
+    current = [p for p in proposed if p.head == commit]
+    if not current:
+        last = max(proposed, key=lambda p: p.number)
+        return f"pull request #{last.number} has moved on to {last.head[:8]}, and this is {commit[:8]}"
+    numbers = [p.number for p in current if p.base == default]
+    if not numbers:
+        into = current[0].base
+        return f"pull request #{current[0].number} goes into {into}, and the gates here are those of {default}"
+    return max(numbers)

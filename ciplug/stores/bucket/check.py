@@ -1,0 +1,161 @@
+"""What can be wrong in an object store: everything is read, and held against what the index says."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from ciplug.errors import RecordError
+from ciplug.records.bundle import is_key
+from ciplug.stores import segment_files as segments
+from ciplug.stores.base import Problem
+from ciplug.stores.bucket import index
+from ciplug.stores.bucket.index import State
+from ciplug.stores.bucket.providers import Bucket, each, get_many
+
+_PART_MOST = 200
+"""Bytes of a part of a name: file systems take 255."""
+_AT_ONCE = 32
+
+
+@dataclass
+class Found:
+    """What is wrong, and what would mend it."""
+
+    problems: list[Problem] = field(default_factory=list)
+    """These only a person can mend."""
+    mendable: list[Problem] = field(default_factory=list)
+    """And these by the rest of this:"""
+    rewrite: list[str] = field(default_factory=list)
+    """segments to be written anew,"""
+    skip: set[str] = field(default_factory=set)
+    """without these keys, which other segments hold;"""
+    adopt: list[str] = field(default_factory=list)
+    """keys of objects that the index lacks;"""
+    delete: list[str] = field(default_factory=list)
+    """names of what is of no use any more."""
+
+
+def object_name(key: str) -> str:
+    """Where an object lies that is no row of a segment.
+
+    A folder's name has no dot and a file's has one or ends with %, so that no key stands in another's way.
+    """
+    *folders, last = key.split("/")
+    name = segments.escape(last)
+    parts = [*(segments.escape(folder).replace(".", "%2E") for folder in folders), name if "." in name else f"{name}%"]
+    return "/".join(["objects", *parts])
+
+
+def key_of(name: str) -> str | None:
+    """The key of an object's name, None for a name that is none of ours."""
+    key = unquote(name.partition("/")[2].removesuffix("%"))
+    return key if is_key(key) and object_name(key) == name else None
+
+
+def why_not(objects: Mapping[str, bytes], known: Mapping[str, bytes]) -> dict[str, str]:
+    """Key → why no fold takes a write of these objects, given those that are known."""
+    return {
+        key: "other bytes are kept under this key"
+        if known.get(key, data) != data
+        else "its name is too long for a file"
+        for key, data in objects.items()
+        if known.get(key, data) != data or any(len(p.encode()) > _PART_MOST for p in object_name(key).split("/"))
+    }
+
+
+def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]]) -> Found:
+    """Read every segment, and see that every object is there.
+
+    Args:
+        listed: names of all segments and objects, as listed before `state` was read.
+        pending: name of a write in the inbox → its objects.
+    """
+    found = Found()
+    waiting = {key for objects in pending.values() for key in objects}
+    records: dict[str, str] = {}
+    known: dict[str, bytes] = {}
+    beside: set[str] = set(state.objects)
+    paths = index.in_order(state.files)
+    for start in range(0, len(paths), _AT_ONCE):
+        data = get_many(bucket, paths[start : start + _AT_ONCE])
+        for path in paths[start : start + _AT_ONCE]:
+            if path not in data:
+                found.problems.append(Problem(path, "this segment is missing"))
+                continue
+            try:
+                rows = segments.decode(data[path], path)
+            except RecordError as problem:
+                found.problems.append(Problem(path, str(problem)))
+                continue
+            file = state.files[path]
+            if len(rows) != file.rows or index.marks_of(rows) != file.marks:
+                found.mendable.append(Problem(path, "the index does not say what this segment holds"))
+                found.rewrite.append(path)
+            for key, row in rows.items():
+                if key in records:
+                    found.problems.append(Problem(key, f"it stands in {path} and in {records[key]}"))
+                records[key] = path
+                beside.update(row.siblings)
+                if key in waiting:
+                    known[key] = row.record.encode()
+    names = {object_name(key): key for key in beside}
+    absent = [name for name in names if name not in listed]
+    there = get_many(bucket, [*absent, *(name for name, key in names.items() if key in waiting)])
+    found.problems += [Problem(names[name], "this object is missing") for name in absent if name not in there]
+    known.update((names[name], data) for name, data in there.items() if names[name] in waiting)
+
+    for write in sorted(pending):
+        for key, why in why_not(pending[write], known).items():
+            found.problems.append(Problem(key, f"inbox/{write} waits for ever: {why}"))
+        known = {**pending[write], **known}
+    _strays(bucket, listed, state, {*records}, names, waiting, found)
+    return found
+
+
+def _strays(
+    bucket: Bucket,
+    listed: Collection[str],
+    state: State,
+    records: set[str],
+    objects: Mapping[str, str],
+    waiting: set[str],
+    found: Found,
+) -> None:
+    """What lies there and stands in no index: a fold beside us is at work on it, or was killed, or it is not ours."""
+    # Some disks list a folder in the letters of who made it first, whoever asks for it in capitals or not.
+    known = {path.casefold() for path in state.files}
+    names = [name for name in listed if name.casefold() not in known and name not in objects]
+    names = [name for name in names if index.number_of(name) not in state.open]
+    still = [name for name, data in each(bucket.get, names).items() if data is not None]
+    for name in sorted(still):
+        if name.startswith("objects/"):
+            key = key_of(name)
+            if key in waiting:
+                continue
+            if key is None:
+                found.problems.append(Problem(name, "this is none of ours"))
+            elif key in state.dropped or key in records:
+                found.mendable.append(Problem(name, "it was dropped, and is still there"))
+                found.delete.append(name)
+            else:
+                found.mendable.append(Problem(key, "the index does not know this object"))
+                found.adopt.append(key)
+            continue
+        try:
+            rows = segments.decode(bucket.get(name) or b"", name) if index.number_of(name) else None
+        except RecordError:
+            rows = None
+        if rows is None:
+            found.problems.append(Problem(name, "this is none of ours"))
+        elif superfluous := {key for key in rows if key in records or key in state.dropped}:
+            found.mendable.append(Problem(name, "a segment that was written anew is still there"))
+            if superfluous == rows.keys():
+                found.delete.append(name)
+            else:
+                found.rewrite.append(name)
+                found.skip |= superfluous
+        else:
+            found.mendable.append(Problem(name, "the index does not know this segment"))
+            found.rewrite.append(name)

@@ -1,0 +1,154 @@
+"""Files in an object store or a folder: <prefix>/files/<first 2 hex digits>/<SHA-256>."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from ciplug.errors import StoreError
+from ciplug.stores.bucket.providers import PART, Bucket, each, open_bucket
+from ciplug.stores.files import Tell, checked, hex_of, receive
+
+ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
+"""What an artifact that lies elsewhere can be read from."""
+_FILES_AT_ONCE, _PARTS_AT_ONCE = 8, 4
+_PATIENCE = timedelta(hours=24)
+
+
+class ObjectFiles:
+    """Files below a prefix of a bucket. An upload is seen whole or not at all, a download is continued by range."""
+
+    limit: int | None = None
+
+    def __init__(self, bucket: Bucket, uri: str) -> None:
+        self.uri = uri
+        self._bucket = bucket
+
+    def missing(self, digests: Collection[str]) -> set[str]:
+        return {digest for digest, size in each(lambda d: self._bucket.size(_key(d)), digests).items() if size is None}
+
+    def put(self, files: Mapping[str, Path], tell: Tell) -> None:
+        sizes = {digest: path.stat().st_size if path.exists() else None for digest, path in files.items()}
+        there = each(lambda digest: self._bucket.size(_key(digest)), files)
+        # What is there in another size is damaged, and sent again.
+        absent = {d for d, size in there.items() if size is None or sizes[d] not in (size, None)}
+        tell(sum(size or 0 for digest, size in there.items() if digest not in absent))
+
+        def send(digest: str, tell: Tell) -> None:
+            self._bucket.upload(_key(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
+
+        _at_once(send, absent, tell)
+
+    def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
+        def one(digest: str, tell: Tell) -> None:
+            size = self._bucket.size(_key(digest))
+            if size is None:
+                raise StoreError(f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?")
+            read = partial(_read, self._bucket, _key(digest), size)
+            receive(digest, folder, read, tell, most, self.uri)
+
+        _at_once(one, digests, tell)
+
+    def compact(self) -> int:
+        return 0
+
+
+def measure(address: str, env: Mapping[str, str]) -> tuple[str, int]:
+    """Digest and size of what lies at an address, read once. Raises StoreError when it cannot be read."""
+    content, size = hashlib.sha256(), 0
+    for chunk in _read_address(address, env, 0):
+        content.update(chunk)
+        size += len(chunk)
+    return f"sha256:{content.hexdigest()}", size
+
+
+def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path, tell: Tell, most: int) -> None:
+    """Bring what lies at an address into `folder`, as `Files.get` does."""
+    receive(digest, folder, partial(_read_address, address, env), tell, most, address)
+
+
+def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[bytes]:
+    if not address.startswith(ADDRESSES):
+        raise StoreError(f"{address[:200]!r} is no address that ciplug reads")
+    folder, _, name = address.rpartition("/")
+    if address.startswith(("https:", "http:")):
+        yield from _read_web(folder, name, start)
+        return
+    bucket = open_bucket(folder, env)
+    size = bucket.size(name)
+    if size is None:
+        raise StoreError(f"{address}: there is nothing at this address")
+    yield from _read(bucket, name, size, start)
+
+
+def _read_web(folder: str, name: str, start: int) -> Iterator[bytes]:
+    """From the first byte on: not every web server knows ranges."""
+    with _web_errors(f"{folder}/{name}"):
+        import obstore
+        from obstore.store import HTTPStore
+
+        store = HTTPStore.from_url(folder, client_options={"allow_http": True, "timeout": _PATIENCE})
+        for chunk in obstore.get(store, name).stream(min_chunk_size=1024 * 1024):
+            data = bytes(chunk)
+            yield data[start:]
+            start = max(0, start - len(data))
+
+
+@contextmanager
+def _web_errors(address: str) -> Iterator[None]:
+    try:
+        from obstore.exceptions import BaseError
+    except ImportError as problem:
+        raise StoreError(f"{address}: a library is not installed ({problem})", hint="pip install obstore") from None
+    try:
+        yield
+    except FileNotFoundError:
+        raise StoreError(f"{address}: there is nothing at this address") from None
+    except (BaseError, ValueError) as problem:
+        raise StoreError(f"{address}: {' '.join(str(problem).partition('Debug source')[0].split())}") from None
+
+
+def _key(digest: str) -> str:
+    name = hex_of(digest)
+    return f"files/{name[:2]}/{name}"
+
+
+def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:
+    """The bytes of an object from `start` on, in order, while the next parts are on their way."""
+    with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+        coming: deque[Future[bytes]] = deque()
+        while start < size or coming:
+            while start < size and len(coming) < _PARTS_AT_ONCE:
+                length = min(PART, size - start)
+                coming.append(pool.submit(bucket.part, name, start, length))
+                start += length
+            yield coming.popleft().result()
+
+
+def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Tell) -> None:
+    """Do it for every digest, several at a time. When one fails, or the user interrupts, the others end soon."""
+    stopped = Event()
+
+    def told(count: int) -> None:
+        if stopped.is_set():
+            raise StoreError("stopped, since another file failed")
+        tell(count)
+
+    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+        tasks = [pool.submit(work, digest, told) for digest in sorted(set(digests))]
+        try:
+            done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+            for task in done:
+                task.result()
+        except BaseException:
+            stopped.set()
+            for task in tasks:
+                task.cancel()
+            raise

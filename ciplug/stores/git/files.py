@@ -1,0 +1,263 @@
+"""Files in a git repository, apart from the records: a push takes any number, a fetch brings only those asked for.
+
+Layout
+    refs/<branch>/files/<id>             a parentless commit whose tree names files by SHA-256, until it is folded
+    refs/heads/<branch>-files-inbox/<id> the same, on a host that refuses refs outside refs/heads
+    refs/heads/<branch>-files            folded: <first 2 hex digits>/<SHA-256>
+
+A look-up fetches the names that are pending and the 256 folders' ids, then the folders that are asked for: what it
+costs does not grow with the history. A folded commit is a child of those it folds, so git knows that the remote has
+their files, and sends none of them again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from ciplug import git
+from ciplug.errors import FileChanged, GitError, StoreError
+from ciplug.stores.files import Tell, checked, hex_of, receive
+from ciplug.stores.git.objects import BLOB, TREE, Objects, blob_id, parse_tree
+from ciplug.stores.git.remote import GitRemote, lost_race
+
+FOLD_AT, FOLD_MOST = 64, 1000
+LOOK_FROM = 256 * 1024
+"""So many bytes are sent without asking first whether they are there: to ask costs as much."""
+_PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 256
+_AT_ONCE = 4
+_NAME = re.compile(r"[0-9a-f]{64}")
+_TIP, _CUSTOM, _PLAIN = "refs/files/branch", "refs/files/inbox/", "refs/files/inbox-heads/"
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one fetch saw."""
+
+    tip: str | None
+    folders: dict[str, tuple[str, str]]
+    """The root of the branch."""
+    pending: dict[str, tuple[str, dict[str, str]]]
+    """Remote ref → commit, and SHA-256 → blob."""
+
+
+class GitFiles:
+    """Files beside the store on `branch`, in a remote repository."""
+
+    def __init__(self, remote: GitRemote, branch: str, *, uri: str, limit: int | None, may_fold: bool = True) -> None:
+        self.uri = uri
+        self.limit = limit
+        self._remote = remote
+        self._branch = branch
+        self._tip = f"refs/heads/{branch}-files"
+        self._places = {_CUSTOM: f"refs/{branch}/files/", _PLAIN: f"refs/heads/{branch}-files-inbox/"}
+        self._may_fold = may_fold
+
+    # Writing
+
+    def missing(self, digests: Collection[str]) -> set[str]:
+        with self._remote.locked():
+            found = self._find(self._look(), digests)
+        return set(digests) - found.keys()
+
+    def put(self, files: Mapping[str, Path], tell: Tell) -> None:
+        sizes = {digest: path.stat().st_size for digest, path in files.items() if path.exists()}
+        wanted = set(files)
+        if sum(sizes.values()) > LOOK_FROM:
+            with self._remote.locked():
+                found = self._find(self._look(), wanted)
+            # What is there, and is not what we have, is damaged: sent again, it can be read again.
+            wanted = {
+                digest
+                for digest, path in files.items()
+                if digest not in found or self._is_other(digest, path, found[digest])
+            }
+            tell(sum(size for digest, size in sizes.items() if digest not in wanted))
+        batch: dict[str, Path] = {}
+        room = _PUSH_MOST
+        for digest in sorted(wanted):
+            size = sizes.get(digest, 0)
+            if batch and (size > room or len(batch) == _PUSH_FILES):
+                self._push(batch, tell)
+                batch, room = {}, _PUSH_MOST
+            batch[digest] = files[digest]
+            room -= size
+        if batch:
+            self._push(batch, tell)
+
+    def _is_other(self, digest: str, path: Path, oids: Collection[str]) -> bool:
+        try:
+            return blob_id(checked(path, digest), path.stat().st_size, self._remote.format) not in oids
+        except (FileChanged, OSError):
+            return False
+
+    def _push(self, files: Mapping[str, Path], tell: Tell) -> None:
+        name = hashlib.sha256("\n".join(sorted(files)).encode()).hexdigest()[:32]
+        with self._remote.side() as (side, written):
+            # Files of a model have little in common, and git would search for it.
+            with (side / "config").open("a") as config:
+                config.write("[core]\n\tbigFileThreshold = 1m\n")
+            tree = {}
+            total = 0
+            for digest, path in files.items():
+                size = path.stat().st_size if path.exists() else 0
+                tree[hex_of(digest)] = (BLOB, written.blob_of(checked(path, digest), size))
+                total += size
+            # A fixed date: the same files are the same commit, whenever they are sent.
+            commit = written.commit(written.tree(tree), (), f"ciplug: {len(tree)} files\n\n[skip ci]", 0)
+            result = self._remote.create(side, commit, *(place + name for place in self._places.values()))
+        if not result.ok:
+            if lost_race(result):
+                raise StoreError(f"{self._remote.address} holds other bytes under the digest {min(files)}")
+            raise self._remote.refused(
+                result,
+                f"allow pushes to {self._places[_CUSTOM]}* for the account that this job runs as; "
+                "a host also has a size of its own that a file must not exceed: "
+                "--artifact-store s3://… keeps files elsewhere, and none keeps digests only",
+            )
+        tell(total)
+        # Writers do not look at what is pending, but for a few of them, lest it grow without end.
+        if self._may_fold and int(name[:2], 16) % (FOLD_AT // 2) == 0:
+            with contextlib.suppress(StoreError), self._remote.locked():
+                self._look()
+
+    def compact(self) -> int:
+        with self._remote.locked():
+            return self._fold(self._remote.refresh(self._fetch))
+
+    def _fold(self, view: _View) -> int:
+        chosen = dict(list(view.pending.items())[:FOLD_MOST])
+        touched = {name[:2] for _, files in chosen.values() for name in files}
+        trees = self._remote.fetched_trees(view.folders[top][1] for top in touched if top in view.folders)
+        inner = {top: dict(trees[view.folders[top][1]]) if top in view.folders else {} for top in touched}
+        moves: dict[str, tuple[str | None, str | None]] = {}
+        for ref, (commit, files) in chosen.items():
+            # The same name with other bytes: one of the two is damaged, and stays where it can be looked at.
+            if any(inner[name[:2]].get(name, (BLOB, oid)) != (BLOB, oid) for name, oid in files.items()):
+                continue
+            for name, oid in files.items():
+                inner[name[:2]][name] = (BLOB, oid)
+            moves[ref] = (commit, None)
+        if not moves:
+            return 0
+        written = Objects(self._remote.repository, self._remote.format)
+        root = view.folders | {top: (TREE, written.tree(entries)) for top, entries in inner.items() if entries}
+        parents = ((view.tip,) if view.tip else ()) + tuple(sorted({chosen[ref][0] for ref in moves}))
+        message = f"ciplug: fold {len(moves)} pushes of files\n\n[skip ci]"
+        commit = written.commit(written.tree(root), parents, message, int(time.time()))
+        result = self._remote.move({self._tip: (view.tip, commit), **moves}, first=(self._tip,))
+        if result.ok:
+            return len(moves)
+        if lost_race(result):
+            return 0
+        raise self._remote.refused(result, f"allow pushes to the branch '{self._branch}-files'")
+
+    # Reading
+
+    def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
+        with self._remote.locked():
+            found = self._find(self._look(), digests)
+            if lost := sorted(set(digests) - found.keys()):
+                raise StoreError(
+                    f"{self._remote.address} does not hold {len(lost)} of {len(set(digests))} files, {lost[0]} first",
+                    hint="were they recorded in another store, or has the branch been rewritten?",
+                )
+            self._bring([oids[0] for oids in found.values()])
+
+            def one(digest: str) -> None:
+                # Of two that claim the digest, only one can be right.
+                for last, oid in enumerate(found[digest], 1 - len(found[digest])):
+                    try:
+                        read: Callable[[int], Iterator[bytes]] = partial(self._read, oid)
+                        receive(digest, folder, read, tell, most, self._remote.address)
+                    except (StoreError, GitError):
+                        if not last:
+                            raise
+                    else:
+                        return
+
+            with ThreadPoolExecutor(_AT_ONCE) as pool:
+                for _ in pool.map(one, sorted(found)):
+                    pass
+
+    def _read(self, oid: str, start: int) -> Iterator[bytes]:
+        self._bring([oid])
+        return git.stream_blob(self._remote.repository, oid, start)
+
+    def _bring(self, oids: Collection[str]) -> None:
+        here = git.present(self._remote.repository, oids)
+        absent = sorted(set(oids) - here)
+        for at in range(0, len(absent), _FETCH_FILES):
+            some = absent[at : at + _FETCH_FILES]
+            if failure := self._remote.fetch(wanted=some):
+                raise StoreError(f"cannot read {len(some)} files of {self._remote.address}: {failure}")
+
+    def _find(self, view: _View, digests: Collection[str]) -> dict[str, list[str]]:
+        """Digest → blobs of those that are there: one, unless somebody has pushed other bytes under its name."""
+        names = {hex_of(digest): digest for digest in digests}
+        tops = {view.folders[name[:2]][1] for name in names if name[:2] in view.folders}
+        found: dict[str, dict[str, None]] = {}
+        folded = self._remote.fetched_trees(tops).values()
+        for files in (
+            *({name: oid for name, (mode, oid) in entries.items() if mode == BLOB} for entries in folded),
+            *(files for _, files in view.pending.values()),
+        ):
+            for name in files.keys() & names.keys():
+                found.setdefault(names[name], {})[files[name]] = None
+        return {digest: list(oids) for digest, oids in found.items()}
+
+    def _look(self) -> _View:
+        """What is there now; if much is pending, it is folded on the way."""
+        view = self._remote.refresh(self._fetch)
+        if len(view.pending) >= FOLD_AT and self._may_fold:
+            with contextlib.suppress(StoreError):
+                self._fold(view)
+        return view
+
+    def _fetch(self) -> _View:
+        inbox = [f"+{theirs}*:{ours}*" for ours, theirs in self._places.items()]
+        tip = f"+{self._tip}:{_TIP}"
+        fetch = partial(self._remote.fetch, filter="tree:1")
+        failure = fetch("--depth=1", "--prune", tip, *inbox)
+        if failure and "couldn't find remote ref" in failure:
+            self._remote.forget(_TIP)
+            # Without --depth, with which git fails where nothing matches.
+            failure = fetch("--prune", *inbox)
+            # Between the two, the first fold may have moved into the branch what the inbox then lacked.
+            if not failure and "couldn't find remote ref" not in (again := fetch("--depth=1", tip) or ""):
+                failure = again or None
+        if failure:
+            raise StoreError(
+                f"cannot read the files at {self._remote.address}: {failure}",
+                hint="is the repository reachable with this checkout's credentials?",
+            )
+        return self._view(self._remote.refs("refs/files"))
+
+    def _view(self, refs: Mapping[str, str]) -> _View:
+        """Whoever may push may push anything: what no writer of ours makes stays where it is, unread."""
+        commits = git.read_objects(self._remote.repository, refs.values())
+        headers = {oid: data.partition(b"\n\n")[0].decode(errors="replace") for oid, (_, data) in commits.items()}
+        trees = git.read_objects(self._remote.repository, (f"{oid}^{{tree}}" for oid in refs.values()))
+
+        def entries(oid: str) -> dict[str, tuple[str, str]]:
+            kind, data = trees.get(f"{oid}^{{tree}}", ("", b""))
+            return parse_tree(data, self._remote.format) if kind == "tree" else {}
+
+        pending = {}
+        for ref, oid in refs.items():
+            files = entries(oid)
+            sound = files and all(_NAME.fullmatch(name) and mode == BLOB for name, (mode, _) in files.items())
+            if ref != _TIP and sound and "\nparent " not in headers.get(oid, "\nparent "):
+                ours = next(place for place in self._places if ref.startswith(place))
+                theirs = self._places[ours] + ref.removeprefix(ours)
+                pending[theirs] = (oid, {name: blob for name, (_, blob) in files.items()})
+        root = entries(refs[_TIP]) if _TIP in refs else {}
+        folders = {name: entry for name, entry in root.items() if entry[0] == TREE}
+        return _View(refs.get(_TIP), folders, pending)
