@@ -6,8 +6,8 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 
-from ciplug import __version__
 from ciplug import git as program
+from ciplug._version import __version__
 from ciplug.config import Config
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.steps.session import NO_ARTIFACTS, Session
