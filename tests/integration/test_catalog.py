@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import RecordError, UsageError
+from ciplug.git.workspace import configuration
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
 from ciplug.stores.git import branch as git_branch
@@ -388,7 +388,7 @@ def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     url = (tmp_path / "remote.git").as_uri()
 
     def git_store() -> GitBranchStore:
-        config = git_program.configuration(tmp_path)
+        config = configuration(tmp_path)
         return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "cache", config=config)
 
     def add(*new: int) -> None:
