@@ -10,7 +10,7 @@ from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.credentials import redact
 from ciplug.records import canonical
-from ciplug.records.keys import run_key
+from ciplug.records.keys import log_of, run_key
 from ciplug.registry import ledger
 from ciplug.steps.session import Session
 from ciplug.stores import Problem, Store
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             count += 1
             for file in record.artifacts:
                 if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record)}: {file.path}"
+                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
     problems += _of_files(session, kept)
     models = ledger.models(store)
@@ -85,7 +85,7 @@ def _of_model(store: Store, model: str) -> Iterator[Problem]:
     try:
         events = ledger.read(store, model).events
     except CiplugError as problem:
-        yield Problem(ledger.log_name(model), problem.message)
+        yield Problem(log_of(model), problem.message)
         return
     evidence = store.read(event.verdict for event in events if event.verdict)
     for event in events:

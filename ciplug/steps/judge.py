@@ -14,6 +14,7 @@ from ciplug.comparison import diff
 from ciplug.errors import CiplugError, ConfigError, UsageError, nearest
 from ciplug.git import history
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.keys import EVERY_LOG
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
@@ -300,7 +301,7 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first(past.ancestors, recorded), *first(past.target_commits, recorded)}
     keys = [key.key for found in near for key in recorded.get(found, ())]
-    events = session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))
+    events = session.store.keys(*(f"{log}/" for log in session.store.logs(EVERY_LOG)))
     # Of many models with many events, those that are asked for are few.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
 
