@@ -33,7 +33,7 @@ COMMANDS = {
     "registry": "show models, versions, stages and their history",
     "pull": "fetch the artifacts of a run, verified",
     "compact": "fold pending writes of the store, and drop what need not be kept",
-    "fsck": "check the store, and mend what can be mended",
+    "fsck": "check the store, and repair what can be repaired",
     "doctor": "check whether ciplug can work here, and say what to add where it cannot",
     "demo": "the whole walk on real data, in a scratch repository",
 }

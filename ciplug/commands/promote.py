@@ -97,7 +97,7 @@ def promote(
         raise PromotionRefused("a pull request's job never promotes", hint="promote once it is merged")
     runs = session.runs()
     for _ in range(_TRIES):
-        log = ledger.read(session.store, model)
+        log = ledger.read(session.log, model)
         state = models.fold(model, log.events)
         chosen = _chosen(session, runs, state, run_id, version)
         if chosen.model != model:
@@ -113,7 +113,7 @@ def promote(
         registration = _registration(session, chosen, len(state.versions) + 1)
         try:
             if registered is None:
-                log = ledger.append(session.store, log, registration)
+                log = ledger.append(session.log, log, registration)
                 state = models.fold(model, log.events)
                 registered = state.of_run(chosen.id)
             if registered is None:
@@ -134,7 +134,7 @@ def promote(
                 approvals=evidence.approvals,
                 waived=evidence.verdict.waived,
             )
-            done = ledger.append(session.store, log, promotion).events[-1]
+            done = ledger.append(session.log, log, promotion).events[-1]
         except Conflict as lost:
             console.detail(f"another event was first ({lost.message}): looking again")
             continue
