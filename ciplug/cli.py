@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from ciplug import __version__, console
+from ciplug import console
+from ciplug._version import __version__
 from ciplug.errors import CiplugError, nearest
 
 TYPE_CHECKING = False

@@ -6,7 +6,8 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug import __version__, console
+from ciplug import console
+from ciplug._version import __version__
 from ciplug.commands import options
 from ciplug.errors import Conflict, ForgeError, PromotionRefused, UsageError
 from ciplug.records.canonical import digest

@@ -6,8 +6,9 @@ import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
-from ciplug import git
 from ciplug.errors import PromotionRefused
+from ciplug.git.failures import last_words
+from ciplug.git.run import run_git
 from ciplug.records.run import Run
 from ciplug.steps.session import Session
 
@@ -35,9 +36,9 @@ def fulfilled(session: Session, name: str, stage: Stage, run: Run) -> tuple[str,
 
 def _signature(session: Session, name: str, run: Run) -> str:
     commit = _commit(session, name, run, "a signed commit")
-    done = git.git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
+    done = run_git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
     if done.returncode != 0:
-        said = git.last_words(done.stderr) if done.stderr.strip() else "it has no signature"
+        said = last_words(done.stderr) if done.stderr.strip() else "it has no signature"
         raise PromotionRefused(
             f"{name} requires a signed commit, and git does not verify {commit[:12]}: {said}",
             hint="the keys that count are git's: gpg.ssh.allowedSignersFile, or gpg's own",
@@ -102,7 +103,7 @@ def _forge(session: Session) -> Forge | None:
 def _authors(session: Session, name: str, run: Run) -> set[str]:
     """Names, addresses and accounts of who wrote the commit and who trained the run, in lower case."""
     commit = _commit(session, name, run, "another author")
-    shown = git.git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
+    shown = run_git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
     if shown.returncode != 0:
         raise PromotionRefused(
             f"{name} is not for the author to decide, and commit {commit[:12]} is not in this clone: "
