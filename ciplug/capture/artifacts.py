@@ -17,7 +17,7 @@ from typing import Any
 
 from ciplug.capture.files import Content
 from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
-from ciplug.git import redact
+from ciplug.git.credentials import redact
 from ciplug.locking import write_atomically
 from ciplug.records.canonical import dumps
 from ciplug.records.run import File

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
-from ciplug import console, git
+from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
+from ciplug.git.credentials import redact
 from ciplug.records import canonical
 from ciplug.records.keys import run_key
 from ciplug.registry import ledger
@@ -70,7 +71,7 @@ def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterat
     Args:
         kept: place → digest → the artifact of a record that names it.
     """
-    own = {OWN, *(git.redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
+    own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
     for place, artifacts in sorted(kept.items()):
         if place not in own:
             console.say(f"{len(artifacts)} artifacts are kept in {place}, which is not looked into")

@@ -6,9 +6,9 @@ import shlex
 from collections import Counter
 
 from ciplug import config as configuration
-from ciplug import git
 from ciplug.config import Config
 from ciplug.git import history as commits
+from ciplug.git.credentials import redact, stored_credential
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.steps.policy_in_force import read_policies
@@ -123,7 +123,7 @@ def credentials(session: Session, before: Examined) -> str:
         return "none is needed: the repository itself is the store"
     if not url.startswith("http"):
         return "none is needed: the repository is on this disk" if url.startswith("file:") else "by ssh, with its keys"
-    found = git.stored_credential(session.workspace.config, url)
+    found = stored_credential(session.workspace.config, url)
     kept = {
         "header": "kept by the checkout",
         "url": "in the address of the remote",
@@ -132,7 +132,7 @@ def credentials(session: Session, before: Examined) -> str:
     if found:
         return kept[found]
     # ~/.netrc and askpass programs are git's own business: a push shows what they know.
-    raise not_asked(f"this checkout keeps none for {git.redact(url)}; the checks below show whether git has another")
+    raise not_asked(f"this checkout keeps none for {redact(url)}; the checks below show whether git has another")
 
 
 def remote(session: Session, before: Examined) -> str:
@@ -143,14 +143,14 @@ def remote(session: Session, before: Examined) -> str:
         return "this repository has no remote"
     words = commits.unreachable(session.workspace, session.env)
     if words:
-        raise failure(f"{git.redact(url)}: {words}", to_reach(session, url, cause_of(words)))
-    return git.redact(url)
+        raise failure(f"{redact(url)}: {words}", to_reach(session, url, cause_of(words)))
+    return redact(url)
 
 
 def to_reach(session: Session, url: str, cause: Cause) -> str:
     """What to do where a repository refuses a fetch or a push."""
     by_token = bool(session.env.get(remedies.PUSH_TOKEN))
-    kept = git.stored_credential(session.workspace.config, url) if session.workspace else None
+    kept = stored_credential(session.workspace.config, url) if session.workspace else None
     # After a header that is not accepted, git asks for a name all the same, and does not say why.
     if cause == "no_credential" and (by_token or kept in ("header", "url")):
         cause = "not_accepted"

@@ -6,9 +6,9 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 
-from ciplug import __version__
-from ciplug import git as program
+from ciplug._version import __version__
 from ciplug.config import Config
+from ciplug.git.run import OLDEST, git_version
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.steps.session import NO_ARTIFACTS, Session
 
@@ -23,12 +23,12 @@ def python() -> str:
 
 
 def git() -> str:
-    version = program.version()
-    oldest = ".".join(map(str, program.OLDEST))
+    version = git_version()
+    oldest = ".".join(map(str, OLDEST))
     if not version:
         raise warning("git does not say its version as git does", f"install git {oldest} or newer")
     shown = ".".join(map(str, version))
-    if version < program.OLDEST:
+    if version < OLDEST:
         raise failure(f"git {shown} is too old", f"install git {oldest} or newer")
     return f"git {shown}"
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
-from ciplug import git
 from ciplug.errors import PromotionRefused, Refusal
+from ciplug.git.failures import last_words
+from ciplug.git.run import run_git
 from ciplug.records.run import Run
 from ciplug.steps.session import Session
 
@@ -41,9 +42,9 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
 
 def _check_signature(session: Session, name: str, run: Run) -> str:
     commit = _commit_of(name, run, "a signed commit")
-    done = git.git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
+    done = run_git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
     if done.returncode != 0:
-        why = git.last_words(done.stderr) if done.stderr.strip() else "it has no signature"
+        why = last_words(done.stderr) if done.stderr.strip() else "it has no signature"
         raise PromotionRefused(
             Refusal.NOT_SIGNED,
             f"{name} requires a signed commit, and git does not verify {commit[:12]}: {why}",
@@ -126,7 +127,7 @@ def _authors(session: Session, name: str, run: Run) -> set[str]:
     Raises PromotionRefused where the commit is not in this clone.
     """
     commit = _commit_of(name, run, "another author")
-    shown = git.git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
+    shown = run_git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
     if shown.returncode != 0:
         raise PromotionRefused(
             Refusal.AUTHOR_UNKNOWN,

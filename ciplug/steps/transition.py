@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ciplug import __version__
+from ciplug._version import __version__
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
 from ciplug.records.provenance import Context
 from ciplug.records.registry_event import RegistryEvent

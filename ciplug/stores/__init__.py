@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ciplug.errors import ConfigError
-from ciplug.git import Workspace, configuration, file_url, redact
+from ciplug.git.bare import file_url
 from ciplug.git.cache import cache_folder
+from ciplug.git.credentials import redact
+from ciplug.git.workspace import Workspace, configuration
 from ciplug.stores.base import Cause, Head, Problem, Store, Trial
 from ciplug.stores.files import OWN, Files
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.git import PushResult
+from ciplug.git.push import PushResult
 from ciplug.records import columns
 from ciplug.stores.git import branch as git_branch
 from ciplug.stores.git.branch import GitBranchStore

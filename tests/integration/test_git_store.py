@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import StoreError
+from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
@@ -137,7 +137,7 @@ def test_sha256_repositories(tmp_path: Path) -> None:
     folder.mkdir()
     git(folder, "init", "-q", "--object-format=sha256")
     git(folder, "commit", "-q", "--allow-empty", "-m", "x")
-    store = open_store("git:", git_program.discover(folder), {})
+    store = open_store("git:", discover(folder), {})
     store.add({"runs/a.json": b"1"})
     assert store.compact() == 1
     store.append("registry/m", None, b"event")

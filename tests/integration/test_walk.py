@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.cli import main
 from ciplug.errors import StoreError
+from ciplug.git.workspace import discover
 from ciplug.steps.record import store_objects
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
@@ -685,7 +685,7 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
     """Whoever may push may put anything under any key; what it says must be what its key says."""
     run = project.train()
     record = project.json("runs", "show", run, "--json")
-    store = open_store("git:", git_program.discover(project.folder), os.environ)
+    store = open_store("git:", discover(project.folder), os.environ)
     forged = {
         f"runs/{project.head}-{'a' * 32}.json": record,
         f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"::error::": 1.0}},

@@ -10,7 +10,7 @@ import yaml
 
 from ciplug.ci import HOSTS
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.git import last_words
+from ciplug.git.failures import last_words
 from ciplug.health import remedies
 from ciplug.health.base import Finding, Trouble, attempt, exit_code
 from ciplug.stores.git.trial import cause_of

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from ciplug import git
 from ciplug.errors import ConfigError, StoreError
+from ciplug.git.credentials import redact
+from ciplug.stores import threads
 from ciplug.stores.base import Cause, Trial
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ def each(function: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
     wanted = list(dict.fromkeys(names))
     if len(wanted) < 2:
         return {name: function(name) for name in wanted}
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(function, wanted), strict=True))
+    return dict(zip(wanted, threads.each(function, wanted, min(_AT_ONCE, len(wanted))), strict=True))
 
 
 def get_many(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:
@@ -174,7 +172,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
     an endpoint in the environment that is no address, and StoreError when the library for it is not installed.
     """
     scheme, _, rest = uri.partition("://")
-    named = git.redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
+    named = redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
     kind = _KINDS[scheme]
     parts = urlsplit(uri)
     if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
@@ -195,7 +193,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
         import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
     where = _elsewhere(scheme, env)
     opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
-    address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
+    address = redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
     return _Deferred(address, kind, lambda: opener(address, parts.netloc, prefix, env, kind))
 
 
@@ -223,7 +221,7 @@ def _check_endpoint(scheme: str, env: Mapping[str, str]) -> None:
     if _ENDPOINT.fullmatch(endpoint) and port != 0 and re.fullmatch(r"[\w.:-]+", host) and endpoint.isprintable():
         return
     raise ConfigError(
-        f"{name}: '{git.redact(env[name])}' is no address of a server",
+        f"{name}: '{redact(env[name])}' is no address of a server",
         hint="write it like https://storage.example.com or http://127.0.0.1:9000",
     )
 
@@ -237,7 +235,7 @@ def reached_by(address: str, env: Mapping[str, str]) -> str:
     uri, _, where = address.partition("#")
     scheme = uri.partition(":")[0]
     words = f"--store {shlex.quote(uri)}"
-    if git.redact(_elsewhere(scheme, env)) == where:
+    if redact(_elsewhere(scheme, env)) == where:
         return words
     names = _ELSEWHERE[scheme]
     if where:
@@ -651,4 +649,4 @@ def _words(problem: BaseException) -> str:
     if code:
         status = re.search(r"status code: (\d+)", text)
         text = (f"{status[1]} " if status else "") + code[1] + (f": {said[1]}" if said else "")
-    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", git.redact(" ".join(text.split())))[:500] or type(problem).__name__
+    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", redact(" ".join(text.split())))[:500] or type(problem).__name__

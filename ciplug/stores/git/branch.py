@@ -23,8 +23,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug import git
 from ciplug.errors import Conflict, RecordError, StoreError
+from ciplug.git.credentials import redact
+from ciplug.git.environment import Config
+from ciplug.git.push import PushResult
 from ciplug.records.canonical import digest
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.git import segments as git_segments
@@ -51,7 +53,7 @@ class GitBranchStore:
         uri: str,
         branch: str,
         cache: Path,
-        config: git.Config,
+        config: Config,
         token: str | None = None,
         object_format: str = "sha1",
         may_fold: bool = True,
@@ -65,7 +67,7 @@ class GitBranchStore:
             token: takes the place of the credentials in `config`.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
         """
-        self.uri = git.redact(uri)
+        self.uri = redact(uri)
         self._remote = GitRemote(url, cache=cache, name=branch, config=config, token=token, object_format=object_format)
         self.address = f"{self._remote.address}#{branch}"
         self.notes: list[str] = []
@@ -96,7 +98,7 @@ class GitBranchStore:
             raise Conflict(f"the store holds other bytes under the same key: {min(objects)}")
         raise self._refused(result)
 
-    def _refused(self, result: git.PushResult) -> StoreError:
+    def _refused(self, result: PushResult) -> StoreError:
         branch = self._refs.branch
         return self._remote.refused(
             result,
@@ -143,7 +145,7 @@ class GitBranchStore:
         series: tuple[str | None, str] | None = None,
         index: bytes | None = None,
         parents: tuple[str, ...] | None = None,
-    ) -> git.PushResult:
+    ) -> PushResult:
         """Push a new tip, keep it, and delete what is `folded` (ref, commit), if nothing has moved since `view`.
 
         Args:
@@ -216,7 +218,7 @@ class GitBranchStore:
             return 0
         raise self._refused(result)
 
-    def _push_fold(self, view: View, content: Content, refs: list[tuple[str, str]]) -> git.PushResult:
+    def _push_fold(self, view: View, content: Content, refs: list[tuple[str, str]]) -> PushResult:
         written = Objects(self._remote.repository, self._remote.format)
         content = content.copy()
         series, index = None, None
@@ -318,7 +320,7 @@ class GitBranchStore:
         unwanted: set[str],
         message: str,
         parents: tuple[str, ...] | None,
-    ) -> git.PushResult:
+    ) -> PushResult:
         written = Objects(self._remote.repository, self._remote.format)
         index = self._indexed(view)
         series: dict[str, dict[str, str]] = {}

@@ -7,7 +7,8 @@ import secrets
 import time
 from pathlib import Path
 
-from ciplug import git
+from ciplug.git.push import PushResult
+from ciplug.git.run import run_git
 from ciplug.stores.base import Cause, Trial
 from ciplug.stores.git.objects import Objects
 from ciplug.stores.git.remote import GitRemote, is_passing, lost_race
@@ -88,7 +89,7 @@ def _try_branch(remote: GitRemote, refs: Refs, view: View) -> Trial:
     """
     written = Objects(remote.repository, remote.format)
     if view.tip:
-        shown = git.git("rev-parse", f"{view.tip}^{{tree}}", cwd=remote.repository, env=remote.env)
+        shown = run_git("rev-parse", f"{view.tip}^{{tree}}", cwd=remote.repository, env=remote.env)
         tree = shown.stdout.decode().strip()
     else:
         tree = root_tree(written, view.content, b"")
@@ -96,7 +97,7 @@ def _try_branch(remote: GitRemote, refs: Refs, view: View) -> Trial:
     commit = written.commit(tree, parents, "ciplug: a trial\n\n[skip ci]", int(time.time()))
     blocked = f"{refs.tip}/{secrets.token_hex(8)}"
 
-    def push(*wanted: str) -> git.PushResult:
+    def push(*wanted: str) -> PushResult:
         before = {refs.tip: view.tip or "", blocked: ""}
         leases = [f"--force-with-lease={ref}:{before[ref]}" for ref in wanted]
         options = ["--atomic", *leases] if len(wanted) > 1 else leases
@@ -118,12 +119,12 @@ def _try_branch(remote: GitRemote, refs: Refs, view: View) -> Trial:
     return Trial("branch", cause, words)
 
 
-def _stands_in_the_way(result: git.PushResult, ref: str) -> bool:
+def _stands_in_the_way(result: PushResult, ref: str) -> bool:
     """Whether a ref was refused for nothing but another one that is there."""
     return any(known in result.rejected.get(ref, "") for known in _IN_THE_WAY)
 
 
-def _words(result: git.PushResult) -> str:
+def _words(result: PushResult) -> str:
     """The host's words on a push."""
     said = [*sorted(set(result.rejected.values())), result.said] if result.rejected else [result.failure or ""]
     return ": ".join(" ".join(part.split()) for part in said if part)[:300]
