@@ -182,10 +182,50 @@ class PermissionDenied(ForgeError):
     """The token may not do this; the hint names the permission that is missing."""
 
 
+class Refusal(Enum):
+    """Why a model version may not move to a stage."""
+
+    FORK_JOB = "fork_job"
+    """The job that asks is a fork's."""
+    PULL_REQUEST_JOB = "pull_request_job"
+    UNKNOWN_EVENTS = "unknown_events"
+    """The log holds events that only a newer ciplug can read."""
+    FORK_RUN = "fork_run"
+    """The run was recorded by a fork's job."""
+    SAME_STAGE = "same_stage"
+    NOT_ADJACENT = "not_adjacent"
+    """The version would skip a stage, or go back."""
+    NO_VERDICT = "no_verdict"
+    OTHER_POLICY = "other_policy"
+    """All its verdicts were given by another policy than the one in force."""
+    DRY_RUN = "dry_run"
+    """It was judged in dry runs only."""
+    NOT_PASSED = "not_passed"
+    """The last recorded verdict does not allow it."""
+    NOT_PASSED_TODAY = "not_passed_today"
+    """The recorded verdict allows it, and judging again does not."""
+    NO_COMMIT = "no_commit"
+    DIRTY_TREE = "dirty_tree"
+    NOT_SIGNED = "not_signed"
+    OTHER_ENVIRONMENT = "other_environment"
+    ENVIRONMENT_UNKNOWN = "environment_unknown"
+    """Neither the job nor its forge says which environment it runs in."""
+    NOT_APPROVED = "not_approved"
+    ACTOR_UNKNOWN = "actor_unknown"
+    AUTHOR_UNKNOWN = "author_unknown"
+    ACTOR_IS_AUTHOR = "actor_is_author"
+    LOST_RACES = "lost_races"
+    """Other events were appended first, every time."""
+
+
 class PromotionRefused(CiplugError):
-    """A model version may not move: no passing verdict, or a rule of the registry."""
+    """A model version may not move: no passing verdict, or a rule of the registry. `reason` says which."""
 
     exit_code = 1
+
+    def __init__(self, reason: Refusal, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

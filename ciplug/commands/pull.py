@@ -16,6 +16,7 @@ from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry import state as models
+from ciplug.registry.ladder import MLFLOW_STAGES
 from ciplug.reports import text
 from ciplug.steps import placing
 from ciplug.steps.judge import candidates, resolve_commit
@@ -107,7 +108,7 @@ def _version(session: Session, model: str, which: str) -> models.Version:
         raise NotFound(f"the registry has no model '{model}'", hint="list them: ciplug registry list")
     if number := re.fullmatch(r"v?(\d{1,9})", which):
         return state.version(int(number[1]))
-    stage = models.stage_named(which)
+    stage = MLFLOW_STAGES.stage(which)
     holder = state.holder(stage)
     if holder is None:
         raise NotFound(f"no version of '{model}' is in {stage}", hint=f"see: ciplug registry show '{model}'")

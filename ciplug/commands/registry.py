@@ -9,7 +9,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import NotFound
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.registry_event import RegistryEvent, Stage
+from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry import state as models
 from ciplug.reports import text
@@ -62,7 +62,7 @@ def _list(session: Session, as_json: bool) -> int:
         console.out(dumps([{"name": m.name, "versions": [plain(v) for v in m.versions]} for m in found]))
     elif found:
 
-        def at(model: models.Model, stage: Stage) -> str:
+        def at(model: models.Model, stage: str) -> str:
             holder = model.holder(stage)
             return f"v{holder.number}" if holder else "-"
 

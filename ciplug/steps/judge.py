@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug import __version__
+from ciplug._version import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
 from ciplug.errors import CiplugError, ConfigError, NotFound, nearest

@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.git.credentials import redact
+from ciplug.stores import threads
 from ciplug.stores.base import Trial
 
 if TYPE_CHECKING:
@@ -90,10 +91,7 @@ def each(function: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
     wanted = list(dict.fromkeys(names))
     if len(wanted) < 2:
         return {name: function(name) for name in wanted}
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(function, wanted), strict=True))
+    return dict(zip(wanted, threads.each(function, wanted, min(_AT_ONCE, len(wanted))), strict=True))
 
 
 def get_many(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from ciplug import __version__
+from ciplug._version import __version__
 from ciplug.bundles import sources as ci_artifacts
 from ciplug.errors import Cause, CiplugError, ConfigError, Conflict, RecordError, StoreError
 from ciplug.locking import write_atomically
