@@ -75,8 +75,8 @@ def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
 
     store = session.store
     found: set[str] = set()
-    for model in ledger.models(store):
-        for event in ledger.read(store, model).events:
+    for model in ledger.models(session.log):
+        for event in ledger.read(session.log, model).events:
             found.update({event.run} | ({event.baseline_run} if event.baseline_run else set()))
     found |= retention.newest_on(_target_branches(session), runs)
     staying = [run for run in runs if run.id not in old or run.id in found]

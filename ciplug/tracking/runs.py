@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import RecordError, UsageError
+from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.keys import RunKey, parse_runs, run_key
@@ -142,7 +142,7 @@ class Runs:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
     def get(self, run_id: str, near: str | None = None) -> Run:
-        """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one.
+        """The run of this id, or of this beginning of an id. Raises NotFound when there is not exactly one.
 
         A whole id is looked for on the commit `near` first, at a cost that does not grow with the store.
         """
@@ -154,10 +154,10 @@ class Runs:
             # What cannot be read answers no question, and is there all the same.
             matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
-            raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
+            raise NotFound(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
         if len(matches) > 1:
             some = ", ".join(k.id[:12] for k in matches[:4])
-            raise UsageError(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
+            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
         runs = self.load(matches)
         if not runs:
             raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")

@@ -93,6 +93,10 @@ class ObjectStore:
         self._logs: dict[str, dict[int, str]] | None = None
         self._entries: dict[str, bytes] = {}
 
+    def refresh(self) -> None:
+        self._view = None
+        self._logs = None
+
     # Writing
 
     def add(self, objects: Mapping[str, bytes]) -> None:
@@ -118,16 +122,19 @@ class ObjectStore:
         raise StoreError(f"{self.address}: {name} is there, and is not")
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        self._logs = None
         now = self.head(log)
         if now != expected:
-            raise Conflict(f"{log} has moved on", head=now)
+            self._logs = None
+            if (now := self.head(log)) != expected:
+                raise Conflict(f"{log} has moved on", head=now)
         new = Head(1 if now is None else now.seq + 1, digest(entry))
-        self._logs = None
-        # After a lost answer the entry may stand.
         name = _entry_name(log, new.seq)
+        # After a lost answer the entry may stand.
         if self._create(name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
+            self._all_logs().setdefault(log, {})[new.seq] = name
+            self._entries[name] = entry
             return new
+        self._logs = None
         raise Conflict(f"{log} has moved on", head=self.head(log))
 
     def _create(self, name: str, data: bytes, *, first: bool) -> bool:
@@ -576,15 +583,15 @@ class ObjectStore:
         view = self._see()
         found = inspect(self._bucket, listed, view.state, view.pending)
         problems += [
-            Problem(name, why, mendable=index.parse_name(name) is not None) for name, why in self._wrong.items()
+            Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in self._wrong.items()
         ]
         problems += [
-            Problem(index.claim_name(number), "what this fold has begun to take is missing", mendable=True)
+            Problem(index.claim_name(number), "what this fold has begun to take is missing", repairable=True)
             for number in view.state.open
             if self._is_stuck(number)
         ]
-        mended = repair and self._mend(view, found)
-        problems += found.problems + [one._replace(mended=mended, mendable=True) for one in found.mendable]
+        repaired = repair and self._mend(view, found)
+        problems += found.problems + [one._replace(repaired=repaired, repairable=True) for one in found.repairable]
         self._view = None
         return problems
 
@@ -601,7 +608,7 @@ class ObjectStore:
         for number in sorted({*state.open, *stuck}):
             self._finish(number, mend=number in stuck)
         return [
-            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
+            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, repaired=True)
             for number in stuck
         ]
 
