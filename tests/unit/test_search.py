@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ciplug.errors import UsageError
 from ciplug.tracking.query import LIFECYCLE, RUN_ID, STARTED, Column, Columns, Comparison, Key, Order
 from ciplug.tracking.query_language import parse, parse_keys, parse_order
+from ciplug.tracking.query_tokens import QUOTES, NotUnderstood, tokens, unquoted
 from ciplug.tracking.search import arrange, select
 
 ACCURACY = Key("metric", "accuracy")
@@ -293,3 +294,27 @@ def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, desce
 def test_a_key_is_written_as_it_is_read(name: str) -> None:
     key = Key("tag", name)
     assert parse_keys(str(key)) == (key,)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map("".join))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_tokens_stand_where_they_say_and_leave_out_blanks_only(text: str) -> None:
+    try:
+        found = list(tokens(text))
+    except NotUnderstood as problem:
+        assert text.startswith(problem.token.text, problem.token.start)
+        return
+    at = 0
+    for token in found:
+        assert text.startswith(token.text, token.start)
+        assert not text[at : token.start].strip()
+        at = token.end
+    assert not text[at:].strip()
+
+
+@given(names)
+def test_text_in_quotes_is_read_back(text: str) -> None:
+    for quote in QUOTES:
+        quoted = quote + text.replace(quote, quote * 2) + quote
+        (token,) = tokens(quoted)
+        assert unquoted(token.text) == text
