@@ -67,7 +67,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     _check_job(session.context)
     runs = session.runs()
     for lost_races in range(_TRIES):
-        log = ledger.read(session.store, request.model)
+        log = ledger.read(session.log, request.model)
         model = fold(request.model, log.events)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
@@ -130,7 +130,7 @@ def _append(
     registration = _registration(session, run, model.next_version)
     version = model.of_run(run.id)
     if version is None:
-        log = ledger.append(session.store, log, registration)
+        log = ledger.append(session.log, log, registration)
         model = fold(run.model, log.events)
         version = model.version(registration.version)
     holder = model.holder(stage)
@@ -150,7 +150,7 @@ def _append(
         approvals=evidence.approvals,
         waived=evidence.verdict.waived,
     )
-    event = ledger.append(session.store, log, promotion).events[-1]
+    event = ledger.append(session.log, log, promotion).events[-1]
     return Promotion(run.model, version.number, stage, event.replaces, run, event.seq)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ciplug.errors import Conflict, PromotionRefused, StoreError, UsageError
 from ciplug.records.canonical import digest, dumps
+from ciplug.records.keys import log_of
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import ARCHIVED, MLFLOW_STAGES, NO_STAGE
@@ -197,7 +198,7 @@ def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> Non
     elif harm == "insert":
         held.insert(3, held[2])
     else:
-        store.held = {ledger.log_name("other"): held}
+        store.held = {log_of("other"): held}
     with pytest.raises(StoreError, match="is broken at event"):
         ledger.read(store, "other" if harm == "another model" else "wine")
 
@@ -205,7 +206,7 @@ def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> Non
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(lambda name: name.strip()))
 def test_every_name_is_one_component_of_a_key_and_is_found_again(name: str) -> None:
     store: Any = Memory()
-    log = ledger.log_name(name)
+    log = log_of(name)
     ledger.append(store, ledger.Ledger((), None), replace(EVENTS[0], model=name))
     assert ledger.models(store) == [name]
     assert log.count("/") == 1 and log.partition("/")[2] not in ("", ".", "..")
