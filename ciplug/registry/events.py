@@ -46,13 +46,28 @@ EVENT_TYPES: dict[str, EventType[Any]] = {
 """Type, as it stands in the envelope → its row."""
 
 
-def wrap(payload: Payload, *, model: str, created: str, **envelope: str | None) -> RegistryEvent:
-    """The event that says `payload`. Its place in the log is for `ledger.append` to fill in.
-
-    Args:
-        envelope: actor, actor_source, run_url and ciplug.
-    """
-    return RegistryEvent(seq=0, type=payload.type, model=model, created=created, payload=plain(payload), **envelope)
+def wrap(
+    payload: Payload,
+    *,
+    model: str,
+    created: str,
+    actor: str | None = None,
+    actor_source: str | None = None,
+    run_url: str | None = None,
+    ciplug: str | None = None,
+) -> RegistryEvent:
+    """The event that says `payload`. Its place in the log is for `ledger.append` to fill in."""
+    return RegistryEvent(
+        seq=0,
+        type=payload.type,
+        model=model,
+        created=created,
+        actor=actor,
+        actor_source=actor_source,
+        run_url=run_url,
+        ciplug=ciplug,
+        payload=plain(payload),
+    )
 
 
 def payload_of(event: RegistryEvent) -> Any:

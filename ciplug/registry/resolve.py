@@ -9,7 +9,7 @@ from ciplug.errors import UsageError
 from ciplug.registry.ladder import MLFLOW_STAGES, Ladder
 from ciplug.registry.model import Model, Version
 
-_MLFLOW = "models:/"
+_MLFLOW = re.compile(r"models:/+(.+)[/@]([^/@]+)")
 _NUMBER = re.compile(r"v?(\d{1,9})")
 LATEST = "latest"
 """MLflow's word for the version with the highest number."""
@@ -28,15 +28,13 @@ def parse_version_name(name: str) -> VersionName | None:
 
     Raises UsageError for a models:/ URI without a model, or without a version.
     """
-    if not name.startswith(_MLFLOW):
+    if not name.startswith("models:"):
         model, at, selector = name.rpartition("@")
         return VersionName(model, selector) if at else None
-    rest = name.removeprefix(_MLFLOW)
-    separator = "/" if "/" in rest else "@"
-    model, _, selector = rest.rpartition(separator)
-    if not model or not selector:
+    parts = _MLFLOW.fullmatch(name)
+    if parts is None:
         raise UsageError(f"'{name}' does not name a version", hint="like models:/wine/3 or models:/wine/production")
-    return VersionName(model, selector)
+    return VersionName(parts[1], parts[2])
 
 
 def find_version(model: Model, selector: str, ladder: Ladder = MLFLOW_STAGES) -> Version:

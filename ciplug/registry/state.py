@@ -9,7 +9,7 @@ from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import EVENT_TYPES, payload_of, skipped
 from ciplug.registry.model import Model
-from ciplug.stores.base import Store
+from ciplug.stores.base import Log
 
 
 def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
@@ -27,9 +27,9 @@ def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
     return model
 
 
-def read_model(store: Store, name: str) -> Model:
-    """The state of a model in a store; without versions where the registry does not have it.
+def read_model(log: Log, name: str) -> Model:
+    """The state of a model in a store's logs; without versions where the registry does not have it.
 
     Raises StoreError for a log whose chain is broken.
     """
-    return fold(name, ledger.read(store, name).events)
+    return fold(name, ledger.read(log, name).events)

@@ -18,8 +18,8 @@ from ciplug.records.keys import EVERY_LOG
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
-from ciplug.registry import ledger
-from ciplug.registry import state as models
+from ciplug.registry.model import Model
+from ciplug.registry.state import read_model
 from ciplug.steps.baselines import Around, first
 from ciplug.steps.policy_in_force import Policies, Ruling, read_policies
 from ciplug.steps.session import Session, now, stamp
@@ -141,9 +141,10 @@ def evaluate(
         ruling = policies.find(run.model)
         if again and ruling:
             ruling = replace(ruling, policy=ruling.policy.without_files())
-        registered = models.fold(run.model, ledger.read(session.log, run.model).events)
+        registered = read_model(session.log, run.model)
         around = _around(session, runs, run, ruling, registered)
         comparison = _compare(around, base)
+        comparison = replace(comparison, notes=(*comparison.notes, *registered.notes))
         if base and gate and ruling:
             note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
             comparison = replace(comparison, notes=(note, *comparison.notes))
@@ -196,7 +197,7 @@ def _recorded(session: Session, runs: Runs, run: Run, ruling: Ruling | None) -> 
 
 
 def _proposed(
-    session: Session, runs: Runs, policies: Policies, run: Run, registered: models.Model, verdict: Verdict
+    session: Session, runs: Runs, policies: Policies, run: Run, registered: Model, verdict: Verdict
 ) -> str | None:
     """What the policy that a pull request proposes would have decided, beside the verdict."""
     ruling, judging = policies.proposed(run.model), policies.find(run.model)
@@ -238,7 +239,7 @@ def judge(ruling: Ruling, evidence: Evidence, run: Run, *, stage: str | None = N
     )
 
 
-def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None, registered: models.Model) -> Around:
+def _around(session: Session, runs: Runs, run: Run, ruling: Ruling | None, registered: Model) -> Around:
     commit = run.commit or session.need_head()
     return Around(
         session=session,
@@ -306,7 +307,7 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
 
 
-def _production(runs: Runs, run: Run, registered: models.Model) -> tuple[Side, Run | None]:
+def _production(runs: Runs, run: Run, registered: Model) -> tuple[Side, Run | None]:
     holder = registered.holder("Production")
     if holder is None:
         how = f"no version of '{run.model}' is in production"
