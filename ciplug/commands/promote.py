@@ -16,9 +16,10 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.registry import ledger
 from ciplug.registry import state as models
-from ciplug.steps.judge import candidates, evaluate
+from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.record import store_objects
+from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.stage_requirements import fulfilled
 from ciplug.tracking.runs import Runs
@@ -190,11 +191,12 @@ def _evidence(session: Session, runs: Runs, run: Run, stage: str) -> _Evidence:
         if latest.dry_run:
             raise PromotionRefused(f"run {run.id[:12]} was judged in a dry run only", hint=judge)
         raise PromotionRefused(f"the verdict of run {run.id[:12]} is {latest.outcome}: {_reasons(latest)}")
-    now_judged = evaluate(session, runs, [run], stage=stage if asked else None, again=True)[0].verdict
-    if now_judged is None or not now_judged.passed:
-        why = _reasons(now_judged) if now_judged else "no gate"
+    now_judged = judge_for_stage(session, runs, run, stage if asked else None)
+    if not now_judged.passed:
         by_stage = f" by what {stage} takes" if asked else ""
-        raise PromotionRefused(f"run {run.id[:12]} passed once, and does not today{by_stage}: {why}", hint=judge)
+        raise PromotionRefused(
+            f"run {run.id[:12]} passed once, and does not today{by_stage}: {_reasons(now_judged)}", hint=judge
+        )
     if asked is None:
         key = max(passing, key=lambda k: (passing[k].created, k))
         return _Evidence(key, *stored[key])

@@ -12,13 +12,14 @@ from pathlib import Path
 from ciplug import console
 from ciplug.capture.files import digest_file
 from ciplug.commands import options
+from ciplug.commands.output import make_folder
 from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry import state as models
 from ciplug.reports import text
 from ciplug.steps import placing
-from ciplug.steps.judge import candidates, resolve_commit
+from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
 from ciplug.stores.files import hex_of
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
     paths = [] if "." in paths else paths
     artifacts, lacking = _chosen(found, paths)
-    options.make_folder("--to", folder)
+    make_folder("--to", folder)
     with placing.coming(folder) as coming:
         items = _items(session, artifacts, paths, coming)
         wanted = _wanted(folder, items, force=args.force)

@@ -202,7 +202,7 @@ class TestCalled:
         assert any('"promote"' in text for text in project.stored("registry/"))
 
         trained = len(project.stored("runs/"))
-        job = runner.push(project.main, workflow="lost.yml").failed().says("'new' is no commit, branch or tag here")
+        job = runner.push(project.main, workflow="lost.yml").failed().says("no commit, branch or tag named 'new'")
         assert "quality as" not in job.log and len(project.stored("runs/")) == trained
 
     def test_nothing_is_promoted_from_the_merge_queue(self, runner: Runner, project: Project, tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_a_baseline_that_the_pipeline_names_is_shown_and_never_judged_by(
     (project.folder / "metrics.json").unlink()
 
     assert main(["ci", "--no-comment", "--baseline", "v2", *training]) == 2
-    assert "'v2' is no commit, branch or tag here" in capsys.readouterr().err
+    assert "no commit, branch or tag named 'v2'" in capsys.readouterr().err
     assert not (project.folder / "metrics.json").exists()
 
     # Better than the tag, which only the remote has; worse than the merge base, which the policy compares with.

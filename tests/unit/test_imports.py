@@ -152,13 +152,35 @@ def test_every_exception_is_still_needed() -> None:
     assert set(HEAVY_ALLOWED) <= {(i.module, i.target) for i in IMPORTS}
 
 
+COMMAND_HELPERS = {"commands", "commands.options", "commands.output"}
+"""What commands share: how they read their options, and how they print. Anything else that two need is a step."""
+
+
 def test_nobody_imports_the_commands() -> None:
     """The command line names them in a table, and loads the one that is called."""
     assert not [i for i in IMPORTS if i.target_part == "commands" and i.part != "commands"]
     from ciplug.cli import COMMANDS
 
-    helpers = {"commands", "commands.options", "commands.first_run"}
-    assert {name for name in MODULES if name.startswith("commands")} - helpers == {f"commands.{c}" for c in COMMANDS}
+    modules = {name for name in MODULES if name.startswith("commands")}
+    assert modules - COMMAND_HELPERS - {"commands.first_run"} == {f"commands.{c}" for c in COMMANDS}
+
+
+def test_no_command_imports_another() -> None:
+    helpers = {f"ciplug.{name}" for name in COMMAND_HELPERS}
+    others = {
+        (i.module, i.target)
+        for i in IMPORTS
+        if i.part == i.target_part == "commands" and i.target not in helpers and not i.typing_only
+    }
+    assert others <= {
+        ("commands.ci", "ciplug.commands.promote"),
+        ("commands.ci", "ciplug.commands.record"),
+        ("commands.ci", "ciplug.commands.run"),
+        ("commands.first_run", "ciplug.commands.run"),
+        ("commands.init", "ciplug.commands.first_run"),
+        ("commands.leaderboard", "ciplug.commands.runs"),
+        ("commands.record", "ciplug.commands.run"),
+    }
 
 
 def test_no_private_name_crosses_a_module() -> None:
