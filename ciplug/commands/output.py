@@ -11,6 +11,7 @@ from ciplug.errors import UsageError
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
+    from ciplug.steps.transition import Promotion
     from ciplug.tracking.runs import Runs
 
 
@@ -27,6 +28,22 @@ def tell_problems(runs: Runs) -> None:
         console.complain(f"warning: {note}")
     for problem in runs.problems.values():
         console.complain(f"warning: a record is left out: {problem}")
+
+
+def tell_promotion(promotion: Promotion) -> None:
+    """Say what was promoted, and warn where there is no file to deploy."""
+    if promotion.lost_races:
+        console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
+    if not promotion.run.artifacts:
+        console.complain(
+            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
+            "deploy",
+            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
+        )
+    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
+    console.say(
+        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
+    )
 
 
 def make_folder(option: str, folder: Path) -> None:

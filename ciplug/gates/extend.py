@@ -85,7 +85,7 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
 
 
 def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
-    for key in ("ref", "branch", "last"):
+    for key in ("ref", "branch", "window"):
         was, now = getattr(before, key), getattr(after, key)
         if was is not None and was != now:
             yield _changed(was, now)

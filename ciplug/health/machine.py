@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 
-from ciplug import __version__
+from ciplug._version import __version__
 from ciplug.config import Config
 from ciplug.git.run import OLDEST, git_version
 from ciplug.health.base import Examined, failure, not_asked, warning

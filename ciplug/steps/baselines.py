@@ -289,7 +289,7 @@ class BaselineFinder:
 def baselines_of(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> BaselineFinder:
     """What finds the baselines of a run."""
     return BaselineFinder(
-        session, runs, run, in_force, models.fold(run.model, ledger.read(session.store, run.model).events)
+        session, runs, run, in_force, models.fold(run.model, ledger.read(session.log, run.model).events)
     )
 
 

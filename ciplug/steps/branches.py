@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ciplug.git import history
+from ciplug.records.keys import EVERY_LOG
 from ciplug.records.run import Run
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
@@ -55,6 +56,6 @@ def read_ahead(session: Session, runs: Runs, commit: str) -> None:
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded)}
     keys = [key.key for each in near for key in recorded.get(each, ())]
-    events = session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))
+    events = session.store.keys(*(f"{log}/" for log in session.log.logs(EVERY_LOG)))
     # Of many models with many events, few are needed.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ciplug import __version__, console
+from ciplug import console
+from ciplug._version import __version__
 from ciplug.errors import ConfigError
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run

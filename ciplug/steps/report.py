@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ciplug import ci
 from ciplug.errors import ConfigError
 from ciplug.records import web
+from ciplug.records.keys import log_of
 from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY
-from ciplug.registry import ledger
 from ciplug.reports.report import ModelSection, Report
 from ciplug.steps.baselines import baselines_of
 from ciplug.steps.compare import compare, section, with_base_named
@@ -108,7 +108,7 @@ def _registry_page(session: Session, of: ModelSection) -> str | None:
     remote, _, branch = session.store.address.rpartition("#")
     if not (of.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
         return None
-    return web.folder_page(place, branch, ledger.log_name(of.model))
+    return web.folder_page(place, branch, log_of(of.model))
 
 
 def announce(session: Session, sections: Sequence[ModelSection]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ciplug.records import keys
 from ciplug.reports.report import Report
 from ciplug.steps.report import judged_for_report, report_of
 from ciplug.steps.select import candidates
@@ -45,4 +46,4 @@ def take(session: Session, runs: Runs, commit: str, model: str | None = None) ->
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:
-    return frozenset(session.store.keys(f"runs/{commit}-", f"verdicts/{commit}-"))
+    return frozenset(session.store.keys(keys.runs_on(commit), keys.amendments_on(commit), keys.verdicts_on(commit)))

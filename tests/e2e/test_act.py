@@ -254,10 +254,10 @@ class TestPromote:
                 "workflow_dispatch", payload, workflow="promote.yml", whole=True, GITHUB_RUN_ID=str(number)
             )
 
-        nobody = "asks for an approval of the environment 'staging' in this run, and nobody has"
+        nobody = "requires an approval of the environment 'staging' in this pipeline run, and nobody has given one"
         dispatch(71).failed().says(nobody)
         github_api.reviews[72] = [("ada", "approved", "staging"), ("bob", "rejected", "staging")]
-        dispatch(72).failed().says("only its author has (ada)")
+        dispatch(72).failed().says("only its author has given one (ada)")
         assert not project.stored("registry/")
         github_api.reviews[73] = [("bob", "approved", "staging")]
         dispatch(73).ok().says("wine version 1 is in Staging")

@@ -166,6 +166,15 @@ def test_what_retention_took_away_is_forgotten(
         assert db.execute("SELECT count(*) FROM columns WHERE segment = '000001'").fetchone() == (0,)
 
 
+def test_a_segment_that_has_gone_stays_for_a_while_for_those_who_read_it(store: MemoryStore, tmp_path: Path) -> None:
+    """Another process may have begun before retention, and ask when others have opened the cache several times."""
+    before = opened(store, tmp_path)
+    del store.closed["000001"]
+    for _ in range(3):
+        assert numbers(opened(store, tmp_path)) == ALL[:15]
+    assert numbers(before) == ALL
+
+
 def _garbage(file: Path) -> None:
     file.write_bytes(b"no database at all " * 1000)
 

@@ -17,7 +17,6 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from pathlib import Path
 from ciplug.errors import FileChanged, GitError, StoreError
 from ciplug.git.objects import present, read_objects
 from ciplug.git.run import stream_blob
+from ciplug.stores import threads
 from ciplug.stores.files import Tell, checked, hex_of, receive
 from ciplug.stores.git.objects import BLOB, TREE, Objects, blob_id, parse_tree
 from ciplug.stores.git.remote import GitRemote, lost_race
@@ -184,9 +184,7 @@ class GitFiles:
                     else:
                         return
 
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                for _ in pool.map(one, sorted(found)):
-                    pass
+            threads.each(one, sorted(found), _AT_ONCE)
 
     def _read(self, oid: str, start: int) -> Iterator[bytes]:
         self._bring([oid])
