@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.output import tell_problems
 from ciplug.commands.runs import (
     BRANCH,
     FORMATS,
@@ -17,7 +18,6 @@ from ciplug.commands.runs import (
     drawn,
     queried_runs,
     shown,
-    tell_problems,
 )
 from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.canonical import dumps

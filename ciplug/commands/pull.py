@@ -11,6 +11,7 @@ from pathlib import Path
 from ciplug import console
 from ciplug.capture.files import digest_file
 from ciplug.commands import options
+from ciplug.commands.output import make_folder
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
 from ciplug.registry.model import Version
@@ -18,7 +19,7 @@ from ciplug.registry.resolve import VersionName, find_version, parse_version_nam
 from ciplug.registry.state import read_model
 from ciplug.reports import text
 from ciplug.steps import placing
-from ciplug.steps.judge import candidates, resolve_commit
+from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
 from ciplug.stores.files import hex_of
 
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
     paths = [] if "." in paths else paths
     artifacts, lacking = _chosen(found, paths)
-    options.make_folder("--to", folder)
+    make_folder("--to", folder)
     with placing.coming(folder) as coming:
         items = _items(session, artifacts, paths, coming)
         wanted = _wanted(folder, items, force=args.force)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from ciplug.errors import UsageError
+from ciplug.errors import NotFound
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -44,12 +44,12 @@ class Model:
     """Events that are not part of this state: only a newer ciplug knows what they do."""
 
     def version(self, number: int) -> Version:
-        """The version of this number. Raises UsageError."""
+        """The version of this number. Raises NotFound."""
         for version in self.versions:
             if version.number == number:
                 return version
         have = f"1 to {len(self.versions)}" if self.versions else "none"
-        raise UsageError(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
+        raise NotFound(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
 
     @property
     def next_version(self) -> int:

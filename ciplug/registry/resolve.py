@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ciplug.errors import UsageError
+from ciplug.errors import NotFound, UsageError
 from ciplug.registry.ladder import MLFLOW_STAGES, Ladder
 from ciplug.registry.model import Model, Version
 
@@ -38,9 +38,9 @@ def parse_version_name(name: str) -> VersionName | None:
 
 
 def find_version(model: Model, selector: str, ladder: Ladder = MLFLOW_STAGES) -> Version:
-    """The version that the second part of a name stands for. Raises UsageError where there is none."""
+    """The version that the second part of a name stands for. Raises NotFound where there is none."""
     if not model.versions:
-        raise UsageError(f"the registry has no model '{model.name}'", hint="list them: ciplug registry list")
+        raise NotFound(f"the registry has no model '{model.name}'", hint="list them: ciplug registry list")
     if number := _NUMBER.fullmatch(selector):
         return model.version(int(number[1]))
     if selector == LATEST:
@@ -48,7 +48,5 @@ def find_version(model: Model, selector: str, ladder: Ladder = MLFLOW_STAGES) ->
     stage = ladder.stage(selector)
     holder = model.holder(stage)
     if holder is None:
-        raise UsageError(
-            f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'"
-        )
+        raise NotFound(f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'")
     return holder

@@ -13,8 +13,8 @@ from ciplug.registry import events, ledger
 from ciplug.registry.ladder import MLFLOW_STAGES, NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
-from ciplug.steps.judge import candidates
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
+from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
 
