@@ -15,8 +15,8 @@ from ciplug.errors import CiplugError
 from ciplug.git import history
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
-from ciplug.registry import ledger
-from ciplug.registry import state as models
+from ciplug.registry.model import Model
+from ciplug.registry.state import read_model
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
@@ -35,7 +35,7 @@ class BaselineFinder:
     given: Run
     """The candidate as it is recorded."""
     in_force: PolicyInForce | None
-    registered: models.Model
+    registered: Model
     """The versions of the candidate's model."""
 
     @property
@@ -288,9 +288,7 @@ class BaselineFinder:
 
 def baselines_of(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> BaselineFinder:
     """What finds the baselines of a run."""
-    return BaselineFinder(
-        session, runs, run, in_force, models.fold(run.model, ledger.read(session.log, run.model).events)
-    )
+    return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model))
 
 
 def _digest(run: Run, path: str) -> str | None:

@@ -62,6 +62,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
             *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
+            *finder.registered.notes,
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
         ),
