@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
         *("comparison", "reports", "stats", "locking", "_version"),
     },
-    "health": {"errors", "_version", "config", "steps", "forges", "gates", "git", "stores"},
+    "health": {"errors", "_version", "ci", "config", "steps", "forges", "gates", "git", "stores"},
     "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "capture"},
     "api": {*RECORDS, "console", "capture", "steps"},
     "commands": {
