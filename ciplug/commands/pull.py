@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import console
-from ciplug.capture.files import digest_file
+from ciplug.capture.content import digest_file
 from ciplug.commands import options
 from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run

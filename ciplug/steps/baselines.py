@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ciplug.gates.evidence import Evidence
     from ciplug.gates.policy import Baseline, Gate, Policy
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift import Drift
+    from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
     from ciplug.tracking.runs import Runs
 

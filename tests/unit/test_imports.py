@@ -72,7 +72,7 @@ HEAVY_ALLOWED = {
     ("gates.reading", "pydantic"): "likewise",
     ("stats.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
     ("stats.scores", "numpy"): "as resampling, which it stands on",
-    ("stats.paired", "numpy"): "as resampling, which it stands on",
+    ("stats.paired_tests", "numpy"): "as resampling, which it stands on",
 }
 
 
