@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def compare(
 
 def _compare_column(before: DataFile, now: DataFile, name: str, test: str) -> Drift | Undecided:
     if lacking := [file.table.source.path.name for file in (before, now) if name not in file.names]:
-        return Undecided(f"{' and '.join(lacking)} has no column '{name}'")
+        return Undecided(f"no column '{name}' in {' and '.join(lacking)}")
     first, second = before.column(name), now.column(name)
     if test != "chi2" and first.numbers is not None and second.numbers is not None:
         return numeric(first.numbers, second.numbers, test="ks" if test == "ks" else "psi")
@@ -65,9 +65,10 @@ class Column:
         elif self.numbers is not None and kinds <= {int, float, type(None)}:
             self.numbers.extend(values)
         else:
-            self.is_nested = self.is_nested or not kinds.isdisjoint({dict, list})
             self.become_categories()
-            self._count(values)
+            self.is_nested = self.is_nested or not kinds.isdisjoint({dict, list})
+            if not self.is_nested:
+                self._count(values)
 
     def pad(self, rows: int) -> None:
         """Missing values at the end, up to so many rows."""
@@ -81,9 +82,11 @@ class Column:
             for block in _blocks(numbers):
                 self._count(block)
 
-    def _count(self, values: Iterable[Any]) -> None:
-        categories = (as_text(value) or None for value in values)
-        self.counts.update(map(_group, categories) if self.is_grouped else categories)
+    def _count(self, values: Sequence[Any]) -> None:
+        # True and 1 are equal, and are not the same category.
+        for (_, value), count in Counter(zip(map(type, values), values, strict=True)).items():
+            category = as_text(value) or None
+            self.counts[_group(category) if self.is_grouped else category] += count
         if len(self.counts) > MAX_CATEGORIES:
             self.become_groups()
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ciplug.capture import drift_files
 from ciplug.capture.drift_files import compare
 from ciplug.capture.example_files import read_examples
 from ciplug.capture.example_table import Columns, as_text
@@ -25,6 +26,8 @@ from ciplug.capture.tables.formats import FORMATS, open_table
 from ciplug.capture.tables.limits import Limits
 from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
+from ciplug.stats.drift_tests import Drift
+from ciplug.stats.intervals import Undecided
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSIONS = ("jsonl", "json", "csv", "tsv", "parquet")
@@ -279,17 +282,17 @@ def test_a_csv_cell_above_the_own_limit_of_python_is_read(tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory a process has had")
-def test_five_million_rows_in_a_few_kilobytes(tmp_path: Path) -> None:
+def test_five_million_rows_in_less_than_a_megabyte(tmp_path: Path) -> None:
     """A drift gate holds 8 bytes a number and side, one column at a time; texts cost next to nothing."""
     import pyarrow
     from pyarrow import parquet
 
     n = 5_000_000
     small = tmp_path / "small.parquet"
-    columns = {name: pyarrow.repeat(1.5, n) for name in ("a", "b", "c")}
+    columns = {name: pyarrow.repeat(1.5, n) for name in ("a", "b")}
     word = pyarrow.DictionaryArray.from_arrays(pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), n), ["x" * 1000])
     parquet.write_table(pyarrow.table({**columns, "words": word}), small, compression="zstd")
-    assert small.stat().st_size < 200_000
+    assert small.stat().st_size < 1_000_000
     code = f"""
         from pathlib import Path
         import pyarrow.parquet
@@ -297,7 +300,7 @@ def test_five_million_rows_in_a_few_kilobytes(tmp_path: Path) -> None:
         status = lambda key: int(open("/proc/self/status").read().split(key)[1].split()[0]) // 1024
         before = status("VmRSS:")
         drift = compare(Path({str(small)!r}), Path({str(small)!r}), None, "auto")
-        assert all(column.p == 1 for column in drift.values()) and len(drift) == 4
+        assert all(column.p == 1 for column in drift.values()) and len(drift) == 3
         print(status("VmHWM:") - before)
     """
     child = [sys.executable, "-c", "import textwrap; exec(textwrap.dedent(" + repr(code) + "))"]
@@ -305,6 +308,32 @@ def test_five_million_rows_in_a_few_kilobytes(tmp_path: Path) -> None:
         child, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 130, "MiB"
+
+
+def test_what_drift_does_not_compare_and_what_it_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"nested": [1], "late": i, "mixed": value} for i, value in enumerate([1, True, "1", None] * 5)]
+    path = tmp_path / "t.jsonl"
+    path.write_text("\n".join(map(json.dumps, [{"mixed": ""}, *rows])))
+    (mixed, late) = (compare(path, path, None, "auto")[name] for name in ("mixed", "late"))
+    assert list(compare(path, path, None, "auto")) == ["mixed", "late"]
+    assert isinstance(mixed, Drift) and mixed.missing == (6 / 21, 6 / 21)
+    assert isinstance(late, Drift) and late.missing == (1 / 21, 1 / 21)  # not in the first row
+    monkeypatch.setattr(drift_files, "MAX_CATEGORIES", 5)
+    many, few = (write(tmp_path, "csv", {"w": [f"t{i % n}" for i in range(600)]}, str(n)) for n in (60, 2))
+    grouped = compare(many, many, None, "auto")["w"]
+    assert isinstance(grouped, Drift) and (grouped.p, grouped.new) == (1, ())
+    for reference, current in ((many, few), (few, many)):
+        moved = compare(reference, current, None, "auto")["w"]
+        assert isinstance(moved, Drift) and moved.p < 0.001
+
+
+def test_an_empty_window_has_columns_without_rows(tmp_path: Path) -> None:
+    full, empty = write(tmp_path, "csv", THREE), tmp_path / "e.csv"
+    empty.write_text("id,x,words\n")
+    assert compare(full, empty, ["x"], "auto")["x"] == Undecided("the current window is empty")
+    assert compare(full, empty, ["y"], "auto")["y"] == Undecided("no column 'y' in t.csv and e.csv")
+    with pytest.raises(InputError, match=r"e\.csv: it has no column of other\.csv"):
+        compare(write(tmp_path, "csv", {"y": [1]}, "other"), empty, None, "auto")
 
 
 def test_rows_are_counted_before_any_is_read(tmp_path: Path) -> None:
