@@ -74,7 +74,7 @@ COMMANDS_OF_COMMANDS = {
 
 HEAVY = {
     *("github", "gitlab", "jenkinsapi", "mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "requests"),
-    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore", "sqlparse"),
+    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore"),
     *("boto3", "botocore", "google", "pyarrow", "duckdb"),
 }
 HEAVY_ALLOWED = {
