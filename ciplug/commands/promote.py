@@ -24,7 +24,7 @@ from ciplug.steps.stage_requirements import fulfilled
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Stage
+    from ciplug.config.stages import Stage
 
 _TRIES = 20
 

@@ -17,7 +17,7 @@ from ciplug.stats.intervals import Undecided
 if TYPE_CHECKING:
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Slices
+    from ciplug.config.gate import Gate, Slices
     from ciplug.stats.paired import Answer
 
 WORST = 10

@@ -21,7 +21,8 @@ from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Baseline, Gate, Policy
+    from ciplug.config.gate import Baseline, Gate
+    from ciplug.config.policy import Policy
     from ciplug.records.examples import Examples
     from ciplug.stats.drift import Drift
     from ciplug.stats.intervals import Undecided

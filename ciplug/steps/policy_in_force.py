@@ -16,7 +16,7 @@ from ciplug.git.worktree import is_committed
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.config.policy import Policy
 
 
 @dataclass(frozen=True)

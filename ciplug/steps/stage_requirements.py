@@ -13,7 +13,7 @@ from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.forges.base import Forge
-    from ciplug.gates.policy import Stage
+    from ciplug.config.stages import Stage
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 

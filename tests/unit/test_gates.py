@@ -14,7 +14,7 @@ from ciplug.commands.gate import verdict_code
 from ciplug.errors import ConfigError
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import Policy
+from ciplug.config.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
 from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst

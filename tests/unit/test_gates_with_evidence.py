@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ciplug.comparison.repeats import mean
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import Policy
+from ciplug.config.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.run import Run
