@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from ciplug.config import kinds, values
 from ciplug.config.kinds import Mistake, Table, key, one_of
@@ -14,8 +14,9 @@ Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
 REFERENCES = ("merge-base", "target", "production", "best", "mean")
-METRIC_TESTS = ("auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip")
+Test = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
+METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
 BY_EXAMPLE = ("mcnemar", "bootstrap", "sign-flip")
 """Tests that compare example by example."""
 
@@ -147,7 +148,7 @@ class Gate:
     max: float | None = key(kinds.NUMBER)
     max_regression: Allowance | None = key(ALLOWANCE)
     baseline: Baseline | None = key(BASELINE)
-    test: str = key(one_of(*dict.fromkeys((*METRIC_TESTS, *DRIFT_TESTS))), "auto")
+    test: Test = key(one_of(*get_args(Test)), "auto")
     """How the uncertainty is judged; auto: by the best that the data allow."""
     n: str | None = key(kinds.TEXT)
     """The metric that counts the examples of which this one is a proportion."""

@@ -111,6 +111,17 @@ class Config(Section):
         """The settings of each model."""
         return list(self.models.values()) or [self]
 
+    def section_of(self, model: str) -> Section | None:
+        """The settings that hold for runs of a model; None where the file is for other models."""
+        if self.models:
+            return self.models.get(model)
+        return self if self.model in (None, model) else None
+
+    def ladder_of(self, model: str) -> tuple[str, ...]:
+        """The stages that versions of a model climb, lowest first, as the registry names them."""
+        section = self.section_of(model)
+        return (section.policy if section else Policy()).ladder
+
     def of(self, model: str | None) -> Section:
         """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
         if not self.models:

@@ -105,10 +105,11 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
 
 
 def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
-    for key in ("ref", "branch", "last"):
+    for key in ("ref", "branch", "window"):
         was, now = getattr(before, key), getattr(after, key)
         if was is not None and was != now:
             yield _changed(was, now)
+            return
     if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
         yield f"max_age_days {before.max_age_days:g} may not become more"
 
@@ -175,4 +176,4 @@ def _stage(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Looseni
 
 
 def _changed(before: Any, after: Any) -> str:
-    return f"it may not be changed from {before} to {after}"
+    return f"it may not be changed from {before} to {'nothing' if after is None else after}"

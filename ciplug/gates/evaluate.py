@@ -21,9 +21,9 @@ from ciplug.records.verdict import GateResult, Verdict, worst
 from ciplug.stats.intervals import holm
 
 if TYPE_CHECKING:
-    from ciplug.gates.evidence import Evidence
     from ciplug.config.gate import Gate
     from ciplug.config.policy import Policy
+    from ciplug.gates.evidence import Evidence
     from ciplug.records.run import Run
 
 

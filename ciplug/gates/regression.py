@@ -19,10 +19,10 @@ from ciplug.stats import intervals as statistics
 from ciplug.stats.intervals import Interval, Rule, Undecided
 
 if TYPE_CHECKING:
-    from ciplug.gates.by_example import ByExample
-    from ciplug.gates.evidence import Evidence
     from ciplug.config.gate import Allowance, Gate
     from ciplug.config.policy import Seeds
+    from ciplug.gates.by_example import ByExample
+    from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
 
 POINT = "one number a run"

@@ -6,14 +6,15 @@ import shlex
 from collections import Counter
 
 from ciplug import config as configuration
-from ciplug import git
-from ciplug.config import Config
+from ciplug.config.policy import Policy
+from ciplug.errors import Cause
 from ciplug.git import history as commits
+from ciplug.git.credentials import redact, stored_credential
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import FORK, Session, now
-from ciplug.stores import Cause, is_git
+from ciplug.stores import is_git
 from ciplug.stores.git.trial import cause_of
 
 FORKED = "a fork's job is not to write here: it hands its run over (docs/collect.md)"
@@ -46,8 +47,7 @@ def config(session: Session, before: Examined) -> str:
         raise warning(
             "there is no ciplug.yaml: nothing is recorded but what options name, and nothing is judged", "ciplug init"
         )
-    parts = session.config.models.values() or (session.config,)
-    recorded = sum(len(part.metrics) for part in parts)
+    recorded = sum(len(section.metrics) for section in session.config.sections())
     files = {0: "no metric file, so metrics are what the training logs itself", 1: "1 metric file"}.get(
         recorded, f"{recorded} metric files"
     )
@@ -71,22 +71,16 @@ def policy(session: Session, before: Examined) -> str:
             f"{policies.base_branch} has no {configuration.FILE}: this pull request is judged by its own policy",
             f"merge {configuration.FILE} into {policies.base_branch} first",
         )
-    expired = sorted({gate for part in _parts(judging) for gate in _expired(part)})
+    expired = sorted({gate for section in judging.sections() for gate in _expired(section.policy)})
     if expired:
         raise warning(f"{source}: the waivers for {', '.join(expired)} have expired", "take them out of waivers:")
-    gates = sum(len(part.policy.get("gates") or {}) for part in _parts(judging))
+    gates = sum(len(section.policy.gates) for section in judging.sections())
     return f"{source}: {gates} gate{'s' if gates != 1 else ''}"
 
 
-def _parts(config: Config) -> list[Config]:
-    return list(config.models.values()) or [config]
-
-
-def _expired(part: Config) -> list[str]:
-    from ciplug.gates.reading import read
-
+def _expired(policy: Policy) -> list[str]:
     today = now().date()
-    return [waiver.gate for waiver in read(part).waivers if waiver.expires < today]
+    return [waiver.gate for waiver in policy.waivers if waiver.expires < today]
 
 
 def spool(session: Session, before: Examined) -> str:
@@ -123,7 +117,7 @@ def credentials(session: Session, before: Examined) -> str:
         return "none is needed: the repository itself is the store"
     if not url.startswith("http"):
         return "none is needed: the repository is on this disk" if url.startswith("file:") else "by ssh, with its keys"
-    found = git.stored_credential(session.workspace.config, url)
+    found = stored_credential(session.workspace.config, url)
     kept = {
         "header": "kept by the checkout",
         "url": "in the address of the remote",
@@ -132,7 +126,7 @@ def credentials(session: Session, before: Examined) -> str:
     if found:
         return kept[found]
     # ~/.netrc and askpass programs are git's own business: a push shows what they know.
-    raise not_asked(f"this checkout keeps none for {git.redact(url)}; the checks below show whether git has another")
+    raise not_asked(f"this checkout keeps none for {redact(url)}; the checks below show whether git has another")
 
 
 def remote(session: Session, before: Examined) -> str:
@@ -143,17 +137,17 @@ def remote(session: Session, before: Examined) -> str:
         return "this repository has no remote"
     words = commits.unreachable(session.workspace, session.env)
     if words:
-        raise failure(f"{git.redact(url)}: {words}", to_reach(session, url, cause_of(words)))
-    return git.redact(url)
+        raise failure(f"{redact(url)}: {words}", to_reach(session, url, cause_of(words)))
+    return redact(url)
 
 
 def to_reach(session: Session, url: str, cause: Cause) -> str:
     """What to do where a repository refuses a fetch or a push."""
     by_token = bool(session.env.get(remedies.PUSH_TOKEN))
-    kept = git.stored_credential(session.workspace.config, url) if session.workspace else None
+    kept = stored_credential(session.workspace.config, url) if session.workspace else None
     # After a header that is not accepted, git asks for a name all the same, and does not say why.
-    if cause == "no_credential" and (by_token or kept in ("header", "url")):
-        cause = "not_accepted"
+    if cause == Cause.NO_CREDENTIAL and (by_token or kept in ("header", "url")):
+        cause = Cause.BAD_CREDENTIAL
     return remedies.push(session.context.host, cause, by_token=by_token)
 
 

@@ -20,9 +20,9 @@ from ciplug.steps.policy_in_force import Ruling
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
-    from ciplug.gates.evidence import Evidence
     from ciplug.config.gate import Baseline, Gate
     from ciplug.config.policy import Policy
+    from ciplug.gates.evidence import Evidence
     from ciplug.records.examples import Examples
     from ciplug.stats.drift import Drift
     from ciplug.stats.intervals import Undecided

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import RecordError, UsageError
+from ciplug.git.workspace import configuration
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
 from ciplug.stores.git import branch as git_branch
@@ -164,6 +164,15 @@ def test_what_retention_took_away_is_forgotten(
     with sqlite3.connect(file) as db:
         assert db.execute("SELECT name FROM segments").fetchall() == [("000002",)]
         assert db.execute("SELECT count(*) FROM columns WHERE segment = '000001'").fetchone() == (0,)
+
+
+def test_a_segment_that_has_gone_stays_for_a_while_for_those_who_read_it(store: MemoryStore, tmp_path: Path) -> None:
+    """Another process may have begun before retention, and ask when others have opened the cache several times."""
+    before = opened(store, tmp_path)
+    del store.closed["000001"]
+    for _ in range(3):
+        assert numbers(opened(store, tmp_path)) == ALL[:15]
+    assert numbers(before) == ALL
 
 
 def _garbage(file: Path) -> None:
@@ -388,7 +397,7 @@ def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     url = (tmp_path / "remote.git").as_uri()
 
     def git_store() -> GitBranchStore:
-        config = git_program.configuration(tmp_path)
+        config = configuration(tmp_path)
         return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "cache", config=config)
 
     def add(*new: int) -> None:

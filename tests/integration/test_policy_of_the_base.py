@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import GitError
 from ciplug.git import history
+from ciplug.git.workspace import discover
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -201,7 +201,7 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     git(clone, "config", f"http.{git_server.origin}/.extraheader", f"Authorization: Basic {login}")
     git(clone, "remote", "add", "origin", git_server.url("demo"))
     git(clone, "commit", "-q", "--allow-empty", "-m", "x")
-    workspace = git_program.discover(clone)
+    workspace = discover(clone)
     assert workspace
     assert history.tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
     assert history.tagged(workspace, "v1", {}) == project.head

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.cli import main
 from ciplug.errors import StoreError
+from ciplug.git.workspace import discover
 from ciplug.steps.record import store_objects
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
@@ -113,7 +113,7 @@ def test_a_baseline_that_the_pipeline_names_is_shown_and_never_judged_by(
     (project.folder / "metrics.json").unlink()
 
     assert main(["ci", "--no-comment", "--baseline", "v2", *training]) == 2
-    assert "'v2' is no commit, branch or tag here" in capsys.readouterr().err
+    assert "no commit, branch or tag named 'v2'" in capsys.readouterr().err
     assert not (project.folder / "metrics.json").exists()
 
     # Better than the tag, which only the remote has; worse than the merge base, which the policy compares with.
@@ -524,7 +524,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("record", "--metrics", "none.json"), 2, "none.json"),
         (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
         (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "no name for a model"),
-        (("promote", "wine", "--to", "moon"), 2, "'moon' is no stage"),
+        (("promote", "wine", "--to", "moon"), 2, "unknown stage 'moon'"),
         (("registry", "show", "none"), 2, "has no model 'none'"),
         (("run", "--"), 2, "no command to run"),
         (("run", "--", "no-such-program-here"), 127, "command not found"),
@@ -685,7 +685,7 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
     """Whoever may push may put anything under any key; what it says must be what its key says."""
     run = project.train()
     record = project.json("runs", "show", run, "--json")
-    store = open_store("git:", git_program.discover(project.folder), os.environ)
+    store = open_store("git:", discover(project.folder), os.environ)
     forged = {
         f"runs/{project.head}-{'a' * 32}.json": record,
         f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"::error::": 1.0}},
