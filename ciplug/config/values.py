@@ -212,6 +212,6 @@ def version(value: Any) -> int:
 def stage_name(name: str) -> str:
     if not re.fullmatch("[a-z][a-z0-9_-]*", name):
         raise ValueError("write the name of a stage in lower case, with letters, digits, '-' and '_'")
-    if name in ("none", "archived"):
-        raise ValueError(f"'{name}' is reserved: every version can be there, whatever the policy")
+    if name in ("none", "archived", "latest") or re.fullmatch(r"v\d+", name):
+        raise ValueError(f"'{name}' has a meaning of its own in the registry: choose another name")
     return name

@@ -299,7 +299,7 @@ def test_baselines(text: str, due: Baseline) -> None:
             None,
         ),
         ("stages:\n  Live: {gates: all}", "ciplug.yaml:2: stages.Live: write the name of a stage in lower case", None),
-        ("stages:\n  archived: {gates: all}", "ciplug.yaml:2: stages.archived: 'archived' is reserved", None),
+        ("stages:\n  archived: {gates: all}", "ciplug.yaml:2: stages.archived: 'archived' has a meaning", None),
         (
             "stages: {production: {from: candidate}}",
             "ciplug.yaml:1: stages.production.from: unknown key",
