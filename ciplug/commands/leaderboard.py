@@ -25,9 +25,9 @@ from ciplug.registry.model import Version
 from ciplug.registry.state import read_model
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
-from ciplug.tracking import search
 from ciplug.tracking.catalog import Catalog, Entry
-from ciplug.tracking.search import STATUS, Comparison, Key, Order
+from ciplug.tracking.query import STATUS, Comparison, Key, Order
+from ciplug.tracking.query_language import parse_keys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     where = conditions_of(args)
-    columns = list(search.parse_keys(args.columns)) if args.columns else []
+    columns = list(parse_keys(args.columns)) if args.columns else []
     runs = queried_runs(args, session)
     catalog = runs.catalog
     if not len(catalog):

@@ -16,9 +16,9 @@ from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
-from ciplug.tracking import search
+from ciplug.tracking.query import Comparison, Key
+from ciplug.tracking.query_language import parse, parse_keys, parse_order
 from ciplug.tracking.runs import Runs
-from ciplug.tracking.search import Comparison, Key
 
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import Entry, Found
@@ -61,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         console.out(dumps(found) if args.json else _details(found))
         return 0
     where = conditions_of(args)
-    order_by = [search.parse_order(text) for text in args.order_by or ()]
-    columns = search.parse_keys(args.columns) if args.columns else ()
+    order_by = [parse_order(text) for text in args.order_by or ()]
+    columns = parse_keys(args.columns) if args.columns else ()
     if args.offline and args.format == "json":
         raise UsageError("whole records are not in the cache", hint="without --offline, or with --format csv")
     if args.commit:
@@ -94,7 +94,7 @@ def conditions_of(args: argparse.Namespace) -> list[Comparison]:
     """What --where and --model ask for; checks --limit, too."""
     if args.limit < 0:
         raise UsageError("--limit takes a number from 0 up")
-    where = [] if args.where is None else list(search.parse(args.where))
+    where = [] if args.where is None else list(parse(args.where))
     return [*where, Comparison(MODEL, "=", args.model)] if args.model else where
 
 

@@ -13,7 +13,7 @@ from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
-from ciplug.records.verdict import SEVERITY, Outcome, outcomes_of
+from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, outcomes_of
 
 if TYPE_CHECKING:
     from ciplug.config.policy import Policy
@@ -128,7 +128,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
         today=case.today or date.min,
     )
     run = Run(id="0" * 32, model=case.model or "", commit=case.commit, status="finished", started="", ended="")
-    verdict = evaluate(asked, evidence, run, created="", policy_source=case.where)
+    verdict = evaluate(asked, evidence, run, created="", policy_source=PolicySource(file=case.where))
     found = {"verdict": verdict.outcome, **outcomes_of(verdict)}
     wrong = []
     for name, due in case.expect.items():

@@ -17,7 +17,7 @@ from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
 from ciplug.gates.digest import digest_of
 from ciplug.gates.words import exact, shown
-from ciplug.records.verdict import GateResult, Verdict, worst
+from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
 from ciplug.stats.intervals import holm
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def evaluate(
     run: Run,
     *,
     created: str,
-    policy_source: str,
+    policy_source: PolicySource,
     policy_digest: str | None = None,
     policy_missing: str | None = None,
     stage: str | None = None,
@@ -79,7 +79,10 @@ def evaluate(
         gates=tuple(results),
         created=created,
         policy_digest=policy_digest or digest_of(policy),
-        policy_source=policy_source,
+        policy_file=policy_source.file,
+        policy_branch=policy_source.branch,
+        policy_commit=policy_source.commit,
+        policy_as_committed=policy_source.as_committed,
         baseline_run=next((side.run for side in baselines if side.run), None),
         runs=evidence.candidate.runs if len(evidence.candidate.runs) > 1 else (),
         stage=stage,
@@ -89,7 +92,7 @@ def evaluate(
     )
 
 
-def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: str) -> None:
+def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
     if run.status == "finished" and known and asked and not asked & known:

@@ -13,6 +13,7 @@ from ciplug.config import Config
 from ciplug.errors import ConfigError
 from ciplug.git import history
 from ciplug.git.worktree import is_committed
+from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ class PolicyInForce:
     """With what counts for the branch."""
     digest: str
     """sha256 of the whole policy of the model."""
-    source: str
-    """`ciplug.yaml of main (1a2b3c4d)`."""
+    source: PolicySource
     folder: str = ""
     """Of the file, from the top of the repository: what paths in it are relative to."""
     evaluation: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class Policies:
 
     own: Config
     """The checkout's."""
-    own_source: str
+    own_source: PolicySource
     branch: str | None
     """What the commit is to go into, or is on."""
     base: Config | None = None
     """That of the base branch; None outside of pull requests, and where the branch has no file."""
-    base_source: str = ""
+    base_source: PolicySource | None = None
     base_branch: str | None = None
 
     @property
@@ -69,8 +69,7 @@ class Policies:
         """What judges a model. Raises ConfigError where nothing does: that is no pass."""
         found = self.find(model)
         if found is None:
-            config, source = (self.base, self.base_source) if self.base else (self.own, self.own_source)
-            raise _none(config, source, model)
+            raise _none(self.base or self.own, self.base_source or self.own_source, model)
         return found
 
     def ladder(self, model: str) -> tuple[str, ...]:
@@ -86,7 +85,7 @@ class Policies:
         """What judges a model, None where no gate does."""
         if self.base_branch is None:
             return self._in_force(self.own, self.own_source, model)
-        judging = self._in_force(self.base, self.base_source, model) if self.base else None
+        judging = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
         if judging is not None:
             return judging
         proposed = self.proposed(model)
@@ -106,7 +105,7 @@ class Policies:
             return f"{self.base_branch} has no {configuration.FILE}"
         return f"{self.base_source} has no gate for the model '{model}'"
 
-    def _in_force(self, config: Config, source: str, model: str) -> PolicyInForce | None:
+    def _in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
         from ciplug.gates.digest import digest_of
 
         section = config.section_of(model)
@@ -118,7 +117,7 @@ class Policies:
         return PolicyInForce(policy.for_branch(self.branch), digest_of(policy), source, folder, evaluation)
 
 
-def _none(config: Config, source: str, model: str) -> ConfigError:
+def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     if config.models:
         hint = f"it has: {', '.join(config.models)}; name one with --model"
         return ConfigError(f"{source}: it has no gate for the model '{model}'", hint=hint)
@@ -151,10 +150,10 @@ def read_policies(session: Session) -> Policies:
         name = path.as_posix()
         data = tree.read(name)
         if data is not None:
-            base_source = f"{name} of {where}"
+            base_source = PolicySource(file=name, branch=target, commit=tree.commit)
             base = _parsed(tree, path, data, where)
             break
-    return Policies(own, source, target, base, base_source or "", target)
+    return Policies(own, source, target, base, base_source, target)
 
 
 def of_checkout(session: Session, model: str) -> PolicyInForce | None:
@@ -189,12 +188,12 @@ def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
     return configuration.parse(text(path.as_posix(), data), path, read, origin=where)
 
 
-def _source(session: Session, inside: Path | None) -> str:
+def _source(session: Session, inside: Path | None) -> PolicySource:
     """Where the policy was read, relative to the repository, and whether it is as it was committed."""
     path = session.config.path
     if path is None:
-        return configuration.FILE
+        return PolicySource(file=configuration.FILE)
     if inside is None or session.workspace is None:
-        return str(path)
-    committed = is_committed(session.workspace, session.workspace.top / inside)
-    return inside.as_posix() if committed else f"{inside.as_posix()} (not as committed)"
+        return PolicySource(file=str(path))
+    as_committed = is_committed(session.workspace, session.workspace.top / inside)
+    return PolicySource(file=inside.as_posix(), as_committed=as_committed)

@@ -15,7 +15,7 @@ from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
-from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst
+from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, Verdict, worst
 from ciplug.steps.judge import exit_code
 from tests.policies import policy_of
 
@@ -53,7 +53,7 @@ def judge(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
     )
-    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml", dry_run=dry_run)
+    return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)
 
 
 def outcome(

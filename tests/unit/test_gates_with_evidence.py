@@ -19,7 +19,7 @@ from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.run import Run
-from ciplug.records.verdict import GateResult, Verdict
+from ciplug.records.verdict import GateResult, PolicySource, Verdict
 from ciplug.stats.drift import categorical, numeric
 from ciplug.stats.intervals import Undecided
 from tests.policies import policy_of
@@ -55,7 +55,7 @@ def judge(
     held = {s.run: e for s, e in zip((candidate, baseline), examples, strict=True) if e is not None and s.run}
     evidence = Evidence(candidate=candidate, baselines=dict.fromkeys(found.gates, baseline), examples=held, **more)
     run = Run(id=candidate.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")
-    return evaluate(found, evidence, run, created="", policy_source="ciplug.yaml")
+    return evaluate(found, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"))
 
 
 def one(verdict: Verdict) -> GateResult:

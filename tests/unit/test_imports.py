@@ -74,7 +74,7 @@ COMMANDS_OF_COMMANDS = {
 
 HEAVY = {
     *("github", "gitlab", "jenkinsapi", "mlflow", "numpy", "pandas", "sklearn", "scipy", "torch", "requests"),
-    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore", "sqlparse"),
+    *("jinja2", "tabulate", "yaml", "pydantic", "tqdm", "obstore", "sigstore"),
     *("boto3", "botocore", "google", "pyarrow", "duckdb"),
 }
 HEAVY_ALLOWED = {
@@ -86,7 +86,7 @@ HEAVY_ALLOWED = {
 
 class Import(NamedTuple):
     module: str
-    """The importing module, without the package's name: gates.policy, cli."""
+    """The importing module, without the package's name: gates.evaluate, cli."""
     target: str
     """What it imports, in full: ciplug.records.run, pydantic."""
     line: int

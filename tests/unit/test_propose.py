@@ -16,7 +16,7 @@ from ciplug.gates.evidence import Evidence
 from ciplug.gates.propose import MOST, direction, propose
 from ciplug.records.comparison import Side
 from ciplug.records.run import METRIC_NAME, Run
-from ciplug.records.verdict import Outcome
+from ciplug.records.verdict import Outcome, PolicySource
 from ciplug.scaffold.configuration import Settings, render
 
 UP = (
@@ -115,7 +115,7 @@ def verdict(text: str, metrics: dict[str, float], *, baseline: bool) -> Outcome:
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=metrics),
         baselines=dict.fromkeys(policy.gates, before),
     )
-    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml").outcome
+    return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml")).outcome
 
 
 def written(metrics: dict[str, float], model: str = "wine") -> str:
