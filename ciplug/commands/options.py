@@ -71,18 +71,6 @@ def bundle_of(args: argparse.Namespace) -> Path | None:
     return Path(args.bundle)
 
 
-def make_folder(option: str, folder: Path) -> None:
-    """Make the folder that an option names, if it is not there. Raises UsageError where none can be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{option} {folder}: a file is in its place", hint="name a folder") from None
-    except PermissionError:
-        raise UsageError(f"{option} {folder}: it may not be made", hint="name another folder") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: it may not be written", hint="name another folder")
-
-
 def add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", action="store_true", help="keep a label of the verdict on the pull request, like 'ciplug: pass'"
@@ -121,7 +109,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         params=paths(args.params, config.params),
         artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
         addresses=tuple(text for text in artifacts if is_address(text)),
-        datasets=paths(args.dataset, config.datasets),
+        datasets=paths(args.dataset, config.recorded_datasets),
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,

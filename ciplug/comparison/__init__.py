@@ -1,0 +1,1 @@
+"""Pure: choosing a baseline, differences, repeated runs."""

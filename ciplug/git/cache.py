@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ciplug.git import Workspace
+from ciplug.git.workspace import Workspace
 
 
 def cache_folder(workspace: Workspace | None, env: Mapping[str, str]) -> Path:

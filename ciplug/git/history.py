@@ -8,9 +8,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ciplug import git
 from ciplug.errors import GitError
+from ciplug.git.bare import init_bare, write_config
 from ciplug.git.cache import cache_folder
+from ciplug.git.credentials import transport_environment, without_password
+from ciplug.git.environment import git_environment
+from ciplug.git.failures import last_words
+from ciplug.git.objects import is_commit_id, read_objects
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 
 DEPTH = 1000
@@ -36,7 +42,7 @@ class History:
 
 
 def target_branch(
-    workspace: git.Workspace,
+    workspace: Workspace,
     env: Mapping[str, str],
     *,
     asked: str | None,
@@ -50,7 +56,7 @@ def target_branch(
     if asked or context_target or context_default:
         return asked or context_target or context_default
     for remote in ("origin", *workspace.remotes):
-        done = git.git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", cwd=workspace.top, check=False)
+        done = run_git("symbolic-ref", "-q", f"refs/remotes/{remote}/HEAD", cwd=workspace.top, check=False)
         if done.returncode == 0:
             return done.stdout.decode().strip().removeprefix(f"refs/remotes/{remote}/")
     local = next((name for name in ("main", "master") if _local_tip(workspace, name)), None)
@@ -61,12 +67,12 @@ def target_branch(
     return head.removeprefix("ref: refs/heads/") if head.startswith("ref: refs/heads/") else None
 
 
-def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
+def look(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
     """The history of `head`. In a shallow clone, the commits are fetched into a repository of ours."""
     notes: list[str] = []
     no_target, unseen = False, None
     tip = _local_tip(workspace, target) if target else None
-    repository, environment = workspace.top, git.environment()
+    repository, environment = workspace.top, git_environment()
     if target and (tip is None or workspace.shallow or not _has(workspace.top, head)) and workspace.remotes:
         fetched = _fetch(workspace, head, target, env)
         if isinstance(fetched, str) and "couldn't find remote ref" in fetched:
@@ -115,18 +121,18 @@ def look(workspace: git.Workspace, head: str, target: str | None, env: Mapping[s
     )
 
 
-def unreachable(workspace: git.Workspace, env: Mapping[str, str]) -> str | None:
+def unreachable(workspace: Workspace, env: Mapping[str, str]) -> str | None:
     """git's last words where the remote that history is fetched from does not answer; None where it does."""
     return _ls_remote(workspace, env, "HEAD")[1]
 
 
-def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str | None:
+def resolve(workspace: Workspace, name: str, env: Mapping[str, str]) -> str | None:
     """The commit that a name (branch, tag, HEAD~2, abbreviated id) stands for, here or on the remote."""
     for candidate in (name, f"refs/remotes/origin/{name}"):
         found = _parse(workspace.top, candidate)
         if found:
             return found
-    if git.is_commit_id(name):
+    if is_commit_id(name):
         return name
     plain = not set(name) & set("~^:?*[\\ @{") and ".." not in name and not name.startswith("-")
     if workspace.remotes and plain:
@@ -138,7 +144,7 @@ def resolve(workspace: git.Workspace, name: str, env: Mapping[str, str]) -> str 
     return None
 
 
-def tagged(workspace: git.Workspace, tag: str, env: Mapping[str, str]) -> str | None:
+def tagged(workspace: Workspace, tag: str, env: Mapping[str, str]) -> str | None:
     """The commit that a tag stands for, here or on the remote; None where there is no such tag.
 
     Raises GitError where the remote does not answer.
@@ -155,15 +161,15 @@ def tagged(workspace: git.Workspace, tag: str, env: Mapping[str, str]) -> str | 
         )
     # Of an annotated tag, the line of what it points at comes last.
     lines = listed.split()
-    return lines[-2] if len(lines) >= 2 and git.is_commit_id(lines[-2]) else None
+    return lines[-2] if len(lines) >= 2 and is_commit_id(lines[-2]) else None
 
 
-def first_parents(workspace: git.Workspace, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
+def first_parents(workspace: Workspace, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
     """The commit and its first parents, nearest first, at most 1,000 back; the commit alone where no more is known."""
-    own = _first_parents(workspace.top, commit, git.environment())
+    own = _first_parents(workspace.top, commit, git_environment())
     fetched = _side_repository(workspace, env)
     if (workspace.shallow or not own) and fetched.exists():
-        own = max(own, _first_parents(fetched, commit, git.environment()), key=len)
+        own = max(own, _first_parents(fetched, commit, git_environment()), key=len)
     return own or (commit,)
 
 
@@ -171,7 +177,7 @@ def first_parents(workspace: git.Workspace, commit: str, env: Mapping[str, str])
 class Tree:
     """The files of a branch's tip, wherever they can be had."""
 
-    workspace: git.Workspace
+    workspace: Workspace
     repository: Path
     commit: str
     env: Mapping[str, str]
@@ -182,21 +188,21 @@ class Tree:
         Raises GitError when it has one that cannot be fetched.
         """
         name = f"{self.commit}:{path}"
-        found = git.read_objects(self.repository, [name]).get(name)
+        found = read_objects(self.repository, [name]).get(name)
         if found is None:
-            listed = git.git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False).stdout.split()
+            listed = run_git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False).stdout.split()
             if len(listed) < 3 or listed[1] != b"blob":
                 return None
             blob = listed[2].decode()
             if self.repository != self.workspace.top:
                 _fetch_into(self.workspace, self.repository, blob, self.env)
-            found = git.read_objects(self.repository, [blob]).get(blob)
+            found = read_objects(self.repository, [blob]).get(blob)
         if found is None:
             raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
         return found[1] if found[0] == "blob" else None
 
 
-def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]) -> Tree:
+def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) -> Tree:
     """The tip of a branch as the remote has it; where that does not answer, as this clone knows it.
 
     Raises GitError where there is no such branch.
@@ -207,13 +213,13 @@ def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]
     if workspace.remotes:
         listed, failure = _ls_remote(workspace, env, ref)
         tip = listed.partition("\t")[0]
-        if failure is None and git.is_commit_id(tip) and tip != known and not _has(workspace.top, tip):
+        if failure is None and is_commit_id(tip) and tip != known and not _has(workspace.top, tip):
             side = _side_repository(workspace, env).with_name("branches.git")
             with held(side.with_suffix(".lock")):
-                git.init_bare(side, workspace.object_format)
+                init_bare(side, workspace.object_format)
                 _fetch_into(workspace, side, tip, env, "--depth=1", "--filter=blob:none")
             return Tree(workspace, side, tip, env)
-        if failure is None and git.is_commit_id(tip):
+        if failure is None and is_commit_id(tip):
             known = tip
     if known is None and failure:
         raise GitError(
@@ -225,7 +231,7 @@ def tree_of_branch(workspace: git.Workspace, branch: str, env: Mapping[str, str]
     return Tree(workspace, workspace.top, known, env)
 
 
-def _ls_remote(workspace: git.Workspace, env: Mapping[str, str], *asked: str) -> tuple[str, str | None]:
+def _ls_remote(workspace: Workspace, env: Mapping[str, str], *asked: str) -> tuple[str, str | None]:
     """What the remote says of refs, and git's last words where it failed.
 
     Asked from a repository of ours: in the checkout, the credentials that are handed over would be sent beside those
@@ -235,55 +241,55 @@ def _ls_remote(workspace: git.Workspace, env: Mapping[str, str], *asked: str) ->
     side = _side_repository(workspace, env)
     options = [word for word in asked if word.startswith("--")]
     with held(side.with_suffix(".lock")):
-        git.init_bare(side, workspace.object_format)
-        done = git.git(
-            *("ls-remote", *options, "--", git.without_password(url)),
+        init_bare(side, workspace.object_format)
+        done = run_git(
+            *("ls-remote", *options, "--", without_password(url)),
             *(word for word in asked if word not in options),
             cwd=side,
-            env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+            env=transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
             check=False,
         )
-    return done.stdout.decode(errors="replace"), git.last_words(done.stderr) if done.returncode else None
+    return done.stdout.decode(errors="replace"), last_words(done.stderr) if done.returncode else None
 
 
-def _fetch_into(workspace: git.Workspace, repository: Path, name: str, env: Mapping[str, str], *options: str) -> None:
+def _fetch_into(workspace: Workspace, repository: Path, name: str, env: Mapping[str, str], *options: str) -> None:
     """Fetch an object by its id into a repository of ours, without leaving a word in its configuration.
 
     No ref is kept there: to a server that knows what we have, a file that was filtered out is had already.
     """
     url = _remote(workspace)
     quiet = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
-    git.git(
-        *("fetch", *quiet, *options, "--", git.without_password(url), name),
+    run_git(
+        *("fetch", *quiet, *options, "--", without_password(url), name),
         cwd=repository,
-        env=git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
+        env=transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None),
     )
-    git.write_config(repository, workspace.object_format)
+    write_config(repository, workspace.object_format)
 
 
 def _parse(repository: Path, name: str) -> str | None:
-    done = git.git(
+    done = run_git(
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
     )
     return done.stdout.decode().split()[-1] if done.returncode == 0 and done.stdout.strip() else None
 
 
-def _local_tip(workspace: git.Workspace, branch: str) -> str | None:
+def _local_tip(workspace: Workspace, branch: str) -> str | None:
     """Where the branch is, as far as this clone knows: the remote's word counts more than a local branch."""
     remotes = [f"refs/remotes/{name}/{branch}" for name in workspace.remotes]
     return next((tip for ref in (*remotes, f"refs/heads/{branch}") if (tip := _parse(workspace.top, ref))), None)
 
 
 def _has(repository: Path, commit: str) -> bool:
-    return git.git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository, check=False).returncode == 0
+    return run_git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository, check=False).returncode == 0
 
 
 def _is_ancestor(repository: Path, commit: str, of: str) -> bool:
-    return git.git("merge-base", "--is-ancestor", commit, of, cwd=repository, check=False).returncode == 0
+    return run_git("merge-base", "--is-ancestor", commit, of, cwd=repository, check=False).returncode == 0
 
 
 def _merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) -> str | None:
-    done = git.git("merge-base", head, tip, cwd=repository, env=env, check=False)
+    done = run_git("merge-base", head, tip, cwd=repository, env=env, check=False)
     return done.stdout.decode().split()[0] if done.returncode == 0 and done.stdout.strip() else None
 
 
@@ -291,54 +297,54 @@ def _before_merge(repository: Path, head: str, line: Sequence[str], env: Mapping
     """Where the branch of a `head` that is merged had left the target branch; None if head lies on its `line`."""
     if head in line:
         return None
-    done = git.git("rev-list", "--ancestry-path", f"{head}..{line[0]}", cwd=repository, env=env, check=False)
+    done = run_git("rev-list", "--ancestry-path", f"{head}..{line[0]}", cwd=repository, env=env, check=False)
     after = set(done.stdout.decode().split())
     merge = max((number for number, commit in enumerate(line) if commit in after), default=len(line))
     return _merge_base(repository, head, line[merge + 1], env) if merge + 1 < len(line) else None
 
 
 def _first_parents(repository: Path, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
-    done = git.git(
+    done = run_git(
         "rev-list", "--first-parent", f"--max-count={DEPTH + 1}", commit, cwd=repository, env=env, check=False
     )
     return tuple(done.stdout.decode().split())
 
 
-def _remote(workspace: git.Workspace) -> str:
+def _remote(workspace: Workspace) -> str:
     """Its URL as it stands in the configuration: there may be a password in it."""
     remotes = workspace.remotes
     return remotes.get("origin") or next(iter(remotes.values()), "")
 
 
-def _side_repository(workspace: git.Workspace, env: Mapping[str, str]) -> Path:
-    name = hashlib.sha256(git.without_password(_remote(workspace)).encode()).hexdigest()[:16]
+def _side_repository(workspace: Workspace, env: Mapping[str, str]) -> Path:
+    name = hashlib.sha256(without_password(_remote(workspace)).encode()).hexdigest()[:16]
     return cache_folder(workspace, env) / "git" / f"history-{name}.git"
 
 
 def _fetch(
-    workspace: git.Workspace, head: str | None, target: str, env: Mapping[str, str]
+    workspace: Workspace, head: str | None, target: str, env: Mapping[str, str]
 ) -> tuple[Path, str, dict[str, str]] | str:
     """Fetch the commits of head and target, and nothing else; returns where they are, or git's last words."""
     url = _remote(workspace)
     repository = _side_repository(workspace, env)
-    environment = git.transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None)
+    environment = transport_environment(workspace.config, url, env.get("CIPLUG_PUSH_TOKEN") or None)
     options = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
     branch = f"+refs/heads/{target}:refs/history/target"
     # A head that was never pushed is no reason to go without the target branch.
     attempts = [[branch, f"+{head}:refs/history/head"], [branch]] if head else [[branch]]
     with held(repository.with_suffix(".lock")):
-        git.init_bare(repository, workspace.object_format)
+        init_bare(repository, workspace.object_format)
         for refspecs in attempts:
-            done = git.git(
-                *("fetch", *options, "--filter=tree:0", "--", git.without_password(url), *refspecs),
+            done = run_git(
+                *("fetch", *options, "--filter=tree:0", "--", without_password(url), *refspecs),
                 cwd=repository,
                 env=environment,
                 check=False,
             )
-            git.write_config(repository, workspace.object_format)
+            write_config(repository, workspace.object_format)
             if done.returncode == 0:
                 break
         else:
-            return git.last_words(done.stderr)
-        tip = git.git("rev-parse", "refs/history/target", cwd=repository).stdout.decode().strip()
+            return last_words(done.stderr)
+        tip = run_git("rev-parse", "refs/history/target", cwd=repository).stdout.decode().strip()
     return repository, tip, environment

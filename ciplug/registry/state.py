@@ -1,88 +1,35 @@
-"""What the registry holds: the fold of its events, by sequence. Pure."""
+"""The state of a model: the fold of its events, by sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
 
-from ciplug.errors import PromotionRefused, UsageError, nearest
-from ciplug.records.registry_event import RegistryEvent, Stage
-
-STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
-NEXT: dict[Stage, Stage] = {"None": "Staging", "Staging": "Production"}
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of a model: what was registered, which never changes, and where it stands now."""
-
-    number: int
-    run: str
-    commit: str | None
-    stage: Stage
-    created: str
-    files: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Model:
-    name: str
-    versions: tuple[Version, ...] = ()
-
-    def version(self, number: int) -> Version:
-        for version in self.versions:
-            if version.number == number:
-                return version
-        have = f"1 to {len(self.versions)}" if self.versions else "none"
-        raise UsageError(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
-
-    def of_run(self, run: str) -> Version | None:
-        """The version that was registered from a run."""
-        return next((v for v in self.versions if v.run == run), None)
-
-    def holder(self, stage: Stage) -> Version | None:
-        """The version that stands in Staging or Production: at most one does."""
-        return next((v for v in self.versions if v.stage == stage), None)
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.registry import ledger
+from ciplug.registry.events import EVENT_TYPES, payload_of, skipped
+from ciplug.registry.model import Model
+from ciplug.stores.base import Log
 
 
 def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
-    """The state after these events. A version that another one replaces in its stage is archived."""
-    versions: dict[int, Version] = {}
+    """The state after these events. Events that this ciplug does not know are skipped, and `Model.skipped` has them.
+
+    Raises RecordError for an event that does not have the fields of its type.
+    """
+    model = Model(name)
     for event in events:
-        if event.type == "register":
-            # What was registered never changes, whatever a later event says.
-            versions.setdefault(
-                event.version,
-                Version(event.version, event.run, event.commit, "None", event.created, dict(event.files)),
-            )
-        elif event.stage is not None and event.version in versions:
-            for number, version in versions.items():
-                if version.stage == event.stage and number != event.version and event.stage in NEXT.values():
-                    versions[number] = _at(version, "Archived")
-            versions[event.version] = _at(versions[event.version], event.stage)
-    return Model(name, tuple(versions.values()))
+        payload = payload_of(event)
+        if payload is None:
+            model = replace(model, skipped=(*model.skipped, skipped(event)))
+        else:
+            model = EVENT_TYPES[event.type].apply(model, event, payload)
+    return model
 
 
-def _at(version: Version, stage: Stage) -> Version:
-    return Version(version.number, version.run, version.commit, stage, version.created, version.files)
+def read_model(log: Log, name: str) -> Model:
+    """The state of a model in a store's logs; without versions where the registry does not have it.
 
-
-def stage_named(text: str) -> Stage:
-    """The stage that a user means, in any case. Raises UsageError."""
-    for stage in NEXT.values():
-        if stage.lower() == text.strip().lower():
-            return stage
-    raise UsageError(f"'{text}' is no stage", hint=nearest(text.strip().lower(), [s.lower() for s in NEXT.values()]))
-
-
-def check_move(version: Version, stage: Stage) -> None:
-    """A version moves up one stage at a time. Raises PromotionRefused."""
-    if version.stage == stage:
-        raise PromotionRefused(f"version {version.number} is in {stage} already")
-    if NEXT.get(version.stage) != stage:
-        held = "no stage yet" if version.stage == "None" else version.stage
-        what = {"Staging": "new versions only", "Production": "from Staging only"}[stage]
-        raise PromotionRefused(
-            f"version {version.number} is in {held}, and {stage} takes {what}",
-            hint="promote it to staging first" if version.stage == "None" else None,
-        )
+    Raises StoreError for a log whose chain is broken.
+    """
+    return fold(name, ledger.read(log, name).events)

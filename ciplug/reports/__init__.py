@@ -1,0 +1,1 @@
+"""Pure: one model of a report, and its renderings."""

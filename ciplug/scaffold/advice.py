@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from ciplug import git
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
 from ciplug.scaffold.project import Numbers, Project, is_left_out, is_list, requirements
 from ciplug.scaffold.training import Training
 
@@ -88,7 +89,7 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
     }
 
     def listed(*asked: str) -> set[str]:
-        found = git.git("ls-files", "-z", *asked, cwd=project.top).stdout.decode(errors="replace").split("\0")
+        found = run_git("ls-files", "-z", *asked, cwd=project.top).stdout.decode(errors="replace").split("\0")
         return {name for name in found if name}
 
     # How the code was changed since is another commit's business.
@@ -97,7 +98,7 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
 
 
 def next_steps(
-    workspace: git.Workspace, project: Project, changed: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
+    workspace: Workspace, project: Project, changed: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
 ) -> str:
     """What to do first, which tokens to set, and the commands to call in the project's folder then.
 
@@ -110,7 +111,7 @@ def next_steps(
     if tokens:
         lines += ["", "Tokens:", *(f"  {token}" for token in tokens)]
     lines += ["", "Next:"]
-    ignored = git.git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
+    ignored = run_git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
     add = list(changed)
     if not ignored:
         # After a last line without its end, it would be one name with that.

@@ -11,11 +11,10 @@ import re
 import shlex
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import ciplug
 from ciplug.errors import CiplugError, UsageError
 from ciplug.scaffold import yaml_text
+from ciplug.scaffold.shipped import shipped
 
 COMMAND = "python train.py"
 """The training of the templates."""
@@ -72,12 +71,8 @@ class Pipeline:
 
 
 def template(name: str) -> str:
-    """The text of a template: in the wheel's data, else in the checkout that this package lies in."""
-    package = Path(ciplug.__file__).parent
-    for folder in (package / "_data" / "templates", package.parent / "templates"):
-        if (folder / name).is_file():
-            return (folder / name).read_text(encoding="utf-8")
-    raise CiplugError(f"the template {name} is missing from this installation", hint="install ciplug anew")
+    """The text of a template."""
+    return shipped(f"templates/{name}").read_text(encoding="utf-8")
 
 
 def pipeline(host: str, wanted: Wanted, present: Collection[str], read: Template = template) -> Pipeline:

@@ -10,8 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ciplug import git, strict_yaml
+from ciplug import strict_yaml
 from ciplug.errors import CiplugError, InputError
+from ciplug.git.credentials import redact
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
 from ciplug.records.run import Scalar, is_model_name
 from ciplug.scaffold.training import METRIC_FILE
 
@@ -107,16 +110,16 @@ class Numbers:
 
 def look(top: Path) -> Project:
     """Look at a work tree, or a folder of it, within limits. Raises GitError."""
-    known = _names(git.git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
-    ignored = _names(git.git("ls-files", "-z", "-oi", "--exclude-standard", "--directory", cwd=top).stdout)
+    known = _names(run_git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
+    ignored = _names(run_git("ls-files", "-z", "-oi", "--exclude-standard", "--directory", cwd=top).stdout)
     return Project(top, tuple(known[:_FILES_MOST]), tuple(_below(top, ignored)))
 
 
-def default_branch(workspace: git.Workspace) -> str:
+def default_branch(workspace: Workspace) -> str:
     """The branch that pull requests go into, as far as the clone tells."""
     asked = ("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
-    head = git.git(*asked, cwd=workspace.top, check=False).stdout.decode().strip().removeprefix("origin/")
-    listed = git.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes", cwd=workspace.top)
+    head = run_git(*asked, cwd=workspace.top, check=False).stdout.decode().strip().removeprefix("origin/")
+    listed = run_git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes", cwd=workspace.top)
     names = {name.removeprefix("origin/") for name in listed.stdout.decode(errors="replace").split()}
     usual = next((name for name in _BRANCHES if name in names), None)
     return head or usual or workspace.branch or "main"
@@ -249,7 +252,7 @@ def server_of(remote_url: str | None) -> str | None:
 
 def model_name(project: Project, remote_url: str | None) -> str:
     """A name for the model: that of the repository."""
-    name = re.split(r"[/:\\]", git.redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
+    name = re.split(r"[/:\\]", redact(remote_url or "").rstrip("/").removesuffix(".git"))[-1] or project.top.name
     name = name if is_model_name(name) else "model"
     return f"{name}-top" if name in models_elsewhere("", project) else name
 

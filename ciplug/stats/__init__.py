@@ -1,0 +1,1 @@
+"""Pure numbers: intervals, resampling, scores, drift, power."""

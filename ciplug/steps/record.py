@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import __version__, console
+from ciplug import console
+from ciplug._version import __version__
 from ciplug.capture import log
 from ciplug.capture.spool import OpenRun, Sealed
 from ciplug.config import Samples

@@ -10,19 +10,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug import ci, config, git
+from ciplug import ci, config
 from ciplug.capture.spool import Spool
 from ciplug.errors import ConfigError, UsageError
 from ciplug.git.cache import cache_folder
+from ciplug.git.credentials import redact
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context
 from ciplug.stores import (
     DEFAULT_URI,
     OWN,
     Bundles,
     Files,
+    Log,
     Store,
     is_archived,
     is_git,
+    log_of,
     open_files,
     open_store,
 )
@@ -59,7 +64,7 @@ class Session:
 
     cwd: Path
     env: Mapping[str, str]
-    workspace: git.Workspace | None
+    workspace: Workspace | None
     config: config.Config
     context: Context
     store_uri: str
@@ -73,6 +78,11 @@ class Session:
     def store(self) -> Store:
         may_fold = self.context.trusted
         return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def log(self) -> Log:
+        """The logs of the store, such as the registry's."""
+        return log_of(self.store)
 
     @property
     def bundles(self) -> Bundles:
@@ -106,7 +116,7 @@ class Session:
 
     def files_at(self, name: str) -> Files:
         """The place for files that a record names. Raises ConfigError."""
-        uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and git.redact(uri) == name), None)
+        uri = next((uri for uri in (self.artifact_store, self.store_uri) if uri and redact(uri) == name), None)
         if name == OWN:
             uri = self.store_uri if is_git(self.store_uri) else OWN
         return open_files(
@@ -159,7 +169,7 @@ class Session:
         """The commit that runs of this folder belong to: the pull request's own head, not its merge."""
         return self.context.commit
 
-    def need_workspace(self) -> git.Workspace:
+    def need_workspace(self) -> Workspace:
         if self.workspace is None:
             raise UsageError(f"{self.cwd} is in no git repository", hint="run inside a checkout")
         return self.workspace
@@ -198,7 +208,7 @@ def open_session(
     """
     cwd = Path.cwd() if cwd is None else cwd
     env = os.environ if env is None else env
-    workspace = git.discover(cwd)
+    workspace = discover(cwd)
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
     if settings is None:
         settings = config.load(cwd / path) if path else config.Config()
@@ -223,14 +233,14 @@ def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
     collected.check(objects, name, trusted=trusted)
 
 
-def _merge_parents(workspace: git.Workspace) -> list[str]:
+def _merge_parents(workspace: Workspace) -> list[str]:
     """Parents of HEAD if Jenkins made it by merging, else nothing: a merge that a person made is a commit like any."""
-    shown = git.git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
+    shown = run_git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
     committer, _, parents = shown.partition("\n")
     return parents.split() if committer == "nobody@nowhere" else []
 
 
-def _context(env: Mapping[str, str], workspace: git.Workspace | None) -> Context:
+def _context(env: Mapping[str, str], workspace: Workspace | None) -> Context:
     """What the CI host says, completed by what the checkout knows."""
     context = ci.detect(env, parents=lambda: _merge_parents(workspace) if workspace else [])
     if workspace is None:

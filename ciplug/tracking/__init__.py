@@ -1,0 +1,1 @@
+"""Recorded runs: adding and reading them, the catalog, search, retention."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import StoreError
+from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
@@ -51,6 +51,18 @@ def test_a_reader_folds_when_much_is_pending(place: Place, git_server: GitServer
 def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServer) -> None:
     place.open().add({"runs/a.json": b"1"})
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
+
+
+def test_an_append_after_reading_the_log_fetches_nothing(place: Place, git_server: GitServer) -> None:
+    head = place.open().append("registry/m", None, b"event 1")
+    store = place.open()
+    assert store.head("registry/m") == head
+    git_server.requests.clear()
+    second = store.append("registry/m", head, b"event 2")
+    assert {r.service for r in git_server.requests} == {"receive-pack"}
+    git_server.requests.clear()
+    assert store.entries("registry/m") == [b"event 1", b"event 2"] and store.head("registry/m") == second
+    assert not git_server.requests
 
 
 def test_what_readers_would_take_for_no_write_is_refused(place: Place) -> None:
@@ -137,7 +149,7 @@ def test_sha256_repositories(tmp_path: Path) -> None:
     folder.mkdir()
     git(folder, "init", "-q", "--object-format=sha256")
     git(folder, "commit", "-q", "--allow-empty", "-m", "x")
-    store = open_store("git:", git_program.discover(folder), {})
+    store = open_store("git:", discover(folder), {})
     store.add({"runs/a.json": b"1"})
     assert store.compact() == 1
     store.append("registry/m", None, b"event")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.errors import GitError
 from ciplug.git import history
+from ciplug.git.workspace import discover
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
@@ -55,7 +55,7 @@ def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
     project.push()
     project.train(env=job(project))
     found = verdict(project, 1)
-    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    assert (found["outcome"], found["policy_branch"], found["policy_commit"]) == ("FAIL", "main", base)
     report = project.ciplug("report", env=job(project)).stdout
     assert "this pull request changes the policy" in report
     assert "counts: FAIL. As it proposes: PASS (accuracy FAIL → PASS)" in report
@@ -89,7 +89,7 @@ def test_a_nearer_file_does_not_help(project: Project) -> None:
     project.push()
     project.train(env=job(project))
     done = project.ciplug("gate", "--json", env=job(project), code=1, cwd=nearer)
-    assert json.loads(done.stdout)["verdicts"][0]["policy_source"].startswith("ciplug.yaml of main")
+    assert json.loads(done.stdout)["verdicts"][0]["policy_branch"] == "main"
 
 
 def test_a_newer_policy_of_the_base_counts(project: Project, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_newer_policy_of_the_base_counts(project: Project, tmp_path: Path) -> 
     tip = other.commit("stricter")
     other.push()
     found = verdict(project, 1)
-    assert found["policy_source"] == f"ciplug.yaml of main ({tip[:8]})"
+    assert (found["policy_branch"], found["policy_commit"]) == ("main", tip)
     assert git(project.folder, "rev-parse", "origin/main") != tip, "nothing of the user's clone is moved"
 
 
@@ -180,7 +180,7 @@ def test_a_shallow_clone_of_the_head_alone(tmp_path: Path, git_server: GitServer
     ci = Project(tmp_path / "ci")
     ci.train(env=job(ci))
     found = verdict(ci, 1)
-    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    assert (found["outcome"], found["policy_branch"], found["policy_commit"]) == ("FAIL", "main", base)
     assert "promisor" not in git(ci.folder, "config", "--list")
     (side,) = (ci.folder / ".git" / "ciplug").rglob("branches.git")
     size = sum(f.stat().st_size for f in side.rglob("*") if f.is_file())
@@ -201,7 +201,7 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     git(clone, "config", f"http.{git_server.origin}/.extraheader", f"Authorization: Basic {login}")
     git(clone, "remote", "add", "origin", git_server.url("demo"))
     git(clone, "commit", "-q", "--allow-empty", "-m", "x")
-    workspace = git_program.discover(clone)
+    workspace = discover(clone)
     assert workspace
     assert history.tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
     assert history.tagged(workspace, "v1", {}) == project.head

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from ciplug import git as git_program
 from ciplug.cli import main
 from ciplug.errors import StoreError
+from ciplug.git.workspace import discover
 from ciplug.steps.record import store_objects
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
@@ -50,9 +50,9 @@ def test_better_is_promoted_and_worse_refused(project: Project) -> None:
     assert [(v["number"], v["stage"], v["run"]) for v in versions] == [(1, "Staging", run)]
     history = project.json("registry", "history", "wine", "--json")
     assert [e["type"] for e in history] == ["register", "promote"]
-    assert history[1]["reason"] == "it is better"
+    assert history[1]["payload"]["reason"] == "it is better"
     assert history[1]["actor"] == "test@example.com"
-    assert history[1]["verdict_digest"].startswith("sha256:")
+    assert history[1]["payload"]["verdict_digest"].startswith("sha256:")
     assert project.json("registry", "list", "--json")[0]["name"] == "wine"
 
 
@@ -113,7 +113,7 @@ def test_a_baseline_that_the_pipeline_names_is_shown_and_never_judged_by(
     (project.folder / "metrics.json").unlink()
 
     assert main(["ci", "--no-comment", "--baseline", "v2", *training]) == 2
-    assert "'v2' is no commit, branch or tag here" in capsys.readouterr().err
+    assert "no commit, branch or tag named 'v2'" in capsys.readouterr().err
     assert not (project.folder / "metrics.json").exists()
 
     # Better than the tag, which only the remote has; worse than the merge base, which the policy compares with.
@@ -167,7 +167,7 @@ def test_two_promotions_race_and_the_log_decides(project: Project) -> None:
     codes = sorted((racer.wait(), racer.stderr.read() if racer.stderr else "") for racer in racers)
     assert [code for code, _ in codes] == [0, 1, 1], codes
     history = project.json("registry", "history", "wine", "--json")
-    assert [(e["seq"], e["type"], e["version"]) for e in history] == [(1, "register", 1), (2, "promote", 1)]
+    assert [(e["seq"], e["type"], e["payload"]["version"]) for e in history] == [(1, "register", 1), (2, "promote", 1)]
 
 
 def test_the_baseline_is_the_merge_base_not_the_tip_of_main(project: Project) -> None:
@@ -524,7 +524,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("record", "--metrics", "none.json"), 2, "none.json"),
         (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
         (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "no name for a model"),
-        (("promote", "wine", "--to", "moon"), 2, "'moon' is no stage"),
+        (("promote", "wine", "--to", "moon"), 2, "unknown stage 'moon'"),
         (("registry", "show", "none"), 2, "has no model 'none'"),
         (("run", "--"), 2, "no command to run"),
         (("run", "--", "no-such-program-here"), 127, "command not found"),
@@ -554,9 +554,9 @@ def test_where_log_and_file_disagree_the_file_counts_and_it_is_said(project: Pro
 
 def test_a_policy_that_is_not_committed_is_named_in_the_verdict(project: Project) -> None:
     project.train()
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is True
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("0.8", "0.1"))
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml (not as committed)"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is False
 
 
 def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:
@@ -685,7 +685,7 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
     """Whoever may push may put anything under any key; what it says must be what its key says."""
     run = project.train()
     record = project.json("runs", "show", run, "--json")
-    store = open_store("git:", git_program.discover(project.folder), os.environ)
+    store = open_store("git:", discover(project.folder), os.environ)
     forged = {
         f"runs/{project.head}-{'a' * 32}.json": record,
         f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"::error::": 1.0}},

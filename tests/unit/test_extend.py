@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ciplug import config
+from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
-from ciplug.gates import policy, reading
 
 BASE = """\
 samples: predictions.jsonl
@@ -24,16 +24,16 @@ branches:
 """
 
 
-def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> policy.Policy:
+def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> Policy:
     def text(path: str) -> str:
         if path not in files:
             raise ConfigError(f"{path}: no such file")
         return files[path]
 
-    return reading.read(config.parse(files[name], Path(name), text))
+    return config.parse(files[name], Path(name), text).policy
 
 
-def extended(child: str) -> policy.Policy:
+def extended(child: str) -> Policy:
     return read({"ciplug.yaml": f"extends: base.yaml\n{child}", "base.yaml": BASE})
 
 
@@ -122,6 +122,37 @@ def test_it_may_not_loosen(child: str, says: str) -> None:
     assert caught.value.message.startswith(says.replace("ciplug.yaml:3: waivers:", "ciplug.yaml:2: waivers:"))
 
 
+@pytest.mark.parametrize(
+    ("base", "child"),
+    [
+        ("{ref: best, last: 5}", "{ref: best, last: 1}"),
+        ("{ref: best, last: 5}", "{ref: best, last: 50}"),
+        ("{ref: mean}", "{ref: mean, last: 1}"),
+        ("{ref: mean, last: 5}", "{ref: best, last: 5}"),
+        ("{ref: best, branch: main}", "{ref: best, branch: dev}"),
+        ("{branch: main}", "{branch: dev}"),
+        ("main", "production"),
+        ("{ref: production, max_age_days: 7}", "{ref: production, max_age_days: 8}"),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False], ids=["of the gate", "of the file"])
+def test_the_baseline_may_not_become_another(base: str, child: str, own: bool) -> None:
+    def text(baseline: str) -> str:
+        key = f"baseline: {baseline}"
+        return f"gates:\n  a: {{higher_is_better: true, max_regression: 0, {key}}}" if own else key
+
+    gate = "gates:\n  a: {higher_is_better: true, max_regression: 0}"
+    files = {
+        "ciplug.yaml": f"extends: base.yaml\n{text(child)}",
+        "base.yaml": text(base) + ("" if own else f"\n{gate}"),
+    }
+    with pytest.raises(ConfigError) as caught:
+        read(files)
+    where = "ciplug.yaml:3: gates.a.baseline: " if own else "ciplug.yaml:2: baseline: "
+    assert caught.value.message.startswith(where)
+    assert read({**files, "ciplug.yaml": f"extends: base.yaml\n{text(base)}"})
+
+
 def test_a_mistake_in_what_is_extended_names_its_file() -> None:
     with pytest.raises(ConfigError, match=r"^shared/base.yaml:2: gates.a.mim: unknown key"):
         read({"ciplug.yaml": "extends: shared/base.yaml", "shared/base.yaml": "gates:\n  a: {mim: 1}"})
@@ -152,7 +183,7 @@ def test_files_that_cannot_be_extended() -> None:
         ("extends: no.yaml", {}, "ciplug.yaml:1: extends: no.yaml: no such file"),
         ("extends: ciplug.yaml", {}, "ciplug.yaml:1: extends: ciplug.yaml extends this file in turn"),
         ("extends: a.yaml", {"a.yaml": "extends: ciplug.yaml"}, "a.yaml:1: extends: ciplug.yaml extends this file"),
-        ("extends: a.yaml", {"a.yaml": "models: {x: {metrics: m}}"}, "ciplug.yaml:1: extends: a.yaml is of several"),
+        ("extends: a.yaml", {"a.yaml": "models: {x: {metrics: m}}"}, "ciplug.yaml:1: extends: a.yaml has several"),
         ("extends: 5", {}, "ciplug.yaml:1: extends: text is expected, not 5"),
     ):
         with pytest.raises(ConfigError) as caught:

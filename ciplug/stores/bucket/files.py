@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from threading import Event
 
 from ciplug.errors import StoreError
+from ciplug.stores import threads
 from ciplug.stores.bucket.providers import PART, Bucket, each, open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
@@ -122,14 +123,16 @@ def _key(digest: str) -> str:
 
 def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:
     """The bytes of an object from `start` on, in order, while the next parts are on their way."""
-    with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
-        coming: deque[Future[bytes]] = deque()
-        while start < size or coming:
-            while start < size and len(coming) < _PARTS_AT_ONCE:
-                length = min(PART, size - start)
-                coming.append(pool.submit(bucket.part, name, start, length))
-                start += length
-            yield coming.popleft().result()
+    parts = ((at, min(PART, size - at)) for at in range(start, size, PART))
+    with threads.pool(_PARTS_AT_ONCE) as pool:
+        if pool is None:
+            yield from (bucket.part(name, at, length) for at, length in parts)
+            return
+        coming = deque(pool.submit(bucket.part, name, *part) for part in islice(parts, _PARTS_AT_ONCE))
+        while coming:
+            data = coming.popleft().result()
+            coming.extend(pool.submit(bucket.part, name, *part) for part in islice(parts, 1))
+            yield data
 
 
 def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Tell) -> None:
@@ -141,7 +144,13 @@ def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Te
             raise StoreError("stopped, since another file failed")
         tell(count)
 
-    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+    with threads.pool(_FILES_AT_ONCE) as pool:
+        if pool is None:
+            for digest in sorted(set(digests)):
+                work(digest, tell)
+            return
+        from concurrent.futures import FIRST_EXCEPTION, wait
+
         tasks = [pool.submit(work, digest, told) for digest in sorted(set(digests))]
         try:
             done, _ = wait(tasks, return_when=FIRST_EXCEPTION)

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from ciplug import git
-from ciplug.errors import ConfigError, StoreError
-from ciplug.stores.base import Cause, Trial
+from ciplug.errors import Cause, ConfigError, StoreError
+from ciplug.git.credentials import redact
+from ciplug.stores import threads
+from ciplug.stores.base import Trial
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Place
@@ -90,10 +91,7 @@ def each(function: Callable[[str], T], names: Iterable[str]) -> dict[str, T]:
     wanted = list(dict.fromkeys(names))
     if len(wanted) < 2:
         return {name: function(name) for name in wanted}
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(function, wanted), strict=True))
+    return dict(zip(wanted, threads.each(function, wanted, min(_AT_ONCE, len(wanted))), strict=True))
 
 
 def get_many(bucket: Bucket, names: Iterable[str]) -> dict[str, bytes]:
@@ -114,7 +112,7 @@ def try_writes(bucket: Bucket) -> list[Trial]:
     trials = [Trial("write", None, bucket.address)]
     if again:
         words = f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store"
-        trials = [Trial("write", "rule", words)]
+        trials = [Trial("write", Cause.RULE, words)]
     try:
         bucket.delete(name)
         trials.append(Trial("delete", None, name))
@@ -125,13 +123,13 @@ def try_writes(bucket: Bucket) -> list[Trial]:
 
 def _cause(words: str) -> Cause:
     known: tuple[tuple[Cause, str], ...] = (
-        ("not_accepted", r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
-        ("not_allowed", r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
-        ("not_found", r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
-        ("no_credential", r"credential|identity"),
-        ("unreachable", r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
+        (Cause.BAD_CREDENTIAL, r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
+        (Cause.FORBIDDEN, r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
+        (Cause.NOT_FOUND, r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
+        (Cause.NO_CREDENTIAL, r"credential|identity"),
+        (Cause.NETWORK, r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
     )
-    return next((cause for cause, said in known if re.search(said, words, re.IGNORECASE)), "unclear")
+    return next((cause for cause, said in known if re.search(said, words, re.IGNORECASE)), Cause.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
     an endpoint in the environment that is no address, and StoreError when the library for it is not installed.
     """
     scheme, _, rest = uri.partition("://")
-    named = git.redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
+    named = redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
     kind = _KINDS[scheme]
     parts = urlsplit(uri)
     if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
@@ -195,7 +193,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
         import_module("google.cloud.storage" if scheme == "gs" else "obstore.store")
     where = _elsewhere(scheme, env)
     opener = {"s3": _s3, "az": _azure, "gs": _google}[scheme]
-    address = git.redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
+    address = redact(f"{scheme}://{parts.netloc}/{prefix}" + (f"#{where}" if where else ""))
     return _Deferred(address, kind, lambda: opener(address, parts.netloc, prefix, env, kind))
 
 
@@ -223,7 +221,7 @@ def _check_endpoint(scheme: str, env: Mapping[str, str]) -> None:
     if _ENDPOINT.fullmatch(endpoint) and port != 0 and re.fullmatch(r"[\w.:-]+", host) and endpoint.isprintable():
         return
     raise ConfigError(
-        f"{name}: '{git.redact(env[name])}' is no address of a server",
+        f"{name}: '{redact(env[name])}' is no address of a server",
         hint="write it like https://storage.example.com or http://127.0.0.1:9000",
     )
 
@@ -237,7 +235,7 @@ def reached_by(address: str, env: Mapping[str, str]) -> str:
     uri, _, where = address.partition("#")
     scheme = uri.partition(":")[0]
     words = f"--store {shlex.quote(uri)}"
-    if git.redact(_elsewhere(scheme, env)) == where:
+    if redact(_elsewhere(scheme, env)) == where:
         return words
     names = _ELSEWHERE[scheme]
     if where:
@@ -651,4 +649,4 @@ def _words(problem: BaseException) -> str:
     if code:
         status = re.search(r"status code: (\d+)", text)
         text = (f"{status[1]} " if status else "") + code[1] + (f": {said[1]}" if said else "")
-    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", git.redact(" ".join(text.split())))[:500] or type(problem).__name__
+    return re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", redact(" ".join(text.split())))[:500] or type(problem).__name__

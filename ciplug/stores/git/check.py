@@ -20,7 +20,7 @@ def find_problems(
 ) -> tuple[list[Problem], dict[str, bytes], dict[str, bytes]]:
     """The problems; then what mends them: the INDEX as segment → marks, and the columns of segments, if need be."""
     content = view.content
-    problems = [Problem(refs.tip, sentence, mendable=True) for sentence in view.lost]
+    problems = [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
     problems += [Problem(ref, "it is no write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)]
     problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
     problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
@@ -53,14 +53,23 @@ def find_problems(
         problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
         index[name] = git_segments.marks_of(held.keys)
         if indexed.get(name) != index[name]:
-            problems.append(Problem(name, "the INDEX does not have it right", mendable=True))
+            problems.append(Problem(name, "the INDEX does not have it right", repairable=True))
         right = columns.encode(columns.of(sorted(held.records.items())))
-        if _blob(remote, content.columns.get(name)) != right:
-            problems.append(Problem(name, "its columns are not those of its records", mendable=True))
+        if not _are_columns(_blob(remote, content.columns.get(name)), right):
+            problems.append(Problem(name, "its columns are not those of its records", repairable=True))
             rewritten[name] = right
     problems += _doubled(view, in_segments)
     wrong = {name: marks for name, marks in index.items() if indexed.get(name) != marks}
     return problems, ({**indexed, **index} if wrong else {}), rewritten
+
+
+def _are_columns(data: bytes | None, right: bytes) -> bool:
+    """Whether columns say what these say, as far as this version reads them."""
+    try:
+        held = columns.decode(data or b"", "")
+    except RecordError:
+        return columns.is_newer(data or b"")
+    return not held.lacking and columns.encode(held) == right
 
 
 def _blob(remote: GitRemote, oid: str | None) -> bytes | None:

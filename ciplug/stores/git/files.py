@@ -17,13 +17,14 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ciplug import git
 from ciplug.errors import FileChanged, GitError, StoreError
+from ciplug.git.objects import present, read_objects
+from ciplug.git.run import stream_blob
+from ciplug.stores import threads
 from ciplug.stores.files import Tell, checked, hex_of, receive
 from ciplug.stores.git.objects import BLOB, TREE, Objects, blob_id, parse_tree
 from ciplug.stores.git.remote import GitRemote, lost_race
@@ -183,16 +184,14 @@ class GitFiles:
                     else:
                         return
 
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                for _ in pool.map(one, sorted(found)):
-                    pass
+            threads.each(one, sorted(found), _AT_ONCE)
 
     def _read(self, oid: str, start: int) -> Iterator[bytes]:
         self._bring([oid])
-        return git.stream_blob(self._remote.repository, oid, start)
+        return stream_blob(self._remote.repository, oid, start)
 
     def _bring(self, oids: Collection[str]) -> None:
-        here = git.present(self._remote.repository, oids)
+        here = present(self._remote.repository, oids)
         absent = sorted(set(oids) - here)
         for at in range(0, len(absent), _FETCH_FILES):
             some = absent[at : at + _FETCH_FILES]
@@ -242,9 +241,9 @@ class GitFiles:
 
     def _view(self, refs: Mapping[str, str]) -> _View:
         """Whoever may push may push anything: what no writer of ours makes stays where it is, unread."""
-        commits = git.read_objects(self._remote.repository, refs.values())
+        commits = read_objects(self._remote.repository, refs.values())
         headers = {oid: data.partition(b"\n\n")[0].decode(errors="replace") for oid, (_, data) in commits.items()}
-        trees = git.read_objects(self._remote.repository, (f"{oid}^{{tree}}" for oid in refs.values()))
+        trees = read_objects(self._remote.repository, (f"{oid}^{{tree}}" for oid in refs.values()))
 
         def entries(oid: str) -> dict[str, tuple[str, str]]:
             kind, data = trees.get(f"{oid}^{{tree}}", ("", b""))

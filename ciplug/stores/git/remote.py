@@ -17,8 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ciplug import git
 from ciplug.errors import GitError, StoreError
+from ciplug.git.bare import init_bare, write_config
+from ciplug.git.credentials import redact, transport_environment, without_password
+from ciplug.git.environment import Config
+from ciplug.git.failures import last_words
+from ciplug.git.objects import read_objects
+from ciplug.git.push import PushResult, push_refs
+from ciplug.git.run import run_git
 from ciplug.locking import held
 from ciplug.stores.git.objects import Objects, parse_tree
 
@@ -54,7 +60,7 @@ class GitRemote:
         *,
         cache: Path,
         name: str,
-        config: git.Config,
+        config: Config,
         token: str | None = None,
         object_format: str = "sha1",
     ) -> None:
@@ -66,10 +72,10 @@ class GitRemote:
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
         """
-        self.address = git.redact(url)
+        self.address = redact(url)
         self.format = object_format
-        self.env = git.transport_environment(config, url, token)
-        self._url = git.without_password(url)
+        self.env = transport_environment(config, url, token)
+        self._url = without_password(url)
         self._cache = cache
         token_of_place = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
         self.repository = cache / f"{token_of_place}.git"
@@ -88,12 +94,12 @@ class GitRemote:
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="push-", dir=self._cache, ignore_cleanup_errors=True) as folder:
             path = Path(folder)
-            git.init_bare(path, self.format)
+            init_bare(path, self.format)
             yield path, Objects(path, self.format)
 
-    def create(self, side: Path, commit: str, *refs: str) -> git.PushResult:
+    def create(self, side: Path, commit: str, *refs: str) -> PushResult:
         """Push a commit to the first of `refs` that the host lets us make; a repeated push is the same push."""
-        first: git.PushResult | None = None
+        first: PushResult | None = None
         for ref in refs:
             result = self._create(side, commit, ref)
             if first is None or result.ok or lost_race(result):
@@ -104,7 +110,7 @@ class GitRemote:
             raise ValueError("no ref to push to")
         return first
 
-    def _create(self, side: Path, commit: str, ref: str) -> git.PushResult:
+    def _create(self, side: Path, commit: str, ref: str) -> PushResult:
         for left in reversed(range(_TRIES)):
             result = self.push(side, [f"{commit}:{ref}"], [f"--force-with-lease={ref}:"])
             # The ref came up while we pushed; only the next push tells whether by the same objects or by others.
@@ -114,9 +120,9 @@ class GitRemote:
             pause(_TRIES - left)
         return result
 
-    def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> git.PushResult:
+    def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:
         """One push; never raises for a refusal."""
-        return git.push(repository, self._url, refspecs, env=self.env, options=options)
+        return push_refs(repository, self._url, refspecs, env=self.env, options=options)
 
     def move(
         self,
@@ -124,7 +130,7 @@ class GitRemote:
         *,
         first: Sequence[str] = (),
         spare: Mapping[str, str] | None = None,
-    ) -> git.PushResult:
+    ) -> PushResult:
         """Move refs, each from one object id to another (None: it is not there), from our repository.
 
         All at once, but for what is deleted: that goes once the others have moved, since a git server that misses
@@ -136,14 +142,14 @@ class GitRemote:
             spare: ref → the name to use where the host refuses it.
         """
 
-        def push(refs: Iterable[str], *options: str) -> git.PushResult:
+        def push(refs: Iterable[str], *options: str) -> PushResult:
             chosen = list(refs)
             leases = [f"--force-with-lease={ref}:{moves[ref][0] or ''}" for ref in chosen]
             # Never with a `+`: it would override the lease.
             specs = [f"{moves[ref][1] or ''}:{ref}" for ref in chosen]
             return self.push(self.repository, specs, [*options, *leases])
 
-        def renamed(result: git.PushResult) -> dict[str, tuple[str | None, str | None]] | None:
+        def renamed(result: PushResult) -> dict[str, tuple[str | None, str | None]] | None:
             names = {ref: new for ref, new in (spare or {}).items() if ref in moves and _is_refused(result, ref)}
             return {names.get(ref, ref): move for ref, move in moves.items()} if names else None
 
@@ -163,7 +169,7 @@ class GitRemote:
             push(gone)
         return result
 
-    def refused(self, result: git.PushResult, hint: str) -> StoreError:
+    def refused(self, result: PushResult, hint: str) -> StoreError:
         """The error for a push that was not taken; `hint` is what helps where a ref was refused."""
         reasons = "; ".join(sorted(set(result.rejected.values()))) or result.failure
         if result.rejected and result.said:
@@ -183,13 +189,13 @@ class GitRemote:
         if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
             shutil.rmtree(self.repository, ignore_errors=True)
         try:
-            git.init_bare(self.repository, self.format)
+            init_bare(self.repository, self.format)
             return look()
         except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
             if not packs.exists() or is_passing(str(problem)):
                 raise
             shutil.rmtree(self.repository, ignore_errors=True)
-            git.init_bare(self.repository, self.format)
+            init_bare(self.repository, self.format)
             return look()
 
     def fetch(self, *args: str, wanted: Iterable[str] | None = None, filter: str = "blob:none") -> str | None:
@@ -215,7 +221,7 @@ class GitRemote:
         # Objects are asked for by id: with a "have", the server would take them for known.
         negotiation = "consecutive" if asked is None else "noop"
         for left in reversed(range(_TRIES)):
-            done = git.git(
+            done = run_git(
                 *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
                 *("fetch", *quiet, f"--filter={filter}", *options, "--", self._url, *refspecs),
                 cwd=self.repository,
@@ -224,10 +230,10 @@ class GitRemote:
                 check=False,
             )
             # git notes the filter as a promise to fetch what is missing on demand; nobody made it.
-            git.write_config(self.repository, self.format)
+            write_config(self.repository, self.format)
             if done.returncode == 0:
                 return None
-            failure = git.last_words(done.stderr)
+            failure = last_words(done.stderr)
             # A ref may go between the look at it and the fetch; an object that is asked for by id is there, or lost.
             if not left or not (is_passing(failure) or (asked is None and "not our ref" in failure)):
                 break
@@ -236,14 +242,14 @@ class GitRemote:
 
     def refs(self, below: str) -> dict[str, str]:
         """Ref → object id of our own refs."""
-        listed = git.git(
+        listed = run_git(
             "for-each-ref", "--format=%(objectname) %(refname)", below, cwd=self.repository, env=self.env
         ).stdout.decode()
         return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
 
     def forget(self, ref: str) -> None:
         """Take away one of our own refs."""
-        git.git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)
+        run_git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)
 
     def remember(self, commit: str | None) -> None:
         """Keep the id of the last commit that was seen, beside the cache: None forgets it."""
@@ -265,13 +271,13 @@ class GitRemote:
 
     def parents(self, commit: str | None) -> tuple[str, ...]:
         """The parents that a commit names, whether they are here or not."""
-        found = git.read_objects(self.repository, [commit]) if commit else {}
+        found = read_objects(self.repository, [commit]) if commit else {}
         header = found[commit][1].partition(b"\n\n")[0].decode(errors="replace") if commit in found else ""
         return tuple(line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent "))
 
     def trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
         """Name → entries of the trees among `names` that are here."""
-        found = git.read_objects(self.repository, names)
+        found = read_objects(self.repository, names)
         return {name: parse_tree(data, self.format) for name, (kind, data) in found.items() if kind == "tree"}
 
     def fetched_trees(self, oids: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
@@ -300,10 +306,10 @@ class GitRemote:
     def sound_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
         """Like `blobs`, without those that the remote has lost or cannot read any more."""
         wanted = sorted(set(oids))
-        found = git.read_objects(self.repository, wanted)
+        found = read_objects(self.repository, wanted)
         if missing := [oid for oid in wanted if oid not in found]:
             self._bring_sound(missing)
-            found.update(git.read_objects(self.repository, missing))
+            found.update(read_objects(self.repository, missing))
         return {oid: data for oid, (kind, data) in found.items() if kind == "blob"}
 
     def _bring_sound(self, oids: Sequence[str]) -> None:
@@ -319,14 +325,14 @@ class GitRemote:
             self._bring_sound(oids[half:])
 
 
-def lost_race(result: git.PushResult) -> bool:
+def lost_race(result: PushResult) -> bool:
     """Whether a push was refused because another was faster."""
     return bool(result.rejected) and all(
         any(words in reason for words in _LOST_RACE) or "atomic" in reason for reason in result.rejected.values()
     )
 
 
-def _is_refused(result: git.PushResult, ref: str) -> bool:
+def _is_refused(result: PushResult, ref: str) -> bool:
     """Whether the host does not want this very ref."""
     reason = result.rejected.get(ref, "")
     return bool(reason) and "atomic" not in reason and not any(words in reason for words in _LOST_RACE)

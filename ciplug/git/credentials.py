@@ -1,0 +1,85 @@
+"""The credentials that git sends to a remote: where they are kept, how they are handed over, and kept out of texts."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from typing import Literal
+from urllib.parse import unquote
+
+from ciplug.git.environment import Config, git_environment
+
+_TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
+_TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
+_CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
+
+
+def redact(text: str) -> str:
+    """Take user names and tokens out of URLs."""
+    return _CREDENTIALS_IN_URL.sub("", text)
+
+
+def without_password(url: str) -> str:
+    """The URL as it may stand in a command line, which everyone on the machine can read."""
+    return _PASSWORD_IN_URL.sub("", url) if url.startswith("http") else url
+
+
+def transport_environment(config: Config, url: str, token: str | None = None) -> dict[str, str]:
+    """The environment for git in a repository of ours, with the credentials of the user's, to reach `url`.
+
+    A checkout may keep its token in a file that is included for that checkout's path only, so the
+    resolved values are handed over, and no other configuration is read. A `token` takes the place of
+    every stored header: two would be answered with a 400. The password in a URL, which `without_password`
+    takes out, is handed over in the same way; a stored header comes before it, as it does for git.
+    """
+    pairs = [(key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS]
+    in_url = _PASSWORD_IN_URL.search(url) if url.startswith("http") else None
+    login = ":".join(map(unquote, in_url.groups())) if in_url else None
+    if token:
+        # GitHub, GitLab and Gitea take any name; Bitbucket this one only.
+        user = "x-token-auth" if re.match(r"https?://([^/]*@)?bitbucket\.org/", url) else "x-access-token"
+        login = f"{user}:{token}"
+        pairs = [(k, v) for k, v in pairs if not _is_header(k)]
+    site = re.match(r"https?://[^/]+/", redact(url))
+    if login and site and not any(_authorizes(key, value, redact(url)) for key, value in pairs):
+        basic = base64.b64encode(login.encode()).decode()
+        pairs.append((f"http.{site[0]}.extraheader", f"Authorization: Basic {basic}"))
+    if not any(key == "http.lowspeedlimit" for key, _ in pairs):
+        pairs += [("http.lowspeedlimit", "1000"), ("http.lowspeedtime", "60")]
+    pairs.append(("core.hookspath", os.devnull))
+    # By default git takes for the remote's only what lies at the same path; a fold moves things.
+    pairs.append(("pack.usesparse", "false"))
+    env = git_environment()
+    for key in [k for k in env if k.startswith(("GIT_CONFIG_",))]:
+        del env[key]
+    env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_COUNT=str(len(pairs)))
+    for number, (key, value) in enumerate(pairs):
+        env[f"GIT_CONFIG_KEY_{number}"] = key
+        env[f"GIT_CONFIG_VALUE_{number}"] = value
+    if "GIT_SSH_COMMAND" not in env and "GIT_SSH" not in env and not any(k == "core.sshcommand" for k, _ in pairs):
+        env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+    return env
+
+
+Source = Literal["header", "url", "helper"]
+
+
+def stored_credential(config: Config, url: str) -> Source | None:
+    """Where the configuration keeps a credential for an address; a helper may know one. None: it keeps none."""
+    if any(_authorizes(key, value, redact(url)) for key, value in config):
+        return "header"
+    if url.startswith("http") and _PASSWORD_IN_URL.search(url):
+        return "url"
+    helpers = [value for key, value in config if key.startswith("credential.") and key.endswith("helper")]
+    return "helper" if any(helpers) else None
+
+
+def _is_header(key: str) -> bool:
+    return key.startswith("http.") and key.endswith(".extraheader")
+
+
+def _authorizes(key: str, value: str, url: str) -> bool:
+    site = key[len("http.") : -len(".extraheader")]
+    return _is_header(key) and url.startswith(site) and value.lower().startswith("authorization:")

@@ -1,0 +1,45 @@
+"""Read the objects of a repository by name, many by one process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from ciplug.git.run import run_git
+
+_HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
+
+
+def is_commit_id(text: str) -> bool:
+    """A full object id, SHA-1 or SHA-256."""
+    return bool(_HEX.match(text))
+
+
+def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
+    """Name → (type, content) of the objects among `names` that are there, by one `cat-file --batch`."""
+    wanted = list(dict.fromkeys(names))
+    if not wanted:
+        return {}
+    out = run_git("cat-file", "--batch", cwd=repository, input=("\n".join(wanted) + "\n").encode()).stdout
+    found, at = {}, 0
+    for name in wanted:
+        end = out.index(b"\n", at)
+        header = out[at:end].split()
+        at = end + 1
+        if header[-1] == b"missing":
+            continue
+        size = int(header[2])
+        found[name] = (header[1].decode(), out[at : at + size])
+        at += size + 1
+    return found
+
+
+def present(repository: Path, names: Iterable[str]) -> set[str]:
+    """Which of these objects are there."""
+    wanted = sorted(set(names))
+    if not wanted:
+        return set()
+    asked = ("\n".join(wanted) + "\n").encode()
+    out = run_git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=asked).stdout.decode()
+    return {name for name, line in zip(wanted, out.splitlines(), strict=True) if not line.endswith(" missing")}

@@ -1,0 +1,78 @@
+"""Run git: argument lists, never a shell; LC_ALL=C, so that its words can be read; no prompt.
+
+Nothing of the user's configuration is written, and no command of ciplug touches a work tree, an index or a HEAD.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ciplug.errors import GitError
+from ciplug.git.environment import git_environment
+from ciplug.git.failures import hint_for, last_words
+
+_CHUNK = 1024 * 1024
+
+OLDEST = (2, 31)
+"""The first git with all that is used here: configuration in the environment, absolute paths, `fetch --stdin`."""
+
+
+def run_git(
+    *args: str,
+    cwd: Path,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    check: bool = True,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git and return what it printed. Raises GitError with git's own words when `check` and it fails."""
+    try:
+        done = subprocess.run(
+            ["git", *args],
+            cwd=cwd,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            env=env if env is not None else git_environment(),
+            check=False,
+        )
+    except FileNotFoundError:
+        newer = ".".join(map(str, OLDEST))
+        raise GitError("git is not installed, or not on PATH", hint=f"install git {newer} or newer") from None
+    if check and done.returncode != 0:
+        raise GitError(f"git {args[0]} failed: {last_words(done.stderr)}", hint=hint_for(done.stderr))
+    return done
+
+
+def git_version() -> tuple[int, ...]:
+    """git's version, like (2, 39, 5); empty where its words are not understood. Raises GitError without git."""
+    found = re.search(rb"git version (\d+(?:\.\d+)*)", run_git("--version", cwd=Path.cwd(), check=False).stdout)
+    return tuple(map(int, found[1].split(b"."))) if found else ()
+
+
+def stream_blob(repository: Path, oid: str, start: int = 0) -> Iterator[bytes]:
+    """The content of a blob from byte `start` on, in pieces: it is never whole in memory. Raises GitError."""
+    with subprocess.Popen(
+        ["git", "cat-file", "blob", oid],
+        cwd=repository,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=git_environment(),
+    ) as process:
+        if process.stdout is None or process.stderr is None:
+            raise GitError("git cat-file has no output")
+        try:
+            while chunk := process.stdout.read(min(start, _CHUNK) or _CHUNK):
+                # git gives a blob from its first byte only.
+                if start:
+                    start -= len(chunk)
+                else:
+                    yield chunk
+        finally:
+            process.stdout.close()
+            said = process.stderr.read()
+    if process.returncode:
+        raise GitError(f"git cat-file failed: {last_words(said)}")
