@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import console
-from ciplug.capture.files import digest_file
+from ciplug.capture.content import digest_file
 from ciplug.commands import options
 from ciplug.commands.output import make_folder
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import read_model
@@ -105,7 +106,7 @@ def _version(session: Session, name: VersionName) -> Version:
     model = read_model(session.log, name.model)
     for note in model.notes:
         console.complain(note)
-    return find_version(model, name.selector)
+    return find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
 
 
 def _chosen(found: Run, paths: Sequence[str]) -> tuple[list[File], list[File]]:

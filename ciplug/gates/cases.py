@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, outcomes_of
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.config.policy import Policy
 
 _KEYS = ("name", "model", "metrics", "baseline", "baselines", "history", "stage", "branch", "commit", "today", "expect")
 Numbers = Mapping[str, tuple[float, ...]]
@@ -115,11 +115,11 @@ def differences(policy: Policy, case: Case) -> list[str]:
     asked = policy.for_branch(case.branch)
     asked = asked.narrowed(policy.stages[case.stage]) if case.stage else asked
     gates = {
-        name: gate.model_copy(update={"slices": None})
+        name: replace(gate, slices=None)
         for name, gate in asked.gates.items()
         if gate.kind == "metric" and (gate.min, gate.max, gate.max_regression) != (None, None, None)
     }
-    asked = asked.model_copy(update={"gates": gates})
+    asked = replace(asked, gates=gates)
     candidate = _side("candidate", case.metrics)
     evidence = Evidence(
         candidate=candidate,

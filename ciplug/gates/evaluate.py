@@ -12,16 +12,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.gates import drift, regression, slices, waivers
+from ciplug.gates import drift_gate, regression, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
+from ciplug.gates.digest import digest_of
 from ciplug.gates.words import exact, shown
 from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
 from ciplug.stats.intervals import holm
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Policy
     from ciplug.records.run import Run
 
 
@@ -76,7 +78,7 @@ def evaluate(
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
-        policy_digest=policy_digest or policy.digest,
+        policy_digest=policy_digest or digest_of(policy),
         policy_file=policy_source.file,
         policy_branch=policy_source.branch,
         policy_commit=policy_source.commit,
@@ -143,7 +145,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift.check(name, gate, evidence.drift[name])
+        yield drift_gate.check(name, gate, evidence.drift[name])
         return
     metric = policy.metric_of(name)
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:

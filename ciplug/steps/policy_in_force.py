@@ -17,7 +17,7 @@ from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.config.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,12 @@ class Policies:
     def any_gate(self) -> bool:
         """Whether there is a gate for any model at all."""
         configs = [self.own, *([self.base] if self.base else [])]
-        return any(part.policy.get("gates") for config in configs for part in config.models.values() or (config,))
+        return any(section.policy.gates for config in configs for section in config.sections())
 
     @property
     def baseline_branches(self) -> dict[str | None, None]:
         """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
-        from ciplug.gates.reading import read
-
-        config = self.base or self.own
-        policies = [read(part) for part in config.models.values() or (config,)]
+        policies = [section.policy for section in (self.base or self.own).sections()]
         return dict.fromkeys(
             baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
         )
@@ -74,6 +71,10 @@ class Policies:
         if found is None:
             raise _none(self.base or self.own, self.base_source or self.own_source, model)
         return found
+
+    def ladder(self, model: str) -> tuple[str, ...]:
+        """The stages of a model, lowest first: those of the policy in force, or the default without one."""
+        return (self.base or self.own).ladder_of(model)
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
@@ -105,15 +106,15 @@ class Policies:
         return f"{self.base_source} has no gate for the model '{model}'"
 
     def _in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
-        from ciplug.gates.reading import read
+        from ciplug.gates.digest import digest_of
 
-        part = _part(config, model)
-        if part is None or not part.policy.get("gates"):
+        section = config.section_of(model)
+        if section is None or not section.policy.gates:
             return None
-        policy = read(part)
+        policy = section.policy
         folder = config.path.parent.as_posix() if config.path else ""
         evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
-        return PolicyInForce(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
+        return PolicyInForce(policy.for_branch(self.branch), digest_of(policy), source, folder, evaluation)
 
 
 def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
@@ -130,28 +131,13 @@ def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 
 
-def _part(config: Config, model: str) -> Config | None:
-    if config.models:
-        return config.models.get(model)
-    return config if config.model in (None, model) else None
-
-
-def check(config: Config) -> None:
-    """Raises ConfigError for a policy that is wrong, of whichever model."""
-    from ciplug.gates.reading import read
-
-    for part in config.models.values() or (config,):
-        read(part)
-
-
 @lru_cache(maxsize=8)
 def read_policies(session: Session) -> Policies:
     """The policies that hold for this job.
 
     In a pull request they are read from the tip of its target branch, so that no change is judged by thresholds of
-    its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be asked.
+    its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be read.
     """
-    check(session.config)
     target, inside = session.context.target_branch, _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     source = _source(session, inside)
@@ -192,19 +178,14 @@ def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
         try:
             return content.decode()
         except UnicodeDecodeError as problem:
-            raise ConfigError(f"{name}: cannot be read: {problem}") from None
+            raise ConfigError(f"{name} of {where}: cannot be read: {problem}") from None
 
     def read(name: str) -> str:
         if posixpath.isabs(name) or name.startswith(".."):
             raise ConfigError(f"{name}: it lies outside of the repository, so {where} does not hold it")
         return text(name, tree.read(name))
 
-    try:
-        config = configuration.parse(text(path.as_posix(), data), path, read)
-        check(config)
-        return config
-    except ConfigError as problem:
-        raise ConfigError(f"{where}: {problem.message}", hint=problem.hint) from None
+    return configuration.parse(text(path.as_posix(), data), path, read, origin=where)
 
 
 def _source(session: Session, inside: Path | None) -> PolicySource:
