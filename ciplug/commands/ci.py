@@ -22,7 +22,8 @@ from ciplug.steps.post import Posting, post
 from ciplug.steps.report import announce
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
-from ciplug.steps.transition import PromotionRequest, ladder_of, promote
+from ciplug.steps.stages import ladder_of
+from ciplug.steps.transition import PromotionRequest, promote
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run

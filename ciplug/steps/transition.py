@@ -10,12 +10,13 @@ from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
-from ciplug.registry.ladder import MLFLOW_STAGES, NO_STAGE, Ladder
+from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.stages import ladder_of
 from ciplug.tracking.runs import Runs
 
 _TRIES = 20
@@ -50,11 +51,6 @@ class Promotion:
     """Its number in the log of the model."""
     lost_races: int = 0
     """How often another event was appended first."""
-
-
-def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model, in the order in which versions climb them."""
-    return MLFLOW_STAGES
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
