@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ciplug import console
-from ciplug.capture.files import digest_file
+from ciplug.capture.content import digest_file
 from ciplug.commands import options
 from ciplug.commands.output import make_folder
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.gates import drift, regression, slices, waivers
+from ciplug.gates import drift_gate, regression, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
 from ciplug.gates.digest import digest_of
@@ -145,7 +145,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift.check(name, gate, evidence.drift[name])
+        yield drift_gate.check(name, gate, evidence.drift[name])
         return
     metric = policy.metric_of(name)
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift import Drift
+    from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
 

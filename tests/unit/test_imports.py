@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
         *("comparison", "reports", "stats", "locking", "_version"),
     },
-    "health": {"errors", "_version", "config", "steps", "forges", "gates", "git", "stores"},
+    "health": {"errors", "_version", "ci", "config", "steps", "forges", "gates", "git", "stores"},
     "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "capture"},
     "api": {*RECORDS, "console", "capture", "steps"},
     "commands": {
@@ -80,7 +80,7 @@ HEAVY = {
 HEAVY_ALLOWED = {
     ("stats.resampling", "numpy"): "arrays in and out; imported with per-example scores only",
     ("stats.scores", "numpy"): "as resampling, which it stands on",
-    ("stats.paired", "numpy"): "as resampling, which it stands on",
+    ("stats.paired_tests", "numpy"): "as resampling, which it stands on",
 }
 
 
