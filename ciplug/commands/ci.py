@@ -22,8 +22,7 @@ from ciplug.steps.post import Posting, post
 from ciplug.steps.report import announce
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
-from ciplug.steps.stages import ladder_of
-from ciplug.steps.transition import PromotionRequest, promote
+from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run

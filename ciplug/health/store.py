@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciplug.errors import Cause, StoreError
-from ciplug.forges import kind_of
+from ciplug.forges import forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, skipped, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
@@ -105,7 +105,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     if trial.what == "branch":
         problem = f"runs are recorded, but folds and promotions are not: the branch '{name}' cannot be moved"
     if ruled_out and trial.what == "branch":
-        remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
+        remedy = remedies.branch(forge_name(session.context, session.env, session.remote_url), name)
     elif ruled_out:
         remedy = remedies.refs(name)
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug.capture.files import digest_file
+from ciplug.capture.content import digest_file
 from ciplug.errors import NotFound, RecordError, UsageError
 from ciplug.records.run import File, Run
 from ciplug.reports.text import clean

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import NotFound, StoreError, UsageError
 from ciplug.records.run import Run
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import read_model
 from ciplug.reports.text import clean
 from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
-from ciplug.steps.stages import ladder_of
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -47,7 +47,7 @@ def find_run(session: Session, runs: Runs, name: str, model: str | None = None) 
 
 def _of_version(session: Session, runs: Runs, name: VersionName) -> NamedRun:
     model = read_model(session.log, name.model)
-    version = find_version(model, name.selector, ladder_of(session, name.model))
+    version = find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
     run = runs.at(version.commit, version.run)
     if version.files != {file.path: file.digest for file in run.artifacts}:
         raise StoreError(

@@ -10,13 +10,13 @@ from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
-from ciplug.registry.ladder import NO_STAGE
+from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
-from ciplug.steps.stages import ladder_of
 from ciplug.tracking.runs import Runs
 
 _TRIES = 20
@@ -51,6 +51,11 @@ class Promotion:
     """Its number in the log of the model."""
     lost_races: int = 0
     """How often another event was appended first."""
+
+
+def ladder_of(session: Session, model: str) -> Ladder:
+    """The stages of a model by the policy in force, in the order in which versions climb them."""
+    return Ladder(read_policies(session).ladder(model))
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
