@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ciplug.errors import Cause, StoreError
 from ciplug.forges import forge_name
 from ciplug.health import remedies
@@ -78,15 +76,16 @@ def _tried(session: Session, before: Examined) -> list[Trial]:
     return _try(session)
 
 
-@lru_cache(maxsize=2)
 def _try(session: Session) -> list[Trial]:
-    return _store(session).try_writes()
+    return session.remember("trials", _store(session).try_writes)
 
 
-@lru_cache(maxsize=2)
 def _store(session: Session) -> Store:
     """The store, opened so that reading folds nothing: doctor leaves it unchanged."""
-    return open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles)
+    return session.remember(
+        "unfolded store",
+        lambda: open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles),
+    )
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
