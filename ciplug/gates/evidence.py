@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift import Drift
+    from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 
 from ciplug import config as configuration
-from ciplug.config import Config
+from ciplug.config.policy import Policy
 from ciplug.errors import Cause
 from ciplug.git import history as commits
 from ciplug.git.credentials import redact, stored_credential
@@ -47,8 +47,7 @@ def config(session: Session, before: Examined) -> str:
         raise warning(
             "there is no ciplug.yaml: only what options name is recorded, and nothing is judged", "ciplug init"
         )
-    parts = session.config.models.values() or (session.config,)
-    recorded = sum(len(part.metrics) for part in parts)
+    recorded = sum(len(section.metrics) for section in session.config.sections())
     files = {0: "no metric file, so the training must log its metrics itself", 1: "1 metric file"}.get(
         recorded, f"{recorded} metric files"
     )
@@ -70,22 +69,16 @@ def policy(session: Session, before: Examined) -> str:
             f"{policies.base_branch} has no {configuration.FILE}: this pull request is judged by its own policy",
             f"merge {configuration.FILE} into {policies.base_branch} first",
         )
-    expired = sorted({gate for part in _parts(judging) for gate in _expired(part)})
+    expired = sorted({gate for section in judging.sections() for gate in _expired(section.policy)})
     if expired:
         raise warning(f"{source}: the waivers for {', '.join(expired)} have expired", "remove them from waivers:")
-    gates = sum(len(part.policy.get("gates") or {}) for part in _parts(judging))
+    gates = sum(len(section.policy.gates) for section in judging.sections())
     return f"{source}: {gates} gate{'s' if gates != 1 else ''}"
 
 
-def _parts(config: Config) -> list[Config]:
-    return list(config.models.values()) or [config]
-
-
-def _expired(part: Config) -> list[str]:
-    from ciplug.gates.reading import read
-
+def _expired(policy: Policy) -> list[str]:
     today = now().date()
-    return [waiver.gate for waiver in read(part).waivers if waiver.expires < today]
+    return [waiver.gate for waiver in policy.waivers if waiver.expires < today]
 
 
 def spool(session: Session, before: Examined) -> str:

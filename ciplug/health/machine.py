@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from ciplug._version import __version__
-from ciplug.config import Config
+from ciplug.config.policy import Policy
 from ciplug.git.run import OLDEST, git_version
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.steps.session import NO_ARTIFACTS, Session
@@ -63,14 +63,14 @@ def _needed(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("objects", "pyarrow"), "the segments of an object store"
     if session.store_uri.startswith("s3:") and session.env.get("AWS_PROFILE"):
         yield ("s3", "boto3"), "AWS profiles"
-    for config in session.config.models.values() or (session.config,):
-        yield from _of_model(config)
+    for section in session.config.sections():
+        yield from _of_model(section.policy)
 
 
-def _of_model(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
-    samples = config.policy.get("samples")
-    if samples:
+def _of_model(policy: Policy) -> Iterator[tuple[tuple[str, str], str]]:
+    if policy.samples:
         yield ("stats", "numpy"), "tests example by example"
-    named = samples if isinstance(samples, str) else samples.get("file", "") if isinstance(samples, dict) else ""
-    if str(named).endswith(".parquet") or ".parquet" in str(config.policy.get("gates") or ""):
+    files = [policy.samples and policy.samples.file]
+    files += [file for gate in policy.gates.values() for file in (gate.reference, gate.current)]
+    if any(file and file.endswith(".parquet") for file in files):
         yield ("parquet", "pyarrow"), "Parquet files"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
+from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError
 from ciplug.git import history
 from ciplug.records.amendment import Amendment
@@ -23,7 +24,7 @@ from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Baseline, Policy
+    from ciplug.config.gate import Baseline
     from ciplug.tracking.runs import Runs
 
 
@@ -202,13 +203,14 @@ class BaselineFinder:
         return self._with_seeds(side, by_commit)
 
     def production(self) -> Side:
-        """The run of the version that is in production."""
-        holder = self.registered.holder("Production")
+        """The run of the version that is in production: in the last stage of the ladder."""
+        stage = (self.policy or Policy()).ladder[-1]
+        called, holder = stage.lower(), self.registered.holder(stage)
         if holder is None:
-            how = f"no version of '{self.given.model}' is in production"
-            remedy = "it comes with the first promotion to production"
-            return Side(role="production", label="production", how=how, remedy=remedy)
-        label = f"production (v{holder.number})"
+            how = f"no version of '{self.given.model}' is in {called}"
+            remedy = f"it comes with the first promotion to {called}"
+            return Side(role="production", label=called, how=how, remedy=remedy)
+        label = f"{called} (v{holder.number})"
         try:
             recorded = self.runs.at(holder.commit, holder.run)
         except CiplugError as problem:

@@ -15,10 +15,11 @@ from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Policy
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift import Drift
+    from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.gates.words import exact
 from ciplug.records.verdict import GateResult, Outcome
-from ciplug.stats.drift import Drift
+from ciplug.stats.drift_tests import Drift
 from ciplug.stats.intervals import Undecided, holm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciplug.gates.policy import Gate
+    from ciplug.config.gate import Gate
 
 FLOOR = 0.1
 """Smaller effects are no drift, however many rows show them: what the field calls slight for PSI and Cramér's V."""
