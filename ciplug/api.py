@@ -162,7 +162,7 @@ def log_metric(key: str, value: float, step: int | None = None) -> None:
     at = None if step is None else log.whole_step(key, step)
     if not isinstance(key, str) or not METRIC_NAME.fullmatch(key):
         raise UsageError(
-            f"{key!r} is no name for a metric",
+            f"{key!r} is not a name for a metric",
             hint="up to 120 letters, digits spaces and . _ @ / % + - : , = # ( ) [ ]",
         )
     _run().append({"metric": key, "value": log.number(key, value), "step": at})
