@@ -87,6 +87,18 @@ class Session:
         """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
         return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
 
+    @property
+    def destination(self) -> Destination | None:
+        """Where the bytes of this job's artifacts go; None where only their digests are kept. Nothing is opened."""
+        from ciplug.capture.artifacts import Destination
+
+        if not self.context.trusted or self.artifact_store == NO_ARTIFACTS or self.to_archive:
+            return None
+        if self.artifact_store is None and is_git(self.store_uri):
+            return Destination(OWN, self.artifact_limit)
+        uri = self.artifact_store or self.store_uri
+        return Destination(redact(uri), self.artifact_limit if is_git(uri) else None)
+
     @cached_property
     def files(self) -> Files | None:
         """Where this job's artifacts go; None where only their digests are kept, as of a fork's job.
