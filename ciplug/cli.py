@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 COMMANDS = {
     "init": "write ciplug.yaml and the pipeline file for this project",
-    "ci": "the whole walk in a pipeline: run, record, compare, gate, report",
+    "ci": "everything in a pipeline: run, record, compare, gate, report",
     "run": "run a training command and record it",
-    "record": "record what a training has left in files",
-    "collect": "record the runs that other jobs have handed over in bundles",
+    "record": "record what a training has written to files",
+    "collect": "record the runs that other jobs hand over in bundles",
     "runs": "list and show recorded runs",
     "leaderboard": "the best runs by a metric",
     "compare": "compare the run of a commit with its baseline",
@@ -33,10 +33,10 @@ COMMANDS = {
     "promote": "move a model version to a stage, if its verdict allows it",
     "registry": "show models, versions, stages and their history",
     "pull": "fetch the artifacts of a run, verified",
-    "compact": "fold pending writes of the store, and drop what need not be kept",
-    "fsck": "check the store, and mend what can be mended",
-    "doctor": "check whether ciplug can work here, and say what to add where it cannot",
-    "demo": "the whole walk on real data, in a scratch repository",
+    "compact": "fold pending writes of the store, and delete what retention does not keep",
+    "fsck": "check the store, and repair what can be repaired without losing data",
+    "doctor": "check whether ciplug can work here, and print the line that fixes each problem",
+    "demo": "try every step on real data, in a scratch repository",
 }
 """Command → one line of help. Each is the module `ciplug.commands.<name>`."""
 

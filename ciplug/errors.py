@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from enum import Enum, auto
+from typing import TypeVar
 
 _NAMED_MOST = 50
 
@@ -22,6 +25,10 @@ class UsageError(CiplugError):
     """The command line cannot be carried out as it was given."""
 
     exit_code = 2
+
+
+class NotFound(UsageError):
+    """No run, commit, model or version has the name that was given, or more than one has."""
 
 
 class ConfigError(CiplugError):
@@ -52,19 +59,118 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class GitKind(Enum):
+    """What git's words on a failure are about. Of several, the first in this order is the most telling."""
+
+    NOT_INSTALLED = auto()
+    NOT_A_REPOSITORY = auto()
+    DUBIOUS_OWNERSHIP = auto()
+    NO_ATOMIC = auto()
+    """The server does not support `--atomic`."""
+    NO_REF = auto()
+    """The remote has no ref of that name."""
+    UNKNOWN_OBJECT = auto()
+    """The remote does not give out an object of that id: `not our ref`."""
+    MISSING_OBJECTS = auto()
+    """The remote lacks objects that the new tip of a ref needs."""
+    UNREADABLE = auto()
+    """An object cannot be read."""
+    DAMAGED = auto()
+    """A pack or an object is damaged or lost, at the remote or on the way."""
+    STALE = auto()
+    """A ref is not where the push expected it: another writer was first."""
+    BEHIND = auto()
+    """The new tip does not follow the tip of the remote's branch."""
+    LOCKED = auto()
+    """The server could not lock or move a ref: another push was moving it."""
+    EXISTS = auto()
+    """The ref was to be created, and exists."""
+    NAME_CLASH = auto()
+    """A ref cannot be beside another one: `a` and `a/b`."""
+    NOT_SENT = auto()
+    """A ref of an atomic push that was not sent, because another ref of that push would be refused."""
+    ROLLED_BACK = auto()
+    """A ref of an atomic push that the server did not move, because it refused another ref of that push."""
+    PROTECTED = auto()
+    NO_CREDENTIAL = auto()
+    BAD_CREDENTIAL = auto()
+    """A credential was sent, and the host does not know it."""
+    FORBIDDEN = auto()
+    """The host knows the account, which may not do this."""
+    NETWORK = auto()
+    """The connection failed, so the same may go well later."""
+    NOT_FOUND = auto()
+    """There is no such repository, or it is hidden from this account."""
+    DECLINED = auto()
+    """A hook or a rule of the host declined the push."""
+    UNKNOWN = auto()
+
+
 class GitError(CiplugError):
     """git failed; the message carries git's own words."""
 
+    def __init__(self, message: str, *, hint: str | None = None, kind: GitKind = GitKind.UNKNOWN) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+
+
+class Cause(Enum):
+    """Why a store did not take or give what it was asked for."""
+
+    NETWORK = auto()
+    NO_CREDENTIAL = auto()
+    BAD_CREDENTIAL = auto()
+    """A credential was sent, and the place does not accept it."""
+    FORBIDDEN = auto()
+    """The credential is accepted, and may not do this."""
+    NOT_FOUND = auto()
+    """There is no such repository, bucket, folder or job, or it is hidden from this account."""
+    PROTECTED = auto()
+    """The branch is protected."""
+    RULE = auto()
+    """Another rule of the host."""
+    CONFLICT = auto()
+    """Another writer was first."""
+    DAMAGED = auto()
+    LOST = auto()
+    """Something that the store names is missing."""
+    FULL = auto()
+    """The disk is full."""
+    TOO_LARGE = auto()
+    FORMAT = auto()
+    """It is not a store, or of a format that this version does not read."""
+    LIBRARY_MISSING = auto()
+    UNSUPPORTED = auto()
+    """This kind of place cannot do it."""
+    UNKNOWN = auto()
+
+
+_StoreError = TypeVar("_StoreError", bound="StoreError")
+
 
 class StoreError(CiplugError):
-    """The store did not take or give what was asked: unreachable, refused, corrupt."""
+    """The store did not take or give what it was asked for; `cause` says why, as far as that is known."""
+
+    def __init__(self, message: str, *, hint: str | None = None, cause: Cause = Cause.UNKNOWN) -> None:
+        super().__init__(message, hint=hint)
+        self.cause = cause
+
+    def reworded(self: _StoreError, message: str, hint: str | None) -> _StoreError:
+        """The same error with another message and hint; its class and cause stay."""
+        other = copy(self)
+        other.args, other.message, other.hint = (message,), message, hint
+        return other
+
+
+class RemoteError(StoreError):
+    """The git repository that a store lies in refused a push or a fetch, or did not answer."""
 
 
 class Conflict(StoreError):
     """Another writer was first; `head` is what the store holds now."""
 
     def __init__(self, message: str, *, head: object = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint, cause=Cause.CONFLICT)
         self.head = head
 
 
@@ -76,10 +182,50 @@ class PermissionDenied(ForgeError):
     """The token may not do this; the hint names the permission that is missing."""
 
 
+class Refusal(Enum):
+    """Why a model version may not move to a stage."""
+
+    FORK_JOB = "fork_job"
+    """The job that asks is a fork's."""
+    PULL_REQUEST_JOB = "pull_request_job"
+    UNKNOWN_EVENTS = "unknown_events"
+    """The log holds events that only a newer ciplug can read."""
+    FORK_RUN = "fork_run"
+    """The run was recorded by a fork's job."""
+    SAME_STAGE = "same_stage"
+    NOT_ADJACENT = "not_adjacent"
+    """The version would skip a stage, or go back."""
+    NO_VERDICT = "no_verdict"
+    OTHER_POLICY = "other_policy"
+    """All its verdicts were given by another policy than the one in force."""
+    DRY_RUN = "dry_run"
+    """It was judged in dry runs only."""
+    NOT_PASSED = "not_passed"
+    """The last recorded verdict does not allow it."""
+    NOT_PASSED_TODAY = "not_passed_today"
+    """The recorded verdict allows it, and judging again does not."""
+    NO_COMMIT = "no_commit"
+    DIRTY_TREE = "dirty_tree"
+    NOT_SIGNED = "not_signed"
+    OTHER_ENVIRONMENT = "other_environment"
+    ENVIRONMENT_UNKNOWN = "environment_unknown"
+    """Neither the job nor its forge says which environment it runs in."""
+    NOT_APPROVED = "not_approved"
+    ACTOR_UNKNOWN = "actor_unknown"
+    AUTHOR_UNKNOWN = "author_unknown"
+    ACTOR_IS_AUTHOR = "actor_is_author"
+    LOST_RACES = "lost_races"
+    """Other events were appended first, every time."""
+
+
 class PromotionRefused(CiplugError):
-    """A model version may not move: no passing verdict, or a rule of the registry."""
+    """A model version may not move: no passing verdict, or a rule of the registry. `reason` says which."""
 
     exit_code = 1
+
+    def __init__(self, reason: Refusal, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from ciplug.records import columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
 from ciplug.stores import open_store
-from ciplug.stores.base import Head, Problem, Store, Trial
+from ciplug.stores.base import Head, Log, LogStore, Problem, Trial
 from tests.servers.git_http import GitServer
 
 Fixture = Callable[[str], Any]
@@ -49,9 +49,11 @@ class Place:
         caches = {name: str(cache) for name in ("XDG_CACHE_HOME", "HOME", "LOCALAPPDATA")}
         return {**os.environ, **self.env, **caches}
 
-    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> Store:
+    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> LogStore:
         """The store as a new process opens it, with an empty cache unless one is given."""
-        return open_store(self.uri, None, self.environment(cache), may_fold=may_fold)
+        store = open_store(self.uri, None, self.environment(cache), may_fold=may_fold)
+        assert isinstance(store, Log)
+        return store
 
     def check(self) -> None:
         """Nothing is wrong there: neither for the place's own tools, nor for a reader of everything."""
@@ -94,7 +96,7 @@ def _memory(folder: Path, fixture: Fixture) -> Place:
 class _Memory(Place):
     shelf: _Shelf = field(default_factory=lambda: _Shelf())
 
-    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> Store:
+    def open(self, *, cache: Path | None = None, may_fold: bool = True) -> LogStore:
         return MemoryStore(self.shelf)
 
 
@@ -118,6 +120,9 @@ class MemoryStore:
         self.uri = self.address = "memory:"
         self.notes: list[str] = []
         self._shelf = shelf
+
+    def refresh(self) -> None:
+        """Every question is answered from what the store holds now."""
 
     def add(self, objects: Mapping[str, bytes]) -> None:
         with self._shelf.lock:

@@ -12,19 +12,18 @@ from ciplug import ci, console
 from ciplug.capture.spool import read_bundle
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
-from ciplug.commands.promote import promote
 from ciplug.commands.record import record
 from ciplug.commands.report import build, render
 from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.records.run import Run
-from ciplug.registry.state import stage_named
 from ciplug.reports.report import Report
 from ciplug.steps.judge import Base, Evaluation, candidates, evaluate, resolve_base
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Look, post
 from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -66,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     inputs = options.inputs_of(args, session)
     bundle = _bundle(args, session)
     if args.promote_to:
-        stage_named(args.promote_to)
+        ladder_of(session, inputs.model or DEFAULT_MODEL).stage(args.promote_to)
     if args.output_dir:
         options.make_folder("--output-dir", Path(args.output_dir))
         session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
@@ -239,11 +238,11 @@ def _promote(session: Session, run: Run, stage: str) -> int:
         console.say(f"not promoted to {stage}: a pull request's job never promotes")
         return 0
     try:
-        event = promote(session, run.model, stage, run_id=run.id)
+        promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))
     except ConfigError:
         raise
     except CiplugError as problem:
         console.complain(f"not promoted: {problem.message}", problem.hint)
         return problem.exit_code
-    console.say(f"{event.model} version {event.version} is in {event.stage} (event {event.seq})")
+    options.tell_promotion(promotion)
     return 0

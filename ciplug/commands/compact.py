@@ -10,7 +10,7 @@ from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
-from ciplug.records.canonical import NO_COMMIT
+from ciplug.records.keys import RunKey, is_run
 from ciplug.registry import ledger
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, now
@@ -65,7 +65,7 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
 def _all_runs(store: Store) -> list[Known]:
     segments = store.segments()
     held = store.columns(segments)
-    loose = [key for key in store.loose() if key.startswith("runs/") and key.endswith(".json")]
+    loose = list(filter(is_run, store.loose()))
     return retention.known([*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())])
 
 
@@ -75,12 +75,12 @@ def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
 
     store = session.store
     found: set[str] = set()
-    for model in ledger.models(store):
-        for event in ledger.read(store, model).events:
+    for model in ledger.models(session.log):
+        for event in ledger.read(session.log, model).events:
             found.update({event.run} | ({event.baseline_run} if event.baseline_run else set()))
     found |= retention.newest_on(_target_branches(session), runs)
     staying = [run for run in runs if run.id not in old or run.id in found]
-    keys = store.keys(*(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-" for run in staying))
+    keys = store.keys(*(RunKey(run.commit, run.id).verdicts for run in staying))
     for key, data in store.read(keys).items():
         try:
             found |= read.verdict(data, key).needs
@@ -103,9 +103,5 @@ def _target_branches(session: Session) -> set[str]:
 
 
 def _keys(store: Store, runs: list[Known]) -> list[str]:
-    """Everything that is kept of these runs: the record, what stands beside it, and its verdicts."""
-    prefixes = [(run.commit or NO_COMMIT, run.id) for run in runs]
-    return store.keys(
-        *(f"runs/{commit}-{run}." for commit, run in prefixes),
-        *(f"verdicts/{commit}-{run}-" for commit, run in prefixes),
-    )
+    """Everything that is kept of these runs: the record, what stands beside it, amendments and verdicts."""
+    return store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))

@@ -1,4 +1,4 @@
-"""Check everything that the store holds, record by record, and mend what can be mended."""
+"""Check everything that the store holds, record by record, and repair what can be repaired without losing data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.credentials import redact
 from ciplug.records import canonical
-from ciplug.records.keys import run_key
+from ciplug.records.keys import log_of, run_key
 from ciplug.registry import ledger
 from ciplug.steps.session import Session
-from ciplug.stores import Problem, Store
+from ciplug.stores import Problem
 from ciplug.stores.files import OWN
 from ciplug.tracking.runs import Runs
 
@@ -21,7 +21,7 @@ _AT_ONCE = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repair", action="store_true", help="mend what can be mended without losing a fact")
+    parser.add_argument("--repair", action="store_true", help="repair what can be repaired without losing data")
     parser.add_argument("--json", action="store_true", help="the problems as JSON on stdout")
 
 
@@ -41,23 +41,23 @@ def run(args: argparse.Namespace) -> int:
             count += 1
             for file in record.artifacts:
                 if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record)}: {file.path}"
+                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
     problems += _of_files(session, kept)
-    models = ledger.models(store)
+    models = ledger.models(session.log)
     for model in models:
-        problems += _of_model(store, model)
-    open_problems = [problem for problem in problems if not problem.mended]
+        problems += _of_model(session, model)
+    open_problems = [problem for problem in problems if not problem.repaired]
     if args.json:
         console.out(
             canonical.dumps({"schema": 1, "runs": count, "problems": [problem._asdict() for problem in problems]})
         )
     else:
         for problem in problems:
-            console.out(f"{'mended' if problem.mended else 'problem'}: {problem.where}: {problem.what}")
+            console.out(f"{'repaired' if problem.repaired else 'problem'}: {problem.where}: {problem.what}")
     console.say(f"{count} runs, {len(models)} models in the registry, {_said(len(open_problems))}")
-    if any(problem.mendable for problem in open_problems):
-        console.say("what can be mended is, by: ciplug fsck --repair")
+    if any(problem.repairable for problem in open_problems):
+        console.say("some of these can be repaired: ciplug fsck --repair")
     return 3 if open_problems else 0
 
 
@@ -80,14 +80,14 @@ def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterat
             yield Problem(artifacts[digest], f"its bytes are not in {place}: record that very file again")
 
 
-def _of_model(store: Store, model: str) -> Iterator[Problem]:
+def _of_model(session: Session, model: str) -> Iterator[Problem]:
     """The chain of a model's events, and the evidence that they name."""
     try:
-        events = ledger.read(store, model).events
+        events = ledger.read(session.log, model).events
     except CiplugError as problem:
-        yield Problem(ledger.log_name(model), problem.message)
+        yield Problem(log_of(model), problem.message)
         return
-    evidence = store.read(event.verdict for event in events if event.verdict)
+    evidence = session.store.read(event.verdict for event in events if event.verdict)
     for event in events:
         if event.verdict and event.verdict not in evidence:
             yield Problem(event.verdict, f"event {event.seq} of '{model}' names this verdict, and it is not there")

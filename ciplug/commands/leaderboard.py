@@ -19,7 +19,7 @@ from ciplug.commands.runs import (
     shown,
     tell_problems,
 )
-from ciplug.errors import UsageError, nearest
+from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.canonical import dumps
 from ciplug.registry import ledger
 from ciplug.registry import state as models
@@ -97,7 +97,7 @@ def _model(asked: str | None, session: Session, catalog: Catalog) -> str:
             hint=f"choose by --model: {', '.join(known[:12])}" + (", …" if len(known) > 12 else ""),
         )
     if model is not None and model not in known:
-        raise UsageError(f"no run of '{model}' is recorded", hint=nearest(model, known))
+        raise NotFound(f"no run of '{model}' is recorded", hint=nearest(model, known))
     return model or known[0]
 
 
@@ -130,7 +130,7 @@ def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model
 
 def _versions(session: Session, model: str) -> dict[str, models.Version]:
     """Run → its version in the registry."""
-    versions = models.fold(model, ledger.read(session.store, model).events).versions
+    versions = models.fold(model, ledger.read(session.log, model).events).versions
     return {version.run: version for version in versions}
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.capture.spool import read_bundle
@@ -14,6 +15,9 @@ from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.steps.record import Inputs, recover, send
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
+
+if TYPE_CHECKING:
+    from ciplug.steps.transition import Promotion
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -157,6 +161,22 @@ def tell_recovered(session: Session) -> None:
         console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
         for problem in recorded.problems:
             console.complain(problem.message, problem.hint)
+
+
+def tell_promotion(promotion: Promotion) -> None:
+    """Say what was promoted, and warn where there is no file to deploy."""
+    if promotion.lost_races:
+        console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
+    if not promotion.run.artifacts:
+        console.complain(
+            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
+            "deploy",
+            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
+        )
+    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
+    console.say(
+        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
+    )
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

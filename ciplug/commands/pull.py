@@ -12,10 +12,11 @@ from pathlib import Path
 from ciplug import console
 from ciplug.capture.files import digest_file
 from ciplug.commands import options
-from ciplug.errors import RecordError, StoreError, UsageError
+from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry import state as models
+from ciplug.registry.ladder import MLFLOW_STAGES
 from ciplug.reports import text
 from ciplug.steps import placing
 from ciplug.steps.judge import candidates, resolve_commit
@@ -86,10 +87,10 @@ def _run_named(session: Session, name: str, model: str | None) -> Run:
         return found
     try:
         return runs.get(name)
-    except UsageError as no_run:
+    except NotFound as no_run:
         try:
             commit = resolve_commit(session, name)
-        except UsageError:
+        except NotFound:
             raise no_run from None
     of_commit = candidates(session, runs, commit, model)
     if len(of_commit) > 1 and len(session.config.models) < 2:
@@ -102,15 +103,15 @@ def _run_named(session: Session, name: str, model: str | None) -> Run:
 
 
 def _version(session: Session, model: str, which: str) -> models.Version:
-    state = models.fold(model, ledger.read(session.store, model).events)
+    state = models.fold(model, ledger.read(session.log, model).events)
     if not state.versions:
-        raise UsageError(f"the registry has no model '{model}'", hint="list them: ciplug registry list")
+        raise NotFound(f"the registry has no model '{model}'", hint="list them: ciplug registry list")
     if number := re.fullmatch(r"v?(\d{1,9})", which):
         return state.version(int(number[1]))
-    stage = models.stage_named(which)
+    stage = MLFLOW_STAGES.stage(which)
     holder = state.holder(stage)
     if holder is None:
-        raise UsageError(f"no version of '{model}' is in {stage}", hint=f"see: ciplug registry show '{model}'")
+        raise NotFound(f"no version of '{model}' is in {stage}", hint=f"see: ciplug registry show '{model}'")
     return holder
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.errors import NotFound
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.registry_event import RegistryEvent, Stage
+from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry import state as models
 from ciplug.reports import text
@@ -34,10 +34,10 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.verb == "list":
         return _list(session, args.json)
-    events = ledger.read(session.store, args.model).events
+    events = ledger.read(session.log, args.model).events
     if not events:
-        known = ledger.models(session.store)
-        raise UsageError(
+        known = ledger.models(session.log)
+        raise NotFound(
             f"the registry has no model '{args.model}'",
             hint=f"it has: {', '.join(known)}" if known else "promote a run first: ciplug promote MODEL --to staging",
         )
@@ -57,12 +57,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(session: Session, as_json: bool) -> int:
-    found = [models.fold(name, ledger.read(session.store, name).events) for name in ledger.models(session.store)]
+    found = [models.fold(name, ledger.read(session.log, name).events) for name in ledger.models(session.log)]
     if as_json:
         console.out(dumps([{"name": m.name, "versions": [plain(v) for v in m.versions]} for m in found]))
     elif found:
 
-        def at(model: models.Model, stage: Stage) -> str:
+        def at(model: models.Model, stage: str) -> str:
             holder = model.holder(stage)
             return f"v{holder.number}" if holder else "-"
 

@@ -15,7 +15,7 @@ from ciplug.commands.gate import policy_note, write_file
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import PermissionDenied, UsageError
 from ciplug.records import web
-from ciplug.registry import ledger
+from ciplug.records.keys import log_of
 from ciplug.reports.report import Report, as_json
 from ciplug.steps import workflow_run as followed
 from ciplug.steps.judge import Evaluation, candidates, evaluate, resolve_commit
@@ -102,7 +102,7 @@ def _registry_page(session: Session, evaluation: Evaluation) -> str | None:
     remote, _, branch = session.store.address.rpartition("#")
     if not (evaluation.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
         return None
-    return web.folder_page(place, branch, ledger.log_name(evaluation.run.model))
+    return web.folder_page(place, branch, log_of(evaluation.run.model))
 
 
 def render(report: Report, form: str) -> str | bytes:

@@ -11,7 +11,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError, nearest
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.keys import parse_keys
+from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.judge import resolve_commit
 from ciplug.steps.session import Session
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         runs.catalog.need(key)
     listed = runs.catalog.search(where, order_by, args.limit or None)
     if args.format == "json":
-        records = runs.load(parse_keys(entry.key for entry in listed.entries))
+        records = runs.load(parse_runs(entry.key for entry in listed.entries))
         console.out(dumps([plain(record) for record in records]))
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))

@@ -7,13 +7,14 @@ from collections import Counter
 
 from ciplug import config as configuration
 from ciplug.config import Config
+from ciplug.errors import Cause
 from ciplug.git import history as commits
 from ciplug.git.credentials import redact, stored_credential
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, not_asked, warning
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import FORK, Session, now
-from ciplug.stores import Cause, is_git
+from ciplug.stores import is_git
 from ciplug.stores.git.trial import cause_of
 
 FORKED = "a fork's job is not to write here: it hands its run over (docs/collect.md)"
@@ -152,8 +153,8 @@ def to_reach(session: Session, url: str, cause: Cause) -> str:
     by_token = bool(session.env.get(remedies.PUSH_TOKEN))
     kept = stored_credential(session.workspace.config, url) if session.workspace else None
     # After a header that is not accepted, git asks for a name all the same, and does not say why.
-    if cause == "no_credential" and (by_token or kept in ("header", "url")):
-        cause = "not_accepted"
+    if cause == Cause.NO_CREDENTIAL and (by_token or kept in ("header", "url")):
+        cause = Cause.BAD_CREDENTIAL
     return remedies.push(session.context.host, cause, by_token=by_token)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciplug.stores import Cause
+from ciplug.errors import Cause
 
 PUSH_TOKEN = "CIPLUG_PUSH_TOKEN"  # noqa: S105
 _PERMISSIONS = "permissions: {contents: write, pull-requests: write, statuses: write}"
@@ -41,15 +41,15 @@ def push(host: str, cause: Cause, *, by_token: bool) -> str:
     Args:
         by_token: whether CIPLUG_PUSH_TOKEN was the credential.
     """
-    if cause in ("protected", "rule", "unclear"):
+    if cause in (Cause.PROTECTED, Cause.RULE, Cause.UNKNOWN):
         return ""
-    if cause == "unreachable":
+    if cause == Cause.NETWORK:
         return "see that this machine reaches the address: network, proxy, name"
     if by_token:
         return f"{PUSH_TOKEN} = a token of today that may write to this very repository"
-    if cause in ("no_credential", "not_found") and host in _KEEP:
+    if cause in (Cause.NO_CREDENTIAL, Cause.NOT_FOUND) and host in _KEEP:
         return _KEEP[host]
-    if cause == "not_accepted" and host in _KEEP:
+    if cause == Cause.BAD_CREDENTIAL and host in _KEEP:
         return f"{_KEEP[host]}, in the job that runs ciplug; or {PUSH_TOKEN} for a store elsewhere"
     return _PUSH.get(host, _PUSH_ELSEWHERE).replace("{token}", PUSH_TOKEN)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ciplug.errors import StoreError
+from ciplug.errors import Cause, StoreError
 from ciplug.forges import kind_of
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
@@ -49,7 +49,7 @@ def branch(session: Session, before: Examined) -> str:
         raise not_asked("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
     if trial.cause is None:
         return f"it may be moved: {trial.said}"
-    if trial.cause == "unclear":
+    if trial.cause == Cause.UNKNOWN:
         raise not_asked(f"no clear answer: {trial.said}")
     raise _refused(session, trial)
 
@@ -101,7 +101,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     if not is_git(session.store_uri):
         return failure(trial.said, _bucket_rights(session.store_uri))
     name = session.store.address.rpartition("#")[2]
-    ruled_out = trial.cause in ("protected", "rule", "unclear")
+    ruled_out = trial.cause in (Cause.PROTECTED, Cause.RULE, Cause.UNKNOWN)
     said = "runs cannot be pushed"
     if trial.what == "branch":
         said = f"runs are recorded, and folds and promotions are not: the branch '{name}' cannot be moved"
@@ -110,7 +110,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     elif ruled_out:
         remedy = remedies.refs(name)
     else:
-        remedy = to_reach(session, store_url(session) or "", trial.cause or "unclear")
+        remedy = to_reach(session, store_url(session) or "", trial.cause or Cause.UNKNOWN)
     return failure(f"{said}: {trial.said}", remedy)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records.canonical import dumps
+from ciplug.records.keys import is_run
 from ciplug.records.run import METRIC_NAME, Scalar
 
 VERSION = 1
@@ -50,7 +51,7 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
     """The columns of the runs among these (key, record); what is no run, or no JSON, is passed over."""
     columns = Columns()
     for key, data in records:
-        if not (key.startswith("runs/") and key.endswith(".json")):
+        if not is_run(key):
             continue
         try:
             record = json.loads(data)

@@ -12,6 +12,7 @@ from ciplug.records import canonical
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from ciplug.records.amendment import Amendment
     from ciplug.records.registry_event import RegistryEvent
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
@@ -40,6 +41,21 @@ def read_run(data: bytes, key: str) -> Run:
     if odd := [name for name in found.metrics if not METRIC_NAME.fullmatch(name)]:
         raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
     return found
+
+
+def amendment(data: bytes, key: str) -> Amendment:
+    """The amendment that the bytes of `key` hold. Raises RecordError for one that is not what its key says."""
+    from ciplug.records.amendment import SCHEMA, parse
+    from ciplug.records.keys import amendment_key
+
+    value = _parse(data, key)
+    try:
+        made = parse(value)
+    except ValueError as problem:
+        raise RecordError(f"{key}: {problem}", hint=_hint(value, SCHEMA)) from None
+    if amendment_key(made, data).key != key:
+        raise RecordError(f"{key}: the amendment in it has the key {amendment_key(made, data).key}")
+    return made
 
 
 def verdict(data: bytes, key: str) -> Verdict:

@@ -9,7 +9,6 @@ from typing import Literal
 SCHEMA = 1
 
 EventType = Literal["register", "promote"]
-Stage = Literal["None", "Staging", "Production", "Archived"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +25,9 @@ class RegistryEvent:
     run: str
     commit: str | None = None
     created: str
-    stage: Stage | None = None
+    stage: str | None = None
     """Where the version goes (promote)."""
-    from_stage: Stage | None = None
+    from_stage: str | None = None
     replaces: int | None = None
     """Version that held `stage` when this event was made; a race that changes it is lost, not overwritten."""
     actor: str | None = None

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import quote, unquote
 
 from ciplug.errors import StoreError
 from ciplug.records.canonical import digest, dumps
+from ciplug.records.keys import EVERY_LOG, EntryKey, log_of, model_of
 from ciplug.records.registry_event import RegistryEvent
-from ciplug.stores.base import Head, Store
+from ciplug.stores.base import Head, Log
 
 
-def log_name(model: str) -> str:
-    """The log of a model: its name as one path component that every store can hold."""
-    safe = quote(model, safe="-_ ")
-    return f"registry/{safe.replace('.', '%2E') if safe.strip('.') == '' else safe}"
-
-
-def models(store: Store) -> list[str]:
+def models(log: Log) -> list[str]:
     """Names of the models that have an event."""
-    return sorted(unquote(name.removeprefix("registry/")) for name in store.logs("registry/"))
+    return sorted(map(model_of, log.logs(EVERY_LOG)))
 
 
 class Ledger(NamedTuple):
@@ -30,14 +24,14 @@ class Ledger(NamedTuple):
     head: Head | None
 
 
-def read(store: Store, model: str) -> Ledger:
+def read(log: Log, model: str) -> Ledger:
     """The log of a model, its chain verified. Raises StoreError naming the event that is off."""
     from ciplug.records import read as records
 
     events: list[RegistryEvent] = []
     head: Head | None = None
-    for number, data in enumerate(store.entries(log_name(model)), start=1):
-        event = records.registry_event(data, f"{log_name(model)}/{number:06d}")
+    for number, data in enumerate(log.entries(log_of(model)), start=1):
+        event = records.registry_event(data, EntryKey(log_of(model), number).key)
         if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
             raise StoreError(
                 f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
@@ -48,7 +42,7 @@ def read(store: Store, model: str) -> Ledger:
     return Ledger(tuple(events), head)
 
 
-def append(store: Store, ledger: Ledger, event: RegistryEvent) -> Ledger:
+def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
     """Append `event` after all that is in `ledger`; its place and the digest before it are filled in here.
 
     Raises Conflict when another event was appended since the ledger was read.
@@ -58,4 +52,4 @@ def append(store: Store, ledger: Ledger, event: RegistryEvent) -> Ledger:
         seq=ledger.head.seq + 1 if ledger.head else 1,
         previous=ledger.head.digest if ledger.head else None,
     )
-    return Ledger((*ledger.events, placed), store.append(log_name(event.model), ledger.head, dumps(placed)))
+    return Ledger((*ledger.events, placed), log.append(log_of(event.model), ledger.head, dumps(placed)))

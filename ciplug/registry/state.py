@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ciplug.errors import PromotionRefused, UsageError, nearest
-from ciplug.records.registry_event import RegistryEvent, Stage
-
-STAGES: tuple[Stage, ...] = ("None", "Staging", "Production", "Archived")
-NEXT: dict[Stage, Stage] = {"None": "Staging", "Staging": "Production"}
+from ciplug.errors import UsageError
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Version:
     number: int
     run: str
     commit: str | None
-    stage: Stage
+    stage: str
     created: str
     files: dict[str, str] = field(default_factory=dict)
 
@@ -36,11 +34,16 @@ class Model:
         have = f"1 to {len(self.versions)}" if self.versions else "none"
         raise UsageError(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
 
+    @property
+    def next_version(self) -> int:
+        """The number of the version that is registered next."""
+        return len(self.versions) + 1
+
     def of_run(self, run: str) -> Version | None:
         """The version that was registered from a run."""
         return next((v for v in self.versions if v.run == run), None)
 
-    def holder(self, stage: Stage) -> Version | None:
+    def holder(self, stage: str) -> Version | None:
         """The version that stands in Staging or Production: at most one does."""
         return next((v for v in self.versions if v.stage == stage), None)
 
@@ -53,36 +56,15 @@ def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
             # What was registered never changes, whatever a later event says.
             versions.setdefault(
                 event.version,
-                Version(event.version, event.run, event.commit, "None", event.created, dict(event.files)),
+                Version(event.version, event.run, event.commit, NO_STAGE, event.created, dict(event.files)),
             )
         elif event.stage is not None and event.version in versions:
             for number, version in versions.items():
-                if version.stage == event.stage and number != event.version and event.stage in NEXT.values():
-                    versions[number] = _at(version, "Archived")
+                if version.stage == event.stage and number != event.version and event.stage not in (NO_STAGE, ARCHIVED):
+                    versions[number] = _at(version, ARCHIVED)
             versions[event.version] = _at(versions[event.version], event.stage)
     return Model(name, tuple(versions.values()))
 
 
-def _at(version: Version, stage: Stage) -> Version:
+def _at(version: Version, stage: str) -> Version:
     return Version(version.number, version.run, version.commit, stage, version.created, version.files)
-
-
-def stage_named(text: str) -> Stage:
-    """The stage that a user means, in any case. Raises UsageError."""
-    for stage in NEXT.values():
-        if stage.lower() == text.strip().lower():
-            return stage
-    raise UsageError(f"'{text}' is no stage", hint=nearest(text.strip().lower(), [s.lower() for s in NEXT.values()]))
-
-
-def check_move(version: Version, stage: Stage) -> None:
-    """A version moves up one stage at a time. Raises PromotionRefused."""
-    if version.stage == stage:
-        raise PromotionRefused(f"version {version.number} is in {stage} already")
-    if NEXT.get(version.stage) != stage:
-        held = "no stage yet" if version.stage == "None" else version.stage
-        what = {"Staging": "new versions only", "Production": "from Staging only"}[stage]
-        raise PromotionRefused(
-            f"version {version.number} is in {held}, and {stage} takes {what}",
-            hint="promote it to staging first" if version.stage == "None" else None,
-        )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug._version import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
-from ciplug.errors import CiplugError, ConfigError, UsageError, nearest
+from ciplug.errors import CiplugError, ConfigError, NotFound, nearest
 from ciplug.git import history
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.keys import EVERY_LOG
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
@@ -69,7 +70,7 @@ class Evaluation:
 
 
 def resolve_commit(session: Session, name: str | None) -> str:
-    """The commit that the user means; None is the head. Raises UsageError."""
+    """The commit that the user means; None is the head. Raises NotFound."""
     if name is None:
         return session.need_head()
     commit = history.resolve(session.need_workspace(), name, session.env)
@@ -77,7 +78,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
         hint = "fetch it first, or give its full id"
         if session.need_workspace().shallow:
             hint = "this clone is shallow: give the full commit id"
-        raise UsageError(f"'{name}' is no commit, branch or tag here", hint=hint)
+        raise NotFound(f"no commit, branch or tag named '{name}'", hint=hint)
     return commit
 
 
@@ -94,14 +95,14 @@ def resolve_base(session: Session, name: str | None) -> Base | None:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit, a fork's only if there is no other. Raises UsageError without any."""
+    """The latest run of each model on a commit, a fork's only if there is no other. Raises NotFound without any."""
     _read_ahead(session, runs, commit)
     found = runs.of_commits([commit], model).get(commit, [])
     if not found:
         others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
         what = f"no run of '{model}'" if model else "no run"
         hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
-        raise UsageError(f"{what} is recorded on commit {commit[:12]}", hint=hint)
+        raise NotFound(f"{what} is recorded on commit {commit[:12]}", hint=hint)
     latest: dict[str, Run] = {}
     for run in sorted(found, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
         latest[run.model] = run
@@ -140,7 +141,7 @@ def evaluate(
         ruling = policies.find(run.model)
         if again and ruling:
             ruling = replace(ruling, policy=ruling.policy.without_files())
-        registered = models.fold(run.model, ledger.read(session.store, run.model).events)
+        registered = models.fold(run.model, ledger.read(session.log, run.model).events)
         around = _around(session, runs, run, ruling, registered)
         comparison = _compare(around, base)
         if base and gate and ruling:
@@ -300,7 +301,7 @@ def _read_ahead(session: Session, runs: Runs, commit: str) -> None:
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first(past.ancestors, recorded), *first(past.target_commits, recorded)}
     keys = [key.key for found in near for key in recorded.get(found, ())]
-    events = session.store.keys(*(f"{log}/" for log in session.store.logs("registry/")))
+    events = session.store.keys(*(f"{log}/" for log in session.log.logs(EVERY_LOG)))
     # Of many models with many events, those that are asked for are few.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.errors import CiplugError, ForgeError
+from ciplug.records import keys
 from ciplug.steps import workflow_run as followed
 from ciplug.steps.session import Session
 
@@ -59,7 +60,7 @@ class Look:
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:
-    return frozenset(session.store.keys(f"runs/{commit}-", f"verdicts/{commit}-"))
+    return frozenset(session.store.keys(keys.runs_on(commit), keys.amendments_on(commit), keys.verdicts_on(commit)))
 
 
 def post(

@@ -23,9 +23,11 @@ from ciplug.stores import (
     OWN,
     Bundles,
     Files,
+    Log,
     Store,
     is_archived,
     is_git,
+    log_of,
     open_files,
     open_store,
 )
@@ -76,6 +78,11 @@ class Session:
     def store(self) -> Store:
         may_fold = self.context.trusted
         return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def log(self) -> Log:
+        """The logs of the store, such as the registry's."""
+        return log_of(self.store)
 
     @property
     def bundles(self) -> Bundles:

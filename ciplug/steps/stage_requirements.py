@@ -1,4 +1,4 @@
-"""What a stage requires beside its gates: a clean tree, a signed commit, somebody else's agreement."""
+"""What a stage requires besides its gates: a clean tree, a signed commit, the approval of somebody else."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
-from ciplug.errors import PromotionRefused
+from ciplug.errors import PromotionRefused, Refusal
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
 from ciplug.records.run import Run
@@ -19,59 +19,78 @@ if TYPE_CHECKING:
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
 
-def fulfilled(session: Session, name: str, stage: Stage, run: Run) -> tuple[str, ...]:
-    """What was found, in sentences for the audit trail. Raises PromotionRefused for the first that does not hold."""
-    found: list[str] = []
-    for need in stage.require:
-        if need == "clean_tree":
-            if run.provenance.dirty is not False:
-                state = "a dirty tree" if run.provenance.dirty else "a tree of which nothing is known"
-                raise PromotionRefused(f"{name} requires a clean tree, and run {run.id[:12]} was made from {state}")
-            found.append("clean tree")
-        else:
-            found.append(_signature(session, name, run))
-    found += _approvals(session, name, stage, run)
-    return tuple(found)
+def check_requirements(session: Session, name: str, stage: Stage, run: Run) -> tuple[str, ...]:
+    """Check all that the policy requires of a promotion to the stage `name`, besides its gates.
+
+    Returns one sentence for each requirement, for the audit trail. Raises PromotionRefused for the first that is not
+    met.
+    """
+    checks = {"clean_tree": _check_clean_tree, "signature": _check_signature}
+    met = [checks[requirement](session, name, run) for requirement in stage.require]
+    return (*met, *_check_approvals(session, name, stage, run))
 
 
-def _signature(session: Session, name: str, run: Run) -> str:
-    commit = _commit(session, name, run, "a signed commit")
+def _check_clean_tree(session: Session, name: str, run: Run) -> str:
+    dirty = run.provenance.dirty
+    if dirty is not False:
+        state = "a dirty tree" if dirty else "a tree whose state was not recorded"
+        raise PromotionRefused(
+            Refusal.DIRTY_TREE, f"{name} requires a clean tree, and run {run.id[:12]} was made from {state}"
+        )
+    return "clean tree"
+
+
+def _check_signature(session: Session, name: str, run: Run) -> str:
+    commit = _commit_of(name, run, "a signed commit")
     done = run_git("verify-commit", commit, cwd=session.need_workspace().top, check=False)
     if done.returncode != 0:
-        said = last_words(done.stderr) if done.stderr.strip() else "it has no signature"
+        why = last_words(done.stderr) if done.stderr.strip() else "it has no signature"
         raise PromotionRefused(
-            f"{name} requires a signed commit, and git does not verify {commit[:12]}: {said}",
-            hint="the keys that count are git's: gpg.ssh.allowedSignersFile, or gpg's own",
+            Refusal.NOT_SIGNED,
+            f"{name} requires a signed commit, and git does not verify {commit[:12]}: {why}",
+            hint="git decides which keys count: gpg.ssh.allowedSignersFile, or gpg's own keyring",
         )
     return f"git verifies the signature of {commit[:12]}"
 
 
-def _approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
-    asked, context = stage.approvals, session.context
-    authors = _authors(session, name, run) if asked.not_author else set()
-    if asked.environment:
-        others = yield from _environment(session, name, asked.environment, authors)
-        if others:
-            # Whoever let the job into the environment has decided, not whoever started it.
+def _check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
+    approvals = stage.approvals
+    authors = _authors(session, name, run) if approvals.not_author else set()
+    if approvals.environment:
+        approved_by_others = yield from _check_environment(session, name, approvals.environment, authors)
+        if approved_by_others:
+            # Whoever approved the job has decided, not whoever started it.
             return
-    if asked.not_author:
-        if not context.actor:
-            raise PromotionRefused(f"{name} is not for the author to decide, and it is not known who promotes")
-        if context.actor.casefold() in authors:
-            raise PromotionRefused(
-                f"{name} is not for the author to decide: {context.actor} has written the commit or trained the run",
-                hint="have somebody else promote it",
-            )
-        yield f"{context.actor} is not the author"
+    if approvals.not_author:
+        yield _check_actor(session, name, authors)
 
 
-def _environment(session: Session, name: str, environment: str, authors: set[str]) -> Generator[str, None, bool]:
-    """Whether it is known that somebody other than the authors has let the job into its environment."""
+def _check_actor(session: Session, name: str, authors: set[str]) -> str:
+    actor = session.context.actor
+    if not actor:
+        raise PromotionRefused(
+            Refusal.ACTOR_UNKNOWN, f"{name} must be promoted by somebody else than the author: who promotes is unknown"
+        )
+    if actor.casefold() in authors:
+        raise PromotionRefused(
+            Refusal.ACTOR_IS_AUTHOR,
+            f"{name} must be promoted by somebody else than the author: {actor} wrote the commit or trained the run",
+            hint="have somebody else promote it",
+        )
+    return f"{actor} is not the author"
+
+
+def _check_environment(session: Session, name: str, environment: str, authors: set[str]) -> Generator[str, None, bool]:
+    """Yield what shows that the job may run in `environment`; return whether somebody else than the authors approved.
+
+    Raises PromotionRefused where the job runs in another one, nobody approved, or neither can be determined.
+    """
     context = session.context
     if context.environment is not None:
         if context.environment != environment:
             raise PromotionRefused(
-                f"{name} asks for the environment '{environment}', and this job runs in '{context.environment}'"
+                Refusal.OTHER_ENVIRONMENT,
+                f"{name} requires the environment '{environment}', and this job runs in '{context.environment}'",
             )
         yield f"environment {environment}"
         return False
@@ -79,15 +98,17 @@ def _environment(session: Session, name: str, environment: str, authors: set[str
     approvers = forge.approvers(context.run_url, environment) if forge else None
     if approvers is None:
         raise PromotionRefused(
-            f"{name} asks for the environment '{environment}', and neither this job ({context.host}) nor its forge "
-            "says who let it run there",
-            hint="GitLab and GitHub do, the latter by a token with `actions: read`; elsewhere take the key out",
+            Refusal.ENVIRONMENT_UNKNOWN,
+            f"{name} requires the environment '{environment}', and neither this job ({context.host}) nor its forge "
+            "says who approved it to run there",
+            hint="GitLab and GitHub do, GitHub by a token with `actions: read`; elsewhere remove the key",
         )
     others = sorted(login for login in approvers if login.casefold() not in authors)
     if not others:
-        who = f"only its author has ({', '.join(sorted(approvers))})" if approvers else "nobody has"
+        who = f"only its author has given one ({', '.join(sorted(approvers))})" if approvers else "nobody has given one"
         raise PromotionRefused(
-            f"{name} asks for an approval of the environment '{environment}' in this run, and {who}",
+            Refusal.NOT_APPROVED,
+            f"{name} requires an approval of the environment '{environment}' in this pipeline run, and {who}",
             hint="name the environment in the job, and give it required reviewers",
         )
     yield f"environment {environment}, approved by {', '.join(others)}"
@@ -101,25 +122,31 @@ def _forge(session: Session) -> Forge | None:
 
 
 def _authors(session: Session, name: str, run: Run) -> set[str]:
-    """Names, addresses and accounts of who wrote the commit and who trained the run, in lower case."""
-    commit = _commit(session, name, run, "another author")
+    """Names, addresses and accounts of those who wrote the commit or trained the run, in lower case.
+
+    Raises PromotionRefused where the commit is not in this clone.
+    """
+    commit = _commit_of(name, run, "another author")
     shown = run_git("show", "-s", "--format=%an%n%ae%n%cn%n%ce", commit, cwd=session.need_workspace().top, check=False)
     if shown.returncode != 0:
         raise PromotionRefused(
-            f"{name} is not for the author to decide, and commit {commit[:12]} is not in this clone: "
-            "its author is not known",
+            Refusal.AUTHOR_UNKNOWN,
+            f"{name} must be promoted by somebody else than the author, who is unknown: commit {commit[:12]} is not "
+            "in this clone",
             hint=f"fetch it: git fetch origin {commit}",
         )
-    found = {line for line in shown.stdout.decode(errors="replace").splitlines() if line}
-    found |= {match[1] for address in found if (match := _NO_REPLY.match(address))}
+    authors = {line for line in shown.stdout.decode(errors="replace").splitlines() if line}
+    authors |= {match[1] for address in authors if (match := _NO_REPLY.match(address))}
     if run.provenance.context.actor:
-        found.add(run.provenance.context.actor)
+        authors.add(run.provenance.context.actor)
     if session.context.host == "github_actions" and (forge := _forge(session)):
-        found |= forge.accounts(commit)
-    return {author.casefold() for author in found}
+        authors |= forge.accounts(commit)
+    return {author.casefold() for author in authors}
 
 
-def _commit(session: Session, name: str, run: Run, what: str) -> str:
+def _commit_of(name: str, run: Run, what: str) -> str:
     if run.commit is None:
-        raise PromotionRefused(f"{name} requires {what}, and run {run.id[:12]} is of no commit")
+        raise PromotionRefused(
+            Refusal.NO_COMMIT, f"{name} requires {what}, and run {run.id[:12]} does not belong to a commit"
+        )
     return run.commit

@@ -14,7 +14,7 @@ from ciplug.git.bare import file_url
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, configuration
-from ciplug.stores.base import Cause, Head, Problem, Store, Trial
+from ciplug.stores.base import Columns, Head, Log, Objects, Problem, Store, Trial, log_of
 from ciplug.stores.files import OWN, Files
 
 if TYPE_CHECKING:
@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 __all__ = [
     "OWN",
     "Bundles",
-    "Cause",
+    "Columns",
     "Files",
     "Head",
+    "Log",
+    "Objects",
     "Problem",
     "Store",
     "Trial",
     "is_archived",
+    "log_of",
     "open_files",
     "open_store",
     "reached_by",
@@ -104,7 +107,7 @@ def open_store(
     url, branch = _git_place(uri, workspace)
     from ciplug.stores.git.branch import GitBranchStore
 
-    store = GitBranchStore(
+    return GitBranchStore(
         url,
         uri=uri,
         branch=branch,
@@ -113,14 +116,14 @@ def open_store(
         token=env.get("CIPLUG_PUSH_TOKEN") or None,
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
+        notes=_left_behind(uri, url, workspace, branch),
     )
-    if workspace and uri.startswith("git:") and url != file_url(workspace.common_dir):
-        store.notes += _left_behind(workspace, branch)
-    return store
 
 
-def _left_behind(workspace: Workspace, branch: str) -> list[str]:
+def _left_behind(uri: str, url: str, workspace: Workspace | None, branch: str) -> list[str]:
     """What to do where the repository itself was the store before it had a remote."""
+    if workspace is None or not uri.startswith("git:") or url == file_url(workspace.common_dir):
+        return []
     own = workspace.common_dir / "refs" / branch
     if not any(path.is_file() for path in own.rglob("*")):
         return []

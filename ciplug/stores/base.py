@@ -1,13 +1,20 @@
-"""What every store promises. One contract suite holds each backend to it."""
+"""What every store promises, as three protocols. One contract suite holds each backend to them.
+
+`Objects` keeps bytes by key, `Columns` answers questions over many runs, `Log` keeps append-only logs. Every place is
+a `Store` (objects and columns); one that can decide which of two writers was first is a `Log` as well. What needs a
+log takes a `Log`: `log_of(store)` gives it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+
+from ciplug.errors import Cause, StoreError
 
 if TYPE_CHECKING:
-    from ciplug.records.columns import Columns
+    from ciplug.records import columns as tables
 
 PENDING_ALARM = 256
 """So many writes wait only where nobody may fold them."""
@@ -28,38 +35,31 @@ class Problem(NamedTuple):
     """The key, ref or file."""
     what: str
     """One clause."""
-    mendable: bool = False
-    mended: bool = False
-
-
-Cause = Literal[
-    "unreachable", "no_credential", "not_accepted", "not_allowed", "not_found", "protected", "rule", "unclear"
-]
-"""Why a place does not take a write, as far as its words tell: the network; no credential, one that is not accepted, or
-one that may not write; no such repository; a protected branch; another rule of the host."""
+    repairable: bool = False
+    repaired: bool = False
 
 
 class Trial(NamedTuple):
-    """What came of one way to write that has been tried, without a trace."""
+    """The result of one trial write, which leaves no trace."""
 
     what: Literal["write", "delete", "branch"]
-    """To add objects; to take away what has been folded; to move the branch, as folds and logs do."""
+    """Add objects; delete what has been folded; move the branch, as folds and logs do."""
     cause: Cause | None
-    """Why it is not taken; None where it is. `unclear` also where the place cannot be asked without a trace."""
+    """Why it is refused; None where it is accepted. `UNKNOWN` also where it cannot be tried without a trace."""
     said: str
-    """The place's own words, or where it was taken."""
+    """The place's own words, or where it was accepted."""
     spare: bool = False
-    """It was taken at a second place only, since the first one was refused."""
+    """It was accepted at a second place only, since the first one was refused."""
 
 
-class Store(Protocol):
-    """Bytes by key. Keys are `/`-separated paths; what the bytes mean is none of a store's business.
+class Objects(Protocol):
+    """Bytes by key. Keys are `/`-separated paths; a store does not look into the bytes.
 
     A key's first folder, and what follows up to the next `-` or `/`, is its group: `runs/<commit>-` of
     `runs/<commit>-<id>.json`. The keys of a group are found at a cost that does not grow with the store.
 
-    Objects are accepted as *loose*; compaction moves them into *segments*, which never change, and which hold
-    the runs among them as columns too, for questions over many runs.
+    A store fetches what it needs when it is first asked, and answers from that view from then on: one command sees one
+    state. A process that lives long calls `refresh()` before it asks again.
     """
 
     uri: str
@@ -69,19 +69,20 @@ class Store(Protocol):
     notes: list[str]
     """Sentences on the state of the store that a person must see, as far as it has been read."""
 
+    def refresh(self) -> None:
+        """Forget the view, so that the next question is answered from the store as it is then.
+
+        Nothing is contacted by this call, and what never changes (segments, entries of logs) stays in the cache. What
+        was read before, such as a `Runs` or a `Catalog` over this store, does not change: make a new one after it.
+        """
+        ...
+
     def add(self, objects: Mapping[str, bytes]) -> None:
         """Create objects, all or none; idempotent, and never waits for other writers.
 
         Raises Conflict when a write of the same keys with other bytes is still pending, StoreError when the store
-        cannot be written. Of two writes that share a key, and not its bytes, the first to be folded counts, and
+        cannot be written. Of two writes that share a key but not its bytes, the first to be folded counts, and
         `check` names the other.
-        """
-        ...
-
-    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        """Append to a named log, if its head still is `expected` (None: the log is empty).
-
-        Of two racing callers exactly one wins. Raises Conflict, with the head as it is now, for the other.
         """
         ...
 
@@ -93,6 +94,56 @@ class Store(Protocol):
         """Every key of an object or a log entry that starts with one of the prefixes, sorted.
 
         Prefixes that are groups, or lie in one, are looked up; any other means listing the store.
+        """
+        ...
+
+    def compact(self) -> int:
+        """Rewrite the physical form, never the facts; returns how many pending writes were folded."""
+        ...
+
+    def drop(self, keys: Collection[str], reason: str) -> int:
+        """Delete objects for good, as retention asks; returns how many existed. Logs are never touched."""
+        ...
+
+    def check(self, *, repair: bool = False) -> list[Problem]:
+        """Read everything and report what is wrong; with `repair`, repair what can be repaired without losing data."""
+        ...
+
+    def try_writes(self) -> list[Trial]:
+        """Try what the store needs to write, and leave nothing behind. Raises StoreError where it cannot be read."""
+        ...
+
+
+class Columns(Protocol):
+    """The runs as columns, for questions over many of them.
+
+    Objects are accepted as *loose*; compaction moves them into *segments*, which never change, and which hold the runs
+    among them as columns too.
+    """
+
+    def segments(self) -> list[str]:
+        """Names of the closed segments, oldest first. What a name stands for never changes."""
+        ...
+
+    def columns(self, segments: Iterable[str]) -> dict[str, tables.Columns]:
+        """The runs of segments as columns, in one round trip for many."""
+        ...
+
+    def loose(self) -> list[str]:
+        """Keys of the objects that are in no segment, sorted; they are few, whatever the store holds."""
+        ...
+
+
+@runtime_checkable
+class Log(Protocol):
+    """Named logs, each a sequence of entries that only grows."""
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        """Append to a named log, if its head still is `expected` (None: the log is empty).
+
+        Of two racing callers exactly one wins. Raises Conflict, with the head as it is now, for the other.
+        It starts from the view that the last question left, and leaves the one that it wrote: to read a log, append to
+        it and read it again fetches once.
         """
         ...
 
@@ -108,33 +159,41 @@ class Store(Protocol):
         """Names of the logs that have an entry and start with `prefix`, sorted."""
         ...
 
-    def segments(self) -> list[str]:
-        """Names of the closed segments, oldest first. What a name stands for never changes."""
-        ...
 
-    def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
-        """The runs of segments as columns, in one round trip for many."""
-        ...
+class Store(Objects, Columns, Protocol):
+    """What every place is."""
 
-    def loose(self) -> list[str]:
-        """Keys of the objects that are in no segment, sorted; they are few, whatever the store holds."""
-        ...
 
-    def compact(self) -> int:
-        """Rewrite the physical form, never the facts; returns how many pending writes were folded."""
-        ...
+class LogStore(Store, Log, Protocol):
+    """A place that keeps logs as well."""
 
-    def drop(self, keys: Collection[str], reason: str) -> int:
-        """Take objects away for good, as retention asks; returns how many there were. Logs are never touched."""
-        ...
 
-    def check(self, *, repair: bool = False) -> list[Problem]:
-        """Read everything and say what is wrong with it; with `repair`, mend what can be without losing a fact."""
-        ...
+class NoLog:
+    """The Log of a place that cannot keep one: always empty, and it refuses entries."""
 
-    def try_writes(self) -> list[Trial]:
-        """Try what the store needs to write, and leave nothing behind. Raises StoreError where it cannot be read."""
-        ...
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        raise StoreError(
+            f"{self._uri} keeps no registry: nothing there decides which of two writers was first",
+            hint="keep runs and registry in git: or in a bucket; `ciplug collect` moves runs there",
+            cause=Cause.UNSUPPORTED,
+        )
+
+    def head(self, log: str) -> Head | None:
+        return None
+
+    def entries(self, log: str) -> list[bytes]:
+        return []
+
+    def logs(self, prefix: str) -> list[str]:
+        return []
+
+
+def log_of(store: Objects) -> Log:
+    """The logs of a store, for whoever needs a Log: the store itself, or, where it keeps none, an empty one."""
+    return store if isinstance(store, Log) else NoLog(store.uri)
 
 
 def group_of(key: str) -> str | None:

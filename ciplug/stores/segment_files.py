@@ -20,12 +20,13 @@ from ciplug.errors import RecordError
 from ciplug.records import columns, moment
 from ciplug.records.bundle import is_key
 from ciplug.records.columns import Columns, Sparse
+from ciplug.records.keys import RUNS, VERDICTS, is_verdict, record_beside, stem_of
 from ciplug.stores.base import group_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = ("runs", "verdicts")
+KINDS = (RUNS, VERDICTS)
 PATH = re.compile(r"(runs|verdicts)/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
 """What Hive's readers take for NULL."""
@@ -49,12 +50,6 @@ class Row:
         return [stem_of(self.key) + ending for ending in self.also]
 
 
-def stem_of(key: str) -> str:
-    """`runs/a-1` of `runs/a-1.json` and of `runs/a-1.series`."""
-    folder, slash, name = key.rpartition("/")
-    return folder + slash + name.partition(".")[0]
-
-
 def escape(text: str) -> str:
     """A part of a path as Hive writes it; whoever reads `%XX` as a character understands it."""
     return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
@@ -69,14 +64,14 @@ def place(objects: Mapping[str, bytes]) -> tuple[dict[str, list[Row]], dict[str,
     folders: dict[str, str] = {}
     runs = columns.of((key, objects[key]) for key in text)
     for key, model, started in zip(runs.keys, runs.attributes["model"], runs.attributes["started"], strict=True):
-        folders[key] = _folder("runs", model, started)
+        folders[key] = _folder(RUNS, model, started)
     for key in text:
-        if key.startswith("verdicts/") and (verdict := _verdict(text[key])):
-            folders[key] = _folder("verdicts", verdict["model"], verdict.get("created"))
+        if is_verdict(key) and (verdict := _verdict(text[key])):
+            folders[key] = _folder(VERDICTS, verdict["model"], verdict.get("created"))
     rest = {key: data for key, data in objects.items() if not folders.get(key)}
     endings: dict[str, list[str]] = {}
     for key in sorted(rest):
-        run = f"{stem_of(key)}.json"
+        run = record_beside(key)
         if folders.get(run) and key != run:
             endings.setdefault(run, []).append(key[len(stem_of(key)) :])
     placed: dict[str, list[Row]] = {}
@@ -129,7 +124,7 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
     import pyarrow.parquet as pq
 
     ordered = sorted(rows, key=lambda row: row.key)
-    typed = _runs(ordered) if kind == "runs" else _verdicts(ordered)
+    typed = _runs(ordered) if kind == RUNS else _verdicts(ordered)
     arrays = {
         "record": pa.array([row.record for row in ordered], pa.string()),
         "also": pa.array([list(row.also) for row in ordered], pa.list_(pa.string())),

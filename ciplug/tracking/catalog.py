@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 from ciplug.errors import RecordError, UsageError, nearest
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import misplaced
+from ciplug.records.keys import is_run, misplaced, parse_runs
 from ciplug.stores.base import Store
 from ciplug.tracking import search
 from ciplug.tracking.search import Column, Comparison, Key, Kind, Order, Selection
@@ -180,7 +180,7 @@ class Catalog:
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the records in none."""
         # In this order, so that a run that is moved in between is seen twice rather than missed.
-        keys = [key for key in self._store.loose() if _is_run(key)]
+        keys = [key for key in self._store.loose() if is_run(key)]
         names = self._store.segments()
         gone_since = dict(self._db.execute("SELECT name, gone FROM segments"))
         kept = self._cached_loose()
@@ -217,7 +217,7 @@ class Catalog:
 
     def _beside(self, objects: Mapping[str, bytes]) -> Columns:
         """The runs among these that are in no segment."""
-        own = {key: data for key, data in objects.items() if _is_run(key)}
+        own = {key: data for key, data in objects.items() if is_run(key)}
         if own:
             for segment in self._segments:
                 for key in own.keys() & set(self._keys(segment)):
@@ -295,7 +295,7 @@ class Catalog:
         mark = f"-{run_id}"
         keys = [key for segment in self._segments for key in self._keys(segment) if mark in key]
         keys += [key for key in self._beside_keys if mark in key]
-        ids = {key: key.removesuffix(".json").rpartition("-")[2] for key in keys}
+        ids = {run.key: run.id for run in parse_runs(keys)}
         return [key for key in keys if ids[key] == run_id] or [key for key in keys if ids[key].startswith(run_id)]
 
     # Reading its columns
@@ -363,10 +363,6 @@ class Catalog:
             else:
                 parts[kind][name] = Sparse(list(cell.rows), list(cell.values))
         return columns
-
-
-def _is_run(key: str) -> bool:
-    return key.startswith("runs/") and key.endswith(".json")
 
 
 def _sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:

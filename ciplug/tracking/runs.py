@@ -1,9 +1,4 @@
-"""The set of all runs, which only grows, over a Store.
-
-Keys: runs/<commit>-<id>.json, the same with .series for step series and .examples for those of its
-evaluation, verdicts/<commit>-<run id>-<digest>.json.
-The commit comes first, so that what is known of a commit is found without listing the store.
-"""
+"""The set of all runs, which only grows, over a Store."""
 
 from __future__ import annotations
 
@@ -12,9 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import RecordError, UsageError
+from ciplug.errors import NotFound, RecordError
+from ciplug.records import keys as key_grammar
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
-from ciplug.records.keys import RunKey, key_of, parse_keys, run_key
+from ciplug.records.keys import RunKey, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.stores.base import Store
@@ -33,13 +29,14 @@ def run_objects(
     run: Run, series: Mapping[str, Series] | None = None, examples: bytes | None = None
 ) -> dict[str, bytes]:
     """What is stored of a run; `examples` as `ciplug.records.examples` encodes them."""
-    objects = {run_key(run): dumps(run)}
+    key = run_key(run)
+    objects = {key.key: dumps(run)}
     if examples:
-        objects[run_key(run).replace(".json", ".examples")] = examples
+        objects[key.examples] = examples
     if series:
         from ciplug.records.series import encode
 
-        objects[run_key(run).replace(".json", ".series")] = encode(series)
+        objects[key.series] = encode(series)
     return objects
 
 
@@ -93,7 +90,7 @@ class Runs:
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone. This lists the store."""
         if self._keys is None:
-            self._keys = parse_keys(self._list("runs/"))
+            self._keys = parse_runs(self._list(key_grammar.EVERY_RUN))
         return self._keys
 
     def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
@@ -102,7 +99,7 @@ class Runs:
         unknown = [commit for commit in wanted if commit not in self._of_commit]
         if unknown:
             self._of_commit.update({commit: [] for commit in unknown})
-            for key in parse_keys(self._list(*(f"runs/{commit}-" for commit in unknown))):
+            for key in parse_runs(self._list(*map(key_grammar.runs_on, unknown))):
                 self._of_commit[key.commit or NO_COMMIT].append(key)
         return {commit: keys for commit in wanted if (keys := self._of_commit[commit])}
 
@@ -117,7 +114,7 @@ class Runs:
 
     def at(self, commit: str | None, run_id: str) -> Run:
         """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
-        key = RunKey(key_of(commit, run_id), commit, run_id)
+        key = RunKey(commit, run_id)
         if runs := self.load([key]):
             return runs[0]
         raise RecordError(self.problems.get(key.key, f"{key.key}: it is not there"))
@@ -145,22 +142,22 @@ class Runs:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
 
     def get(self, run_id: str, near: str | None = None) -> Run:
-        """The run of this id, or of this beginning of an id. Raises UsageError when there is not exactly one.
+        """The run of this id, or of this beginning of an id. Raises NotFound when there is not exactly one.
 
         A whole id is looked for on the commit `near` first, at a cost that does not grow with the store.
         """
         on_commit = self.recorded_on([near]).get(near, []) if near else []
         matches = [key for key in on_commit if key.id == run_id]
         if run_id and not matches:
-            matches = parse_keys(self.catalog.find(run_id))
+            matches = parse_runs(self.catalog.find(run_id))
         if run_id and not matches:
             # What cannot be read answers no question, and is there all the same.
-            matches = [key for key in parse_keys(self.catalog.problems) if key.id.startswith(run_id)]
+            matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
-            raise UsageError(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
+            raise NotFound(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
         if len(matches) > 1:
             some = ", ".join(k.id[:12] for k in matches[:4])
-            raise UsageError(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
+            raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")
         runs = self.load(matches)
         if not runs:
             raise RecordError(f"run {matches[0].id} cannot be read: {self.problems[matches[0].key]}")
@@ -168,7 +165,7 @@ class Runs:
 
     def series(self, run: Run) -> dict[str, Series]:
         """Step series by metric; empty where the run logged none."""
-        key = run_key(run).replace(".json", ".series")
+        key = run_key(run).series
         data = self._read([key]).get(key)
         if data is None:
             return {}
@@ -180,7 +177,7 @@ class Runs:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""
         from ciplug.records.examples import decode
 
-        key = run_key(run).replace(".json", ".examples")
+        key = run_key(run).examples
         data = self._read([key]).get(key)
         try:
             return None if data is None else decode(data, key)
@@ -193,7 +190,7 @@ class Runs:
         from ciplug.records import read
 
         found = {}
-        for key, data in self._read(self._list(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-")).items():
+        for key, data in self._read(self._list(run_key(run).verdicts)).items():
             try:
                 found[key] = read.verdict(data, key), digest(data)
             except RecordError as problem:

@@ -202,7 +202,7 @@ class TestCalled:
         assert any('"promote"' in text for text in project.stored("registry/"))
 
         trained = len(project.stored("runs/"))
-        job = runner.push(project.main, workflow="lost.yml").failed().says("'new' is no commit, branch or tag here")
+        job = runner.push(project.main, workflow="lost.yml").failed().says("no commit, branch or tag named 'new'")
         assert "quality as" not in job.log and len(project.stored("runs/")) == trained
 
     def test_nothing_is_promoted_from_the_merge_queue(self, runner: Runner, project: Project, tmp_path: Path) -> None:
@@ -254,10 +254,10 @@ class TestPromote:
                 "workflow_dispatch", payload, workflow="promote.yml", whole=True, GITHUB_RUN_ID=str(number)
             )
 
-        nobody = "asks for an approval of the environment 'staging' in this run, and nobody has"
+        nobody = "requires an approval of the environment 'staging' in this pipeline run, and nobody has given one"
         dispatch(71).failed().says(nobody)
         github_api.reviews[72] = [("ada", "approved", "staging"), ("bob", "rejected", "staging")]
-        dispatch(72).failed().says("only its author has (ada)")
+        dispatch(72).failed().says("only its author has given one (ada)")
         assert not project.stored("registry/")
         github_api.reviews[73] = [("bob", "approved", "staging")]
         dispatch(73).ok().says("wine version 1 is in Staging")

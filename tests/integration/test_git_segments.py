@@ -189,12 +189,12 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     reader = fresh()
     has_all(reader, everything | logs)
     assert any("ciplug compact" in note for note in reader.notes)
-    assert [p.mendable for p in fresh().check()] == [True]
+    assert [p.repairable for p in fresh().check()] == [True]
     if harm == "written on":
         head = fresh().append("registry/wine", head, b"three")
         logs["registry/wine/000003.json"] = b"three"
     elif harm == "moved back":
-        assert [p.mended for p in fresh().check(repair=True)] == [True]
+        assert [p.repaired for p in fresh().check(repair=True)] == [True]
     else:
         fresh().compact()
     reader = fresh()
@@ -244,7 +244,7 @@ def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: O
     git(remote, "update-ref", "refs/heads/ciplug", written.commit(written.nested_tree(work), (tip,), "harm", 0))
     has_all(fresh(), everything)
     assert len(fresh().check()) == 2
-    assert all(problem.mended for problem in fresh().check(repair=True))
+    assert all(problem.repaired for problem in fresh().check(repair=True))
     has_all(fresh(), everything)
     is_sound(remote, fresh())
 

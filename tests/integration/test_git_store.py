@@ -53,6 +53,18 @@ def test_a_write_is_two_requests_and_no_fetch(place: Place, git_server: GitServe
     assert [r.service for r in git_server.requests] == ["receive-pack", "receive-pack"]
 
 
+def test_an_append_after_reading_the_log_fetches_nothing(place: Place, git_server: GitServer) -> None:
+    head = place.open().append("registry/m", None, b"event 1")
+    store = place.open()
+    assert store.head("registry/m") == head
+    git_server.requests.clear()
+    second = store.append("registry/m", head, b"event 2")
+    assert {r.service for r in git_server.requests} == {"receive-pack"}
+    git_server.requests.clear()
+    assert store.entries("registry/m") == [b"event 1", b"event 2"] and store.head("registry/m") == second
+    assert not git_server.requests
+
+
 def test_what_readers_would_take_for_no_write_is_refused(place: Place) -> None:
     largest = {f"runs/{number:040x}-1.json": b"{}\n" for number in range(bundle.MAX_OBJECTS)}
     place.open().add(largest)

@@ -91,7 +91,7 @@ def test_a_report_that_cannot_be_posted_says_why(project: Project) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--promote-to", "nostage"), "'nostage' is no stage"),
+        (("--promote-to", "nostage"), "unknown stage 'nostage'"),
         (("--output-dir", "train.py"), "--output-dir train.py: a file is in its place"),
         (("--output-dir", "train.py/below"), "--output-dir train.py/below: a file is in its place"),
     ],

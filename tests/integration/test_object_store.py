@@ -475,7 +475,7 @@ def test_the_end_of_a_fold_is_lost(place: Place) -> None:
     assert "fsck --repair" in (refused.value.hint or "")
     assert place.open().read(late) == late
     assert place.open().check() != []
-    assert all(problem.mended for problem in place.open().check(repair=True))
+    assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), objects | late)
     assert place.open().compact() == 1
 
@@ -487,7 +487,7 @@ def test_the_end_of_a_fold_is_damaged(place: Place) -> None:
     store = place.open()
     assert store.keys("") == []
     assert "index/000001.done" in store.notes[0]
-    assert all(problem.mended for problem in place.open().check(repair=True))
+    assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), objects)
 
 
@@ -499,7 +499,7 @@ def test_marks_that_are_wrong_are_made_anew(place: Place) -> None:
     done["files"][1]["rows"] = 7
     place.bucket.put("index/000001.done", json.dumps(done).encode())
     assert len(place.open().check()) == 2
-    assert all(problem.mended for problem in place.open().check(repair=True))
+    assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), objects)
     assert len(place.open().keys(f"runs/{COMMITS[0]}-")) == 12
 
@@ -514,7 +514,7 @@ def test_segments_and_objects_that_the_index_forgot_are_taken_in(place: Place) -
     place.bucket.delete("index/000002.claim")
     assert len(place.open().keys("")) == 12
     assert place.open().check() != []
-    assert all(problem.mended for problem in place.open().check(repair=True))
+    assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), objects)
 
 
@@ -530,7 +530,7 @@ def test_what_was_dropped_does_not_come_back(place: Place) -> None:
     kept = {key: data for key, data in objects.items() if key not in gone}
     assert place.open().keys("") == sorted(kept)
     assert place.open().check() != []
-    assert all(problem.mended for problem in place.open().check(repair=True))
+    assert all(problem.repaired for problem in place.open().check(repair=True))
     holds(place.open(), kept)
     reasons = [json.loads(place.bucket.get(n) or b"").get("reason") for n in place.names("index") if ".done" in n]
     assert "room" in reasons

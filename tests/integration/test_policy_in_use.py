@@ -306,7 +306,7 @@ def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
     project.ciplug("gate")
     gitlab = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
     promote = ("promote", "wine", "--to", "staging")
-    assert "says who let it run there" in project.ciplug(*promote, code=1).stderr
+    assert "says who approved it to run there" in project.ciplug(*promote, code=1).stderr
     wrong = project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "test"}, code=1)
     assert "this job runs in 'test'" in wrong.stderr
     project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "live"})
@@ -327,13 +327,13 @@ def test_an_environment_that_somebody_else_has_approved_on_github(project: Proje
         "GITHUB_RUN_ID": "42", "GITHUB_ACTOR": "octocat",
     }  # fmt: skip
     promote = ("promote", "wine", "--to", "staging")
-    assert "in this run, and nobody has" in project.ciplug(*promote, env=job, code=1).stderr
+    assert "in this pipeline run, and nobody has" in project.ciplug(*promote, env=job, code=1).stderr
     github_api.reviews[42] += [
         ("octocat", "approved", "live"),
         ("eve", "rejected", "live"),
         ("bob", "approved", "test"),
     ]
-    assert "only its author has (octocat)" in project.ciplug(*promote, env=job, code=1).stderr
+    assert "only its author has given one (octocat)" in project.ciplug(*promote, env=job, code=1).stderr
     github_api.reviews[42].append(("bob", "approved", "live"))
     project.ciplug(*promote, env=job)
     event = project.json("registry", "history", "wine", "--json")[-1]

@@ -118,9 +118,9 @@ def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_pa
     found = project.ciplug("fsck", code=3)
     assert "moved back, replaced or deleted" in found.stdout
     assert "ciplug fsck --repair" in found.stderr
-    assert project.json("fsck", "--json", code=3)["problems"][0]["mendable"] is True
+    assert project.json("fsck", "--json", code=3)["problems"][0]["repairable"] is True
     assert run in runs_of(project)
-    assert project.ciplug("fsck", "--repair").stdout.startswith("mended: refs/heads/ciplug")
+    assert project.ciplug("fsck", "--repair").stdout.startswith("repaired: refs/heads/ciplug")
     assert project.ciplug("fsck").stdout == ""
     fork = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "pull_request", "GITHUB_REPOSITORY": "acme/demo"}
     event = tmp_path / "event.json"

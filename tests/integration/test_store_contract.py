@@ -17,7 +17,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ciplug.errors import Conflict
+from ciplug.errors import Cause, Conflict
 from ciplug.records import columns
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.columns import Columns
@@ -230,20 +230,64 @@ def test_bytes_and_names_are_kept_as_they_are(place: Place) -> None:
     place.check()
 
 
-# Logs
-
-
 @pytest.mark.slow
 def test_a_trial_is_taken_and_leaves_nothing(place: Place) -> None:
     for number in range(2):
         trials = place.open(may_fold=False).try_writes()
-        assert {trial.cause for trial in trials} <= {None, "unclear"}
+        assert {trial.cause for trial in trials} <= {None, Cause.UNKNOWN}
         assert trials[0].cause is None
         assert [trial.what for trial in trials][:2] == ["write", "delete"]
         assert len(place.open().keys("")) == number
         place.open().add(run_object(number))
         place.open().compact()
         place.check()
+
+
+def test_a_refreshed_store_sees_what_others_have_written(place: Place) -> None:
+    stays = place.open()
+    assert_holds(stays, {})
+    assert stays.entries("registry/m") == []
+    objects = run_object(1)
+    place.open().add(objects)
+    head = place.open().append("registry/m", None, b"event")
+    stays.refresh()
+    assert_holds(stays, objects)
+    assert stays.head("registry/m") == head and stays.entries("registry/m") == [b"event"]
+    more = runs_of(range(2, MANY))
+    place.open().add(more)
+    place.open().compact()
+    assert place.open().drop(objects, "room") == 1
+    stays.refresh()
+    assert_holds(stays, more)
+    stays.add(objects)
+    stays.refresh()
+    assert_holds(stays, {**objects, **more})
+    place.check()
+
+
+# Logs
+
+
+def test_a_log_is_read_after_an_append_without_being_refreshed(place: Place) -> None:
+    store = place.open()
+    objects = runs_of(range(MANY))
+    place.open().add(objects)
+    assert_holds(store, objects)
+    first = store.append("registry/m", store.head("registry/m"), b"event 1")
+    assert store.head("registry/m") == first and store.entries("registry/m") == [b"event 1"]
+    other = place.open().append("registry/n", None, b"of another log")
+    second = store.append("registry/m", first, b"event 2")
+    assert store.entries("registry/m") == [b"event 1", b"event 2"]
+    assert_holds(store, objects)
+    # What another has appended meanwhile decides, whatever this store has seen.
+    third = place.open().append("registry/m", second, b"event 3")
+    with pytest.raises(Conflict) as lost:
+        store.append("registry/m", second, b"another event 3")
+    assert lost.value.head == third
+    assert store.append("registry/m", third, b"event 4").seq == 4
+    assert place.open().entries("registry/m") == [b"event 1", b"event 2", b"event 3", b"event 4"]
+    assert place.open().head("registry/n") == other
+    place.check()
 
 
 def test_append_is_compare_and_swap(place: Place) -> None:
@@ -560,6 +604,22 @@ class Calls(RuleBasedStateMachine):
         assert [key for key in found if not key.startswith(tuple(entries))] == sorted(
             key for key in self.objects if key.startswith(tuple(prefixes))
         )
+
+    @rule()
+    def refresh(self) -> None:
+        self.reader.refresh()
+        assert_holds(self.reader, self.objects)
+        for log, entries in self.logs.items():
+            assert self.reader.entries(log) == entries
+        self.seen = set(self.objects)
+
+    @rule(log=st.sampled_from(["registry/wine", "registry/wine-2"]))
+    def append_from_an_old_view(self, log: str) -> None:
+        entry = b"event %d" % sum(map(len, self.logs.values()))
+        head = self.reader.append(log, self.heads(log), entry)
+        self.logs.setdefault(log, []).append(entry)
+        assert head == self.heads(log)
+        assert self.reader.entries(log) == self.logs[log]
 
     @rule()
     def look_anew(self) -> None:

@@ -113,7 +113,7 @@ def test_a_baseline_that_the_pipeline_names_is_shown_and_never_judged_by(
     (project.folder / "metrics.json").unlink()
 
     assert main(["ci", "--no-comment", "--baseline", "v2", *training]) == 2
-    assert "'v2' is no commit, branch or tag here" in capsys.readouterr().err
+    assert "no commit, branch or tag named 'v2'" in capsys.readouterr().err
     assert not (project.folder / "metrics.json").exists()
 
     # Better than the tag, which only the remote has; worse than the merge base, which the policy compares with.
@@ -524,7 +524,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("record", "--metrics", "none.json"), 2, "none.json"),
         (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
         (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "no name for a model"),
-        (("promote", "wine", "--to", "moon"), 2, "'moon' is no stage"),
+        (("promote", "wine", "--to", "moon"), 2, "unknown stage 'moon'"),
         (("registry", "show", "none"), 2, "has no model 'none'"),
         (("run", "--"), 2, "no command to run"),
         (("run", "--", "no-such-program-here"), 127, "command not found"),

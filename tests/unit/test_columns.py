@@ -35,10 +35,10 @@ RUNS = st.builds(
 
 @given(st.lists(RUNS, max_size=6, unique_by=run_key))
 def test_columns_say_what_the_records_say_also_after_a_journey(runs: list[Run]) -> None:
-    held = columns.of((run_key(run), dumps(run)) for run in runs)
+    held = columns.of((run_key(run).key, dumps(run)) for run in runs)
     again = columns.decode(columns.encode(held), "x")
     for found in (held, again):
-        assert found.keys == [run_key(run) for run in runs]
+        assert found.keys == [run_key(run).key for run in runs]
         assert found.attributes["branch"] == ["main"] * len(runs)
         assert found.attributes["commit"] == [run.commit for run in runs]
         for row, run in enumerate(runs):

@@ -9,40 +9,40 @@ import pytest
 import yaml
 
 from ciplug.ci import HOSTS
-from ciplug.errors import CiplugError, ConfigError
+from ciplug.errors import Cause, CiplugError, ConfigError
 from ciplug.git.failures import last_words
 from ciplug.health import remedies
 from ciplug.health.base import Finding, Trouble, attempt, exit_code
 from ciplug.stores.git.trial import cause_of
 
 WORDS = (
-    ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", "no_credential"),
+    ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", Cause.NO_CREDENTIAL),
     (
         "remote: HTTP Basic: Access denied; fatal: Authentication failed for 'https://x/'",
-        "not_accepted",
+        Cause.BAD_CREDENTIAL,
     ),
-    ("git@github.com: Permission denied (publickey).", "not_accepted"),
-    ("remote: Permission to acme/wine.git denied to github-actions[bot].; error: 403", "not_allowed"),
-    ("remote: Write access to repository not granted.; The requested URL returned error: 403", "not_allowed"),
-    ("remote: You are not allowed to push code to this project.", "not_allowed"),
-    ("ERROR: The key you are authenticating with has been marked as read only.", "not_allowed"),
-    ("TF401027: You need the Git 'GenericContribute' permission to perform this action.", "not_allowed"),
-    ("remote: Repository not found.; fatal: repository 'https://github.com/a/b/' not found", "not_found"),
-    ("fatal: '/srv/b.git' does not appear to be a git repository", "not_found"),
-    ("remote: error: GH006: Protected branch update failed for refs/heads/ciplug.", "protected"),
-    ("GitLab: You are not allowed to push code to protected branches on this project.", "protected"),
-    ("[remote rejected] (pre-receive hook declined): no", "rule"),
-    ("remote: error: GH013: Repository rule violations found for refs/heads/ciplug.", "rule"),
-    ("[remote rejected] (deny updating a hidden ref)", "rule"),
-    ("fatal: unable to access 'https://x/': Could not resolve host: x", "unreachable"),
-    ("fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused", "unreachable"),
-    ("ssh: connect to host x port 22: Connection timed out", "unreachable"),
-    ("something that no host has said yet", "unclear"),
+    ("git@github.com: Permission denied (publickey).", Cause.BAD_CREDENTIAL),
+    ("remote: Permission to acme/wine.git denied to github-actions[bot].; error: 403", Cause.FORBIDDEN),
+    ("remote: Write access to repository not granted.; The requested URL returned error: 403", Cause.FORBIDDEN),
+    ("remote: You are not allowed to push code to this project.", Cause.FORBIDDEN),
+    ("ERROR: The key you are authenticating with has been marked as read only.", Cause.FORBIDDEN),
+    ("TF401027: You need the Git 'GenericContribute' permission to perform this action.", Cause.FORBIDDEN),
+    ("remote: Repository not found.; fatal: repository 'https://github.com/a/b/' not found", Cause.NOT_FOUND),
+    ("fatal: '/srv/b.git' does not appear to be a git repository", Cause.NOT_FOUND),
+    ("remote: error: GH006: Protected branch update failed for refs/heads/ciplug.", Cause.PROTECTED),
+    ("GitLab: You are not allowed to push code to protected branches on this project.", Cause.PROTECTED),
+    ("[remote rejected] (pre-receive hook declined): no", Cause.RULE),
+    ("remote: error: GH013: Repository rule violations found for refs/heads/ciplug.", Cause.RULE),
+    ("[remote rejected] (deny updating a hidden ref)", Cause.RULE),
+    ("fatal: unable to access 'https://x/': Could not resolve host: x", Cause.NETWORK),
+    ("fatal: unable to access 'https://x/': Failed to connect to x port 443: Connection refused", Cause.NETWORK),
+    ("ssh: connect to host x port 22: Connection timed out", Cause.NETWORK),
+    ("something that no host has said yet", Cause.UNKNOWN),
 )
 
 
 @pytest.mark.parametrize(("words", "cause"), WORDS)
-def test_the_words_of_hosts(words: str, cause: str) -> None:
+def test_the_words_of_hosts(words: str, cause: Cause) -> None:
     assert cause_of(words) == cause
 
 
@@ -52,13 +52,13 @@ BY_SSH = "fatal: Could not read from remote repository.\n\nPlease make sure you 
 @pytest.mark.parametrize(
     ("said", "cause"),
     [
-        ("ssh: Could not resolve hostname x: Name or service not known", "unreachable"),
-        ("ssh: connect to host x port 22: Connection refused", "unreachable"),
-        ("git@x: Permission denied (publickey).", "not_accepted"),
-        ("Host key verification failed.", "not_accepted"),
+        ("ssh: Could not resolve hostname x: Name or service not known", Cause.NETWORK),
+        ("ssh: connect to host x port 22: Connection refused", Cause.NETWORK),
+        ("git@x: Permission denied (publickey).", Cause.BAD_CREDENTIAL),
+        ("Host key verification failed.", Cause.BAD_CREDENTIAL),
     ],
 )
-def test_what_ssh_says_is_not_lost(said: str, cause: str) -> None:
+def test_what_ssh_says_is_not_lost(said: str, cause: Cause) -> None:
     words = last_words(f"{said}\n{BY_SSH}".encode())
     assert words == f"{said}; fatal: Could not read from remote repository."
     assert cause_of(words) == cause
@@ -72,10 +72,10 @@ def _yaml_of(line: str) -> Any:
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_host_has_a_line_for_everything(host: str) -> None:
-    for cause in ("no_credential", "not_accepted", "not_allowed", "not_found"):
-        line = remedies.push(host, cause, by_token=False)  # type: ignore[arg-type]
+    for cause in (Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NOT_FOUND):
+        line = remedies.push(host, cause, by_token=False)
         assert "{{" not in line.replace("${{", "")
-        assert remedies.push(host, cause, by_token=True).startswith("CIPLUG_PUSH_TOKEN = ")  # type: ignore[arg-type]
+        assert remedies.push(host, cause, by_token=True).startswith("CIPLUG_PUSH_TOKEN = ")
         if line.startswith("in the "):
             assert _yaml_of(line)
     for kind in ("github", "gitlab", "gitea", "bitbucket"):
@@ -86,13 +86,13 @@ def test_every_host_has_a_line_for_everything(host: str) -> None:
 
 
 def test_the_lines_are_what_hosts_read() -> None:
-    assert _yaml_of(remedies.push("github_actions", "not_allowed", by_token=False)) == {
+    assert _yaml_of(remedies.push("github_actions", Cause.FORBIDDEN, by_token=False)) == {
         "permissions": {"contents": "write", "pull-requests": "write", "statuses": "write"}
     }
-    assert _yaml_of(remedies.push("github_actions", "no_credential", by_token=False)) == {
+    assert _yaml_of(remedies.push("github_actions", Cause.NO_CREDENTIAL, by_token=False)) == {
         "with": {"persist-credentials": True}
     }
-    assert _yaml_of(remedies.push("azure", "no_credential", by_token=False)) == [
+    assert _yaml_of(remedies.push("azure", Cause.NO_CREDENTIAL, by_token=False)) == [
         {"checkout": "self", "persistCredentials": True}
     ]
     assert _yaml_of(remedies.token("github_actions", "github")) == {"env": {"GITHUB_TOKEN": "${{ github.token }}"}}

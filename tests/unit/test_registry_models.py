@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from ciplug.errors import Conflict, PromotionRefused, StoreError, UsageError
 from ciplug.records.canonical import digest, dumps
-from ciplug.records.registry_event import RegistryEvent, Stage
+from ciplug.records.keys import log_of
+from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry.state import STAGES, Model, Version, check_move, fold, stage_named
+from ciplug.registry.ladder import ARCHIVED, MLFLOW_STAGES, NO_STAGE
+from ciplug.registry.state import Model, fold
 from ciplug.stores.base import Head
 
 
-def event(seq: int, type: Any, version: int, stage: Stage | None = None, **more: Any) -> RegistryEvent:
+def event(seq: int, type: Any, version: int, stage: str | None = None, **more: Any) -> RegistryEvent:
     facts: dict[str, Any] = {"run": f"run-{version}", "created": "2026-11-23T12:00:00.000Z", **more}
     return RegistryEvent(seq=seq, type=type, model="wine", version=version, stage=stage, **facts)
 
@@ -24,6 +26,7 @@ def stages(model: Model) -> list[str]:
     return [v.stage for v in model.versions]
 
 
+STAGES = (NO_STAGE, *MLFLOW_STAGES.stages, ARCHIVED)
 EVENTS = [
     event(1, "register", 1),
     event(2, "promote", 1, "Staging"),
@@ -95,24 +98,23 @@ def test_looking_versions_up() -> None:
 
 @pytest.mark.parametrize("text", ["staging", "Staging", " STAGING "])
 def test_stage_names(text: str) -> None:
-    assert stage_named(text) == "Staging"
+    assert MLFLOW_STAGES.stage(text) == "Staging"
 
 
 @pytest.mark.parametrize("text", ["prod", "None", "Archived", "", "archived"])
 def test_no_stage_to_promote_to(text: str) -> None:
-    with pytest.raises(UsageError, match="is no stage"):
-        stage_named(text)
+    with pytest.raises(UsageError, match="unknown stage"):
+        MLFLOW_STAGES.stage(text)
 
 
 @pytest.mark.parametrize("stage", ["Staging", "Production"])
 @pytest.mark.parametrize("start", STAGES)
-def test_one_stage_at_a_time(start: Stage, stage: Stage) -> None:
-    version = Version(1, "run", None, start, "")
+def test_one_stage_at_a_time(start: str, stage: str) -> None:
     if (start, stage) in (("None", "Staging"), ("Staging", "Production")):
-        check_move(version, stage)
+        MLFLOW_STAGES.check_promotion(1, start, stage)
     else:
         with pytest.raises(PromotionRefused):
-            check_move(version, stage)
+            MLFLOW_STAGES.check_promotion(1, start, stage)
 
 
 @given(
@@ -120,7 +122,7 @@ def test_one_stage_at_a_time(start: Stage, stage: Stage) -> None:
         st.tuples(st.sampled_from(["register", "promote"]), st.integers(1, 4), st.sampled_from(STAGES)), max_size=20
     )
 )
-def test_no_two_versions_share_staging_or_production(moves: list[tuple[str, int, Stage]]) -> None:
+def test_no_two_versions_share_staging_or_production(moves: list[tuple[str, int, str]]) -> None:
     events = [
         event(n, kind, version, stage if kind == "promote" else None) for n, (kind, version, stage) in enumerate(moves)
     ]
@@ -196,7 +198,7 @@ def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> Non
     elif harm == "insert":
         held.insert(3, held[2])
     else:
-        store.held = {ledger.log_name("other"): held}
+        store.held = {log_of("other"): held}
     with pytest.raises(StoreError, match="is broken at event"):
         ledger.read(store, "other" if harm == "another model" else "wine")
 
@@ -204,7 +206,7 @@ def test_a_chain_that_was_tampered_with_is_refused(store: Any, harm: str) -> Non
 @given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(lambda name: name.strip()))
 def test_every_name_is_one_component_of_a_key_and_is_found_again(name: str) -> None:
     store: Any = Memory()
-    log = ledger.log_name(name)
+    log = log_of(name)
     ledger.append(store, ledger.Ledger((), None), replace(EVENTS[0], model=name))
     assert ledger.models(store) == [name]
     assert log.count("/") == 1 and log.partition("/")[2] not in ("", ".", "..")

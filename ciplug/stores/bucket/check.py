@@ -25,7 +25,7 @@ class Found:
 
     problems: list[Problem] = field(default_factory=list)
     """These only a person can mend."""
-    mendable: list[Problem] = field(default_factory=list)
+    repairable: list[Problem] = field(default_factory=list)
     """And these by the rest of this:"""
     rewrite: list[str] = field(default_factory=list)
     """segments to be written anew,"""
@@ -91,7 +91,7 @@ def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapp
                 continue
             file = state.files[path]
             if len(rows) != file.rows or index.marks_of(rows) != file.marks:
-                found.mendable.append(Problem(path, "the index does not say what this segment holds"))
+                found.repairable.append(Problem(path, "the index does not say what this segment holds"))
                 found.rewrite.append(path)
             for key, row in rows.items():
                 if key in records:
@@ -137,10 +137,10 @@ def _strays(
             if key is None:
                 found.problems.append(Problem(name, "this is none of ours"))
             elif key in state.dropped or key in records:
-                found.mendable.append(Problem(name, "it was dropped, and is still there"))
+                found.repairable.append(Problem(name, "it was dropped, and is still there"))
                 found.delete.append(name)
             else:
-                found.mendable.append(Problem(key, "the index does not know this object"))
+                found.repairable.append(Problem(key, "the index does not know this object"))
                 found.adopt.append(key)
             continue
         try:
@@ -150,12 +150,12 @@ def _strays(
         if rows is None:
             found.problems.append(Problem(name, "this is none of ours"))
         elif superfluous := {key for key in rows if key in records or key in state.dropped}:
-            found.mendable.append(Problem(name, "a segment that was written anew is still there"))
+            found.repairable.append(Problem(name, "a segment that was written anew is still there"))
             if superfluous == rows.keys():
                 found.delete.append(name)
             else:
                 found.rewrite.append(name)
                 found.skip |= superfluous
         else:
-            found.mendable.append(Problem(name, "the index does not know this segment"))
+            found.repairable.append(Problem(name, "the index does not know this segment"))
             found.rewrite.append(name)

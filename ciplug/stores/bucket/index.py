@@ -70,7 +70,7 @@ class Done:
     dropped: tuple[str, ...] = ()
     reason: str | None = None
     lost: tuple[str, ...] = ()
-    """What was claimed and could not be found any more when the fold was mended."""
+    """What was claimed and could not be found any more when the fold was repaired."""
 
 
 @dataclass

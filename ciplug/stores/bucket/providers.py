@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from ciplug.errors import ConfigError, StoreError
+from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.git.credentials import redact
 from ciplug.stores import threads
-from ciplug.stores.base import Cause, Trial
+from ciplug.stores.base import Trial
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Place
@@ -112,7 +112,7 @@ def try_writes(bucket: Bucket) -> list[Trial]:
     trials = [Trial("write", None, bucket.address)]
     if again:
         words = f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store"
-        trials = [Trial("write", "rule", words)]
+        trials = [Trial("write", Cause.RULE, words)]
     try:
         bucket.delete(name)
         trials.append(Trial("delete", None, name))
@@ -123,13 +123,13 @@ def try_writes(bucket: Bucket) -> list[Trial]:
 
 def _cause(words: str) -> Cause:
     known: tuple[tuple[Cause, str], ...] = (
-        ("not_accepted", r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
-        ("not_allowed", r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
-        ("not_found", r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
-        ("no_credential", r"credential|identity"),
-        ("unreachable", r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
+        (Cause.BAD_CREDENTIAL, r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
+        (Cause.FORBIDDEN, r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
+        (Cause.NOT_FOUND, r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
+        (Cause.NO_CREDENTIAL, r"credential|identity"),
+        (Cause.NETWORK, r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
     )
-    return next((cause for cause, said in known if re.search(said, words, re.IGNORECASE)), "unclear")
+    return next((cause for cause, said in known if re.search(said, words, re.IGNORECASE)), Cause.UNKNOWN)
 
 
 @dataclass(frozen=True)

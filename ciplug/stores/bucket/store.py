@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from ciplug.locking import write_atomically
 from ciplug.records import bundle, columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
+from ciplug.records.keys import EVERY_RUN, EntryKey, is_run, parse_entry, stem_of
 from ciplug.stores import segment_files as segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import index
@@ -47,7 +47,6 @@ _FILES_MOST = 64
 _TRIES = 10
 _KEPT = 64
 _KINDS = tuple(f"{kind}/" for kind in segments.KINDS)
-_ENTRY = re.compile(r"(.+)/(\d{6,12})\.json")
 _REPAIR = "see `ciplug fsck`, and `ciplug fsck --repair`"
 
 
@@ -94,6 +93,10 @@ class ObjectStore:
         self._logs: dict[str, dict[int, str]] | None = None
         self._entries: dict[str, bytes] = {}
 
+    def refresh(self) -> None:
+        self._view = None
+        self._logs = None
+
     # Writing
 
     def add(self, objects: Mapping[str, bytes]) -> None:
@@ -119,16 +122,19 @@ class ObjectStore:
         raise StoreError(f"{self.address}: {name} is there, and is not")
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        self._logs = None
         now = self.head(log)
         if now != expected:
-            raise Conflict(f"{log} has moved on", head=now)
+            self._logs = None
+            if (now := self.head(log)) != expected:
+                raise Conflict(f"{log} has moved on", head=now)
         new = Head(1 if now is None else now.seq + 1, digest(entry))
-        self._logs = None
-        # After a lost answer the entry may stand.
         name = _entry_name(log, new.seq)
+        # After a lost answer the entry may stand.
         if self._create(name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
+            self._all_logs().setdefault(log, {})[new.seq] = name
+            self._entries[name] = entry
             return new
+        self._logs = None
         raise Conflict(f"{log} has moved on", head=self.head(log))
 
     def _create(self, name: str, data: bytes, *, first: bool) -> bool:
@@ -145,7 +151,7 @@ class ObjectStore:
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(dict.fromkeys(keys))
-        entries = {key: f"logs/{key}" for key in wanted if _ENTRY.fullmatch(key)}
+        entries = {key: f"logs/{key}" for key in wanted if parse_entry(key)}
         self._fetch_entries(entries.values())
         return self._steady(
             lambda view: {
@@ -197,7 +203,7 @@ class ObjectStore:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))
 
     def segments(self) -> list[str]:
-        return [path for path in index.in_order(self._look().state.files) if path.startswith("runs/")]
+        return [path for path in index.in_order(self._look().state.files) if path.startswith(EVERY_RUN)]
 
     def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
         wanted = list(segments)
@@ -214,7 +220,7 @@ class ObjectStore:
     def loose(self) -> list[str]:
         def question(view: _View) -> list[str]:
             waiting = {key for objects in view.pending.values() for key in objects}
-            beside = {key for key in view.state.objects if key.startswith("runs/") and key.endswith(".json")}
+            beside = {key for key in view.state.objects if is_run(key)}
             return sorted((waiting - self._known(view, waiting)) | beside)
 
         return self._steady(question)
@@ -383,7 +389,7 @@ class ObjectStore:
                 if row.key in drop:
                     beside.update(kept)
                 elif row.key not in skip:
-                    also = tuple(key[len(segments.stem_of(key)) :] for key in kept)
+                    also = tuple(key[len(stem_of(key)) :] for key in kept)
                     folders.setdefault(path.rpartition("/")[0], {})[row.key] = Row(row.key, row.record, also)
         data: dict[str, bytes] = {object_name(key): value for key, value in rest.items()}
         files: list[File] = []
@@ -554,8 +560,8 @@ class ObjectStore:
         if self._logs is None:
             self._logs = {}
             for entry in self._bucket.list("logs"):
-                if found := _ENTRY.fullmatch(entry.name[len("logs/") :]):
-                    self._logs.setdefault(found[1], {})[int(found[2])] = entry.name
+                if parsed := parse_entry(entry.name[len("logs/") :]):
+                    self._logs.setdefault(parsed.log, {})[parsed.seq] = entry.name
         return self._logs
 
     def _fetch_entries(self, names: Iterable[str]) -> None:
@@ -577,15 +583,15 @@ class ObjectStore:
         view = self._see()
         found = inspect(self._bucket, listed, view.state, view.pending)
         problems += [
-            Problem(name, why, mendable=index.parse_name(name) is not None) for name, why in self._wrong.items()
+            Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in self._wrong.items()
         ]
         problems += [
-            Problem(index.claim_name(number), "what this fold has begun to take is missing", mendable=True)
+            Problem(index.claim_name(number), "what this fold has begun to take is missing", repairable=True)
             for number in view.state.open
             if self._is_stuck(number)
         ]
-        mended = repair and self._mend(view, found)
-        problems += found.problems + [one._replace(mended=mended, mendable=True) for one in found.mendable]
+        repaired = repair and self._mend(view, found)
+        problems += found.problems + [one._replace(repaired=repaired, repairable=True) for one in found.repairable]
         self._view = None
         return problems
 
@@ -602,7 +608,7 @@ class ObjectStore:
         for number in sorted({*state.open, *stuck}):
             self._finish(number, mend=number in stuck)
         return [
-            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, mended=True)
+            Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, repaired=True)
             for number in stuck
         ]
 
@@ -625,7 +631,7 @@ class ObjectStore:
 
 
 def _entry_name(log: str, seq: int) -> str:
-    return f"logs/{log}/{seq:06d}.json"
+    return f"logs/{EntryKey(log, seq).key}"
 
 
 def _leftovers(claim: Claim) -> list[str]:

@@ -57,6 +57,7 @@ class GitBranchStore:
         token: str | None = None,
         object_format: str = "sha1",
         may_fold: bool = True,
+        notes: Iterable[str] = (),
     ) -> None:
         """
         Args:
@@ -66,16 +67,24 @@ class GitBranchStore:
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
+            notes: sentences on this store that are true whatever it holds.
         """
         self.uri = redact(uri)
         self._remote = GitRemote(url, cache=cache, name=branch, config=config, token=token, object_format=object_format)
         self.address = f"{self._remote.address}#{branch}"
-        self.notes: list[str] = []
+        self._standing_notes = tuple(notes)
+        self.notes = list(self._standing_notes)
         self._refs = Refs(branch)
         self._view: View | None = None
         self._loose: dict[str, str] | None = None
         self._index: dict[str, bytes] | None = None
-        self._fold_tried = not may_fold
+        self._may_fold = may_fold
+        self._fold_tried = False
+
+    def refresh(self) -> None:
+        self._forget()
+        self._fold_tried = False
+        self.notes = list(self._standing_notes)
 
     # Writing
 
@@ -110,11 +119,16 @@ class GitBranchStore:
         sent: Head | None = None
         for attempt in range(_LOG_TRIES):
             with self._remote.locked():
-                view = self._refresh()
+                # What the last question saw will do: if it is out of date, the push is refused.
+                seen = None if attempt else self._view
+                view = seen or self._fetch()
                 # After a lost answer the entry may stand.
                 if sent and self._holds(view, log, sent):
                     return sent
                 now = self._head(view, log)
+                if now != expected and seen:
+                    seen, view = None, self._fetch()
+                    now = self._head(view, log)
                 if now != expected:
                     raise Conflict(f"{log} has moved on", head=now)
                 sent = Head(1 if now is None else now.seq + 1, digest(entry))
@@ -122,10 +136,13 @@ class GitBranchStore:
                 path = entry_path(log, sent.seq)
                 content = view.content.copy()
                 content.logs[path] = written.blob(entry)
-                result = self._move_branch(view, written, content, f"ciplug: {path}")
-            if result.ok:
-                return sent
-            if not (lost_race(result) or is_passing(result.failure)):
+                loose, index = self._loose, self._index
+                result, after = self._move_branch(view, written, content, f"ciplug: {path}")
+                if result.ok:
+                    # An entry changes nothing else.
+                    self._view, self._loose, self._index = after, loose, index
+                    return sent
+            if not (seen or lost_race(result) or is_passing(result.failure)):
                 raise self._refused(result)
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first")
@@ -145,8 +162,10 @@ class GitBranchStore:
         series: tuple[str | None, str] | None = None,
         index: bytes | None = None,
         parents: tuple[str, ...] | None = None,
-    ) -> PushResult:
+    ) -> tuple[PushResult, View]:
         """Push a new tip, keep it, and delete what is `folded` (ref, commit), if nothing has moved since `view`.
+
+        Returns the result, and the view as it is where that is a success.
 
         Args:
             series: the tips of the series branch, before and after.
@@ -168,12 +187,13 @@ class GitBranchStore:
         kept, before = view.keep
         moves[kept] = (before, commit)
         moves.update({ref: (oid, None) for ref, oid in folded})
-        return self._remote.move(moves, first=first, spare=dict([self._refs.keep]) if before is None else None)
+        result = self._remote.move(moves, first=first, spare=dict([self._refs.keep]) if before is None else None)
+        return result, replace(view, tip=commit, keep=(kept, commit), content=content, parents=(commit,), lost=())
 
     def compact(self) -> int:
         """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
         with self._remote.locked():
-            view = self._refresh()
+            view = self._fetch()
             folded = self._fold(view)
             # Whoever compacts a store that is gone knows of it by now, and begins anew.
             if view.gone:
@@ -225,7 +245,8 @@ class GitBranchStore:
         if len(content.new) >= SEGMENT_AT:
             series, index = self._close_segment(view, written, content)
         message = f"ciplug: fold {len(refs)} writes"
-        return self._move_branch(view, written, content, message, folded=refs, series=series, index=index)
+        result, _ = self._move_branch(view, written, content, message, folded=refs, series=series, index=index)
+        return result
 
     def _close_segment(
         self, view: View, written: Objects, content: Content
@@ -287,9 +308,9 @@ class GitBranchStore:
         """Take objects away: segments that held one are written anew, and the branch begins a new history."""
         unwanted = set(keys)
         with self._remote.locked():
-            view = self._refresh()
+            view = self._fetch()
             while view.pending and self._fold(view):
-                view = self._refresh()
+                view = self._fetch()
             content = view.content.copy()
             loose = unwanted & content.new.keys()
             touched = {
@@ -340,9 +361,10 @@ class GitBranchStore:
         if had_blobs:
             added = {name: files for name, files in series.items() if files}
             moved = self._series(added, written, take_away=touched, parentless=parents == ())
-        return self._move_branch(
+        result, _ = self._move_branch(
             view, written, content, message, series=moved, index=git_segments.write_index(index), parents=parents
         )
+        return result
 
     # Reading
 
@@ -477,14 +499,14 @@ class GitBranchStore:
         fact.
         """
         if self._view is None or self._loose is None:
-            view = self._refresh()
+            view = self._fetch()
             loose = view.objects
             pending = loose.keys() - view.content.new.keys()
             # A write that came again after a segment took it, or that claims a key of it.
             for key in self._in_segments(view, pending) if pending else ():
                 del loose[key]
             waiting = len(view.pending)
-            if waiting >= FOLD_AT and not self._fold_tried:
+            if waiting >= FOLD_AT and self._may_fold and not self._fold_tried:
                 self._fold_tried = True
                 with contextlib.suppress(StoreError):
                     waiting -= self._fold(view)
@@ -496,7 +518,7 @@ class GitBranchStore:
             self._view, self._loose = view, loose
         return self._view, self._loose
 
-    def _refresh(self) -> View:
+    def _fetch(self) -> View:
         """Fetch, and see every name."""
         self._forget()
         view = self._remote.refresh(lambda: look(self._remote, self._refs))
@@ -526,7 +548,7 @@ class GitBranchStore:
         from ciplug.stores.git.check import find_problems
 
         with self._remote.locked():
-            view = self._refresh()
+            view = self._fetch()
             problems, index, columns = find_problems(self._remote, self._refs, view)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
@@ -535,16 +557,16 @@ class GitBranchStore:
             written = Objects(self._remote.repository, self._remote.format)
             content = view.content
             content.columns.update({name: written.blob(data) for name, data in columns.items()})
-            result = self._move_branch(
+            result, _ = self._move_branch(
                 view, written, content, "ciplug: repair", index=git_segments.write_index(index) if index else None
             )
         if not result.ok:
             raise self._refused(result)
-        return [problem._replace(mended=True) if problem.mendable else problem for problem in problems]
+        return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
 
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.git.trial import try_writes
 
         with self._remote.locked():
-            view = self._refresh()
+            view = self._fetch()
             return try_writes(self._remote, self._refs, view)

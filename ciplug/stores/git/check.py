@@ -20,7 +20,7 @@ def find_problems(
 ) -> tuple[list[Problem], dict[str, bytes], dict[str, bytes]]:
     """The problems; then what mends them: the INDEX as segment → marks, and the columns of segments, if need be."""
     content = view.content
-    problems = [Problem(refs.tip, sentence, mendable=True) for sentence in view.lost]
+    problems = [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
     problems += [Problem(ref, "it is no write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)]
     problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
     problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
@@ -53,10 +53,10 @@ def find_problems(
         problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
         index[name] = git_segments.marks_of(held.keys)
         if indexed.get(name) != index[name]:
-            problems.append(Problem(name, "the INDEX does not have it right", mendable=True))
+            problems.append(Problem(name, "the INDEX does not have it right", repairable=True))
         right = columns.encode(columns.of(sorted(held.records.items())))
         if _blob(remote, content.columns.get(name)) != right:
-            problems.append(Problem(name, "its columns are not those of its records", mendable=True))
+            problems.append(Problem(name, "its columns are not those of its records", repairable=True))
             rewritten[name] = right
     problems += _doubled(view, in_segments)
     wrong = {name: marks for name, marks in index.items() if indexed.get(name) != marks}

@@ -7,27 +7,28 @@ import secrets
 import time
 from pathlib import Path
 
+from ciplug.errors import Cause
 from ciplug.git.push import PushResult
 from ciplug.git.run import run_git
-from ciplug.stores.base import Cause, Trial
+from ciplug.stores.base import Trial
 from ciplug.stores.git.objects import Objects
 from ciplug.stores.git.remote import GitRemote, is_passing, lost_race
 from ciplug.stores.git.view import Refs, View, root_tree
 
 _CAUSES: tuple[tuple[Cause, str], ...] = (
-    ("protected", r"protected|GH006"),
-    ("no_credential", r"could not read (Username|Password)|terminal prompts disabled"),
+    (Cause.PROTECTED, r"protected|GH006"),
+    (Cause.NO_CREDENTIAL, r"could not read (Username|Password)|terminal prompts disabled"),
     (
-        "not_accepted",
+        Cause.BAD_CREDENTIAL,
         r"Authentication failed|returned error: 401|Invalid username|HTTP Basic: Access denied|"
         r"Permission denied \([\w,-]*publickey|Host key verification failed",
     ),
     (
-        "not_allowed",
+        Cause.FORBIDDEN,
         r"returned error: 403|permission to .* denied|write access|not allowed to push|read[- ]only|Contribute",
     ),
-    ("not_found", r"not found|returned error: 404|does not exist|not appear to be a git repository|no such"),
-    ("rule", r"declined|denied|deny|hidden ref|refused|rule violations"),
+    (Cause.NOT_FOUND, r"not found|returned error: 404|does not exist|not appear to be a git repository|no such"),
+    (Cause.RULE, r"declined|denied|deny|hidden ref|refused|rule violations"),
 )
 _NOT_THERE = "remote ref does not exist"
 _IN_THE_WAY = ("atomic transaction failed", "failed to update ref", "cannot lock ref", "refname conflict")
@@ -37,9 +38,9 @@ _IN_THE_WAY = ("atomic transaction failed", "failed to update ref", "cannot lock
 def cause_of(words: str) -> Cause:
     """What a refusal of a git host is about, from git's and the host's words for it."""
     found = next((cause for cause, known in _CAUSES if re.search(known, words, re.IGNORECASE)), None)
-    if found in (None, "rule", "not_found") and is_passing(words):
-        return "unreachable"
-    return found or "unclear"
+    if found in (None, Cause.RULE, Cause.NOT_FOUND) and is_passing(words):
+        return Cause.NETWORK
+    return found or Cause.UNKNOWN
 
 
 def try_writes(remote: GitRemote, refs: Refs, view: View) -> list[Trial]:
@@ -109,13 +110,13 @@ def _try_branch(remote: GitRemote, refs: Refs, view: View) -> Trial:
         return Trial("branch", None, f"{refs.tip}, which has got an empty commit: this host moves refs one by one")
     words = _words(result)
     if "does not support --atomic" in words:
-        return Trial("branch", "unclear", "this host moves refs one by one, so it cannot be tried without a trace")
+        return Trial("branch", Cause.UNKNOWN, "this host moves refs one by one, so it cannot be tried without a trace")
     if result.rejected and all(any(known in why for known in _IN_THE_WAY) for why in result.rejected.values()):
         return Trial("branch", None, refs.tip)
-    cause: Cause = "unclear" if lost_race(result) else cause_of(words)
+    cause = Cause.UNKNOWN if lost_race(result) else cause_of(words)
     # A rule may be about the other one; that alone cannot be made either, and then for no rule.
-    if cause == "rule" and not (view.tip and _stands_in_the_way(push(blocked), blocked)):
-        cause = "unclear"
+    if cause == Cause.RULE and not (view.tip and _stands_in_the_way(push(blocked), blocked)):
+        cause = Cause.UNKNOWN
     return Trial("branch", cause, words)
 
 

@@ -5,12 +5,12 @@ Whoever may push may push anything to any ref. What no writer of ours makes is l
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import StoreError
+from ciplug.records.keys import EntryKey, parse_entry
 from ciplug.stores.git.objects import FILES, TREE, Objects, object_id
 from ciplug.stores.git.remote import GitRemote
 from ciplug.stores.git.segments import INDEX, NAME, read_lines
@@ -97,9 +97,8 @@ class Content:
 
     def sequence(self, log: str) -> list[int]:
         """The numbers of a log's entries, in order."""
-        prefix = f"{log}/"
-        names = (path[len(prefix) :] for path in self.logs if path.startswith(prefix))
-        return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
+        entries = (parse_entry(path) for path in self.logs if path.startswith(f"{log}/"))
+        return sorted(entry.seq for entry in entries if entry and entry.log == log)
 
 
 @dataclass
@@ -134,7 +133,7 @@ class View:
 
 
 def entry_path(log: str, seq: int) -> str:
-    return f"{log}/{seq:06d}.json"
+    return EntryKey(log, seq).key
 
 
 def look(remote: GitRemote, refs: Refs) -> View:

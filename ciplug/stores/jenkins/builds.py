@@ -4,8 +4,8 @@ A build cannot upload to itself: what it adds goes into a bundle in a folder of 
 archives. What earlier builds have archived is read back by Jenkins' API: of a job the last few builds, and in a
 multibranch project those of this branch's job and of the target branch's.
 
-Of what `base.Store` promises, this store does not keep: logs, so there is no registry; `drop`, since Jenkins deletes
-builds by itself, and with them what they hold; and that all is seen, since older builds than the last few are not read.
+It is no Log, so there is no registry. Of what `base.Store` promises, it does not keep `drop`, since Jenkins deletes
+builds by itself, and with them what they hold; and not every run is seen, since only the last few builds are read.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ciplug._version import __version__
 from ciplug.bundles import sources as ci_artifacts
-from ciplug.errors import CiplugError, ConfigError, Conflict, RecordError, StoreError
+from ciplug.errors import Cause, CiplugError, ConfigError, Conflict, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
-from ciplug.stores.base import Head, Problem, Trial
+from ciplug.records.keys import parse_runs
+from ciplug.stores.base import Problem, Trial
 from ciplug.stores.jenkins import api as jenkins_api
 
 if TYPE_CHECKING:
@@ -178,6 +179,10 @@ class JenkinsBuilds:
         self._check = check
         self._trusted = trusted
 
+    def refresh(self) -> None:
+        self.notes = []
+        vars(self).pop("_view", None)
+
     # Writing
 
     def add(self, objects: Mapping[str, bytes]) -> None:
@@ -225,12 +230,6 @@ class JenkinsBuilds:
                 raise StoreError(why, hint="it is no bundle of this build: move it away") from None
             return paths, found
 
-    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        raise StoreError(
-            f"{self.uri} keeps no registry: nothing in Jenkins decides which of two builds was first",
-            hint="keep runs and registry in git: or in a bucket; `ciplug collect` takes runs over from builds",
-        )
-
     def compact(self) -> int:
         return 0
 
@@ -261,15 +260,6 @@ class JenkinsBuilds:
             )
         return found
 
-    def head(self, log: str) -> Head | None:
-        return None
-
-    def entries(self, log: str) -> list[bytes]:
-        return []
-
-    def logs(self, prefix: str) -> list[str]:
-        return []
-
     def segments(self) -> list[str]:
         return list(self._view.segments)
 
@@ -290,13 +280,13 @@ class JenkinsBuilds:
     def try_writes(self) -> list[Trial]:
         """See Store. All that ciplug itself writes is the folder; whether the pipeline archives it, it cannot see."""
         if not self._place.writes:
-            return [Trial("write", "rule", self._no_uploads())]
+            return [Trial("write", Cause.RULE, self._no_uploads())]
         folder = next(path for path in (self._folder, *self._folder.parents) if path.exists())
         try:
             with tempfile.TemporaryFile(dir=folder):
                 return [Trial("write", None, str(self._folder))]
         except OSError as problem:
-            return [Trial("write", "rule", f"{folder}: {problem.strerror}")]
+            return [Trial("write", Cause.RULE, f"{folder}: {problem.strerror}")]
 
     def _no_uploads(self) -> str:
         return f"only a build of {self._place.url} adds to {self.uri}: Jenkins takes no uploads"
@@ -344,8 +334,7 @@ class JenkinsBuilds:
             for key, data in build.objects.items()
             if view.objects.get(key, data) != data
         ]
-        run_keys = [key for key in build.objects if key.startswith("runs/") and key.endswith(".json")]
-        own_runs = {key.rpartition("-")[2]: key for key in run_keys}
+        own_runs = {run.id: run.key for run in parse_runs(build.objects)}
         if not trusted:
             wrong += [
                 f"{key}: that run is recorded already, as {runs[run]}"

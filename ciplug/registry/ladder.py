@@ -1,0 +1,50 @@
+"""The stages that a version climbs, in order. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ciplug.errors import PromotionRefused, Refusal, UsageError, nearest
+
+NO_STAGE = "None"
+"""Where a version is after it was registered, in MLflow's words."""
+ARCHIVED = "Archived"
+"""Where a version goes when another one takes its stage."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The stages of a team, lowest first. Each is held by one version at a time."""
+
+    stages: tuple[str, ...] = ("Staging", "Production")
+
+    def stage(self, name: str) -> str:
+        """The stage of this name, in upper or lower case. Raises UsageError."""
+        for stage in self.stages:
+            if stage.casefold() == name.strip().casefold():
+                return stage
+        names = [stage.lower() for stage in self.stages]
+        raise UsageError(f"unknown stage '{name}'", hint=nearest(name.strip().lower(), names))
+
+    def below(self, stage: str) -> str:
+        """The stage that versions come from when they are promoted to `stage`."""
+        at = self.stages.index(stage)
+        return self.stages[at - 1] if at else NO_STAGE
+
+    def check_promotion(self, version: int, current: str, target: str) -> None:
+        """Raise PromotionRefused unless `target` is the stage right above `current`."""
+        if current == target:
+            raise PromotionRefused(Refusal.SAME_STAGE, f"version {version} is already in {target}")
+        below = self.below(target)
+        if current != below:
+            where = "in no stage" if current == NO_STAGE else f"in {current}"
+            takes = "new versions" if below == NO_STAGE else f"versions from {below}"
+            raise PromotionRefused(
+                Refusal.NOT_ADJACENT,
+                f"version {version} is {where}, and {target} takes only {takes}",
+                hint=f"promote it to {self.stages[0].lower()} first" if current == NO_STAGE else None,
+            )
+
+
+MLFLOW_STAGES = Ladder()
+"""The stages of a team that has not named its own."""

@@ -1,0 +1,46 @@
+"""Record a deployment of a promoted version with the forge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ciplug.errors import ForgeError
+from ciplug.steps.session import Session
+
+if TYPE_CHECKING:
+    from ciplug.steps.transition import Promotion
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What came of it."""
+
+    environment: str
+    commit: str | None
+    failure: str | None = None
+    """Why nothing was recorded; None where it was."""
+    hint: str | None = None
+
+
+def record_deployment(session: Session, promotion: Promotion, environment: str | None = None) -> Deployment:
+    """Record a deployment of the version's commit to `environment`, by default the stage's name in lower case.
+
+    A failure is returned, not raised: the promotion stands in any case.
+    """
+    from ciplug.forges import open_forge, why_no_forge
+
+    commit = promotion.run.commit
+    environment = environment or promotion.stage.lower()
+    forge = open_forge(session.context, session.env, session.remote_url)
+    if forge is None:
+        why = why_no_forge(session.context, session.env, session.remote_url)
+        return Deployment(environment, commit, failure=why)
+    if commit is None:
+        return Deployment(environment, commit, failure="the version has no commit")
+    description = f"{promotion.model} version {promotion.version} is in {promotion.stage}"
+    try:
+        forge.record_deployment(commit, environment, description=description, url=session.context.run_url)
+    except ForgeError as problem:
+        return Deployment(environment, commit, failure=problem.message, hint=problem.hint)
+    return Deployment(environment, commit)

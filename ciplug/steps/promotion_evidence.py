@@ -1,0 +1,122 @@
+"""The evidence that allows a promotion: a recorded verdict of that very run, and the same gates judged again today."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from ciplug.errors import PromotionRefused, Refusal
+from ciplug.records.canonical import digest
+from ciplug.records.keys import verdict_object
+from ciplug.records.run import Run
+from ciplug.records.verdict import Verdict, worst
+from ciplug.steps.judge import evaluate
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.record import store_objects
+from ciplug.steps.session import Session
+from ciplug.steps.stage_requirements import check_requirements
+from ciplug.tracking.runs import Runs
+
+if TYPE_CHECKING:
+    from ciplug.gates.policy import Policy, Stage
+
+_NAMED_MOST = 5
+"""Gates that a refusal names."""
+
+
+class Evidence(NamedTuple):
+    """The recorded verdict that allows a promotion, and what else the stage required."""
+
+    key: str
+    """Of the verdict in the store."""
+    digest: str
+    """sha256 of the verdict's bytes."""
+    verdict: Verdict
+    approvals: tuple[str, ...] = ()
+    """One sentence for each requirement of the stage."""
+
+
+def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evidence:
+    """What allows the promotion of a run to a stage: its last verdict by the policy in force, confirmed today.
+
+    Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts.
+
+    Raises PromotionRefused, with the reason, where the promotion is not allowed.
+    """
+    in_force = read_policies(session).of(run.model)
+    name, rules = _rules_of(in_force.policy, stage)
+    key, recorded, recorded_digest = _last_verdict(runs, run, in_force.digest)
+    if not _allows(recorded, rules):
+        raise PromotionRefused(
+            Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
+        )
+    today = _judge_again(session, runs, run, name if rules else None)
+    if rules is None:
+        return Evidence(key, recorded_digest, recorded)
+    approvals = check_requirements(session, name, rules, run)
+    key, data = verdict_object(today)
+    store_objects(session, {key: data})
+    return Evidence(key, digest(data), today, approvals)
+
+
+def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
+    """The stage as the policy writes it, and what the policy says of it."""
+    named = (name for name in policy.stages if name.casefold() == stage.casefold())
+    name = next(named, stage.lower())
+    return name, policy.stages.get(name)
+
+
+def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
+    """Key, verdict and digest of the last judgement of this run by the policy in force.
+
+    Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs, and what stands under
+    the run's keys and is of another run.
+    """
+    judge = f"judge it: ciplug gate --run {run.id[:12]}"
+    of_run = {k: v for k, v in runs.verdicts(run).items() if v[0].stage is None and v[0].run == run.id}
+    if not of_run:
+        raise PromotionRefused(Refusal.NO_VERDICT, f"run {run.id[:12]} has no verdict", hint=judge)
+    in_force = {k: v for k, v in of_run.items() if v[0].policy_digest == policy_digest}
+    if not in_force:
+        raise PromotionRefused(
+            Refusal.OTHER_POLICY,
+            f"run {run.id[:12]} was judged by another policy than the one in force today, and not by this one",
+            hint=judge,
+        )
+    judged = {k: v for k, v in in_force.items() if not v[0].dry_run}
+    if not judged:
+        raise PromotionRefused(Refusal.DRY_RUN, f"run {run.id[:12]} was judged in dry runs only", hint=judge)
+    return last_verdict(judged)
+
+
+def last_verdict(verdicts: Mapping[str, tuple[Verdict, str]]) -> tuple[str, Verdict, str]:
+    """Key, verdict and digest of the last one; of several in the same millisecond, one that did not pass."""
+    key = max(verdicts, key=lambda k: (verdicts[k][0].created, not verdicts[k][0].passed, k))
+    return key, *verdicts[key]
+
+
+def _allows(verdict: Verdict, rules: Stage | None) -> bool:
+    """Whether the gates that a stage takes passed (all of them where it does not choose)."""
+    if rules is None or rules.gates is None:
+        return verdict.passed
+    outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*rules.gates, "run", "policy")]
+    return bool(outcomes) and worst(outcomes) in ("PASS", "WARN") and not verdict.dry_run
+
+
+def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
+    """The verdict of the run as it is today, by the rules of a stage if it is given. Raises PromotionRefused."""
+    verdict = evaluate(session, runs, [run], stage=stage, again=True)[0].verdict
+    if verdict is None or not verdict.passed:
+        why = _reasons(verdict) if verdict else "no gate judges it"
+        by_stage = f" by the rules of {stage}" if stage else ""
+        raise PromotionRefused(
+            Refusal.NOT_PASSED_TODAY,
+            f"run {run.id[:12]} passed when it was judged, and does not pass today{by_stage}: {why}",
+            hint=f"judge it: ciplug gate --run {run.id[:12]}",
+        )
+    return verdict
+
+
+def _reasons(verdict: Verdict) -> str:
+    worst_gates = [gate for gate in verdict.gates if gate.outcome == verdict.outcome]
+    return "; ".join(f"{gate.gate}: {gate.reason}" for gate in worst_gates[:_NAMED_MOST]) or verdict.outcome

@@ -1,0 +1,175 @@
+"""Move a version of a model to a stage. Commands, the Python API and servers call this; nothing here prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ciplug._version import __version__
+from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.records.provenance import Context
+from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.run import Run
+from ciplug.registry import ledger
+from ciplug.registry.ladder import MLFLOW_STAGES, NO_STAGE, Ladder
+from ciplug.registry.state import Model, fold
+from ciplug.steps.judge import candidates
+from ciplug.steps.promotion_evidence import Evidence, gather_evidence
+from ciplug.steps.session import Session, now, stamp
+from ciplug.tracking.runs import Runs
+
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """What somebody asks for."""
+
+    model: str
+    stage: str
+    """In upper or lower case."""
+    run: str | None = None
+    """Id of the run, or its beginning; None, without a version either: the model's run of this commit."""
+    version: int | None = None
+    """A version that is registered already."""
+    reason: str | None = None
+    """For the audit trail."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A promotion that the log of the model has accepted."""
+
+    model: str
+    version: int
+    stage: str
+    replaced: int | None
+    """The version that held the stage, which is archived now."""
+    run: Run
+    event: int
+    """Its number in the log of the model."""
+    lost_races: int = 0
+    """How often another event was appended first."""
+
+
+def ladder_of(session: Session, model: str) -> Ladder:
+    """The stages of a model, in the order in which versions climb them."""
+    return MLFLOW_STAGES
+
+
+def promote(session: Session, request: PromotionRequest) -> Promotion:
+    """Append the promotion to the log of the model; a run that is no version yet is registered first.
+
+    The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
+
+    Raises UsageError for a stage, a run or a version that does not exist, and PromotionRefused with the reason.
+    """
+    stage = ladder_of(session, request.model).stage(request.stage)
+    _check_job(session.context)
+    runs = session.runs()
+    for lost_races in range(_TRIES):
+        log = ledger.read(session.log, request.model)
+        model = fold(request.model, log.events)
+        run = _run_of(session, runs, model, request)
+        _check_run(run, request.model)
+        _check_stage(session, model, run, stage)
+        evidence = gather_evidence(session, runs, run, stage)
+        try:
+            done = _append(session, log, run, stage, evidence, request.reason)
+        except Conflict:
+            continue
+        return replace(done, lost_races=lost_races)
+    raise PromotionRefused(
+        Refusal.LOST_RACES, f"'{request.model}': another event was appended first in each of {_TRIES} attempts"
+    )
+
+
+def _check_job(context: Context) -> None:
+    if not context.trusted:
+        raise PromotionRefused(
+            Refusal.FORK_JOB, "a fork's job must not promote", hint="promote from a trusted branch's pipeline"
+        )
+    if context.proposed:
+        # It is not decided yet that its commit goes in.
+        raise PromotionRefused(
+            Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
+        )
+
+
+def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
+    if request.version is not None:
+        version = model.version(request.version)
+        return runs.at(version.commit, version.run)
+    if request.run is not None:
+        return runs.get(request.run, session.head)
+    return candidates(session, runs, session.need_head(), model.name)[0]
+
+
+def _check_run(run: Run, model: str) -> None:
+    if run.model != model:
+        raise UsageError(f"run {run.id} is of the model '{run.model}', not '{model}'")
+    if not run.provenance.context.trusted:
+        raise PromotionRefused(
+            Refusal.FORK_RUN,
+            f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
+            hint="train that code in a pipeline of this repository, and promote the run of it",
+        )
+
+
+def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
+    """Raise PromotionRefused where the run's version may not move to the stage from where it is."""
+    version = model.of_run(run.id)
+    number, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
+    ladder_of(session, model.name).check_promotion(number, current, stage)
+
+
+def _append(
+    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: Evidence, reason: str | None
+) -> Promotion:
+    """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
+    model = fold(run.model, log.events)
+    registration = _registration(session, run, model.next_version)
+    version = model.of_run(run.id)
+    if version is None:
+        log = ledger.append(session.log, log, registration)
+        model = fold(run.model, log.events)
+        version = model.version(registration.version)
+    holder = model.holder(stage)
+    promotion = replace(
+        registration,
+        type="promote",
+        reason=reason,
+        files={},
+        version=version.number,
+        stage=stage,
+        from_stage=version.stage,
+        replaces=holder.number if holder else None,
+        policy_digest=evidence.verdict.policy_digest,
+        verdict=evidence.key,
+        verdict_digest=evidence.digest,
+        baseline_run=evidence.verdict.baseline_run,
+        approvals=evidence.approvals,
+        waived=evidence.verdict.waived,
+    )
+    event = ledger.append(session.log, log, promotion).events[-1]
+    return Promotion(run.model, version.number, stage, event.replaces, run, event.seq)
+
+
+def _registration(session: Session, run: Run, version: int) -> RegistryEvent:
+    """The event that makes a run a version. Its place in the log is the ledger's to fill in."""
+    context = session.context
+    source = "git configuration" if context.host == "local" else context.host
+    return RegistryEvent(
+        seq=0,
+        previous=None,
+        type="register",
+        model=run.model,
+        version=version,
+        run=run.id,
+        commit=run.commit,
+        created=stamp(now()),
+        actor=context.actor,
+        actor_source=source if context.actor else None,
+        run_url=context.run_url,
+        files={file.path: file.digest for file in run.artifacts},
+        ciplug=__version__,
+    )
