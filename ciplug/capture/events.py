@@ -2,6 +2,7 @@
 
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
 {"untag": "k"}     {"artifact": PATH}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}     {"seed": 7}
+{"started": SECONDS}     {"ended": SECONDS}
 
 Each may have a "time", in Unix seconds; an event without one gets the time at which it is appended.
 """
@@ -83,18 +84,23 @@ def whole_step(key: str, value: object) -> int:
 def seconds(timestamp: datetime | int | None) -> float | None:
     """Unix seconds of a point in time: a datetime, or Unix milliseconds as MLflow has them.
 
-    Raises UsageError for anything else: of a float nobody can tell whether it is seconds or milliseconds.
+    Raises UsageError for anything else, and outside of the years 1 to 9999. A float could be seconds or milliseconds.
     """
     if timestamp is None:
         return None
     if isinstance(timestamp, datetime):
         return timestamp.timestamp()
-    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not -(2**53) < timestamp < 2**53:
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not within_years(timestamp / 1000):
         raise UsageError(
             f"the timestamp {timestamp!r} is neither a datetime nor a whole number of milliseconds",
             hint="write int(time.time() * 1000), or datetime.now()",
         )
     return timestamp / 1000
+
+
+def within_years(seconds: float) -> bool:
+    """Whether Unix seconds are within the years 1 to 9999, which a record can hold."""
+    return -62_135_596_800 <= seconds < 253_402_300_800
 
 
 def _name(key: str) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ciplug.capture.events import whole_step
+from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
@@ -53,6 +53,9 @@ class Logged:
     model: str | None = None
     name: str | None = None
     seed: int | None = None
+    started: float | None = None
+    """Unix seconds, where the program said when the run started."""
+    ended: float | None = None
     torn: int = 0
     """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
@@ -124,6 +127,8 @@ class Fold:
             model=self._one("model"),
             name=self._one("name"),
             seed=self._one("seed"),
+            started=self._one("started"),
+            ended=self._one("ended"),
             torn=self._torn,
             unknown=self._unknown,
         )
@@ -143,6 +148,7 @@ class Fold:
 
 _PATHS = ("artifact", "dataset")
 _TEXTS = ("model", "name")
+_TIMES = ("started", "ended")
 
 
 def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
@@ -154,7 +160,7 @@ def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
         raise TypeError
     if "metric" in event:
         return _metric(event)
-    kind = next((kind for kind in ("param", "tag", "untag", *_PATHS, *_TEXTS, "seed") if kind in event), None)
+    kind = next((kind for kind in ("param", "tag", "untag", *_PATHS, *_TEXTS, *_TIMES, "seed") if kind in event), None)
     if kind is None:
         return None
     time = _time(event)
@@ -168,6 +174,8 @@ def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
         return "tag", str(event[kind]), None, time
     if kind in _PATHS:
         return kind, str(event[kind]), None, time
+    if kind in _TIMES:
+        return kind, "", _moment(event[kind]), time
     return kind, "", int(event[kind]) if kind == "seed" else str(event[kind]), time
 
 
@@ -180,10 +188,20 @@ def _metric(event: Mapping[str, Any]) -> tuple[str, str, Any, float]:
 
 
 def _time(event: Mapping[str, Any]) -> float:
-    time = float(event["time"])
-    if not math.isfinite(time):
+    return _finite(event["time"])
+
+
+def _moment(value: Any) -> float:
+    if not within_years(float(value)):
         raise ValueError
-    return time
+    return float(value)
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _later(one: tuple[float, int, Any], other: tuple[float, int, Any]) -> bool:

@@ -13,7 +13,7 @@ from ciplug.records.provenance import Context, Provenance
 
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
-    from ciplug.git import Workspace
+    from ciplug.git.workspace import Workspace
 
 
 def at_start(

@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,9 +65,18 @@ def read_sealed(folder: Path) -> Sealed | None:
         raise StoreError(f"{path} is damaged: {problem}", hint="move the folder away to go on") from None
 
 
-def family(entries: list[Sealed], run_id: str) -> list[Sealed]:
-    """The entry of this run, and those of its children and theirs."""
-    members = {run_id}
-    while more := {entry.id for entry in entries if entry.parent in members} - members:
-        members |= more
-    return [entry for entry in entries if entry.id in members]
+def families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
+    """Each run with its child runs and theirs, as far as they are among these."""
+    by_id = {entry.id: entry for entry in entries}
+    groups: dict[str, list[Sealed]] = {}
+    for entry in entries:
+        groups.setdefault(_root(entry, by_id), []).append(entry)
+    return list(groups.values())
+
+
+def _root(entry: Sealed, by_id: Mapping[str, Sealed]) -> str:
+    passed = {entry.id}
+    while entry.parent and entry.parent in by_id and entry.parent not in passed:
+        entry = by_id[entry.parent]
+        passed.add(entry.id)
+    return entry.id

@@ -1,10 +1,10 @@
 """The local spool: what was logged and not accepted by the store yet is on disk, and survives a crash.
 
-A folder for each run, whose files `capture.writer` describes. Each file appears whole, and the log line by line. Whoever
-is killed at any point leaves a run that is open, which the next command seals as killed, or one that is sealed, which
-the next command sends: twice if need be, since that is the same bytes. As long as one process has a run open, it is not
-taken for killed, though its creator may be. A folder with neither an open nor a sealed run was never begun, or was sent
-and is half removed.
+There is a folder for each run; `capture.writer` describes its files. Each file appears whole, and the log line by line.
+A process that is killed at any point leaves a run that is open, which the next command seals as killed, or one that is
+sealed, which the next command sends: twice if need be, since that is the same bytes. As long as one process has a run
+open, it is not taken for killed, even if its creator was. A folder with neither an open nor a sealed run was never
+begun, or was sent and is half removed.
 """
 
 from __future__ import annotations

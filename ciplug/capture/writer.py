@@ -158,7 +158,7 @@ class RunWriter:
         return sealed
 
     def release_unless_last(self) -> bool:
-        """Leave the run to the other processes that have it open; False when there is none, and this one must seal it."""
+        """Leave the run to the other processes that have it open; False when there are none: this one must seal it."""
         if self._lock is None or os.getpid() != self._process:
             return True
         with held(self.folder / "leaving"):

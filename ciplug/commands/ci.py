@@ -12,9 +12,7 @@ from ciplug import ci, console
 from ciplug.capture.spool import read_bundle
 from ciplug.commands import options
 from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
-from ciplug.commands.record import record
 from ciplug.commands.report import build, render
-from ciplug.commands.run import deliver, train, worst_code
 from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.records.run import Run
@@ -22,7 +20,10 @@ from ciplug.reports.report import Report
 from ciplug.steps.judge import Base, Evaluation, candidates, evaluate, resolve_base
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Look, post
+from ciplug.steps.record import record
+from ciplug.steps.recover import report_recovered
 from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.train import deliver, train, worst_code
 from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if command:
         recorded, training = train(session, inputs, command)
     else:
+        report_recovered(session)
         recorded = record(session, inputs)
     code = worst_code(recorded, deliver(session, recorded, bundle))
     notes = [problem.message for problem in recorded.problems]

@@ -17,7 +17,7 @@ from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import Report
 from ciplug.steps.judge import Evaluation, candidates, evaluate, resolve_commit
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
 
 ANNOTATIONS_MOST = 10

@@ -12,8 +12,8 @@ from ciplug.records.provenance import Provenance
 SCHEMA = 1
 
 METRIC_NAME = re.compile(r"[\w.@/%+ ()\[\]:,=#-]{1,250}")
-"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. Whoever prints a name must
-escape it: `::` and `##` begin commands in the logs of CI hosts, and blanks may stand at its ends."""
+"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. Code that prints a name
+must escape it: `::` and `##` begin commands in the logs of CI hosts. There may be blanks at its ends."""
 METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # ( ) [ ]"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,6 @@ from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking.runs import run_objects
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ciplug.capture.process import ChildResult
     from ciplug.records.series import Series
 
@@ -99,14 +98,13 @@ def finish(
     child: ChildResult | None = None,
     python: str | None = None,
     problems: Sequence[CiplugError] = (),
-    ended: datetime | None = None,
 ) -> Recorded:
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
     a training that did not finish, files that it has not written are no problem.
     """
-    ended = ended or now()
+    ended = now()
     with entry.ending() as logged:
         if status == "finished":
             _warn_of_lines(logged)
@@ -118,7 +116,8 @@ def finish(
             model=logged.model or skeleton.model,
             name=logged.name or skeleton.name,
             status=status,
-            ended=stamp(ended),
+            started=skeleton.started if logged.started is None else stamp_of(logged.started),
+            ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=values.params,
             metrics=values.metrics,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
@@ -172,6 +171,10 @@ def skeleton_of(entry: RunWriter) -> Run:
     return Run(**facts, provenance=Provenance(**start, context=context))
 
 
+def stamp_of(seconds: float) -> str:
+    return stamp(datetime.fromtimestamp(seconds, timezone.utc))
+
+
 def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
     seed = params.get("seed")
     stated = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
@@ -188,4 +191,3 @@ def _warn_of_lines(logged: Logged) -> None:
             "left out",
             "record with the version that the training logs with",
         )
-

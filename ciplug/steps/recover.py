@@ -13,7 +13,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
-from ciplug.steps.record import Recorded, objects_of, skeleton_of
+from ciplug.steps.record import Recorded, objects_of, skeleton_of, stamp_of
 from ciplug.steps.session import Session, stamp
 
 
@@ -49,6 +49,7 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         skeleton,
         model=logged.model or skeleton.model,
         name=logged.name or skeleton.name,
+        started=skeleton.started if logged.started is None else stamp_of(logged.started),
         ended=_last_sign_of_life(entry.folder),
         metrics=logged.metrics,
         params=logged.params,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ciplug import console
 from ciplug.capture import artifacts
-from ciplug.capture.sealed import Sealed, family
-from ciplug.errors import ConfigError, StoreError
+from ciplug.capture.sealed import Sealed, families
+from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.records.canonical import new_id
 from ciplug.steps.session import Session, beside_runs
 
-MOST_KEYS = 20_000
+MOST_KEYS = 5_000
 MOST_BYTES = 64 * 1024 * 1024
 """Of one write; a single run may have more."""
+_OF_ALL = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NOT_FOUND}
+"""Why a write is refused whatever is in it."""
 
 
 def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path | None = None) -> None:
@@ -49,11 +51,11 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
         try:
             sent += _send_together(session, batch, source)
         except StoreError as refusal:
-            families = _families(batch)
-            if len(families) == 1:
+            parts = families(batch)
+            if len(parts) == 1 or refusal.cause in _OF_ALL:
                 refused += [(sealed, refusal) for sealed in batch]
                 continue
-            for members in families:
+            for members in parts:
                 try:
                     sent += _send_together(session, members, source)
                 except StoreError as reason:
@@ -66,7 +68,7 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
 def _batches(entries: Sequence[Sealed]) -> Iterator[list[Sealed]]:
     """Entries that go in one write; a run and its child runs are always together."""
     batch: list[Sealed] = []
-    for members in _families(entries):
+    for members in families(entries):
         together = [*batch, *members]
         keys = sum(len(sealed.objects) for sealed in together)
         size = sum(len(data) for sealed in together for data in sealed.objects.values())
@@ -79,25 +81,29 @@ def _batches(entries: Sequence[Sealed]) -> Iterator[list[Sealed]]:
         yield batch
 
 
-def _families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
-    """Each run with its child runs and theirs."""
-    ids = {sealed.id for sealed in entries}
-    return [family(entries, sealed.id) for sealed in entries if sealed.parent not in ids]
-
-
 def _send_together(session: Session, batch: Sequence[Sealed], source: str | None) -> list[Sealed]:
     """Send these in one write, and discard them. Raises StoreError, and keeps all, where it is refused."""
     try:
         objects = _send_files(session, batch, source)
         # What another process has sent meanwhile, it has removed, and its files with it.
         waiting = [sealed for sealed in batch if sealed.waits]
-        session.store.add({key: data for sealed in waiting for key, data in objects[sealed.folder].items()})
+        if waiting:
+            session.store.add(_merged(objects[sealed.folder] for sealed in waiting))
     except OSError as error:
         # A push takes some room on the disk.
-        raise StoreError(error.strerror or str(error), hint="is the disk full?") from None
+        raise StoreError(error.strerror or str(error), hint="is the disk full?", cause=Cause.FULL) from None
     for sealed in waiting:
         sealed.discard()
     return waiting
+
+
+def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
+    merged: dict[str, bytes] = {}
+    for part in parts:
+        for key, data in part.items():
+            if merged.setdefault(key, data) != data:
+                raise StoreError(f"two runs in the spool have other bytes under the same key: {key}")
+    return merged
 
 
 def _refusal(
@@ -110,7 +116,7 @@ def _refusal(
         how = f"it is kept in {sealed.folder}, {len(refused)} wait in all; send them with: {session.send_command}"
     if source:
         how += f" --from {shlex.quote(source)}"
-    return StoreError(f"not sent: {reason.message}", hint=f"{reason.hint}; {how}" if reason.hint else how)
+    return reason.reworded(f"not sent: {reason.message}", f"{reason.hint}; {how}" if reason.hint else how)
 
 
 def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -> dict[Path, Mapping[str, bytes]]:
@@ -157,9 +163,9 @@ def _send_to(
         try:
             files = session.files_at(to)
         except ConfigError as problem:
-            raise StoreError(problem.message, hint=problem.hint) from None
-    waits = [one for entry in entries if (one := artifacts.waiting(entry))]
-    count, size = sum(len(one.files) for one in waits), sum(one.size for one in waits)
+            raise StoreError(problem.message, hint=problem.hint, cause=Cause.UNSUPPORTED) from None
+    waits = [listed for entry in entries if (listed := artifacts.waiting(entry))]
+    count, size = sum(len(listed.files) for listed in waits), sum(listed.size for listed in waits)
     with console.transfer("files sent", count, size) as tell:
         sent = artifacts.send(entries, files, tell)
     for entry, one in sent.items():

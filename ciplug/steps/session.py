@@ -33,6 +33,7 @@ from ciplug.stores import (
 )
 
 if TYPE_CHECKING:
+    from ciplug.capture.artifacts import Destination
     from ciplug.tracking.runs import Runs
 
 DEFAULT_MODEL = "default"

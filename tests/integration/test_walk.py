@@ -15,7 +15,7 @@ import pytest
 from ciplug.cli import main
 from ciplug.errors import StoreError
 from ciplug.git.workspace import discover
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.tracking.runs import Runs
