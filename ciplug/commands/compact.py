@@ -12,6 +12,7 @@ from ciplug.git import history
 from ciplug.records import columns
 from ciplug.records.keys import RunKey, is_run
 from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, now
 from ciplug.stores import Store
@@ -77,7 +78,15 @@ def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
     found: set[str] = set()
     for model in ledger.models(session.log):
         for event in ledger.read(session.log, model).events:
-            found.update({event.run} | ({event.baseline_run} if event.baseline_run else set()))
+            payload = payload_of(event)
+            if payload is None:
+                raise UsageError(
+                    f"event {event.seq} of '{model}' has type {event.type[:60]!r}, which this ciplug does not know: "
+                    "it may need runs that would be dropped",
+                    hint="upgrade ciplug, and compact again",
+                )
+            needed = (getattr(payload, name, None) for name in ("run", "baseline_run"))
+            found |= {run for run in needed if run}
     found |= retention.newest_on(_target_branches(session), runs)
     staying = [run for run in runs if run.id not in old or run.id in found]
     keys = store.keys(*(RunKey(run.commit, run.id).verdicts for run in staying))

@@ -6,7 +6,6 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.capture.spool import read_bundle
@@ -17,9 +16,6 @@ from ciplug.steps.recover import report_recovered
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
-
-if TYPE_CHECKING:
-    from ciplug.steps.transition import Promotion
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -75,18 +71,6 @@ def bundle_of(args: argparse.Namespace) -> Path | None:
         why = problem.message if isinstance(problem, RecordError) else f"{args.bundle}: {problem.strerror}"
         raise UsageError(f"--bundle: {why}", hint="name a new file, or a bundle to add to") from None
     return Path(args.bundle)
-
-
-def make_folder(option: str, folder: Path) -> None:
-    """Make the folder that an option names, if it is not there. Raises UsageError where none can be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{option} {folder}: a file is in its place", hint="name a folder") from None
-    except PermissionError:
-        raise UsageError(f"{option} {folder}: it may not be made", hint="name another folder") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: it may not be written", hint="name another folder")
 
 
 def add_label(parser: argparse.ArgumentParser) -> None:
@@ -154,22 +138,6 @@ def runs_of(session: Session) -> Runs:
         except StoreError as problem:
             console.detail(problem.message)
     return session.runs()
-
-
-def tell_promotion(promotion: Promotion) -> None:
-    """Say what was promoted, and warn where there is no file to deploy."""
-    if promotion.lost_races:
-        console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
-    if not promotion.run.artifacts:
-        console.complain(
-            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
-            "deploy",
-            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
-        )
-    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
-    console.say(
-        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
-    )
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

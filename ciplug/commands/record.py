@@ -10,11 +10,10 @@ from ciplug import console
 from ciplug.capture.sealed import Sealed
 from ciplug.commands import options
 from ciplug.errors import StoreError, UsageError
-from ciplug.steps.record import record
 from ciplug.steps.recover import report_recovered
 from ciplug.steps.send import send
 from ciplug.steps.session import FORK, NO_ARTIFACTS, Session
-from ciplug.steps.train import deliver, worst_code
+from ciplug.steps.train import deliver, record_files, worst_code
 from ciplug.stores import reached_by
 
 
@@ -51,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.source:
         raise UsageError("--from says what of the spool is sent", hint="ciplug record --spooled --from ADDRESS")
-    report_recovered(session)
-    recorded = record(session, options.inputs_of(args, session))
+    recorded = record_files(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
 
 

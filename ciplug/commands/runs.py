@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError, nearest
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
-from ciplug.steps.judge import resolve_commit
+from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking import search
 from ciplug.tracking.runs import Runs
@@ -132,14 +133,6 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
     ):
         if count:
             console.say(f"{plural(count, 'run')} {why}")
-
-
-def tell_problems(runs: Runs) -> None:
-    """Name the records that could not be read, and what is wrong with the store."""
-    for note in runs.notes:
-        console.complain(f"warning: {note}")
-    for problem in runs.problems.values():
-        console.complain(f"warning: a record is left out: {problem}")
 
 
 def _drawn(entries: Sequence[Entry], columns: Sequence[Key], form: str) -> str:

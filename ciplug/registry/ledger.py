@@ -25,7 +25,10 @@ class Ledger(NamedTuple):
 
 
 def read(log: Log, model: str) -> Ledger:
-    """The log of a model, its chain verified. Raises StoreError naming the event that is off."""
+    """The log of a model, its chain verified over all events, whatever their type.
+
+    Raises StoreError naming the first event that does not follow from the one before.
+    """
     from ciplug.records import read as records
 
     events: list[RegistryEvent] = []
@@ -35,7 +38,7 @@ def read(log: Log, model: str) -> Ledger:
         if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
             raise StoreError(
                 f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
-                hint="compare the branch with another clone's: an event is never changed nor taken away",
+                hint="compare the branch with another clone's: no event is ever changed or removed",
             )
         events.append(event)
         head = Head(number, digest(data))
@@ -43,7 +46,7 @@ def read(log: Log, model: str) -> Ledger:
 
 
 def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
-    """Append `event` after all that is in `ledger`; its place and the digest before it are filled in here.
+    """Append `event` to the log; its number and the digest of the event before it are filled in here.
 
     Raises Conflict when another event was appended since the ledger was read.
     """

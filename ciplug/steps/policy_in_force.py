@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ruling:
+class PolicyInForce:
     """The policy of one model, and where it was read."""
 
     policy: Policy
@@ -68,7 +68,7 @@ class Policies:
             baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
         )
 
-    def of(self, model: str) -> Ruling:
+    def of(self, model: str) -> PolicyInForce:
         """What judges a model. Raises ConfigError where nothing does: that is no pass."""
         found = self.find(model)
         if found is None:
@@ -78,22 +78,22 @@ class Policies:
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
-        if self._ruling(self.own, self.own_source, model) is None:
+        if self._in_force(self.own, self.own_source, model) is None:
             raise _none(self.own, self.own_source, model)
 
-    def find(self, model: str) -> Ruling | None:
+    def find(self, model: str) -> PolicyInForce | None:
         """What judges a model, None where no gate does."""
         if self.base_branch is None:
-            return self._ruling(self.own, self.own_source, model)
-        judging = self._ruling(self.base, self.base_source, model) if self.base else None
+            return self._in_force(self.own, self.own_source, model)
+        judging = self._in_force(self.base, self.base_source, model) if self.base else None
         if judging is not None:
             return judging
         proposed = self.proposed(model)
         return replace(proposed, missing=self._why(model)) if proposed else None
 
-    def proposed(self, model: str) -> Ruling | None:
+    def proposed(self, model: str) -> PolicyInForce | None:
         """What the pull request wants to have judge the model; None where it has no gate for it."""
-        return self._ruling(self.own, self.own_source, model)
+        return self._in_force(self.own, self.own_source, model)
 
     def changed(self, model: str) -> bool:
         """Whether the pull request changes what judges the model."""
@@ -105,7 +105,7 @@ class Policies:
             return f"{self.base_branch} has no {configuration.FILE}"
         return f"{self.base_source} has no gate for the model '{model}'"
 
-    def _ruling(self, config: Config, source: str, model: str) -> Ruling | None:
+    def _in_force(self, config: Config, source: str, model: str) -> PolicyInForce | None:
         from ciplug.gates.reading import read
 
         part = _part(config, model)
@@ -114,7 +114,7 @@ class Policies:
         policy = read(part)
         folder = config.path.parent.as_posix() if config.path else ""
         evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
-        return Ruling(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
+        return PolicyInForce(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
 
 
 def _none(config: Config, source: str, model: str) -> ConfigError:
@@ -171,7 +171,7 @@ def read_policies(session: Session) -> Policies:
     return Policies(own, source, target, base, base_source or "", target)
 
 
-def of_checkout(session: Session, model: str) -> Ruling | None:
+def of_checkout(session: Session, model: str) -> PolicyInForce | None:
     """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
     inside = _inside(session)
     own = replace(session.config, path=inside or session.config.path)

@@ -10,7 +10,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
-from ciplug.steps.judge import evaluate
+from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
@@ -105,13 +105,12 @@ def _allows(verdict: Verdict, rules: Stage | None) -> bool:
 
 def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
     """The verdict of the run as it is today, by the rules of a stage if it is given. Raises PromotionRefused."""
-    verdict = evaluate(session, runs, [run], stage=stage, again=True)[0].verdict
-    if verdict is None or not verdict.passed:
-        why = _reasons(verdict) if verdict else "no gate judges it"
+    verdict = judge_for_stage(session, runs, run, stage)
+    if not verdict.passed:
         by_stage = f" by the rules of {stage}" if stage else ""
         raise PromotionRefused(
             Refusal.NOT_PASSED_TODAY,
-            f"run {run.id[:12]} passed when it was judged, and does not pass today{by_stage}: {why}",
+            f"run {run.id[:12]} passed when it was judged, and does not pass today{by_stage}: {_reasons(verdict)}",
             hint=f"judge it: ciplug gate --run {run.id[:12]}",
         )
     return verdict

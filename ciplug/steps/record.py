@@ -13,7 +13,7 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.errors import CiplugError, FileNotKept, RecordError, UsageError
+from ciplug.errors import CiplugError, RecordError, UsageError
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
@@ -135,20 +135,6 @@ def finish(
         reported = [*problems, *(noted if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported))
-
-
-def record(session: Session, inputs: Inputs) -> Recorded:
-    """Seal a run of what files say. Raises UsageError when none is named, and for a file that cannot be taken.
-
-    Nothing is recorded then.
-    """
-    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
-        raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    recorded = finish(session, begin(session, inputs), inputs, status="finished")
-    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
-        recorded.sealed.discard()
-        raise wrong[0]
-    return recorded
 
 
 def objects_of(

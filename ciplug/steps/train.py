@@ -1,4 +1,4 @@
-"""Run a training command and record it; then deliver the record, and report what became of it."""
+"""Record a training, one that is run here or the files that one has left; then deliver it, and report the outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
-from ciplug.errors import CiplugError, InputError, StoreError, UsageError
+from ciplug.errors import CiplugError, FileNotKept, InputError, StoreError, UsageError
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import Recorded, begin, finish
@@ -101,6 +101,21 @@ def _without(inputs: Inputs, stale: Sequence[Path]) -> Inputs:
 
 def _sample_files(inputs: Inputs) -> list[Path]:
     return [Path(inputs.samples.file)] if inputs.samples else []
+
+
+def record_files(session: Session, inputs: Inputs) -> Recorded:
+    """Record what a training has left, without running anything.
+
+    Raises UsageError when no file is named, and the error of a file that cannot be taken: nothing is recorded then.
+    """
+    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
+        raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
+    report_recovered(session)
+    recorded = finish(session, begin(session, inputs), inputs, status="finished")
+    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
+        recorded.sealed.discard()
+        raise wrong[0]
+    return recorded
 
 
 def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) -> StoreError | None:

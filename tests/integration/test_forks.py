@@ -28,8 +28,8 @@ from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Verdict
-from ciplug.steps import workflow_run as followed
-from ciplug.steps.post import MARKER
+from ciplug.reports.comment import MARKER
+from ciplug.steps import workflow_run
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
@@ -373,7 +373,8 @@ OURS = OpenPullRequest(number=7, head=HEAD, base="main")
     ],
 )
 def test_which_pull_request_is_spoken_to(proposed: list[OpenPullRequest], found: int | str) -> None:
-    assert followed.chosen(proposed, "stranger/demo:topic", HEAD, "main") == found
+    choice = workflow_run.choose(proposed, "stranger/demo:topic", HEAD, "main")
+    assert (choice.reason if isinstance(choice, workflow_run.NoPullRequest) else choice) == found
 
 
 STRANGER_S = {"branch": "topic", "commit": HEAD, "owner": "stranger"}
