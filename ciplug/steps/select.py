@@ -40,15 +40,22 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit, a fork's only if there is no other. Raises NotFound without any."""
+    """The latest run of each model on a commit. Raises NotFound without any.
+
+    A fork's run counts only if there is no other, and a child run only if the model has no run that is nobody's child.
+    """
     read_ahead(session, runs, commit)
     recorded = runs.of_commits([commit], model).get(commit, [])
     if not recorded:
         raise _nothing_recorded(runs, commit, model)
     latest: dict[str, Run] = {}
-    for run in sorted(recorded, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
+    for run in sorted(recorded, key=_precedence):
         latest[run.model] = run
     return [latest[name] for name in sorted(latest)]
+
+
+def _precedence(run: Run) -> tuple[bool, bool, str, str]:
+    return run.provenance.context.trusted, run.parent is None, run.started, run.id
 
 
 def _nothing_recorded(runs: Runs, commit: str, model: str | None) -> NotFound:
