@@ -179,7 +179,7 @@ def _named(command: str, ways: Trainings) -> Training:
 
 def _host(project: Project, remote: str | None, asker: Asker) -> str:
     """The CI host, by the pipelines that are there, else by the forge that the remote is on."""
-    kind: str | None = forges.kind_of(Context(), os.environ, remote) if remote else None
+    kind: str | None = forges.forge_name(Context(), os.environ, remote) if remote else None
     if kind is None and remote and _AZURE_REPOS.search(remote):
         kind = "azure"
     there = project.pipelines
@@ -229,7 +229,7 @@ def _pipeline(
         install=install,
         source=args.source,
         server=server_of(remote),
-        forge=forges.kind_of(Context(), os.environ, remote) if remote else None,
+        forge=forges.forge_name(Context(), os.environ, remote) if remote else None,
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )
@@ -286,7 +286,6 @@ def _configuration(
 ) -> tuple[str, bool]:
     """The text of ciplug.yaml, and whether there is a gate in it."""
     from ciplug.gates.propose import propose
-    from ciplug.steps.policy_in_force import check
 
     params, unread = parameter_files(project, training.params)
     in_git = not args.store or is_git(args.store)
@@ -313,7 +312,7 @@ def _configuration(
         )
     )
     # What is written is read first, as every later command will.
-    check(config.parse(text, Path(config.FILE)))
+    config.parse(text, Path(config.FILE))
     gates = ", ".join(gate.metric for gate in proposal.gates)
     console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")
     return text, bool(proposal.gates)

@@ -111,7 +111,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         params=paths(args.params, config.params),
         artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
         addresses=tuple(text for text in artifacts if is_address(text)),
-        datasets=paths(args.dataset, config.datasets),
+        datasets=paths(args.dataset, config.recorded_datasets),
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,

@@ -61,8 +61,10 @@ def _list(session: Session, as_json: bool) -> int:
     if as_json:
         console.out(dumps([_plain(model) for model in models]))
     elif models:
-        rows = [[text.clean(m.name, 60), len(m.versions), _at(m, "Staging"), _at(m, "Production")] for m in models]
-        console.out(_draw(["model", "versions", "staging", "production"], rows))
+        ladders = [section.policy.ladder for section in session.config.sections()]
+        stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
+        rows = [[text.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
+        console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
     else:
         console.say("the registry is empty")
     return 0

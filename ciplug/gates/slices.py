@@ -15,10 +15,10 @@ from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate, Slices
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Slices
-    from ciplug.stats.paired import Answer
+    from ciplug.stats.paired_tests import Answer
 
 WORST = 10
 """So many slices of a gate that did not pass are shown one by one."""

@@ -150,6 +150,8 @@ class Changes:
     """The one in force."""
     deletion: Amendment | None = None
     """The one in force."""
+    unread: tuple[str, ...] = ()
+    """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
 
     @property
     def state(self) -> State:
@@ -165,7 +167,7 @@ class Changes:
         """Why the numbers of the run do not count, and who decided so: one clause; None where they count."""
         final = self.deletion or self.withdrawal
         if final is None:
-            return None
+            return f"left with an amendment that cannot be read: {self.unread[0]}" if self.unread else None
         return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
 
     def applied_to(self, record: Run) -> Run:
@@ -179,7 +181,7 @@ class Changes:
         )
 
 
-def fold(amendments: Iterable[Amendment]) -> Changes:
+def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
     """What amendments of one run add up to. They must come in the order of `AmendmentKey.order`."""
     history = tuple(amendments)
     name: str | None = None
@@ -196,7 +198,7 @@ def fold(amendments: Iterable[Amendment]) -> Changes:
             withdrawal = one if one.withdrawn else None
         if one.lifecycle is not None:
             deletion = one if one.lifecycle == "deleted" else None
-    return Changes(history, name, tags, metrics, withdrawal, deletion)
+    return Changes(history, name, tags, metrics, withdrawal, deletion, tuple(unread))
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,11 @@ class Model:
         """The version that was registered from a run."""
         return next((v for v in self.versions if v.run == run), None)
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that versions are in."""
+        return tuple(dict.fromkeys(v.stage for v in self.versions if v.stage not in (NO_STAGE, ARCHIVED)))
+
     def holder(self, stage: str) -> Version | None:
         """The version in a stage of the ladder, which at most one version holds."""
         return next((v for v in self.versions if v.stage == stage), None)

@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from ciplug.errors import NotFound, UsageError
-from ciplug.registry.ladder import MLFLOW_STAGES, Ladder
+from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model, Version
 
 _MLFLOW = re.compile(r"models:/+(.+)[/@]([^/@]+)")
@@ -37,15 +37,18 @@ def parse_version_name(name: str) -> VersionName | None:
     return VersionName(parts[1], parts[2])
 
 
-def find_version(model: Model, selector: str, ladder: Ladder = MLFLOW_STAGES) -> Version:
-    """The version that the second part of a name stands for. Raises NotFound where there is none."""
+def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
+    """The version that the second part of a name stands for. Raises NotFound where there is none.
+
+    The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml.
+    """
     if not model.versions:
         raise NotFound(f"the registry has no model '{model.name}'", hint="list them: ciplug registry list")
     if number := _NUMBER.fullmatch(selector):
         return model.version(int(number[1]))
     if selector == LATEST:
         return model.versions[-1]
-    stage = ladder.stage(selector)
+    stage = Ladder((*ladder.stages, *model.stages)).stage(selector)
     holder = model.holder(stage)
     if holder is None:
         raise NotFound(f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'")

@@ -15,10 +15,11 @@ from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Policy
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift import Drift
+    from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
 
@@ -43,6 +44,8 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
         unfinished=[_ended(finder, policy, run) for run in finder.candidates if run.status != "finished"],
+        objections=[sentence for run in finder.candidates if (sentence := finder.objection(run))],
+        changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         today=now().date(),
     )
 

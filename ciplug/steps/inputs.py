@@ -15,7 +15,7 @@ from ciplug.records.run import METRIC_NAME, File, Scalar
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
-    from ciplug.capture.files import Content
+    from ciplug.capture.content import Content
     from ciplug.capture.logged import Logged
     from ciplug.records.series import Series
 
@@ -209,7 +209,7 @@ def _files(
 
 
 def _examined(paths: Sequence[Path], job: Surroundings, problems: list[CiplugError]) -> list[Content]:
-    from ciplug.capture.files import examine
+    from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:

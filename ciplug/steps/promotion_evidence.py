@@ -18,7 +18,8 @@ from ciplug.steps.stage_requirements import check_requirements
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy, Stage
+    from ciplug.config.policy import Policy
+    from ciplug.config.stages import Stage
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -61,8 +62,7 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
 
 def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
     """The stage as the policy writes it, and what the policy says of it."""
-    named = (name for name in policy.stages if name.casefold() == stage.casefold())
-    name = next(named, stage.lower())
+    name = stage.lower()  # The policy writes all stages in lower case.
     return name, policy.stages.get(name)
 
 

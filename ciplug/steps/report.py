@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -76,8 +75,7 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
     ours = [v for v in verdicts if in_force is None or v.policy_digest == in_force.digest]
     target = session.context.target_branch
     if target and not (in_force and in_force.missing):
-        of_target = re.compile(rf".* of {re.escape(target)} \([0-9a-f]{{8}}\)")
-        ours = [v for v in ours if of_target.fullmatch(v.policy_source)]
+        ours = [v for v in ours if v.policy_branch == target]
     return max(ours, key=lambda v: v.created, default=None)
 
 

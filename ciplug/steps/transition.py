@@ -10,9 +10,10 @@ from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
-from ciplug.registry.ladder import MLFLOW_STAGES, NO_STAGE, Ladder
+from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
@@ -53,8 +54,8 @@ class Promotion:
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model, in the order in which versions climb them."""
-    return MLFLOW_STAGES
+    """The stages of a model by the policy in force, in the order in which versions climb them."""
+    return Ladder(read_policies(session).ladder(model))
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
@@ -73,6 +74,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
+        _check_counts(runs, run)
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
@@ -124,6 +126,13 @@ def _check_run(run: Run, model: str) -> None:
             Refusal.FORK_RUN,
             f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
             hint="train that code in a pipeline of this repository, and promote the run of it",
+        )
+
+
+def _check_counts(runs: Runs, run: Run) -> None:
+    if why := runs.changes(run).objection:
+        raise PromotionRefused(
+            Refusal.WITHDRAWN, f"run {run.id[:12]} was {why}", hint=f"if it is right: ciplug runs restore {run.id[:12]}"
         )
 
 

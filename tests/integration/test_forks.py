@@ -178,7 +178,7 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
     """What a bundle says of itself; `victim` is recorded, by a job of the repository's own."""
     verdict = Verdict(
         run=victim.id, model="wine", commit=victim.commit, outcome="PASS", created=victim.ended,
-        policy_digest="sha256:" + "0" * 64, policy_source="ciplug.yaml",
+        policy_digest="sha256:" + "0" * 64, policy_file="ciplug.yaml",
     )  # fmt: skip
     option = replace(honest(), commit="--upload-pack=x")
     return {
@@ -538,7 +538,7 @@ def test_no_text_of_a_bundle_is_more_than_text(tmp_path: Path, job: GitHubApi, p
         gate = GateResult(gate=text, metric=text, rule=text, outcome="FAIL", reason=text, advice=text, notes=(text,))
         verdict = Verdict(
             run=run.id, model=run.model, commit=HEAD, outcome="PASS", gates=(gate,), created=run.ended,
-            policy_digest=text, policy_source=text, notes=(text,),
+            policy_digest=text, policy_file=text, notes=(text,),
         )  # fmt: skip
         objects.update({run_key(run).key: canonical.dumps(run), **dict([verdict_object(verdict)])})
     job.add_artifact(42, "ciplug", zipped({FILE: bundle.pack(objects)}))

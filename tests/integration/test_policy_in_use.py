@@ -415,7 +415,7 @@ def test_tests_of_the_policy(project: Project) -> None:
 def test_the_json_of_a_verdict_is_one_line_of_facts(project: Project) -> None:
     project.train()
     (first, *_) = json.loads(project.ciplug("gate", "--json").stdout)["verdicts"]
-    assert set(first) >= {"outcome", "gates", "policy_digest", "policy_source", "run", "model"}
+    assert set(first) >= {"outcome", "gates", "policy_digest", "policy_file", "run", "model"}
 
 
 def test_a_tag_that_this_clone_does_not_have_is_asked_of_the_remote(tmp_path: Path) -> None:

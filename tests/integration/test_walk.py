@@ -553,9 +553,9 @@ def test_where_log_and_file_disagree_the_file_counts_and_it_is_said(project: Pro
 
 def test_a_policy_that_is_not_committed_is_named_in_the_verdict(project: Project) -> None:
     project.train()
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is True
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("0.8", "0.1"))
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml (not as committed)"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is False
 
 
 def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:

@@ -78,8 +78,10 @@ def test_what_is_no_run_is_passed_over(data: bytes) -> None:
     "harm",
     [
         lambda v: v.pop("keys"),
-        lambda v: v.update(version=2),
-        lambda v: v["attributes"].pop("id"),
+        lambda v: v.update(version=columns.VERSION + 1),
+        lambda v: v.pop("amendments"),
+        lambda v: v.update(amendments={"amend/none-1-1-aaaaaaaa.json": {}}),
+        lambda v: v.update(amendments={"amend/none-1.json": {"run": "1", "model": "m", "seq": 1, "created": "x"}}),
         lambda v: v["attributes"].update(id=["1", "2"]),
         lambda v: v["attributes"].update(id=[1]),
         lambda v: v["metrics"]["a"].update(values=["many"]),

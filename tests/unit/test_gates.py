@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from ciplug.errors import ConfigError
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
-from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst
+from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, Verdict, worst
 from ciplug.steps.judge import exit_code
+from tests.policies import policy_of
 
 NAN, INF = math.nan, math.inf
 UP = {"higher_is_better": True}
@@ -48,12 +48,12 @@ def judge(
     before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
         before = replace(before, run="b" * 32, how="merge base with main", metrics=baseline)
-    policy = Policy.model_validate({"gates": gates, "defaults": defaults})
+    policy = policy_of({"gates": gates, "defaults": defaults})
     evidence = Evidence(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
     )
-    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml", dry_run=dry_run)
+    return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)
 
 
 def outcome(

@@ -67,7 +67,7 @@ verdicts = st.builds(
     gates=st.lists(gates, max_size=3).map(tuple),
     created=text,
     policy_digest=text,
-    policy_source=text,
+    policy_file=text,
     dry_run=st.booleans(),
     schema=st.just(1),
 )

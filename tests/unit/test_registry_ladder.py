@@ -5,37 +5,38 @@ from __future__ import annotations
 import pytest
 
 from ciplug.errors import PromotionRefused, Refusal, UsageError
-from ciplug.registry.ladder import ARCHIVED, MLFLOW_STAGES, NO_STAGE, Ladder
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 
-STAGES = (NO_STAGE, *MLFLOW_STAGES.stages, ARCHIVED)
+LADDER = Ladder(("Staging", "Production"))
+STAGES = (NO_STAGE, *LADDER.stages, ARCHIVED)
 OWN = Ladder(("qa", "Canary", "live"))
 
 
 @pytest.mark.parametrize("text", ["staging", "Staging", " STAGING "])
 def test_stage_names(text: str) -> None:
-    assert MLFLOW_STAGES.stage(text) == "Staging"
+    assert LADDER.stage(text) == "Staging"
 
 
 @pytest.mark.parametrize("text", ["prod", "None", "Archived", "", "archived"])
 def test_no_stage_to_promote_to(text: str) -> None:
     with pytest.raises(UsageError, match=f"^unknown stage '{text}'$"):
-        MLFLOW_STAGES.stage(text)
+        LADDER.stage(text)
 
 
 def test_the_nearest_stage_is_hinted() -> None:
     with pytest.raises(UsageError) as caught:
-        MLFLOW_STAGES.stage("Prodction")
+        LADDER.stage("Prodction")
     assert caught.value.hint == "did you mean 'production'?"
 
 
-@pytest.mark.parametrize("target", MLFLOW_STAGES.stages)
+@pytest.mark.parametrize("target", LADDER.stages)
 @pytest.mark.parametrize("start", STAGES)
 def test_one_stage_at_a_time(start: str, target: str) -> None:
     if (start, target) in (("None", "Staging"), ("Staging", "Production")):
-        MLFLOW_STAGES.check_promotion(1, start, target)
+        LADDER.check_promotion(1, start, target)
         return
     with pytest.raises(PromotionRefused) as caught:
-        MLFLOW_STAGES.check_promotion(1, start, target)
+        LADDER.check_promotion(1, start, target)
     assert caught.value.reason is (Refusal.SAME_STAGE if start == target else Refusal.NOT_ADJACENT)
 
 
@@ -51,7 +52,7 @@ def test_one_stage_at_a_time(start: str, target: str) -> None:
 )  # fmt: skip
 def test_what_a_refusal_says(start: str, target: str, message: str, hint: str | None) -> None:
     with pytest.raises(PromotionRefused) as caught:
-        MLFLOW_STAGES.check_promotion(7, start, target)
+        LADDER.check_promotion(7, start, target)
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 

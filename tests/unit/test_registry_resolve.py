@@ -11,6 +11,8 @@ from ciplug.registry.resolve import VersionName, find_version, parse_version_nam
 from ciplug.registry.state import fold
 from tests.registry_samples import EVENTS
 
+LADDER = Ladder(("Staging", "Production"))
+
 
 @pytest.mark.parametrize(
     ("name", "due"),
@@ -47,7 +49,7 @@ def test_versions(selector: str, number: int) -> None:
     from tests.registry_samples import event
 
     model = fold("wine", [*EVENTS[:5], event(6, Register(version=3, run="run-3"))])
-    assert find_version(model, selector).number == number
+    assert find_version(model, selector, LADDER).number == number
 
 
 @pytest.mark.parametrize(
@@ -62,12 +64,12 @@ def test_versions(selector: str, number: int) -> None:
 )
 def test_versions_that_do_not_exist(selector: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        find_version(fold("wine", EVENTS[:2]), selector)
+        find_version(fold("wine", EVENTS[:2]), selector, LADDER)
 
 
 def test_a_model_that_does_not_exist() -> None:
     with pytest.raises(UsageError, match="the registry has no model 'beer'"):
-        find_version(Model("beer"), "1")
+        find_version(Model("beer"), "1", LADDER)
 
 
 def test_a_stage_of_a_team_s_own() -> None:

@@ -13,12 +13,13 @@ from ciplug.errors import RecordError, UsageError
 from ciplug.records.registry_event import SCHEMA, Promote, Register, RegistryEvent
 from ciplug.registry import events as table
 from ciplug.registry.events import EVENT_TYPES, EventType
-from ciplug.registry.ladder import ARCHIVED, MLFLOW_STAGES, NO_STAGE
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from tests.registry_samples import EVENTS, event
 
-STAGES = (NO_STAGE, *MLFLOW_STAGES.stages, ARCHIVED)
+LADDER = Ladder(("Staging", "Production"))
+STAGES = (NO_STAGE, *LADDER.stages, ARCHIVED)
 
 
 def stages(model: Model) -> list[str]:

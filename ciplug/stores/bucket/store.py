@@ -4,7 +4,8 @@ Layout (format 1)
     inbox/<id>            one write, until it is folded: a bundle, named by its keys
     index/<n>.claim       what fold n takes, written before anything of it
     index/<n>.done        what fold n has left, written after all of it: from then on it counts
-    runs/…, verdicts/…    segments: see `segment_files`
+    runs/…, amend/…, verdicts/…
+                          segments: see `segment_files`
     objects/<key>         what has been folded and is no row of a segment, as it is
     logs/<log>/<seq>.json entries of logs
 
@@ -28,7 +29,7 @@ from ciplug.locking import write_atomically
 from ciplug.records import bundle, columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
-from ciplug.records.keys import EVERY_RUN, EntryKey, is_run, parse_entry, stem_of
+from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, EntryKey, is_run, parse_amendment, parse_entry, stem_of
 from ciplug.stores import segment_files as segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import index
@@ -203,7 +204,9 @@ class ObjectStore:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))
 
     def segments(self) -> list[str]:
-        return [path for path in index.in_order(self._look().state.files) if path.startswith(EVERY_RUN)]
+        return [
+            path for path in index.in_order(self._look().state.files) if path.startswith((EVERY_RUN, EVERY_AMENDMENT))
+        ]
 
     def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
         wanted = list(segments)
@@ -220,7 +223,7 @@ class ObjectStore:
     def loose(self) -> list[str]:
         def question(view: _View) -> list[str]:
             waiting = {key for objects in view.pending.values() for key in objects}
-            beside = {key for key in view.state.objects if is_run(key)}
+            beside = {key for key in view.state.objects if is_run(key) or parse_amendment(key)}
             return sorted((waiting - self._known(view, waiting)) | beside)
 
         return self._steady(question)

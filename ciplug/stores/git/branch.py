@@ -471,8 +471,9 @@ class GitBranchStore:
             for name, oid in oids.items():
                 with contextlib.suppress(KeyError, RecordError):
                     found[name] = columns.decode(blobs[oid], name)
-            # What is lost or damaged is made again from the records.
-            for name, content in self._segments(view, [name for name in wanted if name not in found]).items():
+            # What is lost, damaged, or of another version is made again from the records.
+            again = [name for name in wanted if name not in found or found[name].lacking]
+            for name, content in self._segments(view, again).items():
                 found[name] = columns.of(sorted(content.records.items()))
         return found
 

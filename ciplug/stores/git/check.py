@@ -55,12 +55,21 @@ def find_problems(
         if indexed.get(name) != index[name]:
             problems.append(Problem(name, "the INDEX does not have it right", repairable=True))
         right = columns.encode(columns.of(sorted(held.records.items())))
-        if _blob(remote, content.columns.get(name)) != right:
+        if not _are_columns(_blob(remote, content.columns.get(name)), right):
             problems.append(Problem(name, "its columns are not those of its records", repairable=True))
             rewritten[name] = right
     problems += _doubled(view, in_segments)
     wrong = {name: marks for name, marks in index.items() if indexed.get(name) != marks}
     return problems, ({**indexed, **index} if wrong else {}), rewritten
+
+
+def _are_columns(data: bytes | None, right: bytes) -> bool:
+    """Whether columns say what these say, as far as this version reads them."""
+    try:
+        held = columns.decode(data or b"", "")
+    except RecordError:
+        return columns.is_newer(data or b"")
+    return not held.lacking and columns.encode(held) == right
 
 
 def _blob(remote: GitRemote, oid: str | None) -> bytes | None:

@@ -1,0 +1,111 @@
+"""A JSON API over HTTP with a token, for forges that need no library: bounded requests, errors in our words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ciplug.errors import ForgeError
+from ciplug.forges import patience
+from ciplug.forges.failures import not_understood, refusal, unreachable, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import requests
+
+    from ciplug.forges.base import Place
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """An answer that is no success; `said` holds the forge's own words, as `: words`, or nothing."""
+
+    status: int
+    said: str
+
+
+class JsonApi:
+    """A JSON API over requests, which brings proxies (HTTPS_PROXY) and own certificates (REQUESTS_CA_BUNDLE)."""
+
+    def __init__(self, place: Place, title: str, scheme: str) -> None:
+        """`title` is how messages call the forge; `scheme` stands before the token, as in `Bearer <token>`."""
+        self._place = place
+        self._title = title
+        self._scheme = scheme
+        self._opened: requests.Session | None = None
+
+    def get(self, path: str, params: Mapping[str, str | int] | None = None) -> requests.Response:
+        """Raises Refused, and requests' exceptions on other trouble; `errors` turns them into ours."""
+        return self._request("GET", path, params=params)
+
+    def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> requests.Response:
+        """As `get`, for a request that changes something."""
+        return self._request(method, path, json=data)
+
+    def delete(self, path: str) -> None:
+        """As `get`; that it is gone already is fine."""
+        try:
+            self._request("DELETE", path)
+        except Refused as refusal:
+            if refusal.status != 404:
+                raise
+
+    @contextmanager
+    def errors(self, task: str, hint: str) -> Iterator[None]:
+        """Turn exceptions of requests, and of answers of another shape, into ours: one line, no token, no dump."""
+        import requests
+
+        try:
+            yield
+        except Refused as refused:
+            raise refusal(self._title, self._place, task, refused.status, refused.said, hint) from None
+        except requests.RequestException as error:
+            unreachable(self._place.api_url, error)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise not_understood(self._place.api_url) from None
+
+    def _request(self, method: str, path: str, **more: Any) -> requests.Response:
+        session = self._session()
+        response = session.request(method, self._place.api_url + path, timeout=patience.TIMEOUT, **more)
+        # A redirect may turn a write into a read, which would look as if all had gone well.
+        if response.request.method != method:
+            raise ForgeError(
+                f"{self._place.api_url} sends writes elsewhere", hint="set the address of the API to where it leads"
+            )
+        if not response.ok:
+            raise Refused(response.status_code, _said(response))
+        return response
+
+    def _session(self) -> requests.Session:
+        if self._opened is None:
+            self._opened = _session(self._title, f"{self._scheme} {self._place.token}")
+        return self._opened
+
+
+def _said(response: requests.Response) -> str:
+    """The forge's own words: Gitea's `message`, Bitbucket's `error.message`."""
+    try:
+        data = response.json()
+    except ValueError:
+        return ""
+    if not isinstance(data, dict):
+        return ""
+    inner = data.get("error")
+    return words(inner.get("message") if isinstance(inner, dict) else data.get("message"))
+
+
+def _session(title: str, authorization: str) -> requests.Session:
+    import requests
+
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = authorization
+        return request
+
+    session = requests.Session()
+    # As a function, or a ~/.netrc would come before it.
+    session.auth = authorize
+    session.headers["Accept"] = "application/json"
+    patience.mount(session, title)
+    return session
