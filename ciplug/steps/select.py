@@ -59,20 +59,16 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     return [latest[name] for name in sorted(latest)]
 
 
-<<<<<<< HEAD
 def _precedence(run: Run) -> tuple[bool, bool, str, str]:
     return run.provenance.context.trusted, run.parent is None, run.started, run.id
 
 
-def _nothing_recorded(runs: Runs, commit: str, model: str | None) -> NotFound:
-=======
 def _nothing_recorded(runs: Runs, commit: str, model: str | None, objections: Mapping[str, str]) -> NotFound:
     if objections:
         named = "; ".join(f"run {run[:12]} was {why}" for run, why in objections.items())
         return NotFound(
             f"no run on commit {commit[:12]} counts: {named}", hint="record another, or: ciplug runs restore ID"
         )
->>>>>>> main
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"
     hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
