@@ -13,7 +13,7 @@ from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.errors import CiplugError, InputError
-from ciplug.git import history
+from ciplug.git import history, names
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
 from ciplug.steps.policy_in_force import Ruling
@@ -134,7 +134,7 @@ class Around:
             now=now(),
             gated=self.gated,
         )
-        unseen = line.past.unseen
+        unseen = line.past.unseen.words if line.past.unseen else None
         if unseen and not side.found:
             side = replace(side, how=unseen, unfit=unseen)
         elif unseen and not line.past.target_commits:
@@ -208,7 +208,7 @@ class Around:
             side = self.production()
         elif kind == "tag":
             workspace = self.session.need_workspace()
-            commit = history.tagged(workspace, name, self.session.env)
+            commit = names.tagged(workspace, name, self.session.env)
             side = self.of_commit(f"tag {name}", commit, f"there is no tag '{name}'")
             side = replace(side, misnamed=commit is None)
         elif kind == "commit":
@@ -224,10 +224,10 @@ class Around:
         if side.found:
             return replace(side, unfit=side.unfit or self._unfit(side, asked.max_age_days))
         unseen = None if side.misnamed or kind == "production" else self.line(asked.branch).past.unseen
-        return replace(side, how=unseen, unfit=unseen) if unseen else side
+        return replace(side, how=unseen.words, unfit=unseen.words) if unseen else side
 
     def _commit(self, name: str) -> str | None:
-        found = history.resolve(self.session.need_workspace(), name, self.session.env)
+        found = names.resolve(self.session.need_workspace(), name, self.session.env)
         return found or next((k.commit for k in self.runs.recorded() if k.commit and k.commit.startswith(name)), None)
 
     def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:

@@ -12,7 +12,7 @@ from ciplug._version import __version__
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import diff
 from ciplug.errors import CiplugError, ConfigError, NotFound, nearest
-from ciplug.git import history
+from ciplug.git import history, names
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
@@ -72,7 +72,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
     """The commit that the user means; None is the head. Raises NotFound."""
     if name is None:
         return session.need_head()
-    commit = history.resolve(session.need_workspace(), name, session.env)
+    commit = names.resolve(session.need_workspace(), name, session.env)
     if commit is None:
         hint = "fetch it first, or give its full id"
         if session.need_workspace().shallow:
@@ -291,7 +291,7 @@ def _past(session: Session, commit: str, branch: str | None) -> history.History:
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
-    return history.look(workspace, commit, target, session.env)
+    return history.history_of(workspace, commit, target, session.env)
 
 
 def _read_ahead(session: Session, runs: Runs, commit: str) -> None:

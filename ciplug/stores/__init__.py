@@ -105,9 +105,9 @@ def open_store(
             "'jenkins+https://…'",
         )
     url, branch = _git_place(uri, workspace)
-    from ciplug.stores.git.branch import GitBranchStore
+    from ciplug.stores.git.store import GitStore
 
-    return GitBranchStore(
+    return GitStore(
         url,
         uri=uri,
         branch=branch,
@@ -157,11 +157,11 @@ def open_files(
     env = os.environ if env is None else env
     named = name or redact(uri)
     if is_git(uri):
+        from ciplug.stores.git.cached_remote import CachedRemote
         from ciplug.stores.git.files import GitFiles
-        from ciplug.stores.git.remote import GitRemote
 
         url, branch = _git_place(uri, workspace)
-        remote = GitRemote(
+        remote = CachedRemote(
             url,
             cache=cache_folder(workspace, env) / "git",
             name=f"{branch}-files",
