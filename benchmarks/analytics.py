@@ -80,7 +80,7 @@ def _fill(bucket: Bucket, runs: int) -> tuple[int, float]:
     for _ in range(min(100, runs // ROWS)):
         made = [made_run(dice, number) for number in range(ROWS)]
         best = max(best, *(run.metrics["accuracy"] for run in made))
-        files.append(encode("runs", [Row(run_key(run), dumps(run).decode()) for run in made]))
+        files.append(encode("runs", [Row(run_key(run).key, dumps(run).decode()) for run in made]))
     names = {
         f"runs/model=wine-{number % 10}/month=2026-{1 + number % 12:02d}/{number + 1:06d}-bench-00.parquet": number
         for number in range(runs // ROWS)

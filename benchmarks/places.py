@@ -157,7 +157,7 @@ def _store(runs: int) -> Path:
     content, index = Content(), {}
     every = stored_runs(runs)
     for start in range(0, runs, SEGMENT_AT):
-        records = {run_key(run): dumps(run) for run in islice(every, SEGMENT_AT)}
+        records = {run_key(run).key: dumps(run) for run in islice(every, SEGMENT_AT)}
         if len(records) < SEGMENT_AT:
             content.new = {key: written.blob(data) for key, data in records.items()}
             break

@@ -41,7 +41,6 @@ _MANY = {
 _SWITCHES = {"comment": ("true", "--no-comment"), "label": ("false", "--label")}
 """Input → its default, and the option for the other value."""
 INPUTS = ("command", *_ONE, *_MANY, *_SWITCHES)
-OUTPUTS = ("run-id", "verdict", "report", "comment-url", "summary")
 _BOOLEANS = ("true", "false")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ciplug.errors import CiplugError, InputError
 
@@ -22,12 +22,26 @@ _ZEROS = re.compile(r"[-+]?0\d+\Z")
 Path = tuple[str | int, ...]
 
 
+class Problem(NamedTuple):
+    """Why a text, or a part of it, cannot be taken."""
+
+    line: int | None
+    words: str
+    path: Path | None = None
+    """Of the value that cannot be taken, where it is a single one."""
+
+    def __str__(self) -> str:
+        return f"{self.line}: {self.words}" if self.line else f" {self.words}"
+
+
 @dataclass(frozen=True)
 class Document:
     """What a YAML text says, and on which line (1-based) each key stands."""
 
     data: Any
     lines: Mapping[Path, int]
+    problems: Sequence[Problem] = ()
+    """In the order of the text. `data` is without the values that have one; None where the whole text has one."""
 
     def line(self, path: Path) -> int:
         """Line of the key at `path`, or of the nearest key around it."""
@@ -37,55 +51,67 @@ class Document:
 
 
 def load(text: str, source: str, error: type[CiplugError] = InputError) -> Document:
-    """Parse one YAML document. Raises `error`, naming `source` and the line."""
+    """Parse one YAML document. Raises `error` for the first problem, naming `source` and the line."""
+    document = read(text)
+    for problem in document.problems:
+        raise error(f"{source}:{problem}")
+    return document
+
+
+def read(text: str) -> Document:
+    """Parse one YAML document, and collect its problems."""
     import yaml
 
     if len(text.encode(errors="replace")) > MAX_BYTES:
-        raise error(f"{source}: larger than {MAX_BYTES // 2**20} MiB")
+        return Document(None, {}, [Problem(None, f"larger than {MAX_BYTES // 2**20} MiB")])
     kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = kind(text)
+    builder = _Builder(loader)
     try:
-        _check_shape(yaml.parse(text, kind), source, error)
+        if unsafe := _unsafe_shape(yaml.parse(text, kind)):
+            return Document(None, {}, [unsafe])
         root = loader.get_single_node()
-        lines: dict[Path, int] = {}
-        data = None if root is None else _Builder(loader, source, error, lines).value(root, ())
+        data = None if root is None else builder.value(root, ())
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        where = f"{source}:{mark.line + 1}" if mark else source
-        raise error(f"{where}: not valid YAML: {problem.problem or problem.context}") from None
+        return _invalid(mark.line + 1 if mark else None, problem.problem or problem.context)
     except (yaml.YAMLError, RecursionError) as problem:
-        raise error(f"{source}: not valid YAML: {problem}") from None
+        return _invalid(None, problem)
     finally:
         loader.dispose()
-    return Document(data, lines)
+    return Document(data, builder.lines, builder.problems)
 
 
-def _check_shape(events: Iterable[yaml.Event], source: str, error: type[CiplugError]) -> None:
+def _invalid(line: int | None, why: object) -> Document:
+    return Document(None, {}, [Problem(line, f"not valid YAML: {why}")])
+
+
+def _unsafe_shape(events: Iterable[yaml.Event]) -> Problem | None:
     """Refuse aliases and deep nesting before nodes are made: the C loader makes them by recursion without a limit."""
     import yaml
 
     depth = 0
     for event in events:
-        where = f"{source}:{event.start_mark.line + 1 if event.start_mark else 1}"
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
-            raise error(f"{where}: aliases (*name) are not taken: write the value out")
+            return Problem(line, "aliases (*name) are not supported: write the value out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise error(f"{where}: nested deeper than {MAX_DEPTH} levels")
+                return Problem(line, f"nested deeper than {MAX_DEPTH} levels")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+    return None
 
 
 class _Builder:
-    def __init__(self, loader: yaml.SafeLoader, source: str, error: type[CiplugError], lines: dict[Path, int]) -> None:
+    def __init__(self, loader: yaml.SafeLoader) -> None:
         self._loader = loader
-        self._source = source
-        self._error = error
-        self._lines = lines
+        self.lines: dict[Path, int] = {}
+        self.problems: list[Problem] = []
 
-    def _fail(self, node: yaml.Node, words: str) -> CiplugError:
-        return self._error(f"{self._source}:{node.start_mark.line + 1}: {words}")
+    def _fail(self, node: yaml.Node, words: str, path: Path | None = None) -> None:
+        self.problems.append(Problem(node.start_mark.line + 1, words, path))
 
     def value(self, node: yaml.Node, path: Path) -> Any:
         import yaml
@@ -93,23 +119,23 @@ class _Builder:
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, yaml.SequenceNode):
-            values = []
-            for number, inner in enumerate(node.value):
-                at: Path = (*path, number)
-                self._lines[at] = inner.start_mark.line + 1
-                values.append(self.value(inner, at))
-            return values
-        found: dict[str, Any] = {}
+            return [self._item(inner, (*path, number)) for number, inner in enumerate(node.value)]
+        data: dict[str, Any] = {}
         for key, inner in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self._fail(key, "a key must be plain text")
-            name = str(key.value)
-            at = (*path, name)
-            if name in found:
-                raise self._fail(key, f"the key '{name}' stands twice, first on line {self._lines[at]}")
-            self._lines[at] = key.start_mark.line + 1
-            found[name] = self.value(inner, at)
-        return found
+                self._fail(key, "a key must be plain text")
+                continue
+            at = (*path, str(key.value))
+            if key.value in data:
+                self._fail(key, f"duplicate key '{key.value}', first on line {self.lines[at]}")
+                continue
+            self.lines[at] = key.start_mark.line + 1
+            data[str(key.value)] = self.value(inner, at)
+        return data
+
+    def _item(self, node: yaml.Node, path: Path) -> Any:
+        self.lines[path] = node.start_mark.line + 1
+        return self.value(node, path)
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         import yaml
@@ -124,4 +150,5 @@ class _Builder:
                 return int(node.value)
             return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError, AttributeError) as problem:
-            raise self._fail(node, f"{'.'.join(map(str, path))}: {getattr(problem, 'problem', problem)}") from None
+            self._fail(node, f"{'.'.join(map(str, path))}: {getattr(problem, 'problem', problem)}", path)
+            return None

@@ -44,7 +44,7 @@ def objects_of(run: Run, *, judged: bool = True) -> dict[str, bytes]:
             outcome="PASS",
             created=run.ended,
             policy_digest="sha256:" + "0" * 64,
-            policy_source="ciplug.yaml",
+            policy_file="ciplug.yaml",
         )
         objects.update([verdict_object(verdict)])
     return objects

@@ -72,7 +72,7 @@ def check(place: Place, runs: int, events: set[str]) -> None:
         store = place.open(may_fold=False)
         assert store.keys("runs/") == sorted(everything)
         assert store.read(everything) == everything
-        found = [event.run for event in ledger.read(store, MODEL).events]  # its chain is verified
+        found = [event.payload["run"] for event in ledger.read(store, MODEL).events]  # its chain is verified
         assert len(found) == len(set(found))
         assert set(found) == events
         place.open().compact()

@@ -157,7 +157,9 @@ def verdict(gates: tuple[GateResult, ...] = GATES, model: str = "wine-quality", 
             "gates": gates,
             "created": "2026-11-23T19:30:00Z",
             "policy_digest": "sha256:" + "7" * 64,
-            "policy_source": "ciplug.yaml of main",
+            "policy_file": "ciplug.yaml",
+            "policy_branch": "main",
+            "policy_commit": "9f8e7d6c" + "0" * 32,
             "ciplug": "0.1.0",
             **more,
         }
@@ -451,7 +453,7 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         artifacts=tuple(File(path=t(i), digest=t(i + 1), size=1) for i in n),
         provenance=replace(origin, ciplug=t(5)),
     )
-    judged = verdict(gates, policy_source=t(0), policy_digest=t(1), ciplug=t(3), notes=tuple(texts))
+    judged = verdict(gates, policy_file=t(0), policy_digest=t(1), ciplug=t(3), notes=tuple(texts))
     series = {t(i): Series((0, 1, 2), (1.0, math.nan, 3.0)) for i in n}
     common = ModelSection(
         model=t(0),

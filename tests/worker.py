@@ -9,10 +9,10 @@ import os
 import sys
 
 from ciplug.errors import Conflict
-from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.registry_event import Register
 from ciplug.records.run import Run
 from ciplug.records.series import Series
-from ciplug.registry import ledger
+from ciplug.registry import events, ledger
 from ciplug.stores import open_store
 from ciplug.stores.base import Store
 from ciplug.tracking.runs import run_objects
@@ -43,9 +43,9 @@ def register(store: Store, name: str) -> int:
     """Append one event, as promotions do: who loses a race looks again. Returns how often it lost."""
     for lost in range(200):
         log = ledger.read(store, MODEL)
-        if any(event.run == name for event in log.events):
+        if any(event.payload["run"] == name for event in log.events):
             return lost
-        event = RegistryEvent(seq=0, type="register", model=MODEL, version=len(log.events) + 1, run=name, created=STAMP)
+        event = events.wrap(Register(version=len(log.events) + 1, run=name), model=MODEL, created=STAMP)
         try:
             ledger.append(store, log, event)
         except Conflict:

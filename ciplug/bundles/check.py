@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from ciplug.errors import RecordError
 from ciplug.records import examples, moment, read, series
-from ciplug.records.keys import verdict_key
+from ciplug.records.keys import is_run, is_verdict, parse_examples, parse_series, verdict_key
 from ciplug.records.read import read_run
 from ciplug.records.run import METRIC_NAME, Run, is_model_name
 
@@ -30,7 +30,7 @@ def check(
     """
     runs: dict[str, Run] = {}
     for key, data in objects.items():
-        if key.startswith("runs/") and key.endswith(".json"):
+        if is_run(key):
             run = _run(data, key, name)
             if run.id in runs:
                 raise RecordError(f"{name}: {key}: the run {run.id} stands in it twice")
@@ -39,18 +39,18 @@ def check(
             runs[run.id] = run
     for key, data in objects.items():
         where = f"{name}: {key}"
-        if key.startswith("runs/") and key.endswith(".series"):
-            if key.removesuffix(".series") + ".json" not in objects:
+        if of := parse_series(key):
+            if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
             if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
                 raise RecordError(f"{where}: {odd[0][:60]!r} is no name for a metric")
-        elif key.startswith("runs/") and key.endswith(".examples"):
-            if key.removesuffix(".examples") + ".json" not in objects:
+        elif of := parse_examples(key):
+            if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
             examples.decode(data, where)
-        elif key.startswith("verdicts/"):
+        elif is_verdict(key):
             _check_verdict(key, data, where, runs)
-        elif not (key.startswith("runs/") and key.endswith(".json")):
+        elif not is_run(key):
             raise RecordError(f"{where}: a bundle holds runs, their series, examples and verdicts, and nothing else")
     if not runs:
         raise RecordError(f"{name}: there is no run in it")

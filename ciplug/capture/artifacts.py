@@ -20,6 +20,7 @@ from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, Sto
 from ciplug.git.credentials import redact
 from ciplug.locking import write_atomically
 from ciplug.records.canonical import dumps
+from ciplug.records.keys import is_run
 from ciplug.records.run import File
 from ciplug.stores.files import Files, Tell, checked, hex_of
 
@@ -199,5 +200,5 @@ def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collectio
 
 def _run_records(objects: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
     for key, data in objects.items():
-        if key.startswith("runs/") and key.endswith(".json"):
+        if is_run(key):
             yield key, json.loads(data)

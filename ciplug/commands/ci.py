@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import ci, console
-from ciplug.capture.spool import read_bundle
 from ciplug.commands import options
-from ciplug.commands.gate import announce, keep_verdicts, verdict_code, write_file
+from ciplug.commands.output import make_folder, show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.record import record
-from ciplug.commands.report import build, render
 from ciplug.commands.run import deliver, train, worst_code
-from ciplug.commands.runs import tell_problems
 from ciplug.errors import CiplugError, ConfigError, UsageError
-from ciplug.records.run import Run
-from ciplug.reports.report import Report
-from ciplug.steps.judge import Base, Evaluation, candidates, evaluate, resolve_base
+from ciplug.reports import comment
+from ciplug.reports.formats import render
+from ciplug.steps.job_report import JobReport, JobRun, report_on
+from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.post import Look, post
+from ciplug.steps.post import Posting, post
+from ciplug.steps.report import announce
+from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
-    from ciplug.tracking.runs import Runs
+    from ciplug.records.run import Run
+    from ciplug.reports.report import Report
+    from ciplug.steps.record import Recorded
+    from ciplug.steps.select import NamedCommit
 
 BUNDLE = "bundle.ndjson"
 """A fork's run, in the folder of its report."""
@@ -62,75 +64,92 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--label goes with the comment", hint="leave --no-comment out")
     session = options.session_of(args)
     session.need_head()
-    inputs = options.inputs_of(args, session)
     bundle = _bundle(args, session)
     if args.promote_to:
-        ladder_of(session, inputs.model or DEFAULT_MODEL).stage(args.promote_to)
+        ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
     if args.output_dir:
-        options.make_folder("--output-dir", Path(args.output_dir))
+        make_folder("--output-dir", Path(args.output_dir))
         session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
-    # A mistake in the policy costs a second here, and six hours after the training.
-    policies = read_policies(session)
-    if policies.any_gate:
-        policies.of(inputs.model or DEFAULT_MODEL)
-    base = resolve_base(session, args.baseline)
-    command = options.command_of(args)
-    training = 0
-    if command:
-        recorded, training = train(session, inputs, command)
-    else:
-        recorded = record(session, inputs)
+    base = _check(args, session)
+    recorded, training = _record(args, session)
     code = worst_code(recorded, deliver(session, recorded, bundle))
-    notes = [problem.message for problem in recorded.problems]
-
+    job = JobRun(recorded.run, base, [problem.message for problem in recorded.problems], bundle)
     try:
-        outcome = _evaluate(session, recorded.run, base, notes, bundle)
+        report = report_on(session, job)
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return training or code or problem.exit_code
-    tell_problems(outcome.runs)
-    if outcome.unjudged:
-        console.complain(outcome.unjudged.message, outcome.unjudged.hint)
-        code = code or outcome.unjudged.exit_code
-    if outcome.own not in outcome.shown:
-        console.say(f"the comment shows another run of '{recorded.run.model}' on this commit, which counts for it")
-    files = _write(Path(args.output_dir), outcome.report) if args.output_dir else {}
-    _show(outcome.report)
-    announce(session, outcome.reported)
-    seen = outcome.seen
-    try:
-        seen = seen.knowing(keep_verdicts(session, [outcome.own], bundle))
-    except CiplugError as problem:
-        console.complain(problem.message, problem.hint)
-        code = code or problem.exit_code
-    url = None
-    if args.no_comment or not session.context.trusted:
-        if not args.no_comment:
-            console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
-        ci.host_module(session.context.host).write_summary(session.env, str(render(outcome.report, "markdown")))
-    else:
-        url, _ = post(
-            session,
-            seen,
-            lambda later: _evaluate(later, recorded.run, base, notes, bundle).seen,
-            label=args.label,
-        )
-    verdict = outcome.own.verdict
-    _hand_over(
-        session,
-        {
-            "run-id": recorded.run.id,
-            "verdict": verdict.outcome if verdict else "ERROR" if outcome.unjudged else "NONE",
-            "report": files.get("report.html", ""),
-            "comment-url": url or "",
-            "summary": str(render(outcome.report, "line")).strip(),
-        },
-    )
-    code = training or code or verdict_code([outcome.own], args.fail_on)
+    code = code or _show(session, report)
+    files = _write(Path(args.output_dir), report.report) if args.output_dir else {}
+    report, failed = _keep(session, report, bundle)
+    url = _post(args, session, job, report)
+    _hand_over(session, _outputs(report, files, url))
+    verdict = report.own.verdict
+    code = training or code or failed or exit_code([verdict] if verdict else [], args.fail_on)
     if args.promote_to and code == 0:
         return _promote(session, recorded.run, args.promote_to)
     return code
+
+
+def _check(args: argparse.Namespace, session: Session) -> NamedCommit | None:
+    """Find mistakes before the training, where they cost a second; returns what the report compares with."""
+    policies = read_policies(session)
+    if policies.any_gate:
+        policies.of(options.inputs_of(args, session).model or DEFAULT_MODEL)
+    return resolve_base(session, args.baseline)
+
+
+def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
+    """The run, and the exit code of the training; without a command, of the files that are there."""
+    inputs, command = options.inputs_of(args, session), options.command_of(args)
+    return train(session, inputs, command) if command else (record(session, inputs), 0)
+
+
+def _show(session: Session, report: JobReport) -> int:
+    """Print the report and what stands in the way of a verdict; returns the exit code of that."""
+    tell_problems(report.runs)
+    if report.unjudged:
+        console.complain(report.unjudged.message, report.unjudged.hint)
+    if not report.counts:
+        model = report.own.run.model
+        console.say(f"the comment shows another run of '{model}' on this commit, which counts for it")
+    show_report(report.report)
+    announce(session, report.report.sections)
+    return report.unjudged.exit_code if report.unjudged else 0
+
+
+def _keep(session: Session, report: JobReport, bundle: Path | None) -> tuple[JobReport, int]:
+    """Record the verdict of this job's run; returns the exit code where that fails."""
+    try:
+        keys = keep_verdicts(session, [report.own.verdict] if report.own.verdict else [], bundle)
+    except CiplugError as problem:
+        console.complain(problem.message, problem.hint)
+        return report, problem.exit_code
+    return replace(report, snapshot=report.snapshot.with_keys(keys)), 0
+
+
+def _post(args: argparse.Namespace, session: Session, job: JobRun, report: JobReport) -> str | None:
+    """The comment and the status, where this job may write them; returns the comment's address."""
+    if not args.no_comment and session.context.trusted:
+        how = Posting(label=args.label)
+        return post(session, report.snapshot, lambda later: report_on(later, job).snapshot, how).url
+    if not args.no_comment:
+        console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
+    ci.host_module(session.context.host).write_summary(session.env, comment.render(report.report))
+    return None
+
+
+def _outputs(report: JobReport, files: dict[str, str], url: str | None) -> dict[str, str]:
+    """What later steps of the pipeline get."""
+    verdict = report.own.verdict
+    return {
+        "run-id": report.own.run.id,
+        "verdict": verdict.outcome if verdict else "ERROR" if report.unjudged else "NONE",
+        "report": files.get("report.html", ""),
+        "comment-url": url or "",
+        "summary": str(render(report.report, "line")).strip(),
+    }
 
 
 def _with_report_url(session: Session, file: Path) -> Session:
@@ -153,61 +172,6 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     return asked
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What is said of a commit after one of its runs."""
-
-    runs: Runs
-    reported: list[Evaluation]
-    """Those in this job's files and its log."""
-    shown: list[Evaluation]
-    """Those in the comment."""
-    own: Evaluation
-    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
-    report: Report
-    """For this job's files and its log: its own run, beside the latest of each other model."""
-    seen: Look
-    """For the comment and the status: the latest run of every model, whichever job recorded it."""
-    unjudged: ConfigError | None
-    """Why the gates said nothing of this job's run."""
-
-
-def _evaluate(
-    session: Session, recorded: Run, base: Base | None, notes: Sequence[str], bundle: Path | None
-) -> _Outcome:
-    """Compare and judge this job's run and all that the store holds for its commit.
-
-    Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
-    """
-    notes = list(notes)
-    runs = session.runs(read_bundle(bundle) if bundle else None)
-    commit = recorded.commit or session.need_head()
-    found = candidates(session, runs, commit)
-    policies = read_policies(session)
-    others = [run for run in found if run.id != recorded.id]
-    evaluations = evaluate(session, runs, [recorded, *others], base=base, series=True, report=True)
-    own = evaluations[0]
-    unjudged = own.problem
-    if own.verdict is None and unjudged is None and policies.any_gate:
-        try:
-            policies.of(recorded.model)
-        except ConfigError as problem:
-            unjudged = problem
-    if unjudged and not own.problem:
-        notes.append(f"Not judged: {unjudged.message}.")
-    reported = [own, *(e for e in evaluations if e.run.model != own.run.model)]
-    shown = [e for e in evaluations if e.run.id in {run.id for run in found}]
-    return _Outcome(
-        runs=runs,
-        reported=reported,
-        shown=shown,
-        own=own,
-        report=build(session, reported, notes),
-        seen=Look.at(session, commit, build(session, shown)),
-        unjudged=unjudged,
-    )
-
-
 def _write(folder: Path, report: Report) -> dict[str, str]:
     from ciplug.reports import junit
 
@@ -221,12 +185,6 @@ def _write(folder: Path, report: Report) -> dict[str, str]:
     for name, content in files.items():
         write_file(folder / name, content)
     return {name: str(folder / name) for name in files}
-
-
-def _show(report: Report) -> None:
-    from ciplug.reports import terminal
-
-    console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
 
 
 def _hand_over(session: Session, outputs: dict[str, str]) -> None:
@@ -244,5 +202,5 @@ def _promote(session: Session, run: Run, stage: str) -> int:
     except CiplugError as problem:
         console.complain(f"not promoted: {problem.message}", problem.hint)
         return problem.exit_code
-    options.tell_promotion(promotion)
+    tell_promotion(promotion)
     return 0

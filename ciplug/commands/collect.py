@@ -27,6 +27,7 @@ from ciplug.ci.base import number, text
 from ciplug.commands import options
 from ciplug.errors import CiplugError, Conflict, InputError, RecordError, StoreError, UsageError
 from ciplug.records import bundle
+from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.session import Session
 
@@ -272,7 +273,7 @@ def _record(
         if problem:
             refused.append(problem)
             continue
-        places.update({key.rpartition("-")[2].removesuffix(".json"): key for key in _run_keys(item)})
+        places.update({run.id: run.key for run in parse_runs(item.objects)})
         missing = {key: data for key, data in item.objects.items() if key not in stored and key not in fresh}
         (new if missing else known).append(item)
         fresh.update(missing)
@@ -309,18 +310,13 @@ def _batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
         yield batch
 
 
-def _run_keys(item: Bundle) -> list[str]:
-    return [key for key in item.objects if key.startswith("runs/") and key.endswith(".json")]
-
-
 def _contradiction(item: Bundle, stored: Mapping[str, bytes], places: Mapping[str, str]) -> RecordError | None:
     for key, data in item.objects.items():
         if stored.get(key, data) != data:
             return RecordError(f"{item.name}: {key} is recorded already, with other bytes")
-    for key in _run_keys(item):
-        run_id = key.rpartition("-")[2].removesuffix(".json")
-        if places.get(run_id, key) != key:
-            return RecordError(f"{item.name}: {key}: the run {run_id} is recorded already, as {places[run_id]}")
+    for run in parse_runs(item.objects):
+        if places.get(run.id, run.key) != run.key:
+            return RecordError(f"{item.name}: {run.key}: the run {run.id} is recorded already, as {places[run.id]}")
     return None
 
 

@@ -10,8 +10,9 @@ from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
-from ciplug.records.canonical import NO_COMMIT
+from ciplug.records.keys import RunKey, is_run
 from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, now
 from ciplug.stores import Store
@@ -65,7 +66,7 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
 def _all_runs(store: Store) -> list[Known]:
     segments = store.segments()
     held = store.columns(segments)
-    loose = [key for key in store.loose() if key.startswith("runs/") and key.endswith(".json")]
+    loose = list(filter(is_run, store.loose()))
     return retention.known([*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())])
 
 
@@ -77,10 +78,18 @@ def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
     found: set[str] = set()
     for model in ledger.models(session.log):
         for event in ledger.read(session.log, model).events:
-            found.update({event.run} | ({event.baseline_run} if event.baseline_run else set()))
+            payload = payload_of(event)
+            if payload is None:
+                raise UsageError(
+                    f"event {event.seq} of '{model}' has type {event.type[:60]!r}, which this ciplug does not know: "
+                    "it may need runs that would be dropped",
+                    hint="upgrade ciplug, and compact again",
+                )
+            needed = (getattr(payload, name, None) for name in ("run", "baseline_run"))
+            found |= {run for run in needed if run}
     found |= retention.newest_on(_target_branches(session), runs)
     staying = [run for run in runs if run.id not in old or run.id in found]
-    keys = store.keys(*(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-" for run in staying))
+    keys = store.keys(*(RunKey(run.commit, run.id).verdicts for run in staying))
     for key, data in store.read(keys).items():
         try:
             found |= read.verdict(data, key).needs
@@ -103,9 +112,5 @@ def _target_branches(session: Session) -> set[str]:
 
 
 def _keys(store: Store, runs: list[Known]) -> list[str]:
-    """Everything that is kept of these runs: the record, what stands beside it, and its verdicts."""
-    prefixes = [(run.commit or NO_COMMIT, run.id) for run in runs]
-    return store.keys(
-        *(f"runs/{commit}-{run}." for commit, run in prefixes),
-        *(f"verdicts/{commit}-{run}-" for commit, run in prefixes),
-    )
+    """Everything that is kept of these runs: the record, what stands beside it, amendments and verdicts."""
+    return store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.runs import tell_problems
+from ciplug.commands.output import show_report, tell_problems
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
-from ciplug.steps.judge import candidates, evaluate, resolve_base, resolve_commit
+from ciplug.reports.report import Report
+from ciplug.steps.compare import compare_runs
+from ciplug.steps.select import candidates, resolve_base, resolve_commit
+
+if TYPE_CHECKING:
+    from ciplug.records.comparison import Comparison
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,34 +29,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = options.runs_of(session)
-    found = candidates(session, runs, resolve_commit(session, args.head), args.model)
-    if args.format == "csv" and len(found) > 1:
+    chosen = candidates(session, runs, resolve_commit(session, args.head), args.model)
+    if args.format == "csv" and len(chosen) > 1:
         raise UsageError(
-            f"this commit has runs of {len(found)} models, and CSV holds one table",
-            hint=f"choose one: --model {found[0].model}",
+            f"this commit has runs of {len(chosen)} models, and CSV holds one table",
+            hint=f"choose one: --model {chosen[0].model}",
         )
-    evaluations = evaluate(session, runs, found, base=resolve_base(session, args.base), gate=False)
+    sections = compare_runs(session, runs, chosen, resolve_base(session, args.base))
     tell_problems(runs)
+    comparisons = [section.comparison for section in sections]
     if args.base:
-        for evaluation in evaluations:
-            if evaluation.comparison.baseline.run is None:
-                raise UsageError(evaluation.comparison.baseline.how, hint="record one there, or name another commit")
-    comparisons = [e.comparison for e in evaluations]
+        _need_baselines(comparisons)
     if args.format == "json":
         console.out(dumps({"schema": 1, "comparisons": [plain(c) for c in comparisons]}))
     elif args.format == "table":
-        from ciplug.reports import terminal
-        from ciplug.reports.report import Report
-
-        report = Report(sections=tuple(e.section() for e in evaluations), context=session.context)
-        console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
+        show_report(Report(sections=tuple(sections), context=session.context))
     else:
-        from ciplug.reports.terminal import comparison_table
-
-        for comparison in comparisons:
-            if len(comparisons) > 1:
-                console.out(f"### {comparison.model}\n")
-            console.out(comparison_table(comparison, args.format))
-        for comparison in comparisons:
-            console.say(f"{comparison.model}: baseline: {comparison.baseline.how}")
+        _print_tables(comparisons, args.format)
     return 0
+
+
+def _need_baselines(comparisons: Sequence[Comparison]) -> None:
+    """Raises UsageError where the commit that was named has no run."""
+    for comparison in comparisons:
+        if comparison.baseline.run is None:
+            raise UsageError(comparison.baseline.how, hint="record one there, or name another commit")
+
+
+def _print_tables(comparisons: Sequence[Comparison], form: str) -> None:
+    from ciplug.reports.terminal import comparison_table
+
+    for comparison in comparisons:
+        if len(comparisons) > 1:
+            console.out(f"### {comparison.model}\n")
+        console.out(comparison_table(comparison, "csv" if form == "csv" else "markdown"))
+    for comparison in comparisons:
+        console.say(f"{comparison.model}: baseline: {comparison.baseline.how}")

@@ -1,4 +1,4 @@
-"""Check whether ciplug can work here, and say what to add where it cannot."""
+"""Check whether ciplug can work here, and print the line that fixes each problem."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ CHECKS: dict[str, Check] = {
     "write": store.write,
     "branch": store.branch,
     "artifacts": store.artifacts,
-    "forge": forge.found,
+    "forge": forge.forge,
     "token": forge.token,
     "pull-request": forge.pull_request,
     "comment": forge.comment,
     "status": forge.status,
 }
-"""In the order in which they are asked: what one of them finds may leave nothing to ask for the next."""
-_SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "not asked": "-"}
-_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "not asked": "not asked"}
+"""In the order in which they run: a check may be skipped because of an earlier one."""
+_SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "skipped": "-"}
+_COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "skipped": "skipped"}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY|_PAT\b")
 _SHORTEST_SECRET = 8
 
@@ -51,45 +51,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import os
 
-    found = {name: attempt(name, check) for name, check in MACHINE.items()}
-    found = {name: _without_secrets(finding, os.environ) for name, finding in _examined(args, found).items()}
-    code = exit_code(found)
+    machine_findings = {name: attempt(name, check) for name, check in MACHINE.items()}
+    findings = {n: _without_secrets(f, os.environ) for n, f in _examined(args, machine_findings).items()}
+    code = exit_code(findings)
     if args.json:
         checks = [
-            {"check": f.check, "state": f.state, "said": f.said, "remedy": f.remedy or None} for f in found.values()
+            {"check": f.check, "state": f.state, "message": f.message, "remedy": f.remedy or None}
+            for f in findings.values()
         ]
         console.out(canonical.dumps({"schema": 1, "exit_code": code, "checks": checks}))
     else:
-        console.out(safe_log(_drawn(found)))
+        console.out(safe_log(_drawn(findings)))
     return code
 
 
-def _examined(args: argparse.Namespace, found: dict[str, Finding]) -> dict[str, Finding]:
+def _examined(args: argparse.Namespace, before: dict[str, Finding]) -> dict[str, Finding]:
     try:
         session, checks = _session(args)
     except CiplugError as problem:
         failed = Finding("repository", "failure", problem.message, problem.hint or "", problem.exit_code)
-        rest = {name: Finding(name, "not asked", "the repository cannot be looked at") for name in CHECKS}
-        return {**found, **rest, "repository": failed}
-    return examine(session, checks, found)
+        rest = {name: Finding(name, "skipped", "the repository cannot be read") for name in CHECKS}
+        return {**before, **rest, "repository": failed}
+    return examine(session, checks, before)
 
 
 def _session(args: argparse.Namespace) -> tuple[Session, dict[str, Check]]:
-    """The surroundings; where ciplug.yaml cannot be read, those without it, and a check that says why."""
+    """The session and its checks. If ciplug.yaml cannot be read, a session without it, and a check that says why."""
     try:
         return options.session_of(args), CHECKS
     except ConfigError as problem:
-        wrong = problem
+        unread = problem
 
         def unreadable(session: Session, before: Mapping[str, Finding]) -> str:
-            raise wrong
+            raise unread
 
         session = open_session(store=args.store, settings=config.Config())
         return session, {**CHECKS, "configuration": unreadable}
 
 
 def _without_secrets(finding: Finding, env: Mapping[str, str]) -> Finding:
-    """What a server has said may hold anything, even what it was sent."""
+    """A server's message may contain anything, even what it was sent."""
     secrets = [v.strip() for k, v in env.items() if _SECRET.search(k) and len(v.strip()) >= _SHORTEST_SECRET]
 
     def hidden(text: str) -> str:
@@ -97,17 +98,17 @@ def _without_secrets(finding: Finding, env: Mapping[str, str]) -> Finding:
             text = text.replace(secret, "***")
         return " ".join(text.split())
 
-    return replace(finding, said=hidden(finding.said), remedy=hidden(finding.remedy))
+    return replace(finding, message=hidden(finding.message), remedy=hidden(finding.remedy))
 
 
-def _drawn(found: Mapping[str, Finding]) -> str:
-    width = max(map(len, found))
+def _drawn(findings: Mapping[str, Finding]) -> str:
+    width = max(map(len, findings))
     lines = []
-    for finding in found.values():
-        lines.append(f"{_SHOWN[finding.state]:<7}  {finding.check:<{width}}  {finding.said}")
+    for finding in findings.values():
+        lines.append(f"{_SHOWN[finding.state]:<7}  {finding.check:<{width}}  {finding.message}")
         if finding.remedy:
             lines.append(f"{'':<7}  {'':<{width}}  -> {finding.remedy}")
-    states = [finding.state for finding in found.values()]
+    states = [finding.state for finding in findings.values()]
     counts = {name: states.count(state) for state, name in _COUNTED.items()}
-    said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return "\n".join([*lines, "", f"{len(states)} checks: {said}"])
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return "\n".join([*lines, "", f"{len(states)} checks: {summary}"])

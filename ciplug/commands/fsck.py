@@ -10,8 +10,11 @@ from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.credentials import redact
 from ciplug.records import canonical
-from ciplug.records.keys import run_key
+from ciplug.records.keys import log_of, run_key
+from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
+from ciplug.registry.state import fold
 from ciplug.steps.session import Session
 from ciplug.stores import Problem
 from ciplug.stores.files import OWN
@@ -41,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             count += 1
             for file in record.artifacts:
                 if file.store:
-                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record)}: {file.path}"
+                    kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
     problems += _of_files(session, kept)
     models = ledger.models(session.log)
@@ -84,12 +87,15 @@ def _of_model(session: Session, model: str) -> Iterator[Problem]:
     """The chain of a model's events, and the evidence that they name."""
     try:
         events = ledger.read(session.log, model).events
+        for note in fold(model, events).notes:
+            console.complain(note)
     except CiplugError as problem:
-        yield Problem(ledger.log_name(model), problem.message)
+        yield Problem(log_of(model), problem.message)
         return
-    evidence = session.store.read(event.verdict for event in events if event.verdict)
-    for event in events:
-        if event.verdict and event.verdict not in evidence:
-            yield Problem(event.verdict, f"event {event.seq} of '{model}' names this verdict, and it is not there")
-        elif event.verdict and event.verdict_digest != canonical.digest(evidence[event.verdict]):
-            yield Problem(event.verdict, f"event {event.seq} of '{model}' was made on other bytes than these")
+    promotions = {event.seq: payload for event in events if isinstance(payload := payload_of(event), Promote)}
+    evidence = session.store.read(promotion.verdict for promotion in promotions.values() if promotion.verdict)
+    for seq, promotion in promotions.items():
+        if promotion.verdict and promotion.verdict not in evidence:
+            yield Problem(promotion.verdict, f"event {seq} of '{model}' names this verdict, which is missing")
+        elif promotion.verdict and promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
+            yield Problem(promotion.verdict, f"event {seq} of '{model}' was made on other bytes than these")

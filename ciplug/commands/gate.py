@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from ciplug import ci, console
-from ciplug.ci.base import Level
+from ciplug import console
 from ciplug.commands import options
-from ciplug.commands.runs import tell_problems
+from ciplug.commands.output import show_report, tell_problems, write_file
 from ciplug.errors import UsageError
-from ciplug.records.keys import verdict_object
-from ciplug.records.verdict import SEVERITY
-from ciplug.reports.report import Report
-from ciplug.steps.judge import Evaluation, candidates, evaluate, resolve_commit
+from ciplug.records.run import Run
+from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.record import store_objects
+from ciplug.steps.report import announce, report_without_links
+from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
-
-ANNOTATIONS_MOST = 10
-"""GitHub shows no more of a step."""
+from ciplug.tracking.runs import Runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,26 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = options.runs_of(session)
-    policies = read_policies(session)
-    if args.run:
-        chosen = [runs.get(args.run, session.head)]
-        if args.model not in (None, chosen[0].model):
-            raise UsageError(f"run {chosen[0].id} is of the model '{chosen[0].model}', not '{args.model}'")
-    else:
-        chosen = candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    judged = [r for r in chosen if policies.find(r.model)]
-    if not judged:
-        policies.of(chosen[0].model)
-    for other in chosen:
-        if other not in judged:
-            console.say(f"no gates for the model '{other.model}': it is not judged")
-    evaluations = evaluate(session, runs, judged, dry_run=args.dry_run)
+    judged = judge_runs(session, runs, _with_gates(session, _chosen(args, session, runs)), dry_run=args.dry_run)
     tell_problems(runs)
-    report = Report(
-        sections=tuple(e.section() for e in evaluations),
-        context=session.context,
-        policy_note=policy_note(evaluations),
-    )
+    report = report_without_links(session, judged)
+    verdicts = [each.verdict for each in judged if each.verdict]
     if args.junit:
         from ciplug.reports import junit
 
@@ -64,56 +42,31 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         from ciplug.records.canonical import dumps, plain
 
-        console.out(dumps({"schema": 1, "verdicts": [plain(e.verdict) for e in evaluations]}))
+        console.out(dumps({"schema": 1, "verdicts": [plain(verdict) for verdict in verdicts]}))
     else:
-        from ciplug.reports import terminal
-
-        console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
-    announce(session, evaluations)
-    keep_verdicts(session, evaluations)
-    return 0 if args.dry_run else verdict_code(evaluations)
+        show_report(report)
+    announce(session, report.sections)
+    keep_verdicts(session, verdicts)
+    return 0 if args.dry_run else exit_code(verdicts)
 
 
-def keep_verdicts(session: Session, evaluations: Sequence[Evaluation], bundle: Path | None = None) -> frozenset[str]:
-    """Record the verdicts, as the evidence that a promotion asks for, or put them into `bundle`; returns their keys."""
-    objects = dict(verdict_object(e.verdict) for e in evaluations if e.verdict)
-    if objects and (session.context.trusted or bundle is not None):
-        store_objects(session, objects, bundle)
-    elif objects:
-        console.say("a fork's job must not write the store: the verdict is not recorded")
-    return frozenset(objects)
+def _chosen(args: argparse.Namespace, session: Session, runs: Runs) -> list[Run]:
+    """The runs that are named. Raises UsageError."""
+    if not args.run:
+        return candidates(session, runs, resolve_commit(session, args.commit), args.model)
+    chosen = runs.get(args.run, session.head)
+    if args.model not in (None, chosen.model):
+        raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{args.model}'")
+    return [chosen]
 
 
-def announce(session: Session, evaluations: Sequence[Evaluation]) -> None:
-    """Have the CI host show what did not pass, the worst first, where it has a place for that."""
-    if session.context.host == "local":
-        return
-    host = ci.host_module(session.context.host)
-    bad = [(e.run.model, gate) for e in evaluations if e.verdict for gate in e.verdict.gates if gate.outcome != "PASS"]
-    bad.sort(key=lambda item: -SEVERITY[item[1].outcome])
-    for model, gate in bad[:ANNOTATIONS_MOST]:
-        level: Level = "error" if gate.outcome in ("FAIL", "ERROR") else "warning"
-        words = f"{model}: {gate.gate}: {gate.outcome}: {gate.reason}"
-        print(host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words), file=sys.stderr, flush=True)
-
-
-def policy_note(evaluations: Sequence[Evaluation]) -> str | None:
-    """What a pull request's change of the policy would have decided; None where it changes nothing."""
-    notes = [(e.run.model, e.proposed) for e in evaluations if e.proposed]
-    lead = len(evaluations) > 1
-    return " ".join(f"{model}: {note}" if lead else note for model, note in notes) or None
-
-
-def verdict_code(evaluations: Sequence[Evaluation], fail_on: str = "fail") -> int:
-    """0 or 1. `fail_on`: "fail", "warn" (a warning or an inconclusive gate fails too), "never"."""
-    bad = {"fail": ("FAIL", "ERROR"), "warn": ("WARN", "INCONCLUSIVE", "FAIL", "ERROR"), "never": ()}[fail_on]
-    return int(any(e.verdict is not None and e.verdict.outcome in bad for e in evaluations))
-
-
-def write_file(path: Path, content: str | bytes) -> None:
-    """Write a result to a file that the user named, with the folders above it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None
+def _with_gates(session: Session, chosen: list[Run]) -> list[Run]:
+    """Those that a gate judges; the others are named. Raises ConfigError where no gate judges any of them."""
+    policies = read_policies(session)
+    judged = [run for run in chosen if policies.find(run.model)]
+    if not judged:
+        policies.of(chosen[0].model)
+    for run in chosen:
+        if run not in judged:
+            console.say(f"no gates for the model '{run.model}': it is not judged")
+    return judged

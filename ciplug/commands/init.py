@@ -286,7 +286,6 @@ def _configuration(
 ) -> tuple[str, bool]:
     """The text of ciplug.yaml, and whether there is a gate in it."""
     from ciplug.gates.propose import propose
-    from ciplug.steps.policy_in_force import check
 
     params, unread = parameter_files(project, training.params)
     in_git = not args.store or is_git(args.store)
@@ -313,7 +312,7 @@ def _configuration(
         )
     )
     # What is written is read first, as every later command will.
-    check(config.parse(text, Path(config.FILE)))
+    config.parse(text, Path(config.FILE))
     gates = ", ".join(gate.metric for gate in proposal.gates)
     console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")
     return text, bool(proposal.gates)

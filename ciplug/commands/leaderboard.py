@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.output import tell_problems
 from ciplug.commands.runs import (
     BRANCH,
     FORMATS,
@@ -17,17 +18,16 @@ from ciplug.commands.runs import (
     drawn,
     queried_runs,
     shown,
-    tell_problems,
 )
 from ciplug.errors import NotFound, UsageError, nearest
 from ciplug.records.canonical import dumps
-from ciplug.registry import ledger
-from ciplug.registry import state as models
+from ciplug.registry.model import Version
+from ciplug.registry.state import read_model
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
-from ciplug.tracking import search
 from ciplug.tracking.catalog import Catalog, Entry
-from ciplug.tracking.search import STATUS, Comparison, Key, Order
+from ciplug.tracking.query import STATUS, Comparison, Key, Order
+from ciplug.tracking.query_language import parse_keys
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     where = conditions_of(args)
-    columns = list(search.parse_keys(args.columns)) if args.columns else []
+    columns = list(parse_keys(args.columns)) if args.columns else []
     runs = queried_runs(args, session)
     catalog = runs.catalog
     if not len(catalog):
@@ -128,13 +128,15 @@ def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model
     return metric, higher, [Key("metric", other) for other in directions if other != name and other in recorded]
 
 
-def _versions(session: Session, model: str) -> dict[str, models.Version]:
+def _versions(session: Session, model: str) -> dict[str, Version]:
     """Run → its version in the registry."""
-    versions = models.fold(model, ledger.read(session.log, model).events).versions
-    return {version.run: version for version in versions}
+    registered = read_model(session.log, model)
+    for note in registered.notes:
+        console.complain(note)
+    return {version.run: version for version in registered.versions}
 
 
-def _facts(place: int, entry: Entry, metric: Key, versions: dict[str, models.Version]) -> dict[str, object]:
+def _facts(place: int, entry: Entry, metric: Key, versions: dict[str, Version]) -> dict[str, object]:
     value = entry.get(metric)
     version = versions.get(entry.id)
     return {
@@ -150,7 +152,7 @@ def _facts(place: int, entry: Entry, metric: Key, versions: dict[str, models.Ver
     }
 
 
-def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: dict[str, models.Version], form: str) -> str:
+def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: dict[str, Version], form: str) -> str:
     facts = [[e.id, *map(e.attributes.get, ("model", "commit", "branch", "status", "started"))] for e in entries]
     run, _, commit, branch, _, started = columns_of(facts, form)
     values = [shown(entries, key, form) for key in keys]

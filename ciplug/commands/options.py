@@ -6,7 +6,6 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.capture.spool import read_bundle
@@ -15,9 +14,6 @@ from ciplug.errors import RecordError, StoreError, UsageError
 from ciplug.steps.record import Inputs, recover, send
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
-
-if TYPE_CHECKING:
-    from ciplug.steps.transition import Promotion
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -75,18 +71,6 @@ def bundle_of(args: argparse.Namespace) -> Path | None:
     return Path(args.bundle)
 
 
-def make_folder(option: str, folder: Path) -> None:
-    """Make the folder that an option names, if it is not there. Raises UsageError where none can be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{option} {folder}: a file is in its place", hint="name a folder") from None
-    except PermissionError:
-        raise UsageError(f"{option} {folder}: it may not be made", hint="name another folder") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: it may not be written", hint="name another folder")
-
-
 def add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--label", action="store_true", help="keep a label of the verdict on the pull request, like 'ciplug: pass'"
@@ -125,7 +109,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         params=paths(args.params, config.params),
         artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
         addresses=tuple(text for text in artifacts if is_address(text)),
-        datasets=paths(args.dataset, config.datasets),
+        datasets=paths(args.dataset, config.recorded_datasets),
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,
@@ -161,22 +145,6 @@ def tell_recovered(session: Session) -> None:
         console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
         for problem in recorded.problems:
             console.complain(problem.message, problem.hint)
-
-
-def tell_promotion(promotion: Promotion) -> None:
-    """Say what was promoted, and warn where there is no file to deploy."""
-    if promotion.lost_races:
-        console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
-    if not promotion.run.artifacts:
-        console.complain(
-            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
-            "deploy",
-            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
-        )
-    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
-    console.say(
-        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
-    )
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.config import FILE, Config
 from ciplug.errors import ConfigError
-from ciplug.steps.policy_in_force import check, read_policies
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, Session, now
 
 
@@ -34,14 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.verb == "schema":
-        from ciplug.gates.schema import schema
+        from ciplug.config.schema import schema
 
         console.out(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0
     if args.verb == "test":
         return _test(options.session_of(args), [Path(file) for file in args.files], args.model)
+    from ciplug.gates.digest import digest_of
     from ciplug.gates.explain import explain
-    from ciplug.gates.reading import read
 
     policies = read_policies(options.session_of(args))
     config, source = policies.own, policies.own_source
@@ -49,13 +49,13 @@ def run(args: argparse.Namespace) -> int:
         if args.model not in (None, name):
             continue
         policies.need_own(name)
-        policy = read(part)
+        policy = part.policy
         if args.verb == "check":
             for waiver in policy.waivers:
                 if waiver.expires < now().date():
                     console.say(f"the waiver for '{waiver.gate}' has expired on {waiver.expires}: take it out")
             gates = "1 gate" if len(policy.gates) == 1 else f"{len(policy.gates)} gates"
-            console.out(f"{source}: {name}: {gates}, digest {policy.digest.removeprefix('sha256:')[:12]}")
+            console.out(f"{source}: {name}: {gates}, digest {digest_of(policy).removeprefix('sha256:')[:12]}")
         else:
             console.out(f"{name}, by {source}:\n\n{explain(policy)}")
     if args.model and config.models and args.model not in config.models:
@@ -66,10 +66,8 @@ def run(args: argparse.Namespace) -> int:
 def _test(session: Session, files: list[Path], model: str | None) -> int:
     """Every case of the files; 1 when one of them gets another verdict than is due."""
     from ciplug.gates import cases
-    from ciplug.gates.reading import read
     from ciplug.strict_yaml import load
 
-    check(session.config)
     files = files or _configured(session.config)
     wrong = count = 0
     for file in files:
@@ -81,7 +79,7 @@ def _test(session: Session, files: list[Path], model: str | None) -> int:
             raise ConfigError(f"{file}: a list of cases is expected, like - {{metrics: …, expect: PASS}}")
         for number, data in enumerate(document.data):
             case = cases.read(data, f"{file}:{document.line((number,))}", number + 1)
-            found = cases.differences(read(session.config.of(case.model or model)), case)
+            found = cases.differences(session.config.of(case.model or model).policy, case)
             console.out(f"{'FAIL' if found else 'ok  '} {case.name}")
             for difference in found:
                 console.out(f"     {case.where}: {difference}")
@@ -93,15 +91,12 @@ def _test(session: Session, files: list[Path], model: str | None) -> int:
 
 def _configured(config: Config) -> list[Path]:
     """The files that `policy_tests` names. Raises ConfigError where there are none: that is no pass."""
-    patterns: list[str] = []
-    for part in config.models.values() or (config,):
-        said = part.policy.get("policy_tests") or []
-        patterns += [said] if isinstance(said, str) else said
+    patterns = [pattern for section in config.sections() for pattern in section.policy.policy_tests or ()]
     if not patterns:
         raise ConfigError(
             f"{config.path or FILE}: it names no tests of its policy", hint="add policy_tests: tests/policy/*.yaml"
         )
     found = sorted({path for pattern in patterns for path in config.folder.glob(pattern) if path.is_file()})
     if not found:
-        raise ConfigError(f"{config.where('policy_tests')}: no file is named like {', '.join(patterns)}")
+        raise ConfigError(f"{config.places.where('policy_tests')}: no file is named like {', '.join(patterns)}")
     return found

@@ -6,6 +6,7 @@ import argparse
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.output import tell_promotion
 from ciplug.steps.deployment import record_deployment
 from ciplug.steps.session import Session
 from ciplug.steps.transition import Promotion, PromotionRequest, promote
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     request = PromotionRequest(args.model, args.to, run=args.run, version=args.version, reason=args.reason)
     promotion = promote(session, request)
-    options.tell_promotion(promotion)
+    tell_promotion(promotion)
     if args.deployment is not None:
         _record_deployment(session, promotion, args.deployment)
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +11,16 @@ from pathlib import Path
 from ciplug import console
 from ciplug.capture.files import digest_file
 from ciplug.commands import options
+from ciplug.commands.output import make_folder
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.run import File, Run
-from ciplug.registry import ledger
-from ciplug.registry import state as models
-from ciplug.registry.ladder import MLFLOW_STAGES
+from ciplug.registry.ladder import Ladder
+from ciplug.registry.model import Version
+from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.state import read_model
 from ciplug.reports import text
 from ciplug.steps import placing
-from ciplug.steps.judge import candidates, resolve_commit
+from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
 from ciplug.stores.files import hex_of
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     paths = [os.path.normpath(path).replace(os.sep, "/") if "://" not in path else path for path in args.path]
     paths = [] if "." in paths else paths
     artifacts, lacking = _chosen(found, paths)
-    options.make_folder("--to", folder)
+    make_folder("--to", folder)
     with placing.coming(folder) as coming:
         items = _items(session, artifacts, paths, coming)
         wanted = _wanted(folder, items, force=args.force)
@@ -74,13 +75,12 @@ def run(args: argparse.Namespace) -> int:
 def _run_named(session: Session, name: str, model: str | None) -> Run:
     """The run that a user means; of a commit that several models ran on, that of `model`, or of ciplug.yaml's."""
     runs = options.runs_of(session)
-    registered, at, which = name.rpartition("@")
-    if at:
-        version = _version(session, registered, which)
+    if named := parse_version_name(name):
+        version = _version(session, named)
         found = runs.at(version.commit, version.run)
         if version.files != {file.path: file.digest for file in found.artifacts}:
             raise StoreError(
-                f"run {found.id} names other artifacts than version {version.number} of '{registered}' "
+                f"run {found.id} names other artifacts than version {version.number} of '{named.model}' "
                 "was registered with",
                 hint="the registry's entry is part of a chain, the run's record is not: trust neither before a look",
             )
@@ -102,17 +102,11 @@ def _run_named(session: Session, name: str, model: str | None) -> Run:
     return of_commit[0]
 
 
-def _version(session: Session, model: str, which: str) -> models.Version:
-    state = models.fold(model, ledger.read(session.log, model).events)
-    if not state.versions:
-        raise NotFound(f"the registry has no model '{model}'", hint="list them: ciplug registry list")
-    if number := re.fullmatch(r"v?(\d{1,9})", which):
-        return state.version(int(number[1]))
-    stage = MLFLOW_STAGES.stage(which)
-    holder = state.holder(stage)
-    if holder is None:
-        raise NotFound(f"no version of '{model}' is in {stage}", hint=f"see: ciplug registry show '{model}'")
-    return holder
+def _version(session: Session, name: VersionName) -> Version:
+    model = read_model(session.log, name.model)
+    for note in model.notes:
+        console.complain(note)
+    return find_version(model, name.selector, Ladder(session.config.ladder_of(name.model)))
 
 
 def _chosen(found: Run, paths: Sequence[str]) -> tuple[list[File], list[File]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import NotFound
+from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
-from ciplug.registry import state as models
+from ciplug.registry.ladder import NO_STAGE
+from ciplug.registry.model import Model
+from ciplug.registry.state import fold, read_model
 from ciplug.reports import text
 from ciplug.steps.session import Session
 
@@ -36,58 +38,83 @@ def run(args: argparse.Namespace) -> int:
         return _list(session, args.json)
     events = ledger.read(session.log, args.model).events
     if not events:
-        known = ledger.models(session.log)
-        raise NotFound(
+        names = ledger.models(session.log)
+        raise UsageError(
             f"the registry has no model '{args.model}'",
-            hint=f"it has: {', '.join(known)}" if known else "promote a run first: ciplug promote MODEL --to staging",
+            hint=f"it has: {', '.join(names)}" if names else "promote a run first: ciplug promote MODEL --to staging",
         )
+    model = fold(args.model, events)
+    _tell_notes(model)
     if args.verb == "history":
-        console.out(dumps([plain(e) for e in events]) if args.json else _history(events))
-        return 0
-    model = models.fold(args.model, events)
-    if args.json:
-        console.out(dumps({"name": model.name, "versions": [plain(v) for v in model.versions]}))
+        console.out(dumps([plain(event) for event in events]) if args.json else _history(events))
+    elif args.json:
+        console.out(dumps(_plain(model)))
     else:
-        rows = [
-            [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], v.created[:16].replace("T", " "), len(v.files)]
-            for v in reversed(model.versions)
-        ]
-        console.out(_draw(["version", "stage", "run", "commit", "registered (UTC)", "files"], rows))
+        console.out(_versions(model))
     return 0
 
 
 def _list(session: Session, as_json: bool) -> int:
-    found = [models.fold(name, ledger.read(session.log, name).events) for name in ledger.models(session.log)]
+    models = [read_model(session.log, name) for name in ledger.models(session.log)]
+    for model in models:
+        _tell_notes(model)
     if as_json:
-        console.out(dumps([{"name": m.name, "versions": [plain(v) for v in m.versions]} for m in found]))
-    elif found:
-
-        def at(model: models.Model, stage: str) -> str:
-            holder = model.holder(stage)
-            return f"v{holder.number}" if holder else "-"
-
-        rows = [[text.clean(m.name, 60), len(m.versions), at(m, "Staging"), at(m, "Production")] for m in found]
-        console.out(_draw(["model", "versions", "staging", "production"], rows))
+        console.out(dumps([_plain(model) for model in models]))
+    elif models:
+        ladders = [section.policy.ladder for section in session.config.sections()]
+        stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
+        rows = [[text.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
+        console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
     else:
         console.say("the registry is empty")
     return 0
 
 
-def _history(events: tuple[RegistryEvent, ...]) -> str:
+def _tell_notes(model: Model) -> None:
+    for note in model.notes:
+        console.complain(note)
+
+
+def _plain(model: Model) -> dict[str, object]:
+    return {"name": model.name, "versions": [plain(version) for version in model.versions]}
+
+
+def _at(model: Model, stage: str) -> str:
+    holder = model.holder(stage)
+    return f"v{holder.number}" if holder else "-"
+
+
+def _versions(model: Model) -> str:
     rows = [
-        [
-            e.seq,
-            e.created[:16].replace("T", " "),
-            e.type,
-            f"v{e.version}",
-            f"{e.from_stage} → {e.stage}" if e.stage else "",
-            text.clean(e.actor or "-", 40),
-            (e.verdict_digest or "-")[7:19] or "-",
-            text.clean(e.reason or "", 60),
-        ]
-        for e in events
+        [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], _minute(v.created), len(v.files)]
+        for v in reversed(model.versions)
     ]
-    return _draw(["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason"], rows)
+    return _draw(["version", "stage", "run", "commit", "registered (UTC)", "files"], rows)
+
+
+def _history(events: Iterable[RegistryEvent]) -> str:
+    headers = ["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason"]
+    return _draw(headers, [_event(event) for event in events])
+
+
+def _event(event: RegistryEvent) -> list[object]:
+    """One row of the history. Of a type that this ciplug does not know, the fields that have the names of ours."""
+    fields = {name: text.clean(str(value), 60) for name, value in event.payload.items()}
+    stage = fields.get("stage")
+    return [
+        event.seq,
+        _minute(event.created),
+        text.clean(event.type, 40),
+        f"v{fields['version']}" if "version" in fields else "-",
+        f"{fields.get('from_stage', NO_STAGE)} → {stage}" if stage else "",
+        text.clean(event.actor or "-", 40),
+        fields.get("verdict_digest", "-")[7:19] or "-",
+        fields.get("reason", ""),
+    ]
+
+
+def _minute(moment: str) -> str:
+    return text.clean(moment[:16].replace("T", " "), 16)
 
 
 def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:

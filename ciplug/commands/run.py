@@ -41,11 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    if session.config.policy or session.config.models:
-        from ciplug.steps.policy_in_force import check
-
-        # A mistake in the gates is said before the training, not after it.
-        check(session.config)
     recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
     refusal = deliver(session, recorded, options.bundle_of(args))
     return code or worst_code(recorded, refusal)

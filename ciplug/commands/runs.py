@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.output import tell_problems
 from ciplug.errors import UsageError, nearest
 from ciplug.records.canonical import dumps, plain
-from ciplug.records.keys import parse_keys
+from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
-from ciplug.steps.judge import resolve_commit
+from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
-from ciplug.tracking import search
+from ciplug.tracking.query import Comparison, Key
+from ciplug.tracking.query_language import parse, parse_keys, parse_order
 from ciplug.tracking.runs import Runs
-from ciplug.tracking.search import Comparison, Key
 
 if TYPE_CHECKING:
     from ciplug.tracking.catalog import Entry, Found
@@ -60,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
         console.out(dumps(found) if args.json else _details(found))
         return 0
     where = conditions_of(args)
-    order_by = [search.parse_order(text) for text in args.order_by or ()]
-    columns = search.parse_keys(args.columns) if args.columns else ()
+    order_by = [parse_order(text) for text in args.order_by or ()]
+    columns = parse_keys(args.columns) if args.columns else ()
     if args.offline and args.format == "json":
         raise UsageError("whole records are not in the cache", hint="without --offline, or with --format csv")
     if args.commit:
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         runs.catalog.need(key)
     listed = runs.catalog.search(where, order_by, args.limit or None)
     if args.format == "json":
-        records = runs.load(parse_keys(entry.key for entry in listed.entries))
+        records = runs.load(parse_runs(entry.key for entry in listed.entries))
         console.out(dumps([plain(record) for record in records]))
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))
@@ -93,7 +94,7 @@ def conditions_of(args: argparse.Namespace) -> list[Comparison]:
     """What --where and --model ask for; checks --limit, too."""
     if args.limit < 0:
         raise UsageError("--limit takes a number from 0 up")
-    where = [] if args.where is None else list(search.parse(args.where))
+    where = [] if args.where is None else list(parse(args.where))
     return [*where, Comparison(MODEL, "=", args.model)] if args.model else where
 
 
@@ -132,14 +133,6 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
     ):
         if count:
             console.say(f"{plural(count, 'run')} {why}")
-
-
-def tell_problems(runs: Runs) -> None:
-    """Name the records that could not be read, and what is wrong with the store."""
-    for note in runs.notes:
-        console.complain(f"warning: {note}")
-    for problem in runs.problems.values():
-        console.complain(f"warning: a record is left out: {problem}")
 
 
 def _drawn(entries: Sequence[Entry], columns: Sequence[Key], form: str) -> str:

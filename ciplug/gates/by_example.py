@@ -11,8 +11,9 @@ from ciplug.stats import pairing
 from ciplug.stats.intervals import Rule, Undecided
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Policy
     from ciplug.stats.paired import Answer, Question
     from ciplug.stats.pairing import Paired
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
-from ciplug.records.verdict import SEVERITY, Outcome, outcomes_of
+from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, outcomes_of
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.config.policy import Policy
 
 _KEYS = ("name", "model", "metrics", "baseline", "baselines", "history", "stage", "branch", "commit", "today", "expect")
 Numbers = Mapping[str, tuple[float, ...]]
@@ -115,11 +115,11 @@ def differences(policy: Policy, case: Case) -> list[str]:
     asked = policy.for_branch(case.branch)
     asked = asked.narrowed(policy.stages[case.stage]) if case.stage else asked
     gates = {
-        name: gate.model_copy(update={"slices": None})
+        name: replace(gate, slices=None)
         for name, gate in asked.gates.items()
         if gate.kind == "metric" and (gate.min, gate.max, gate.max_regression) != (None, None, None)
     }
-    asked = asked.model_copy(update={"gates": gates})
+    asked = replace(asked, gates=gates)
     candidate = _side("candidate", case.metrics)
     evidence = Evidence(
         candidate=candidate,
@@ -128,7 +128,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
         today=case.today or date.min,
     )
     run = Run(id="0" * 32, model=case.model or "", commit=case.commit, status="finished", started="", ended="")
-    verdict = evaluate(asked, evidence, run, created="", policy_source=case.where)
+    verdict = evaluate(asked, evidence, run, created="", policy_source=PolicySource(file=case.where))
     found = {"verdict": verdict.outcome, **outcomes_of(verdict)}
     wrong = []
     for name, due in case.expect.items():

@@ -12,7 +12,7 @@ from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Interval, decide
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Allowance, Gate
+    from ciplug.config.gate import Allowance, Gate
 
 RTOL = 1e-9
 

@@ -13,7 +13,7 @@ from ciplug.stats.intervals import Undecided, holm
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciplug.gates.policy import Gate
+    from ciplug.config.gate import Gate
 
 FLOOR = 0.1
 """Smaller effects are no drift, however many rows show them: what the field calls slight for PSI and Cramér's V."""

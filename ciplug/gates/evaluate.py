@@ -15,13 +15,15 @@ from ciplug.errors import ConfigError
 from ciplug.gates import drift, regression, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
+from ciplug.gates.digest import digest_of
 from ciplug.gates.words import exact, shown
-from ciplug.records.verdict import GateResult, Verdict, worst
+from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
 from ciplug.stats.intervals import holm
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Policy
     from ciplug.records.run import Run
 
 
@@ -31,7 +33,7 @@ def evaluate(
     run: Run,
     *,
     created: str,
-    policy_source: str,
+    policy_source: PolicySource,
     policy_digest: str | None = None,
     policy_missing: str | None = None,
     stage: str | None = None,
@@ -76,8 +78,11 @@ def evaluate(
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
-        policy_digest=policy_digest or policy.digest,
-        policy_source=policy_source,
+        policy_digest=policy_digest or digest_of(policy),
+        policy_file=policy_source.file,
+        policy_branch=policy_source.branch,
+        policy_commit=policy_source.commit,
+        policy_as_committed=policy_source.as_committed,
         baseline_run=next((side.run for side in baselines if side.run), None),
         runs=evidence.candidate.runs if len(evidence.candidate.runs) > 1 else (),
         stage=stage,
@@ -87,7 +92,7 @@ def evaluate(
     )
 
 
-def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: str) -> None:
+def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
     if run.status == "finished" and known and asked and not asked & known:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from ciplug.gates import words
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Allowance, Baseline, Gate, Narrowing, Policy, Slices, Stage, Waiver
+    from ciplug.config.gate import Allowance, Baseline, Gate, Slices
+    from ciplug.config.policy import Policy, Waiver
+    from ciplug.config.stages import Narrowing, Stage
 
 
 def explain(policy: Policy) -> str:

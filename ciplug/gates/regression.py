@@ -19,9 +19,10 @@ from ciplug.stats import intervals as statistics
 from ciplug.stats.intervals import Interval, Rule, Undecided
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Allowance, Gate
+    from ciplug.config.policy import Seeds
     from ciplug.gates.by_example import ByExample
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Allowance, Gate, Seeds
     from ciplug.records.comparison import Side
 
 POINT = "one number a run"

@@ -15,9 +15,9 @@ from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
+    from ciplug.config.gate import Gate, Slices
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
-    from ciplug.gates.policy import Gate, Slices
     from ciplug.stats.paired import Answer
 
 WORST = 10

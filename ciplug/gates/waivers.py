@@ -14,12 +14,12 @@ from ciplug.records.verdict import GateResult, Waived
 from ciplug.stats.intervals import decide
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy, Waiver
+    from ciplug.config.policy import Policy, Waiver
 
 
 def waive(policy: Policy, check: Check, result: GateResult, *, commit: str | None, today: date) -> GateResult:
     """The result, a WARN in place of a FAIL or INCONCLUSIVE that a waiver covers."""
-    from ciplug.gates.policy import waived_rule
+    from ciplug.config.policy import waived_rule
 
     if result.outcome not in ("FAIL", "INCONCLUSIVE") or check.rule is None:
         return result

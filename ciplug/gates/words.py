@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Allowance, Baseline
+    from ciplug.config.gate import Allowance, Baseline
 
 
 def exact(value: float) -> str:

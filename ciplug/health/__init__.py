@@ -1,1 +1,1 @@
-"""Whether ciplug can work where it is, check by check, and the line to add where it cannot."""
+"""The checks of `ciplug doctor`, and the line that fixes each problem."""

@@ -1,4 +1,4 @@
-"""What a check finds, and how checks are run: each by itself, whatever becomes of the others."""
+"""The result of a check, and how checks run: each on its own, whatever happens to the others."""
 
 from __future__ import annotations
 
@@ -9,75 +9,75 @@ from typing import Literal
 from ciplug.errors import CiplugError, ConfigError
 from ciplug.steps.session import Session
 
-State = Literal["ok", "warning", "failure", "not asked"]
+State = Literal["ok", "warning", "failure", "skipped"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found: one line, and one more where something is to be done."""
+    """The result of one check: one line, and one more if something is to be done."""
 
     check: str
     state: State
-    said: str
-    """What is wrong, what was found, or why it is not asked."""
+    message: str
+    """What is wrong, what was found, or why the check was skipped."""
     remedy: str = ""
     """What to add or to change, and where."""
     exit_code: int = 0
-    """Of a failure."""
+    """The exit code that a failure asks for; 0 for any other state."""
 
 
 @dataclass(eq=False)
 class Trouble(Exception):
-    """Ends a check with what it has found."""
+    """Ends a check in a state other than ok."""
 
     state: State
-    said: str
+    message: str
     remedy: str = ""
 
 
 Examined = Mapping[str, Finding]
-"""What has been found so far, by check."""
+"""The findings so far, by check."""
 Check = Callable[[Session, Examined], str]
-"""Returns what is well, in one line. Raises Trouble, or any of our errors, for anything else."""
+"""Returns one line if all is well. Raises Trouble, or a CiplugError, otherwise."""
 
 
-def warning(said: str, remedy: str = "") -> Trouble:
-    return Trouble("warning", said, remedy)
+def warning(message: str, remedy: str = "") -> Trouble:
+    return Trouble("warning", message, remedy)
 
 
-def failure(said: str, remedy: str = "") -> Trouble:
-    return Trouble("failure", said, remedy)
+def failure(message: str, remedy: str = "") -> Trouble:
+    return Trouble("failure", message, remedy)
 
 
-def not_asked(why: str) -> Trouble:
-    return Trouble("not asked", why)
+def skipped(why: str) -> Trouble:
+    return Trouble("skipped", why)
 
 
 def attempt(name: str, check: Callable[[], str]) -> Finding:
-    """Run one check. Nothing is raised but an interrupt: what goes wrong is a failure of this check."""
+    """Run one check. Any error but an interrupt becomes a failure of this check."""
     try:
         return Finding(name, "ok", check())
-    except Trouble as found:
-        return Finding(name, found.state, found.said, found.remedy, 3 if found.state == "failure" else 0)
+    except Trouble as trouble:
+        return Finding(name, trouble.state, trouble.message, trouble.remedy, 3 if trouble.state == "failure" else 0)
     except CiplugError as problem:
         return Finding(name, "failure", problem.message, problem.hint or "", problem.exit_code)
     except OSError as problem:
         where = f"{problem.filename}: " if problem.filename else ""
         return Finding(name, "failure", f"{where}{problem.strerror or problem}", exit_code=3)
     except Exception as problem:
-        said = f"this check fails for a bug in ciplug: {type(problem).__name__}: {problem}"
-        return Finding(name, "failure", said, "please report it", 3)
+        message = f"this check failed because of a bug in ciplug: {type(problem).__name__}: {problem}"
+        return Finding(name, "failure", message, "please report it", 3)
 
 
 def examine(session: Session, checks: Mapping[str, Check], before: Examined) -> dict[str, Finding]:
-    """Run the checks in their order; each sees what those before it have found."""
-    found = dict(before)
+    """Run the checks in their order; each sees the findings of those before it."""
+    findings = dict(before)
     for name, check in checks.items():
-        found[name] = attempt(name, lambda check=check: check(session, found))  # type: ignore[misc]
-    return found
+        findings[name] = attempt(name, lambda check=check: check(session, findings))  # type: ignore[misc]
+    return findings
 
 
 def exit_code(findings: Examined) -> int:
-    """0 where nothing fails; 2 where only the configuration does, else 3."""
+    """0 if nothing fails, 2 if only the configuration does, else 3."""
     codes = {finding.exit_code for finding in findings.values() if finding.state == "failure"}
     return max(codes, default=0) and (ConfigError.exit_code if codes == {ConfigError.exit_code} else 3)

@@ -1,4 +1,4 @@
-"""The forge: is there one that this job can talk to, and does its token let ciplug comment and set statuses?"""
+"""The forge: can this job reach it, and may its token comment and set statuses?"""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from functools import lru_cache
 from ciplug.errors import PermissionDenied
 from ciplug.forges import Forge, Right, kind_of, open_forge, why_no_forge
 from ciplug.health import remedies
-from ciplug.health.base import Examined, failure, not_asked, warning
+from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.health.checkout import FORKED
 from ciplug.steps.session import Session
 
 
-def found(session: Session, before: Examined) -> str:
-    forge = _open(session)
-    if forge is not None:
-        return forge.name
+def forge(session: Session, before: Examined) -> str:
+    opened = _open(session)
+    if opened is not None:
+        return opened.name
     context = session.context
     why = why_no_forge(context, session.env, session.remote_url)
     kind = kind_of(context, session.env, session.remote_url)
     if context.host == "local" or kind is None or not context.trusted:
-        raise not_asked(why if context.trusted else FORKED)
-    trouble = failure if context.pull_request is not None else warning
-    raise trouble(f"no comment and no status: {why}", remedies.token(context.host, kind))
+        raise skipped(why if context.trusted else FORKED)
+    severity = failure if context.pull_request is not None else warning
+    raise severity(f"no comment and no status: {why}", remedies.token(context.host, kind))
 
 
 def token(session: Session, before: Examined) -> str:
@@ -37,35 +37,35 @@ def token(session: Session, before: Examined) -> str:
         rights = _rights(session)
     except PermissionDenied as problem:
         raise failure(problem.message, remedies.token(session.context.host, forge.name)) from None
-    said = next(iter(rights), None)
-    return f"it is accepted; {said.said}" if forge.name in ("gitlab", "bitbucket") and said else "it is accepted"
+    first = next(iter(rights), None)
+    return f"accepted; {first.said}" if forge.name in ("gitlab", "bitbucket") and first else "accepted"
 
 
 def pull_request(session: Session, before: Examined) -> str:
     forge, context = _accepted(session, before), session.context
     if context.pull_request is not None:
-        return f"number {context.pull_request}, as the job says"
+        return f"number {context.pull_request}, from the job's environment"
     if not _may_have_one(session):
-        raise not_asked("a commit of the default branch, or of a tag, is in none")
+        raise skipped("a commit of the default branch or of a tag has no pull request")
     try:
         number = _number(session)
     except PermissionDenied as problem:
         raise failure(problem.message, remedies.right(context.host, forge.name)) from None
     if number is None:
-        raise not_asked("this commit has no open pull request")
-    return f"number {number}, found by its commit"
+        raise skipped("this commit has no open pull request")
+    return f"number {number}, by its commit"
 
 
 def comment(session: Session, before: Examined) -> str:
     if _accepted(session, before) and before["pull-request"].state != "ok":
-        raise not_asked("there is no pull request to comment on")
+        raise skipped("there is no pull request to comment on")
     return _granted(session, "comment", "comments cannot be written")
 
 
 def status(session: Session, before: Examined) -> str:
     _accepted(session, before)
     if session.head is None:
-        raise not_asked("there is no commit")
+        raise skipped("there is no commit")
     return _granted(session, "status", "commit statuses cannot be set")
 
 
@@ -73,7 +73,7 @@ def _granted(session: Session, to: str, otherwise: str) -> str:
     forge = _open(session)
     right = next((right for right in _rights(session) if right.to == to), None)
     if right is None or right.granted is None or forge is None:
-        raise not_asked(f"the forge does not tell: {right.said}" if right else "the forge does not tell")
+        raise skipped(f"the forge does not tell: {right.said}" if right else "the forge does not tell")
     if not right.granted:
         raise failure(f"{otherwise}: {right.said}", remedies.right(session.context.host, forge.name))
     return f"granted: {right.said}"
@@ -82,16 +82,16 @@ def _granted(session: Session, to: str, otherwise: str) -> str:
 def _need(session: Session, before: Examined) -> Forge:
     forge = _open(session) if before["forge"].state == "ok" else None
     if forge is None:
-        raise not_asked("there is no forge to ask")
+        raise skipped("there is no forge")
     if not session.context.trusted:
-        raise not_asked(FORKED)
+        raise skipped(FORKED)
     return forge
 
 
 def _accepted(session: Session, before: Examined) -> Forge:
     forge = _need(session, before)
     if before["token"].state != "ok":
-        raise not_asked("the token is not accepted")
+        raise skipped("the token is not accepted")
     return forge
 
 
@@ -109,7 +109,7 @@ def _rights(session: Session) -> list[Right]:
     try:
         number = _number(session) if number is None and _may_have_one(session) else number
     except PermissionDenied:
-        # Said by the check of the pull request.
+        # The check of the pull request reports this.
         number = None
     return forge.rights(session.head, number)
 
@@ -117,12 +117,10 @@ def _rights(session: Session) -> list[Right]:
 @lru_cache(maxsize=2)
 def _number(session: Session) -> int | None:
     forge, context = _open(session), session.context
-    found = (
-        forge.find_pull_request(session.head, context.branch, context.default_branch)
-        if forge and session.head
-        else None
-    )
-    return found.number if found else None
+    if forge is None or session.head is None:
+        return None
+    request = forge.find_pull_request(session.head, context.branch, context.default_branch)
+    return request.number if request else None
 
 
 def _may_have_one(session: Session) -> bool:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 
 from ciplug._version import __version__
-from ciplug.config import Config
+from ciplug.config.policy import Policy
 from ciplug.git.run import OLDEST, git_version
-from ciplug.health.base import Examined, failure, not_asked, warning
+from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.steps.session import NO_ARTIFACTS, Session
 
 OLDEST_PYTHON = (3, 10)
@@ -26,7 +26,7 @@ def git() -> str:
     version = git_version()
     oldest = ".".join(map(str, OLDEST))
     if not version:
-        raise warning("git does not say its version as git does", f"install git {oldest} or newer")
+        raise warning("git prints its version in an unknown format", f"install git {oldest} or newer")
     shown = ".".join(map(str, version))
     if version < OLDEST:
         raise failure(f"git {shown} is too old", f"install git {oldest} or newer")
@@ -35,25 +35,25 @@ def git() -> str:
 
 def libraries(session: Session, before: Examined) -> str:
     if before["configuration"].state == "failure":
-        raise not_asked("ciplug.yaml cannot be read")
+        raise skipped("ciplug.yaml cannot be read")
     needed = dict(_needed(session))
     missing = {f"ciplug[{extra}]": what for (extra, module), what in needed.items() if not _is_installed(module)}
     if missing:
         words = " ".join(f"'{extra}'" for extra in missing)
-        raise failure("not installed, and needed by " + ", ".join(missing.values()), f"pip install {words}")
-    return f"installed: {', '.join(module for _, module in needed)}" if needed else "none beyond ciplug's own is needed"
+        raise failure("not installed, but needed by " + ", ".join(missing.values()), f"pip install {words}")
+    return f"installed: {', '.join(module for _, module in needed)}" if needed else "no optional library is needed"
 
 
 def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
-        # Of a package that it lies in.
+        # Its parent package is not installed.
         return False
 
 
 def _needed(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
-    """(extra, module) → what needs it."""
+    """((extra, module), what needs it)."""
     extras = {"s3": "s3", "az": "azure", "gs": "gcs", "file": "objects"}
     for uri in (session.store_uri, session.artifact_store or NO_ARTIFACTS):
         scheme, address, _ = uri.partition("://")
@@ -63,14 +63,14 @@ def _needed(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
         yield ("objects", "pyarrow"), "the segments of an object store"
     if session.store_uri.startswith("s3:") and session.env.get("AWS_PROFILE"):
         yield ("s3", "boto3"), "AWS profiles"
-    for config in session.config.models.values() or (session.config,):
-        yield from _of_model(config)
+    for section in session.config.sections():
+        yield from _of_model(section.policy)
 
 
-def _of_model(config: Config) -> Iterator[tuple[tuple[str, str], str]]:
-    samples = config.policy.get("samples")
-    if samples:
+def _of_model(policy: Policy) -> Iterator[tuple[tuple[str, str], str]]:
+    if policy.samples:
         yield ("stats", "numpy"), "tests example by example"
-    named = samples if isinstance(samples, str) else samples.get("file", "") if isinstance(samples, dict) else ""
-    if str(named).endswith(".parquet") or ".parquet" in str(config.policy.get("gates") or ""):
+    files = [policy.samples and policy.samples.file]
+    files += [file for gate in policy.gates.values() for file in (gate.reference, gate.current)]
+    if any(file and file.endswith(".parquet") for file in files):
         yield ("parquet", "pyarrow"), "Parquet files"

@@ -1,4 +1,4 @@
-"""The exact line that gives a job what it lacks, by CI host and forge; where it stands, and then the line itself."""
+"""The line to add for each missing right, by CI host and forge: first where it goes, then the line itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ciplug.errors import Cause
 
 PUSH_TOKEN = "CIPLUG_PUSH_TOKEN"  # noqa: S105
 _PERMISSIONS = "permissions: {contents: write, pull-requests: write, statuses: write}"
-"""All at once: what such a line does not name, it takes away."""
+"""All in one line: GitHub withdraws every permission that the line does not name."""
 _GITHUB_JOB = f"in the job: {_PERMISSIONS}"
 
 _KEEP = {
@@ -44,9 +44,9 @@ def push(host: str, cause: Cause, *, by_token: bool) -> str:
     if cause in (Cause.PROTECTED, Cause.RULE, Cause.UNKNOWN):
         return ""
     if cause == Cause.NETWORK:
-        return "see that this machine reaches the address: network, proxy, name"
+        return "check that this machine can reach the address: network, proxy, host name"
     if by_token:
-        return f"{PUSH_TOKEN} = a token of today that may write to this very repository"
+        return f"{PUSH_TOKEN} = a valid token that may write to this repository"
     if cause in (Cause.NO_CREDENTIAL, Cause.NOT_FOUND) and host in _KEEP:
         return _KEEP[host]
     if cause == Cause.BAD_CREDENTIAL and host in _KEEP:
@@ -55,24 +55,24 @@ def push(host: str, cause: Cause, *, by_token: bool) -> str:
 
 
 def refs(branch: str) -> str:
-    """For a host that refuses refs by a rule."""
-    return f"allow pushes to refs/{branch}/* for the account that this job runs as, or to branches {branch}-*"
+    """For a host whose rules refuse refs."""
+    return f"allow the account of this job to push to refs/{branch}/*, or to branches {branch}-*"
 
 
 def branch(kind: str | None, branch: str) -> str:
     """For a branch that is protected, by the forge that holds it."""
     names = f"'{branch}' and '{branch}-series'"
     where = {
-        "github": f"Settings > Rules > Rulesets, and Settings > Branches: exclude {names} from what covers them",
+        "github": f"Settings > Rules > Rulesets, and Settings > Branches: exclude {names} from their rules",
         "gitlab": f"Settings > Repository > Protected branches: {names}: allowed to push = the role of the token",
         "gitea": f"Settings > Branches: {names}: whitelist the account of the token for push",
         "bitbucket": f"Repository settings > Branch restrictions: {names}: write access = the account of the token",
     }
-    return where.get(kind or "", f"exempt the branches {names} for the account that this job runs as")
+    return where.get(kind or "", f"exempt the branches {names} for the account of this job")
 
 
 def token(host: str, kind: str) -> str:
-    """For a forge's token that is absent, or not accepted."""
+    """For a forge's token that is missing or rejected."""
     variable, what = _TOKENS[kind]
     if (host, kind) == ("github_actions", "github"):
         return "in the step: env: {GITHUB_TOKEN: '${{ github.token }}'}"
@@ -109,7 +109,7 @@ _DEPTH = {
     "azure": "in the steps: - {checkout: self, fetchDepth: 0}",
     "jenkins": "in the checkout: extensions: [cloneOption(shallow: false, noTags: false)]",
 }
-"""How the checkout brings the whole history."""
+"""How to check out the complete history."""
 
 
 def history(host: str) -> str:

@@ -1,4 +1,4 @@
-"""The store: can it be read, and does it take what ciplug writes there?"""
+"""The store: can it be read, and does it accept what ciplug writes?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from ciplug.errors import Cause, StoreError
 from ciplug.forges import kind_of
 from ciplug.health import remedies
-from ciplug.health.base import Examined, Trouble, failure, not_asked, warning
+from ciplug.health.base import Examined, Trouble, failure, skipped, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
 from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_store
@@ -15,7 +15,7 @@ from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_s
 
 def read(session: Session, before: Examined) -> str:
     if before["configuration"].state == "failure" and session.store_uri == DEFAULT_URI:
-        raise not_asked("which store is meant is not known: ciplug.yaml cannot be read")
+        raise skipped("the store is unknown: ciplug.yaml cannot be read")
     store = _store(session)
     try:
         waiting = len(store.loose())
@@ -27,7 +27,7 @@ def read(session: Session, before: Examined) -> str:
     if store.notes:
         remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"
         raise warning("; ".join(store.notes), remedy)
-    return f"it can be read: {store.address}, with {waiting} objects that are in no segment yet"
+    return f"readable: {store.address}, with {waiting} objects that are not in a segment yet"
 
 
 def write(session: Session, before: Examined) -> str:
@@ -37,43 +37,43 @@ def write(session: Session, before: Examined) -> str:
         raise warning(f"this host refuses refs outside of refs/heads, so runs go to branches: {trial.said}")
     if trial.cause is None:
         _tell_deletion(tried)
-        return f"a trial was taken, and is gone: {trial.said}"
+        return f"a trial was accepted and deleted: {trial.said}"
     raise _refused(session, trial)
 
 
 def branch(session: Session, before: Examined) -> str:
-    """The branch of a git store, which only folds and the registry move."""
+    """The branch of a git store. Only folds and the registry move it."""
     trial = next((one for one in _tried(session, before) if one.what == "branch"), None)
     if trial is None:
-        raise not_asked("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
+        raise skipped("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
     if trial.cause is None:
         return f"it may be moved: {trial.said}"
     if trial.cause == Cause.UNKNOWN:
-        raise not_asked(f"no clear answer: {trial.said}")
+        raise skipped(f"no clear answer: {trial.said}")
     raise _refused(session, trial)
 
 
 def artifacts(session: Session, before: Examined) -> str:
     place = session.artifact_store
     if place == NO_ARTIFACTS or is_archived(session.store_uri):
-        return "their digests are kept, and no bytes"
+        return "only digests are kept"
     if place is None or place == session.store_uri:
-        return "they lie beside the runs"
+        return "kept with the runs"
     if not session.context.trusted:
-        raise not_asked(FORKED)
+        raise skipped(FORKED)
     tried = open_store(place, session.workspace, session.env).try_writes()
     if (cause := tried[0].cause) is not None:
         by_git = is_git(place)
         raise failure(tried[0].said, to_reach(session, place, cause) if by_git else _bucket_rights(place))
     _tell_deletion(tried)
-    return f"a trial was taken, and is gone: {tried[0].said}"
+    return f"a trial was accepted and deleted: {tried[0].said}"
 
 
 def _tried(session: Session, before: Examined) -> list[Trial]:
     if not session.context.trusted:
-        raise not_asked(FORKED)
-    if before["store"].state in ("failure", "not asked"):
-        raise not_asked("the store cannot be read")
+        raise skipped(FORKED)
+    if before["store"].state in ("failure", "skipped"):
+        raise skipped("the store cannot be read")
     return _try(session)
 
 
@@ -84,14 +84,14 @@ def _try(session: Session) -> list[Trial]:
 
 @lru_cache(maxsize=2)
 def _store(session: Session) -> Store:
-    """The store, for a reader that folds nothing: what is looked at stays as it is."""
+    """The store, opened so that reading folds nothing: doctor leaves it unchanged."""
     return open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles)
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
     trial = next((one for one in tried if one.what == "delete"), None)
     if trial is not None and trial.cause is not None:
-        raise warning(f"what is written cannot be taken away again, so nothing is folded: {trial.said}")
+        raise warning(f"refs cannot be deleted, so nothing is folded: {trial.said}")
 
 
 def _refused(session: Session, trial: Trial) -> Trouble:
@@ -101,16 +101,16 @@ def _refused(session: Session, trial: Trial) -> Trouble:
         return failure(trial.said, _bucket_rights(session.store_uri))
     name = session.store.address.rpartition("#")[2]
     ruled_out = trial.cause in (Cause.PROTECTED, Cause.RULE, Cause.UNKNOWN)
-    said = "runs cannot be pushed"
+    problem = "runs cannot be pushed"
     if trial.what == "branch":
-        said = f"runs are recorded, and folds and promotions are not: the branch '{name}' cannot be moved"
+        problem = f"runs are recorded, but folds and promotions are not: the branch '{name}' cannot be moved"
     if ruled_out and trial.what == "branch":
         remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
     elif ruled_out:
         remedy = remedies.refs(name)
     else:
         remedy = to_reach(session, store_url(session) or "", trial.cause or Cause.UNKNOWN)
-    return failure(f"{said}: {trial.said}", remedy)
+    return failure(f"{problem}: {trial.said}", remedy)
 
 
 def _bucket_rights(uri: str) -> str:

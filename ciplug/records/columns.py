@@ -1,7 +1,10 @@
-"""Many runs as columns: what questions over a whole store read in place of the records.
+"""Many runs as columns, and the amendments beside them: what questions over a whole store read in place of the records.
 
 Made from the records as they stand, and leniently: a field that is missing, or of another type than is known
 here, is left out, so that a newer record is seen as far as it is understood.
+
+The encoded form names what it holds. What a newer ciplug has added is skipped, and what an older one did not know is
+`lacking`: a reader who needs it makes the columns again from the records.
 """
 
 from __future__ import annotations
@@ -14,10 +17,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ciplug.errors import RecordError
+from ciplug.records.amendment import parse
 from ciplug.records.canonical import dumps
+from ciplug.records.keys import is_run, parse_amendment
+from ciplug.records.read import amendment as read_amendment
 from ciplug.records.run import METRIC_NAME, Scalar
 
-VERSION = 1
+VERSION = 2
+"""Raised only when what is there changes its meaning: new names need no new version."""
 ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
@@ -41,16 +48,22 @@ class Columns:
     """Values are floats; NaN and infinities are among them."""
     params: dict[str, Sparse] = field(default_factory=dict)
     tags: dict[str, Sparse] = field(default_factory=dict)
+    amendments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Key → record of each amendment among the objects, also of runs elsewhere, as JSON has it."""
+    lacking: frozenset[str] = frozenset()
+    """Names of attributes that whoever wrote this did not know: their values here are all None."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
 def of(records: Iterable[tuple[str, bytes]]) -> Columns:
-    """The columns of the runs among these (key, record); what is no run, or no JSON, is passed over."""
+    """The columns of the runs and amendments among these (key, record); anything else is passed over."""
     columns = Columns()
     for key, data in records:
-        if not (key.startswith("runs/") and key.endswith(".json")):
+        if parse_amendment(key):
+            _take_amendment(columns, key, data)
+        if not is_run(key):
             continue
         try:
             record = json.loads(data)
@@ -59,6 +72,12 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
         if isinstance(record, dict) and _is_run(record):
             _take(columns, key, record)
     return columns
+
+
+def _take_amendment(columns: Columns, key: str, data: bytes) -> None:
+    with contextlib.suppress(RecordError):
+        read_amendment(data, key)
+        columns.amendments[key] = json.loads(data)
 
 
 def _is_run(record: Mapping[str, Any]) -> bool:
@@ -117,6 +136,7 @@ def encode(columns: Columns) -> bytes:
             "metrics": plain(columns.metrics),
             "params": plain(columns.params),
             "tags": plain(columns.tags),
+            "amendments": columns.amendments,
         }
     )
 
@@ -126,11 +146,14 @@ def decode(data: bytes, name: str) -> Columns:
     try:
         value: Any = json.loads(data)
         if value["version"] != VERSION:
-            raise ValueError(f"version {value['version']!r}")
+            raise ValueError(f"version {value['version']!r:.20}, this ciplug reads {VERSION}")
         columns = Columns(keys=_of_types(value["keys"], {str}))
         every = list(range(len(columns)))
+        columns.lacking = frozenset(ATTRIBUTES) - value["attributes"].keys()
         for attribute in ATTRIBUTES:
-            columns.attributes[attribute] = _of_types(value["attributes"][attribute], {str, type(None)})
+            values = value["attributes"].get(attribute, [None] * len(columns))
+            columns.attributes[attribute] = _of_types(values, {str, type(None)})
+        columns.amendments = _amendments(value["amendments"])
 
         def sparse(kind: str) -> dict[str, Sparse]:
             found = {}
@@ -156,6 +179,22 @@ def decode(data: bytes, name: str) -> Columns:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise RecordError(f"{name}: not the columns of a segment, or damaged: {problem}") from None
     return columns
+
+
+def is_newer(data: bytes) -> bool:
+    """Whether these are columns of a later version: only their writer knows whether they are right."""
+    try:
+        return int(json.loads(data)["version"]) > VERSION
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _amendments(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    for key, record in value.items():
+        if parse_amendment(key) is None:
+            raise ValueError(f"{key!r:.80} is not the key of an amendment")
+        parse(record)
+    return dict(value)
 
 
 def _text(value: object) -> str:

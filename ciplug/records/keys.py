@@ -1,6 +1,15 @@
-"""The grammar of keys: runs/<commit>-<id>.json, beside it .series and .examples; verdicts/<commit>-<run>-<digest>.json.
+"""The grammar of keys. No other module makes or takes apart a key.
 
-The commit comes first, so that what is known of a commit is found without listing the store.
+    runs/<commit>-<run>.json                     the record of a run; beside it
+    runs/<commit>-<run>.series                   its step series, and
+    runs/<commit>-<run>.examples                 the examples of its evaluation
+    amend/<commit>-<run>-<seq>-<digest>.json     what changed about a run after it was recorded; beside it
+    amend/<commit>-<run>-<seq>-<digest>.series   step series that were logged late
+    verdicts/<commit>-<run>-<digest>.json        one judgement of a run
+    registry/<model>/<seq>.json                  one event of a model's log
+
+The commit comes first, so that everything about a commit is found without listing the store; a run without a commit
+has `none` there. `<digest>` is the beginning of the sha256 of the object's bytes.
 """
 
 from __future__ import annotations
@@ -8,23 +17,209 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
 
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
 
 if TYPE_CHECKING:
+    from ciplug.records.amendment import Amendment
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
 
+RUNS, AMENDMENTS, VERDICTS, REGISTRY = "runs", "amend", "verdicts", "registry"
+"""The first folders of all keys."""
+EVERY_RUN = f"{RUNS}/"
+"""What every key of a run, and of what stands beside it, starts with."""
+EVERY_AMENDMENT = f"{AMENDMENTS}/"
+"""What every key of an amendment starts with."""
+EVERY_LOG = f"{REGISTRY}/"
+"""What the name of every log of the registry starts with."""
+RECORD, SERIES, EXAMPLES = ".json", ".series", ".examples"
+_AMENDMENT = re.compile(AMENDMENTS + r"/(?P<commit>.+)-(?P<run>[^-]+)-(?P<seq>[1-9]\d{0,14})-(?P<digest>[0-9a-f]{8})")
+_ENTRY = re.compile(r"(?P<log>.+)/(?P<seq>\d{6,12})\.json")
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
 
 
-def run_key(run: Run) -> str:
-    return key_of(run.commit, run.id)
+class RunKey(NamedTuple):
+    """Which run: all keys about it follow."""
+
+    commit: str | None
+    id: str
+
+    @property
+    def _name(self) -> str:
+        return f"{self.commit or NO_COMMIT}-{self.id}"
+
+    @property
+    def key(self) -> str:
+        """Of its record."""
+        return f"{RUNS}/{self._name}{RECORD}"
+
+    @property
+    def series(self) -> str:
+        return f"{RUNS}/{self._name}{SERIES}"
+
+    @property
+    def examples(self) -> str:
+        return f"{RUNS}/{self._name}{EXAMPLES}"
+
+    @property
+    def amendments(self) -> str:
+        """What the keys of its amendments start with."""
+        return f"{AMENDMENTS}/{self._name}-"
+
+    @property
+    def verdicts(self) -> str:
+        """What the keys of its verdicts start with."""
+        return f"{VERDICTS}/{self._name}-"
+
+    @property
+    def everything(self) -> tuple[str, ...]:
+        """What the keys of all that is kept about it start with."""
+        return f"{RUNS}/{self._name}.", self.amendments, self.verdicts
 
 
-def key_of(commit: str | None, run_id: str) -> str:
-    return f"runs/{commit or NO_COMMIT}-{run_id}.json"
+class AmendmentKey(NamedTuple):
+    """Which amendment of which run."""
+
+    commit: str | None
+    run: str
+    seq: int
+    digest: str
+    """The first 8 hex digits of the sha256 of its bytes."""
+
+    @property
+    def key(self) -> str:
+        """Of its record."""
+        return f"{AMENDMENTS}/{self._name}{RECORD}"
+
+    @property
+    def series(self) -> str:
+        return f"{AMENDMENTS}/{self._name}{SERIES}"
+
+    @property
+    def run_key(self) -> RunKey:
+        return RunKey(self.commit, self.run)
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """All readers fold the amendments of a run by this, the lowest first."""
+        return self.seq, self.digest
+
+    @property
+    def _name(self) -> str:
+        return f"{self.commit or NO_COMMIT}-{self.run}-{self.seq}-{self.digest}"
+
+
+class EntryKey(NamedTuple):
+    """Which entry of which log."""
+
+    log: str
+    seq: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.log}/{self.seq:06d}{RECORD}"
+
+
+# Runs
+
+
+def run_key(run: Run) -> RunKey:
+    return RunKey(run.commit, run.id)
+
+
+def is_run(key: str) -> bool:
+    """Whether a key is that of a run's record."""
+    return key.startswith(EVERY_RUN) and key.endswith(RECORD)
+
+
+def parse_run(key: str) -> RunKey | None:
+    """The run whose record has this key; None for any other key."""
+    return _run_of(key, RECORD)
+
+
+def parse_runs(keys: Iterable[str]) -> list[RunKey]:
+    """Those of the keys that are of the record of a run."""
+    return [run for key in keys if (run := parse_run(key)) is not None]
+
+
+def parse_series(key: str) -> RunKey | None:
+    """The run whose step series have this key; None for any other key."""
+    return _run_of(key, SERIES)
+
+
+def parse_examples(key: str) -> RunKey | None:
+    """The run whose examples have this key; None for any other key."""
+    return _run_of(key, EXAMPLES)
+
+
+def _run_of(key: str, ending: str) -> RunKey | None:
+    if not (key.startswith(EVERY_RUN) and key.endswith(ending)):
+        return None
+    commit, dash, run_id = key[len(EVERY_RUN) : -len(ending)].rpartition("-")
+    return RunKey(_commit(commit), run_id) if dash else None
+
+
+def _commit(text: str) -> str | None:
+    return None if text == NO_COMMIT else text
+
+
+def runs_on(commit: str | None) -> str:
+    """What the keys of the runs on a commit, and of what stands beside them, start with."""
+    return f"{RUNS}/{commit or NO_COMMIT}-"
+
+
+def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
+    """Why no record of this run and this commit can stand under the key; None if it can."""
+    if key != RunKey(commit, run_id).key:
+        return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
+    if commit and not _COMMIT.fullmatch(commit):
+        return f"{key}: commit: '{commit}' is not a commit id"
+    return None
+
+
+# Amendments
+
+
+def amendment_object(amendment: Amendment) -> tuple[AmendmentKey, bytes]:
+    """Key and bytes of an amendment."""
+    data = dumps(amendment)
+    return amendment_key(amendment, data), data
+
+
+def amendment_key(amendment: Amendment, data: bytes) -> AmendmentKey:
+    return AmendmentKey(amendment.commit, amendment.run, amendment.seq, digest(data)[7:15])
+
+
+def parse_amendment(key: str) -> AmendmentKey | None:
+    """The amendment whose record has this key; None for any other key."""
+    return _amendment_of(key, RECORD)
+
+
+def parse_amendments(keys: Iterable[str]) -> list[AmendmentKey]:
+    """Those of the keys that are of the record of an amendment, in the order in which they are folded."""
+    parsed = (amendment for key in keys if (amendment := parse_amendment(key)) is not None)
+    return sorted(parsed, key=lambda amendment: (*amendment.order, amendment.key))
+
+
+def parse_late_series(key: str) -> AmendmentKey | None:
+    """The amendment whose step series have this key; None for any other key."""
+    return _amendment_of(key, SERIES)
+
+
+def _amendment_of(key: str, ending: str) -> AmendmentKey | None:
+    match = _AMENDMENT.fullmatch(key.removesuffix(ending)) if key.endswith(ending) else None
+    return match and AmendmentKey(_commit(match["commit"]), match["run"], int(match["seq"]), match["digest"])
+
+
+def amendments_on(commit: str | None) -> str:
+    """What the keys of the amendments of all runs on a commit start with."""
+    return f"{AMENDMENTS}/{commit or NO_COMMIT}-"
+
+
+# Verdicts
 
 
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
@@ -34,29 +229,48 @@ def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
 
 
 def verdict_key(verdict: Verdict, data: bytes) -> str:
-    return f"verdicts/{verdict.commit or NO_COMMIT}-{verdict.run}-{digest(data)[7:19]}.json"
+    return f"{RunKey(verdict.commit, verdict.run).verdicts}{digest(data)[7:19]}{RECORD}"
 
 
-class RunKey(NamedTuple):
-    key: str
-    commit: str | None
-    id: str
+def is_verdict(key: str) -> bool:
+    """Whether a key is that of a verdict."""
+    return key.startswith(f"{VERDICTS}/") and key.endswith(RECORD)
 
 
-def parse_keys(keys: Iterable[str]) -> list[RunKey]:
-    """Those of the keys that are a run's."""
-    found = []
-    for key in keys:
-        commit, dash, run_id = key.removeprefix("runs/").removesuffix(".json").rpartition("-")
-        if key.startswith("runs/") and key.endswith(".json") and dash:
-            found.append(RunKey(key, None if commit == NO_COMMIT else commit, run_id))
-    return found
+def verdicts_on(commit: str | None) -> str:
+    """What the keys of the verdicts on all runs of a commit start with."""
+    return f"{VERDICTS}/{commit or NO_COMMIT}-"
 
 
-def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
-    """Why no record of this run and this commit can stand under the key; None if it can."""
-    if key != key_of(commit, run_id):
-        return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
-    if commit and not _COMMIT.fullmatch(commit):
-        return f"{key}: commit: '{commit}' is no commit id"
-    return None
+# Logs
+
+
+def log_of(model: str) -> str:
+    """Name of the log that holds the events of a model."""
+    name = quote(model, safe=" ")
+    return f"{REGISTRY}/{name.replace('.', '%2E') if name.strip('.') == '' else name}"
+
+
+def model_of(log: str) -> str:
+    """The model whose events this log of the registry holds."""
+    return unquote(log.removeprefix(EVERY_LOG))
+
+
+def parse_entry(key: str) -> EntryKey | None:
+    """The entry of a log that has this key; None for a key that is none of a log."""
+    match = _ENTRY.fullmatch(key)
+    return match and EntryKey(match["log"], int(match["seq"]))
+
+
+# Objects that belong together
+
+
+def stem_of(key: str) -> str:
+    """A key without its ending: the same for a record and for what stands beside it."""
+    folder, slash, name = key.rpartition("/")
+    return folder + slash + name.partition(".")[0]
+
+
+def record_beside(key: str) -> str:
+    """The key of the record that an object stands beside; of a record, its own."""
+    return stem_of(key) + RECORD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciplug.errors import RecordError
@@ -12,6 +13,7 @@ from ciplug.records import canonical
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
+    from ciplug.records.amendment import Amendment
     from ciplug.records.registry_event import RegistryEvent
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
@@ -42,6 +44,21 @@ def read_run(data: bytes, key: str) -> Run:
     return found
 
 
+def amendment(data: bytes, key: str) -> Amendment:
+    """The amendment that the bytes of `key` hold. Raises RecordError for one that is not what its key says."""
+    from ciplug.records.amendment import SCHEMA, parse
+    from ciplug.records.keys import amendment_key
+
+    value = _parse(data, key)
+    try:
+        made = parse(value)
+    except ValueError as problem:
+        raise RecordError(f"{key}: {problem}", hint=_hint(value, SCHEMA)) from None
+    if amendment_key(made, data).key != key:
+        raise RecordError(f"{key}: the amendment in it has the key {amendment_key(made, data).key}")
+    return made
+
+
 def verdict(data: bytes, key: str) -> Verdict:
     """The verdict that the bytes of `key` hold. Raises RecordError naming the key and the field."""
     from ciplug.records.verdict import Verdict
@@ -50,10 +67,27 @@ def verdict(data: bytes, key: str) -> Verdict:
 
 
 def registry_event(data: bytes, key: str) -> RegistryEvent:
-    """The registry event that the bytes of `key` hold. Raises RecordError naming the key and the field."""
-    from ciplug.records.registry_event import RegistryEvent
+    """The registry event that the bytes of `key` hold, its payload as it is.
 
-    return _record(RegistryEvent, data, key)
+    Of an event of a newer schema that differs in shape, what every schema has. Raises RecordError naming the key and
+    the field.
+    """
+    from ciplug.records.registry_event import SCHEMA, RegistryEvent
+
+    try:
+        return _record(RegistryEvent, data, key)
+    except RecordError:
+        value = _parse(data, key)
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if not isinstance(schema, int) or schema <= SCHEMA:
+            raise
+        lasting = ("schema", "seq", "previous", "type", "model")
+        return _record(RegistryEvent, canonical.dumps({name: value[name] for name in lasting if name in value}), key)
+
+
+def payload(kind: type[T], value: Mapping[str, Any], key: str) -> T:
+    """A registry event's payload as the dataclass of its type. Raises RecordError naming the key and the field."""
+    return _record(kind, canonical.dumps(value), key)
 
 
 class DuplicateKeyError(ValueError):

@@ -1,39 +1,76 @@
-"""One entry of the registry's append-only log."""
+"""What the registry's append-only log holds: one envelope for all events, and one dataclass for each type of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, ClassVar, Protocol
 
 SCHEMA = 1
 
-EventType = Literal["register", "promote"]
+
+class Payload(Protocol):
+    """What the dataclass of an event type has besides its fields."""
+
+    type: ClassVar[str]
+    """As it stands in the envelope; never changes its meaning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryEvent:
-    """Who moved which version where, on what evidence. State is the fold of these by `seq`, never by time."""
+    """One event, whatever its type: its place in the chain, who made it, and what it says.
+
+    The state is the fold of events by `seq`, never by time. `schema`, `seq`, `previous`, `type` and `model` are the
+    same in every schema, so that any ciplug can verify the chain.
+    """
 
     seq: int
     """1 for the first event of a model, then without a gap."""
     previous: str | None = None
     """sha256 of the event before, as it is stored; None for the first."""
-    type: EventType
+    type: str
     model: str
+    created: str = ""
+    """UTC, ISO 8601. Empty only where a newer schema has no such field."""
+    actor: str | None = None
+    actor_source: str | None = None
+    """How the actor was established: the CI host, or the git configuration of a laptop."""
+    run_url: str | None = None
+    """The address of the pipeline run."""
+    ciplug: str | None = None
+    """The version of ciplug that wrote it."""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of the type's dataclass, and those that a newer ciplug added."""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register:
+    """A run becomes a version of the model. What is registered never changes."""
+
+    type: ClassVar[str] = "register"
+
     version: int
     run: str
     commit: str | None = None
-    created: str
-    stage: str | None = None
-    """Where the version goes (promote)."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path → sha256:<hex> of the version's artifacts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote:
+    """A version moves to a stage, on the evidence that is named."""
+
+    type: ClassVar[str] = "promote"
+
+    version: int
+    run: str
+    commit: str | None = None
+    stage: str
+    """Where the version goes."""
     from_stage: str | None = None
     replaces: int | None = None
-    """Version that held `stage` when this event was made; a race that changes it is lost, not overwritten."""
-    actor: str | None = None
-    actor_source: str | None = None
-    """How the actor was established: the CI host, or the git identity of a laptop."""
-    run_url: str | None = None
+    """Version that held `stage` when this event was made; it is archived."""
     reason: str | None = None
     policy_digest: str | None = None
     verdict: str | None = None
@@ -41,10 +78,6 @@ class RegistryEvent:
     verdict_digest: str | None = None
     baseline_run: str | None = None
     approvals: tuple[str, ...] = ()
-    """What the stage required and was found, in sentences."""
+    """What the stage required, and what met it, one sentence each."""
     waived: tuple[str, ...] = ()
     """The gates that passed by a waiver, each with who agreed and why."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Path → sha256:<hex> of the version's artifacts (register)."""
-    ciplug: str | None = None
-    schema: int = SCHEMA

@@ -11,7 +11,7 @@ import array
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,32 @@ class Series:
         lengths = {len(self.steps), len(self.values), len(self.values if self.times is None else self.times)}
         if len(lengths) != 1:
             raise ValueError(f"steps, values and times of a series differ in length: {sorted(lengths)}")
+
+
+def merge(parts: Sequence[Mapping[str, Series]]) -> dict[str, Series]:
+    """Series of several parts as one: the points of a metric by step, those of one step in the order of the parts.
+
+    A point that stands in several parts is taken once. Times are kept where every part has them.
+    """
+    if len(parts) == 1:
+        return dict(parts[0])
+    named: dict[str, list[Series]] = {}
+    for part in parts:
+        for name, series in part.items():
+            named.setdefault(name, []).append(series)
+    return {name: several[0] if len(several) == 1 else _joined(several) for name, several in named.items()}
+
+
+def _joined(parts: Sequence[Series]) -> Series:
+    timed = all(part.times is not None for part in parts)
+    points: dict[tuple[int, str, float | None], float] = {}
+    for part in parts:
+        times = part.times if timed and part.times is not None else [None] * len(part.steps)
+        for step, value, time in zip(part.steps, part.values, times, strict=True):
+            points.setdefault((step, repr(value), time), value)  # as text, NaN equals NaN
+    ordered = sorted(points.items(), key=lambda point: point[0][0])
+    times_of = tuple(time for (_, _, time), _ in ordered if time is not None)
+    return Series(tuple(p[0][0] for p in ordered), tuple(value for _, value in ordered), times_of if timed else None)
 
 
 def encode(series: Mapping[str, Series]) -> bytes:

@@ -69,6 +69,22 @@ class GateResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PolicySource:
+    """Where a policy was read."""
+
+    file: str
+    branch: str | None = None
+    commit: str | None = None
+    as_committed: bool = True
+
+    def __str__(self) -> str:
+        """`ciplug.yaml of main (1a2b3c4d)`, `ciplug.yaml (not as committed)`."""
+        if self.branch is not None:
+            return f"{self.file} of {self.branch} ({(self.commit or '')[:8]})"
+        return self.file if self.as_committed else f"{self.file} (not as committed)"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The worst of the gates, tied to the run, the policy and the baseline that it was made from."""
 
@@ -79,8 +95,14 @@ class Verdict:
     created: str
     policy_digest: str
     """sha256 of the policy as it was read."""
-    policy_source: str
-    """Which file of which commit, or of the work tree."""
+    policy_file: str
+    """The path of ciplug.yaml, from the top of the repository."""
+    policy_branch: str | None = None
+    """The branch at whose tip it was read, as in a pull request; None: it was read in the checkout."""
+    policy_commit: str | None = None
+    """The commit at that tip."""
+    policy_as_committed: bool = True
+    """False for a file of the checkout that differs from what was committed."""
     commit: str | None = None
     baseline_run: str | None = None
     runs: tuple[str, ...] = ()
@@ -92,6 +114,15 @@ class Verdict:
     dry_run: bool = False
     ciplug: str | None = None
     schema: int = SCHEMA
+
+    @property
+    def policy_source(self) -> PolicySource:
+        return PolicySource(
+            file=self.policy_file,
+            branch=self.policy_branch,
+            commit=self.policy_commit,
+            as_committed=self.policy_as_committed,
+        )
 
     @property
     def passed(self) -> bool:

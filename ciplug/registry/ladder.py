@@ -16,7 +16,7 @@ ARCHIVED = "Archived"
 class Ladder:
     """The stages of a team, lowest first. Each is held by one version at a time."""
 
-    stages: tuple[str, ...] = ("Staging", "Production")
+    stages: tuple[str, ...]
 
     def stage(self, name: str) -> str:
         """The stage of this name, in upper or lower case. Raises UsageError."""
@@ -32,10 +32,15 @@ class Ladder:
         return self.stages[at - 1] if at else NO_STAGE
 
     def check_promotion(self, version: int, current: str, target: str) -> None:
-        """Raise PromotionRefused unless `target` is the stage right above `current`."""
+        """Raise PromotionRefused unless `target` is the stage right above `current`.
+
+        A version in a stage that is not on the ladder (any more) starts at the bottom.
+        """
         if current == target:
             raise PromotionRefused(Refusal.SAME_STAGE, f"version {version} is already in {target}")
         below = self.below(target)
+        if current not in (*self.stages, ARCHIVED):
+            current = NO_STAGE
         if current != below:
             where = "in no stage" if current == NO_STAGE else f"in {current}"
             takes = "new versions" if below == NO_STAGE else f"versions from {below}"
@@ -44,7 +49,3 @@ class Ladder:
                 f"version {version} is {where}, and {target} takes only {takes}",
                 hint=f"promote it to {self.stages[0].lower()} first" if current == NO_STAGE else None,
             )
-
-
-MLFLOW_STAGES = Ladder()
-"""The stages of a team that has not named its own."""

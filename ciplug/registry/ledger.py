@@ -4,23 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import NamedTuple
-from urllib.parse import quote, unquote
 
 from ciplug.errors import StoreError
 from ciplug.records.canonical import digest, dumps
+from ciplug.records.keys import EVERY_LOG, EntryKey, log_of, model_of
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.stores.base import Head, Log
 
 
-def log_name(model: str) -> str:
-    """The log of a model: its name as one path component that every store can hold."""
-    safe = quote(model, safe="-_ ")
-    return f"registry/{safe.replace('.', '%2E') if safe.strip('.') == '' else safe}"
-
-
 def models(log: Log) -> list[str]:
     """Names of the models that have an event."""
-    return sorted(unquote(name.removeprefix("registry/")) for name in log.logs("registry/"))
+    return sorted(map(model_of, log.logs(EVERY_LOG)))
 
 
 class Ledger(NamedTuple):
@@ -31,17 +25,20 @@ class Ledger(NamedTuple):
 
 
 def read(log: Log, model: str) -> Ledger:
-    """The log of a model, its chain verified. Raises StoreError naming the event that is off."""
+    """The log of a model, its chain verified over all events, whatever their type.
+
+    Raises StoreError naming the first event that does not follow from the one before.
+    """
     from ciplug.records import read as records
 
     events: list[RegistryEvent] = []
     head: Head | None = None
-    for number, data in enumerate(log.entries(log_name(model)), start=1):
-        event = records.registry_event(data, f"{log_name(model)}/{number:06d}")
+    for number, data in enumerate(log.entries(log_of(model)), start=1):
+        event = records.registry_event(data, EntryKey(log_of(model), number).key)
         if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
             raise StoreError(
                 f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
-                hint="compare the branch with another clone's: an event is never changed nor taken away",
+                hint="compare the branch with another clone's: no event is ever changed or removed",
             )
         events.append(event)
         head = Head(number, digest(data))
@@ -49,7 +46,7 @@ def read(log: Log, model: str) -> Ledger:
 
 
 def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
-    """Append `event` after all that is in `ledger`; its place and the digest before it are filled in here.
+    """Append `event` to the log; its number and the digest of the event before it are filled in here.
 
     Raises Conflict when another event was appended since the ledger was read.
     """
@@ -58,4 +55,4 @@ def append(log: Log, ledger: Ledger, event: RegistryEvent) -> Ledger:
         seq=ledger.head.seq + 1 if ledger.head else 1,
         previous=ledger.head.digest if ledger.head else None,
     )
-    return Ledger((*ledger.events, placed), log.append(log_name(event.model), ledger.head, dumps(placed)))
+    return Ledger((*ledger.events, placed), log.append(log_of(event.model), ledger.head, dumps(placed)))

@@ -13,22 +13,22 @@ from ciplug.config import Config
 from ciplug.errors import ConfigError
 from ciplug.git.branch_files import Tree, tree_of_branch
 from ciplug.git.worktree import is_committed
+from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy
+    from ciplug.config.policy import Policy
 
 
 @dataclass(frozen=True)
-class Ruling:
+class PolicyInForce:
     """The policy of one model, and where it was read."""
 
     policy: Policy
     """With what counts for the branch."""
     digest: str
     """sha256 of the whole policy of the model."""
-    source: str
-    """`ciplug.yaml of main (1a2b3c4d)`."""
+    source: PolicySource
     folder: str = ""
     """Of the file, from the top of the repository: what paths in it are relative to."""
     evaluation: tuple[str, ...] = ()
@@ -43,57 +43,57 @@ class Policies:
 
     own: Config
     """The checkout's."""
-    own_source: str
+    own_source: PolicySource
     branch: str | None
     """What the commit is to go into, or is on."""
     base: Config | None = None
     """That of the base branch; None outside of pull requests, and where the branch has no file."""
-    base_source: str = ""
+    base_source: PolicySource | None = None
     base_branch: str | None = None
 
     @property
     def any_gate(self) -> bool:
         """Whether there is a gate for any model at all."""
         configs = [self.own, *([self.base] if self.base else [])]
-        return any(part.policy.get("gates") for config in configs for part in config.models.values() or (config,))
+        return any(section.policy.gates for config in configs for section in config.sections())
 
     @property
     def baseline_branches(self) -> dict[str | None, None]:
         """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
-        from ciplug.gates.reading import read
-
-        config = self.base or self.own
-        policies = [read(part) for part in config.models.values() or (config,)]
+        policies = [section.policy for section in (self.base or self.own).sections()]
         return dict.fromkeys(
             baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
         )
 
-    def of(self, model: str) -> Ruling:
+    def of(self, model: str) -> PolicyInForce:
         """What judges a model. Raises ConfigError where nothing does: that is no pass."""
         found = self.find(model)
         if found is None:
-            config, source = (self.base, self.base_source) if self.base else (self.own, self.own_source)
-            raise _none(config, source, model)
+            raise _none(self.base or self.own, self.base_source or self.own_source, model)
         return found
+
+    def ladder(self, model: str) -> tuple[str, ...]:
+        """The stages of a model, lowest first: those of the policy in force, or the default without one."""
+        return (self.base or self.own).ladder_of(model)
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
-        if self._ruling(self.own, self.own_source, model) is None:
+        if self._in_force(self.own, self.own_source, model) is None:
             raise _none(self.own, self.own_source, model)
 
-    def find(self, model: str) -> Ruling | None:
+    def find(self, model: str) -> PolicyInForce | None:
         """What judges a model, None where no gate does."""
         if self.base_branch is None:
-            return self._ruling(self.own, self.own_source, model)
-        judging = self._ruling(self.base, self.base_source, model) if self.base else None
+            return self._in_force(self.own, self.own_source, model)
+        judging = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
         if judging is not None:
             return judging
         proposed = self.proposed(model)
         return replace(proposed, missing=self._why(model)) if proposed else None
 
-    def proposed(self, model: str) -> Ruling | None:
+    def proposed(self, model: str) -> PolicyInForce | None:
         """What the pull request wants to have judge the model; None where it has no gate for it."""
-        return self._ruling(self.own, self.own_source, model)
+        return self._in_force(self.own, self.own_source, model)
 
     def changed(self, model: str) -> bool:
         """Whether the pull request changes what judges the model."""
@@ -105,19 +105,19 @@ class Policies:
             return f"{self.base_branch} has no {configuration.FILE}"
         return f"{self.base_source} has no gate for the model '{model}'"
 
-    def _ruling(self, config: Config, source: str, model: str) -> Ruling | None:
-        from ciplug.gates.reading import read
+    def _in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
+        from ciplug.gates.digest import digest_of
 
-        part = _part(config, model)
-        if part is None or not part.policy.get("gates"):
+        section = config.section_of(model)
+        if section is None or not section.policy.gates:
             return None
-        policy = read(part)
+        policy = section.policy
         folder = config.path.parent.as_posix() if config.path else ""
         evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
-        return Ruling(policy.for_branch(self.branch), policy.digest, source, folder, evaluation)
+        return PolicyInForce(policy.for_branch(self.branch), digest_of(policy), source, folder, evaluation)
 
 
-def _none(config: Config, source: str, model: str) -> ConfigError:
+def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     if config.models:
         hint = f"it has: {', '.join(config.models)}; name one with --model"
         return ConfigError(f"{source}: it has no gate for the model '{model}'", hint=hint)
@@ -131,28 +131,13 @@ def _none(config: Config, source: str, model: str) -> ConfigError:
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 
 
-def _part(config: Config, model: str) -> Config | None:
-    if config.models:
-        return config.models.get(model)
-    return config if config.model in (None, model) else None
-
-
-def check(config: Config) -> None:
-    """Raises ConfigError for a policy that is wrong, of whichever model."""
-    from ciplug.gates.reading import read
-
-    for part in config.models.values() or (config,):
-        read(part)
-
-
 @lru_cache(maxsize=8)
 def read_policies(session: Session) -> Policies:
     """The policies that hold for this job.
 
     In a pull request they are read from the tip of its target branch, so that no change is judged by thresholds of
-    its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be asked.
+    its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be read.
     """
-    check(session.config)
     target, inside = session.context.target_branch, _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     source = _source(session, inside)
@@ -165,13 +150,13 @@ def read_policies(session: Session) -> Policies:
         name = path.as_posix()
         data = tree.read(name)
         if data is not None:
-            base_source = f"{name} of {where}"
+            base_source = PolicySource(file=name, branch=target, commit=tree.commit)
             base = _parsed(tree, path, data, where)
             break
-    return Policies(own, source, target, base, base_source or "", target)
+    return Policies(own, source, target, base, base_source, target)
 
 
-def of_checkout(session: Session, model: str) -> Ruling | None:
+def of_checkout(session: Session, model: str) -> PolicyInForce | None:
     """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
     inside = _inside(session)
     own = replace(session.config, path=inside or session.config.path)
@@ -193,27 +178,22 @@ def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
         try:
             return content.decode()
         except UnicodeDecodeError as problem:
-            raise ConfigError(f"{name}: cannot be read: {problem}") from None
+            raise ConfigError(f"{name} of {where}: cannot be read: {problem}") from None
 
     def read(name: str) -> str:
         if posixpath.isabs(name) or name.startswith(".."):
             raise ConfigError(f"{name}: it lies outside of the repository, so {where} does not hold it")
         return text(name, tree.read(name))
 
-    try:
-        config = configuration.parse(text(path.as_posix(), data), path, read)
-        check(config)
-        return config
-    except ConfigError as problem:
-        raise ConfigError(f"{where}: {problem.message}", hint=problem.hint) from None
+    return configuration.parse(text(path.as_posix(), data), path, read, origin=where)
 
 
-def _source(session: Session, inside: Path | None) -> str:
+def _source(session: Session, inside: Path | None) -> PolicySource:
     """Where the policy was read, relative to the repository, and whether it is as it was committed."""
     path = session.config.path
     if path is None:
-        return configuration.FILE
+        return PolicySource(file=configuration.FILE)
     if inside is None or session.workspace is None:
-        return str(path)
-    committed = is_committed(session.workspace, session.workspace.top / inside)
-    return inside.as_posix() if committed else f"{inside.as_posix()} (not as committed)"
+        return PolicySource(file=str(path))
+    as_committed = is_committed(session.workspace, session.workspace.top / inside)
+    return PolicySource(file=inside.as_posix(), as_committed=as_committed)

@@ -10,7 +10,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
-from ciplug.steps.judge import evaluate
+from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.record import store_objects
 from ciplug.steps.session import Session
@@ -18,7 +18,8 @@ from ciplug.steps.stage_requirements import check_requirements
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.gates.policy import Policy, Stage
+    from ciplug.config.policy import Policy
+    from ciplug.config.stages import Stage
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -61,8 +62,7 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
 
 def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
     """The stage as the policy writes it, and what the policy says of it."""
-    named = (name for name in policy.stages if name.casefold() == stage.casefold())
-    name = next(named, stage.lower())
+    name = stage.lower()  # The policy writes all stages in lower case.
     return name, policy.stages.get(name)
 
 
@@ -105,13 +105,12 @@ def _allows(verdict: Verdict, rules: Stage | None) -> bool:
 
 def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:
     """The verdict of the run as it is today, by the rules of a stage if it is given. Raises PromotionRefused."""
-    verdict = evaluate(session, runs, [run], stage=stage, again=True)[0].verdict
-    if verdict is None or not verdict.passed:
-        why = _reasons(verdict) if verdict else "no gate judges it"
+    verdict = judge_for_stage(session, runs, run, stage)
+    if not verdict.passed:
         by_stage = f" by the rules of {stage}" if stage else ""
         raise PromotionRefused(
             Refusal.NOT_PASSED_TODAY,
-            f"run {run.id[:12]} passed when it was judged, and does not pass today{by_stage}: {why}",
+            f"run {run.id[:12]} passed when it was judged, and does not pass today{by_stage}: {_reasons(verdict)}",
             hint=f"judge it: ciplug gate --run {run.id[:12]}",
         )
     return verdict

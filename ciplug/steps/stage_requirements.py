@@ -13,8 +13,8 @@ from ciplug.records.run import Run
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
+    from ciplug.config.stages import Stage
     from ciplug.forges.base import Forge
-    from ciplug.gates.policy import Stage
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from ciplug._version import __version__
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
 from ciplug.records.provenance import Context
-from ciplug.records.registry_event import RegistryEvent
+from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
-from ciplug.registry import ledger
-from ciplug.registry.ladder import MLFLOW_STAGES, NO_STAGE, Ladder
-from ciplug.registry.state import Model, fold
-from ciplug.steps.judge import candidates
+from ciplug.registry import events, ledger
+from ciplug.registry.ladder import NO_STAGE, Ladder
+from ciplug.registry.model import Model, Version
+from ciplug.registry.state import fold
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
+from ciplug.steps.select import candidates
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
 
@@ -52,8 +54,8 @@ class Promotion:
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
-    """The stages of a model, in the order in which versions climb them."""
-    return MLFLOW_STAGES
+    """The stages of a model by the policy in force, in the order in which versions climb them."""
+    return Ladder(read_policies(session).ladder(model))
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
@@ -69,6 +71,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     for lost_races in range(_TRIES):
         log = ledger.read(session.log, request.model)
         model = fold(request.model, log.events)
+        _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
         _check_stage(session, model, run, stage)
@@ -92,6 +95,16 @@ def _check_job(context: Context) -> None:
         # It is not decided yet that its commit goes in.
         raise PromotionRefused(
             Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
+        )
+
+
+def _check_readable(model: Model) -> None:
+    """Raise PromotionRefused where the state of the model may not be what the fold shows."""
+    if model.skipped:
+        raise PromotionRefused(
+            Refusal.UNKNOWN_EVENTS,
+            f"the registry of '{model.name}' cannot be judged by this ciplug: {model.notes[0]}",
+            hint="upgrade ciplug, and promote again",
         )
 
 
@@ -126,23 +139,16 @@ def _append(
     session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: Evidence, reason: str | None
 ) -> Promotion:
     """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
-    model = fold(run.model, log.events)
-    registration = _registration(session, run, model.next_version)
-    version = model.of_run(run.id)
-    if version is None:
-        log = ledger.append(session.log, log, registration)
-        model = fold(run.model, log.events)
-        version = model.version(registration.version)
+    log, model, version = _registered(session, log, run)
     holder = model.holder(stage)
-    promotion = replace(
-        registration,
-        type="promote",
-        reason=reason,
-        files={},
+    payload = Promote(
         version=version.number,
+        run=run.id,
+        commit=run.commit,
         stage=stage,
         from_stage=version.stage,
         replaces=holder.number if holder else None,
+        reason=reason,
         policy_digest=evidence.verdict.policy_digest,
         verdict=evidence.key,
         verdict_digest=evidence.digest,
@@ -150,26 +156,34 @@ def _append(
         approvals=evidence.approvals,
         waived=evidence.verdict.waived,
     )
-    event = ledger.append(session.log, log, promotion).events[-1]
-    return Promotion(run.model, version.number, stage, event.replaces, run, event.seq)
+    event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
+    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq)
 
 
-def _registration(session: Session, run: Run, version: int) -> RegistryEvent:
-    """The event that makes a run a version. Its place in the log is the ledger's to fill in."""
+def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
+    """The log, model and version of a run, after it has been registered if it is no version yet."""
+    model = fold(run.model, log.events)
+    version = model.of_run(run.id)
+    if version is not None:
+        return log, model, version
+    number = model.next_version
+    files = {file.path: file.digest for file in run.artifacts}
+    payload = Register(version=number, run=run.id, commit=run.commit, files=files)
+    log = ledger.append(session.log, log, _event(session, run.model, payload))
+    model = fold(run.model, log.events)
+    return log, model, model.version(number)
+
+
+def _event(session: Session, model: str, payload: Payload) -> RegistryEvent:
+    """The event of this session's actor, pipeline and time."""
     context = session.context
     source = "git configuration" if context.host == "local" else context.host
-    return RegistryEvent(
-        seq=0,
-        previous=None,
-        type="register",
-        model=run.model,
-        version=version,
-        run=run.id,
-        commit=run.commit,
+    return events.wrap(
+        payload,
+        model=model,
         created=stamp(now()),
         actor=context.actor,
         actor_source=source if context.actor else None,
         run_url=context.run_url,
-        files={file.path: file.digest for file in run.artifacts},
         ciplug=__version__,
     )

@@ -7,7 +7,7 @@ the pull request is GitHub's answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciplug.ci import github_actions
@@ -32,32 +32,38 @@ def about(session: Session, follows: TriggeringRun) -> Session:
     return replace(session, context=replace(context, commit=follows.head_commit, branch=branch))
 
 
-def pull_request(session: Session, follows: TriggeringRun, forge: GitHub) -> tuple[int | None, str | None]:
-    """The number of the pull request to comment on, or why this commit gets neither a comment nor a status.
+@dataclass(frozen=True)
+class NoPullRequest:
+    """A commit gets neither a comment nor a status, and why."""
 
-    Both are None for a commit of this repository's own branches that is in no open pull request. Raises ForgeError.
+    reason: str
+
+
+def pull_request(session: Session, follows: TriggeringRun, forge: GitHub) -> int | NoPullRequest | None:
+    """The number of the pull request to comment on; None for a commit of this repository in no open pull request.
+
+    Raises ForgeError.
     """
     repository = follows.head_repository
     if not repository or not follows.head_branch:
-        return None, "the repository that the run was of is gone"
+        return NoPullRequest("the repository that the run was of is gone")
     own = repository.lower() == (session.context.repository or "").lower()
     proposed = forge.pull_requests_from(repository, follows.head_branch)
-    found = chosen(proposed, f"{repository}:{follows.head_branch}", follows.head_commit, session.context.default_branch)
-    if isinstance(found, int):
-        return found, None
-    return None, None if own and follows.head_commit not in [p.head for p in proposed] else found
+    if own and follows.head_commit not in [p.head for p in proposed]:
+        return None
+    return choose(proposed, f"{repository}:{follows.head_branch}", follows.head_commit, session.context.default_branch)
 
 
-def chosen(proposed: Sequence[OpenPullRequest], head: str, commit: str, default: str | None) -> int | str:
-    """The one of these open pull requests that a run of `commit` speaks for, or why there is none."""
+def choose(proposed: Sequence[OpenPullRequest], head: str, commit: str, default: str | None) -> int | NoPullRequest:
+    """The one of these open pull requests that a run of `commit` speaks for."""
     if not proposed:
-        return f"no pull request from {head} is open"
+        return NoPullRequest(f"no pull request from {head} is open")
     current = [p for p in proposed if p.head == commit]
     if not current:
         last = max(proposed, key=lambda p: p.number)
-        return f"pull request #{last.number} has moved on to {last.head[:8]}, and this is {commit[:8]}"
+        return NoPullRequest(f"pull request #{last.number} has moved on to {last.head[:8]}, and this is {commit[:8]}")
     numbers = [p.number for p in current if p.base == default]
     if not numbers:
-        into = current[0].base
-        return f"pull request #{current[0].number} goes into {into}, and the gates here are those of {default}"
+        number, into = current[0].number, current[0].base
+        return NoPullRequest(f"pull request #{number} goes into {into}, and the gates here are those of {default}")
     return max(numbers)

@@ -1,6 +1,7 @@
 """Segments of an object store: Parquet files in a Hive layout, one schema for all teams.
 
     runs/model=<model>/month=<YYYY-MM>/<file>.parquet         a row a run, by the month in which it started
+    amend/model=<model>/month=<YYYY-MM>/<file>.parquet        a row an amendment, by the month in which it was made
     verdicts/model=<model>/month=<YYYY-MM>/<file>.parquet     a row a verdict, by the month in which it was made
 
 Each row holds the record's exact text, which is what ciplug reads; the typed columns are for everybody else's queries,
@@ -18,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import RecordError
 from ciplug.records import columns, moment
+from ciplug.records.amendment import Amendment, parse
 from ciplug.records.bundle import is_key
 from ciplug.records.columns import Columns, Sparse
+from ciplug.records.keys import AMENDMENTS, RUNS, VERDICTS, is_verdict, parse_amendment, record_beside, stem_of
 from ciplug.stores.base import group_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-KINDS = ("runs", "verdicts")
-PATH = re.compile(r"(runs|verdicts)/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
+KINDS = (RUNS, AMENDMENTS, VERDICTS)
+PATH = re.compile(rf"(?:{'|'.join(KINDS)})/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
 """What Hive's readers take for NULL."""
 _RECORD_MOST = 1024 * 1024
@@ -49,12 +52,6 @@ class Row:
         return [stem_of(self.key) + ending for ending in self.also]
 
 
-def stem_of(key: str) -> str:
-    """`runs/a-1` of `runs/a-1.json` and of `runs/a-1.series`."""
-    folder, slash, name = key.rpartition("/")
-    return folder + slash + name.partition(".")[0]
-
-
 def escape(text: str) -> str:
     """A part of a path as Hive writes it; whoever reads `%XX` as a character understands it."""
     return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
@@ -69,14 +66,17 @@ def place(objects: Mapping[str, bytes]) -> tuple[dict[str, list[Row]], dict[str,
     folders: dict[str, str] = {}
     runs = columns.of((key, objects[key]) for key in text)
     for key, model, started in zip(runs.keys, runs.attributes["model"], runs.attributes["started"], strict=True):
-        folders[key] = _folder("runs", model, started)
+        folders[key] = _folder(RUNS, model, started)
+    for key in filter(parse_amendment, text):
+        if amendment := _amendment(text[key]):
+            folders[key] = _folder(AMENDMENTS, amendment.model, amendment.created)
     for key in text:
-        if key.startswith("verdicts/") and (verdict := _verdict(text[key])):
-            folders[key] = _folder("verdicts", verdict["model"], verdict.get("created"))
+        if is_verdict(key) and (verdict := _verdict(text[key])):
+            folders[key] = _folder(VERDICTS, verdict["model"], verdict.get("created"))
     rest = {key: data for key, data in objects.items() if not folders.get(key)}
     endings: dict[str, list[str]] = {}
     for key in sorted(rest):
-        run = f"{stem_of(key)}.json"
+        run = record_beside(key)
         if folders.get(run) and key != run:
             endings.setdefault(run, []).append(key[len(stem_of(key)) :])
     placed: dict[str, list[Row]] = {}
@@ -104,6 +104,13 @@ def _verdict(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) and all(isinstance(value.get(name), str) for name in fields) else None
 
 
+def _amendment(text: str) -> Amendment | None:
+    try:
+        return parse(json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _folder(kind: str, model: str | None, time: object) -> str:
     """Empty where the model cannot be the name of a folder."""
     name = escape(model or "")
@@ -129,7 +136,7 @@ def encode(kind: str, rows: Iterable[Row]) -> bytes:
     import pyarrow.parquet as pq
 
     ordered = sorted(rows, key=lambda row: row.key)
-    typed = _runs(ordered) if kind == "runs" else _verdicts(ordered)
+    typed = {RUNS: _runs, AMENDMENTS: _amendments, VERDICTS: _verdicts}[kind](ordered)
     arrays = {
         "record": pa.array([row.record for row in ordered], pa.string()),
         "also": pa.array([list(row.also) for row in ordered], pa.list_(pa.string())),
@@ -161,6 +168,38 @@ def _runs(rows: list[Row]) -> dict[str, pa.Array]:
         named = {name: Sparse(c.rows, list(map(_said, c.values))) for name, c in getattr(table, kind).items()}
         arrays[kind] = pa.array(_maps(table, named), pa.map_(pa.string(), pa.string()))
     return arrays
+
+
+def _amendments(rows: list[Row]) -> dict[str, pa.Array]:
+    import pyarrow as pa
+
+    made = [_amendment(row.record) or _NOTHING for row in rows]
+    texts: dict[str, list[str | None]] = {
+        "run": [one.run for one in made],
+        "commit": [one.commit for one in made],
+        "by": [one.by for one in made],
+        "name": [one.name for one in made],
+        "lifecycle": [one.lifecycle for one in made],
+        "reason": [one.reason for one in made],
+    }
+    arrays = {name: pa.array(map(_storable, values), pa.string()) for name, values in texts.items()}
+    order = [parsed.order if (parsed := parse_amendment(row.key)) else (0, "") for row in rows]
+    arrays["seq"] = pa.array([seq for seq, _ in order], pa.int64())
+    arrays["tie"] = pa.array([tie for _, tie in order], pa.string())
+    arrays["created"] = _moments([one.created for one in made])
+    arrays["withdrawn"] = pa.array([one.withdrawn for one in made], pa.bool_())
+    arrays["metrics"] = pa.array([list(_names_stored(one.metrics)) for one in made], pa.map_(pa.string(), pa.float64()))
+    tags = [[(name, _storable(value)) for name, value in _names_stored(one.tags)] for one in made]
+    arrays["tags"] = pa.array(tags, pa.map_(pa.string(), pa.string()))
+    arrays["untag"] = pa.array([list(map(_storable, one.untag)) for one in made], pa.list_(pa.string()))
+    return arrays
+
+
+_NOTHING = Amendment(run="", model="", seq=0, created="")
+
+
+def _names_stored(values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    return ((_storable(name) or "", value) for name, value in sorted(values.items()))
 
 
 def _verdicts(rows: list[Row]) -> dict[str, pa.Array]:

@@ -1,55 +1,41 @@
-"""All runs of a store as columns in a local cache, for questions over many runs.
+"""All runs of a store as columns, as amended, with a local cache: for questions over many runs.
 
-A segment never changes, so its columns are fetched once and kept in an SQLite file, each by itself: a search reads
-the few columns that it names, whatever else is recorded. What is in no segment yet, or not yet in the store, is held
-beside them. The file is a cache: it is made anew when it is damaged or of another version, and where it cannot be
-written, memory takes its place.
+A segment never changes, so its columns are fetched once and kept in a file (`catalog_file`), each by itself: a search
+reads the few columns that it names, whatever else is recorded. What is in no segment yet, or not yet in the store, is
+held beside them. Amendments change the columns as they are read: what was recorded stays as it was.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
 import sqlite3
-import sys
 import time
-from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import RecordError, UsageError, nearest
+from ciplug.records import read
+from ciplug.records.amendment import Changes, State
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import misplaced
+from ciplug.records.keys import is_run, misplaced, parse_amendment, parse_runs
 from ciplug.stores.base import Store
-from ciplug.tracking import search
-from ciplug.tracking.search import Column, Comparison, Key, Kind, Order, Selection
+from ciplug.tracking import amended, search
+from ciplug.tracking.catalog_file import DAMAGE, CatalogFile
+from ciplug.tracking.query import LIFECYCLE, Column, Comparison, Key, Kind, Order, Selection
 
-_VERSION = 2 * 1 + (sys.byteorder == "big")
-_SCHEMA = (
-    "CREATE TABLE segments (name TEXT PRIMARY KEY, runs INTEGER NOT NULL, gone REAL)",
-    "CREATE TABLE columns (kind TEXT, name TEXT, segment TEXT, rows BLOB, data, PRIMARY KEY (kind, name, segment))",
-    "CREATE INDEX of_segment ON columns (segment)",
-    "CREATE TABLE loose (key TEXT PRIMARY KEY, record BLOB NOT NULL)",
-)
-_GRACE = 3600.0
-"""Seconds for which a segment stays in the file once the store has it no more: another process may be reading it."""
-_WAIT = 60.0
-_DAMAGE = (sqlite3.DatabaseError, ValueError, KeyError, TypeError)
 _NAMES_MOST = 12
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the columns know of one run."""
+    """What the columns know of one run, as amended."""
 
     key: str
     attributes: Mapping[str, str]
@@ -60,6 +46,11 @@ class Entry:
     @property
     def id(self) -> str:
         return self.attributes["id"]
+
+    @property
+    def state(self) -> str:
+        """`active`, `withdrawn` or `deleted`."""
+        return self.attributes[LIFECYCLE.name]
 
     def get(self, key: Key) -> Any:
         """The value of a key, None where this run has none."""
@@ -84,6 +75,8 @@ class Found(NamedTuple):
     """Of those that match, the runs whose number to order by is NaN."""
     absent: int = 0
     """Of those that match, the runs that have nothing to order by."""
+    hidden: int = 0
+    """Runs that match, and are left out for the state that they are in."""
 
 
 class _Segment(NamedTuple):
@@ -94,7 +87,7 @@ class _Segment(NamedTuple):
 
 
 class Catalog:
-    """All runs that a store held when this was made, and those that wait to be sent."""
+    """All runs that a store held when this was made or refreshed, and those that wait to be sent."""
 
     def __init__(
         self,
@@ -120,23 +113,23 @@ class Catalog:
         self._unsent = dict(unsent or {})
         self._offline = offline
         name = hashlib.sha256(store.address.encode()).hexdigest()[:16]
-        self._file = folder / f"{name}.sqlite" if folder else None
+        path = folder / f"{name}.sqlite" if folder else None
         if offline:
-            self._db, self.as_of = self._as_left()
+            self._file, self.as_of = self._as_left(path)
         else:
-            self._db = _opened(self._file)
+            self._file = CatalogFile(path)
         self._answer(self._load)
 
     def __len__(self) -> int:
         """Number of runs."""
         return self._count
 
-    def _as_left(self) -> tuple[sqlite3.Connection, datetime]:
+    def _as_left(self, path: Path | None) -> tuple[CatalogFile, datetime]:
         """The cache, and when it was last known to be whole."""
-        if self._file is None or not self._file.exists():
+        if path is None or not path.exists():
             raise self._not_offline("nothing is kept on this machine")
         try:
-            return _connected(str(self._file)), datetime.fromtimestamp(self._file.stat().st_mtime, timezone.utc)
+            return CatalogFile.as_left(path)
         except (OSError, sqlite3.Error):
             raise self._not_offline("what is kept on this machine is damaged") from None
 
@@ -147,77 +140,82 @@ class Catalog:
         """Ask the cache; a damaged one is made anew from the store, and asked again."""
         try:
             return question()
-        except _DAMAGE:
+        except DAMAGE:
             if self._offline:
                 raise self._not_offline("what is kept on this machine is damaged") from None
-            self._db.close()
-            self._db = _renewed(self._file)
+            self._file.renew()
             self._load()
             return question()
 
     # Keeping the cache
 
+    def refresh(self, max_age: float = 0.0, unsent: Mapping[str, bytes] | None = None) -> None:
+        """Ask the store again, if it was asked more than `max_age` seconds ago. `unsent` replaces what was unsent.
+
+        Raises StoreError when the store cannot be reached; the catalog is then as it was.
+        """
+        if unsent is None and time.monotonic() - self._loaded < max_age:
+            return
+        self._unsent = self._unsent if unsent is None else dict(unsent)
+        if not self._offline:
+            self._store.refresh()
+        self._answer(self._load)
+
     def _load(self) -> None:
+        self.problems.clear()
         if self._offline:
-            listed = self._db.execute("SELECT name FROM segments WHERE gone IS NULL ORDER BY name")
-            names, loose = [name for (name,) in listed], self._cached_loose()
+            names = [name for name, gone in self._file.segments().items() if gone is None]
+            loose = self._file.loose()
         else:
             names, loose = self._extend()
-        runs = dict(self._db.execute("SELECT name, runs FROM segments"))
+        self._loaded = time.monotonic()
+        sizes = self._file.sizes()
         self._cells: dict[Key, Column] = {}
         self._segments: list[_Segment] = []
         self._count = 0
         for name in names:
-            if runs[name]:  # one may hold other objects only
-                self._segments.append(_Segment(name, self._count, runs[name]))
-                self._count += runs[name]
-        self._rest = self._beside({**loose, **self._unsent})
+            if sizes[name]:  # one may hold other objects only
+                self._segments.append(_Segment(name, self._count, sizes[name]))
+                self._count += sizes[name]
+        objects = {**loose, **self._unsent}
+        self._rest = self._beside(objects)
         self._count += len(self._rest)
+        self._changes = amended.changes(self._amendments(names, objects), self.problems)
+        self.__dict__.pop("_changed_rows", None)
 
-    def _cached_loose(self) -> dict[str, bytes]:
-        return dict(self._db.execute("SELECT key, record FROM loose"))
+    def _amendments(self, names: Collection[str], objects: Mapping[str, bytes]) -> dict[str, Any]:
+        """Key → record of every amendment, in a segment or not."""
+        listed = set(names)
+        found = {key: record for segment, key, record in self._file.amendments() if segment in listed}
+        return {**found, **{key: data for key, data in objects.items() if parse_amendment(key)}}
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
-        """Fetch what the cache lacks, and note what is gone; returns the segments, and the records in none."""
+        """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""
         # In this order, so that a run that is moved in between is seen twice rather than missed.
-        keys = [key for key in self._store.loose() if _is_run(key)]
+        keys = [key for key in self._store.loose() if is_run(key) or parse_amendment(key)]
         names = self._store.segments()
-        gone_since = dict(self._db.execute("SELECT name, gone FROM segments"))
-        kept = self._cached_loose()
-        missing = [name for name in names if name not in gone_since]
+        kept = self._file.loose()
+        held = self._file.segments()
+        missing = [name for name in names if name not in held]
         unseen = [key for key in keys if key not in kept]
         fetched = self._store.columns(missing) if missing else {}
         for name in missing:
             if name not in fetched:
                 self.problems[name] = f"the segment {name}, with all its runs: the store cannot read it"
         names = [name for name in names if name not in self.problems]
-        known = {**kept, **(self._store.read(unseen) if unseen else {})}
-        loose = {key: known[key] for key in keys if key in known}
+        objects = {**kept, **(self._store.read(unseen) if unseen else {})}
+        loose = {key: objects[key] for key in keys if key in objects}
         for key in keys:
-            if key not in known:
+            if key not in objects:
                 self.problems[key] = f"{key}: the store does not hold it, or cannot read it any more"
-        listed = set(names)
-        moved = any((gone is None) != (name in listed) for name, gone in gone_since.items())
-        expired = any(gone is not None and gone < time.time() - _GRACE for gone in gone_since.values())
-        if missing or moved or expired or loose.keys() != kept.keys():
-            try:
-                _write(self._db, names, fetched, loose)
-            except sqlite3.OperationalError:
-                # A folder that may not be written, a full disk: go on in memory with what there is.
-                disk, self._db = self._db, _opened(None)
-                with contextlib.suppress(sqlite3.Error):
-                    disk.backup(self._db)
-                disk.close()
-                _write(self._db, names, fetched, loose)
-                return names, loose
-        if self._file:
-            with contextlib.suppress(OSError):
-                os.utime(self._file)
+        if self._file.is_stale(names, loose):
+            self._file.write(names, fetched, loose)
+        self._file.touch()
         return names, loose
 
     def _beside(self, objects: Mapping[str, bytes]) -> Columns:
         """The runs among these that are in no segment."""
-        own = {key: data for key, data in objects.items() if _is_run(key)}
+        own = {key: data for key, data in objects.items() if is_run(key)}
         if own:
             for segment in self._segments:
                 for key in own.keys() & set(self._keys(segment)):
@@ -233,25 +231,44 @@ class Catalog:
     # Asking it
 
     def search(
-        self, where: Sequence[Comparison] = (), order_by: Sequence[Order] = (), limit: int | None = None
+        self,
+        where: Sequence[Comparison] = (),
+        order_by: Sequence[Order] = (),
+        limit: int | None = None,
+        *,
+        hide: Collection[State] = (),
     ) -> Found:
         """The first `limit` runs for which every condition holds, in order; without one, the latest first.
 
-        Raises UsageError for a metric, parameter or tag that no run has.
+        Runs in one of the states `hide` are left out, and counted. Raises UsageError for a metric, parameter or tag
+        that no run has.
         """
-        return self._answer(lambda: self._search(where, order_by, limit))
+        return self._answer(lambda: self._search(where, order_by, limit, hide))
 
-    def _search(self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None) -> Found:
+    def _search(
+        self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None, hide: Collection[State]
+    ) -> Found:
         selected = self._select(where)
         for order in order_by:
             self._need(order.key)
-        arranged = search.arrange(selected.rows, order_by, self._column, limit)
-        entries = self._entries(arranged.rows)
-        return Found(entries, len(selected.rows), selected.undefined, arranged.undefined, arranged.absent)
+        rows = self._without(hide, selected.rows)
+        arranged = search.arrange(rows, order_by, self._column, limit)
+        return Found(
+            self._entries(arranged.rows),
+            len(rows),
+            selected.undefined,
+            arranged.undefined,
+            arranged.absent,
+            len(selected.rows) - len(rows),
+        )
 
-    def count(self, where: Sequence[Comparison]) -> int:
+    def _without(self, hide: Collection[State], rows: Sequence[int]) -> Sequence[int]:
+        gone = {row for row, changes in self._changed_rows.items() if changes.state in hide} if hide else set()
+        return [row for row in rows if row not in gone] if gone else rows
+
+    def count(self, where: Sequence[Comparison], *, hide: Collection[State] = ()) -> int:
         """How many runs satisfy every condition. Raises UsageError as `search` does."""
-        return self._answer(lambda: len(self._select(where).rows))
+        return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
     def _select(self, where: Sequence[Comparison]) -> Selection:
         for comparison in where:
@@ -278,14 +295,25 @@ class Catalog:
 
     def _names(self, kind: Kind) -> list[str]:
         listed = {segment.name for segment in self._segments}
-        found = {
-            n for n, s in self._db.execute("SELECT name, segment FROM columns WHERE kind = ?", (kind,)) if s in listed
-        }
-        return sorted(found | _sparse(self._rest, kind).keys())
+        recorded = {name for name, segment in self._file.names(kind) if segment in listed}
+        late = {name for changes in self._changes.values() for name in amended.names(changes, kind)}
+        return sorted(recorded | _sparse(self._rest, kind).keys() | late)
 
     def values(self, key: Key) -> set[Any]:
         """The different values of a key."""
-        return self._answer(lambda: set(self._column(key).values))
+        return set(self.column(key).values)
+
+    def column(self, key: Key) -> Column:
+        """The values of a key, as amended, and the rows that they stand in."""
+        return self._answer(lambda: self._column(key))
+
+    def entries(self, rows: Sequence[int]) -> list[Entry]:
+        """What is known of the runs in these rows, in their order, without those that cannot be right."""
+        return self._answer(lambda: self._entries(rows))
+
+    def changes(self, key: str) -> Changes:
+        """What the amendments of the run with this key add up to."""
+        return self._changes.get(key, amended.NO_CHANGES)
 
     def find(self, run_id: str) -> list[str]:
         """Keys of the runs whose id begins so; the one whose id it is, if there is one."""
@@ -294,25 +322,41 @@ class Catalog:
     def _find(self, run_id: str) -> list[str]:
         mark = f"-{run_id}"
         keys = [key for segment in self._segments for key in self._keys(segment) if mark in key]
-        keys += [key for key in self._beside_keys if mark in key]
-        ids = {key: key.removesuffix(".json").rpartition("-")[2] for key in keys}
-        return [key for key in keys if ids[key] == run_id] or [key for key in keys if ids[key].startswith(run_id)]
+        runs = parse_runs([*keys, *(key for key in self._beside_keys if mark in key)])
+        whole = [run.key for run in runs if run.id == run_id]
+        return whole or [run.key for run in runs if run.id.startswith(run_id)]
+
+    def row_of(self, key: str) -> int | None:
+        """The row of the run with this key; None where there is none."""
+        return self._answer(lambda: next(iter(self._rows_of({key}).values()), None))
 
     # Reading its columns
 
     def _keys(self, segment: _Segment) -> list[str]:
-        sql = "SELECT rows, data FROM columns WHERE kind = 'key' AND name = '' AND segment = ?"
-        rows, data = self._db.execute(sql, (segment.name,)).fetchone()
-        return list(_unpacked("key", rows, data, segment.runs).values)
+        return self._file.keys(segment.name, segment.runs)
+
+    def _rows_of(self, keys: Collection[str]) -> dict[str, int]:
+        """Key → row, of those of the keys that are a run's here."""
+        wanted = set(keys)
+        found: dict[str, int] = {}
+        for segment in self._segments if wanted else ():
+            found.update((key, segment.first + n) for n, key in enumerate(self._keys(segment)) if key in wanted)
+        first = self._count - len(self._rest)
+        found.update((key, first + n) for n, key in enumerate(self._rest.keys) if key in wanted)
+        return found
+
+    @cached_property
+    def _changed_rows(self) -> dict[int, Changes]:
+        """Row → its changes, of the runs that have been amended."""
+        return {row: self._changes[key] for key, row in self._rows_of(self._changes.keys()).items()}
 
     def _column(self, key: Key) -> Column:
         if key not in self._cells:
-            self._cells[key] = self._whole_column(key)
+            self._cells[key] = amended.column(key, self._recorded_column(key), self._changed_rows, self._count)
         return self._cells[key]
 
-    def _whole_column(self, key: Key) -> Column:
-        sql = "SELECT segment, rows, data FROM columns WHERE kind = ? AND name = ?"
-        cells = {segment: (rows, data) for segment, rows, data in self._db.execute(sql, key)}
+    def _recorded_column(self, key: Key) -> Column:
+        cells = self._file.cells(key, {segment.name: segment.runs for segment in self._segments})
         rows: list[int] = []
         values: list[Any] = []
 
@@ -323,7 +367,7 @@ class Catalog:
 
         for segment in self._segments:
             if segment.name in cells:
-                add(segment.first, _unpacked(key.kind, *cells[segment.name], segment.runs))
+                add(segment.first, cells[segment.name])
         if (cell := _sparse(self._rest, key.kind).get(key.name)) is not None:
             add(self._count - len(self._rest), Column(cell.rows, cell.values))
         if None in values:  # an attribute that is not known of every run
@@ -332,41 +376,22 @@ class Catalog:
         return Column(range(self._count) if len(rows) == self._count else rows, values)
 
     def _entries(self, rows: Sequence[int]) -> list[Entry]:
-        """What is known of some runs, in their order, without those that cannot be right."""
         found: dict[int, Entry] = {}
-        wanted = sorted(rows)
+        rising = sorted(rows)
         for segment in self._segments:
             end = segment.first + segment.runs
-            if own := wanted[bisect_left(wanted, segment.first) : bisect_left(wanted, end)]:
-                columns = self._segment(segment)
+            if own := rising[bisect_left(rising, segment.first) : bisect_left(rising, end)]:
+                columns = self._file.columns(segment.name, segment.runs)
                 found.update((row, _entry(columns, row - segment.first)) for row in own)
         first = self._count - len(self._rest)
-        found.update((row, _entry(self._rest, row - first)) for row in wanted[bisect_left(wanted, first) :])
+        found.update((row, _entry(self._rest, row - first)) for row in rising[bisect_left(rising, first) :])
         entries = []
         for row in rows:
             if problem := _problem(found[row]):
                 self.problems[found[row].key] = problem
             else:
-                entries.append(found[row])
+                entries.append(_amended(found[row], self._changed_rows.get(row, amended.NO_CHANGES)))
         return entries
-
-    def _segment(self, segment: _Segment) -> Columns:
-        columns = Columns()
-        parts: dict[str, dict[str, Sparse]] = {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}
-        sql = "SELECT kind, name, rows, data FROM columns WHERE segment = ?"
-        for kind, name, rows, data in self._db.execute(sql, (segment.name,)):
-            cell = _unpacked(kind, rows, data, segment.runs)
-            if kind == "key":
-                columns.keys = list(cell.values)
-            elif kind == "attribute":
-                columns.attributes[name] = list(cell.values)
-            else:
-                parts[kind][name] = Sparse(list(cell.rows), list(cell.values))
-        return columns
-
-
-def _is_run(key: str) -> bool:
-    return key.startswith("runs/") and key.endswith(".json")
 
 
 def _sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:
@@ -389,133 +414,27 @@ def _entry(columns: Columns, row: int) -> Entry:
     return Entry(columns.keys[row], attributes, at(columns.metrics), at(columns.params), at(columns.tags))
 
 
-def _why_not(data: bytes, key: str) -> str:
-    """Why a record that has no columns is no run."""
-    from ciplug.records import read
+def _amended(entry: Entry, changes: Changes) -> Entry:
+    attributes = {**entry.attributes, LIFECYCLE.name: changes.state}
+    if changes.name is not None:
+        attributes["name"] = changes.name
+    tags = {**entry.tags, **changes.tags}
+    return replace(
+        entry,
+        attributes=attributes,
+        metrics={**entry.metrics, **changes.metrics},
+        tags={name: value for name, value in tags.items() if value is not None},
+    )
 
+
+def _why_not(data: bytes, key: str) -> str:
+    """Why a record that has no columns is not that of a run."""
     try:
         read.run(data, key)
     except RecordError as problem:
         return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-    return f"{key}: no record of a run"
+    return f"{key}: not the record of a run"
 
 
 def _problem(entry: Entry) -> str | None:
     return misplaced(entry.key, entry.attributes.get("commit"), entry.attributes.get("id", ""))
-
-
-# The file
-
-
-def _opened(file: Path | None) -> sqlite3.Connection:
-    """The cache in that file, made if need be; in memory where no file can be."""
-    if file is not None:
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            return _connected(str(file))
-        except (OSError, sqlite3.OperationalError):
-            pass
-        except sqlite3.DatabaseError:
-            return _renewed(file)
-    return _connected(":memory:")
-
-
-def _renewed(file: Path | None) -> sqlite3.Connection:
-    """An empty cache in place of what is in that file."""
-    if file is not None:
-        with contextlib.suppress(OSError, sqlite3.Error):
-            # Who has the old file open goes on with that.
-            file.with_name(f"{file.name}-journal").unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
-            return _connected(str(file))
-    return _connected(":memory:")
-
-
-def _connected(where: str) -> sqlite3.Connection:
-    db = sqlite3.connect(where, timeout=_WAIT, isolation_level=None)
-    try:
-        db.execute("PRAGMA synchronous = NORMAL")
-        if _version(db) == 0:
-            with _transaction(db):
-                if _version(db) == 0:  # still: many may open it at once
-                    for statement in (*_SCHEMA, f"PRAGMA user_version = {_VERSION}"):
-                        db.execute(statement)
-        if _version(db) != _VERSION:
-            raise sqlite3.DatabaseError("a cache of another version")
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _version(db: sqlite3.Connection) -> int:
-    return int(db.execute("PRAGMA user_version").fetchone()[0])
-
-
-@contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
-
-
-def _write(
-    db: sqlite3.Connection, names: Sequence[str], fetched: Mapping[str, Columns], loose: Mapping[str, bytes]
-) -> None:
-    """Take in new segments, and note which are gone; `loose` takes the place of what was loose."""
-    with _transaction(db):
-        there = dict(db.execute("SELECT name, gone FROM segments"))
-        for name, columns in fetched.items():
-            if name not in there:  # another process may have been faster
-                db.executemany("INSERT INTO columns VALUES (?, ?, ?, ?, ?)", _packed(name, columns))
-                db.execute("INSERT INTO segments VALUES (?, ?, NULL)", (name, len(columns)))
-        now, listed = time.time(), set(names)
-        for name, gone in there.items():
-            if name in listed:
-                db.execute("UPDATE segments SET gone = NULL WHERE name = ?", (name,))
-            elif gone is None:
-                db.execute("UPDATE segments SET gone = ? WHERE name = ?", (now, name))
-            elif gone < now - _GRACE:
-                db.execute("DELETE FROM columns WHERE segment = ?", (name,))
-                db.execute("DELETE FROM segments WHERE name = ?", (name,))
-        db.execute("DELETE FROM loose")
-        db.executemany("INSERT INTO loose VALUES (?, ?)", loose.items())
-
-
-def _packed(segment: str, columns: Columns) -> Iterator[tuple[str, str, str, bytes | None, bytes | str]]:
-    """The rows of the table `columns`: metrics as doubles, all else as JSON; one value for an attribute of all."""
-    if not len(columns):
-        return
-    yield "key", "", segment, None, json.dumps(columns.keys)
-    for name, values in columns.attributes.items():
-        alike = values[:1] if values.count(values[0]) == len(values) else values
-        yield "attribute", name, segment, None, json.dumps(alike)
-    for kind, cells in (("metric", columns.metrics), ("param", columns.params), ("tag", columns.tags)):
-        for name, cell in cells.items():
-            rows = None if len(cell.rows) == len(columns) else array("I", cell.rows).tobytes()
-            data = array("d", cell.values).tobytes() if kind == "metric" else json.dumps(cell.values)
-            yield kind, name, segment, rows, data
-
-
-def _unpacked(kind: str, rows: bytes | None, data: bytes | str, runs: int) -> Column:
-    """What was packed. Raises ValueError when it is damaged."""
-    values: Sequence[Any]
-    if kind == "metric":
-        values = array("d")
-        values.frombytes(data)  # type: ignore[arg-type]
-    else:
-        values = json.loads(data)
-        if kind == "attribute" and len(values) == 1:
-            values = list(values) * runs
-    places: Sequence[int] = range(runs)
-    if rows is not None:
-        places = array("I")
-        places.frombytes(rows)
-    if len(places) != len(values):
-        raise ValueError("a column of another length than its rows")
-    return Column(places, values)

@@ -1,23 +1,22 @@
-"""The set of all runs, which only grows, over a Store.
-
-Keys: runs/<commit>-<id>.json, the same with .series for step series and .examples for those of its
-evaluation, verdicts/<commit>-<run id>-<digest>.json.
-The commit comes first, so that what is known of a commit is found without listing the store.
-"""
+"""The set of all runs, which only grows, over a Store: each as it was recorded, and as it was amended since."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug.errors import NotFound, RecordError
+from ciplug.records import keys as key_grammar
+from ciplug.records.amendment import Changes, Evidence, evidence_of
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
-from ciplug.records.keys import RunKey, key_of, parse_keys, run_key
+from ciplug.records.keys import RunKey, parse_amendment, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.stores.base import Store
+from ciplug.tracking.amended import NO_CHANGES
+from ciplug.tracking.amended import changes as fold_all
 
 if TYPE_CHECKING:
     from ciplug.records.examples import Examples
@@ -33,13 +32,14 @@ def run_objects(
     run: Run, series: Mapping[str, Series] | None = None, examples: bytes | None = None
 ) -> dict[str, bytes]:
     """What is stored of a run; `examples` as `ciplug.records.examples` encodes them."""
-    objects = {run_key(run): dumps(run)}
+    key = run_key(run)
+    objects = {key.key: dumps(run)}
     if examples:
-        objects[run_key(run).replace(".json", ".examples")] = examples
+        objects[key.examples] = examples
     if series:
         from ciplug.records.series import encode
 
-        objects[run_key(run).replace(".json", ".series")] = encode(series)
+        objects[key.series] = encode(series)
     return objects
 
 
@@ -64,7 +64,9 @@ class Runs:
         self._unsent = dict(unsent or {})
         self._keys: list[RunKey] | None = None
         self._of_commit: dict[str, list[RunKey]] = {}
-        self._loaded: dict[str, Run] = {}
+        self._amendment_keys: dict[RunKey, list[str]] = {}
+        self._records: dict[RunKey, Run] = {}
+        self._changes: dict[RunKey, Changes] = {}
         self.problems: dict[str, str] = {}
         """Key → why the record there cannot be read. It stays where it is, and stops nothing else."""
 
@@ -93,8 +95,19 @@ class Runs:
     def recorded(self) -> list[RunKey]:
         """Every recorded run, by its key alone. This lists the store."""
         if self._keys is None:
-            self._keys = parse_keys(self._list("runs/"))
+            listed = self._list(key_grammar.EVERY_RUN, key_grammar.EVERY_AMENDMENT)
+            self._keys = parse_runs(listed)
+            self._of_commit, self._amendment_keys = {}, {}
+            for key in self._keys:
+                self._of_commit.setdefault(key.commit or NO_COMMIT, []).append(key)
+            self._take_amendments(listed)
         return self._keys
+
+    def _take_amendments(self, listed: Iterable[str]) -> None:
+        """Note the keys of amendments, and of the series beside them, by the run that they are of."""
+        for key in listed:
+            if amendment := parse_amendment(key) or parse_late_series(key):
+                self._amendment_keys.setdefault(amendment.run_key, []).append(key)
 
     def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
         """Commit → its runs, by their keys alone; commits without a run are absent. Nothing is listed."""
@@ -102,8 +115,11 @@ class Runs:
         unknown = [commit for commit in wanted if commit not in self._of_commit]
         if unknown:
             self._of_commit.update({commit: [] for commit in unknown})
-            for key in parse_keys(self._list(*(f"runs/{commit}-" for commit in unknown))):
+            prefixes = [prefix(c) for c in unknown for prefix in (key_grammar.runs_on, key_grammar.amendments_on)]
+            listed = self._list(*prefixes)
+            for key in parse_runs(listed):
                 self._of_commit[key.commit or NO_COMMIT].append(key)
+            self._take_amendments(listed)
         return {commit: keys for commit in wanted if (keys := self._of_commit[commit])}
 
     def of_commits(self, commits: Iterable[str | None], model: str | None = None) -> dict[str, list[Run]]:
@@ -117,29 +133,75 @@ class Runs:
 
     def at(self, commit: str | None, run_id: str) -> Run:
         """The run of this commit with this id. Raises RecordError when it is not there, or cannot be read."""
-        key = RunKey(key_of(commit, run_id), commit, run_id)
+        key = RunKey(commit, run_id)
         if runs := self.load([key]):
             return runs[0]
         raise RecordError(self.problems.get(key.key, f"{key.key}: it is not there"))
 
     def load(self, keys: Iterable[RunKey]) -> list[Run]:
-        """The records of these keys, in order, without those that cannot be read (see `problems`)."""
+        """The runs of these keys as amended, in order, without those that cannot be read (see `problems`)."""
         wanted = list(keys)
-        data = self._read(k.key for k in wanted if k.key not in self._loaded)
+        amendments = self._unread_amendments(wanted)
+        data = self._read([*(k.key for k in wanted if k not in self._records), *amendments])
+        self._fold(wanted, data)
         runs = []
         for key in wanted:
             try:
-                run = self._loaded.get(key.key) or read_run(data[key.key], key.key)
+                record = self._records.get(key) or read_run(data[key.key], key.key)
             except KeyError:
                 self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
             except RecordError as problem:
                 self._note(key.key, problem)
             else:
-                runs.append(run)
+                runs.append(self._changes[key].applied_to(record) if key in self._changes else record)
                 # What is recorded never changes. Each model of a commit asks for all runs of the commits around it.
-                if len(self._loaded) < LOADED_MOST:
-                    self._loaded[key.key] = run
+                if len(self._records) < LOADED_MOST or key in self._changes:
+                    self._records[key] = record
         return runs
+
+    def _unread_amendments(self, runs: Sequence[RunKey]) -> list[str]:
+        """Keys of the amendments of these runs that have not been read. Commits that were not listed yet, are."""
+        unlisted = [run for run in runs if (run.commit or NO_COMMIT) not in self._of_commit]
+        if "catalog" in self.__dict__:
+            # It has read every amendment, for many runs at a lower price.
+            found = {run: self.catalog.changes(run.key) for run in unlisted}
+            self._changes.update({run: changes for run, changes in found.items() if changes != NO_CHANGES})
+        else:
+            self.recorded_on(run.commit for run in unlisted)
+        keys = [key for run in runs if run not in self._changes for key in self._amendment_keys.get(run, ())]
+        return [key for key in keys if parse_amendment(key)]
+
+    def _fold(self, runs: Iterable[RunKey], data: Mapping[str, bytes]) -> None:
+        """Fold what was read of the amendments of these runs."""
+        for run in runs:
+            keys = [key for key in self._amendment_keys.get(run, ()) if parse_amendment(key)]
+            if run not in self._changes and keys:
+                # One that was listed, and is not there, is as unreadable as one that is damaged.
+                folded = fold_all({key: data.get(key, b"") for key in keys}, self.problems)
+                self._changes[run] = folded[run.key]
+
+    def changes(self, run: Run) -> Changes:
+        """What the amendments of a run that was loaded add up to."""
+        return self._changes.get(run_key(run), NO_CHANGES)
+
+    def evidence(self, run: Run) -> Evidence:
+        """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since."""
+        key = run_key(run)
+        if key not in self._changes:
+            return Evidence(run)
+        return evidence_of(self._records[key], self._changes[key])
+
+    def objects_of(self, runs: Iterable[RunKey]) -> list[str]:
+        """Keys of the records and the amendments of these runs: what `load` is going to read."""
+        wanted = list(runs)
+        self.recorded_on(run.commit for run in wanted)
+        amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if parse_amendment(key))
+        return [*(run.key for run in wanted), *amendments]
+
+    def digests(self, run: Run) -> dict[str, str]:
+        """Key → digest of the record and the amendments of a run, as the store has them."""
+        data = self._read(self.objects_of([run_key(run)]))
+        return {key: digest(data[key]) for key in sorted(data)}
 
     def _note(self, key: str, problem: RecordError) -> None:
         self.problems[key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
@@ -152,10 +214,10 @@ class Runs:
         on_commit = self.recorded_on([near]).get(near, []) if near else []
         matches = [key for key in on_commit if key.id == run_id]
         if run_id and not matches:
-            matches = parse_keys(self.catalog.find(run_id))
+            matches = parse_runs(self.catalog.find(run_id))
         if run_id and not matches:
             # What cannot be read answers no question, and is there all the same.
-            matches = [key for key in parse_keys(self.catalog.problems) if key.id.startswith(run_id)]
+            matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
             raise NotFound(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
         if len(matches) > 1:
@@ -167,20 +229,21 @@ class Runs:
         return runs[0]
 
     def series(self, run: Run) -> dict[str, Series]:
-        """Step series by metric; empty where the run logged none."""
-        key = run_key(run).replace(".json", ".series")
-        data = self._read([key]).get(key)
-        if data is None:
-            return {}
-        from ciplug.records.series import decode
+        """Step series by metric, with what was logged late; empty where the run logged none."""
+        from ciplug.records.series import decode, merge
 
-        return decode(data, key)
+        key = run_key(run)
+        self.recorded_on([run.commit])
+        late = sorted(filter(None, map(parse_late_series, self._amendment_keys.get(key, ()))), key=lambda k: k.order)
+        keys = [key.series, *(one.series for one in late)]
+        data = self._read(keys)
+        return merge([decode(data[one], one) for one in keys if one in data])
 
     def examples(self, run: Run) -> Examples | None:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""
         from ciplug.records.examples import decode
 
-        key = run_key(run).replace(".json", ".examples")
+        key = run_key(run).examples
         data = self._read([key]).get(key)
         try:
             return None if data is None else decode(data, key)
@@ -193,7 +256,7 @@ class Runs:
         from ciplug.records import read
 
         found = {}
-        for key, data in self._read(self._list(f"verdicts/{run.commit or NO_COMMIT}-{run.id}-")).items():
+        for key, data in self._read(self._list(run_key(run).verdicts)).items():
             try:
                 found[key] = read.verdict(data, key), digest(data)
             except RecordError as problem:

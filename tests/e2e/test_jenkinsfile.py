@@ -59,7 +59,7 @@ def test_main_is_recorded_gated_and_promoted_once_somebody_says_so(
     assert [e["answer"] for e in build.events if "input" in e] == ["approve"]
     [event] = [event for text in project.stored("registry/") if (event := json.loads(text))["type"] == "promote"]
     assert (event["actor"], event["actor_source"]) == ("grace", "jenkins"), "who answered, and not who pushed"
-    assert event["reason"] == "approved in https://jenkins.example.com/job/demo/2/"
+    assert event["payload"]["reason"] == "approved in https://jenkins.example.com/job/demo/2/"
     [junit] = build.steps("junit")
     assert junit["tests"] >= 1 and junit["failures"] == 0
     assert build.description == "⚠️ wine: WARN, accuracy 0.9"

@@ -383,7 +383,7 @@ def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
     assert "is ERROR: accuracy: there is no branch 'mian'" in refused
     found = {check["check"]: check for check in project.json("doctor", "--json", code=None)["checks"]}
     assert found["history"]["state"] == "failure"
-    assert "there is no branch 'mian'" in found["history"]["said"]
+    assert "there is no branch 'mian'" in found["history"]["message"]
 
 
 def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
 from ciplug.stores.git import folding
 from ciplug.stores.git.store import GitStore
-from ciplug.tracking import catalog as module
-from ciplug.tracking import search
+from ciplug.tracking import catalog_file as module
 from ciplug.tracking.catalog import Catalog
+from ciplug.tracking.query import Key
+from ciplug.tracking.query_language import parse, parse_order
 from ciplug.tracking.runs import Runs
-from ciplug.tracking.search import Key
 
-BY_ACCURACY = [search.parse_order("metrics.accuracy DESC")]
+BY_ACCURACY = [parse_order("metrics.accuracy DESC")]
 
 
 def record(number: int, **facts: Any) -> tuple[str, bytes]:
@@ -99,7 +99,7 @@ def opened(store: MemoryStore, folder: Path | None, **options: Any) -> Catalog:
 
 def numbers(catalog: Catalog, where: str | None = None, limit: int | None = None) -> list[int]:
     """Numbers of the runs found, the best first."""
-    found = catalog.search(search.parse(where) if where else (), BY_ACCURACY, limit)
+    found = catalog.search(parse(where) if where else (), BY_ACCURACY, limit)
     return [int(entry.id, 16) for entry in found.entries]
 
 
@@ -114,7 +114,7 @@ def test_every_run_is_found_once(store: MemoryStore, tmp_path: Path, kept: bool)
     assert numbers(catalog) == [30, *ALL]
     assert numbers(catalog, "metrics.accuracy < 0.21 AND params.depth = 1", limit=3) == [19, 16, 13]
     assert numbers(catalog, f"run_id IN ('{5:032x}', '{22:032x}')") == [22, 5]
-    assert catalog.count(search.parse("commit LIKE '%3'")) == len([n for n in [30, *ALL] if n % 7 == 3])
+    assert catalog.count(parse("commit LIKE '%3'")) == len([n for n in [30, *ALL] if n % 7 == 3])
     assert catalog.values(Key("attribute", "branch")) == {"main"}
     entry = catalog.search(limit=1).entries[0]
     assert (entry.metrics, entry.params) == ({"accuracy": 0.27 - 0.27 + int(entry.id, 16) / 100}, {"depth": 0})
@@ -295,7 +295,7 @@ def test_what_no_run_has_is_said(store: MemoryStore, tmp_path: Path) -> None:
         numbers(catalog, "tags.team = 'a'")
     assert caught.value.hint == "no run has a tag at all"
     with pytest.raises(UsageError, match="a parameter 'deep'"):
-        catalog.search(order_by=[search.parse_order("params.deep")])
+        catalog.search(order_by=[parse_order("params.deep")])
     assert numbers(opened(MemoryStore(), tmp_path / "other"), "metrics.acuracy > 0.9") == []
 
 
@@ -307,7 +307,7 @@ def test_nan_is_no_match_comes_last_and_is_counted(store: MemoryStore, tmp_path:
         assert [int(e.id, 16) for e in found.entries] == [*ALL, 40, 41]
         assert math.isnan(found.entries[-2].metrics["accuracy"])
         assert (found.undefined, found.absent) == (1, 1)
-        assert catalog.search(search.parse("metrics.accuracy != 7")).left_out == 1
+        assert catalog.search(parse("metrics.accuracy != 7")).left_out == 1
         store.close("000004")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from ciplug.cli import main
 from ciplug.records import bundle
-from ciplug.steps.post import MARKER
+from ciplug.reports.comment import MARKER
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git

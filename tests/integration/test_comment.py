@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.steps.post import MARKER, PLAIN_MARKER
+from ciplug.reports.comment import MARKER, PLAIN_MARKER
 from tests.project import CONFIG, Project, git
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.git_http import GitServer

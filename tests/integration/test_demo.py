@@ -131,7 +131,7 @@ def test_it_promotes_the_better_and_refuses_the_worse(shown: Shown) -> None:
     assert "is FAIL: " in shown.stdout
     history = json.loads(shown.ciplug("registry", "history", "diamonds", "--json"))
     assert [event["type"] for event in history] == ["register", "promote"]
-    assert {event["commit"] for event in history} == {git(shown.folder / "project", "rev-parse", "better")}
+    assert {event["payload"]["commit"] for event in history} == {git(shown.folder / "project", "rev-parse", "better")}
 
 
 def test_it_leaves_all_to_look_around_in(shown: Shown) -> None:

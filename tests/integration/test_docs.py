@@ -21,7 +21,6 @@ import pytest
 import yaml
 
 from ciplug import cli, config
-from ciplug.gates import reading
 from tests.project import git
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +175,7 @@ def test_installations_run_in_a_clean_clone(
     "block", [b for b in blocks(*PAGES) if b.text.startswith("version: 1\n") and "\nextends:" not in b.text], ids=str
 )
 def test_configurations_are_taken(block: Block) -> None:
-    reading.read(config.parse(block.text, block.page))
+    config.parse(block.text, block.page)
 
 
 def test_workflow_of_the_readme_fits_the_action() -> None:

@@ -118,7 +118,7 @@ def no_credential(world: World) -> tuple[str, str, str]:
 def expired_push_token(world: World) -> tuple[str, str, str]:
     world.server.token = "another-token"
     world.set(CIPLUG_PUSH_TOKEN=SECRET)
-    return "remote store", "could not read Username", "CIPLUG_PUSH_TOKEN = a token of today"
+    return "remote store", "could not read Username", "CIPLUG_PUSH_TOKEN = a valid token"
 
 
 def expired_credential_of_the_checkout(world: World) -> tuple[str, str, str]:
@@ -171,7 +171,7 @@ def protected_by_a_hook(world: World) -> tuple[str, str, str]:
 
 def every_push_declined(world: World) -> tuple[str, str, str]:
     _hook(world, "echo 'the repository is archived' >&2; exit 1")
-    return "write", "archived", "allow pushes to refs/ciplug/*"
+    return "write", "archived", "allow the account of this job to push to refs/ciplug/*"
 
 
 def unreachable(world: World) -> tuple[str, str, str]:
@@ -257,7 +257,7 @@ def test_what_is_broken_fails_and_the_line_is_named(world: World, broken: Broken
     assert failing(found) == checks.split()
     assert code == (2 if broken in (broken_policy, broken_yaml) else 3)
     for check in checks.split():
-        assert said in found[check]["said"]
+        assert said in found[check]["message"]
         assert remedy in (found[check]["remedy"] or "")
 
 
@@ -275,7 +275,7 @@ def test_a_whole_world_is_well(world: World) -> None:
 def test_a_laptop_needs_no_token(world: World) -> None:
     code, found = world.doctor()
     assert code == 0
-    assert {name for name, finding in found.items() if finding["state"] == "not asked"} == {
+    assert {name for name, finding in found.items() if finding["state"] == "skipped"} == {
         *("forge", "token", "pull-request", "comment", "status"),
         "credentials",
     }
@@ -288,10 +288,10 @@ def test_a_fork_is_told_what_it_is(world: World) -> None:
     world.server.requests.clear()
     code, found = world.doctor()
     assert code == 0, failing(found)
-    assert "nothing is expected to be writable" in found["job"]["said"]
+    assert "nothing is expected to be writable" in found["job"]["message"]
     for name in ("write", "branch", "token", "comment", "status"):
-        assert found[name]["state"] == "not asked"
-        assert "fork" in found[name]["said"] or "no forge" in found[name]["said"]
+        assert found[name]["state"] == "skipped"
+        assert "fork" in found[name]["message"] or "no forge" in found[name]["message"]
     assert world.api.wrote() == []
     assert all(request.service != "receive-pack" for request in world.server.requests)
 
@@ -303,7 +303,7 @@ def test_refs_outside_of_heads_refused_is_a_warning(world: World) -> None:
     code, found = world.doctor()
     assert code == 0
     assert found["write"]["state"] == "warning"
-    assert "refs/heads/ciplug-trial/" in found["write"]["said"]
+    assert "refs/heads/ciplug-trial/" in found["write"]["message"]
     assert git(world.server.path("custom"), "for-each-ref") == ""
 
 
@@ -317,7 +317,7 @@ def test_a_shallow_clone_is_said_and_its_history_is_fetched(world: World, tmp_pa
     world.project = Project(shallow)
     _, found = world.doctor()
     assert found["history"]["state"] == "ok"
-    assert re.search(r"shallow, .* 4 commits of main", found["history"]["said"])
+    assert re.search(r"shallow; .* 4 commits of main", found["history"]["message"])
 
 
 @pytest.mark.slow
@@ -326,7 +326,7 @@ def test_what_waits_in_the_spool_is_named(world: World) -> None:
     world.project.train(code=3)
     _, found = world.doctor()
     assert found["spool"]["state"] == "warning"
-    assert found["spool"]["said"].startswith("1 waits to be sent")
+    assert found["spool"]["message"].startswith("1 run waits to be sent")
     assert found["spool"]["remedy"] == "ciplug record --spooled"
     git(world.project.folder, "remote", "set-url", "origin", str(world.project.folder / "elsewhere.git"))
     _, found = world.doctor()
@@ -341,7 +341,7 @@ def test_a_look_folds_nothing(world: World) -> None:
     for number in range(64):
         store.add({f"runs/{'a' * 40}-{number:032x}.json": b"{}"})
     _, found = world.doctor()
-    assert "with 64 objects" in found["store"]["said"]
+    assert "with 64 objects" in found["store"]["message"]
 
 
 @pytest.mark.slow
@@ -351,18 +351,18 @@ def test_without_a_file_of_settings_init_is_named(world: World) -> None:
     assert code == 0
     assert found["configuration"]["state"] == "warning"
     assert found["configuration"]["remedy"] == "ciplug init"
-    assert found["policy"]["state"] == "not asked"
+    assert found["policy"]["state"] == "skipped"
 
 
 @pytest.mark.slow
-def test_without_git_the_rest_is_not_asked(world: World, tmp_path: Path) -> None:
+def test_without_git_the_rest_is_skipped(world: World, tmp_path: Path) -> None:
     before = world.refs()
     world.monkeypatch.setenv("PATH", str(tmp_path))
     world.monkeypatch.chdir(world.project.folder)
     assert cli.main(["doctor", "--json"]) == 3
     found = {f["check"]: f for f in json.loads(world.capsys.readouterr().out)["checks"]}
     assert failing(found) == ["git", "repository"]
-    assert found["store"]["state"] == "not asked"
+    assert found["store"]["state"] == "skipped"
     world.monkeypatch.undo()
     assert world.refs() == before
 
@@ -386,7 +386,7 @@ def test_an_object_store_is_tried_and_left_as_it_was(world: World, tmp_path: Pat
     code, found = world.doctor("--store", store)
     assert code == 0
     assert found["write"]["state"] == "ok"
-    assert found["branch"]["state"] == "not asked"
+    assert found["branch"]["state"] == "skipped"
     assert [path for path in (tmp_path / "bucket").rglob("*") if path.is_file()] == []
     world.project.ciplug("record", "--metrics", "numbers.json", "--store", store)
     (tmp_path / "bucket" / "objects").mkdir(exist_ok=True)

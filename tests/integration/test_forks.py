@@ -28,8 +28,8 @@ from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Verdict
-from ciplug.steps import workflow_run as followed
-from ciplug.steps.post import MARKER
+from ciplug.reports.comment import MARKER
+from ciplug.steps import workflow_run
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
@@ -49,14 +49,14 @@ def forged(run: Run | None = None, **fields: Any) -> bytes:
     """A bundle of one run, with fields of its record put there by hand."""
     run = run or honest()
     record = {**json.loads(canonical.dumps(run)), **fields}
-    return bundle.pack({run_key(run): json.dumps(record).encode()})
+    return bundle.pack({run_key(run).key: json.dumps(record).encode()})
 
 
 def of_record(text: str, run: Run | None = None) -> bytes:
     """A bundle whose one run is this text; RUN stands for an honest one."""
     run = run or honest()
     whole = canonical.dumps(run).decode().rstrip("\n")
-    return bundle.pack({run_key(run): text.replace("RUN", whole[1:-1]).encode()})
+    return bundle.pack({run_key(run).key: text.replace("RUN", whole[1:-1]).encode()})
 
 
 # The archive
@@ -178,7 +178,7 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
     """What a bundle says of itself; `victim` is recorded, by a job of the repository's own."""
     verdict = Verdict(
         run=victim.id, model="wine", commit=victim.commit, outcome="PASS", created=victim.ended,
-        policy_digest="sha256:" + "0" * 64, policy_source="ciplug.yaml",
+        policy_digest="sha256:" + "0" * 64, policy_file="ciplug.yaml",
     )  # fmt: skip
     option = replace(honest(), commit="--upload-pack=x")
     return {
@@ -187,7 +187,7 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
         "a run of main's commit": (packed(replace(honest(), commit=victim.commit)), "it claims the commit"),
         "a run of no commit": (packed(replace(honest(), commit=None)), "it claims the commit None"),
         "a run with the id of another": (packed(honest(id=victim.id)), "is recorded already, as runs/"),
-        "a commit that is an option": (bundle.pack({run_key(option): canonical.dumps(option)}), "no commit id"),
+        "a commit that is an option": (bundle.pack({run_key(option).key: canonical.dumps(option)}), "no commit id"),
         "a verdict on another's run": (
             bundle.pack({**objects_of(honest()), **dict([verdict_object(verdict)])}), "about no run of the bundle",
         ),
@@ -373,7 +373,8 @@ OURS = OpenPullRequest(number=7, head=HEAD, base="main")
     ],
 )
 def test_which_pull_request_is_spoken_to(proposed: list[OpenPullRequest], found: int | str) -> None:
-    assert followed.chosen(proposed, "stranger/demo:topic", HEAD, "main") == found
+    choice = workflow_run.choose(proposed, "stranger/demo:topic", HEAD, "main")
+    assert (choice.reason if isinstance(choice, workflow_run.NoPullRequest) else choice) == found
 
 
 STRANGER_S = {"branch": "topic", "commit": HEAD, "owner": "stranger"}
@@ -537,9 +538,9 @@ def test_no_text_of_a_bundle_is_more_than_text(tmp_path: Path, job: GitHubApi, p
         gate = GateResult(gate=text, metric=text, rule=text, outcome="FAIL", reason=text, advice=text, notes=(text,))
         verdict = Verdict(
             run=run.id, model=run.model, commit=HEAD, outcome="PASS", gates=(gate,), created=run.ended,
-            policy_digest=text, policy_source=text, notes=(text,),
+            policy_digest=text, policy_file=text, notes=(text,),
         )  # fmt: skip
-        objects.update({run_key(run): canonical.dumps(run), **dict([verdict_object(verdict)])})
+        objects.update({run_key(run).key: canonical.dumps(run), **dict([verdict_object(verdict)])})
     job.add_artifact(42, "ciplug", zipped({FILE: bundle.pack(objects)}))
     env = follows(tmp_path, job)
     code, said = ciplug("collect", "--verbose", env=env)

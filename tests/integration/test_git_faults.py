@@ -393,7 +393,7 @@ def test_what_a_forced_push_took_away_is_restored(
         store = place.open(may_fold=False)
         assert store.keys("runs/") == sorted(everything)
         assert store.read(everything) == everything
-        assert [event.run for event in ledger.read(store, MODEL).events] == ["one", "two"]
+        assert [event.payload["run"] for event in ledger.read(store, MODEL).events] == ["one", "two"]
 
     assert_all_is_there()
     store = place.open(may_fold=False)
@@ -410,7 +410,7 @@ def test_what_a_forced_push_took_away_is_restored(
     store.keys("")
     assert store.notes == []
     register(place.open(), "three")
-    assert [event.run for event in ledger.read(place.open(), MODEL).events] == ["one", "two", "three"]
+    assert [event.payload["run"] for event in ledger.read(place.open(), MODEL).events] == ["one", "two", "three"]
     check_sound(place)
 
 
@@ -426,6 +426,6 @@ def test_an_append_after_a_forced_push_follows_what_is_restored(place: Place, gi
     place.open().compact()
     to_an_older_commit(repository, before)
     register(place.open(), "two")
-    assert [event.run for event in ledger.read(place.open(), MODEL).events] == ["one", "two"]
+    assert [event.payload["run"] for event in ledger.read(place.open(), MODEL).events] == ["one", "two"]
     place.open().compact()
     check(place, 2, {"one", "two"})

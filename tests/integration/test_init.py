@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from ciplug import cli, config
-from ciplug.gates import reading
 from tests.project import git
 from tests.terminal import END, INTERRUPT, Terminal
 
@@ -74,7 +73,7 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
     written = config.load(folder / "ciplug.yaml")
     assert (written.model, written.metrics) == ("wine", ("metrics.json",))
-    assert list(reading.read(written).gates) == ["accuracy"]
+    assert list(written.policy.gates) == ["accuracy"]
     assert yaml.safe_load((folder / WORKFLOW).read_text())["name"] == "train"
     assert cli.main(["policy", "check"]) == 0
 
@@ -95,7 +94,7 @@ def test_a_training_that_is_run_is_recorded_nowhere(
     assert cli.main(["init", "--yes", "--run", "--ci", "none", "--model", "red", "--store", "file:///runs"]) == 0
     written = config.load(folder / "ciplug.yaml")
     assert (written.model, written.store, written.metrics) == ("red", "file:///runs", ("metrics.json",))
-    assert list(reading.read(written).gates) == ["accuracy", "rmse"]
+    assert list(written.policy.gates) == ["accuracy", "rmse"]
     assert set(tree(folder)) - set(before) == {"metrics.json", "ciplug.yaml"}
     assert git(folder, "for-each-ref") == ""
     assert not list((folder / ".git").glob("ciplug/spool/*"))
@@ -193,7 +192,7 @@ def test_the_line_that_it_prints_undoes_nothing(
     assert cli.main(shlex.split(line[1])[1:]) == 0
     assert (folder / WORKFLOW).read_text() == edited
     written = config.load(folder / "ciplug.yaml")
-    assert (written.model, written.store, list(reading.read(written).gates)) == ("red", "file:///runs", ["accuracy"])
+    assert (written.model, written.store, list(written.policy.gates)) == ("red", "file:///runs", ["accuracy"])
     # A later call, which keeps the workflow, still says that it is to be committed.
     (folder / "ciplug.yaml").unlink()
     capfd.readouterr()
@@ -325,7 +324,7 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     written = config.load(folder / "ciplug.yaml")
     assert written.metrics == ("metrics.csv", "dvclive", "out/all_results.json")
     assert written.params == ("hparams.yaml",)
-    assert list(reading.read(written).gates) == ["eval_accuracy", "val_f1"]
+    assert list(written.policy.gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
     assert "#   flat_auc: it is 0.5 at every step" in text
     assert "# Not taken: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
@@ -360,7 +359,7 @@ def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
     # What is installed from the top may change there, and the model with it.
     assert "../../requirements.txt" in str(ranking) and "paths" not in ranking[True]["push"]
     assert search[True]["push"]["paths"] == ["search/**", ".github/workflows/train-search.yml"]
-    assert list(reading.read(config.load(folder / "search/ciplug.yaml")).gates) == ["f1"]
+    assert list(config.load(folder / "search/ciplug.yaml").policy.gates) == ["f1"]
     # The commands that are printed work where init was called.
     [add] = [line for line in out.splitlines() if "git add" in line and "train-search" in line]
     git(folder / "search", *add.split()[1:3], *add.split()[3:-1])
@@ -450,7 +449,7 @@ def test_the_training_is_run_if_the_person_says_so(project: Callable[..., Path])
     terminal.type("y\n")
     assert terminal.end() == 0, terminal.shown
     assert terminal.shown.count("?") == 2
-    assert list(reading.read(config.load(folder / "ciplug.yaml")).gates) == ["accuracy"]
+    assert list(config.load(folder / "ciplug.yaml").policy.gates) == ["accuracy"]
 
 
 def test_a_file_is_kept_if_the_person_does_not_agree(project: Callable[..., Path]) -> None:

@@ -14,8 +14,9 @@ from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.records.provenance import Context
 from ciplug.reports.report import Report
-from ciplug.steps.post import Look, post
+from ciplug.steps.post import Posting, post
 from ciplug.steps.session import Session
+from ciplug.steps.snapshot import Snapshot
 from tests.project import Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi
@@ -102,9 +103,9 @@ def test_a_label_that_cannot_be_is_said_and_fails_nothing(
     env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
     context = Context(host="bitbucket", repository="acme/demo", commit=COMMIT, pull_request=7)
     session = Session(Path(), env, None, Config(), context, "git:")
-    look = Look(Report(sections=()), COMMIT, frozenset())
-    url, problem = post(session, look, lambda later: look, label=True)
-    assert url and problem is None
+    empty = Snapshot(Report(sections=()), COMMIT, frozenset())
+    posted = post(session, empty, lambda later: empty, Posting(label=True))
+    assert posted.url and posted.failure is None
     assert "no label: Bitbucket's pull requests have no labels" in capsys.readouterr().err
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.steps.post import MARKER
+from ciplug.reports.comment import MARKER
 from tests.project import Project, git
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi

@@ -255,7 +255,7 @@ def test_a_waiver_reaches_the_audit_trail(project: Project) -> None:
     assert "waived up to 0.05" in project.ciplug("report").stdout
     project.ciplug("promote", "wine", "--to", "staging")
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["waived"] == [f"accuracy up to 0.05 until {day} by alice: new labels"]
+    assert event["payload"]["waived"] == [f"accuracy up to 0.05 until {day} by alice: new labels"]
 
 
 @pytest.mark.slow
@@ -285,8 +285,8 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     other = {**author, "GITLAB_USER_LOGIN": "bob"}
     project.ciplug("promote", "wine", "--to", "production", "--run", second, env=other)
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["approvals"] == ["clean tree", "bob is not the author"]
-    assert event["stage"] == "Production"
+    assert event["payload"]["approvals"] == ["clean tree", "bob is not the author"]
+    assert event["payload"]["stage"] == "Production"
     (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
     dirty = project.train()
     project.ciplug("gate", "--run", dirty)
@@ -337,7 +337,7 @@ def test_an_environment_that_somebody_else_has_approved_on_github(project: Proje
     github_api.reviews[42].append(("bob", "approved", "live"))
     project.ciplug(*promote, env=job)
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["approvals"] == ["environment live, approved by bob"]
+    assert event["payload"]["approvals"] == ["environment live, approved by bob"]
 
 
 @pytest.mark.slow
@@ -363,7 +363,7 @@ def test_a_commit_that_git_verifies(project: Project, tmp_path: Path) -> None:
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["approvals"] == [f"git verifies the signature of {project.head[:12]}"]
+    assert event["payload"]["approvals"] == [f"git verifies the signature of {project.head[:12]}"]
 
 
 # --- tests of a policy
@@ -415,7 +415,7 @@ def test_tests_of_the_policy(project: Project) -> None:
 def test_the_json_of_a_verdict_is_one_line_of_facts(project: Project) -> None:
     project.train()
     (first, *_) = json.loads(project.ciplug("gate", "--json").stdout)["verdicts"]
-    assert set(first) >= {"outcome", "gates", "policy_digest", "policy_source", "run", "model"}
+    assert set(first) >= {"outcome", "gates", "policy_digest", "policy_file", "run", "model"}
 
 
 def test_a_tag_that_this_clone_does_not_have_is_asked_of_the_remote(tmp_path: Path) -> None:

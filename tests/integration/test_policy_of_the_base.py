@@ -57,7 +57,7 @@ def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
     project.push()
     project.train(env=job(project))
     found = verdict(project, 1)
-    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    assert (found["outcome"], found["policy_branch"], found["policy_commit"]) == ("FAIL", "main", base)
     report = project.ciplug("report", env=job(project)).stdout
     assert "this pull request changes the policy" in report
     assert "counts: FAIL. As it proposes: PASS (accuracy FAIL → PASS)" in report
@@ -91,7 +91,7 @@ def test_a_nearer_file_does_not_help(project: Project) -> None:
     project.push()
     project.train(env=job(project))
     done = project.ciplug("gate", "--json", env=job(project), code=1, cwd=nearer)
-    assert json.loads(done.stdout)["verdicts"][0]["policy_source"].startswith("ciplug.yaml of main")
+    assert json.loads(done.stdout)["verdicts"][0]["policy_branch"] == "main"
 
 
 def test_a_newer_policy_of_the_base_counts(project: Project, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_newer_policy_of_the_base_counts(project: Project, tmp_path: Path) -> 
     tip = other.commit("stricter")
     other.push()
     found = verdict(project, 1)
-    assert found["policy_source"] == f"ciplug.yaml of main ({tip[:8]})"
+    assert (found["policy_branch"], found["policy_commit"]) == ("main", tip)
     assert git(project.folder, "rev-parse", "origin/main") != tip, "nothing of the user's clone is moved"
 
 
@@ -182,7 +182,7 @@ def test_a_shallow_clone_of_the_head_alone(tmp_path: Path, git_server: GitServer
     ci = Project(tmp_path / "ci")
     ci.train(env=job(ci))
     found = verdict(ci, 1)
-    assert (found["outcome"], found["policy_source"]) == ("FAIL", f"ciplug.yaml of main ({base[:8]})")
+    assert (found["outcome"], found["policy_branch"], found["policy_commit"]) == ("FAIL", "main", base)
     assert "promisor" not in git(ci.folder, "config", "--list")
     (side,) = (ci.folder / ".git" / "ciplug").rglob("branches.git")
     size = sum(f.stat().st_size for f in side.rglob("*") if f.is_file())

@@ -212,7 +212,7 @@ def test_killed_while_it_hands_a_run_over(project: Path) -> None:
         recorded = finish(session, begin(session, Inputs(model="wine")), Inputs(), status="finished")
         _, code = end_of(*child(killed_at(point, hand_over)))
         kept = {key for sealed in session.spool.sealed() for key in sealed.objects}
-        assert run_key(recorded.run) in kept | spool.read_bundle(file).keys()
+        assert run_key(recorded.run).key in kept | spool.read_bundle(file).keys()
         session.spool.hand_over(session.spool.sealed(), file)
         assert session.spool.sealed() == []
         assert len(spool.read_bundle(file)) == point + 1

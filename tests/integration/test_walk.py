@@ -50,9 +50,9 @@ def test_better_is_promoted_and_worse_refused(project: Project) -> None:
     assert [(v["number"], v["stage"], v["run"]) for v in versions] == [(1, "Staging", run)]
     history = project.json("registry", "history", "wine", "--json")
     assert [e["type"] for e in history] == ["register", "promote"]
-    assert history[1]["reason"] == "it is better"
+    assert history[1]["payload"]["reason"] == "it is better"
     assert history[1]["actor"] == "test@example.com"
-    assert history[1]["verdict_digest"].startswith("sha256:")
+    assert history[1]["payload"]["verdict_digest"].startswith("sha256:")
     assert project.json("registry", "list", "--json")[0]["name"] == "wine"
 
 
@@ -167,7 +167,7 @@ def test_two_promotions_race_and_the_log_decides(project: Project) -> None:
     codes = sorted((racer.wait(), racer.stderr.read() if racer.stderr else "") for racer in racers)
     assert [code for code, _ in codes] == [0, 1, 1], codes
     history = project.json("registry", "history", "wine", "--json")
-    assert [(e["seq"], e["type"], e["version"]) for e in history] == [(1, "register", 1), (2, "promote", 1)]
+    assert [(e["seq"], e["type"], e["payload"]["version"]) for e in history] == [(1, "register", 1), (2, "promote", 1)]
 
 
 def test_the_baseline_is_the_merge_base_not_the_tip_of_main(project: Project) -> None:
@@ -554,9 +554,9 @@ def test_where_log_and_file_disagree_the_file_counts_and_it_is_said(project: Pro
 
 def test_a_policy_that_is_not_committed_is_named_in_the_verdict(project: Project) -> None:
     project.train()
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is True
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("0.8", "0.1"))
-    assert project.json("gate", "--json")["verdicts"][0]["policy_source"] == "ciplug.yaml (not as committed)"
+    assert project.json("gate", "--json")["verdicts"][0]["policy_as_committed"] is False
 
 
 def test_outside_a_repository(tmp_path: Path, git_server: GitServer) -> None:

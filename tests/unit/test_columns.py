@@ -35,10 +35,10 @@ RUNS = st.builds(
 
 @given(st.lists(RUNS, max_size=6, unique_by=run_key))
 def test_columns_say_what_the_records_say_also_after_a_journey(runs: list[Run]) -> None:
-    held = columns.of((run_key(run), dumps(run)) for run in runs)
+    held = columns.of((run_key(run).key, dumps(run)) for run in runs)
     again = columns.decode(columns.encode(held), "x")
     for found in (held, again):
-        assert found.keys == [run_key(run) for run in runs]
+        assert found.keys == [run_key(run).key for run in runs]
         assert found.attributes["branch"] == ["main"] * len(runs)
         assert found.attributes["commit"] == [run.commit for run in runs]
         for row, run in enumerate(runs):
@@ -78,8 +78,10 @@ def test_what_is_no_run_is_passed_over(data: bytes) -> None:
     "harm",
     [
         lambda v: v.pop("keys"),
-        lambda v: v.update(version=2),
-        lambda v: v["attributes"].pop("id"),
+        lambda v: v.update(version=columns.VERSION + 1),
+        lambda v: v.pop("amendments"),
+        lambda v: v.update(amendments={"amend/none-1-1-aaaaaaaa.json": {}}),
+        lambda v: v.update(amendments={"amend/none-1.json": {"run": "1", "model": "m", "seq": 1, "created": "x"}}),
         lambda v: v["attributes"].update(id=["1", "2"]),
         lambda v: v["attributes"].update(id=[1]),
         lambda v: v["metrics"]["a"].update(values=["many"]),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ciplug import config
+from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 
 WHOLE = """\
@@ -29,22 +30,20 @@ def parse(text: str) -> config.Config:
 
 def test_every_key() -> None:
     found = parse(WHOLE)
-    assert (found.store, found.model, found.policy["baseline"]) == ("git:?branch=runs", "wine", "develop")
+    assert (found.store, found.model, found.policy.baseline.branch) == ("git:?branch=runs", "wine", "develop")
     assert (found.metrics, found.params) == (("metrics.json",), ("params.yaml", "more.toml"))
     assert (found.artifacts, found.datasets) == (("model.bin",), ("data.csv",))
-    assert {key: found.policy[key] for key in ("defaults", "gates")} == {
-        "defaults": {"on_missing": "warn"},
-        "gates": {"accuracy": {"min": 0.8}},
-    }
-    assert found.where("gates", "accuracy", "min") == "ciplug.yaml:12"
-    assert found.where("gates", "nothing") == "ciplug.yaml:11"
-    assert found.where("nothing") == "ciplug.yaml:1"
+    assert found.policy.defaults.on_missing == "warn"
+    assert {name: gate.min for name, gate in found.policy.gates.items()} == {"accuracy": 0.8}
+    assert found.places.where("gates", "accuracy", "min") == "ciplug.yaml:12"
+    assert found.places.where("gates", "nothing") == "ciplug.yaml:11"
+    assert found.places.where("nothing") == "ciplug.yaml:1"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "version: 1\n"])
 def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
     found = parse(text)
-    assert (found.metrics, found.policy, found.model) == ((), {}, None)
+    assert (found.metrics, found.policy, found.model) == ((), Policy(), None)
 
 
 @pytest.mark.parametrize(
@@ -52,21 +51,21 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
     [
         ("[1]", "ciplug.yaml:1: a mapping of keys", None),
         ("version: 1\nmetrix: m.json", "ciplug.yaml:2: metrix: unknown key", "did you mean 'metrics'?"),
-        ("zzz: 1", "ciplug.yaml:1: zzz: unknown key", "one of: version, store"),
+        ("zzz: 1", "ciplug.yaml:1: zzz: unknown key", "one of: extends, metrics"),
         ("on: push", "ciplug.yaml:1: on: unknown key", "one of"),
-        ("version: 2", "ciplug.yaml:1: version: 2 is no version", "write 'version: 1'"),
-        ("version: true", "ciplug.yaml:1: version: True is no version", "write 'version: 1'"),
-        ("version:", "ciplug.yaml:1: version: None is no version", "write 'version: 1'"),
-        ("version: '1'", "ciplug.yaml:1: version: '1' is no version", "write 'version: 1'"),
+        ("version: 2", "ciplug.yaml:1: version: 2 is not supported", None),
+        ("version: true", "ciplug.yaml:1: version: true is not supported", None),
+        ("version:", "ciplug.yaml:1: version: nothing is not supported", None),
+        ("version: '1'", "ciplug.yaml:1: version: '1' is not supported", None),
         ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
         ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
-        ("store: no", "ciplug.yaml:1: store: text is expected, not False", None),
+        ("store: no", "ciplug.yaml:1: store: text is expected, not false: put it in quotes", None),
         ("metrics: {a: b}", "ciplug.yaml:1: metrics: a path or a list of paths", None),
         ("metrics: [a, 1]", "ciplug.yaml:1: metrics: a path or a list of paths", None),
         ("params: ['']", "ciplug.yaml:1: params: a path or a list of paths", None),
-        ("gates: [a]", "ciplug.yaml:1: gates: a mapping is expected", None),
+        ("gates: [a]", "ciplug.yaml:1: gates: a mapping of names is expected", None),
         ("defaults: 1", "ciplug.yaml:1: defaults: a mapping is expected", None),
-        ("model: a\nmodel: b", "ciplug.yaml:2: the key 'model' stands twice", None),
+        ("model: a\nmodel: b", "ciplug.yaml:2: duplicate key 'model'", None),
         ("a: [", "ciplug.yaml:2: not valid YAML", None),
     ],
 )
@@ -128,11 +127,9 @@ def test_several_models() -> None:
     assert (found.store, list(found.models)) == ("git:?branch=runs", ["wine", "beer"])
     wine, beer = found.of("wine"), found.of("beer")
     assert (wine.model, wine.metrics, beer.metrics) == ("wine", ("wine.json",), ("beer.json",))
-    assert (dict(wine.policy), dict(beer.policy)) == (
-        {"gates": {"accuracy": {"min": 0.8}}},
-        {"baseline": "develop"},
-    )
-    assert wine.where("gates", "accuracy", "min") == "ciplug.yaml:6"
+    assert (list(wine.policy.gates), wine.policy.baseline.branch) == (["accuracy"], None)
+    assert (list(beer.policy.gates), beer.policy.baseline.branch) == ([], "develop")
+    assert wine.places.where("gates", "accuracy", "min") == "ciplug.yaml:6"
     for name, says in ((None, "ciplug.yaml has several models"), ("gin", "ciplug.yaml has no model 'gin'")):
         with pytest.raises(ConfigError, match=says) as caught:
             found.of(name)
@@ -144,13 +141,13 @@ def test_several_models() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("models: {}", "ciplug.yaml:1: models: a mapping of each model's name"),
-        ("models: [a]", "ciplug.yaml:1: models: a mapping of each model's name"),
+        ("models: {}", "ciplug.yaml:1: models: empty: name a model"),
+        ("models: [a]", "ciplug.yaml:1: models: a mapping of names is expected"),
         ("models:\n  a: 1", "ciplug.yaml:2: models.a: a mapping is expected"),
         ("models:\n  a: {metrix: 1}", "ciplug.yaml:2: models.a.metrix: unknown key"),
         ("models:\n  a: {store: 1}", "ciplug.yaml:2: models.a.store: unknown key"),
         ("models:\n  a: {gates: {}}", "ciplug.yaml:2: models.a.gates: empty"),
-        ("models: {a: {}}\ngates: {b: {min: 1}}", "ciplug.yaml:2: gates: beside 'models:' it is said of no model"),
+        ("models: {a: {}}\ngates: {b: {min: 1}}", "ciplug.yaml:2: gates: this key is not allowed beside 'models:'"),
     ],
 )
 def test_mistakes_in_models(text: str, says: str) -> None:

@@ -112,7 +112,7 @@ def test_whatever_a_check_raises_is_a_finding() -> None:
     assert _raising(ConfigError("wrong")).exit_code == 2
     assert _raising(Trouble("warning", "late")) == Finding("check", "warning", "late")
     assert _raising(TimeoutError("no answer")) == Finding("check", "failure", "no answer", "", 3)
-    assert "a bug in ciplug: KeyError" in _raising(KeyError("x")).said
+    assert "a bug in ciplug: KeyError" in _raising(KeyError("x")).message
 
 
 @pytest.mark.parametrize(("codes", "code"), [((), 0), ((2,), 2), ((3,), 3), ((2, 3), 3)])

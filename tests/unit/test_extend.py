@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ciplug import config
+from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
-from ciplug.gates import policy, reading
 
 BASE = """\
 samples: predictions.jsonl
@@ -24,16 +24,16 @@ branches:
 """
 
 
-def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> policy.Policy:
+def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> Policy:
     def text(path: str) -> str:
         if path not in files:
             raise ConfigError(f"{path}: no such file")
         return files[path]
 
-    return reading.read(config.parse(files[name], Path(name), text))
+    return config.parse(files[name], Path(name), text).policy
 
 
-def extended(child: str) -> policy.Policy:
+def extended(child: str) -> Policy:
     return read({"ciplug.yaml": f"extends: base.yaml\n{child}", "base.yaml": BASE})
 
 
@@ -183,7 +183,7 @@ def test_files_that_cannot_be_extended() -> None:
         ("extends: no.yaml", {}, "ciplug.yaml:1: extends: no.yaml: no such file"),
         ("extends: ciplug.yaml", {}, "ciplug.yaml:1: extends: ciplug.yaml extends this file in turn"),
         ("extends: a.yaml", {"a.yaml": "extends: ciplug.yaml"}, "a.yaml:1: extends: ciplug.yaml extends this file"),
-        ("extends: a.yaml", {"a.yaml": "models: {x: {metrics: m}}"}, "ciplug.yaml:1: extends: a.yaml is of several"),
+        ("extends: a.yaml", {"a.yaml": "models: {x: {metrics: m}}"}, "ciplug.yaml:1: extends: a.yaml has several"),
         ("extends: 5", {}, "ciplug.yaml:1: extends: text is expected, not 5"),
     ):
         with pytest.raises(ConfigError) as caught:

@@ -10,15 +10,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ciplug.commands.gate import verdict_code
 from ciplug.errors import ConfigError
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Status
-from ciplug.records.verdict import SEVERITY, Outcome, Verdict, worst
-from ciplug.steps.judge import Evaluation
+from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, Verdict, worst
+from ciplug.steps.judge import exit_code
+from tests.policies import policy_of
 
 NAN, INF = math.nan, math.inf
 UP = {"higher_is_better": True}
@@ -49,12 +48,12 @@ def judge(
     before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
         before = replace(before, run="b" * 32, how="merge base with main", metrics=baseline)
-    policy = Policy.model_validate({"gates": gates, "defaults": defaults})
+    policy = policy_of({"gates": gates, "defaults": defaults})
     evidence = Evidence(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
     )
-    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml", dry_run=dry_run)
+    return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)
 
 
 def outcome(
@@ -224,10 +223,13 @@ def test_a_dry_run_has_the_same_verdict_and_allows_nothing() -> None:
 def test_exit_codes_and_what_may_be_promoted(due: Outcome, passed: bool, fail: int, warn: int) -> None:
     verdict = replace(judge({"a": {"min": 0}}, {"a": 1.0}, None), outcome=due)
     assert verdict.passed == passed
-    of: Any = lambda outcome: Evaluation(None, None, {}, replace(verdict, outcome=outcome))  # type: ignore[arg-type] # noqa: E731
-    for others in ([], [of("PASS")]):
-        found = [*others, of(due), *others]
-        assert [verdict_code(found, how) for how in ("fail", "warn", "never")] == [fail, warn, 0]
+    passing = replace(verdict, outcome="PASS")
+    for verdicts in ([verdict], [passing, verdict, passing]):
+        assert [exit_code(verdicts, "fail"), exit_code(verdicts, "warn"), exit_code(verdicts, "never")] == [
+            fail,
+            warn,
+            0,
+        ]
 
 
 # Properties

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from ciplug.comparison.repeats import mean
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
-from ciplug.gates.policy import Policy
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.run import Run
-from ciplug.records.verdict import GateResult, Verdict
+from ciplug.records.verdict import GateResult, PolicySource, Verdict
 from ciplug.stats.drift import categorical, numeric
 from ciplug.stats.intervals import Undecided
+from tests.policies import policy_of
 
 COMMIT = "1a2b3c4d" * 5
 UP = {"higher_is_better": True}
@@ -51,11 +51,11 @@ def judge(
     examples: tuple[Examples | None, Examples | None] = (None, None),
     **more: Any,
 ) -> Verdict:
-    found = Policy.model_validate(policy)
+    found = policy_of(policy)
     held = {s.run: e for s, e in zip((candidate, baseline), examples, strict=True) if e is not None and s.run}
     evidence = Evidence(candidate=candidate, baselines=dict.fromkeys(found.gates, baseline), examples=held, **more)
     run = Run(id=candidate.run or "", model="m", commit=COMMIT, status="finished", started="", ended="")
-    return evaluate(found, evidence, run, created="", policy_source="ciplug.yaml")
+    return evaluate(found, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"))
 
 
 def one(verdict: Verdict) -> GateResult:

@@ -7,17 +7,20 @@ import jsonschema
 import pytest
 
 from ciplug import config, strict_yaml
+from ciplug.config.gate import Allowance, Baseline, Defaults
+from ciplug.config.kinds import keys_of
+from ciplug.config.policy import Policy
+from ciplug.config.schema import schema
 from ciplug.errors import ConfigError
-from ciplug.gates import policy, reading
+from ciplug.gates.digest import digest_of
 from ciplug.gates.explain import explain
-from ciplug.gates.schema import schema
 
 
-def read(text: str) -> policy.Policy:
-    return reading.read(config.parse(text, Path("ciplug.yaml")))
+def read(text: str) -> Policy:
+    return config.parse(text, Path("ciplug.yaml")).policy
 
 
-def regression(value: str) -> policy.Allowance:
+def regression(value: str) -> Allowance:
     found = read(f"gates:\n  a: {{higher_is_better: true, max_regression: {value}}}").gates["a"].max_regression
     assert found is not None
     return found
@@ -31,14 +34,14 @@ def test_the_six_lines() -> None:
     )
     accuracy, latency = found.gates["accuracy"], found.gates["latency_p95_ms"]
     assert (accuracy.min, accuracy.max, latency.min, latency.max) == (0.85, None, None, 50.0)
-    assert accuracy.max_regression == policy.Allowance(abs=0.01)
-    assert latency.max_regression == policy.Allowance(rel=0.1)
+    assert accuracy.max_regression == Allowance(abs=0.01)
+    assert latency.max_regression == Allowance(rel=0.1)
     assert found.directions() == {"accuracy": True, "latency_p95_ms": False}
-    assert found.defaults == policy.Defaults()
+    assert found.defaults == Defaults()
 
 
 def test_the_defaults_of_the_defaults_are_strict_about_what_is_missing() -> None:
-    defaults = policy.Defaults()
+    defaults = Defaults()
     assert (defaults.severity, defaults.on_missing, defaults.atol) == ("error", "fail", 1e-9)
 
 
@@ -72,22 +75,22 @@ def test_allowances(text: str, abs_: float | None, rel: float | None) -> None:
         ("nan%", "a percentage like 10% is expected"),
         ("1e999%", "a percentage like 10% is expected"),
         ("{rel: inf%, abs: 1}", "a percentage like 10% is expected"),
-        (".inf", "inf is no bound"),
-        (".nan", "nan is no bound"),
-        ("1e999", "inf is no bound"),
-        ("1" + "0" * 400, "inf is no bound"),
-        ("{abs: .inf}", "inf is no bound"),
-        ("{rel: .nan}", "nan is no bound"),
+        (".inf", "a finite number is expected, not inf"),
+        (".nan", "a finite number is expected, not nan"),
+        ("1e999", "a finite number is expected, not inf"),
+        ("1" + "0" * 400, "a finite number is expected, not inf"),
+        ("{abs: .inf}", "a finite number is expected, not inf"),
+        ("{rel: .nan}", "a finite number is expected, not nan"),
         # Who writes 10 means 10%.
         ("{rel: 10}", "10 means 1000%: write it with its sign, 10% or 1000%"),
         ("'10'", "a percentage like 10% is expected, not '10'"),
         ("ten%", "a percentage like 10% is expected, not 'ten%'"),
         ("'%'", "a percentage like 10% is expected"),
-        ("-0.01", "a number from 0 up"),
-        ("-1%", "a number from 0 up"),
+        ("-0.01", "-0.01 is below 0"),
+        ("-1%", "'-1%' is below 0"),
         ("{}", "give 'abs', 'rel' or both"),
         ("{abs: null}", "give 'abs', 'rel' or both"),
-        ("true", "a number is expected, not True"),
+        ("true", "a number is expected, not true"),
         ("[1]", "a number is expected, not [1]"),
     ],
 )
@@ -120,14 +123,14 @@ def test_allowances_that_are_refused(text: str, says: str) -> None:
         ("gates:\n  a: {min: x}", "ciplug.yaml:2: gates.a.min: a number is expected, not 'x'", None),
         ("gates:\n  a: {min: '0.9'}", "ciplug.yaml:2: gates.a.min: a number is expected, not '0.9'", None),
         ("gates:\n  a: {min: 1:30}", "ciplug.yaml:2: gates.a.min: a number is expected, not '1:30'", None),
-        ("gates:\n  a: {max: true}", "ciplug.yaml:2: gates.a.max: a number is expected, not True", None),
-        ("gates:\n  a: {max: .nan}", "ciplug.yaml:2: gates.a.max: nan is no bound", None),
-        ("gates:\n  a: {max: .inf}", "ciplug.yaml:2: gates.a.max: inf is no bound", None),
-        (f"gates:\n  a: {{max: 1{'0' * 400}}}", "ciplug.yaml:2: gates.a.max: inf is no bound", None),
+        ("gates:\n  a: {max: true}", "ciplug.yaml:2: gates.a.max: a number is expected, not true", None),
+        ("gates:\n  a: {max: .nan}", "ciplug.yaml:2: gates.a.max: a finite number is expected, not nan", None),
+        ("gates:\n  a: {max: .inf}", "ciplug.yaml:2: gates.a.max: a finite number is expected, not inf", None),
+        (f"gates:\n  a: {{max: 1{'0' * 400}}}", "ciplug.yaml:2: gates.a.max: a finite number is expected", None),
         ("gates:\n  a: {min: 2, max: 1}", "ciplug.yaml:2: gates.a: min 2 is above max 1: nothing could pass", None),
         ("gates:\n  a: {higher_is_better: true}", "ciplug.yaml:2: gates.a: a gate needs a rule", None),
         ("gates:\n  a: {min: null}", "ciplug.yaml:2: gates.a: a gate needs a rule", None),
-        ("gates:\n  a: {max_regression: 1}", "ciplug.yaml:2: gates.a: max_regression compares, so say", None),
+        ("gates:\n  a: {max_regression: 1}", "ciplug.yaml:2: gates.a: max_regression compares, so the direction", None),
         ("gates:\n  a: {max_regression: 1, higher_is_better: 1}", "ciplug.yaml:2: gates.a.higher_is_better: ", None),
         ("gates:\n  a:\n", "ciplug.yaml:2: gates.a: ", None),
         ("gates:\n  a: 0.9", "ciplug.yaml:2: gates.a: ", None),
@@ -135,19 +138,23 @@ def test_allowances_that_are_refused(text: str, says: str) -> None:
         ("gates:\n  a: {min: 1, metric: 5}", "ciplug.yaml:2: gates.a.metric: ", None),
         (
             "gates:\n  a: {min: 1, severity: warn}",
-            "ciplug.yaml:2: gates.a.severity: input should be 'error' or 'warning', and it is 'warn'",
+            "ciplug.yaml:2: gates.a.severity: 'error' or 'warning' is expected, not 'warn'",
             None,
         ),
-        ("gates:\n  a: {min: 1, on_missing: pass}", "ciplug.yaml:2: gates.a.on_missing: input should be", None),
-        ("gates:\n  a: {min: 1, on_no_baseline: skip}", "ciplug.yaml:2: gates.a.on_no_baseline: input", None),
-        ("gates:\n  a: {min: 1, on_inconclusive: pass}", "ciplug.yaml:2: gates.a.on_inconclusive: input", None),
+        (
+            "gates:\n  a: {min: 1, on_missing: pass}",
+            "ciplug.yaml:2: gates.a.on_missing: 'fail' or",
+            None,
+        ),
+        ("gates:\n  a: {min: 1, on_no_baseline: skip}", "ciplug.yaml:2: gates.a.on_no_baseline: 'fail' or", None),
+        ("gates:\n  a: {min: 1, on_inconclusive: pass}", "ciplug.yaml:2: gates.a.on_inconclusive: 'fail' or", None),
         ("gates:\n  a: {min: 1, atol: -1}", "ciplug.yaml:2: gates.a.atol: ", None),
-        ("gates: {a: {min: 1}}\ndefaults: {atol: .inf}", "ciplug.yaml:2: defaults.atol: inf is no bound", None),
-        ("gates:\n  a: {min: 1}\n  a: {min: 2}", "ciplug.yaml:3: the key 'a' stands twice, first on line 2", None),
-        ("gates:\n  a: &x {min: 1}\n  b: *x", "ciplug.yaml:3: aliases (*name) are not taken", None),
+        ("gates: {a: {min: 1}}\ndefaults: {atol: .inf}", "ciplug.yaml:2: defaults.atol: a finite number is", None),
+        ("gates:\n  a: {min: 1}\n  a: {min: 2}", "ciplug.yaml:3: duplicate key 'a', first on line 2", None),
+        ("gates:\n  a: &x {min: 1}\n  b: *x", "ciplug.yaml:3: aliases (*name) are not supported", None),
         (
             "gates:\n  a: {higher_is_better: true, min: 1}\n  b: {metric: a, higher_is_better: false, max: 2}",
-            "ciplug.yaml:3: gates.b: the gate 'a' says the other direction for the metric 'a'",
+            "ciplug.yaml:3: gates.b: the gate 'a' has the other direction for the metric 'a'",
             None,
         ),
     ],
@@ -163,12 +170,16 @@ def test_a_gate_may_be_called_on() -> None:
     assert list(read("gates:\n  on: {min: 1}\n  no: {min: 1}\n  1: {min: 1}").gates) == ["on", "no", "1"]
 
 
+def digest(text: str) -> str:
+    return digest_of(read(text))
+
+
 def test_the_digest_is_of_the_meaning() -> None:
-    one = read("gates:\n  a: {min: 1, max: 2}\n  b: {max: 1}").digest
-    assert read("# said otherwise\nversion: 1\ngates:\n  b:\n    max: 1.0\n  a: {max: 2, min: 1e0}").digest == one
-    assert read("gates:\n  a: {min: 1, max: 2}").digest != one
-    assert read("gates:\n  a: {min: 1, max: 2}\n  b: {max: 1}\ndefaults: {on_missing: warn}").digest != one
-    assert read("gates:\n  a: {min: 1.0000001, max: 2}\n  b: {max: 1}").digest != one
+    one = digest("gates:\n  a: {min: 1, max: 2}\n  b: {max: 1}")
+    assert digest("# said otherwise\nversion: 1\ngates:\n  b:\n    max: 1.0\n  a: {max: 2, min: 1e0}") == one
+    assert digest("gates:\n  a: {min: 1, max: 2}") != one
+    assert digest("gates:\n  a: {min: 1, max: 2}\n  b: {max: 1}\ndefaults: {on_missing: warn}") != one
+    assert digest("gates:\n  a: {min: 1.0000001, max: 2}\n  b: {max: 1}") != one
     assert one.startswith("sha256:")
 
 
@@ -183,7 +194,7 @@ model: wine-quality
 metrics: metrics.json
 evaluation: test.csv
 samples: {file: predictions.jsonl, cluster: user}
-seeds: {key: seed, aggregate: mean, min_runs: 5}
+seeds: {key: seed, min_runs: 5}
 baseline: {ref: merge-base, max_age_days: 30}
 defaults: {severity: error, on_missing: fail, on_no_baseline: warn, on_inconclusive: warn, alpha: 0.05,
            correction: holm, atol: 1.0e-9}
@@ -192,7 +203,7 @@ gates:
              slices: {by: [country], min_samples: 200, max_regression: 0.03}}
   acc-anchor: {metric: accuracy, higher_is_better: true, baseline: production, max_regression: 0.02}
   p95: {metric: latency_p95_ms, higher_is_better: false, max: 50, max_regression: {rel: 10%, abs: 2},
-        history: {test: t, window: 30, min_samples: 8}}
+        history: {window: 30, min_samples: 8}}
   size: {metric: model_mb, higher_is_better: false, max: 200, severity: warning}
   drift: {kind: drift, reference: train.parquet, test: psi, alpha: 0.01}
 branches:
@@ -201,8 +212,8 @@ waivers:
   - {gate: accuracy, limit: 0.02, commit: "1a2b3c4", expires: 2026-12-31, issue: ML-42, reason: label fix,
      approved_by: alice}
 stages:
-  staging: {from: candidate, gates: [accuracy, size]}
-  production: {from: staging, gates: all, on_inconclusive: fail, on_no_baseline: fail,
+  staging: {gates: [accuracy, size]}
+  production: {gates: all, on_inconclusive: fail, on_no_baseline: fail,
                approvals: {environment: production, not_author: true}, require: [signature, clean_tree]}
 monitor: {labels: labels.jsonl, gates: [accuracy, drift], consecutive: 3, on_fail: open_issue}
 policy_tests: tests/policy/*.yaml
@@ -217,13 +228,11 @@ PARTS = {
 
 def test_every_key() -> None:
     found = read(FULL)
-    assert set(config.POLICY_KEYS) == found.model_fields_set == set(policy.Policy.model_fields)
+    assert all(getattr(found, name) for name in keys_of(Policy))
     accuracy = found.resolved("accuracy")
-    assert accuracy.baseline == policy.Baseline(max_age_days=30)
+    assert accuracy.baseline == Baseline(max_age_days=30)
     assert (accuracy.severity, accuracy.alpha, accuracy.atol) == ("error", 0.05, 1e-9)
-    assert found.baselines() == {policy.Baseline(max_age_days=30), policy.Baseline(ref="production")}
-    assert found.slice_columns() == ("country",)
-    assert found.stages["production"].from_ == "staging"
+    assert found.baselines() == {Baseline(max_age_days=30), Baseline(ref="production")}
     assert found.stages["production"].gates is None
     assert str(found.waivers[0].expires) == "2026-12-31"
 
@@ -231,18 +240,18 @@ def test_every_key() -> None:
 @pytest.mark.parametrize(
     ("text", "due"),
     [
-        ("main", policy.Baseline(branch="main")),
-        ("merge-base", policy.Baseline()),
-        ("production", policy.Baseline(ref="production")),
-        ("{ref: production, max_age_days: 7}", policy.Baseline(ref="production", max_age_days=7)),
-        ("tag:v1.0", policy.Baseline(ref="tag:v1.0")),
-        ("best", policy.Baseline(ref="best")),
-        ("{ref: mean, last: 3}", policy.Baseline(ref="mean", last=3)),
-        ("{ref: target, branch: release}", policy.Baseline(ref="target", branch="release")),
-        ("{ref: develop, max_age_days: 1}", policy.Baseline(branch="develop", max_age_days=1)),
+        ("main", Baseline(branch="main")),
+        ("merge-base", Baseline()),
+        ("production", Baseline(ref="production")),
+        ("{ref: production, max_age_days: 7}", Baseline(ref="production", max_age_days=7)),
+        ("tag:v1.0", Baseline(ref="tag:v1.0")),
+        ("best", Baseline(ref="best")),
+        ("{ref: mean, last: 3}", Baseline(ref="mean", last=3)),
+        ("{ref: target, branch: release}", Baseline(ref="target", branch="release")),
+        ("{ref: develop, max_age_days: 1}", Baseline(branch="develop", max_age_days=1)),
     ],
 )
-def test_baselines(text: str, due: policy.Baseline) -> None:
+def test_baselines(text: str, due: Baseline) -> None:
     assert read(f"baseline: {text}").baseline == due
 
 
@@ -252,31 +261,31 @@ def test_baselines(text: str, due: policy.Baseline) -> None:
         ("baseline: [main]", "ciplug.yaml:1: baseline: a mapping is expected, like {ref: merge-base", None),
         ("baseline: {rev: main}", "ciplug.yaml:1: baseline.rev: unknown key", "did you mean 'ref'?"),
         ("baseline: {ref: main, last: 3}", "ciplug.yaml:1: baseline: 'last' counts runs for 'best' and 'mean'", None),
-        ("baseline: {ref: production, branch: x}", "ciplug.yaml:1: baseline: 'production' is no question", None),
+        ("baseline: {ref: production, branch: x}", "ciplug.yaml:1: baseline: 'production' does not depend on", None),
         ("baseline: 'tag:'", "ciplug.yaml:1: baseline: write 'tag:' with a name after it", None),
-        ("baseline: {max_age_days: 0}", "ciplug.yaml:1: baseline.max_age_days: input should be greater than 0", None),
-        ("seeds: {min_runs: 1}", "ciplug.yaml:1: seeds.min_runs: input should be greater than or equal to 2", None),
-        ("defaults: {alpha: 0.5}", "ciplug.yaml:1: defaults.alpha: input should be less than 0.5", None),
+        ("baseline: {max_age_days: 0}", "ciplug.yaml:1: baseline.max_age_days: a number above 0 is expected", None),
+        ("seeds: {min_runs: 1}", "ciplug.yaml:1: seeds.min_runs: a whole number from 2 up is expected", None),
+        ("defaults: {alpha: 0.5}", "ciplug.yaml:1: defaults.alpha: a number between 0 and 0.5 is", None),
         (
             "gates:\n  a: {min: 1, kind: drfit}",
-            "ciplug.yaml:2: gates.a.kind: input should be 'metric' or 'drift'",
+            "ciplug.yaml:2: gates.a.kind: 'metric' or 'drift' is expected",
             None,
         ),
         ("gates:\n  a: {kind: drift}", "ciplug.yaml:2: gates.a: a gate of kind drift needs a reference", None),
-        ("gates:\n  a: {kind: drift, reference: r.csv}", "ciplug.yaml:2: gates.a: say which file is compared", None),
+        ("gates:\n  a: {kind: drift, reference: r.csv}", "ciplug.yaml:2: gates.a: the file to compare with", None),
         (
             "gates:\n  a: {kind: drift, reference: r.csv, current: c.csv, min: 1}",
-            "ciplug.yaml:2: gates.a: 'min' says nothing to a gate of kind drift",
+            "ciplug.yaml:2: gates.a.min: a gate of kind drift does not use it",
             None,
         ),
-        ("gates:\n  a: {min: 1, reference: r.csv}", "ciplug.yaml:2: gates.a: 'reference' is for a gate of kind", None),
+        ("gates:\n  a: {min: 1, reference: r.csv}", "ciplug.yaml:2: gates.a.reference: it is for a gate of kind", None),
         (
             "gates:\n  a: {min: 1, test: psi}",
-            "ciplug.yaml:2: gates.a: the test 'psi' is for a gate of",
+            "ciplug.yaml:2: gates.a.test: the test 'psi' is for a gate of",
             None,
         ),
-        ("gates:\n  a: {min: 1, baseline: production}", "ciplug.yaml:2: gates.a: 'baseline' is for a rule that", None),
-        ("gates:\n  a: {min: 1, slices: {by: c, min: 0}}", "ciplug.yaml:2: gates.a.slices: slices are cut from", None),
+        ("gates:\n  a: {min: 1, baseline: production}", "ciplug.yaml:2: gates.a.baseline: it is for a rule that", None),
+        ("gates:\n  a: {min: 1, slices: {by: c, min: 0}}", "ciplug.yaml:2: gates.a.slices: slices are parts of", None),
         ("gates:\n  a: {min: 1, slices: {by: c}}", "ciplug.yaml:2: gates.a.slices: slices need a rule", None),
         ("gates:\n  a: {min: 1, slices: {by: [], min: 0}}", "ciplug.yaml:2: gates.a.slices.by: a name or a list", None),
         (
@@ -286,20 +295,29 @@ def test_baselines(text: str, due: policy.Baseline) -> None:
         ),
         (
             "gates: {a: {min: 1}}\nstages:\n  staging: {gates: [b]}",
-            "ciplug.yaml:3: stages.staging.gates: there is",
+            "ciplug.yaml:3: stages.staging.gates: unknown gate 'b'",
             None,
         ),
-        ("gates: {a: {min: 1}}\nstages:\n  live: {gates: all}", "ciplug.yaml:3: stages.live: 'live' is no stage", None),
-        ("stages: {production: {from: candidate}}", "ciplug.yaml:1: stages.production.from: production takes", None),
-        ("stages: {production: {form: staging}}", "ciplug.yaml:1: stages.production.form: unknown key", "did you mean"),
-        ("stages: {staging: {require: [sbom]}}", "ciplug.yaml:1: stages.staging.require.0: input should be", None),
+        ("stages:\n  Live: {gates: all}", "ciplug.yaml:2: stages.Live: write the name of a stage in lower case", None),
+        ("stages:\n  archived: {gates: all}", "ciplug.yaml:2: stages.archived: 'archived' has a meaning", None),
+        (
+            "stages: {production: {from: candidate}}",
+            "ciplug.yaml:1: stages.production.from: unknown key",
+            "remove it: a stage takes",
+        ),
+        (
+            "stages: {production: {form: staging}}",
+            "ciplug.yaml:1: stages.production.form: unknown key",
+            "one of: gates",
+        ),
+        ("stages: {staging: {require: [sbom]}}", "ciplug.yaml:1: stages.staging.require: 'clean_tree' or", None),
         (
             "stages:\n  staging: {approvals: {author: x}}",
             "ciplug.yaml:2: stages.staging.approvals.author: unknown",
             None,
         ),
-        ("gates: {a: {min: 1}}\nmonitor: {gates: [b]}", "ciplug.yaml:2: monitor.gates: there is no gate 'b'", None),
-        ("branches: {x: {gates: [b]}}", "ciplug.yaml:1: branches.x.gates: there is no gate 'b'", None),
+        ("gates: {a: {min: 1}}\nmonitor: {gates: [b]}", "ciplug.yaml:2: monitor.gates: unknown gate 'b'", None),
+        ("branches: {x: {gates: [b]}}", "ciplug.yaml:1: branches.x.gates: unknown gate 'b'", None),
     ],
 )
 def test_mistakes_in_the_other_parts(text: str, says: str, hint: str | None) -> None:
@@ -315,14 +333,14 @@ WAIVER = "{gate: a, limit: 0.02, commit: 1a2b3c4, expires: 2026-12-31, reason: r
 @pytest.mark.parametrize(
     ("gate", "change", "says"),
     [
-        ("max_regression: 0.01", ("gate: a", "gate: b"), "waivers.0.gate: there is no gate 'b'"),
+        ("max_regression: 0.01", ("gate: a", "gate: b"), "waivers.0.gate: unknown gate 'b'"),
         ("max_regression: 0.02", ("", ""), "waivers.0.limit: 0.02 allows no more than max_regression 0.02 does"),
-        ("min: 0.5, max: 0.9", ("", ""), "waivers.0: say which rule of 'a' it is for"),
+        ("min: 0.5, max: 0.9", ("", ""), "waivers.0: 'a' has more than one rule"),
         ("min: 0.5", ("limit: 0.02", "rule: max, limit: 1"), "waivers.0.rule: the gate 'a' has no rule 'max'"),
         ("min: 0.5", ("limit: 0.02", "limit: 0.6"), "waivers.0.limit: 0.6 allows no more than min 0.5 does"),
-        ("min: 0.5", ("1a2b3c4", "123456"), "waivers.0.commit: the id of a commit is expected, at least 7 digits"),
-        ("min: 0.5", ("1a2b3c4", "1234567"), "waivers.0.commit: the id of a commit is expected"),
-        ("min: 0.5", (", approved_by: b", ""), "waivers.0.approved_by: it is missing"),
+        ("min: 0.5", ("1a2b3c4", "123456"), "waivers.0.commit: a commit id is expected, at least 7 digits"),
+        ("min: 0.5", ("1a2b3c4", "1234567"), "waivers.0.commit: a commit id is expected"),
+        ("min: 0.5", (", approved_by: b", ""), "waivers.0.approved_by: this key is missing"),
         ("min: 0.5", ("2026-12-31", "soon"), "waivers.0.expires: a day like 2026-12-31 is expected, not 'soon'"),
     ],
 )
@@ -358,9 +376,7 @@ def as_json(text: str) -> object:
 def test_the_published_schema_is_that_of_the_models() -> None:
     published = Path(__file__).parents[2] / "docs" / "ciplug.schema.json"
     assert json.loads(published.read_text(encoding="utf-8")) == schema(), "write it: ciplug policy schema"
-    assert set(schema()["properties"]) == set(config.KEYS)
     assert schema()["$defs"]["Gate"]["properties"]["higher_is_better"]["description"].startswith("Required as soon as")
-    assert set(policy.Section.model_fields) == set(config.SECTION_KEYS)
 
 
 @pytest.mark.parametrize("text", [FULL, *PARTS.values()])

@@ -20,10 +20,14 @@ import pytest
 from ciplug.config import Config
 from ciplug.forges.base import Comment, upsert
 from ciplug.records.provenance import Context
+from ciplug.reports import comment
+from ciplug.reports.comment import MARKER
 from ciplug.reports.report import Report
 from ciplug.steps import post as posting
-from ciplug.steps.post import MARKER, Look, post
+from ciplug.steps import publish
+from ciplug.steps.post import Posting, post
 from ciplug.steps.session import Session
+from ciplug.steps.snapshot import Snapshot
 
 HEAD = "a" * 40
 CONTEXT = Context(host="gitea", commit=HEAD, branch="topic", pull_request=7)
@@ -82,16 +86,16 @@ class Leg:
     def run(self) -> None:
         self._step().runs.add(f"runs/{HEAD}-{self._number}.json")
         session = Session(Path(), {}, None, Config(), CONTEXT, f"leg:{self._number}")
-        post(session, self._look(session), self._look)
+        post(session, self._snapshot(session), self._snapshot, Posting())
 
     def _step(self) -> World:
         self._world.turns.step(self._number)
         return self._world
 
     @staticmethod
-    def _look(session: Session) -> Look:
+    def _snapshot(session: Session) -> Snapshot:
         keys = session.store.keys(f"runs/{HEAD}-")
-        return Look(Report(sections=(), notes=tuple(keys)), HEAD, frozenset(keys))
+        return Snapshot(Report(sections=(), notes=tuple(keys)), HEAD, frozenset(keys))
 
     def keys(self, *prefixes: str) -> list[str]:
         return sorted(self._step().runs)
@@ -145,10 +149,12 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]]
         "ciplug.steps.session.open_store", lambda uri, *_, **__: Store(legs[int(uri.partition(":")[2])])
     )
     monkeypatch.setattr("ciplug.forges.open_forge", lambda *_: local.leg)
-    monkeypatch.setattr(posting, "comment", lambda told, *_, **__: "\n".join((MARKER, *told.notes)))
-    monkeypatch.setattr(posting, "_description", lambda told, outcome: " ".join(told.notes))
+    monkeypatch.setattr(comment, "render", lambda report, *_, **__: "\n".join((MARKER, *report.notes)))
+    monkeypatch.setattr(publish, "_description", lambda report, outcome: " ".join(report.notes))
     monkeypatch.setattr(Report, "outcome", "PASS")
-    monkeypatch.setattr(posting, "console", SimpleNamespace(say=print, detail=print, complain=pytest.fail))
+    quiet = SimpleNamespace(say=print, detail=print, complain=pytest.fail)
+    monkeypatch.setattr(posting, "console", quiet)
+    monkeypatch.setattr(publish, "console", quiet)
 
     def run(count: int, choose: Callable[[list[int]], int]) -> None:
         world = World(Turns(count, choose))

@@ -14,10 +14,9 @@ from ciplug import config
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.gates.propose import MOST, direction, propose
-from ciplug.gates.reading import read
 from ciplug.records.comparison import Side
 from ciplug.records.run import METRIC_NAME, Run
-from ciplug.records.verdict import Outcome
+from ciplug.records.verdict import Outcome, PolicySource
 from ciplug.scaffold.configuration import Settings, render
 
 UP = (
@@ -107,7 +106,7 @@ def test_what_cannot_be_judged_by_is_named() -> None:
 def verdict(text: str, metrics: dict[str, float], *, baseline: bool) -> Outcome:
     """What a run with these numbers gets from this ciplug.yaml."""
     parsed = config.parse(text, Path("ciplug.yaml"))
-    policy = read(parsed)
+    policy = parsed.policy
     run = Run(id="c" * 32, model="m", commit="1a" * 20, status="finished", started="", ended="", metrics=metrics)
     before = Side(role="baseline", label="merge base", how="none")
     if baseline:
@@ -116,7 +115,7 @@ def verdict(text: str, metrics: dict[str, float], *, baseline: bool) -> Outcome:
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=metrics),
         baselines=dict.fromkeys(policy.gates, before),
     )
-    return evaluate(policy, evidence, run, created="", policy_source="ciplug.yaml").outcome
+    return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml")).outcome
 
 
 def written(metrics: dict[str, float], model: str = "wine") -> str:
@@ -145,8 +144,8 @@ VALUES = st.floats(0, 1) | st.floats(0, 100) | st.floats()
 def passes_its_own_gates(metrics: dict[str, float]) -> None:
     text = written(metrics)
     parsed = config.parse(text, Path("ciplug.yaml"))
-    assert set(read(parsed).gates) == {gate.metric for gate in propose(metrics).gates}
-    if parsed.policy.get("gates"):
+    assert set(parsed.policy.gates) == {gate.metric for gate in propose(metrics).gates}
+    if parsed.policy.gates:
         assert verdict(text, metrics, baseline=True) == "PASS"
         # Without a baseline, a rule that compares says so.
         assert verdict(text, metrics, baseline=False) == "WARN"

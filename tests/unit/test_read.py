@@ -67,7 +67,7 @@ verdicts = st.builds(
     gates=st.lists(gates, max_size=3).map(tuple),
     created=text,
     policy_digest=text,
-    policy_source=text,
+    policy_file=text,
     dry_run=st.booleans(),
     schema=st.just(1),
 )
@@ -75,14 +75,10 @@ events = st.builds(
     RegistryEvent,
     seq=st.integers(1),
     previous=maybe_text,
-    type=st.sampled_from(["register", "promote"]),
+    type=text,
     model=text,
-    version=st.integers(1),
-    run=text,
-    commit=maybe_text,
     created=text,
-    stage=st.none() | st.sampled_from(["None", "Staging", "Production", "Archived"]),
-    files=words,
+    payload=st.fixed_dictionaries({"version": st.integers(1), "run": text, "files": words}),
     schema=st.just(1),
 )
 

@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.errors import UsageError
-from ciplug.tracking import search
-from ciplug.tracking.search import Column, Comparison, Key, Order, arrange, parse, parse_keys, parse_order, select
+from ciplug.tracking.query import LIFECYCLE, RUN_ID, STARTED, Column, Columns, Comparison, Key, Order
+from ciplug.tracking.query_language import parse, parse_keys, parse_order
+from ciplug.tracking.query_tokens import QUOTES, NotUnderstood, tokens, unquoted
+from ciplug.tracking.search import arrange, select
 
 ACCURACY = Key("metric", "accuracy")
 
 
-def table(*rows: dict[Key, Any]) -> search.Columns:
+def table(*rows: dict[Key, Any]) -> Columns:
     """Rows as columns."""
 
     def column(key: Key) -> Column:
@@ -53,6 +55,7 @@ def rows_of(where: str, *rows: dict[Key, Any]) -> list[int]:
         ("run_id IN ('a','b')", Key("attribute", "id"), "IN", ("a", "b")),
         ("attributes.run_id not  in ('a')", Key("attribute", "id"), "NOT IN", ("a",)),
         ("attr.status = 'FINISHED'", Key("attribute", "status"), "=", "finished"),
+        ("lifecycle_stage = 'Withdrawn'", LIFECYCLE, "=", "withdrawn"),
         ("status LIKE 'Fin%'", Key("attribute", "status"), "LIKE", "Fin%"),
         ("attribute.`run_name` = 'x'", Key("attribute", "name"), "=", "x"),
         ("start_time >= '2026-11-23'", Key("attribute", "started"), ">=", "2026-11-23T00:00:00.000"),
@@ -79,9 +82,9 @@ def test_what_is_understood(text: str, key: Key, comparator: str, value: object)
         ("metrics.accuracy > 1 and", "at its end", ""),
         ("metrics.accuracy > 1 metrics.b > 1", "character 22", "AND only"),
         ("metrcis.accuracy > 1", "character 1, 'metrcis.accuracy'", "did you mean 'metrics'?"),
-        ("accuracy > 1", "'accuracy' is no attribute", "write metrics.accuracy"),
-        ("run_idd = 'x'", "'run_idd' is no attribute", "did you mean 'run_id'?"),
-        ("attributes.comit = 'x'", "'comit' is no attribute", "did you mean 'commit'?"),
+        ("accuracy > 1", "unknown attribute 'accuracy'", "write metrics.accuracy"),
+        ("run_idd = 'x'", "unknown attribute 'run_idd'", "did you mean 'run_id'?"),
+        ("attributes.comit = 'x'", "unknown attribute 'comit'", "did you mean 'commit'?"),
         ("metrics. > 1", "a name is expected", ""),
         ("tags.team = 5", "character 13, '5'", ""),
         ("tags.team > 'a'", "character 11, '>'", "one of: =, !=, LIKE"),
@@ -91,10 +94,13 @@ def test_what_is_understood(text: str, key: Key, comparator: str, value: object)
         ("params.depth IN ('1'", "at its end", ""),
         ("params.depth IS NULL", "character 14, 'IS'", ""),
         ("tags.team = 'wine", "character 13, ''': this quote is not closed", ""),
-        ("tags.team = 'x' -- y", "a comment", ""),
+        ("tags.team = 'x' -- y", "comments are not supported", ""),
         ("tags.team = 'x'; DROP TABLE runs", "character 16, ';'", ""),
-        ("status = 'finishd'", "no such status", "did you mean 'finished'?"),
-        ("status IN ('finishd')", "no such status", "did you mean 'finished'?"),
+        ("status = 'finishd'", "unknown value", "did you mean 'finished'?"),
+        ("lifecycle IN ('withdrawed')", "unknown value", "did you mean 'withdrawn'?"),
+        ("tags.a = 'x' /* y */", "comments are not supported", ""),
+        ("tags.a = 'it\\'s'", "this quote is not closed", ""),
+        ("status IN ('finishd')", "unknown value", "did you mean 'finished'?"),
         ("start_time > 'yesterday'", "a time is expected", "2026-11-23"),
         ("start_time > 1e99", "a time is expected", "2026-11-23"),
         ("start_time LIKE '2026%'", "character 12, 'LIKE'", "one of"),
@@ -113,8 +119,8 @@ def test_what_is_not_understood_is_named_with_its_place(text: str, place: str, h
 def test_orders_and_keys() -> None:
     assert parse_order("metrics.accuracy") == Order(ACCURACY, descending=False)
     assert parse_order("metrics.accuracy DESC") == Order(ACCURACY, descending=True)
-    assert parse_order("`start_time` asc") == Order(search.STARTED, descending=False)
-    assert parse_keys('metrics.accuracy,params."a,b", run_id') == (ACCURACY, Key("param", "a,b"), search.RUN_ID)
+    assert parse_order("`start_time` asc") == Order(STARTED, descending=False)
+    assert parse_keys('metrics.accuracy,params."a,b", run_id') == (ACCURACY, Key("param", "a,b"), RUN_ID)
     for wrong in ("", "metrics.accuracy DOWN", "metrics.accuracy DESC DESC"):
         with pytest.raises(UsageError):
             parse_order(wrong)
@@ -147,9 +153,7 @@ def test_parameters_are_numbers_and_text() -> None:
 
 
 def test_times_are_compared_as_times() -> None:
-    runs = [
-        {search.STARTED: text} for text in ("2026-11-23T19:24:00Z", "2026-11-23T19:24:00.250Z", "2026-11-24T00:00:00Z")
-    ]
+    runs = [{STARTED: text} for text in ("2026-11-23T19:24:00Z", "2026-11-23T19:24:00.250Z", "2026-11-24T00:00:00Z")]
     assert rows_of("start_time > '2026-11-23T19:24:00'", *runs) == [1, 2]
     assert rows_of("start_time < '2026-11-24'", *runs) == [0, 1]
     assert rows_of("start_time = '2026-11-23T20:24:00+01:00'", *runs) == [0]
@@ -172,7 +176,7 @@ def test_order_puts_nan_and_absent_last_in_both_directions() -> None:
 
 
 def test_of_equals_the_latest_comes_first() -> None:
-    runs = [{ACCURACY: 1.0, search.STARTED: f"2026-11-0{day}", search.RUN_ID: str(day)} for day in (2, 3, 1)]
+    runs = [{ACCURACY: 1.0, STARTED: f"2026-11-0{day}", RUN_ID: str(day)} for day in (2, 3, 1)]
     assert arrange(range(3), [Order(ACCURACY)], table(*runs)).rows == [1, 0, 2]
     assert arrange(range(3), [], table(*runs), 2).rows == [1, 0]
 
@@ -290,3 +294,27 @@ def test_a_limit_gives_the_beginning(runs: list[dict[Key, Any]], key: Key, desce
 def test_a_key_is_written_as_it_is_read(name: str) -> None:
     key = Key("tag", name)
     assert parse_keys(str(key)) == (key,)
+
+
+@given(st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map("".join))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_tokens_stand_where_they_say_and_leave_out_blanks_only(text: str) -> None:
+    try:
+        found = list(tokens(text))
+    except NotUnderstood as problem:
+        assert text.startswith(problem.token.text, problem.token.start)
+        return
+    at = 0
+    for token in found:
+        assert text.startswith(token.text, token.start)
+        assert not text[at : token.start].strip()
+        at = token.end
+    assert not text[at:].strip()
+
+
+@given(names)
+def test_text_in_quotes_is_read_back(text: str) -> None:
+    for quote in QUOTES:
+        quoted = quote + text.replace(quote, quote * 2) + quote
+        (token,) = tokens(quoted)
+        assert unquoted(token.text) == text

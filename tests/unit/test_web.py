@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import pytest
 
 from ciplug import ci
-from ciplug.commands.report import build
 from ciplug.records import web
 from ciplug.records.provenance import Context
-from ciplug.steps.judge import Evaluation
+from ciplug.reports.report import ModelSection
+from ciplug.steps.judge import Judged
+from ciplug.steps.report import report_of
 from tests import report_samples as samples
 
 SHA = "4be21f09" + "c" * 32
@@ -149,7 +150,7 @@ def test_the_registry_is_linked_where_the_forge_has_the_store(
     address: str, versions: int, context: Context, url: str | None
 ) -> None:
     run = samples.run("m%x", provenance=replace(samples.run().provenance, context=context))
-    evaluation = Evaluation(run, samples.comparison(), {}, versions=versions)
+    of = ModelSection(model=run.model, comparison=samples.comparison(), verdict=None, run=run, versions=versions)
     session = SimpleNamespace(store=SimpleNamespace(address=address), store_uri="git:", context=Context())
-    (section,) = build(session, [evaluation]).sections  # type: ignore[arg-type]
+    (section,) = report_of(session, [Judged(of)]).sections  # type: ignore[arg-type]
     assert section.registry_url == (url and f"https://github.com/acme/wine/{url}")

@@ -4,7 +4,8 @@ Layout (format 1)
     inbox/<id>            one write, until it is folded: a bundle, named by its keys
     index/<n>.claim       what fold n takes, written before anything of it
     index/<n>.done        what fold n has left, written after all of it: from then on it counts
-    runs/…, verdicts/…    segments: see `segment_files`
+    runs/…, amend/…, verdicts/…
+                          segments: see `segment_files`
     objects/<key>         what has been folded and is no row of a segment, as it is
     logs/<log>/<seq>.json entries of logs
 
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +29,7 @@ from ciplug.locking import write_atomically
 from ciplug.records import bundle, columns
 from ciplug.records.canonical import digest
 from ciplug.records.columns import Columns
+from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, EntryKey, is_run, parse_amendment, parse_entry, stem_of
 from ciplug.stores import segment_files as segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import index
@@ -47,7 +48,6 @@ _FILES_MOST = 64
 _TRIES = 10
 _KEPT = 64
 _KINDS = tuple(f"{kind}/" for kind in segments.KINDS)
-_ENTRY = re.compile(r"(.+)/(\d{6,12})\.json")
 _REPAIR = "see `ciplug fsck`, and `ciplug fsck --repair`"
 
 
@@ -152,7 +152,7 @@ class ObjectStore:
 
     def read(self, keys: Iterable[str]) -> dict[str, bytes]:
         wanted = list(dict.fromkeys(keys))
-        entries = {key: f"logs/{key}" for key in wanted if _ENTRY.fullmatch(key)}
+        entries = {key: f"logs/{key}" for key in wanted if parse_entry(key)}
         self._fetch_entries(entries.values())
         return self._steady(
             lambda view: {
@@ -204,7 +204,9 @@ class ObjectStore:
         return sorted(log for log in self._all_logs() if log.startswith(prefix))
 
     def segments(self) -> list[str]:
-        return [path for path in index.in_order(self._look().state.files) if path.startswith("runs/")]
+        return [
+            path for path in index.in_order(self._look().state.files) if path.startswith((EVERY_RUN, EVERY_AMENDMENT))
+        ]
 
     def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
         wanted = list(segments)
@@ -221,7 +223,7 @@ class ObjectStore:
     def loose(self) -> list[str]:
         def question(view: _View) -> list[str]:
             waiting = {key for objects in view.pending.values() for key in objects}
-            beside = {key for key in view.state.objects if key.startswith("runs/") and key.endswith(".json")}
+            beside = {key for key in view.state.objects if is_run(key) or parse_amendment(key)}
             return sorted((waiting - self._known(view, waiting)) | beside)
 
         return self._steady(question)
@@ -390,7 +392,7 @@ class ObjectStore:
                 if row.key in drop:
                     beside.update(kept)
                 elif row.key not in skip:
-                    also = tuple(key[len(segments.stem_of(key)) :] for key in kept)
+                    also = tuple(key[len(stem_of(key)) :] for key in kept)
                     folders.setdefault(path.rpartition("/")[0], {})[row.key] = Row(row.key, row.record, also)
         data: dict[str, bytes] = {object_name(key): value for key, value in rest.items()}
         files: list[File] = []
@@ -561,8 +563,8 @@ class ObjectStore:
         if self._logs is None:
             self._logs = {}
             for entry in self._bucket.list("logs"):
-                if found := _ENTRY.fullmatch(entry.name[len("logs/") :]):
-                    self._logs.setdefault(found[1], {})[int(found[2])] = entry.name
+                if parsed := parse_entry(entry.name[len("logs/") :]):
+                    self._logs.setdefault(parsed.log, {})[parsed.seq] = entry.name
         return self._logs
 
     def _fetch_entries(self, names: Iterable[str]) -> None:
@@ -632,7 +634,7 @@ class ObjectStore:
 
 
 def _entry_name(log: str, seq: int) -> str:
-    return f"logs/{log}/{seq:06d}.json"
+    return f"logs/{EntryKey(log, seq).key}"
 
 
 def _leftovers(claim: Claim) -> list[str]:

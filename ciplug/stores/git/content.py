@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
+from ciplug.records.keys import EntryKey, parse_entry
 from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.segments import INDEX, NAME
@@ -39,13 +39,12 @@ class Content:
 
     def sequence(self, log: str) -> list[int]:
         """The numbers of a log's entries, in order."""
-        prefix = f"{log}/"
-        names = (path[len(prefix) :] for path in self.logs if path.startswith(prefix))
-        return sorted(int(name.removesuffix(".json")) for name in names if re.fullmatch(r"\d+\.json", name))
+        entries = (parse_entry(path) for path in self.logs if path.startswith(f"{log}/"))
+        return sorted(entry.seq for entry in entries if entry and entry.log == log)
 
 
 def entry_path(log: str, seq: int) -> str:
-    return f"{log}/{seq:06d}.json"
+    return EntryKey(log, seq).key
 
 
 def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:

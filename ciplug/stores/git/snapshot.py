@@ -134,8 +134,9 @@ class Snapshot:
         for name, oid in oids.items():
             with contextlib.suppress(KeyError, RecordError):
                 tables[name] = columns.decode(blobs[oid], name)
-        # What is lost or damaged is made again from the records.
-        for name, segment in self.contents([name for name in names if name not in tables]).items():
+        # What is lost, damaged, or of another version is made again from the records.
+        again = [name for name in names if name not in tables or tables[name].lacking]
+        for name, segment in self.contents(again).items():
             tables[name] = columns.of(sorted(segment.records.items()))
         return tables
 

@@ -26,6 +26,7 @@ from ciplug.errors import Cause, CiplugError, ConfigError, Conflict, RecordError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
+from ciplug.records.keys import parse_runs
 from ciplug.stores.base import Problem, Trial
 from ciplug.stores.jenkins import api as jenkins_api
 
@@ -333,8 +334,7 @@ class JenkinsBuilds:
             for key, data in build.objects.items()
             if view.objects.get(key, data) != data
         ]
-        run_keys = [key for key in build.objects if key.startswith("runs/") and key.endswith(".json")]
-        own_runs = {key.rpartition("-")[2]: key for key in run_keys}
+        own_runs = {run.id: run.key for run in parse_runs(build.objects)}
         if not trusted:
             wrong += [
                 f"{key}: that run is recorded already, as {runs[run]}"

@@ -1,5 +1,5 @@
 /**
- * Trains, records the run, compares it with its baseline, gates it, and comments on the pull request.
+ * Trains, records the run, compares it with its baseline, judges it, and comments on the pull request.
  *
  *     ciplug source: 'git+https://git.example.com/ml/ciplug.git@<commit>', command: 'python train.py',
  *            githubToken: 'id-of-a-secret-text'
@@ -47,7 +47,7 @@ def call(Map settings = [:]) {
     Map outputs = [:]
     withEnv(variables) {
         try {
-            // What an earlier build has left in this workspace is none of this one's results.
+            // Remove the results that an earlier build left in this workspace.
             sh label: 'ciplug: install', script: '''
                 set +x
                 mark="$WORKSPACE_TMP/ciplug-$(printf '%s' "$PWD/$CIPLUG_INPUT_OUTPUT_DIR" | cksum | tr ' ' -)"
@@ -62,7 +62,7 @@ def call(Map settings = [:]) {
                 python3 -I -m venv "$WORKSPACE_TMP/ciplug"
                 "$WORKSPACE_TMP/ciplug/bin/python" -I -m pip install --quiet "$CIPLUG_SOURCE"
             '''
-            // No credential where a stranger's code trains.
+            // The training of a fork's code gets no credential.
             withCredentials(env.CHANGE_FORK ? [] : credentials) {
                 sh label: 'ciplug', script: '''
                     set +x

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from dataclasses import fields, replace
+from typing import Any
 
-if TYPE_CHECKING:
-    from ciplug.gates.policy import Allowance, Baseline, Gate, Narrowing, Policy, Slices, Stage
+from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
+from ciplug.config.policy import Policy
+from ciplug.config.stages import Narrowing, Stage
 
 Loosening = tuple[tuple[str, ...], str]
 """Path of the key, and why it loosens."""
@@ -14,46 +16,64 @@ Loosening = tuple[tuple[str, ...], str]
 _ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 _ADDED = ("higher_is_better", "n", "history", "current")
 _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
-"""Of these nobody can say which value is the stricter one; those of `_ADDED` may be said where they were not."""
+"""Of these nobody can say which value is the stricter one; those of `_ADDED` may be added where there was none."""
+_DEFAULTS = frozenset(one.name for one in fields(Defaults))
+_NOTHING = Narrowing()
 
 
-def loosenings(base: Policy, child: Policy) -> Iterator[Loosening]:
-    """Every key by which `child`, which has all that `base` has and more, lets pass what `base` does not."""
-    for name in base.gates:
-        yield from _gate(base.resolved(name), child.resolved(name), name, child)
-    if base.defaults.correction != child.defaults.correction:
-        yield ("defaults", "correction"), _changed(base.defaults.correction, child.defaults.correction)
-    for key in ("evaluation", "samples", "seeds"):
-        before, after = getattr(base, key), getattr(child, key)
-        if before is not None and before != after:
-            if key == "seeds" and before.model_copy(update={"min_runs": after.min_runs}) == after:
-                if after.min_runs < before.min_runs:
-                    yield ("seeds", "min_runs"), f"{after.min_runs} is fewer than {before.min_runs}"
-                continue
+def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Iterator[Loosening]:
+    """Every key by which `child`, which has all that `base` has and more, lets pass what `base` does not.
+
+    Args:
+        unread: keys of `child` that could not be read: nothing is concluded from them.
+    """
+    if not {"defaults", "baseline"} & set(unread):
+        for name in (name for name in base.gates if name in child.gates):
+            yield from _gate(base.resolved(name), child.resolved(name), name, child)
+        if base.defaults.correction != child.defaults.correction:
+            yield ("defaults", "correction"), _changed(base.defaults.correction, child.defaults.correction)
+    for key in ("evaluation", "samples"):
+        if key not in unread and getattr(base, key) not in (None, getattr(child, key)):
             yield (key,), "it may not be changed"
-    for pattern, branch in base.branches.items():
-        yield from _narrowing(branch, child.branches[pattern], ("branches", pattern))
-    for pattern, added in child.branches.items():
-        if pattern not in base.branches:
-            yield from _narrowing(_NOTHING, added, ("branches", pattern), base)
-    for name, stage in base.stages.items():
-        yield from _stage(stage, child.stages[name], ("stages", name))
-    for name, extra in child.stages.items():
-        if name not in base.stages:
-            yield from _narrowing(_NOTHING, extra, ("stages", name), base)
-    inherited = [w for w in child.waivers if w not in base.waivers and w.gate in base.gates]
-    for waiver in inherited:
-        yield ("waivers",), f"a waiver for the gate '{waiver.gate}' loosens it: it stands in the file that has the gate"
+    if "seeds" not in unread:
+        yield from _seeds(base, child)
+    yield from _branches(base, child)
+    yield from _stages(base, child, unread)
+    for waiver in child.waivers:
+        if waiver not in base.waivers and waiver.gate in base.gates:
+            yield ("waivers",), f"a waiver for the gate '{waiver.gate}' loosens it: put it into the file of the gate"
 
 
-class _Nothing:
-    """A narrowing that narrows nothing."""
+def _seeds(base: Policy, child: Policy) -> Iterator[Loosening]:
+    before, after = base.seeds, child.seeds
+    if before is None or before == after:
+        return
+    if after is None or replace(before, min_runs=after.min_runs) != after:
+        yield ("seeds",), "it may not be changed"
+    elif after.min_runs < before.min_runs:
+        yield ("seeds", "min_runs"), f"{after.min_runs} is fewer than {before.min_runs}"
 
-    gates: tuple[str, ...] | None = None
-    on_missing = on_no_baseline = on_inconclusive = None
+
+def _branches(base: Policy, child: Policy) -> Iterator[Loosening]:
+    for pattern, after in child.branches.items():
+        if pattern in base.branches:
+            yield from _narrowing(base.branches[pattern], after, ("branches", pattern))
+        else:
+            yield from _narrowing(_NOTHING, after, ("branches", pattern), base)
 
 
-_NOTHING = _Nothing()
+def _stages(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
+    if base.stages and base.ladder != child.ladder and "stages" not in unread:
+        yield ("stages",), f"the ladder may not be changed from {_steps(base)} to {_steps(child)}"
+    for name, after in child.stages.items():
+        if name in base.stages:
+            yield from _stage(base.stages[name], after, ("stages", name))
+        else:
+            yield from _narrowing(_NOTHING, after, ("stages", name), base)
+
+
+def _steps(policy: Policy) -> str:
+    return ", ".join(policy.ladder)
 
 
 def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loosening]:
@@ -62,7 +82,7 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
         own = getattr(child.gates[name], key, None) is not None
         if key == "baseline":
             return ("gates", name, "baseline") if own else ("baseline",)
-        return ("gates", name, key) if own or key not in type(child.defaults).model_fields else ("defaults", key)
+        return ("gates", name, key) if own or key not in _DEFAULTS else ("defaults", key)
 
     for key in _FIXED:
         was, now = getattr(before, key), getattr(after, key)
@@ -89,6 +109,7 @@ def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
         was, now = getattr(before, key), getattr(after, key)
         if was is not None and was != now:
             yield _changed(was, now)
+            return
     if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
         yield f"max_age_days {before.max_age_days:g} may not become more"
 
@@ -128,9 +149,9 @@ def _allowance(before: Allowance | None, after: Allowance | None) -> Iterator[st
 
 
 def _narrowing(
-    before: Narrowing | _Nothing, after: Narrowing, at: tuple[str, ...], base: Policy | None = None
+    before: Narrowing, after: Narrowing, at: tuple[str, ...], base: Policy | None = None
 ) -> Iterator[Loosening]:
-    """`base` is there for a part that is new: what it does to the gates that were there."""
+    """`base` is given for a part that is new: what it does to the gates that were there."""
     due = set(base.gates) if base else set(before.gates or ())
     if before.gates is None and after.gates is not None and base is None:
         yield (*at, "gates"), "'all' may not become fewer"
@@ -155,4 +176,4 @@ def _stage(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Looseni
 
 
 def _changed(before: Any, after: Any) -> str:
-    return f"it may not be changed from {before} to {after}"
+    return f"it may not be changed from {before} to {'nothing' if after is None else after}"

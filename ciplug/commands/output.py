@@ -1,0 +1,67 @@
+"""What several commands print and write."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug import console
+from ciplug.errors import UsageError
+
+if TYPE_CHECKING:
+    from ciplug.reports.report import Report
+    from ciplug.steps.transition import Promotion
+    from ciplug.tracking.runs import Runs
+
+
+def show_report(report: Report) -> None:
+    """Print a report for a terminal or a CI log."""
+    from ciplug.reports import terminal
+
+    console.out(terminal.render(report, colour=console.use_colour(), width=console.width()).rstrip("\n"))
+
+
+def tell_problems(runs: Runs) -> None:
+    """Name the records that could not be read, and what is wrong with the store."""
+    for note in runs.notes:
+        console.complain(f"warning: {note}")
+    for problem in runs.problems.values():
+        console.complain(f"warning: a record is left out: {problem}")
+
+
+def tell_promotion(promotion: Promotion) -> None:
+    """Say what was promoted, and warn where there is no file to deploy."""
+    if promotion.lost_races:
+        console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
+    if not promotion.run.artifacts:
+        console.complain(
+            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
+            "deploy",
+            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
+        )
+    replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
+    console.say(
+        f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
+    )
+
+
+def make_folder(option: str, folder: Path) -> None:
+    """Make the folder that an option names. Raises UsageError where that fails or it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{option} {folder}: a file is in its place", hint="name a folder") from None
+    except PermissionError:
+        raise UsageError(f"{option} {folder}: no permission to make it", hint="name another folder") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{option} {folder}: no permission to write into it", hint="name another folder")
+
+
+def write_file(path: Path, content: str | bytes) -> None:
+    """Write a result to a file that the user named, with the folders above it. Raises UsageError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    except OSError as problem:
+        raise UsageError(f"{path} cannot be written: {problem.strerror}") from None

@@ -1,0 +1,10 @@
+"""ciplug.yaml: its keys are the fields of dataclasses, from which reading, errors and the JSON schema follow."""
+
+from __future__ import annotations
+
+from ciplug.config.files import find, load, parse
+from ciplug.config.model import FILE, Config, Keep, Section
+from ciplug.config.policy import Samples
+from ciplug.config.values import parse_size
+
+__all__ = ["FILE", "Config", "Keep", "Samples", "Section", "find", "load", "parse", "parse_size"]

@@ -1,0 +1,43 @@
+"""Where ciplug.yaml is, and its text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ciplug.config import reading
+from ciplug.config.model import FILE, Config
+from ciplug.errors import ConfigError
+
+
+def find(start: Path, top: Path | None) -> Path | None:
+    """The nearest ciplug.yaml from `start` upwards, not beyond `top` (the repository's)."""
+    for folder in (start, *start.parents):
+        if (folder / FILE).is_file():
+            return folder / FILE
+        if top is None or folder == top:
+            return None
+    return None
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file, and what it extends. Raises ConfigError naming file, line and key."""
+    return parse(_text(path), path)
+
+
+def parse(text: str, path: Path, read: reading.Reader | None = None, origin: str = "") -> Config:
+    """Like `load`, of a text that is in hand.
+
+    Args:
+        read: reads the files that it extends, by their path; from disk if None.
+        origin: where the text is from, to precede the names of files in errors.
+    """
+    return reading.parse(text, path, read or (lambda name: _text(Path(name))), origin)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file", hint="name another with --config") from None
+    except (OSError, ValueError) as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem}") from None

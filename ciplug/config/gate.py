@@ -1,0 +1,201 @@
+"""One gate of ciplug.yaml: its rules, what they compare with, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Literal, get_args
+
+from ciplug.config import kinds, values
+from ciplug.config.kinds import Mistake, Table, key, one_of
+
+Action = Literal["fail", "warn"]
+Severity = Literal["error", "warning"]
+ACTION = one_of("fail", "warn")
+SEVERITY = one_of("error", "warning")
+REFERENCES = ("merge-base", "target", "production", "best", "mean")
+Test = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
+DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
+METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
+BY_EXAMPLE = ("mcnemar", "bootstrap", "sign-flip")
+"""Tests that compare example by example."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allowance:
+    """How much worse than the baseline is still allowed; with both parts, a gate fails only beyond both."""
+
+    abs: float | None = key(kinds.ALLOWED_LOSS)
+    """In the metric's own unit."""
+    rel: float | None = key(kinds.FRACTION)
+    """As a fraction of |baseline|."""
+
+    def mistakes(self) -> Iterator[str]:
+        if self.abs is None and self.rel is None:
+            yield "give 'abs', 'rel' or both"
+
+
+def _allowance(value: Any) -> Any:
+    """`10%` and 0.01 are allowances, too."""
+    if isinstance(value, str):
+        return Allowance(rel=values.fraction(value))
+    return value if isinstance(value, dict) else Allowance(abs=values.allowed_loss(value))
+
+
+ALLOWANCE = Table(Allowance, "{rel: 10%, abs: 2}", _allowance, ({"type": "number", "minimum": 0}, kinds.PERCENT_FORM))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What a comparing rule compares with."""
+
+    ref: str = key(kinds.TEXT, "merge-base")
+    """merge-base, target (the tip of the branch), production (the last stage), best, mean, tag:NAME or commit:ID."""
+    branch: str | None = key(kinds.TEXT)
+    """The branch of merge-base, target, best and mean; default: the pull request's target, else the default branch."""
+    max_age_days: float | None = key(kinds.POSITIVE)
+    """An older run decides nothing."""
+    last: int | None = key(kinds.whole(1))
+    """For best and mean: of how many of the last recorded runs on the branch (default 10)."""
+
+    def mistakes(self) -> Iterator[str]:
+        if self.last is not None and self.ref not in ("best", "mean"):
+            yield f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it"
+        if self.branch is not None and self.ref not in ("merge-base", "target", "best", "mean"):
+            yield f"'{self.ref}' does not depend on a branch: remove 'branch'"
+        kind, _, name = self.ref.partition(":")
+        if kind in ("tag", "commit") and not name.strip():
+            yield f"write '{kind}:' with a name after it"
+
+    @property
+    def window(self) -> int:
+        return self.last or 10
+
+
+def _baseline(value: Any) -> Any:
+    """Any other word than the references is a branch, and the merge base with it is meant."""
+    given = {"ref": value} if isinstance(value, str) and value.strip() else value
+    if not isinstance(given, dict) or not isinstance(ref := given.get("ref"), str) or not ref.strip():
+        return given
+    if ref in REFERENCES or ref.startswith(("tag:", "commit:")):
+        return given
+    return {"branch": ref, **given, "ref": "merge-base"}
+
+
+BASELINE = Table(Baseline, "{ref: merge-base, max_age_days: 30}", _baseline, ({"type": "string", "pattern": r"\S"},))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What holds for every gate that does not say otherwise."""
+
+    severity: Severity = key(SEVERITY, "error")
+    on_missing: Action = key(ACTION, "fail")
+    on_no_baseline: Action = key(ACTION, "warn")
+    on_inconclusive: Action = key(ACTION, "warn")
+    atol: float = key(kinds.AMOUNT, 1e-9)
+    alpha: float = key(kinds.ERROR_RATE, 0.05)
+    """One-sided: how often a gate may fail a candidate that is exactly at its limit."""
+    correction: Literal["holm", "none"] = key(one_of("holm", "none"), "holm")
+    """Over all the tests of a run that can fail it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slices:
+    """The same gate on parts of the samples."""
+
+    by: tuple[str, ...] = kinds.required(kinds.NAMES)
+    """Columns of the samples; each value of each is a slice."""
+    min_samples: int = key(kinds.whole(1), 30)
+    """A slice with fewer examples is not judged."""
+    min: float | None = key(kinds.NUMBER)
+    max: float | None = key(kinds.NUMBER)
+    max_regression: Allowance | None = key(ALLOWANCE)
+
+    def mistakes(self) -> Iterator[str]:
+        if self.min is None and self.max is None and self.max_regression is None:
+            yield "slices need a rule: min, max or max_regression"
+        yield from _crossed(self.min, self.max)
+
+
+def _crossed(least: float | None, most: float | None) -> Iterator[str]:
+    if least is not None and most is not None and least > most:
+        yield f"min {least:g} is above max {most:g}: nothing could pass"
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """Judge by how much the metric has varied on the target branch."""
+
+    NEEDLESS: ClassVar[Mapping[str, str]] = {"test": "the test of the history is always Student's t"}
+
+    window: int = key(kinds.whole(2), 30)
+    """How many of the last runs."""
+    min_samples: int = key(kinds.whole(2), 8)
+    """With fewer, there is not enough history to judge by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One gate. Its rules are min, max and max_regression; it has at least one."""
+
+    kind: Literal["metric", "drift"] = key(one_of("metric", "drift"), "metric")
+    metric: str | None = key(kinds.TEXT)
+    """Defaults to the gate's id."""
+    higher_is_better: bool | None = key(kinds.FLAG)
+    """Required as soon as a rule compares: a direction is never guessed from a name."""
+    min: float | None = key(kinds.NUMBER)
+    max: float | None = key(kinds.NUMBER)
+    max_regression: Allowance | None = key(ALLOWANCE)
+    baseline: Baseline | None = key(BASELINE)
+    test: Test = key(one_of(*get_args(Test)), "auto")
+    """How the uncertainty is judged; auto: by the best that the data allow."""
+    n: str | None = key(kinds.TEXT)
+    """The metric that counts the examples of which this one is a proportion."""
+    history: History | None = key(Table(History, "{window: 30, min_samples: 8}"))
+    slices: Slices | None = key(Table(Slices, "{by: country, min: 0.8}"))
+    reference: str | None = key(kinds.TEXT)
+    """kind drift: the file that the current one is compared with."""
+    current: str | None = key(kinds.TEXT)
+    """kind drift: the current file; default: the samples."""
+    columns: tuple[str, ...] | None = key(kinds.NAMES)
+    """kind drift: which columns; default: all that both files have."""
+    severity: Severity | None = key(SEVERITY)
+    on_missing: Action | None = key(ACTION)
+    on_no_baseline: Action | None = key(ACTION)
+    on_inconclusive: Action | None = key(ACTION)
+    atol: float | None = key(kinds.AMOUNT)
+    alpha: float | None = key(kinds.ERROR_RATE)
+
+    @property
+    def compares(self) -> bool:
+        """Whether one of its rules needs a baseline."""
+        return self.max_regression is not None or (self.slices is not None and self.slices.max_regression is not None)
+
+    def mistakes(self) -> Iterator[str | Mistake]:
+        yield from self._of_drift() if self.kind == "drift" else self._of_metric()
+
+    def _of_metric(self) -> Iterator[str | Mistake]:
+        for name in ("reference", "current", "columns"):
+            if getattr(self, name) is not None:
+                yield Mistake((name,), "it is for a gate of kind drift: add 'kind: drift', or remove it")
+        if self.test not in METRIC_TESTS:
+            yield Mistake(("test",), f"the test '{self.test}' is for a gate of kind drift")
+        if self.min is None and self.max is None and self.max_regression is None:
+            yield "a gate needs a rule: min, max or max_regression"
+        yield from _crossed(self.min, self.max)
+        if self.compares and self.higher_is_better is None:
+            yield "max_regression compares, so the direction is needed: higher_is_better: true or false"
+        for name in ("baseline", "history", "n"):
+            if getattr(self, name) is not None and not self.compares:
+                yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
+
+    def _of_drift(self) -> Iterator[str | Mistake]:
+        if self.reference is None:
+            yield "a gate of kind drift needs a reference: the file to compare with"
+        used = {"kind", "reference", "current", "columns", "test", "alpha", "severity", "on_missing", "on_inconclusive"}
+        for one in fields(self):
+            if one.name not in used and getattr(self, one.name) != one.default:
+                yield Mistake((one.name,), "a gate of kind drift does not use it: remove it")
+        if self.test not in DRIFT_TESTS:
+            yield Mistake(("test",), f"the test '{self.test}' is not for a gate of kind drift: psi, ks, chi2 or auto")

@@ -1,0 +1,140 @@
+"""ciplug.yaml as a whole: the settings of a repository, and of each model of several."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ciplug.config import kinds
+from ciplug.config.kinds import Named, Table, inline, key
+from ciplug.config.policy import Policy, Samples
+from ciplug.errors import ConfigError
+
+FILE = "ciplug.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keep:
+    """Which runs `ciplug compact` keeps beside what is protected: a run that either rule keeps is kept."""
+
+    last: int | None = key(kinds.whole(1))
+    """This many runs of each model, by the order in which the store accepted them."""
+    days: float | None = key(kinds.AMOUNT)
+    """Runs that ended in the last days."""
+
+    def mistakes(self) -> list[str]:
+        return [] if (self.last, self.days) != (None, None) else ["a rule is needed: last, days or both"]
+
+    def __str__(self) -> str:
+        rules = [f"last {self.last}"] if self.last is not None else []
+        return ", ".join(rules + ([f"{self.days:g} days"] if self.days is not None else []))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where each key of a model stands."""
+
+    file: str = FILE
+    lines: Mapping[kinds.Path, tuple[str, int]] = field(default_factory=dict)
+    """Path from the top of the file → file and line."""
+    section: kinds.Path = ()
+    """Path of the model's part."""
+
+    def where(self, *keys: str | int) -> str:
+        """`ciplug.yaml:7`, of the nearest key that stands in the file."""
+        path = (*self.section, *keys)
+        while path and path not in self.lines:
+            path = path[:-1]
+        file, line = self.lines.get(path, (self.file, 1))
+        return f"{file}:{line}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """The settings of one model. Every key has a default. Paths are relative to the folder of the file."""
+
+    extends: str | None = key(kinds.TEXT)
+    """A file of the same repository whose settings this one takes over, and may only tighten."""
+    metrics: tuple[str, ...] = key(kinds.PATHS, ())
+    """Files of metrics, or DVCLive folders."""
+    params: tuple[str, ...] = key(kinds.PATHS, ())
+    """Files of parameters."""
+    artifacts: tuple[str, ...] = key(kinds.PATHS, ())
+    """Files and folders that the training writes, or addresses where it puts them."""
+    datasets: tuple[str, ...] = key(kinds.PATHS, ())
+    """Files and folders that the training reads."""
+    policy: Policy = inline(Policy)
+    model: str | None = None
+    path: Path | None = None
+    """Of the file; None where there is none."""
+    places: Places = field(default_factory=Places, compare=False, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent if self.path else Path.cwd()
+
+    @property
+    def samples(self) -> Samples | None:
+        """The examples to record, with the columns that gates slice by."""
+        slices = [gate.slices for gate in self.policy.gates.values() if gate.slices]
+        columns = dict.fromkeys(column for part in slices for column in part.by)
+        return self.policy.samples and replace(self.policy.samples, slices=tuple(columns))
+
+    @property
+    def recorded_datasets(self) -> tuple[str, ...]:
+        """The datasets to record: what metrics are measured on is among them, since it is known by its digest."""
+        return tuple(dict.fromkeys((*self.datasets, *(self.policy.evaluation or ()))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Section):
+    """All of ciplug.yaml: one model, or several under `models`."""
+
+    version: int = key(kinds.VERSION, 1, nullable=False)
+    """The format of this file."""
+    store: str | None = key(kinds.TEXT)
+    """Where runs are kept."""
+    artifact_store: str | None = key(kinds.TEXT)
+    """Where the bytes of artifacts are kept; `none`: only their digests. Default: the store of the runs."""
+    artifact_limit: int | None = key(kinds.SIZE)
+    """The largest artifact that goes to git, like `25 MB`."""
+    keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
+    model: str | None = key(kinds.TEXT)
+    """Which model a run is of. Default: `default`, and the gates are for every model."""
+    models: Mapping[str, Section] = key(
+        Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key"), {}, nullable=False
+    )
+    """Several models: the name of each, and its settings."""
+
+    def sections(self) -> list[Section]:
+        """The settings of each model."""
+        return list(self.models.values()) or [self]
+
+    def section_of(self, model: str) -> Section | None:
+        """The settings that hold for runs of a model; None where the file is for other models."""
+        if self.models:
+            return self.models.get(model)
+        return self if self.model in (None, model) else None
+
+    def ladder_of(self, model: str) -> tuple[str, ...]:
+        """The stages that versions of a model climb, lowest first, as the registry names them."""
+        section = self.section_of(model)
+        return (section.policy if section else Policy()).ladder
+
+    def of(self, model: str | None) -> Section:
+        """The settings of a model. Raises ConfigError where it is not clear which of several is meant."""
+        if not self.models:
+            return self
+        if model is None and len(self.models) == 1:
+            return next(iter(self.models.values()))
+        names = ", ".join(self.models)
+        if model is None:
+            raise ConfigError(f"{self.path or FILE} has several models", hint=f"name one with --model: {names}")
+        if model not in self.models:
+            raise ConfigError(f"{self.path or FILE} has no model '{model}'", hint=f"it has: {names}")
+        return self.models[model]
+
+
+WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "keep", "models")
+"""The keys that may stand beside `models`."""

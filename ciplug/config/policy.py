@@ -1,0 +1,171 @@
+"""The policy of ciplug.yaml: the keys that decide on a model, and what they come to for a gate, branch or stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Literal
+
+from ciplug.config import kinds, stages
+from ciplug.config.gate import BASELINE, Baseline, Defaults, Gate
+from ciplug.config.kinds import Listed, Named, Table, key, one_of, required
+from ciplug.config.stages import Narrowing, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """The file with a row for each example of the evaluation, and which of its columns is what."""
+
+    file: str = required(kinds.TEXT)
+    """Relative to the folder of the configuration."""
+    format: str | None = key(kinds.TEXT)
+    """Default: what the extension and the content say."""
+    id: str = key(kinds.TEXT, "id")
+    label: str = key(kinds.TEXT, "label")
+    prediction: str = key(kinds.TEXT, "prediction")
+    cluster: str | None = key(kinds.TEXT)
+    """Examples with the same value here belong together (a user, a document), and are not independent."""
+    slices: tuple[str, ...] = ()
+    """The columns that gates slice by: not a key of its own."""
+
+
+def _samples(value: Any) -> Any:
+    return {"file": value} if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seeds:
+    """Runs of one commit that differ in their seed are one candidate."""
+
+    NEEDLESS: ClassVar[Mapping[str, str]] = {"aggregate": "the mean over the seeds is always taken"}
+
+    key: str = key(kinds.TEXT, "seed")
+    """The parameter that holds the seed; `seed` is the run's own, too."""
+    min_runs: int = kinds.key(kinds.whole(2), 2)
+    """With fewer, a comparing rule cannot be decided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """A failure that somebody has agreed to: up to a limit, of one commit, until a day."""
+
+    gate: str = required(kinds.TEXT)
+    rule: Literal["min", "max", "max_regression"] | None = key(one_of("min", "max", "max_regression"))
+    """Which rule; default: max_regression if the gate has it, else its only bound."""
+    limit: float = required(kinds.NUMBER)
+    """The bound, or the allowed regression in the metric's own unit, that holds in place of the rule's."""
+    commit: str = required(kinds.COMMIT)
+    expires: date = required(kinds.DAY)
+    """The last day on which it holds (UTC)."""
+    issue: str | None = key(kinds.TEXT)
+    reason: str = required(kinds.TEXT)
+    approved_by: str = required(kinds.TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Monitor:
+    """What `ciplug monitor` watches."""
+
+    labels: str | None = key(kinds.TEXT)
+    gates: tuple[str, ...] | None = key(kinds.SELECTION)
+    consecutive: int = key(kinds.whole(1), 1)
+    on_fail: Literal["warn", "open_issue", "rollback"] = key(one_of("warn", "open_issue", "rollback"), "warn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """All that decides on a model."""
+
+    evaluation: tuple[str, ...] | None = key(kinds.NAMES)
+    """Datasets that the metrics are measured on: runs that had others are not comparable."""
+    samples: Samples | None = key(
+        Table(Samples, "{file: predictions.jsonl}", _samples, ({"type": "string", "pattern": r"\S"},))
+    )
+    seeds: Seeds | None = key(Table(Seeds, "{min_runs: 5}"))
+    baseline: Baseline = key(BASELINE, Baseline())
+    defaults: Defaults = key(Table(Defaults, "{on_missing: fail}"), Defaults())
+    gates: Mapping[str, Gate] = key(
+        Named(Table(Gate, "{min: 0.9}"), empty="nothing would be judged; add a gate, or remove the key"),
+        {},
+        nullable=False,
+    )
+    branches: Mapping[str, Narrowing] = key(stages.BRANCHES, {})
+    """Pattern of the target branch → what counts there; the first that matches."""
+    waivers: tuple[Waiver, ...] = key(Listed(Table(Waiver, "{gate: accuracy, limit: 0.02, …}")), ())
+    stages: Mapping[str, Stage] = key(stages.STAGES, {})
+    """What a promotion to each takes. Names of your own, lowest first, take the place of staging and production."""
+    monitor: Monitor | None = key(Table(Monitor, "{gates: all}"))
+    policy_tests: tuple[str, ...] | None = key(kinds.NAMES)
+    """Files of cases for `ciplug policy test`; `*` and `**` match."""
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        """The stages that a version climbs, lowest first, as the registry names them."""
+        return stages.ladder(self.stages)
+
+    def metric_of(self, gate: str) -> str:
+        return self.gates[gate].metric or gate
+
+    def directions(self) -> dict[str, bool]:
+        """Metric → higher is better, for the metrics whose direction is given."""
+        return {
+            self.metric_of(name): gate.higher_is_better
+            for name, gate in self.gates.items()
+            if gate.higher_is_better is not None
+        }
+
+    def tolerance(self, gate: str) -> float:
+        own = self.gates[gate].atol
+        return self.defaults.atol if own is None else own
+
+    def resolved(self, gate: str) -> Gate:
+        """The gate with the defaults and the baseline filled in."""
+        own = self.gates[gate]
+        keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive", "atol", "alpha")
+        defaults = {key: getattr(self.defaults, key) for key in keys if getattr(own, key) is None}
+        return replace(own, **defaults, metric=self.metric_of(gate), baseline=own.baseline or self.baseline)
+
+    def baselines(self) -> set[Baseline]:
+        """Every baseline that a rule compares with."""
+        return {gate.baseline or self.baseline for gate in self.gates.values() if gate.compares}
+
+    def narrowed(self, to: Narrowing | None) -> Policy:
+        """The policy with the gates that count for a stage or a branch, and its actions on their outcomes."""
+        if to is None:
+            return self
+        keys = ("on_missing", "on_no_baseline", "on_inconclusive")
+        actions = {key: getattr(to, key) for key in keys if getattr(to, key) is not None}
+        gates = {
+            name: replace(gate, **actions) for name, gate in self.gates.items() if to.gates is None or name in to.gates
+        }
+        return replace(self, gates=gates)
+
+    @property
+    def reads_files(self) -> bool:
+        """Whether a gate reads files of the machine it is judged on."""
+        return any(gate.kind == "drift" for gate in self.gates.values())
+
+    def without_files(self) -> Policy:
+        """The policy without the gates that read files of the machine they are judged on, where others are left."""
+        left = {name: gate for name, gate in self.gates.items() if gate.kind != "drift"}
+        narrower = {
+            name: replace(stage, gates=tuple(g for g in stage.gates if g in left))
+            for name, stage in self.stages.items()
+            if stage.gates is not None and set(stage.gates) & set(left)
+        }
+        return replace(self, gates=left, stages={**self.stages, **narrower}) if left else self
+
+    def for_branch(self, branch: str | None) -> Policy:
+        """What counts for what is to go into this branch."""
+        patterns = (p for p in self.branches if branch is not None and fnmatchcase(branch, p))
+        return self.narrowed(self.branches.get(next(patterns, "")))
+
+
+def waived_rule(gate: Gate, waiver: Waiver) -> str | None:
+    """The rule that a waiver is for; None where the gate has both bounds and the waiver does not say."""
+    if waiver.rule is not None:
+        return waiver.rule
+    has = [rule for rule in ("max_regression", "min", "max") if getattr(gate, rule) is not None]
+    return has[0] if "max_regression" in has or len(has) == 1 else None

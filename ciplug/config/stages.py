@@ -1,0 +1,64 @@
+"""The stages of ciplug.yaml: what a promotion to each takes, and the ladder that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ciplug.config import kinds, values
+from ciplug.config.gate import ACTION, Action
+from ciplug.config.kinds import Named, Table, key
+
+MLFLOW = ("staging", "production")
+"""The ladder of a team that has not named its own."""
+
+
+def ladder(stages: Collection[str]) -> tuple[str, ...]:
+    """The names that versions climb in the registry, lowest first, given the keys of `stages:` in their order.
+
+    Keys that are MLflow's stages only say what those take: the ladder is then MLflow's.
+    """
+    own = tuple(stages)
+    return tuple(map(registry_name, MLFLOW if set(own) <= set(MLFLOW) else own))
+
+
+def registry_name(stage: str) -> str:
+    """What a stage is called in the registry: `Staging`, `Production` as in MLflow, and a team's own as it is."""
+    return stage.capitalize() if stage in MLFLOW else stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrowing:
+    """Which gates count, and what their named outcomes do, whatever the gates say themselves."""
+
+    gates: tuple[str, ...] | None = key(kinds.SELECTION)
+    """None: all."""
+    on_missing: Action | None = key(ACTION)
+    on_no_baseline: Action | None = key(ACTION)
+    on_inconclusive: Action | None = key(ACTION)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approvals:
+    """Who has to agree to a promotion."""
+
+    environment: str | None = key(kinds.TEXT)
+    """The protected environment that the job runs in."""
+    not_author: bool = key(kinds.FLAG, False)
+    """Whoever promotes is neither the author of the commit nor who trained the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage(Narrowing):
+    """What a promotion to this stage takes."""
+
+    NEEDLESS: ClassVar[Mapping[str, str]] = {"from": "a stage takes versions from the one before it in 'stages:'"}
+
+    approvals: Approvals = key(Table(Approvals, "{not_author: true}"), Approvals())
+    require: tuple[Literal["clean_tree", "signature"], ...] = key(kinds.list_of("clean_tree", "signature"), ())
+    """clean_tree: the run was made from the commit as it is. signature: `git verify-commit` accepts the commit."""
+
+
+BRANCHES = Named(Table(Narrowing, "{on_no_baseline: fail}"))
+STAGES = Named(Table(Stage, "{require: [clean_tree]}"), name=values.stage_name, may_be_empty=True)

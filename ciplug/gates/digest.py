@@ -1,0 +1,32 @@
+"""What identifies a policy: the digest of what it means. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from ciplug.config.kinds import keys_of
+from ciplug.config.policy import Policy
+from ciplug.records.canonical import digest, dumps
+
+
+def digest_of(policy: Policy) -> str:
+    """sha256 of what the policy means. Comments, values that are the default, and the order of most keys do not count.
+
+    Branches are matched in their order, and stages are a ladder: there the order counts.
+    """
+    facts = {**_facts(policy), "branches": list(map(list, _facts(policy.branches).items())), "ladder": policy.ladder}
+    return digest(dumps(facts))
+
+
+def _facts(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        keys = ((name, key, getattr(value, name)) for name, key in keys_of(type(value)).items())
+        return {name: _facts(given) for name, key, given in keys if given != key.default}
+    if isinstance(value, Mapping):
+        return {name: _facts(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_facts(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value

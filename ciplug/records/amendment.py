@@ -1,0 +1,227 @@
+"""What changed about a run after it was recorded: its name, tags, late metrics, a withdrawal or a deletion, or its end.
+
+A record never changes. An amendment is an object of its own beside the run, and any number may be added at once. All
+readers fold the amendments of a run in one order, which needs no clock: by number, of equal numbers by digest
+(`AmendmentKey.order`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from ciplug.records.provenance import Context
+from ciplug.records.run import METRIC_NAME, Run
+
+SCHEMA = 1
+Lifecycle = Literal["active", "deleted"]
+State = Literal["active", "withdrawn", "deleted"]
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment:
+    """One change. What is None or empty stays as it was."""
+
+    run: str
+    model: str
+    """The run's own."""
+    seq: int
+    """1 + the highest number that the writer has seen among the amendments of the run: a Lamport clock."""
+    created: str
+    """UTC, ISO 8601. For display: nothing is ordered by it."""
+    commit: str | None = None
+    """The run's own."""
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    untag: tuple[str, ...] = ()
+    """Tags that are taken away; none of them is among `tags`."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Last value of each metric that was logged late; the steps stand beside the amendment (series)."""
+    withdrawn: bool | None = None
+    """True: its numbers no longer count. False: they count again."""
+    lifecycle: Lifecycle | None = None
+    """Deleted: not listed, and its numbers no longer count. Active: listed again."""
+    reason: str | None = None
+    """Why it is withdrawn, deleted or restored."""
+    by: str | None = None
+    """Who, in the words of the CI host or of git."""
+    context: Context = field(default_factory=Context)
+    """The job that amended; `context.trusted` is False in a fork's pull request."""
+    ciplug: str | None = None
+    schema: int = SCHEMA
+
+    @property
+    def author(self) -> str:
+        """Who made it, as a sentence names them."""
+        return self.by or f"an unnamed user ({self.context.host})"
+
+
+def parse(value: object) -> Amendment:
+    """The amendment that a JSON object holds; unknown fields are skipped.
+
+    Raises ValueError naming the field. Needs no pydantic: catalogs read many, before anything else is imported.
+    """
+    if not isinstance(value, Mapping):
+        raise ValueError("a JSON object is expected")
+    made = Amendment(
+        run=_field(value, "run", str),
+        model=_field(value, "model", str),
+        seq=_field(value, "seq", int),
+        created=_field(value, "created", str),
+        commit=_field(value, "commit", str, None),
+        name=_field(value, "name", str, None),
+        tags=_mapping(value, "tags", str),
+        untag=tuple(_text("untag", one) for one in _field(value, "untag", list, [])),
+        metrics={name: _number(name, one) for name, one in _mapping(value, "metrics", object).items()},
+        withdrawn=_field(value, "withdrawn", bool, None),
+        lifecycle=_field(value, "lifecycle", str, None),
+        reason=_field(value, "reason", str, None),
+        by=_field(value, "by", str, None),
+        context=_context(_field(value, "context", dict, {})),
+        ciplug=_field(value, "ciplug", str, None),
+        schema=_field(value, "schema", int, SCHEMA),
+    )
+    if made.lifecycle not in (None, "active", "deleted"):
+        raise ValueError(f"lifecycle: 'active' or 'deleted' is expected, not {made.lifecycle!r:.40}")
+    if both := sorted(set(made.untag) & made.tags.keys()):
+        raise ValueError(f"untag: {both[0]!r:.60} is also set")
+    return made
+
+
+_REQUIRED: Any = object()
+
+
+def _field(value: Mapping[str, Any], name: str, kind: type, default: Any = _REQUIRED) -> Any:
+    found = value.get(name, default)
+    if found is _REQUIRED:
+        raise ValueError(f"{name}: it is missing")
+    # No truth value is a number here.
+    if found is not default and (not isinstance(found, kind) or (kind is int and isinstance(found, bool))):
+        raise ValueError(f"{name}: {kind.__name__} is expected, not {found!r:.60}")
+    return found
+
+
+def _mapping(value: Mapping[str, Any], name: str, kind: type) -> dict[str, Any]:
+    found = _field(value, name, dict, {})
+    if wrong := [key for key, one in found.items() if not isinstance(one, kind)]:
+        raise ValueError(f"{name}.{wrong[0][:60]}: {kind.__name__} is expected")
+    return dict(found)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: text is expected, not {value!r:.60}")
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    number = _NOT_FINITE.get(value) if isinstance(value, str) else value
+    if not METRIC_NAME.fullmatch(name):
+        raise ValueError(f"metrics: {name[:60]!r} is not a name for a metric")
+    if not isinstance(number, (int, float)) or isinstance(number, bool):
+        raise ValueError(f"metrics.{name}: a number is expected, not {value!r:.60}")
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"metrics.{name}: the number is too large") from None
+
+
+def _context(value: Mapping[str, Any]) -> Context:
+    kinds: dict[str, type] = {"trusted": bool, "pull_request": int}
+    fields = {one.name: kinds.get(one.name, str) for one in dataclasses.fields(Context)}
+    return Context(**{name: _field(value, name, kind) for name, kind in fields.items() if name in value})
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the amendments of one run add up to."""
+
+    amendments: tuple[Amendment, ...] = ()
+    """In the order in which they were folded."""
+    name: str | None = None
+    tags: Mapping[str, str | None] = field(default_factory=dict)
+    """Tag → its value; None where it was taken away."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    withdrawal: Amendment | None = None
+    """The one in force."""
+    deletion: Amendment | None = None
+    """The one in force."""
+    unread: tuple[str, ...] = ()
+    """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
+
+    @property
+    def state(self) -> State:
+        return "deleted" if self.deletion else "withdrawn" if self.withdrawal else "active"
+
+    @property
+    def next_seq(self) -> int:
+        """The number of an amendment that is made now."""
+        return max((amendment.seq for amendment in self.amendments), default=0) + 1
+
+    @property
+    def objection(self) -> str | None:
+        """Why the numbers of the run do not count, and who decided so: one clause; None where they count."""
+        final = self.deletion or self.withdrawal
+        if final is None:
+            return f"its amendment {self.unread[0]} cannot be read: see ciplug fsck" if self.unread else None
+        return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
+
+    def applied_to(self, record: Run) -> Run:
+        """The run as it is shown, with everything that was amended."""
+        tags = {**record.tags, **self.tags}
+        return replace(
+            record,
+            name=record.name if self.name is None else self.name,
+            tags={name: value for name, value in tags.items() if value is not None},
+            metrics={**record.metrics, **self.metrics},
+        )
+
+
+def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
+    """What amendments of one run add up to. They must come in the order of `AmendmentKey.order`."""
+    history = tuple(amendments)
+    name: str | None = None
+    tags: dict[str, str | None] = {}
+    metrics: dict[str, float] = {}
+    withdrawal: Amendment | None = None
+    deletion: Amendment | None = None
+    for one in history:
+        name = name if one.name is None else one.name
+        tags.update(dict.fromkeys(one.untag))
+        tags.update(one.tags)
+        metrics.update(one.metrics)
+        if one.withdrawn is not None:
+            withdrawal = one if one.withdrawn else None
+        if one.lifecycle is not None:
+            deletion = one if one.lifecycle == "deleted" else None
+    return Changes(history, name, tags, metrics, withdrawal, deletion, tuple(unread))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run as gates and comparisons take it: what was recorded, and the metrics that were added later."""
+
+    run: Run
+    changed: Mapping[str, Amendment] = field(default_factory=dict)
+    """Metric → the amendment that gave it another value than it had: such a metric decides nothing."""
+
+
+def evidence_of(record: Run, changes: Changes) -> Evidence:
+    """What counts of a run. A value that was recorded is never replaced: the amendment that tries it is named.
+
+    A fork's amendments count for a fork's run alone.
+    """
+    metrics = dict(record.metrics)
+    changed: dict[str, Amendment] = {}
+    for amendment in changes.amendments:
+        if amendment.context.trusted or not record.provenance.context.trusted:
+            for name, value in amendment.metrics.items():
+                before = metrics.setdefault(name, value)
+                if before != value and not (math.isnan(before) and math.isnan(value)):
+                    changed[name] = amendment
+    amended = replace(changes.applied_to(record), metrics=metrics)
+    return Evidence(amended, changed)

@@ -1,0 +1,103 @@
+"""A model and its versions, as the events of its log leave them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from ciplug.errors import NotFound
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a model: what was registered, which never changes, and its stage."""
+
+    number: int
+    run: str
+    commit: str | None
+    stage: str
+    created: str
+    """When it was registered: UTC, ISO 8601."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Path → sha256:<hex> of its artifacts."""
+
+
+@dataclass(frozen=True)
+class SkippedEvent:
+    """An event whose effect this ciplug does not know."""
+
+    seq: int
+    type: str
+    newer_schema: int | None = None
+    """The schema that it was written in, where it is newer than ours."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """The state of one model."""
+
+    name: str
+    versions: tuple[Version, ...] = ()
+    """By number, lowest first."""
+    skipped: tuple[SkippedEvent, ...] = ()
+    """Events that are not part of this state: only a newer ciplug knows what they do."""
+
+    def version(self, number: int) -> Version:
+        """The version of this number. Raises NotFound."""
+        for version in self.versions:
+            if version.number == number:
+                return version
+        have = f"1 to {len(self.versions)}" if self.versions else "none"
+        raise NotFound(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
+
+    @property
+    def next_version(self) -> int:
+        """The number of the version that is registered next."""
+        return len(self.versions) + 1
+
+    def of_run(self, run: str) -> Version | None:
+        """The version that was registered from a run."""
+        return next((v for v in self.versions if v.run == run), None)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that versions are in."""
+        return tuple(dict.fromkeys(v.stage for v in self.versions if v.stage not in (NO_STAGE, ARCHIVED)))
+
+    def holder(self, stage: str) -> Version | None:
+        """The version in a stage of the ladder, which at most one version holds."""
+        return next((v for v in self.versions if v.stage == stage), None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must be told: one sentence for each event that was skipped."""
+        return tuple(_note(self.name, event) for event in self.skipped)
+
+    # --- changes, each to a new state
+
+    def with_version(self, version: Version) -> Model:
+        """With a new version. A number that exists keeps what was registered first."""
+        if any(v.number == version.number for v in self.versions):
+            return self
+        return replace(self, versions=(*self.versions, version))
+
+    def with_stage(self, number: int, stage: str) -> Model:
+        """With a version in a stage; the version that held it is archived."""
+        if not any(v.number == number for v in self.versions):
+            return self
+        exclusive = stage not in (NO_STAGE, ARCHIVED)
+
+        def moved(version: Version) -> Version:
+            if version.number == number:
+                return replace(version, stage=stage)
+            return replace(version, stage=ARCHIVED) if exclusive and version.stage == stage else version
+
+        return replace(self, versions=tuple(map(moved, self.versions)))
+
+
+def _note(model: str, event: SkippedEvent) -> str:
+    which = f"event {event.seq} of '{model}'"
+    if event.newer_schema is not None:
+        return f"{which} was written by a newer ciplug (schema {event.newer_schema}) and is skipped: upgrade ciplug"
+    return f"{which} has type {event.type[:60]!r}, which this ciplug does not know: upgrade ciplug"

@@ -1,0 +1,55 @@
+"""From the name of a version to the version: MODEL@STAGE, MODEL@vN, and MLflow's models:/ URIs. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ciplug.errors import NotFound, UsageError
+from ciplug.registry.ladder import Ladder
+from ciplug.registry.model import Model, Version
+
+_MLFLOW = re.compile(r"models:/+(.+)[/@]([^/@]+)")
+_NUMBER = re.compile(r"v?(\d{1,9})")
+LATEST = "latest"
+"""MLflow's word for the version with the highest number."""
+
+
+class VersionName(NamedTuple):
+    """The name of a version, in two parts."""
+
+    model: str
+    selector: str
+    """A stage, or the number of a version, with or without `v`."""
+
+
+def parse_version_name(name: str) -> VersionName | None:
+    """Split `wine@production`, `wine@v3`, `models:/wine/3`, `models:/wine@production`; None for any other name.
+
+    Raises UsageError for a models:/ URI without a model, or without a version.
+    """
+    if not name.startswith("models:"):
+        model, at, selector = name.rpartition("@")
+        return VersionName(model, selector) if at else None
+    parts = _MLFLOW.fullmatch(name)
+    if parts is None:
+        raise UsageError(f"'{name}' does not name a version", hint="like models:/wine/3 or models:/wine/production")
+    return VersionName(parts[1], parts[2])
+
+
+def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
+    """The version that the second part of a name stands for. Raises NotFound where there is none.
+
+    The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml.
+    """
+    if not model.versions:
+        raise NotFound(f"the registry has no model '{model.name}'", hint="list them: ciplug registry list")
+    if number := _NUMBER.fullmatch(selector):
+        return model.version(int(number[1]))
+    if selector == LATEST:
+        return model.versions[-1]
+    stage = Ladder((*ladder.stages, *model.stages)).stage(selector)
+    holder = model.holder(stage)
+    if holder is None:
+        raise NotFound(f"no version of '{model.name}' is in {stage}", hint=f"see: ciplug registry show '{model.name}'")
+    return holder

@@ -1,0 +1,85 @@
+"""What the gates of one candidate look at, gathered from the store and from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug.comparison import repeats
+from ciplug.errors import CiplugError
+from ciplug.records.comparison import Side
+from ciplug.records.run import Run
+from ciplug.steps.baselines import BaselineFinder
+from ciplug.steps.policy_in_force import PolicyInForce
+from ciplug.steps.session import Session, now
+
+if TYPE_CHECKING:
+    from ciplug.config.gate import Gate
+    from ciplug.config.policy import Policy
+    from ciplug.gates.evidence import Evidence
+    from ciplug.records.examples import Examples
+    from ciplug.stats.drift import Drift
+    from ciplug.stats.intervals import Undecided
+
+
+def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
+    """All that the gates of the policy look at."""
+    from ciplug.gates.evidence import Evidence
+
+    policy = in_force.policy
+    sides: dict[str, Side] = {}
+    for name in policy.gates:
+        gate = policy.resolved(name)
+        if gate.kind == "metric":
+            asked = gate.baseline or policy.baseline
+            sides[name] = finder.baseline(asked, policy.metric_of(name), gate.higher_is_better)
+    drift = {
+        name: _drift(finder.session, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"
+    }
+    return Evidence(
+        candidate=finder.candidate(),
+        baselines=sides,
+        history=_history(finder, policy),
+        examples=_examples(finder, policy, sides.values()),
+        drift=drift,
+        unfinished=[_ended(finder, policy, run) for run in finder.candidates if run.status != "finished"],
+        today=now().date(),
+    )
+
+
+def _history(finder: BaselineFinder, policy: Policy) -> dict[str, list[float]]:
+    """Metric → its values on the branch, the oldest first; of the metrics whose gates ask for it."""
+    metrics = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.history}
+    trail = finder.trail(policy.baseline.branch)[::-1] if metrics else []
+    return {metric: [r.metrics[metric] for r in trail if metric in r.metrics] for metric in metrics}
+
+
+def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> dict[str, Examples]:
+    """Run → its examples; of the candidate and of the baselines."""
+    if policy.samples is None:
+        return {}
+    compared = {run.id: run for side in sides for run in finder.runs_of(side) if run.id == side.run}
+    by_run = {run.id: finder.runs.examples(run) for run in (finder.run, *compared.values())}
+    return {run: examples for run, examples in by_run.items() if examples is not None}
+
+
+def _ended(finder: BaselineFinder, policy: Policy, run: Run) -> str:
+    key = policy.seeds.key if policy.seeds else ""
+    which = f"the run of {key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else "the run"
+    return f"{which} {run.status}"
+
+
+def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
+    from ciplug.capture.drift_files import compare
+    from ciplug.stats.intervals import Undecided
+
+    samples = in_force.policy.samples
+    current = gate.current or (samples.file if samples else None)
+    if gate.reference is None or current is None:
+        return Undecided("there is no file to compare")
+    folder = session.top / in_force.folder
+    try:
+        return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
+    except CiplugError as problem:
+        return Undecided(problem.message)

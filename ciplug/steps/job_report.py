@@ -1,0 +1,89 @@
+"""What a job says after it has recorded a run: of its own run in its files, of the whole commit in the comment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug.capture.spool import read_bundle
+from ciplug.errors import ConfigError
+from ciplug.records.run import Run
+from ciplug.reports.report import Report
+from ciplug.steps.judge import Judged
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.report import judged_for_report, report_of
+from ciplug.steps.select import NamedCommit, candidates
+from ciplug.steps.session import Session
+from ciplug.steps.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from ciplug.tracking.runs import Runs
+
+
+@dataclass(frozen=True)
+class JobRun:
+    """The run that a job has recorded, and what its report needs to know beside it."""
+
+    run: Run
+    base: NamedCommit | None = None
+    """What the report compares with in place of the policy's baseline."""
+    notes: Sequence[str] = ()
+    """Sentences for this job's own files."""
+    bundle: Path | None = None
+    """Where the run is, if it is not in the store."""
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What there is to say about a commit after one of its runs."""
+
+    runs: Runs
+    own: Judged
+    """The run of this job. The other models of the commit have jobs of their own, which judge them."""
+    report: Report
+    """For this job's files and its log: its own run, beside the latest of each other model."""
+    snapshot: Snapshot
+    """For the comment and the status: the latest run of every model, whichever job recorded it."""
+    counts: bool
+    """Whether the comment shows this job's run: another one of the model may speak for the commit."""
+    unjudged: ConfigError | None = field(default=None)
+    """Why the gates did not judge this job's run."""
+
+
+def report_on(session: Session, job: JobRun) -> JobReport:
+    """Compare and judge this job's run and all that the store holds for its commit.
+
+    Gates that cannot be asked are an error, and the comparison is worth seeing all the same.
+    """
+    runs = session.runs(read_bundle(job.bundle) if job.bundle else None)
+    commit = job.run.commit or session.need_head()
+    speaking = candidates(session, runs, commit)
+    others = [run for run in speaking if run.id != job.run.id]
+    judged = judged_for_report(session, runs, [job.run, *others], job.base)
+    own = judged[0]
+    unjudged = own.problem or _without_gates(session, own)
+    notes = [*job.notes, *([f"Not judged: {unjudged.message}."] if unjudged and not own.problem else [])]
+    speaks = {run.id for run in speaking}
+    shown = [each for each in judged if each.run.id in speaks]
+    return JobReport(
+        runs=runs,
+        own=own,
+        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes),
+        snapshot=Snapshot.of(session, commit, report_of(session, shown)),
+        counts=own.run.id in speaks,
+        unjudged=unjudged,
+    )
+
+
+def _without_gates(session: Session, own: Judged) -> ConfigError | None:
+    """The mistake where gates are set, but none for this job's model."""
+    policies = read_policies(session)
+    if own.verdict is not None or not policies.any_gate:
+        return None
+    try:
+        policies.of(own.run.model)
+    except ConfigError as problem:
+        return problem
+    return None

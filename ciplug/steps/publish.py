@@ -1,0 +1,118 @@
+"""One report on a forge: the sticky comment, the label, the commit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ciplug import console
+from ciplug.errors import ForgeError
+from ciplug.reports import comment
+
+if TYPE_CHECKING:
+    from ciplug.forges.base import Forge, State
+    from ciplug.records.provenance import Context
+    from ciplug.records.verdict import Outcome
+    from ciplug.reports.report import Report
+
+STATUS_NAME = "ciplug"
+LABEL = "ciplug: "
+"""What our labels of a pull request begin with; the outcome follows."""
+_HOSTS_WITH_HEAD = ("github_actions", "gitlab_ci", "gitea", "bitbucket")
+"""Hosts whose jobs know the very head of their pull request."""
+_STATES: dict[Outcome, State] = {
+    "PASS": "success",
+    "WARN": "success",
+    "INCONCLUSIVE": "success",
+    "FAIL": "failure",
+    "ERROR": "failure",
+}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is on the forge by now, and what could not be put there."""
+
+    url: str | None = None
+    """The address of the comment."""
+    comment: ForgeError | None = None
+    label: ForgeError | None = None
+    status: ForgeError | None = None
+
+    @property
+    def failure(self) -> ForgeError | None:
+        """What counts as a failure. Not every forge has labels: one that could not be set is named, and no more."""
+        return self.comment or self.status
+
+
+def publish(context: Context, forge: Forge, number: int | None, report: Report, *, label: bool) -> Published:
+    """Write the comment and the label of a pull request, if there is one, and the status of the commit."""
+    published, outcome = Published(), report.outcome
+    if number is not None and not _has_moved_on(context, forge, number):
+        published = _comment(published, forge, number, report)
+        if label and outcome:
+            labels = [_label(other) for other in _STATES]
+            failure = _attempt(lambda: forge.keep_label(number, _label(outcome), labels))
+            published = replace(published, label=failure)
+    if context.commit and outcome:
+        failure = _attempt(lambda: _set_status(context, forge, report, outcome, published.url))
+        published = replace(published, status=failure)
+    return published
+
+
+def _comment(published: Published, forge: Forge, number: int, report: Report) -> Published:
+    body = comment.render(report, forge.comment_limit, html=forge.html)
+    try:
+        return replace(published, url=forge.upsert_comment(number, comment.marker(html=forge.html), body))
+    except ForgeError as failure:
+        return replace(published, comment=failure)
+
+
+def _set_status(context: Context, forge: Forge, report: Report, outcome: Outcome, url: str | None) -> None:
+    forge.set_status(
+        context.commit or "",
+        _STATES[outcome],
+        name=STATUS_NAME,
+        description=_description(report, outcome),
+        url=url or context.run_url,
+    )
+
+
+def _attempt(action: Callable[[], None]) -> ForgeError | None:
+    try:
+        action()
+    except ForgeError as failure:
+        return failure
+    return None
+
+
+def _has_moved_on(context: Context, forge: Forge, number: int) -> bool:
+    """Whether the pull request is about another commit by now, whose comment a slow job must not overwrite."""
+    if context.host not in _HOSTS_WITH_HEAD or not context.commit:
+        return False
+    try:
+        head = forge.head_of(number)
+    except ForgeError:
+        # Then the comment fails as well, and says why.
+        return False
+    if context.commit.startswith(head):
+        return False
+    console.say(f"no comment: pull request #{number} has moved on to {head[:8]}, and this is {context.commit[:8]}")
+    return True
+
+
+def _label(outcome: Outcome) -> str:
+    return f"{LABEL}{outcome.lower()}"
+
+
+def _description(report: Report, outcome: Outcome) -> str:
+    """What the status says in its one line: the outcome, and the gates that decided it."""
+    problems = [section.problem for section in report.sections if section.problem]
+    if problems:
+        return f"not judged: {problems[0]}"
+    gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
+    if outcome == "PASS":
+        return f"{len(gates)} of {len(gates)} gates passed"
+    names = ", ".join(dict.fromkeys(gate.gate for gate in gates if gate.outcome == outcome))
+    return f"{outcome.lower()}: {names}"

@@ -1,0 +1,122 @@
+"""What a job reports about a commit: the same in every job, whoever has judged."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ciplug import ci
+from ciplug.errors import ConfigError
+from ciplug.records import web
+from ciplug.records.keys import log_of
+from ciplug.records.run import Run
+from ciplug.records.verdict import SEVERITY
+from ciplug.reports.report import ModelSection, Report
+from ciplug.steps.baselines import baselines_of
+from ciplug.steps.compare import compare, section, with_base_named
+from ciplug.steps.judge import Judged, judge, policy_change
+from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
+from ciplug.steps.select import NamedCommit
+from ciplug.steps.session import Session
+from ciplug.stores import is_git
+
+if TYPE_CHECKING:
+    from ciplug.ci.base import Level
+    from ciplug.records.verdict import Verdict
+    from ciplug.tracking.runs import Runs
+
+ANNOTATIONS_MOST = 10
+"""GitHub shows no more of a step."""
+
+
+def judged_for_report(
+    session: Session, runs: Runs, chosen: Sequence[Run], base: NamedCommit | None = None
+) -> list[Judged]:
+    """Each run compared and judged, or with the verdict that its own job has recorded.
+
+    A policy that cannot judge one model is a problem of that model. `base` takes the place of the policy's baseline in
+    the comparison that is shown; the gates keep the policy's. Raises ConfigError for a policy that is wrong.
+    """
+    policies = read_policies(session)
+    return [_judged(session, runs, run, base, policies) for run in chosen]
+
+
+def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies) -> Judged:
+    in_force = policies.find(run.model)
+    finder = baselines_of(session, runs, run, in_force)
+    comparison = compare(finder, base)
+    if base and in_force:
+        comparison = with_base_named(comparison, base)
+    compared = replace(section(finder, comparison), series=runs.series(run))
+    verdict = _recorded_verdict(session, runs, run, in_force)
+    if in_force is None:
+        # The gates of another project of the repository: its own job has judged by them.
+        return Judged(replace(compared, verdict=verdict))
+    try:
+        verdict = verdict or judge(finder, in_force)
+        change = policy_change(finder, policies, verdict)
+    except ConfigError as problem:
+        return Judged(replace(compared, verdict=verdict, problem=problem.message), problem=problem)
+    return Judged(replace(compared, verdict=verdict), change)
+
+
+def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:
+    """The last verdict that only another job could give, where it is believed.
+
+    That is one by a policy whose gates read files of the machine that judged, or, without a policy for the model
+    here, by that of another ciplug.yaml. In a pull request it is by a policy of the target branch, from a job of the
+    pull request: a push is judged by thresholds of its own.
+    """
+    if (in_force and not in_force.policy.reads_files) or not run.provenance.context.trusted:
+        return None
+    verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
+    ours = [v for v in verdicts if in_force is None or v.policy_digest == in_force.digest]
+    target = session.context.target_branch
+    if target and not (in_force and in_force.missing):
+        ours = [v for v in ours if v.policy_branch == target]
+    return max(ours, key=lambda v: v.created, default=None)
+
+
+def report_of(session: Session, judged: Sequence[Judged], notes: Sequence[str] = ()) -> Report:
+    """The report of these models. A comment is made of what the store holds; the rest is of this job."""
+    linked = (replace(each.section, registry_url=_registry_page(session, each.section)) for each in judged)
+    return replace(report_without_links(session, judged), sections=tuple(linked), notes=tuple(notes))
+
+
+def report_without_links(session: Session, judged: Sequence[Judged]) -> Report:
+    """The same for a terminal, which has no room for links."""
+    return Report(
+        sections=tuple(each.section for each in judged), context=session.context, policy_note=_policy_note(judged)
+    )
+
+
+def _policy_note(judged: Sequence[Judged]) -> str | None:
+    """What a pull request's change of the policy would have decided; None where it changes nothing."""
+    notes = [(each.run.model, each.policy_change) for each in judged if each.policy_change]
+    lead = len(judged) > 1
+    return " ".join(f"{model}: {note}" if lead else note for model, note in notes) or None
+
+
+def _registry_page(session: Session, of: ModelSection) -> str | None:
+    """Where the forge shows the log of a model: if the store is a branch of the repository that the forge has."""
+    contexts = (of.run.provenance.context, *of.origins.values())
+    place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
+    remote, _, branch = session.store.address.rpartition("#")
+    if not (of.versions and place and is_git(session.store_uri) and web.is_same_repository(remote, place)):
+        return None
+    return web.folder_page(place, branch, log_of(of.model))
+
+
+def announce(session: Session, sections: Sequence[ModelSection]) -> None:
+    """Have the CI host show what did not pass, the worst first, where it has a place for that."""
+    if session.context.host == "local":
+        return
+    host = ci.host_module(session.context.host)
+    bad = [(s.model, gate) for s in sections if s.verdict for gate in s.verdict.gates if gate.outcome != "PASS"]
+    bad.sort(key=lambda item: -SEVERITY[item[1].outcome])
+    for model, gate in bad[:ANNOTATIONS_MOST]:
+        level: Level = "error" if gate.outcome in ("FAIL", "ERROR") else "warning"
+        words = f"{model}: {gate.gate}: {gate.outcome}: {gate.reason}"
+        print(host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words), file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""Which commit is meant, and which runs speak for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ciplug.errors import NotFound, nearest
+from ciplug.git import names
+from ciplug.records.run import Run
+from ciplug.steps.branches import read_ahead
+from ciplug.steps.session import Session
+
+if TYPE_CHECKING:
+    from ciplug.tracking.runs import Runs
+
+
+class NamedCommit(NamedTuple):
+    """A commit, and the name under which a user asked for it."""
+
+    name: str
+    commit: str
+
+
+def resolve_commit(session: Session, name: str | None) -> str:
+    """The id of the commit that the user means; None is the head. Raises NotFound."""
+    if name is None:
+        return session.need_head()
+    commit = names.resolve(session.need_workspace(), name, session.env)
+    if commit is None:
+        hint = "fetch it first, or give its full id"
+        if session.need_workspace().shallow:
+            hint = "this clone is shallow: give the full commit id"
+        raise NotFound(f"no commit, branch or tag named '{name}'", hint=hint)
+    return commit
+
+
+def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
+    """The commit, branch or tag to compare with; None where none was named. Raises NotFound."""
+    return NamedCommit(name, resolve_commit(session, name)) if name else None
+
+
+def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
+    """The latest run of each model on a commit, a fork's only if there is no other. Raises NotFound without any."""
+    read_ahead(session, runs, commit)
+    recorded = runs.of_commits([commit], model).get(commit, [])
+    if not recorded:
+        raise _nothing_recorded(runs, commit, model)
+    latest: dict[str, Run] = {}
+    for run in sorted(recorded, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
+        latest[run.model] = run
+    return [latest[name] for name in sorted(latest)]
+
+
+def _nothing_recorded(runs: Runs, commit: str, model: str | None) -> NotFound:
+    others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
+    what = f"no run of '{model}'" if model else "no run"
+    hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
+    return NotFound(f"{what} is recorded on commit {commit[:12]}", hint=hint)

@@ -1,0 +1,68 @@
+"""Amendments over columns: what was recorded, as it is to be read now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from ciplug.errors import RecordError
+from ciplug.records import read
+from ciplug.records.amendment import Amendment, Changes, fold, parse
+from ciplug.records.keys import RunKey, parse_amendments
+from ciplug.tracking.query import LIFECYCLE, Column, Key, Kind
+
+NO_CHANGES = Changes()
+
+
+def changes(amendments: Mapping[str, object], problems: dict[str, str]) -> dict[str, Changes]:
+    """Key of a run → what its amendments add up to.
+
+    Args:
+        amendments: key of an amendment → its record, as bytes or as JSON has it.
+        problems: takes in key → why an amendment cannot be read.
+    """
+    of_run: dict[RunKey, list[Amendment]] = {}
+    unread: dict[RunKey, list[str]] = {}
+    for key in parse_amendments(amendments):
+        try:
+            of_run.setdefault(key.run_key, []).append(_read(amendments[key.key], key.key))
+        except RecordError as problem:
+            problems[key.key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+            unread.setdefault(key.run_key, []).append(key.key)
+    return {run.key: fold(of_run.get(run, ()), unread.get(run, ())) for run in {*of_run, *unread}}
+
+
+def _read(record: object, key: str) -> Amendment:
+    if isinstance(record, bytes):
+        return read.amendment(record, key)
+    try:
+        return parse(record)
+    except ValueError as problem:
+        raise RecordError(f"{key}: {problem}") from None
+
+
+def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: int) -> Column:
+    """A column with the changes of some rows in it; a row whose value is taken away is left out."""
+    if key == LIFECYCLE:
+        states: list[str] = ["active"] * count
+        for row, one in changed.items():
+            states[row] = one.state
+        return Column(range(count), states)
+    news = {row: value for row, one in changed.items() for name, value in _values(one, key.kind) if name == key.name}
+    if not news:
+        return recorded
+    cells = dict(zip(recorded.rows, recorded.values, strict=True))
+    cells.update(news)
+    rows = sorted(row for row, value in cells.items() if value is not None)
+    return Column(range(count) if len(rows) == count else rows, [cells[row] for row in rows])
+
+
+def names(changes: Changes, kind: Kind) -> Collection[str]:
+    """What the amendments of a run have set of this kind."""
+    return [name for name, value in _values(changes, kind) if value is not None]
+
+
+def _values(changes: Changes, kind: Kind) -> Iterable[tuple[str, Any]]:
+    if kind == "attribute":
+        return () if changes.name is None else (("name", changes.name),)
+    return {"metric": changes.metrics, "tag": changes.tags}.get(kind, {}).items()

@@ -1,0 +1,63 @@
+"""What a question over many runs is made of: keys, conditions, orders, and the columns that answer them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+Kind = Literal["metric", "param", "tag", "attribute"]
+
+
+class Key(NamedTuple):
+    """What a run may have: metrics.accuracy, params.depth, tags.team, attributes.commit."""
+
+    kind: Kind
+    name: str
+
+    def __str__(self) -> str:
+        plain = re.fullmatch(r"\w([./@-]?\w)*", self.name)
+        return f"{self.kind}s.{self.name if plain else self.name.join(_quotes_for(self.name))}"
+
+
+def _quotes_for(name: str) -> str:
+    return '""' if '"' not in name else "``"
+
+
+STARTED, ENDED, RUN_ID, STATUS, LIFECYCLE = (
+    Key("attribute", name) for name in ("started", "ended", "id", "status", "lifecycle")
+)
+
+
+class Comparison(NamedTuple):
+    """One condition."""
+
+    key: Key
+    comparator: str
+    value: float | str | tuple[str, ...]
+
+
+class Order(NamedTuple):
+    key: Key
+    descending: bool = False
+
+
+class Column(NamedTuple):
+    """The values of a key, and the rows that they stand in, which rise."""
+
+    rows: Sequence[int]
+    values: Sequence[Any]
+
+
+Columns = Callable[[Key], Column]
+
+
+class Selection(NamedTuple):
+    rows: Sequence[int]
+    undefined: int
+    """Runs that are left out only because a number that decides is NaN."""
+
+
+def comparable_time(value: str) -> str:
+    """ISO 8601 in UTC to the millisecond, always as long, so that its order is that of the text."""
+    return (value.rstrip("Z") + ".000")[:23]

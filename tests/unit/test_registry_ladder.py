@@ -1,0 +1,67 @@
+"""The stages of a team, and which promotion is one step."""
+
+from __future__ import annotations
+
+import pytest
+
+from ciplug.errors import PromotionRefused, Refusal, UsageError
+from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
+
+LADDER = Ladder(("Staging", "Production"))
+STAGES = (NO_STAGE, *LADDER.stages, ARCHIVED)
+OWN = Ladder(("qa", "Canary", "live"))
+
+
+@pytest.mark.parametrize("text", ["staging", "Staging", " STAGING "])
+def test_stage_names(text: str) -> None:
+    assert LADDER.stage(text) == "Staging"
+
+
+@pytest.mark.parametrize("text", ["prod", "None", "Archived", "", "archived"])
+def test_no_stage_to_promote_to(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^unknown stage '{text}'$"):
+        LADDER.stage(text)
+
+
+def test_the_nearest_stage_is_hinted() -> None:
+    with pytest.raises(UsageError) as caught:
+        LADDER.stage("Prodction")
+    assert caught.value.hint == "did you mean 'production'?"
+
+
+@pytest.mark.parametrize("target", LADDER.stages)
+@pytest.mark.parametrize("start", STAGES)
+def test_one_stage_at_a_time(start: str, target: str) -> None:
+    if (start, target) in (("None", "Staging"), ("Staging", "Production")):
+        LADDER.check_promotion(1, start, target)
+        return
+    with pytest.raises(PromotionRefused) as caught:
+        LADDER.check_promotion(1, start, target)
+    assert caught.value.reason is (Refusal.SAME_STAGE if start == target else Refusal.NOT_ADJACENT)
+
+
+@pytest.mark.parametrize(
+    ("start", "target", "message", "hint"),
+    [
+        ("None", "Production", "version 7 is in no stage, and Production takes only versions from Staging",
+         "promote it to staging first"),
+        ("Production", "Staging", "version 7 is in Production, and Staging takes only new versions", None),
+        ("Archived", "Production", "version 7 is in Archived, and Production takes only versions from Staging", None),
+        ("Staging", "Staging", "version 7 is already in Staging", None),
+    ],
+)  # fmt: skip
+def test_what_a_refusal_says(start: str, target: str, message: str, hint: str | None) -> None:
+    with pytest.raises(PromotionRefused) as caught:
+        LADDER.check_promotion(7, start, target)
+    assert (caught.value.message, caught.value.hint) == (message, hint)
+
+
+def test_a_team_s_own_stages() -> None:
+    assert OWN.stage("canary") == "Canary"
+    assert [OWN.below(stage) for stage in OWN.stages] == [NO_STAGE, "qa", "Canary"]
+    OWN.check_promotion(1, NO_STAGE, "qa")
+    OWN.check_promotion(1, "qa", "Canary")
+    OWN.check_promotion(1, "Canary", "live")
+    with pytest.raises(PromotionRefused) as caught:
+        OWN.check_promotion(1, NO_STAGE, "live")
+    assert caught.value.hint == "promote it to qa first"

@@ -1,0 +1,77 @@
+"""The names of versions."""
+
+from __future__ import annotations
+
+import pytest
+
+from ciplug.errors import UsageError
+from ciplug.registry.ladder import Ladder
+from ciplug.registry.model import Model
+from ciplug.registry.resolve import VersionName, find_version, parse_version_name
+from ciplug.registry.state import fold
+from tests.registry_samples import EVENTS
+
+LADDER = Ladder(("Staging", "Production"))
+
+
+@pytest.mark.parametrize(
+    ("name", "due"),
+    [
+        ("wine@production", ("wine", "production")),
+        ("wine@v3", ("wine", "v3")),
+        ("a@b@3", ("a@b", "3")),
+        ("models:/wine/3", ("wine", "3")),
+        ("models:/wine/Production", ("wine", "Production")),
+        ("models:/wine@production", ("wine", "production")),
+        ("models:/team/wine@production", ("team/wine", "production")),
+        ("models://wine/latest", ("wine", "latest")),
+        ("3f9a", None),
+        ("main", None),
+        ("feature/models", None),
+    ],
+)
+def test_names(name: str, due: tuple[str, str] | None) -> None:
+    assert parse_version_name(name) == (VersionName(*due) if due else None)
+
+
+@pytest.mark.parametrize("name", ["models:/", "models:/wine", "models:/wine/", "models:/wine@", "models:"])
+def test_a_uri_that_names_no_version(name: str) -> None:
+    with pytest.raises(UsageError, match=f"'{name}' does not name a version"):
+        parse_version_name(name)
+
+
+@pytest.mark.parametrize(
+    ("selector", "number"),
+    [("v1", 1), ("2", 2), ("production", 1), ("STAGING", 2), ("latest", 3)],
+)
+def test_versions(selector: str, number: int) -> None:
+    from ciplug.records.registry_event import Register
+    from tests.registry_samples import event
+
+    model = fold("wine", [*EVENTS[:5], event(6, Register(version=3, run="run-3"))])
+    assert find_version(model, selector, LADDER).number == number
+
+
+@pytest.mark.parametrize(
+    ("selector", "says"),
+    [
+        ("v9", "'wine' has no version 9"),
+        ("production", "no version of 'wine' is in Production"),
+        ("moon", "unknown stage 'moon'"),
+        ("v", "unknown stage 'v'"),
+        ("1234567890", "unknown stage"),
+    ],
+)
+def test_versions_that_do_not_exist(selector: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        find_version(fold("wine", EVENTS[:2]), selector, LADDER)
+
+
+def test_a_model_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match="the registry has no model 'beer'"):
+        find_version(Model("beer"), "1", LADDER)
+
+
+def test_a_stage_of_a_team_s_own() -> None:
+    with pytest.raises(UsageError, match="is in live"):
+        find_version(fold("wine", EVENTS), "Live", Ladder(("qa", "live")))
