@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.errors import CiplugError, InputError, StoreError, UsageError
+from ciplug.errors import Cause, CiplugError, InputError, RemoteError, StoreError, UsageError
 from ciplug.records.run import Status
 from ciplug.steps.record import Inputs, Recorded, begin, finish, send
 from ciplug.steps.session import Session
 
-_NOT_ALLOWED = re.compile(
-    r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
-)
-_BUCKETS = ("not sent: s3://", "not sent: gs://", "not sent: az://", "not sent: file://")
-"""Where a token for git is of no help."""
+_RIGHTS = {
+    *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
+    # A host hides a repository from those who may not read it.
+    Cause.NOT_FOUND,
+}
+"""Causes that a right to push, or a token that has it, removes."""
 _OWN = (
     "CIPLUG_PUSH_TOKEN",
     "CIPLUG_GITHUB_TOKEN",
@@ -120,7 +120,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         except StoreError as problem:
             refusal = problem
             hints = [problem.hint or ""]
-            if _NOT_ALLOWED.search(problem.message) and not problem.message.startswith(_BUCKETS):
+            if isinstance(problem, RemoteError) and problem.cause in _RIGHTS:
                 hints.append(ci.host_module(session.context.host).push_hint)
             console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
         else:

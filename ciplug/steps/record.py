@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import shutil
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from ciplug._version import __version__
 from ciplug.capture import log
 from ciplug.capture.spool import OpenRun, Sealed
 from ciplug.config import Samples
-from ciplug.errors import CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
+from ciplug.errors import Cause, CiplugError, ConfigError, InputError, RecordError, StoreError, UsageError
 from ciplug.git.worktree import dirty_state
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Provenance
@@ -394,7 +395,7 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
             refused.append((sealed, refusal))
         except OSError as error:
             # A push takes some room on the disk.
-            refused.append((sealed, StoreError(error.strerror or str(error), hint="is the disk full?")))
+            refused.append((sealed, _unwritable(error)))
         else:
             sealed.discard()
             sent.append(sealed)
@@ -408,8 +409,13 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
             import shlex
 
             how += f" --from {shlex.quote(source)}"
-        raise StoreError(f"not sent: {reason.message}", hint=f"{reason.hint}; {how}" if reason.hint else how)
+        raise reason.reworded(f"not sent: {reason.message}", f"{reason.hint}; {how}" if reason.hint else how)
     return sent
+
+
+def _unwritable(error: OSError) -> StoreError:
+    cause = Cause.FULL if error.errno == errno.ENOSPC else Cause.UNKNOWN
+    return StoreError(error.strerror or str(error), hint="is the disk full?", cause=cause)
 
 
 def _send_files(session: Session, sealed: Sealed, source: str | None) -> Mapping[str, bytes]:
