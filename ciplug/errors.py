@@ -195,6 +195,8 @@ class Refusal(Enum):
     """The log holds events that only a newer ciplug can read."""
     FORK_RUN = "fork_run"
     """The run was recorded by a fork's job."""
+    WITHDRAWN = "withdrawn"
+    """The run was withdrawn or deleted, or an amendment of it cannot be read."""
     SAME_STAGE = "same_stage"
     NOT_ADJACENT = "not_adjacent"
     """The version would skip a stage, or go back."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ciplug.capture.files import Content
+from ciplug.capture.content import Content
 from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
 from ciplug.git.credentials import redact
 from ciplug.locking import write_atomically

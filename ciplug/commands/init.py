@@ -179,7 +179,7 @@ def _named(command: str, ways: Trainings) -> Training:
 
 def _host(project: Project, remote: str | None, asker: Asker) -> str:
     """The CI host, by the pipelines that are there, else by the forge that the remote is on."""
-    kind: str | None = forges.kind_of(Context(), os.environ, remote) if remote else None
+    kind: str | None = forges.forge_name(Context(), os.environ, remote) if remote else None
     if kind is None and remote and _AZURE_REPOS.search(remote):
         kind = "azure"
     there = project.pipelines
@@ -229,7 +229,7 @@ def _pipeline(
         install=install,
         source=args.source,
         server=server_of(remote),
-        forge=forges.kind_of(Context(), os.environ, remote) if remote else None,
+        forge=forges.forge_name(Context(), os.environ, remote) if remote else None,
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ciplug.errors import Cause, StoreError
-from ciplug.forges import kind_of
+from ciplug.forges import forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, skipped, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
@@ -77,15 +75,16 @@ def _tried(session: Session, before: Examined) -> list[Trial]:
     return _try(session)
 
 
-@lru_cache(maxsize=2)
 def _try(session: Session) -> list[Trial]:
-    return _store(session).try_writes()
+    return session.remember("trials", _store(session).try_writes)
 
 
-@lru_cache(maxsize=2)
 def _store(session: Session) -> Store:
     """The store, opened so that reading folds nothing: doctor leaves it unchanged."""
-    return open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles)
+    return session.remember(
+        "unfolded store",
+        lambda: open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles),
+    )
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
@@ -105,7 +104,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     if trial.what == "branch":
         problem = f"runs are recorded, but folds and promotions are not: the branch '{name}' cannot be moved"
     if ruled_out and trial.what == "branch":
-        remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
+        remedy = remedies.branch(forge_name(session.context, session.env, session.remote_url), name)
     elif ruled_out:
         remedy = remedies.refs(name)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,13 +130,16 @@ def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 
 
-@lru_cache(maxsize=8)
 def read_policies(session: Session) -> Policies:
     """The policies that hold for this job.
 
     In a pull request they are read from the tip of its target branch, so that no change is judged by thresholds of
     its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be read.
     """
+    return session.remember("policies", lambda: _read_policies(session))
+
+
+def _read_policies(session: Session) -> Policies:
     target, inside = session.context.target_branch, _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     source = _source(session, inside)

@@ -25,7 +25,7 @@ from ciplug.steps.session import DEFAULT_MODEL, Session, beside_runs, now, stamp
 from ciplug.tracking.runs import run_objects
 
 if TYPE_CHECKING:
-    from ciplug.capture.files import Content
+    from ciplug.capture.content import Content
     from ciplug.capture.process import ChildResult
     from ciplug.records.series import Series
 
@@ -269,7 +269,7 @@ def _files(
 
 
 def _examined(paths: Sequence[Path], session: Session, problems: list[CiplugError] | None) -> list[Content]:
-    from ciplug.capture.files import examine
+    from ciplug.capture.content import examine
 
     found: dict[str, Content] = {}
     for path in paths:

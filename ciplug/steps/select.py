@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import NotFound, nearest
@@ -40,18 +41,28 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit, a fork's only if there is no other. Raises NotFound without any."""
+    """The latest run of each model on a commit that counts, a fork's only if there is no other.
+
+    Raises NotFound where there is none, naming who withdrew or deleted what was recorded.
+    """
     read_ahead(session, runs, commit)
     recorded = runs.of_commits([commit], model).get(commit, [])
+    objections = {run.id: why for run in recorded if (why := runs.changes(run).objection)}
+    recorded = [run for run in recorded if run.id not in objections]
     if not recorded:
-        raise _nothing_recorded(runs, commit, model)
+        raise _nothing_recorded(runs, commit, model, objections)
     latest: dict[str, Run] = {}
     for run in sorted(recorded, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
         latest[run.model] = run
     return [latest[name] for name in sorted(latest)]
 
 
-def _nothing_recorded(runs: Runs, commit: str, model: str | None) -> NotFound:
+def _nothing_recorded(runs: Runs, commit: str, model: str | None, objections: Mapping[str, str]) -> NotFound:
+    if objections:
+        named = "; ".join(f"run {run[:12]} was {why}" for run, why in objections.items())
+        return NotFound(
+            f"no run on commit {commit[:12]} counts: {named}", hint="record another, or: ciplug runs restore ID"
+        )
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"
     hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"
