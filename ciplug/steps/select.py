@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import NotFound, nearest
-from ciplug.git import history
+from ciplug.git import names
 from ciplug.records.run import Run
 from ciplug.steps.branches import read_ahead
 from ciplug.steps.session import Session
@@ -26,7 +26,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
     """The id of the commit that the user means; None is the head. Raises NotFound."""
     if name is None:
         return session.need_head()
-    commit = history.resolve(session.need_workspace(), name, session.env)
+    commit = names.resolve(session.need_workspace(), name, session.env)
     if commit is None:
         hint = "fetch it first, or give its full id"
         if session.need_workspace().shallow:

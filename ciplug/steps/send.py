@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from ciplug.steps.session import Session, beside_runs
 MOST_KEYS = 5_000
 MOST_BYTES = 64 * 1024 * 1024
 """Of one write; a single run may have more."""
-_OF_ALL = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NOT_FOUND}
+_OF_ALL = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NOT_FOUND, Cause.FULL}
 """Why a write is refused whatever is in it."""
 
 
@@ -91,7 +92,8 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
             session.store.add(_merged(objects[sealed.folder] for sealed in waiting))
     except OSError as error:
         # A push takes some room on the disk.
-        raise StoreError(error.strerror or str(error), hint="is the disk full?", cause=Cause.FULL) from None
+        cause = Cause.FULL if error.errno == errno.ENOSPC else Cause.UNKNOWN
+        raise StoreError(error.strerror or str(error), hint="is the disk full?", cause=cause) from None
     for sealed in waiting:
         sealed.discard()
     return waiting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
-from ciplug.errors import CiplugError, FileNotKept, InputError, StoreError, UsageError
+from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import Recorded, begin, finish
@@ -18,11 +17,12 @@ from ciplug.steps.recover import report_recovered
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
 
-_NOT_ALLOWED = re.compile(
-    r"error: 40[134]|denied|permission|authentication|username|declined|not allowed", re.IGNORECASE
-)
-_BUCKETS = ("not sent: s3://", "not sent: gs://", "not sent: az://", "not sent: file://")
-"""Where a token for git is of no help."""
+_RIGHTS = {
+    *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
+    # A host hides a repository from those who may not read it.
+    Cause.NOT_FOUND,
+}
+"""Causes that a right to push, or a token that has it, removes."""
 _SECRETS = (
     "CIPLUG_PUSH_TOKEN",
     "CIPLUG_GITHUB_TOKEN",
@@ -166,7 +166,7 @@ def _send(session: Session, recorded: Recorded) -> tuple[str, StoreError | None]
         send(session, recorded.sealed)
     except StoreError as problem:
         hints = [problem.hint or ""]
-        if _NOT_ALLOWED.search(problem.message) and not problem.message.startswith(_BUCKETS):
+        if isinstance(problem, RemoteError) and problem.cause in _RIGHTS:
             hints.append(ci.host_module(session.context.host).push_hint)
         console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
         return kept, problem

@@ -366,7 +366,7 @@ def test_an_artifact_that_lies_elsewhere_is_recorded_by_its_address(project: Pro
 
 @pytest.mark.e2e
 def test_an_address_in_a_bucket_is_pulled_and_verified(project: Project, tmp_path: Path, s3: Any) -> None:
-    from ciplug.stores.bucket.providers import open_bucket
+    from ciplug.stores.bucket.opening import open_bucket
 
     bucket = open_bucket(f"s3://runs/{tmp_path.name}", s3.env)
     bucket.put("models/m.bin", MODEL)

@@ -280,7 +280,7 @@ def test_the_requests_of_a_pull_request_s_job(
 
     policy, pushed = ["upload-pack"] * 6, ["receive-pack"] * 2
     assert services_of_a_job("young") == [*policy, *pushed, *["upload-pack"] * 8, *pushed]
-    monkeypatch.setattr("ciplug.stores.git.branch.SEGMENT_AT", 1)
+    monkeypatch.setattr("ciplug.stores.git.folding.SEGMENT_AT", 1)
     store.compact()
     assert store.segments()
     assert services_of_a_job("grown") == [*policy, *pushed, *["upload-pack"] * 12, *pushed]
