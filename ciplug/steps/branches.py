@@ -52,7 +52,7 @@ def _commits_around(session: Session, commit: str, branch: str | None) -> histor
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
-    return history.look(workspace, commit, target, session.env)
+    return history.history_of(workspace, commit, target, session.env)
 
 
 def read_ahead(session: Session, runs: Runs, commit: str) -> None:
@@ -60,7 +60,7 @@ def read_ahead(session: Session, runs: Runs, commit: str) -> None:
     past = commits_around(session, commit, next(iter(read_policies(session).baseline_branches), None))
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded)}
-    keys = [key.key for each in near for key in recorded.get(each, ())]
+    keys = runs.objects_of(key for each in near for key in recorded.get(each, ()))
     events = session.store.keys(*(f"{log}/" for log in session.log.logs(EVERY_LOG)))
     # Of many models with many events, few are needed.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])
