@@ -289,9 +289,9 @@ def _record(
             recorded += [item for item in batch if _added(session, item, refused)]
         except StoreError as problem:
             done = f"{len(recorded)} of {_count(len(new), 'bundle')} recorded, and no more" if recorded else None
-            raise StoreError(
+            raise problem.reworded(
                 f"{done or 'nothing is recorded'}: {problem.message}",
-                hint="; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
+                "; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
             ) from None
     return recorded, known
 
@@ -324,7 +324,7 @@ def _added(session: Session, item: Bundle, refused: list[CiplugError]) -> bool:
     try:
         session.store.add(item.objects)
     except StoreError as problem:
-        refused.append(StoreError(f"{item.name}: {problem.message}", hint=problem.hint))
+        refused.append(problem.reworded(f"{item.name}: {problem.message}", problem.hint))
         return False
     return True
 

@@ -10,7 +10,7 @@ from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
-from ciplug.records.keys import RunKey, is_run
+from ciplug.records.keys import RunKey, is_run, parse_amendment
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
@@ -68,7 +68,7 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
 def _all_runs(store: Store) -> list[Known]:
     segments = store.segments()
     held = store.columns(segments)
-    loose = list(filter(is_run, store.loose()))
+    loose = [key for key in store.loose() if is_run(key) or parse_amendment(key)]
     return retention.known([*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())])
 
 

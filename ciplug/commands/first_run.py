@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import config, console
-from ciplug.commands.run import train
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
 from ciplug.scaffold.pipelines import after_dashes
 from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers, scan
 from ciplug.scaffold.training import Training
-from ciplug.steps.record import Inputs
+from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import NO_ARTIFACTS, Session
+from ciplug.steps.train import train
 from ciplug.stores import DEFAULT_URI
 
 

@@ -10,13 +10,13 @@ from ciplug.commands import options
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.credentials import redact
 from ciplug.records import canonical
-from ciplug.records.keys import log_of, run_key
+from ciplug.records.keys import EVERY_AMENDMENT, log_of, parse_amendment, parse_late_series, run_key
 from ciplug.records.registry_event import Promote
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.registry.state import fold
 from ciplug.steps.session import Session
-from ciplug.stores import Problem
+from ciplug.stores import Problem, Store
 from ciplug.stores.files import OWN
 from ciplug.tracking.runs import Runs
 
@@ -46,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
                 if file.store:
                     kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
+    problems += _of_amendments(store, runs)
     problems += _of_files(session, kept)
     models = ledger.models(session.log)
     for model in models:
@@ -66,6 +67,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _counted(problems: int) -> str:
     return f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problem"
+
+
+def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
+    """Amendments of runs that are not there. What one says is checked when its run is read."""
+    recorded, listed = set(runs.recorded()), set(store.keys(EVERY_AMENDMENT))
+    for key in sorted(listed):
+        amendment = parse_amendment(key) or parse_late_series(key)
+        if amendment is None:
+            yield Problem(key, "not the key of an amendment")
+        elif amendment.key not in listed:
+            yield Problem(key, "its amendment is not in the store")
+        elif amendment.run_key not in recorded:
+            yield Problem(key, "its run is not in the store")
 
 
 def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ciplug.errors import PermissionDenied
 from ciplug.forges import FORGES, Forge, NoForge, Right, forge_name, open_forge
 from ciplug.health import remedies
@@ -95,13 +93,15 @@ def _accepted(session: Session, before: Examined) -> Forge:
     return forge
 
 
-@lru_cache(maxsize=2)
 def _open(session: Session) -> Forge | NoForge:
-    return open_forge(session.context, session.env, session.remote_url)
+    return session.remember("forge", lambda: open_forge(session.context, session.env, session.remote_url))
 
 
-@lru_cache(maxsize=2)
 def _rights(session: Session) -> list[Right]:
+    return session.remember("rights", lambda: _ask_rights(session))
+
+
+def _ask_rights(session: Session) -> list[Right]:
     forge = _open(session)
     if isinstance(forge, NoForge):
         return []
@@ -114,8 +114,11 @@ def _rights(session: Session) -> list[Right]:
     return forge.rights(session.head, number)
 
 
-@lru_cache(maxsize=2)
 def _number(session: Session) -> int | None:
+    return session.remember("pull request", lambda: _find_number(session))
+
+
+def _find_number(session: Session) -> int | None:
     forge, context = _open(session), session.context
     if isinstance(forge, NoForge) or session.head is None:
         return None

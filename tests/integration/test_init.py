@@ -394,7 +394,7 @@ def test_what_it_does_not_fit(
     assert "word" not in (said := refused(folder, capfd, "--command", "x", "--store", secret))
     assert "credentials" in said
     assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
-    assert "no name for a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
+    assert "cannot be the name of a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
     assert "not an action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
     (folder / ".github").write_text("")
     assert "a file is in the place of a folder" in refused(folder, capfd, "--command", "x")
