@@ -156,7 +156,7 @@ def test_the_legs_of_a_matrix_are_one_push(tmp_path: Path, git_server: GitServer
     assert (
         said.code == 0
         and "0 runs of 0 bundles recorded" in said.err
-        and "64 runs of 64 bundles there already" in said.err
+        and "64 runs of 64 bundles recorded before" in said.err
     )
     assert not [r for r in git_server.requests if r.service == "receive-pack"]
 
@@ -239,18 +239,18 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     for number, run in enumerate((raced, fine)):
         (tmp_path / f"bundle-{number}.ndjson").write_bytes(packed(run))
     from ciplug.errors import Conflict
-    from ciplug.stores.git.branch import GitBranchStore
+    from ciplug.stores.git.store import GitStore
 
-    real = GitBranchStore.add
+    real = GitStore.add
     calls: list[int] = []
 
-    def add(self: GitBranchStore, objects: Mapping[str, bytes]) -> None:
+    def add(self: GitStore, objects: Mapping[str, bytes]) -> None:
         calls.append(len(objects))
         if any(raced.id in key for key in objects):
             raise Conflict("the store holds other bytes under the same key")
         real(self, objects)
 
-    monkeypatch.setattr(GitBranchStore, "add", add)
+    monkeypatch.setattr(GitStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
     assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err
@@ -354,7 +354,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     push = github(tmp_path, job, "push", {}, GITHUB_SHA=head)
     assert ciplug("gate", env=push, folder=tmp_path / "trusted").code == 0
     said = ciplug("promote", "wine", "--to", "staging", env=push, folder=tmp_path / "trusted")
-    assert said.code == 1 and "is of a fork's job" in said.err
+    assert said.code == 1 and "by a fork's job" in said.err
     said = ciplug("run", "--", sys.executable, "train.py", env=push, folder=tmp_path / "trusted")
     assert said.code == 0 and ciplug("gate", env=push, folder=tmp_path / "trusted").code == 0
     said = ciplug("promote", "wine", "--to", "staging", env=push, folder=tmp_path / "trusted")
