@@ -11,17 +11,11 @@ from dataclasses import dataclass, replace
 
 from ciplug import console
 from ciplug.bundles import check as collected
-from ciplug.bundles.sources import (
-    GITHUB_ARTIFACTS,
-    PATTERN,
-    Artifacts,
-    Files,
-    Found,
-    GitHubRun,
-    GitLabPipeline,
-    JenkinsBuild,
-    Origin,
-)
+from ciplug.bundles.files import Files
+from ciplug.bundles.github import ARTIFACTS, GitHubRun
+from ciplug.bundles.gitlab import GitLabPipeline
+from ciplug.bundles.jenkins import JenkinsBuild
+from ciplug.bundles.source import PATTERN, FoundBundle, Origin, Source
 from ciplug.ci import github_actions
 from ciplug.ci.base import number, text
 from ciplug.commands import options
@@ -66,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--artifact",
         metavar="GLOB",
-        help=f"GitHub: names of artifacts (default: {GITHUB_ARTIFACTS}); GitLab: names of jobs (default: *)",
+        help=f"GitHub: names of artifacts (default: {ARTIFACTS}); GitLab: names of jobs (default: *)",
     )
     parser.add_argument(
         "--pattern", metavar="GLOB", default=PATTERN, help=f"which files are bundles (default: {PATTERN})"
@@ -112,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
+def _opened(args: argparse.Namespace, session: Session) -> Iterator[Source]:
     """Where to collect from. Inside the block, what goes wrong there is an error of ours."""
     chosen = [value for value in (args.github_run, args.gitlab_pipeline, args.jenkins_build) if value is not None]
     if args.source and chosen:
@@ -149,7 +143,7 @@ def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
 
 
 @contextmanager
-def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Artifacts]:
+def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Source]:
     from ciplug.forges import find_place, github_client
 
     place = find_place(session.context, session.env, session.remote_url)
@@ -162,14 +156,14 @@ def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Ar
             github_client.client(place).get_repo(place.repository),
             place.repository,
             run,
-            artifacts=args.artifact or GITHUB_ARTIFACTS,
+            artifacts=args.artifact or ARTIFACTS,
             pattern=args.pattern,
             own=own and bool(_origin_here(session).trusted),
         )
 
 
 @contextmanager
-def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[Artifacts]:
+def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[Source]:
     from ciplug.forges import find_place, gitlab_client
 
     place = find_place(session.context, session.env, session.remote_url)
@@ -199,14 +193,14 @@ def _origin_here(session: Session) -> Origin:
     return Origin((follows.head_repository or "").lower() == own != "", frozenset({follows.head_commit}))
 
 
-def _trust(args: argparse.Namespace, source: Artifacts) -> tuple[bool, Origin]:
+def _trust(args: argparse.Namespace, source: Source) -> tuple[bool, Origin]:
     origin = source.origin()
     if args.trusted and origin.trusted is False:
         raise UsageError(f"--trusted: {source.name} is of a fork, which is never trusted")
     return not args.untrusted and (args.trusted or bool(origin.trusted)), origin
 
 
-def _narrowed(origin: Origin, commit: str, source: Artifacts) -> Origin:
+def _narrowed(origin: Origin, commit: str, source: Source) -> Origin:
     """The origin, where a person says of which commit it is."""
     if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit):
         raise UsageError(f"--commit {commit}: a full commit id is expected")
@@ -215,7 +209,7 @@ def _narrowed(origin: Origin, commit: str, source: Artifacts) -> Origin:
     return replace(origin, commits=frozenset({commit}))
 
 
-def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:
+def _within_limits(source: Source, most: int) -> Iterator[FoundBundle]:
     """What is found, up to a size in all; what is beyond is named, too."""
     room = most
     for found in source.bundles():
@@ -224,12 +218,12 @@ def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:
         if room < 0:
             hint = "collect them in several steps: --artifact and --pattern choose"
             beyond = f"{found.name}, and what follows it: more than {most:,} bytes in all"
-            yield Found(found.name, RecordError(beyond, hint=hint))
+            yield FoundBundle(found.name, RecordError(beyond, hint=hint))
             return
         yield found
 
 
-def _checked(found: list[Found], trusted: bool, origin: Origin) -> tuple[list[Bundle], list[CiplugError]]:
+def _checked(found: list[FoundBundle], trusted: bool, origin: Origin) -> tuple[list[Bundle], list[CiplugError]]:
     """The bundles that may be recorded, and what is wrong with the others."""
     good: list[Bundle] = []
     refused: list[CiplugError] = []
