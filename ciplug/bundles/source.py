@@ -37,7 +37,7 @@ class Origin:
     """What they ran on, None where the place does not say."""
 
 
-class Source(Protocol):
+class BundleSource(Protocol):
     """Where the jobs of one pipeline have left their bundles."""
 
     name: str

@@ -15,7 +15,7 @@ from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.amendment import Amendment, Changes, Lifecycle, fold
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 
 if TYPE_CHECKING:

@@ -16,7 +16,9 @@ import pytest
 
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
-from ciplug.steps.record import Inputs, begin, finish, send
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.record import begin, finish
+from ciplug.steps.send import send
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.stores.files import Tell

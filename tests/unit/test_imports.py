@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "bundles": RECORDS,
     "stores": {*RECORDS, "_version", "bundles", "git", "locking"},
     "tracking": {*RECORDS, "stores", "git", "locking"},
-    "capture": {*RECORDS, "stats", "stores", "git", "locking", "strict_yaml"},
+    "capture": {*RECORDS, "_version", "stats", "stores", "git", "locking", "strict_yaml"},
     "registry": {*RECORDS, "stores"},
     # What goes to the log of a job must not be taken for a command of its host.
     "console": {"ci"},
