@@ -20,6 +20,8 @@ _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\Z")
 _ZEROS = re.compile(r"[-+]?0\d+\Z")
 
 Path = tuple[str | int, ...]
+UNREADABLE = object()
+"""What stands in the data for a value that has a problem of its own."""
 
 
 class Problem(NamedTuple):
@@ -41,7 +43,7 @@ class Document:
     data: Any
     lines: Mapping[Path, int]
     problems: Sequence[Problem] = ()
-    """In the order of the text. `data` is without the values that have one; None where the whole text has one."""
+    """In the order of the text. `data` is None where the whole text has one."""
 
     def line(self, path: Path) -> int:
         """Line of the key at `path`, or of the nearest key around it."""
@@ -161,4 +163,4 @@ class _Builder:
             strange = isinstance(problem, yaml.constructor.ConstructorError)
             why = f"the tag '{tag}' is not supported" if strange else f"'{node.value[:60]}' cannot be read: {problem}"
             self._fail(node, f"{'.'.join(map(str, path))}: {why}", path)
-            return None
+            return UNREADABLE
