@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -25,10 +26,11 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from ciplug.records.examples import Examples  # noqa: E402
-from ciplug.stats import drift, resampling  # noqa: E402
+from ciplug.stats import drift_tests, resampling  # noqa: E402
 from ciplug.stats import intervals as statistics  # noqa: E402
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm  # noqa: E402
-from ciplug.stats.pairing import Paired  # noqa: E402
+from ciplug.stats.paired_examples import Paired  # noqa: E402
+from ciplug.stats.sample import Sample  # noqa: E402
 from ciplug.stats.scores import compare  # noqa: E402
 
 ALPHA = 0.05
@@ -248,8 +250,9 @@ def drift_rates(pulls: int, n: int, m: int, seed: int = 1) -> dict[str, float]:
     found: dict[str, float] = {"psi": 0, "ks": 0, "chi2": 0, "PSI > 0.1": 0}
     for _ in range(pulls):
         a, b = generator.normal(size=n).tolist(), generator.normal(size=m).tolist()
-        results: dict[str, Any] = {"psi": drift.numeric(a, b), "ks": drift.numeric(a, b, test="ks")}
-        results["chi2"] = drift.categorical([str(round(v)) for v in a], [str(round(v)) for v in b])
+        numbers = Sample(a), Sample(b)
+        results: dict[str, Any] = {test: drift_tests.numeric(*numbers, test=test) for test in ("psi", "ks")}
+        results["chi2"] = drift_tests.categorical(*(Counter(str(round(v)) for v in side) for side in (a, b)))
         for name, result in results.items():
             found[name] += result.drifted(alpha=ALPHA, floor=0) / pulls
         found["PSI > 0.1"] += (results["psi"].effect > 0.1) / pulls

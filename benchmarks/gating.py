@@ -29,7 +29,7 @@ if __name__ == "__main__":
 from benchmarks.measuring import call  # noqa: E402
 from ciplug.records.examples import Examples  # noqa: E402
 from ciplug.stats.intervals import Interval, Rule, decide  # noqa: E402
-from ciplug.stats.pairing import Paired, join, slices  # noqa: E402
+from ciplug.stats.paired_examples import Paired, join, slices  # noqa: E402
 
 BEGIN, END = "<!-- gating: written by benchmarks/gating.py -->", "<!-- end of gating -->"
 KINDS = ("binary", "continuous")
@@ -64,7 +64,7 @@ def data(kind: str, n: int, metrics: int, groups: int) -> Paired:
 
 
 def ours(pair: Paired, test: str) -> dict[str, float]:
-    from ciplug.stats.paired import Question, answer
+    from ciplug.stats.paired_tests import Question, answer
 
     start = time.process_time()
     parts = slices(pair.candidate, ["group"])

@@ -2,123 +2,158 @@
 
 from __future__ import annotations
 
-import csv
-import importlib
-import math
-from collections.abc import Mapping, Sequence
+import itertools
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from ciplug.capture.example_files import MAX_BYTES, json_document, json_lines
-from ciplug.capture.example_table import Columns, ExampleTable
-from ciplug.errors import InputError
-from ciplug.stats.drift import Drift, categorical, numeric
+from ciplug.capture.example_table import as_text
+from ciplug.capture.tables.formats import open_table
+from ciplug.capture.tables.source import Source
+from ciplug.capture.tables.table import Table
+from ciplug.stats.drift_tests import Drift, categorical, numeric
 from ciplug.stats.intervals import Undecided
+from ciplug.stats.sample import Sample
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-Column = list[Any]
-Test = Literal["auto", "psi", "ks", "chi2"]
+MAX_CATEGORIES = 100_000
+"""A column of more different texts is compared by groups of them."""
+GROUPS = 1024
 
 
 def compare(
     reference: Path, current: Path, columns: Sequence[str] | None, test: str
 ) -> Mapping[str, Drift | Undecided]:
-    """The drift of each column; those asked for, else all that both files have.
+    """The drift of each column: of `columns`, else of all that both files have.
 
-    Numbers are compared by `test`, psi where it is auto; texts, booleans and what is mixed by χ², as are numbers
-    where the test is chi2. Raises InputError on a file that cannot be read, or has none of the columns.
+    Numbers are compared by `test`, psi where it is auto; texts, booleans and mixed columns by χ², as are numbers where
+    the test is chi2. Raises InputError on a file that cannot be read, or has none of the columns.
     """
-    here, now = read_columns(reference), read_columns(current)
-    names = list(columns) if columns is not None else [name for name in here if name in now]
+    before, now = DataFile(reference), DataFile(current)
+    names = list(columns) if columns is not None else [name for name in before.names if name in now.names]
     if not names:
-        raise InputError(f"{current}: it has no column of {reference.name}")
-    found: dict[str, Drift | Undecided] = {}
-    for name in names:
-        lacking = [path.name for path, table in ((reference, here), (current, now)) if name not in table]
-        found[name] = (
-            Undecided(f"{' and '.join(lacking)} has no column '{name}'")
-            if lacking
-            else _column(here[name], now[name], test)
-        )
-    return found
+        raise now.table.source.wrong(f"it has no column of {reference.name}")
+    return {name: _compare_column(before, now, name, test) for name in names}
 
 
-def _column(here: Column, now: Column, test: str) -> Drift | Undecided:
-    if test != "chi2" and all(_is_number(value) for column in (here, now) for value in column if value is not None):
-        before, after = ([math.nan if v is None else float(v) for v in column] for column in (here, now))
-        return numeric(before, after, test="ks" if test == "ks" else "psi")
-    texts = ([None if v is None else str(v) for v in column] for column in (here, now))
-    return categorical(*texts)
+def _compare_column(before: DataFile, now: DataFile, name: str, test: str) -> Drift | Undecided:
+    if lacking := [file.table.source.path.name for file in (before, now) if name not in file.names]:
+        return Undecided(f"no column '{name}' in {' and '.join(lacking)}")
+    first, second = before.column(name), now.column(name)
+    if test != "chi2" and first.numbers is not None and second.numbers is not None:
+        return numeric(first.numbers, second.numbers, test="ks" if test == "ks" else "psi")
+    return categorical(*counts_of(first, second))
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+class Column:
+    """A column in little memory: its numbers, as long as it has nothing else, or how often each category occurs."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.numbers: Sample | None = Sample()
+        self.counts: Counter[str | None] = Counter()
+        self.is_grouped = False
+        self.is_nested = False
+        """It holds lists or mappings, which are not compared."""
+
+    def extend(self, values: Sequence[Any]) -> None:
+        self.rows += len(values)
+        kinds = set(map(type, values))
+        if self.numbers is not None and kinds <= {int, float}:
+            self.numbers.extend_complete(values)
+        elif self.numbers is not None and kinds <= {int, float, type(None)}:
+            self.numbers.extend(values)
+        else:
+            self.become_categories()
+            self.is_nested = self.is_nested or not kinds.isdisjoint({dict, list})
+            if not self.is_nested:
+                self._count(values)
+
+    def pad(self, rows: int) -> None:
+        """Missing values at the end, up to so many rows."""
+        if rows > self.rows:
+            self.extend([None] * (rows - self.rows))
+
+    def become_categories(self) -> None:
+        if self.numbers is not None:
+            numbers, self.numbers = self.numbers, None
+            self.counts[None] += numbers.missing
+            for block in _blocks(numbers):
+                self._count(block)
+
+    def _count(self, values: Sequence[Any]) -> None:
+        # True and 1 are equal, and are not the same category.
+        for (_, value), count in Counter(zip(map(type, values), values, strict=True)).items():
+            category = as_text(value) or None
+            self.counts[_group(category) if self.is_grouped else category] += count
+        if len(self.counts) > MAX_CATEGORIES:
+            self.become_groups()
+
+    def become_groups(self) -> None:
+        if not self.is_grouped:
+            self.is_grouped = True
+            counts, self.counts = self.counts, Counter()
+            for category, count in counts.items():
+                self.counts[_group(category)] += count
 
 
-def read_columns(path: Path) -> dict[str, Column]:
-    """The columns of a table: JSON lines, a JSON list, CSV, TSV, Parquet. None where a row has no value.
-
-    Raises InputError naming the file.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES // 1024**2:,} MiB", hint="compare a sample of it")
-    reader = ExampleTable(path, Columns())
-    extension = path.suffix.lower()
-    if extension in (".parquet", ".pq"):
-        return _parquet(path)
-    if extension in (".csv", ".tsv"):
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            try:
-                rows = list(csv.DictReader(file, delimiter="\t" if extension == ".tsv" else ","))
-            except (csv.Error, UnicodeDecodeError) as problem:
-                raise InputError(f"{path}: not a table: {problem}") from None
-        return _numbers(_turned(rows))
-    if extension in (".jsonl", ".ndjson"):
-        return _turned(row for _, row in json_lines(path, reader))
-    if extension == ".json":
-        document = json_document(path, reader)
-        if isinstance(document, list) and all(isinstance(row, dict) for row in document):
-            return _turned(document)
-        raise InputError(f"{path}: a list of objects is expected")
-    raise InputError(f"{path}: no table has the extension {extension!r}: .jsonl, .json, .csv, .tsv, .parquet")
+def counts_of(before: Column, now: Column) -> tuple[Counter[str | None], Counter[str | None]]:
+    """How often each category occurs in either column; each group of them, where one has too many."""
+    for column in (before, now):
+        column.become_categories()
+    if before.is_grouped or now.is_grouped:
+        for column in (before, now):
+            column.become_groups()
+    return before.counts, now.counts
 
 
-def _turned(rows: Iterable[Mapping[str, Any]]) -> dict[str, Column]:
-    columns: dict[str, Column] = {}
-    count = 0
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(name, str) and not isinstance(value, (dict, list)):
-                column = columns.setdefault(name, [])
-                column += [None] * (count - len(column))
-                column.append(None if value == "" else value)
-        count += 1
+class DataFile:
+    """A file whose columns are read when they are asked for: one at a time where the format allows it."""
+
+    def __init__(self, path: Path) -> None:
+        self.table = open_table(Source(path))
+        self._all: dict[str, Column] | None = None
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Columns of single values. Raises InputError as reading does."""
+        if self.table.by_column and self.table.columns is not None:
+            return [name for name in self.table.columns if name not in self.table.nested_columns]
+        return list(self._columns())
+
+    def column(self, name: str) -> Column:
+        if self.table.by_column:
+            return read_columns(self.table, [name])[name]
+        return self._columns()[name]
+
+    def _columns(self) -> dict[str, Column]:
+        if self._all is None:
+            self._all = read_columns(self.table)
+        return self._all
+
+
+def read_columns(table: Table, names: Sequence[str] | None = None) -> dict[str, Column]:
+    """These columns of a table; None: all that hold single values. Raises InputError as `Table.rows` does."""
+    columns = {name: Column() for name in (names or table.columns or ())}
+    rows = 0
+    for batch in table.batches(names):
+        for name, values in batch.items():
+            column = columns.setdefault(name, Column())
+            column.pad(rows)
+            column.extend(values)
+        rows += len(next(iter(batch.values()), ()))
     for column in columns.values():
-        column += [None] * (count - len(column))
-    return columns
+        column.pad(rows)
+    return {name: column for name, column in columns.items() if not column.is_nested}
 
 
-def _numbers(columns: dict[str, Column]) -> dict[str, Column]:
-    """Columns of texts as numbers, where all of their values are."""
-    for name, column in columns.items():
-        try:
-            columns[name] = [None if value is None else float(value) for value in column]
-        except ValueError:
-            continue
-    return columns
+def _group(category: str | None) -> str | None:
+    """The group of a category, the same in every file."""
+    return None if category is None else f"group {zlib.crc32(category.encode(errors='replace')) % GROUPS}"
 
 
-def _parquet(path: Path) -> dict[str, Column]:
-    try:
-        pyarrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise InputError(f"{path}: reading Parquet needs pyarrow", hint="pip install 'ciplug[parquet]'") from None
-    try:
-        table: dict[str, Column] = parquet.read_table(path).to_pydict()
-    except pyarrow.ArrowException as problem:
-        raise InputError(f"{path}: not Parquet: {str(problem)[:200]}") from None
-    return {name: column for name, column in table.items() if not any(isinstance(v, (dict, list)) for v in column)}
+def _blocks(numbers: Sample) -> Iterator[list[float]]:
+    iterator = iter(numbers)
+    while block := list(itertools.islice(iterator, MAX_CATEGORIES)):
+        yield block

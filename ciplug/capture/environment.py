@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ciplug.capture.files import digest_file
+from ciplug.capture.content import digest_file
 from ciplug.records.provenance import Hardware
 
 LOCKFILES = (

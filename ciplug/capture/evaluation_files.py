@@ -1,7 +1,7 @@
 """The result files of evaluation tools, as rows of examples.
 
-Their own numbering follows the order of a run, so an example is known by what it asks, and a prompt or a model that
-has changed still meets its baseline. An answer that failed to come (a provider's error) has no score: NaN.
+The tools number examples in the order of a run, so the id of an example is made of its question: a changed prompt or
+model still meets its baseline. An answer that failed to come (a provider's error) has no score: NaN.
 """
 
 from __future__ import annotations
@@ -11,18 +11,47 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ciplug.capture.example_table import Columns, ExampleTable, UniqueIds, content_id
+from ciplug.capture.tables.json_text import JsonLines, as_object, parse_document
+from ciplug.capture.tables.source import Source
 
+MARKS = {
+    "promptfoo": {"evalId", "results"},
+    "deepeval": {"testCases"},
+    "mlflow": {"columns", "data"},
+    "lm-eval-results": {"results", "configs", "n-samples"},
+}
+"""Tool → the keys by which its JSON object is recognised."""
+LINE_MARKS = {"lm-eval": {"doc_id", "doc_hash", "metrics"}, "promptfoo": {"promptIdx", "testCase"}}
+"""Tool → the keys by which its first line of JSON lines is recognised."""
 PROMPTFOO_ERROR = 2
 """`failureReason` of a result whose provider failed; 1 is an assertion that failed."""
 
 
-def promptfoo(document: Mapping[str, Any], columns: Columns, table: ExampleTable) -> None:
+def tool_of_document(source: Source, document: Mapping[str, Any]) -> str:
+    """The tool that wrote a JSON object. Raises InputError where no tool is recognised."""
+    for tool, keys in MARKS.items():
+        if keys <= document.keys():
+            return tool
+    what = f"a list of objects is expected, or the results of one of {', '.join(MARKS)}"
+    raise source.wrong(what, hint="name the format")
+
+
+def tool_of_line(first: Mapping[str, Any]) -> str | None:
+    """The tool that wrote JSON lines, by the first of them; None: a table."""
+    return next((tool for tool, keys in LINE_MARKS.items() if keys <= first.keys()), None)
+
+
+def promptfoo(source: Source, columns: Columns, table: ExampleTable) -> None:
     """`promptfoo eval -o FILE.json` or `.jsonl`, of version 3 (0.1xx): `score`, `success`, `latency_ms`, `cost` and the
     named scores of each test. Slices are looked up in its metadata and its variables.
 
     A file of several prompts or providers has a row for each: the id then ends in the number of the column.
     """
-    results = _list(_mapping(document.get("results"), "results", table).get("results"), "results.results", table)
+    if source.extension == ".json":
+        outer = _mapping(_document(source).get("results"), "results", table)
+        results = _list(outer.get("results"), "results.results", table)
+    else:
+        results = [row.values for row in JsonLines(source).rows()]
     results = [_mapping(result, "results.results[…]", table) for result in results]
     several = len({str(result.get("promptIdx")) for result in results}) > 1
     # Results are written as they come in: twins of one content are told apart by the order of the tests.
@@ -52,10 +81,11 @@ def _order(result: Mapping[str, Any]) -> tuple[int, int]:
     return tuple(number if isinstance(number, int) else 0 for number in numbers)  # type: ignore[return-value]
 
 
-def deepeval(document: Mapping[str, Any], columns: Columns, table: ExampleTable) -> None:
+def deepeval(source: Source, columns: Columns, table: ExampleTable) -> None:
     """DeepEval's test run (DEEPEVAL_RESULTS_FOLDER/test_run_*.json, 3.x and 4.x): for each metric its score under its
     name, `NAME/success`, and `success` of the whole case. Slices are looked up in its additional metadata.
     """
+    document = _document(source)
     unique = UniqueIds()
     cases = [
         *_list(document.get("testCases"), "testCases", table),
@@ -82,20 +112,39 @@ def deepeval(document: Mapping[str, Any], columns: Columns, table: ExampleTable)
         )
 
 
-def lm_eval(rows: Iterable[Mapping[str, Any]], prefix: str, columns: Columns, table: ExampleTable) -> None:
+def lm_eval(source: Source, columns: Columns, table: ExampleTable) -> None:
     """lm-evaluation-harness, `--log_samples` (0.4): the metrics of each document under their names, followed by a comma
     and the filter where it is not "none", as the harness has it. Slices are looked up in the document.
-
-    Args:
-        prefix: of the ids and metrics, where one table holds several tasks.
     """
+    _samples((row.values for row in JsonLines(source).rows()), "", table)
+
+
+def lm_eval_results(source: Source, columns: Columns, table: ExampleTable) -> None:
+    """The samples beside the results of the same run: samples_TASK_TIME.jsonl, results_TIME.json."""
+    time = source.path.stem.removeprefix("results")
+    tasks = _mapping(_document(source).get("n-samples"), "n-samples", table)
+    missing = 0
+    for task in tasks:
+        name = f"samples_{task}{time}.jsonl"
+        samples = source.path.parent / name
+        if samples.name == name and samples.is_file():
+            _samples((row.values for row in JsonLines(Source(samples)).rows()), f"{task}/", table)
+        else:
+            missing += 1
+    if missing:
+        hint = "run lm_eval with --log_samples, and keep its folder together"
+        raise table.wrong(f"the samples of {missing} of {len(tasks)} tasks are not beside it", hint=hint)
+
+
+def _samples(rows: Iterable[Mapping[str, Any]], prefix: str, table: ExampleTable) -> None:
+    """Add the samples of one task. `prefix` is put before its ids and metrics, where a table holds several tasks."""
     documents: dict[str, dict[str, Any]] = {}
     for row in rows:
         metrics = row.get("metrics")
         if not isinstance(metrics, list) or "doc_hash" not in row:
-            raise table.wrong("a sample of lm-evaluation-harness names its metrics and its doc_hash")
+            raise table.wrong("a sample of lm-evaluation-harness without its metrics or its doc_hash")
         suffix = "" if row.get("filter") in (None, "none") else f",{row['filter']}"
-        # The number of a document alone does not say that it is the same document.
+        # Another document may have the same number in another run.
         key = f"{prefix}{row.get('doc_id')}:{str(row['doc_hash'])[:12]}"
         kept = documents.setdefault(key, {"row": row, "scores": {}})
         kept["scores"].update({f"{prefix}{name}{suffix}": row.get(str(name)) for name in metrics})
@@ -115,11 +164,12 @@ ANSWERS = ("predictions", "prediction", "outputs", "output")
 TARGETS = ("targets", "target", "ground_truth", "label", "expected_response")
 
 
-def mlflow(document: Mapping[str, Any], columns: Columns, table: ExampleTable) -> None:
+def mlflow(source: Source, columns: Columns, table: ExampleTable) -> None:
     """`eval_results_table.json`, the artifact of mlflow.evaluate (2.x, 3.x): the columns `NAME/score` under NAME, and
-    every other column of numbers. An example is known by the column of ids if there is one, else by `inputs`, else by
-    its texts that are neither answers nor a judge's words.
+    every other column of numbers. The id is the column of ids if there is one, else made of `inputs`, else of the texts
+    that are neither answers nor a judge's words.
     """
+    document = _document(source)
     names = [str(name) for name in _list(document.get("columns"), "columns", table)]
     if len(set(names)) < len(names):
         raise table.wrong("a column stands twice")
@@ -147,18 +197,22 @@ def mlflow(document: Mapping[str, Any], columns: Columns, table: ExampleTable) -
         )
 
 
+def _document(source: Source) -> dict[str, Any]:
+    return as_object(source, parse_document(source))
+
+
 def _mapping(value: object, where: str, table: ExampleTable) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise table.wrong(f"'{where}' is no object")
+        raise table.wrong(f"'{where}' is not an object")
     return value
 
 
 def _fields(value: object) -> Mapping[str, Any]:
-    """What a tool leaves out, or sets to null, where it has nothing to say."""
+    """A mapping that a tool leaves out, or sets to null, where it is empty."""
     return value if isinstance(value, dict) else {}
 
 
 def _list(value: object, where: str, table: ExampleTable) -> list[Any]:
     if not isinstance(value, list):
-        raise table.wrong(f"'{where}' is no list")
+        raise table.wrong(f"'{where}' is not a list")
     return value

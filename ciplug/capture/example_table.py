@@ -6,14 +6,13 @@ import math
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from ciplug.capture.tables import limits
+from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
 from ciplug.records.examples import Examples
 
-MAX_ROWS = 5_000_000
-MAX_COLUMNS = 2_000
 MAX_TEXT = 1_000
 """Characters of an id, a label, a prediction or a slice that are kept; a longer one keeps its digest."""
 
@@ -31,16 +30,16 @@ class Columns:
 
     @property
     def texts(self) -> set[str]:
-        """Those that are no score."""
+        """Those that are not scores."""
         named = (self.id, self.label, self.prediction, self.cluster, *self.slices)
         return {name for name in named if name is not None}
 
 
 class ExampleTable:
-    """Collects rows; `examples()` hands them over."""
+    """Collects rows; `examples()` returns them."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self._path = path
+    def __init__(self, source: Source, columns: Columns) -> None:
+        self._source = source
         self._columns = columns
         self._ids: list[str] = []
         self._labels: list[str | None] = []
@@ -51,8 +50,10 @@ class ExampleTable:
         self._scores: dict[str, array[float]] = {}
         self._texts: set[str] = set()
 
-    def wrong(self, what: str, *, line: int | None = None, hint: str | None = None) -> InputError:
-        return InputError(f"{self._path}{f':{line}' if line else ''}: {what}", hint=hint)
+    def wrong(
+        self, what: str, *, line: int | None = None, row: int | None = None, hint: str | None = None
+    ) -> InputError:
+        return self._source.wrong(what, line=line, row=row, hint=hint)
 
     def add(
         self,
@@ -64,20 +65,21 @@ class ExampleTable:
         fields: Mapping[str, Any] | None = None,
         line: int | None = None,
     ) -> None:
-        """One row. A score that is a text makes its whole column one of texts; null, "" and NaN are no numbers.
+        """One row. A score that is a text makes its whole column one of texts; null, "" and NaN are not numbers.
 
         Args:
             fields: where slices and the cluster are looked up.
+            line: of the file; without it, errors name the number of the row.
 
         Raises InputError on a row without id or cluster, and on too many rows or columns.
         """
+        row = len(self._ids)
         name = as_text(id)
         if not name:
             hint = "every example needs one: the baseline's are joined by it"
-            raise self.wrong(f"a row without '{self._columns.id}'", line=line, hint=hint)
-        if len(self._ids) == MAX_ROWS:
-            raise self.wrong(f"more than {MAX_ROWS:,} examples")
-        row = len(self._ids)
+            raise self.wrong(f"a row without '{self._columns.id}'", line=line, row=row + 1, hint=hint)
+        if row == limits.LIMITS.rows:
+            raise self.wrong(f"more than {limits.LIMITS.rows:,} rows")
         self._ids.append(name)
         self._labels.append(as_text(label))
         self._predictions.append(as_text(prediction))
@@ -89,7 +91,8 @@ class ExampleTable:
         if self._columns.cluster is not None:
             cluster = as_text((fields or {}).get(self._columns.cluster))
             if not cluster:
-                raise self.wrong(f"a row without '{self._columns.cluster}', which is to say its cluster", line=line)
+                what = f"a row without '{self._columns.cluster}', the column of its cluster"
+                raise self.wrong(what, line=line, row=row + 1)
             self._clusters.append(cluster)
         for column, value in scores.items():
             self._score(row, column, value)
@@ -105,8 +108,8 @@ class ExampleTable:
             return
         values = self._scores.get(column)
         if values is None:
-            if len(self._scores) == MAX_COLUMNS:
-                raise self.wrong(f"more than {MAX_COLUMNS:,} columns of numbers")
+            if len(self._scores) == limits.LIMITS.columns:
+                raise self.wrong(f"more than {limits.LIMITS.columns:,} columns")
             values = self._scores[column] = array("d")
         values.extend([math.nan] * (row - len(values)))
         try:
@@ -117,14 +120,14 @@ class ExampleTable:
     def examples(self) -> Examples:
         """Raises InputError when there is no row, or no row has a column to slice by."""
         if not self._ids:
-            raise self.wrong("holds no example", hint="did the evaluation end before it wrote it?")
+            raise self.wrong("holds no example", hint="did the evaluation end before it wrote the file?")
         for column in self._columns.slices:
             if column not in self._seen:
-                raise self.wrong(f"no row has '{column}', by which the policy slices")
+                raise self.wrong(f"no row has a value in '{column}', a column to slice by")
         for values in self._scores.values():
             values.extend([math.nan] * (len(self._ids) - len(values)))
         return Examples(
-            source=str(self._path),
+            source=str(self._source.path),
             ids=self._ids,
             labels=_if_any(self._labels),
             predictions=_if_any(self._predictions),
@@ -153,7 +156,7 @@ def as_text(value: object) -> str | None:
 
 
 def content_id(*parts: object) -> str:
-    """An id made of what an example is, where the tool gives it none that lasts."""
+    """An id made of an example's content, for tools whose own ids change from run to run."""
     import hashlib
     import json
 
@@ -162,7 +165,7 @@ def content_id(*parts: object) -> str:
 
 
 class UniqueIds:
-    """The second example of the same content is its own: `…#2`."""
+    """Makes ids unique: the second example of the same content is `…#2`."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
@@ -173,7 +176,7 @@ class UniqueIds:
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as flat names, joined by `/`; lists are no scores."""
+    """Nested mappings as flat names, joined by `/`; lists are not scores."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from leaves(value, f"{prefix}{name}/")

@@ -150,16 +150,16 @@ def _opened(args: argparse.Namespace, session: Session) -> Iterator[Artifacts]:
 
 @contextmanager
 def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Artifacts]:
-    from ciplug.forges import find_place, github
+    from ciplug.forges import find_place, github_client
 
     place = find_place(session.context, session.env, session.remote_url)
     if place.kind != "github":
         raise UsageError(f"--github-run: {place.repository} is not on GitHub: the forge here is {place.kind}")
     own = session.context.host == github_actions.name and session.env.get("GITHUB_RUN_ID") == str(run)
     hint = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
-    with github.errors(place, f"read the artifacts of run {run}", hint):
+    with github_client.errors(place, f"read the artifacts of run {run}", hint):
         yield GitHubRun(
-            github.client(place).get_repo(place.repository),
+            github_client.client(place).get_repo(place.repository),
             place.repository,
             run,
             artifacts=args.artifact or GITHUB_ARTIFACTS,
@@ -170,7 +170,7 @@ def _github(args: argparse.Namespace, session: Session, run: int) -> Iterator[Ar
 
 @contextmanager
 def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[Artifacts]:
-    from ciplug.forges import find_place, gitlab
+    from ciplug.forges import find_place, gitlab_client
 
     place = find_place(session.context, session.env, session.remote_url)
     if place.kind != "gitlab":
@@ -179,9 +179,9 @@ def _gitlab(args: argparse.Namespace, session: Session, named: str) -> Iterator[
     if not (pipeline.isascii() and pipeline.isdigit()):
         raise UsageError(f"--gitlab-pipeline {named}: a number is expected, or group/project:number")
     hint = "set CIPLUG_GITLAB_TOKEN to a token with scope `read_api` and role Reporter or above in that project"
-    with gitlab.errors(place, f"read the artifacts of pipeline {pipeline}", hint):
+    with gitlab_client.errors(place, f"read the artifacts of pipeline {pipeline}", hint):
         yield GitLabPipeline(
-            gitlab.client(place).projects.get(project or place.repository, lazy=True),
+            gitlab_client.client(place).projects.get(project or place.repository, lazy=True),
             int(pipeline),
             jobs=args.artifact or "*",
             pattern=args.pattern,
@@ -289,9 +289,9 @@ def _record(
             recorded += [item for item in batch if _added(session, item, refused)]
         except StoreError as problem:
             done = f"{len(recorded)} of {_count(len(new), 'bundle')} recorded, and no more" if recorded else None
-            raise StoreError(
+            raise problem.reworded(
                 f"{done or 'nothing is recorded'}: {problem.message}",
-                hint="; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
+                "; ".join(filter(None, (problem.hint, "the bundles are where they were: collect them again"))),
             ) from None
     return recorded, known
 
@@ -324,7 +324,7 @@ def _added(session: Session, item: Bundle, refused: list[CiplugError]) -> bool:
     try:
         session.store.add(item.objects)
     except StoreError as problem:
-        refused.append(StoreError(f"{item.name}: {problem.message}", hint=problem.hint))
+        refused.append(problem.reworded(f"{item.name}: {problem.message}", problem.hint))
         return False
     return True
 

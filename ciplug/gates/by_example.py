@@ -7,15 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.gates.checks import limit_of, tolerance
-from ciplug.stats import pairing
+from ciplug.stats import paired_examples
 from ciplug.stats.intervals import Rule, Undecided
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
-    from ciplug.stats.paired import Answer, Question
-    from ciplug.stats.pairing import Paired
+    from ciplug.stats.paired_examples import Paired
+    from ciplug.stats.paired_tests import Answer, Question
 
 Part = tuple[str, str]
 """A slice: column and value."""
@@ -57,7 +57,7 @@ class ByExample:
             elif theirs is None:
                 self._pairs[run] = Undecided("the baseline has no samples")
             else:
-                self._pairs[run] = pairing.join(self._own, theirs)
+                self._pairs[run] = paired_examples.join(self._own, theirs)
         return self._pairs[run]
 
     def has_both(self, run: str | None) -> bool:
@@ -81,7 +81,7 @@ class ByExample:
         key = (run, tuple(by))
         if key not in self._parts:
             try:
-                self._parts[key] = pairing.slices(pair.candidate, by)
+                self._parts[key] = paired_examples.slices(pair.candidate, by)
             except KeyError as missing:
                 return Undecided(f"the samples have no column {missing}")
         return self._parts[key]
@@ -94,7 +94,7 @@ class ByExample:
     def lost(self, name: str, by: Sequence[str]) -> list[Part]:
         """The slices that the baseline had and the candidate lacks."""
         theirs = self._evidence.examples.get(self._evidence.baselines[name].run or "")
-        return pairing.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
+        return paired_examples.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
 
     def _ask(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
         metric, side = gate.metric or name, self._evidence.baselines[name]
@@ -133,7 +133,7 @@ class ByExample:
             self.answers.update(dict.fromkeys(asked, pair))
             return
         try:
-            from ciplug.stats.paired import answer
+            from ciplug.stats.paired_tests import answer
 
             self.answers.update(zip(asked, answer(pair, list(asked.values())), strict=True))
         except ModuleNotFoundError as missing:
@@ -142,7 +142,7 @@ class ByExample:
 
 
 def _question(gate: Gate, metric: str, limit: float, reference: float, rows: list[int] | None) -> Question:
-    from ciplug.stats.paired import Question
+    from ciplug.stats.paired_tests import Question
 
     test = gate.test if gate.test in ("mcnemar", "newcombe", "bootstrap", "sign-flip") else "auto"
     rule = Rule(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.gates import drift, regression, slices, waivers
+from ciplug.gates import drift_gate, regression, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, by, failed, settled, undecided
 from ciplug.gates.digest import digest_of
@@ -116,6 +116,15 @@ def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> 
             reason=f"{policy_missing}: this pull request is judged by gates of its own",
         )
     unfinished = evidence.unfinished or ([f"the run {run.status}"] if run.status != "finished" else [])
+    for objection in evidence.objections:
+        yield GateResult(
+            gate="run",
+            metric="run",
+            rule="the run counts",
+            outcome="ERROR",
+            reason=f"{objection}; its numbers decide nothing",
+            advice="record another run; or, if this one is right after all: ciplug runs restore ID",
+        )
     for how in unfinished:
         yield GateResult(
             gate="run",
@@ -145,7 +154,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift.check(name, gate, evidence.drift[name])
+        yield drift_gate.check(name, gate, evidence.drift[name])
         return
     metric = policy.metric_of(name)
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:
@@ -153,6 +162,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence, run)
+        elif tampered := _changed(name, gate, evidence):
+            yield _whole(name, gate, evidence, tampered, advice="record another run: what was measured stays as it was")
         elif not math.isfinite(value):
             reason = f"'{metric}' is {shown(value)}, which is no number to judge by"
             yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
@@ -165,6 +176,19 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
+
+
+def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
+    """The sentence on a metric that was changed after the end of a run; None where nobody has."""
+    metric = gate.metric or name
+    sides = [("", evidence.candidate)]
+    if gate.max_regression is not None:
+        sides.append(("the baseline's ", evidence.baselines[name]))
+    for whose, side in sides:
+        for run in side.runs or (side.run or "",):
+            if author := evidence.changed.get(run, {}).get(metric):
+                return f"{whose}'{metric}' was changed after the end of run {run[:12]}, by {author}"
+    return None
 
 
 def _rules(gate: Gate) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ciplug.config.gate import Gate, Slices
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
-    from ciplug.stats.paired import Answer
+    from ciplug.stats.paired_tests import Answer
 
 WORST = 10
 """So many slices of a gate that did not pass are shown one by one."""

@@ -50,40 +50,11 @@ def chi2_sf(x: float, df: float) -> float:
     return 1.0 if x < 1e-300 else _gamma_sf(df / 2, x / 2)
 
 
-def chi2_isf(tail: float, df: float) -> float:
-    """x with P(X > x) = tail, 0 < tail < 1."""
-    high = max(df, 1.0)
-    while chi2_sf(high, df) > tail:
-        high *= 2
-    return root(lambda x: tail - chi2_sf(x, df), 0.0, high)
-
-
 def binomial_sf(k: int, n: int, p: float) -> float:
     """P(X ≥ k) of the binomial."""
     if k <= 0:
         return 1.0
     return 0.0 if k > n else beta_cdf(p, k, n - k + 1)
-
-
-def noncentral_t_sf(t: float, df: float, ncp: float) -> float:
-    """P(T > t) of the noncentral t: the power of a t-test whose statistic has the mean `ncp`.
-
-    T = (Z + ncp) / S with S² ~ χ²(df)/df, integrated over S by Simpson's rule; absolute error below 1e-8.
-    """
-    # S stands within ±12 standard deviations of about 1.
-    width = 12 / math.sqrt(2 * df)
-    low, high = max(0.0, 1 - width), 1 + width
-    steps = 2000
-    h = (high - low) / steps
-    log_norm = math.log(2) + (df / 2) * math.log(df / 2) - math.lgamma(df / 2)
-
-    def term(s: float) -> float:
-        if s <= 0:
-            return 0.0 if df > 1 else math.exp(log_norm) * normal_sf(-ncp)
-        return math.exp(log_norm + (df - 1) * math.log(s) - df * s * s / 2) * normal_sf(t * s - ncp)
-
-    inner = math.fsum((4 if i % 2 else 2) * term(low + i * h) for i in range(1, steps))
-    return min(1.0, (term(low) + inner + term(high)) * h / 3)
 
 
 def beta_cdf(x: float, a: float, b: float, *, complement: float | None = None) -> float:

@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import math
 
-from ciplug.stats.distributions import noncentral_t_sf, normal_isf, normal_sf, t_isf
+from ciplug.stats.distributions import normal_isf, normal_sf
 from ciplug.stats.intervals import Interval, decide
 
 POWER = 0.8
 """The chance of an answer that the field takes for enough (J. Cohen, 1988)."""
-
-
-def seeds_power(sd: float, loss: float, seeds: int, *, alpha: float = 0.05) -> float:
-    """How often a one-sided t-test at α finds a true loss beyond the allowance, with so many seeds on each side.
-
-    Args:
-        sd: standard deviation between seeds, the same on both sides.
-        loss: by how much the candidate is worse than allowed, in the unit of `sd`.
-        seeds: on each side, two or more.
-    """
-    df = 2 * (seeds - 1)
-    return noncentral_t_sf(t_isf(alpha, df), df, loss / (sd * math.sqrt(2 / seeds)))
 
 
 def more_needed(interval: Interval) -> int | None:

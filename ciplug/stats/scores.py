@@ -15,7 +15,7 @@ import numpy as np
 
 from ciplug.records.examples import Examples
 from ciplug.stats.intervals import Interval, Rule, Undecided
-from ciplug.stats.pairing import Paired
+from ciplug.stats.paired_examples import Paired
 from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import pytest
 from ciplug.bundles.sources import GITHUB_ARTIFACTS, PATTERN, GitHubRun
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import Place
-from ciplug.forges.github import GitHub, client
+from ciplug.forges.github import GitHub
+from ciplug.forges.github_client import client
 from ciplug.records.provenance import Context
 from tests.bundles import zipped
 from tests.servers.github_api import GitHubApi

@@ -239,18 +239,18 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     for number, run in enumerate((raced, fine)):
         (tmp_path / f"bundle-{number}.ndjson").write_bytes(packed(run))
     from ciplug.errors import Conflict
-    from ciplug.stores.git.branch import GitBranchStore
+    from ciplug.stores.git.store import GitStore
 
-    real = GitBranchStore.add
+    real = GitStore.add
     calls: list[int] = []
 
-    def add(self: GitBranchStore, objects: Mapping[str, bytes]) -> None:
+    def add(self: GitStore, objects: Mapping[str, bytes]) -> None:
         calls.append(len(objects))
         if any(raced.id in key for key in objects):
             raise Conflict("the store holds other bytes under the same key")
         real(self, objects)
 
-    monkeypatch.setattr(GitBranchStore, "add", add)
+    monkeypatch.setattr(GitStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
     assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err

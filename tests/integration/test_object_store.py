@@ -15,7 +15,8 @@ from ciplug.records import bundle
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import Store
 from ciplug.stores.bucket import store as object_store
-from ciplug.stores.bucket.providers import Bucket, Listed, open_bucket
+from ciplug.stores.bucket.base import Bucket, Listed
+from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.bucket.store import ObjectStore
 
 COMMITS = [digit * 40 for digit in "abc"]
@@ -258,7 +259,7 @@ def every_point(place: Place, action: Callable[[ObjectStore], object]) -> Iterat
 @pytest.fixture
 def _one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls in a fixed order: being killed after k of them is then always the same."""
-    monkeypatch.setattr("ciplug.stores.bucket.providers._AT_ONCE", 1)
+    monkeypatch.setattr("ciplug.stores.bucket.base._AT_ONCE", 1)
 
 
 @pytest.mark.usefixtures("_one_by_one")

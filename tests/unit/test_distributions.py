@@ -52,12 +52,6 @@ def test_chi_square(stats: Any, x: float, df: float) -> None:
 
 
 @settings(deadline=None)
-@given(tails, st.floats(0.5, 1e5))
-def test_chi_square_quantile(stats: Any, tail: float, df: float) -> None:
-    assert close(ours.chi2_isf(tail, df), stats.chi2.isf(tail, df))
-
-
-@settings(deadline=None)
 @given(st.floats(-10, 10), tails)
 def test_normal(stats: Any, z: float, tail: float) -> None:
     assert close(ours.normal_sf(z), stats.norm.sf(z))
@@ -82,18 +76,6 @@ def test_beta(stats: Any, x: float, a: float, b: float) -> None:
     oracle = special.betainc(a, b, x)
     assume(oracle > 1e-200 or x == 0)
     assert close(ours.beta_cdf(x, a, b), oracle)
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.floats(-3, 6), st.integers(1, 300), st.floats(-3, 6))
-def test_noncentral_t(stats: Any, t: float, df: int, ncp: float) -> None:
-    oracle = stats.nct.sf(t, df, ncp)
-    assume(not math.isnan(oracle))  # its series does not converge where t is next to nothing
-    assert math.isclose(ours.noncentral_t_sf(t, df, ncp), oracle, abs_tol=1e-8)
-
-
-def test_noncentral_t_next_to_nothing(stats: Any) -> None:
-    assert math.isclose(ours.noncentral_t_sf(5e-132, 1, 1.0), stats.norm.sf(-1.0), abs_tol=1e-8)
 
 
 def test_root_of_functions_that_do_not_cross() -> None:

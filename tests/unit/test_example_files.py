@@ -16,12 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciplug.capture import example_files, example_table
 from ciplug.capture.example_files import read_examples
 from ciplug.capture.example_table import Columns
+from ciplug.capture.tables import limits
+from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError, UsageError
 from ciplug.records.examples import Examples
-from ciplug.stats.pairing import Paired, join
+from ciplug.stats.paired_examples import Paired, join
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "evaluations"
 
@@ -112,30 +113,35 @@ def test_long_texts_keep_their_difference(write: Any) -> None:
 
 WRONG: dict[str, tuple[str, str | bytes, Columns, str]] = {
     "empty": ("p.jsonl", "", Columns(), "p.jsonl: the file is empty"),
-    "blank": ("p.jsonl", "\n \n", Columns(), "holds no example"),
+    "blank": ("p.jsonl", "\n \n", Columns(), "the file is empty"),
     "header alone": ("p.csv", "id,label\n", Columns(), "holds no example"),
     "not JSON": ("p.jsonl", '{"id": 1}\n{"id": }', Columns(), "p.jsonl:2: not JSON"),
-    "no object": ("p.jsonl", "[1]", Columns(), "p.jsonl:1: an object is due"),
-    "key twice": ("p.jsonl", '{"id": 1, "id": 2}', Columns(), "p.jsonl:1: the key 'id' stands twice"),
+    "no object": ("p.jsonl", "[1]", Columns(), "p.jsonl:1: an object of names and values is expected"),
+    "key twice": ("p.jsonl", '{"id": 1, "id": 2}', Columns(), "p.jsonl:1: 'id': the key stands twice"),
     "not UTF-8": ("p.jsonl", b'{"id": "\xff"}', Columns(), "p.jsonl:1: not UTF-8"),
     "huge integer": ("p.jsonl", '{"id": 1, "s": ' + "9" * 5000 + "}", Columns(), "integer of thousands of digits"),
     "deep": ("p.jsonl", '{"a":' * 40 + "1" + "}" * 40, Columns(), "nested in more than 32 levels"),
     "very deep": ("p.jsonl", '{"a":' * 200_000 + "1" + "}" * 200_000, Columns(), "nested in more than 32 levels"),
     "no id column": ("p.jsonl", '{"label": 1}', Columns(), "p.jsonl:1: there is no column 'id'"),
     "a row without id": ("p.jsonl", '{"id": 1}\n{"id": null}', Columns(), "p.jsonl:2: a row without 'id'"),
-    "no slice column": ("p.csv", "id,label\na,1\n", Columns(slices=("country",)), "no row has 'country'"),
+    "no slice column": ("p.csv", "id,label\na,1\n", Columns(slices=("country",)), "no row has a value in 'country'"),
     "no cluster": ("p.csv", "id,user\na,u\nb,\n", Columns(cluster="user"), "p.csv:3: a row without 'user'"),
     "cells": ("p.csv", "id,label\na,1,2\n", Columns(), "p.csv:2: 3 cells under 2 column names"),
     "column twice": ("p.csv", "id,s,s\na,1,2\n", Columns(), "p.csv:1: the column 's' stands twice"),
     "quote": ("p.csv", 'id,s\n"a"b,1\n', Columns(), "p.csv:2: not CSV"),
     "CSV not UTF-8": ("p.csv", b"id,s\n\xff,1\n", Columns(), "not UTF-8"),
     "no Parquet": ("p.parquet", b"PAR1 or so", Columns(), "not Parquet"),
-    "unknown extension": ("p.txt", "id", Columns(), "no format of examples has the extension '.txt'"),
-    "unknown object": ("p.json", '{"a": 1}', Columns(), "a list of objects is due, or the results of one of promptfoo"),
-    "promptfoo": ("p.json", '{"evalId": 1, "results": {}}', Columns(), "'results.results' is no list"),
-    "deepeval": ("p.json", '{"testCases": [1]}', Columns(), "'testCases[…]' is no object"),
+    "unknown extension": ("p.txt", "id", Columns(), "no file of examples has the extension '.txt'"),
+    "unknown object": (
+        "p.json",
+        '{"a": 1}',
+        Columns(),
+        "a list of objects is expected, or the results of one of",
+    ),
+    "promptfoo": ("p.json", '{"evalId": 1, "results": {}}', Columns(), "'results.results' is not a list"),
+    "deepeval": ("p.json", '{"testCases": [1]}', Columns(), "'testCases[…]' is not an object"),
     "mlflow": ("p.json", '{"columns": ["a"], "data": [[1, 2]]}', Columns(), "row 1 of data does not fit"),
-    "lm-eval": ("p.jsonl", '{"doc_id": 0, "doc_hash": "a", "metrics": 1}', Columns(), "names its metrics"),
+    "lm-eval": ("p.jsonl", '{"doc_id": 0, "doc_hash": "a", "metrics": 1}', Columns(), "without its metrics"),
     "lm-eval results": (
         "results_1.json",
         '{"results": {}, "configs": {}, "n-samples": {"t": 1}}',
@@ -158,21 +164,23 @@ def test_a_missing_file_and_a_folder_and_an_unknown_format(tmp_path: Path, write
     (tmp_path / "f.jsonl").mkdir()
     with pytest.raises(InputError, match="cannot be read"):
         read_examples(tmp_path / "f.jsonl")
-    with pytest.raises(UsageError, match="'promtfoo' is no format") as error:
+    with pytest.raises(UsageError, match="unknown format of examples 'promtfoo'") as error:
         read_examples(write("p.jsonl", JSON_LINES), format="promtfoo")
     assert error.value.hint == "did you mean 'promptfoo'?"
 
 
 def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("p.jsonl", JSON_LINES)
-    for module, name, value, words in (
-        (example_files, "MAX_BYTES", 10, "larger than 0 MiB"),
-        (example_files, "MAX_LINE", 20, "a line longer than"),
-        (example_table, "MAX_ROWS", 1, "more than 1 examples"),
-        (example_table, "MAX_COLUMNS", 1, "more than 1 columns of numbers"),
+    for few, words in (
+        (Limits(file_bytes=10), "larger than 0 MiB"),
+        (Limits(line_bytes=20), "a line of more than 20 bytes"),
+        (Limits(rows=1), "more than 1 rows"),
+        (Limits(columns=7), "more than 7 columns"),
+        (Limits(cells=15), "more than 15 cells"),
+        (Limits(cell_bytes=3), "p.jsonl:2: 'words': a text of more than 3 bytes"),
     ):
         with monkeypatch.context() as patch, pytest.raises(InputError, match=words):
-            patch.setattr(module, name, value)
+            patch.setattr(limits, "LIMITS", few)
             read_examples(path)
 
 

@@ -20,8 +20,9 @@ from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, PolicySource, Verdict
-from ciplug.stats.drift import categorical, numeric
+from ciplug.stats.drift_tests import categorical, numeric
 from ciplug.stats.intervals import Undecided
+from ciplug.stats.sample import Sample
 from tests.policies import policy_of
 
 COMMIT = "1a2b3c4d" * 5
@@ -308,14 +309,21 @@ def test_drift() -> None:
         empty = side("candidate", {"x": 1.0})
         return one(judge(gate, empty, side("baseline", {}), drift={"data": columns}))
 
-    calm = outcome({"age": numeric(same[0], same[1]), "country": categorical(["a", "b"] * 500, ["b", "a"] * 500)})
+    calm = outcome(
+        {
+            "age": numeric(Sample(same[0]), Sample(same[1])),
+            "country": categorical({"a": 500, "b": 500}, {"b": 500, "a": 500}),
+        }
+    )
     assert calm.outcome == "PASS"
     assert calm.reason.startswith("none of 2 columns has drifted; most has ")
-    drifted = outcome({"age": numeric(same[0], moved), "country": categorical(["a"] * 500, ["a"] * 400 + ["c"] * 100)})
+    drifted = outcome(
+        {"age": numeric(Sample(same[0]), Sample(moved)), "country": categorical({"a": 500}, {"a": 400, "c": 100})}
+    )
     assert drifted.outcome == "FAIL"
     assert "2 of 2 columns have drifted: " in drifted.reason
     assert drifted.notes == ("country has values that the reference never had: 'c'",)
-    assert outcome({"age": numeric(same[0], [])}).outcome == "INCONCLUSIVE"
+    assert outcome({"age": numeric(Sample(same[0]), Sample())}).outcome == "INCONCLUSIVE"
     assert outcome(Undecided("now.csv: there is no such file")).outcome == "FAIL"
     assert outcome({}).outcome == "INCONCLUSIVE"
 

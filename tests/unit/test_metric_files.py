@@ -12,8 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ciplug.capture import metric_files
-from ciplug.capture.metric_files import METRIC_NAME, READERS, Metrics, read_metrics, read_params
+from ciplug.capture.metric_files import Metrics, read_metrics, read_params
+from ciplug.capture.metric_formats import READERS
+from ciplug.capture.tables import limits
+from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError
+from ciplug.records.run import METRIC_NAME
 from ciplug.records.series import Series
 
 
@@ -192,11 +196,11 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "no metric, JSON": ("m.json", "{}", None, "holds no metric", "write its metrics"),
     "no metric, nested": ("m.json", '{"a": {}}', None, "holds no metric", ""),
     "no metric, CSV": ("m.csv", "loss,acc\n", None, "holds no metric", ""),
-    "no metric, blank cells": ("m.csv", ',\n""\n', None, "holds no metric", ""),
+    "no metric, blank cells": ("m.csv", ',\n""\n', None, "the file is empty", ""),
     "key that ends with a slash": ("m.json", '{"a/": "x"}', None, "'a/': the text 'x'", ""),
     "columns without names": ("m.csv", "step,,\n1,2,3\n", 1, "the column '' stands twice", ""),
     "no metric, only steps": ("m.jsonl", '{"step": 1}\n', None, "holds no metric", ""),
-    "unknown format": ("m.parquet", "x", None, "extension '.parquet': .json, .jsonl", ""),
+    "unknown format": ("m.txt", "x", None, "extension '.txt': .json, .jsonl", ""),
     "not UTF-8": ("m.json", b'{\n"a": "\xff"}', 2, "not UTF-8", "UTF-8"),
     "UTF-16": ("m.csv", "loss\n1\n".encode("utf-16"), 1, "not UTF-8", "UTF-8"),
     "JSON syntax": ("m.json", '{\n"a": 1\n"b": 2}', 3, "not JSON: ", ""),
@@ -204,9 +208,9 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 3, "not valid YAML", ""),
     "TOML syntax": ("m.toml", "a = 1\nb = \n", 2, "not TOML", ""),
     "CSV syntax": ("m.csv", 'a,b\n"1,2\n', 2, "not CSV", ""),
-    "JSON is a list": ("m.json", "[1]", None, "an object of names and values is due", '{"accuracy"'),
-    "JSON is a number": ("m.json", "1", None, "an object of names and values is due", ""),
-    "YAML is a text": ("m.yaml", "loss 0.5", None, "a mapping of names to values is due", "accuracy: 0.93"),
+    "JSON is a list": ("m.json", "[1]", None, "an object of names and values is expected", '{"accuracy"'),
+    "JSON is a number": ("m.json", "1", None, "an object of names and values is expected", ""),
+    "YAML is a text": ("m.yaml", "loss 0.5", None, "a mapping of names to values is expected", "accuracy: 0.93"),
     "text, JSON": ("m.json", '{\n"a": {"loss": "good"}}', 2, "'a/loss': the text 'good' is not a number", ""),
     "number in quotes, JSON": ("m.json", '{"loss": "0.5"}', 1, "the text '0.5' is not a number", "without quotes"),
     "NaN in quotes": ("m.json", '{"loss": "NaN"}', 1, "the text 'NaN' is not a number", "without quotes"),
@@ -245,22 +249,22 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "key twice, flattened": ("m.json", '{"a/b": 1, "a": {"b": 2}}', None, "'a/b': stands twice", ""),
     "alias": ("m.yaml", "a: &x {b: 1}\nc: *x\n", 2, "alias", ""),
     "tag": ("m.yaml", "a: !!python/name:os.system\n", 1, "tag", ""),
-    "deep, JSON": ("m.json", '{"a":' * 9 + "1" + "}" * 9, None, "more than 8 levels", ""),
-    "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 8 levels", ""),
+    "deep, JSON": ("m.json", '{"a":' * 33 + "1" + "}" * 33, None, "more than 32 levels", ""),
+    "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 32 levels", ""),
     "deep, YAML": ("m.yaml", "a: " + "[" * 50 + "]" * 50, 1, "nested deeper", ""),
-    "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 8 + "1" + "}" * 9, 1, "more than 8 levels", ""),
+    "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 32 + "1" + "}" * 33, 1, "more than 32 levels", ""),
     "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cells under 2 column names", ""),
-    "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells where a name and a value are due", ""),
+    "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells under 2 column names", ""),
     "rows without steps": ("m.csv", "loss\n1\n2\n", 3, "a second row of values", "column `step`"),
     "lines without steps": ("m.jsonl", '{"a": 1}\n{"a": 2}\n', 1, "no step", "epoch"),
     "a line without its step": ("m.jsonl", '{"step": 1, "a": 1}\n{"a": 2}\n', 2, "no step", "epoch"),
     "a row without its step": ("m.csv", "step,a\n1,1\n,2\n", 3, "no step", "epoch"),
-    "step in fractions": ("m.csv", "epoch,a\n0.5,1\n", 2, "'epoch': the step 0.5 is no whole number", ""),
-    "step NaN": ("m.csv", "epoch,a\nnan,1\n", 2, "no whole number", ""),
-    "step infinite": ("m.jsonl", '{"step": Infinity, "a": 1}', 1, "no whole number", ""),
+    "step in fractions": ("m.csv", "epoch,a\n0.5,1\n", 2, "'epoch': the step 0.5 is not a whole number", ""),
+    "step NaN": ("m.csv", "epoch,a\nnan,1\n", 2, "not a whole number", ""),
+    "step infinite": ("m.jsonl", '{"step": Infinity, "a": 1}', 1, "not a whole number", ""),
     "step beyond 64 bits": ("m.jsonl", '{"step": 9223372036854775808, "a": 1}', 1, "64 bits", ""),
-    "step is a text": ("m.jsonl", '{"step": "1", "a": 1}', 1, "the step '1' is no whole number", ""),
-    "step is a boolean": ("m.jsonl", '{"step": true, "a": 1}', 1, "the step True is no whole number", ""),
+    "step is a text": ("m.jsonl", '{"step": "1", "a": 1}', 1, "the step '1' is not a whole number", ""),
+    "step is a boolean": ("m.jsonl", '{"step": true, "a": 1}', 1, "the step True is not a whole number", ""),
 }
 
 
@@ -303,9 +307,12 @@ def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for read in (read_metrics, read_params):
         with pytest.raises(InputError, match="more than 10,000 names"):
             read(many)
-    monkeypatch.setattr(metric_files, "MAX_BYTES", 1024 * 1024)
+    monkeypatch.setattr(limits, "LIMITS", Limits(document_bytes=1024 * 1024))
     with pytest.raises(InputError, match="larger than 1 MiB"):
         read_metrics(write("big.json", " " * (1024 * 1024 + 1)))
+    monkeypatch.setattr(metric_files, "MAX_POINTS", 3)
+    with pytest.raises(InputError, match="more than 3 values by steps"):
+        read_metrics(write("m.csv", "step,a,b\n1,1,1\n2,1,1\n"))
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,9 @@ from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, EntryKey, is_run, pa
 from ciplug.stores import segment_files as segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket.base import Bucket, Listed, each, get_many
 from ciplug.stores.bucket.check import Found, inspect, object_name, why_not
 from ciplug.stores.bucket.index import Claim, Done, File, State
-from ciplug.stores.bucket.providers import Bucket, Listed, each, get_many, try_writes
 from ciplug.stores.segment_files import Row
 
 T = TypeVar("T")
@@ -629,6 +629,8 @@ class ObjectStore:
         return True
 
     def try_writes(self) -> list[Trial]:
+        from ciplug.stores.bucket.trial import try_writes
+
         self._bucket.list("inbox")
         return try_writes(self._bucket)
 

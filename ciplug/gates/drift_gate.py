@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.gates.words import exact
 from ciplug.records.verdict import GateResult, Outcome
-from ciplug.stats.drift import Drift
+from ciplug.stats.drift_tests import Drift
 from ciplug.stats.intervals import Undecided, holm
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Files by their content: what a run read and wrote, as path, digest and size."""
+"""Files and folders by their content, as a run read and wrote them: path, digest and size."""
 
 from __future__ import annotations
 
@@ -27,17 +27,12 @@ class Member(NamedTuple):
 
 
 class Content(NamedTuple):
-    """What lies at a path: as a record has it, and the files that it consists of, by digest."""
+    """A file or folder: as a record has it, and the files that it consists of, by digest."""
 
     file: File
     members: dict[str, Member]
     manifest: bytes | None
-    """Of a folder, the lines whose digest is its own."""
-
-
-def describe(path: Path, top: Path) -> File:
-    """Like `examine`, without the files that it consists of."""
-    return examine(path, top).file
+    """Of a folder: the lines whose digest is the folder's digest."""
 
 
 def examine(path: Path, top: Path) -> Content:

@@ -25,7 +25,7 @@ import numpy as np
 
 from ciplug.stats import scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, mcnemar, newcombe_paired
-from ciplug.stats.pairing import Paired, take
+from ciplug.stats.paired_examples import Paired, take
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Question:
     metric: str
     rule: Rule
     rows: Sequence[int] | None = None
-    """Row numbers of the slice (`ciplug.stats.pairing.slices`); None: all rows."""
+    """Row numbers of the slice (`ciplug.stats.paired_examples.slices`); None: all rows."""
     test: Test = "auto"
 
 

@@ -6,8 +6,6 @@ duplicates, ids of one side only, another label or slice under the same id.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,13 +55,6 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         if other := [name for name, a, b in zip(pair.candidate.ids, new, old, strict=True) if a != b]:
             return Undecided(f"the evaluation sets differ: {_count(other, 'id')} with another {name}: {_some(other)}")
     return pair
-
-
-def digest(examples: Examples) -> str:
-    """sha256 of the evaluation set, its ids and labels, whatever their order."""
-    labels = examples.labels if examples.labels is not None else [None] * len(examples)
-    rows = sorted(json.dumps(row) for row in zip(examples.ids, labels, strict=True))
-    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
 
 def slices(examples: Examples, columns: Iterable[str]) -> dict[tuple[str, str], list[int]]:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.capture.files import describe, digest_file, examine
+from ciplug.capture.content import digest_file, examine
 from ciplug.errors import InputError
 from ciplug.records.run import File
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="symbolic links and pipes")
+
+
+def describe(path: Path, top: Path) -> File:
+    return examine(path, top).file
 
 
 def sha(data: bytes) -> str:
