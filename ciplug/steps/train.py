@@ -24,11 +24,6 @@ _RIGHTS = {
 }
 """Causes that a right to push, or a token that has it, removes."""
 _SECRETS = (
-    "CIPLUG_PUSH_TOKEN",
-    "CIPLUG_GITHUB_TOKEN",
-    "CIPLUG_GITLAB_TOKEN",
-    "CIPLUG_GITEA_TOKEN",
-    "CIPLUG_BITBUCKET_TOKEN",
     "CIPLUG_JENKINS_",
     "CIPLUG_INPUT_",
     # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
@@ -68,11 +63,17 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> tuple[Rec
 
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:
     """The environment of the training, without the tokens that ciplug was given."""
-    env = {name: value for name, value in session.env.items() if not name.startswith(_SECRETS)}
+    env = {name: value for name, value in session.env.items() if not _is_secret(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
+
+
+def _is_secret(variable: str) -> bool:
+    """Whether a variable holds a token for ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
+    own = variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")
+    return own or variable.startswith(_SECRETS)
 
 
 def _stale_problems(inputs: Inputs, stale: Sequence[Path]) -> list[CiplugError]:

@@ -21,7 +21,6 @@ from cmarkgfm.cmark import Options
 
 from ciplug.bundles import archive as ci_artifacts_zip
 from ciplug.cli import main
-from ciplug.commands import collect
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records import bundle, canonical
 from ciplug.records.keys import run_key, verdict_object
@@ -29,7 +28,7 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Verdict
 from ciplug.reports.comment import MARKER
-from ciplug.steps import workflow_run
+from ciplug.steps import collect, workflow_run
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
@@ -187,7 +186,7 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
         "a run of main's commit": (packed(replace(honest(), commit=victim.commit)), "it claims the commit"),
         "a run of no commit": (packed(replace(honest(), commit=None)), "it claims the commit None"),
         "a run with the id of another": (packed(honest(id=victim.id)), "is recorded already, as runs/"),
-        "a commit that is an option": (bundle.pack({run_key(option).key: canonical.dumps(option)}), "no commit id"),
+        "a commit that is an option": (bundle.pack({run_key(option).key: canonical.dumps(option)}), "not a commit id"),
         "a verdict on another's run": (
             bundle.pack({**objects_of(honest()), **dict([verdict_object(verdict)])}), "about no run of the bundle",
         ),

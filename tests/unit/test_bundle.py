@@ -265,7 +265,10 @@ def changed(**fields: Any) -> dict[str, bytes]:
         (changed(ended="2026-11-23T19:24:00"), "no point in time"),
         (changed(params={"a": [1]}), "params"),
         ({f"runs/{COMMIT}-r1.json": canonical.dumps(replace(RUN, id="r1"))}, "no id of a run"),
-        ({"runs/--upload-pack-x.json": canonical.dumps(replace(RUN, commit="--upload-pack", id="x"))}, "no commit id"),
+        (
+            {"runs/--upload-pack-x.json": canonical.dumps(replace(RUN, commit="--upload-pack", id="x"))},
+            "not a commit id",
+        ),
         ({SERIES: objects_of(RUN)[SERIES]}, "its run is not in the bundle"),
         ({**objects_of(RUN), SERIES: b"{}\nx"}, "not a series record"),
         ({**objects_of(RUN), SERIES: objects_of(RUN)[SERIES][:-3]}, "damaged"),
