@@ -163,11 +163,16 @@ def test_no_verdict(team: Team) -> None:
     assert refusal.reason is Refusal.NO_VERDICT and refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
 
 
-def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_this_one(team: Team) -> None:
-    good, other = team.judged(), team.run()
-    team.verdict(good, key_of=other)
-    assert team.session.refreshed().runs().verdicts(other), "it is found among those of the run"
-    assert team.refused(run=other.id).reason is Refusal.NO_VERDICT
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_this_one(
+    team: Team, recorded_first: bool
+) -> None:
+    pair = team.run(), team.run()
+    other, asked = pair if recorded_first else pair[::-1]
+    team.verdict(other)
+    team.verdict(other, key_of=asked)
+    assert team.session.refreshed().runs().verdicts(asked), "it is found among those of the run"
+    assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 
 def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
@@ -176,9 +181,10 @@ def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None
     assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
 
 
-def test_a_verdict_by_another_policy(team: Team) -> None:
+@pytest.mark.parametrize("policy_digest", ["sha256:0", "sha256:z"])
+def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     run = team.run()
-    team.verdict(run, policy_digest="sha256:0")
+    team.verdict(run, policy_digest=policy_digest)
     assert team.refused(run=run.id).reason is Refusal.OTHER_POLICY
 
 
@@ -200,12 +206,11 @@ def test_a_refusal_names_the_gates_that_decided(team: Team) -> None:
     run = team.run()
     (judged,) = judge_runs(team.session, team.session.runs(), [run])
     assert judged.verdict is not None
-    worst_of = {"accuracy": "FAIL", "size": "INCONCLUSIVE"}
-    gates = [replace(gate, outcome=worst_of[gate.gate], reason=f"because of {gate.gate}") for gate in judged.verdict.gates]
-    many = [replace(gates[-1], gate=f"gate-{n}") for n in range(7)]
-    team.verdict(run, gates=(*gates, *many), outcome="INCONCLUSIVE")
-    message = team.refused(run=run.id).message
-    assert message.endswith("is INCONCLUSIVE: size: because of size; " + "; ".join(f"gate-{n}: because of size" for n in range(4)))
+    accuracy, size = (replace(gate, reason=f"because of {gate.gate}") for gate in judged.verdict.gates)
+    decisive = [replace(size, gate=f"gate-{n}", outcome="INCONCLUSIVE", reason="why") for n in range(7)]
+    team.verdict(run, gates=(replace(accuracy, outcome="FAIL"), size, *decisive), outcome="INCONCLUSIVE")
+    named = "; ".join(f"gate-{n}: why" for n in range(5))
+    assert team.refused(run=run.id).message.endswith(f"is INCONCLUSIVE: {named}")
 
 
 def test_a_verdict_without_a_gate_that_decided(team: Team) -> None:
