@@ -77,8 +77,11 @@ class GitKind(Enum):
     """An object cannot be read."""
     DAMAGED = auto()
     """A pack or an object is damaged or lost, at the remote or on the way."""
+    DISK_FULL = auto()
     STALE = auto()
     """A ref is not where the push expected it: another writer was first."""
+    MOVED = auto()
+    """A ref moved while the server took the push."""
     BEHIND = auto()
     """The new tip does not follow the tip of the remote's branch."""
     LOCKED = auto()
@@ -192,6 +195,8 @@ class Refusal(Enum):
     """The log holds events that only a newer ciplug can read."""
     FORK_RUN = "fork_run"
     """The run was recorded by a fork's job."""
+    WITHDRAWN = "withdrawn"
+    """The run was withdrawn or deleted, or an amendment of it cannot be read."""
     SAME_STAGE = "same_stage"
     NOT_ADJACENT = "not_adjacent"
     """The version would skip a stage, or go back."""

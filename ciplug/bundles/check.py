@@ -43,7 +43,7 @@ def check(
             if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
             if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
-                raise RecordError(f"{where}: {odd[0][:60]!r} is no name for a metric")
+                raise RecordError(f"{where}: {odd[0][:60]!r} cannot be the name of a metric")
         elif of := parse_examples(key):
             if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
@@ -68,7 +68,7 @@ def _run(data: bytes, key: str, name: str) -> Run:
     if not _ID.fullmatch(run.id):
         raise RecordError(f"{where}: {run.id!r:.80} is no id of a run")
     if not is_model_name(run.model):
-        raise RecordError(f"{where}: {run.model!r:.80} is no name for a model")
+        raise RecordError(f"{where}: {run.model!r:.80} cannot be the name of a model")
     if stored := [file.path for file in run.artifacts if file.store]:
         raise RecordError(f"{where}: it says that {stored[0]!r:.80} is kept, and a bundle brings no artifact")
     for when in (run.started, run.ended):

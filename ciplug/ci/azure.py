@@ -145,3 +145,12 @@ def _escape(value: str, further: str = "") -> str:
     for character in "\r\n" + further:
         value = value.replace(character, f"%{ord(character):02X}")
     return value
+
+
+names_the_head = False
+advice = base.Advice(
+    push="Project settings > Repositories > Security > Build Service: Contribute = Allow",
+    keep_credential="in the steps: - {checkout: self, persistCredentials: true}",
+    variable="in the step: env: {{name}: $(ciplug-comment)}",
+    full_history="in the steps: - {checkout: self, fetchDepth: 0}",
+)

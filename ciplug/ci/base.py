@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -27,6 +28,16 @@ class Host(Protocol):
     @property
     def push_hint(self) -> str:
         """How a job of this host gets the right to push to the repository."""
+        ...
+
+    @property
+    def advice(self) -> Advice:
+        """What `ciplug doctor` tells a job of this host to add."""
+        ...
+
+    @property
+    def names_the_head(self) -> bool:
+        """Whether a job always knows the very head of its pull request."""
         ...
 
     def detect(self, env: Mapping[str, str]) -> bool:
@@ -52,6 +63,20 @@ class Host(Protocol):
     def annotate(self, level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
         """The log line that makes the host show a message, at a place in a file if one is named."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """What to add to a job of this host where something is missing: first where it goes, then the line itself."""
+
+    push: str = "export {token}=…, a token that may write to the repository"
+    """How a job gets the right to push."""
+    keep_credential: str | None = None
+    """How the checkout keeps its credential; None where that cannot be set."""
+    variable: str = "export {name}=…"
+    """Where a secret is kept, and how a step gets it."""
+    full_history: str = "git fetch --unshallow"
+    """How to check out the complete history."""
 
 
 PUSH_HINT = "the job needs the right to push: set CIPLUG_PUSH_TOKEN to a token that may write the repository"

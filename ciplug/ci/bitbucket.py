@@ -52,3 +52,9 @@ def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
 report_url = base.no_report_url
 write_summary = base.no_summary
 annotate = base.annotate
+names_the_head = True
+advice = base.Advice(
+    push="Repository settings > Repository variables: {token}, an access token with repository:write",
+    variable="Repository settings > Repository variables: {name}",
+    full_history="in the step: clone: {depth: full}",
+)

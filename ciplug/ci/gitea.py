@@ -42,3 +42,10 @@ write_summary = base.no_summary  # the runner offers the file, but nobody shows 
 write_outputs = github_actions.write_outputs
 annotate = github_actions.annotate
 push_hint = base.PUSH_HINT
+names_the_head = True
+advice = base.Advice(
+    push="in the step: env: {{token}: '${{ secrets.{token} }}'}, a token with write:repository",
+    keep_credential="in the step of actions/checkout: with: {persist-credentials: true}",
+    variable="in the step: env: {{name}: '${{ secrets.{name} }}'}",
+    full_history="in the step of actions/checkout: with: {fetch-depth: 0}",
+)

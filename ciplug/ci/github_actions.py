@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ciplug.ci import base
 from ciplug.ci.base import Level, check_outputs, cut_markdown, number, text
 from ciplug.records.provenance import Context
 
@@ -183,3 +184,12 @@ def _dig(value: Any, *keys: str) -> Any:
 def _string(value: Any, *keys: str) -> str | None:
     found = _dig(value, *keys)
     return found if isinstance(found, str) and found else None
+
+
+names_the_head = True
+advice = base.Advice(
+    push="in the job: permissions: {contents: write, pull-requests: write, statuses: write}",
+    keep_credential="in the step of actions/checkout: with: {persist-credentials: true}",
+    variable="in the step: env: {{name}: '${{ secrets.{name} }}'}",
+    full_history="in the step of actions/checkout: with: {fetch-depth: 0}",
+)

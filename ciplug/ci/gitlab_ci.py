@@ -73,3 +73,10 @@ push_hint = (
     "a job token may push once Settings > CI/CD > Job token permissions > 'Allow Git push requests' is on; "
     "else set CIPLUG_PUSH_TOKEN to a project access token with write_repository"
 )
+names_the_head = True
+advice = base.Advice(
+    push="Settings > CI/CD > Variables: {token}, a project access token, role Developer, scope write_repository; "
+    "or Settings > CI/CD > Job token permissions: 'Allow Git push requests to the repository'",
+    variable="Settings > CI/CD > Variables: {name}",
+    full_history="in the job: variables: {GIT__DEPTH: 0}",
+)

@@ -94,3 +94,9 @@ def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
 write_summary = base.no_summary
 annotate = base.annotate
 push_hint = base.PUSH_HINT
+names_the_head = False
+advice = base.Advice(
+    push="around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) { … }",
+    variable="around the step: withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) { … }",
+    full_history="in the checkout: extensions: [cloneOption(shallow: false, noTags: false)]",
+)

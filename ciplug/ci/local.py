@@ -23,3 +23,5 @@ write_summary = base.no_summary
 write_outputs = base.no_outputs
 annotate = base.annotate
 push_hint = base.PUSH_HINT
+names_the_head = False
+advice = base.Advice()

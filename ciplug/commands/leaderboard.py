@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
-from ciplug.commands.runs import (
+from ciplug.commands.run_tables import (
     BRANCH,
     FORMATS,
     MODEL,
@@ -20,6 +20,7 @@ from ciplug.commands.runs import (
     shown,
 )
 from ciplug.errors import NotFound, UsageError, nearest
+from ciplug.records.amendment import State
 from ciplug.records.canonical import dumps
 from ciplug.registry.model import Version
 from ciplug.registry.state import read_model
@@ -28,6 +29,8 @@ from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, Entry
 from ciplug.tracking.query import STATUS, Comparison, Key, Order
 from ciplug.tracking.query_language import parse_keys
+
+_WITHDRAWN: tuple[State, ...] = ("withdrawn", "deleted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     where += [Comparison(BRANCH, "=", args.branch)] if args.branch else []
     every = None
     if all(comparison.key != STATUS for comparison in where):
-        every = catalog.count(where)
+        every = catalog.count(where, hide=_WITHDRAWN)
         where.append(Comparison(STATUS, "=", "finished"))
     for key in columns:
         catalog.need(key)
-    found = catalog.search(where, [Order(metric, higher)], args.limit or None)
+    found = catalog.search(where, [Order(metric, higher)], args.limit or None, hide=_WITHDRAWN)
     ranked = [entry for entry in found.entries if entry.get(metric) is not None]
     versions = {} if args.offline or not ranked else _versions(session, model)
     if args.format == "json":
@@ -77,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
     tell_problems(runs)
     for count, why in (
         (0 if every is None else every - found.total, "left out, not finished"),
+        (found.hidden, "left out, withdrawn or deleted"),
         (found.left_out, "left out, as a number of the condition is NaN"),
         (found.absent, f"left out, without {metric}"),
         (found.undefined, f"ranked last, as {metric} is NaN"),

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from ciplug.errors import ForgeError
-from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, preferred, upsert
-from ciplug.forges.rest import Refused, Rest
+from ciplug.forges.address import address_in, token_in
+from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.failures import cut
+from ciplug.forges.json_api import JsonApi, Refused
+from ciplug.forges.sticky import Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ciplug.forges.base import Place, State
+    from ciplug.forges.address import Job
+    from ciplug.forges.base import State
 
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
@@ -32,21 +36,48 @@ _SCOPES: tuple[tuple[Literal["comment", "status"], frozenset[str]], ...] = (
 """What lets a token do it, any one: the scopes of access tokens, and of API tokens; a larger one has the smaller."""
 
 
+name = "bitbucket"
+address_variable = "CIPLUG_BITBUCKET_URL"
+protected_branch = "Repository settings > Branch restrictions: {names}: write access = the account of the token"
+token = Token(
+    variable="CIPLUG_BITBUCKET_TOKEN",
+    needs="a repository access token with pullrequest:write",
+    names_its_scopes=True,
+)
+
+
+def find_place(job: Job) -> Place | NoForge:
+    """By what the job says, else by the git remote."""
+    env, repository = job.env, job.repository
+    api = address_in(env, address_variable) or "https://api.bitbucket.org/2.0"
+    value = token_in(env, token.variable)
+    if not value:
+        return NoForge(
+            "no token for Bitbucket; set CIPLUG_BITBUCKET_TOKEN to a repository access token "
+            "with the scope pullrequest:write"
+        )
+    if repository.count("/") != 1:
+        return NoForge("neither the job nor the git remote names the repository as workspace/name")
+    return Place(name, api.rstrip("/"), repository, value)
+
+
+def connect(place: Place, job: Job) -> Bitbucket:
+    return Bitbucket(place)
+
+
 class Bitbucket:
     """A repository on Bitbucket Cloud."""
 
-    name = "bitbucket"
+    name = name
     comment_limit = 32_768
-    token_hint = _HINT
     html = False
 
     def __init__(self, place: Place) -> None:
-        self._api = Rest(place, "Bitbucket", "Bearer")
+        self._api = JsonApi(place, "Bitbucket", "Bearer")
         self._repository = place.repository
         self._path = f"/repositories/{place.repository}"
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """See Forge."""
         params = {"state": "OPEN", "pagelen": "50"}
         if branch:
             name = branch.rpartition(":")[2].replace('"', '\\"')
@@ -58,19 +89,18 @@ class Bitbucket:
             return preferred(found, into)
 
     def head_of(self, number: int) -> str:
-        """See Forge. Bitbucket tells twelve digits."""
+        """Bitbucket tells twelve digits."""
         with self._api.errors(f"read pull request #{number}", _HINT):
             return str(self._api.get(f"{self._path}/pullrequests/{number}").json()["source"]["commit"]["hash"])
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
-        """See Forge."""
         check_body(body, marker, self.comment_limit)
         with self._api.errors(f"comment on pull request #{number}", _HINT):
             path = f"{self._path}/pullrequests/{number}/comments"
             return upsert(_Comments(self._api, path, self._user()), marker, body)
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
-        """See Forge. Bitbucket takes no status without an address: that of the commit takes its place."""
+        """Bitbucket takes no status without an address: that of the commit takes its place."""
         data = {
             "key": cut(name, 40),
             "name": cut(name, 255),
@@ -82,23 +112,21 @@ class Bitbucket:
             self._api.send("POST", f"{self._path}/commit/{commit}/statuses/build", data)
 
     def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
-        """See Forge."""
         raise ForgeError("Bitbucket's pull requests have no labels")
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
-        """See Forge."""
         raise ForgeError("Bitbucket takes deployments from the steps of its own pipelines only")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """See Forge. Bitbucket does not tell a job who has let it run."""
+        """Bitbucket does not tell a job who has let it run."""
         return None
 
     def accounts(self, commit: str) -> set[str]:
-        """See Forge. The addresses of a commit are what git tells as well."""
+        """The addresses of a commit are what git tells as well."""
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """See Forge. Bitbucket says the scopes of a token in a header of every answer."""
+        """Bitbucket says the scopes of a token in a header of every answer."""
         with self._api.errors("read the repository", _HINT):
             said = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
         if not said:
@@ -119,7 +147,7 @@ class Bitbucket:
 class _Comments:
     """The comments below one pull request; `user` None: a token's that cannot learn its own name, but by writing."""
 
-    def __init__(self, api: Rest, path: str, user: str | None) -> None:
+    def __init__(self, api: JsonApi, path: str, user: str | None) -> None:
         self._api = api
         self._path = path
         self._user = user
@@ -160,7 +188,7 @@ def _comment(shown: dict[str, Any]) -> Comment:
     return Comment(shown["id"], shown["content"]["raw"], shown["links"]["html"]["href"], author)
 
 
-def _pages(api: Rest, path: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
+def _pages(api: JsonApi, path: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
     query: dict[str, str] | None = params
     while query:
         page = api.get(path, query).json()

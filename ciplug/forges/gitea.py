@@ -6,13 +6,17 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeError
-from ciplug.forges.base import Comment, OpenPullRequest, Right, check_body, cut, preferred, upsert
-from ciplug.forges.rest import Refused, Rest
+from ciplug.forges.address import address_in, below, token_in
+from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.failures import cut
+from ciplug.forges.json_api import JsonApi, Refused
+from ciplug.forges.sticky import Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from ciplug.forges.base import Place, State
+    from ciplug.forges.address import Job
+    from ciplug.forges.base import State
 
 _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
@@ -23,45 +27,76 @@ _PAGE = 50
 """What a server gives at most, unless its owner has set another number."""
 
 
+name = "gitea"
+address_variable = "CIPLUG_GITEA_URL"
+protected_branch = "Settings > Branches: {names}: whitelist the account of the token for push"
+token = Token(
+    variable="CIPLUG_GITEA_TOKEN",
+    needs="an access token with write:issue, write:repository and read:user",
+    of_job={"gitea": "in the step: env: {CIPLUG_GITEA_TOKEN: '${{ github.token }}'}"},
+)
+
+
+def find_place(job: Job) -> Place | NoForge:
+    """By what the job says, else by the git remote."""
+    context, env, server, repository = job.context, job.env, job.server, job.repository
+    inside = context.host == "gitea"
+    api = address_in(env, address_variable) or context.api_url
+    named = bool(api) or inside or (server is not None and server.host == "codeberg.org")
+    api = (api or (server.origin if server else "")).rstrip("/").removesuffix("/api/v1")
+    if not api:
+        return NoForge("neither the job nor the git remote says where Gitea is; set CIPLUG_GITEA_URL to its address")
+    others = ("GITEA_TOKEN", "FORGEJO_TOKEN", *(("GITHUB_TOKEN",) if inside else ()))
+    value = token_in(env, token.variable, *(others if named else ()))
+    if not value:
+        what = "pass it ${{ github.token }}" if inside else "set it to an access token with the scope write:issue"
+        return NoForge(f"no token for Gitea in CIPLUG_GITEA_TOKEN; {what}")
+    if not inside:
+        repository = below(api, repository)
+    if repository.count("/") != 1:
+        return NoForge("neither the job nor the git remote names the repository as owner/name")
+    return Place(name, api + "/api/v1", repository, value)
+
+
+def connect(place: Place, job: Job) -> Gitea:
+    return Gitea(place)
+
+
 class Gitea:
     """A repository on Gitea or Forgejo."""
 
-    name = "gitea"
+    name = name
     comment_limit = 65_000
-    token_hint = _HINT
     html = True
 
     def __init__(self, place: Place) -> None:
-        self._api = Rest(place, "Gitea", "token")
+        self._api = JsonApi(place, "Gitea", "token")
         self._path = f"/repos/{place.repository}"
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """See Forge. There is no search by commit or branch: all open ones are looked at."""
+        """There is no search by commit or branch: all open ones are looked at."""
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pulls", state="open")
             ours = (p for p in pulls if p["head"]["sha"] == commit)
             return preferred((OpenPullRequest(p["number"], commit, p["base"]["ref"]) for p in ours), into)
 
     def head_of(self, number: int) -> str:
-        """See Forge."""
         with self._api.errors(f"read pull request #{number}", _HINT):
             return str(self._api.get(f"{self._path}/pulls/{number}").json()["head"]["sha"])
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
-        """See Forge."""
         check_body(body, marker, self.comment_limit)
         with self._api.errors(f"comment on pull request #{number}", _HINT):
             user = self._api.get("/user").json()["id"]
             return upsert(_Comments(self._api, self._path, number, user), marker, body)
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
-        """See Forge."""
         data = {"state": state, "context": name, "description": cut(description, 255), "target_url": url or ""}
         with self._api.errors(f"set the status of {commit[:10]}", _HINT):
             self._api.send("POST", f"{self._path}/statuses/{commit}", data)
 
     def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
-        """See Forge. Gitea labels by ids, so a label that the repository does not have is made first."""
+        """Gitea labels by ids, so a label that the repository does not have is made first."""
         with self._api.errors(f"label pull request #{number}", _HINT):
             labels = f"{self._path}/issues/{number}/labels"
             there = {found["name"]: found["id"] for found in self._api.get(labels).json()}
@@ -75,19 +110,18 @@ class Gitea:
                 self._api.delete(f"{labels}/{there[other]}")
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
-        """See Forge."""
         raise ForgeError("Gitea has no deployments")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """See Forge. Gitea has no environments that somebody approves."""
+        """Gitea has no environments that somebody approves."""
         return None
 
     def accounts(self, commit: str) -> set[str]:
-        """See Forge. The addresses of a commit are what git tells as well."""
+        """The addresses of a commit are what git tells as well."""
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """See Forge. By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
+        """By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
         with self._api.errors("read the repository", _HINT):
             self._api.get(self._path)
             asked: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
@@ -110,7 +144,7 @@ class Gitea:
 class _Comments:
     """The comments below one pull request, which is an issue, too."""
 
-    def __init__(self, api: Rest, path: str, number: int, user: int) -> None:
+    def __init__(self, api: JsonApi, path: str, number: int, user: int) -> None:
         self._api = api
         self._path = f"{path}/issues"
         self._number = number
@@ -135,7 +169,7 @@ def _comment(shown: dict[str, Any]) -> Comment:
     return Comment(shown["id"], shown["body"], shown["html_url"], shown["user"]["login"])
 
 
-def _pages(api: Rest, path: str, **params: str) -> Iterator[dict[str, Any]]:
+def _pages(api: JsonApi, path: str, **params: str) -> Iterator[dict[str, Any]]:
     seen = 0
     for page in count(1):
         response = api.get(path, {**params, "page": page, "limit": _PAGE})

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import re
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
-from ciplug.errors import ForgeError, PermissionDenied
-from ciplug.forges.base import (
-    RETRIES,
-    TIMEOUT,
-    Comment,
-    OpenPullRequest,
-    Right,
-    check_body,
-    check_wait,
-    cut,
-    not_understood,
-    preferred,
-    unreachable,
-    upsert,
-    words,
-)
+from ciplug.forges.address import address_in, token_in
+from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.failures import cut, not_understood
+from ciplug.forges.github_client import client, errors, said_by
+from ciplug.forges.sticky import Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,7 +19,8 @@ if TYPE_CHECKING:
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
-    from ciplug.forges.base import Place, State
+    from ciplug.forges.address import Job
+    from ciplug.forges.base import State
 
 _COMMENTS = "give the job `permissions: pull-requests: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 _STATUSES = "give the job `permissions: statuses: write`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
@@ -39,12 +29,45 @@ _DEPLOYMENTS = "give the job `permissions: deployments: write`, or set CIPLUG_GI
 _READING = "give the job `permissions: pull-requests: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
 
 
+name = "github"
+address_variable = "GITHUB_API_URL"
+protected_branch = "Settings > Rules > Rulesets, and Settings > Branches: exclude {names} from their rules"
+JOB_PERMISSIONS = "in the job: permissions: {contents: write, pull-requests: write, statuses: write}"
+"""All in one line: GitHub withdraws every permission that the line does not name."""
+token = Token(
+    variable="CIPLUG_GITHUB_TOKEN",
+    needs="a token with pull-requests: write and statuses: write",
+    of_job={"github_actions": "in the step: env: {GITHUB_TOKEN: '${{ github.token }}'}"},
+    rights_of_job={"github_actions": JOB_PERMISSIONS},
+)
+
+
+def find_place(job: Job) -> Place | NoForge:
+    """By what the job says, else by the git remote."""
+    context, env, server, repository = job.context, job.env, job.server, job.repository
+    api = address_in(env, address_variable) or context.api_url
+    named = bool(api) or server is None or server.host == "github.com"
+    if not api:
+        api = "https://api.github.com" if named or server is None else f"{server.origin}/api/v3"
+    value = token_in(env, token.variable, *(("GITHUB_TOKEN", "GH_TOKEN") if named else ()))
+    if not value and not named:
+        return NoForge(f"no token for {api}; set CIPLUG_GITHUB_TOKEN, or name the server by GITHUB_API_URL")
+    if not value:
+        return NoForge("no token for GitHub; pass GITHUB_TOKEN to the job as an environment variable")
+    if repository.count("/") != 1:
+        return NoForge("neither the job nor the git remote names the repository as owner/name")
+    return Place(name, api.rstrip("/"), repository, value)
+
+
+def connect(place: Place, job: Job) -> GitHub:
+    return GitHub(place)
+
+
 class GitHub:
     """A repository on GitHub."""
 
-    name = "github"
+    name = name
     comment_limit = 65_000
-    token_hint = _COMMENTS
     html = True
 
     def __init__(self, place: Place) -> None:
@@ -52,7 +75,6 @@ class GitHub:
         self._repository: Repository | None = None
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """See Forge."""
         with self._errors("look for the pull request", _READING):
             repository = self._open()
             found: list[PullRequest] = []
@@ -80,19 +102,16 @@ class GitHub:
             ]
 
     def head_of(self, number: int) -> str:
-        """See Forge."""
         with self._errors(f"read pull request #{number}", _READING):
             return self._open().get_pull(number).head.sha
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
-        """See Forge."""
         check_body(body, marker, self.comment_limit)
         with self._errors(f"comment on pull request #{number}", _COMMENTS):
             login = self._login()
             return upsert(_Comments(self._open().get_pull(number), login), marker, body)
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
-        """See Forge."""
         optional = {"target_url": url} if url else {}
         with self._errors(f"set the status of {commit[:10]}", _STATUSES):
             self._open().get_commit(commit).create_status(
@@ -100,7 +119,7 @@ class GitHub:
             )
 
     def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
-        """See Forge. GitHub makes a label that the repository does not have."""
+        """GitHub makes a label that the repository does not have."""
         import github
 
         with self._errors(f"label pull request #{number}", _COMMENTS):
@@ -113,7 +132,7 @@ class GitHub:
                     pull.remove_from_labels(other)
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
-        """See Forge. No check of the commit is waited for: the registry has decided."""
+        """No check of the commit is waited for: the registry has decided."""
         said = cut(description, 140)
         with self._errors(f"record the deployment to {environment}", _DEPLOYMENTS):
             deployment = self._open().create_deployment(
@@ -122,7 +141,6 @@ class GitHub:
             deployment.create_status("success", target_url=url or "", environment=environment, description=said)
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """See Forge."""
         run = re.search(r"/actions/runs/(\d+)", run_url or "")
         if run is None:
             return None
@@ -140,13 +158,12 @@ class GitHub:
             }
 
     def accounts(self, commit: str) -> set[str]:
-        """See Forge."""
         with self._errors(f"look for the author of {commit[:10]}", _READING):
             found = self._open().get_commit(commit)
             return {user.login for user in (found.author, found.committer) if user is not None}
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """See Forge. No request tells what GITHUB_TOKEN may do, so one is sent that is refused for what it says.
+        """No request tells what GITHUB_TOKEN may do, so one is sent that is refused for what it says.
 
         GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
         """
@@ -173,7 +190,7 @@ class GitHub:
             except github.RateLimitExceededException:
                 raise
             except github.GithubException as error:
-                said = f"{error.status}{_said(error.data)}{of}"
+                said = f"{error.status}{said_by(error.data)}{of}"
                 if error.status == 422:
                     return Right(to, True, said)
                 if error.status in (403, 404):
@@ -204,45 +221,8 @@ class GitHub:
         return errors(self._place, task, hint)
 
 
-@contextmanager
-def errors(place: Place, task: str, hint: str) -> Iterator[None]:
-    """Turn the library's exceptions into ours: one line, no token, no dump."""
-    import github
-    import requests
-
-    try:
-        yield
-    except github.GithubException as error:
-        said = _said(error.data)
-        if error.status == 429 or isinstance(error, github.RateLimitExceededException):
-            raise ForgeError(f"cannot {task}: GitHub's rate limit is reached", hint="try again later") from None
-        if error.status == 401:
-            message = f"cannot {task}: GitHub does not accept the token{said}"
-            raise PermissionDenied(message, hint="the token has expired, or is not for this server") from None
-        if error.status == 403:
-            raise PermissionDenied(f"cannot {task}: GitHub refuses{said}", hint=hint) from None
-        if error.status == 404:
-            message = f"cannot {task}: GitHub shows it, or {place.repository}, to this token as not found"
-            raise PermissionDenied(message, hint=hint) from None
-        raise ForgeError(f"cannot {task}: GitHub answers {error.status}{said}") from None
-    except requests.RequestException as error:
-        unreachable(place.api_url, error)
-    except (AssertionError, AttributeError, TypeError) as error:
-        # So PyGithub trips over an answer of another shape.
-        raise not_understood(place.api_url) from error
-
-
 def _seen(pull: PullRequest) -> OpenPullRequest:
     return OpenPullRequest(pull.number, pull.head.sha, pull.base.ref)
-
-
-def _said(data: Any) -> str:
-    """GitHub's own words: the message, or the particular one of a validation."""
-    if not isinstance(data, dict):
-        return ""
-    errors = data.get("errors")
-    first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    return words(first.get("message") or data.get("message"))
 
 
 class _Comments:
@@ -277,35 +257,3 @@ class _Comments:
     def _keep(self, comment: IssueComment) -> Comment:
         self._objects[comment.id] = comment
         return Comment(comment.id, comment.body or "", comment.html_url, comment.user.login)
-
-
-def client(place: Place) -> Any:
-    """PyGithub with bounds: it retries comments too, since the sticky logic clears up after a doubled one."""
-    import logging
-
-    import github
-
-    # It prints each refusal, and raises it as well.
-    github.set_log_level(logging.WARNING)
-
-    class Retry(github.GithubRetry):
-        def sleep(self, response: Any = None) -> None:
-            wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
-            check_wait("GitHub", wait)
-            super().sleep(response)
-
-    return github.Github(
-        base_url=place.api_url,
-        auth=github.Auth.Token(place.token),
-        lazy=True,
-        timeout=TIMEOUT,
-        per_page=100,
-        retry=Retry(
-            total=RETRIES,
-            backoff_factor=0.5,
-            allowed_methods={"GET", "POST", "PATCH", "DELETE"},
-        ),
-        # Its own throttle of a second between writes is for crawlers; ours are one or two.
-        seconds_between_requests=0,
-        seconds_between_writes=0,
-    )

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import time
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ForgeError, PermissionDenied
-from ciplug.forges.base import (
-    RETRIES,
-    TIMEOUT,
-    Comment,
-    OpenPullRequest,
-    Right,
-    check_body,
-    check_wait,
-    cut,
-    not_understood,
-    preferred,
-    unreachable,
-    upsert,
-    words,
-)
+from ciplug.forges.address import address_in, below, token_in
+from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.failures import cut, not_understood
+from ciplug.forges.gitlab_client import client, errors
+from ciplug.forges.sticky import Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from gitlab import Gitlab
 
-    from ciplug.forges.base import Place, State
+    from ciplug.forges.address import Job
+    from ciplug.forges.base import State
 
 _TOKEN = "set CIPLUG_GITLAB_TOKEN to a project access token with scope `api` and role"  # noqa: S105
 _COMMENTS = f"{_TOKEN} Reporter or above"
@@ -39,12 +27,50 @@ _ROLES = {10: "Guest", 15: "Planner", _REPORTER: "Reporter", _DEVELOPER: "Develo
 _STATES = {"pending": "pending", "success": "success", "failure": "failed", "error": "failed"}
 
 
+name = "gitlab"
+address_variable = "CIPLUG_GITLAB_URL"
+protected_branch = "Settings > Repository > Protected branches: {names}: allowed to push = the role of the token"
+token = Token(
+    variable="CIPLUG_GITLAB_TOKEN",
+    needs="a project access token, role Developer, scope api",
+    cannot_comment=("CI_JOB_TOKEN",),
+    names_its_scopes=True,
+)
+
+
+def find_place(job: Job) -> Place | NoForge:
+    """By what the job says, else by the git remote."""
+    context, env, server, repository = job.context, job.env, job.server, job.repository
+    api = address_in(env, address_variable) or address_in(env, "CI_API_V4_URL") or context.api_url
+    named = bool(api) or context.host == "gitlab_ci" or server is None or server.host == "gitlab.com"
+    if not api and context.host == "gitlab_ci" and context.server_url:
+        api = context.server_url
+    api = (api or (server.origin if server else "https://gitlab.com")).rstrip("/").removesuffix("/api/v4")
+    value = token_in(env, token.variable, *(("GITLAB_TOKEN",) if named else ()))
+    if not value:
+        what = "no token for GitLab"
+        if env.get("CI_JOB_TOKEN"):
+            what = "GitLab's job token (CI_JOB_TOKEN) cannot write merge request notes"
+        return NoForge(f"{what}; set CIPLUG_GITLAB_TOKEN to a project access token with scope api")
+    if context.host != "gitlab_ci":
+        repository = below(api, repository)
+    if "/" not in repository:
+        return NoForge("neither the job nor the git remote names the GitLab project")
+    return Place(name, api + "/api/v4", repository, value)
+
+
+def connect(place: Place, job: Job) -> GitLab:
+    """A status of the commit of this job joins the pipeline that the job is in."""
+    pipeline, commit = job.env.get("CI_PIPELINE_ID"), job.env.get("CI_COMMIT_SHA")
+    inside = job.context.host == "gitlab_ci"
+    return GitLab(place, pipelines={commit: pipeline} if inside and commit and pipeline else {})
+
+
 class GitLab:
     """A project on GitLab."""
 
-    name = "gitlab"
+    name = name
     comment_limit = 1_000_000
-    token_hint = _COMMENTS
     html = True
 
     def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None) -> None:
@@ -54,7 +80,6 @@ class GitLab:
         self._client: Gitlab | None = None
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """See Forge."""
         with self._errors("look for the merge request", _COMMENTS):
             project = self._project()
             if branch:
@@ -67,12 +92,10 @@ class GitLab:
             return preferred((OpenPullRequest(m["iid"], m["sha"], m["target_branch"]) for m in open_ones), into)
 
     def head_of(self, number: int) -> str:
-        """See Forge."""
         with self._errors(f"read merge request !{number}", _COMMENTS):
             return str(self._project().mergerequests.get(number).sha)
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
-        """See Forge."""
         check_body(body, marker, self.comment_limit)
         with self._errors(f"comment on merge request !{number}", _COMMENTS):
             user = self._open().http_get("/user")
@@ -81,7 +104,6 @@ class GitLab:
             return upsert(_Notes(self._project().mergerequests.get(number), user["id"]), marker, body)
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
-        """See Forge."""
         import gitlab
 
         data = {"state": _STATES[state], "name": name, "description": cut(description, 255)}
@@ -98,28 +120,28 @@ class GitLab:
                     raise
 
     def keep_label(self, number: int, label: str, among: Collection[str]) -> None:
-        """See Forge. GitLab makes a label that the project does not have."""
+        """GitLab makes a label that the project does not have."""
         others = ",".join(sorted(set(among) - {label}))
         with self._errors(f"label merge request !{number}", _COMMENTS):
             self._project().mergerequests.update(number, {"add_labels": label, "remove_labels": others})
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
-        """See Forge. GitLab's deployments have neither a description nor an address."""
+        """GitLab's deployments have neither a description nor an address."""
         with self._errors(f"record the deployment to {environment}", _STATUSES):
             project = self._open().projects.get(self._place.repository)
             said = {"environment": environment, "sha": commit, "ref": project.default_branch, "tag": False}
             project.deployments.create({**said, "status": "success"})
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """See Forge. GitLab tells the job its environment instead."""
+        """GitLab tells the job its environment instead."""
         return None
 
     def accounts(self, commit: str) -> set[str]:
-        """See Forge. GitLab's commits know addresses, which git tells as well."""
+        """GitLab's commits know addresses, which git tells as well."""
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """See Forge. By the scopes of the token, and the role of whom it acts as."""
+        """By the scopes of the token, and the role of whom it acts as."""
         import gitlab
 
         with self._errors("read what the token may do", _COMMENTS):
@@ -182,81 +204,3 @@ class _Notes:
 
     def _comment(self, note: Any) -> Comment:
         return Comment(note.id, note.body, f"{self._merge_request.web_url}#note_{note.id}", note.author["username"])
-
-
-@contextmanager
-def errors(place: Place, task: str, hint: str) -> Iterator[None]:
-    """Turn the library's exceptions into ours: one line, no token, no dump."""
-    import gitlab
-    import requests
-
-    try:
-        yield
-    except gitlab.GitlabError as error:
-        status, said = error.response_code, words(error.error_message)
-        if status == 401:
-            raise PermissionDenied(f"cannot {task}: GitLab does not accept the token{said}", hint=hint) from None
-        if status == 403:
-            raise PermissionDenied(f"cannot {task}: GitLab refuses{said}", hint=hint) from None
-        if status == 404:
-            message = f"cannot {task}: GitLab shows it, or {place.repository}, to this token as not found"
-            raise PermissionDenied(message, hint=hint) from None
-        if status == 429:
-            message = f"cannot {task}: GitLab's rate limit is reached"
-            raise ForgeError(message, hint="try again later") from None
-        if status is None:
-            raise not_understood(place.api_url) from None
-        raise ForgeError(f"cannot {task}: GitLab answers {status}{said}") from None
-    except requests.RequestException as error:
-        unreachable(place.api_url, error)
-
-
-def client(place: Place) -> Gitlab:
-    """python-gitlab with bounds on how often and how long it waits."""
-    import gitlab
-    import requests
-
-    class Session(requests.Session):
-        def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
-            """Artifacts lie in an object store, to which GitLab redirects; the token is none of its business."""
-            super().rebuild_auth(prepared_request, response)
-            if self.should_strip_auth(response.request.url, prepared_request.url):
-                for name in ("PRIVATE-TOKEN", "JOB-TOKEN"):
-                    prepared_request.headers.pop(name, None)
-
-    class Client(gitlab.Gitlab):
-        def http_request(self, *args: Any, **kwargs: Any) -> Any:
-            return super().http_request(*args, **{"max_retries": RETRIES, **kwargs})
-
-    made = Client(
-        place.api_url.removesuffix("/api/v4"),
-        private_token=place.token,
-        timeout=TIMEOUT,
-        retry_transient_errors=True,
-        keep_base_url=True,
-        session=Session(),
-    )
-    made.session.hooks["response"].append(_bound_wait)
-    return made
-
-
-def _bound_wait(response: Any, **_: Any) -> None:
-    """python-gitlab sleeps for as long as it is told in whole seconds; this is where we get a word in."""
-    from urllib3 import Retry
-    from urllib3.exceptions import InvalidHeader
-
-    limited, headers = response.status_code == 429, response.headers
-    if not limited and response.status_code < 500:
-        return
-    told, reset = headers.pop("Retry-After", None), headers.pop("RateLimit-Reset", None)
-    try:
-        if told:
-            wait = math.ceil(Retry().parse_retry_after(told))
-        elif reset and limited:
-            wait = math.ceil(float(reset) - time.time())
-        else:
-            return
-    except (ValueError, OverflowError, InvalidHeader):
-        return
-    check_wait("GitLab", wait)
-    headers["Retry-After"] = str(max(wait, 0))

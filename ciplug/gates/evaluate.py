@@ -115,6 +115,15 @@ def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> 
             reason=f"{policy_missing}: this pull request is judged by gates of its own",
         )
     unfinished = evidence.unfinished or ([f"the run {run.status}"] if run.status != "finished" else [])
+    for objection in evidence.objections:
+        yield GateResult(
+            gate="run",
+            metric="run",
+            rule="the run counts",
+            outcome="ERROR",
+            reason=f"{objection}; its numbers decide nothing",
+            advice="record another run; or, if this one is right after all: ciplug runs restore ID",
+        )
     for how in unfinished:
         yield GateResult(
             gate="run",
@@ -152,6 +161,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence, run)
+        elif tampered := _changed(name, gate, evidence):
+            yield _whole(name, gate, evidence, tampered, advice="record another run: what was measured stays as it was")
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
             yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
@@ -164,6 +175,19 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
+
+
+def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
+    """The sentence on a metric that was changed after the end of a run; None where nobody has."""
+    metric = gate.metric or name
+    sides = [("", evidence.candidate)]
+    if gate.max_regression is not None:
+        sides.append(("the baseline's ", evidence.baselines[name]))
+    for whose, side in sides:
+        for run in side.runs or (side.run or "",):
+            if author := evidence.changed.get(run, {}).get(metric):
+                return reasons.changed_later(f"{whose}'{metric}'", run, author)
+    return None
 
 
 def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:

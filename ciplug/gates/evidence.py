@@ -29,5 +29,9 @@ class Evidence:
     """Gate of kind drift → each column, or why they cannot be compared."""
     unfinished: Sequence[str] = ()
     """How the runs ended that belong to the candidate and did not finish: "the run failed"."""
+    objections: Sequence[str] = ()
+    """Why a run that belongs to the candidate does not count: "run 1a2b was withdrawn by alice: wrong labels"."""
+    changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Run → metric → who gave it another value after the run had ended."""
     today: date = date.min
     """UTC; what waivers expire by."""

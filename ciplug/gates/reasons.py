@@ -35,6 +35,10 @@ def not_finite(metric: str, value: float) -> str:
     return f"'{metric}' is {shown(value)} and cannot be judged"
 
 
+def changed_later(what: str, run: str, author: str) -> str:
+    return f"{what} was changed after the end of run {run[:12]}, by {author}"
+
+
 def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:
     """Of a metric; `text` is the parameter of its name, since text in a metric file becomes one."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ciplug.errors import PermissionDenied
-from ciplug.forges import Forge, Right, kind_of, open_forge, why_no_forge
+from ciplug.forges import FORGES, Forge, NoForge, Right, forge_name, open_forge
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.health.checkout import FORKED
@@ -14,23 +12,23 @@ from ciplug.steps.session import Session
 
 def forge(session: Session, before: Examined) -> str:
     opened = _open(session)
-    if opened is not None:
+    if not isinstance(opened, NoForge):
         return opened.name
     context = session.context
-    why = why_no_forge(context, session.env, session.remote_url)
-    kind = kind_of(context, session.env, session.remote_url)
-    if context.host == "local" or kind is None or not context.trusted:
-        raise skipped(why if context.trusted else FORKED)
+    name = forge_name(context, session.env, session.remote_url)
+    if context.host == "local" or name is None or not context.trusted:
+        raise skipped(opened.reason if context.trusted else FORKED)
     severity = failure if context.pull_request is not None else warning
-    raise severity(f"no comment and no status: {why}", remedies.token(context.host, kind))
+    raise severity(f"no comment and no status: {opened.reason}", remedies.token(context.host, name))
 
 
 def token(session: Session, before: Examined) -> str:
     forge = _need(session, before)
-    value = session.env.get("CIPLUG_GITLAB_TOKEN")
-    if forge.name == "gitlab" and value and value == session.env.get("CI_JOB_TOKEN"):
+    facts = FORGES[forge.name].token
+    value = session.env.get(facts.variable)
+    if value and value in map(session.env.get, facts.cannot_comment):
         raise failure(
-            "CIPLUG_GITLAB_TOKEN is the job's own token, which cannot write notes",
+            f"{facts.variable} is the job's own token, which cannot write notes",
             remedies.token(session.context.host, forge.name),
         )
     try:
@@ -38,7 +36,7 @@ def token(session: Session, before: Examined) -> str:
     except PermissionDenied as problem:
         raise failure(problem.message, remedies.token(session.context.host, forge.name)) from None
     first = next(iter(rights), None)
-    return f"accepted; {first.said}" if forge.name in ("gitlab", "bitbucket") and first else "accepted"
+    return f"accepted; {first.said}" if facts.names_its_scopes and first else "accepted"
 
 
 def pull_request(session: Session, before: Examined) -> str:
@@ -72,7 +70,7 @@ def status(session: Session, before: Examined) -> str:
 def _granted(session: Session, to: str, otherwise: str) -> str:
     forge = _open(session)
     right = next((right for right in _rights(session) if right.to == to), None)
-    if right is None or right.granted is None or forge is None:
+    if right is None or right.granted is None or isinstance(forge, NoForge):
         raise skipped(f"the forge does not tell: {right.said}" if right else "the forge does not tell")
     if not right.granted:
         raise failure(f"{otherwise}: {right.said}", remedies.right(session.context.host, forge.name))
@@ -80,8 +78,8 @@ def _granted(session: Session, to: str, otherwise: str) -> str:
 
 
 def _need(session: Session, before: Examined) -> Forge:
-    forge = _open(session) if before["forge"].state == "ok" else None
-    if forge is None:
+    forge = _open(session)
+    if isinstance(forge, NoForge) or before["forge"].state != "ok":
         raise skipped("there is no forge")
     if not session.context.trusted:
         raise skipped(FORKED)
@@ -95,15 +93,17 @@ def _accepted(session: Session, before: Examined) -> Forge:
     return forge
 
 
-@lru_cache(maxsize=2)
-def _open(session: Session) -> Forge | None:
-    return open_forge(session.context, session.env, session.remote_url)
+def _open(session: Session) -> Forge | NoForge:
+    return session.remember("forge", lambda: open_forge(session.context, session.env, session.remote_url))
 
 
-@lru_cache(maxsize=2)
 def _rights(session: Session) -> list[Right]:
+    return session.remember("rights", lambda: _ask_rights(session))
+
+
+def _ask_rights(session: Session) -> list[Right]:
     forge = _open(session)
-    if forge is None:
+    if isinstance(forge, NoForge):
         return []
     number = session.context.pull_request
     try:
@@ -114,10 +114,13 @@ def _rights(session: Session) -> list[Right]:
     return forge.rights(session.head, number)
 
 
-@lru_cache(maxsize=2)
 def _number(session: Session) -> int | None:
+    return session.remember("pull request", lambda: _find_number(session))
+
+
+def _find_number(session: Session) -> int | None:
     forge, context = _open(session), session.context
-    if forge is None or session.head is None:
+    if isinstance(forge, NoForge) or session.head is None:
         return None
     request = forge.find_pull_request(session.head, context.branch, context.default_branch)
     return request.number if request else None

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ciplug.errors import Cause, StoreError
-from ciplug.forges import kind_of
+from ciplug.forges import forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, skipped, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
 from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_store
-from ciplug.stores.git.trial import cause_of
 
 
 def read(session: Session, before: Examined) -> str:
@@ -23,7 +20,7 @@ def read(session: Session, before: Examined) -> str:
     except StoreError as problem:
         if not is_git(session.store_uri):
             raise
-        remedy = to_reach(session, store_url(session) or "", cause_of(problem.message))
+        remedy = to_reach(session, store_url(session) or "", problem.cause)
         raise failure(problem.message, remedy or problem.hint or "") from None
     if store.notes:
         remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"
@@ -78,15 +75,16 @@ def _tried(session: Session, before: Examined) -> list[Trial]:
     return _try(session)
 
 
-@lru_cache(maxsize=2)
 def _try(session: Session) -> list[Trial]:
-    return _store(session).try_writes()
+    return session.remember("trials", _store(session).try_writes)
 
 
-@lru_cache(maxsize=2)
 def _store(session: Session) -> Store:
     """The store, opened so that reading folds nothing: doctor leaves it unchanged."""
-    return open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles)
+    return session.remember(
+        "unfolded store",
+        lambda: open_store(session.store_uri, session.workspace, session.env, may_fold=False, bundles=session.bundles),
+    )
 
 
 def _tell_deletion(tried: list[Trial]) -> None:
@@ -106,7 +104,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     if trial.what == "branch":
         problem = f"runs are recorded, but folds and promotions are not: the branch '{name}' cannot be moved"
     if ruled_out and trial.what == "branch":
-        remedy = remedies.branch(kind_of(session.context, session.env, session.remote_url), name)
+        remedy = remedies.branch(forge_name(session.context, session.env, session.remote_url), name)
     elif ruled_out:
         remedy = remedies.refs(name)
     else:

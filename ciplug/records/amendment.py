@@ -167,7 +167,7 @@ class Changes:
         """Why the numbers of the run do not count, and who decided so: one clause; None where they count."""
         final = self.deletion or self.withdrawal
         if final is None:
-            return f"its amendment {self.unread[0]} cannot be read: see ciplug fsck" if self.unread else None
+            return f"left with an amendment that cannot be read: {self.unread[0]}" if self.unread else None
         return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
 
     def applied_to(self, record: Run) -> Run:

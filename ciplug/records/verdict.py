@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 SCHEMA = 1
@@ -107,6 +108,8 @@ class Verdict:
     baseline_run: str | None = None
     runs: tuple[str, ...] = ()
     """All the runs that were judged as one, where several seeds make one candidate."""
+    judged: Mapping[str, str] = field(default_factory=dict)
+    """Key → sha256 of each record and amendment of the candidate that the gates looked at."""
     stage: str | None = None
     """The stage that it was asked for, where it was a promotion that asked."""
     notes: tuple[str, ...] = ()

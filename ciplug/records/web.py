@@ -3,48 +3,42 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from ciplug.records.provenance import Context
 
-ForgeName = Literal["github", "gitlab", "gitea", "bitbucket"]
 
-_OF_HOSTS: dict[str, ForgeName] = {
-    "github_actions": "github",
-    "gitlab_ci": "gitlab",
-    "gitea": "gitea",
-    "bitbucket": "bitbucket",
+class Pages(NamedTuple):
+    """How a forge is recognized, and where its pages are below that of a repository."""
+
+    ci_host: str | None
+    """The CI host that belongs to it."""
+    servers: tuple[str, ...]
+    """A server is one of this forge where a part of its name between dots is one of these, or its whole name."""
+    commit: str
+    folder: str
+    runs: str
+    """A regular expression for the page of a pipeline's run."""
+
+
+FORGES: dict[str, Pages] = {
+    "github": Pages("github_actions", ("github",), "commit", "tree", r"actions/runs/\d+"),
+    "gitlab": Pages("gitlab_ci", ("gitlab",), "-/commit", "-/tree", r"-/(?:pipelines|jobs)/\d+"),
+    "gitea": Pages("gitea", ("gitea", "forgejo", "codeberg"), "commit", "src/branch", r"actions/runs/\d+"),
+    "bitbucket": Pages("bitbucket", ("bitbucket.org",), "commits", "src", r"pipelines/results/\d+"),
 }
-_COMMITS: dict[ForgeName, str] = {
-    "github": "commit",
-    "gitlab": "-/commit",
-    "gitea": "commit",
-    "bitbucket": "commits",
-}
-_FOLDERS: dict[ForgeName, str] = {
-    "github": "tree",
-    "gitlab": "-/tree",
-    "gitea": "src/branch",
-    "bitbucket": "src",
-}
-_RUNS = re.compile(r"(?:actions/runs|-/pipelines|-/jobs|pipelines/results)/\d+")
+"""Forge → its pages. A row here goes with each module in ciplug/forges."""
+
 _REMOTE = re.compile(r"(?:\w[\w+.-]*://)?(?:[^@/]*@)?([\w.-]+)(?::\d+(?=/))?[:/]+(.+?)(?:\.git)?/*")
 
 
-def forge_of(context: Context) -> ForgeName | None:
+def forge_of(context: Context) -> str | None:
     """Which forge has the code: by the CI host that belongs to one, else by the name of its server; None: unknown."""
-    if context.host in _OF_HOSTS:
-        return _OF_HOSTS[context.host]
+    by_host = next((name for name, pages in FORGES.items() if pages.ci_host == context.host), None)
     server = _host(context.server_url)
-    labels = set(server.split("."))
-    if "github" in labels:
-        return "github"
-    if "gitlab" in labels:
-        return "gitlab"
-    if labels & {"gitea", "forgejo", "codeberg"}:
-        return "gitea"
-    return "bitbucket" if server == "bitbucket.org" else None
+    parts = {server, *server.split(".")}
+    return by_host or next((name for name, pages in FORGES.items() if not parts.isdisjoint(pages.servers)), None)
 
 
 def repository_page(context: Context) -> str | None:
@@ -59,7 +53,7 @@ def commit_page(context: Context, commit: str | None) -> str | None:
     forge, page = forge_of(context), repository_page(context)
     if forge is None or page is None or not re.fullmatch("[0-9a-f]{7,64}", commit or ""):
         return None
-    return f"{page}/{_COMMITS[forge]}/{commit}"
+    return f"{page}/{FORGES[forge].commit}/{commit}"
 
 
 def folder_page(context: Context, branch: str, folder: str) -> str | None:
@@ -67,13 +61,15 @@ def folder_page(context: Context, branch: str, folder: str) -> str | None:
     forge, page = forge_of(context), repository_page(context)
     if forge is None or page is None:
         return None
-    return f"{page}/{_FOLDERS[forge]}/{_path(branch)}/{_path(folder)}"
+    return f"{page}/{FORGES[forge].folder}/{_path(branch)}/{_path(folder)}"
 
 
 def is_run_of(context: Context, url: str) -> bool:
     """Whether an address is that of a pipeline's run, on the pages of the repository that the context names."""
     page = repository_page(context)
-    return page is not None and url.startswith(page + "/") and bool(_RUNS.fullmatch(url[len(page) + 1 :]))
+    if page is None or not url.startswith(page + "/"):
+        return False
+    return any(re.fullmatch(pages.runs, url[len(page) + 1 :]) for pages in FORGES.values())
 
 
 def is_same_repository(remote: str, context: Context) -> bool:

@@ -13,7 +13,8 @@ from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError
-from ciplug.git import history
+from ciplug.git import history, names
+from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
 from ciplug.registry.model import Model
@@ -54,8 +55,42 @@ class BaselineFinder:
 
     @cached_property
     def run(self) -> Run:
-        """The candidate, with the facts that gates name among its metrics."""
-        return with_facts(self.given, self.gated)
+        """The candidate as it counts, with the facts that gates name among its metrics."""
+        return self._counted(self.given)
+
+    def _counted(self, run: Run) -> Run:
+        """A run with the numbers that count: what was recorded, and what was added since."""
+        evidence = self.runs.evidence(run)
+        if evidence.changed:
+            self.changed[run.id] = evidence.changed
+        return with_facts(evidence.run, self.gated)
+
+    @cached_property
+    def changed(self) -> dict[str, Mapping[str, Amendment]]:
+        """Run → metric → the amendment that gave it another value, of the runs that were read."""
+        return {}
+
+    @cached_property
+    def passed_over(self) -> dict[str, str]:
+        """Run → why it is not compared with: it was withdrawn or deleted, and by whom."""
+        return {}
+
+    def objection(self, run: Run) -> str | None:
+        """The sentence on a run that does not count any more; None where it counts."""
+        why = self.runs.changes(run).objection
+        return f"run {run.id[:12]} was {why}" if why else None
+
+    def _counts(self, run: Run) -> bool:
+        """Whether a run may be compared with, or is the candidate itself.
+
+        A fork's job says its own numbers, so nothing is compared with them, and nothing with a withdrawn run.
+        """
+        if run.id == self.given.id:
+            return True
+        if run.provenance.context.trusted and (why := self.objection(run)):
+            self.passed_over[run.id] = why
+            return False
+        return run.provenance.context.trusted
 
     # --- runs
 
@@ -73,14 +108,9 @@ class BaselineFinder:
         return self._branches[name]
 
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
-        """Commit → the runs of the model on it.
-
-        A fork's job says its own numbers, so nothing is compared with them: of such runs only the candidate is here.
-        """
+        """Commit → the runs of the model on it that count, and the candidate."""
         by_commit = {
-            commit: [
-                with_facts(run, self.gated) for run in runs if run.provenance.context.trusted or run.id == self.given.id
-            ]
+            commit: [self._counted(run) for run in runs if self._counts(run)]
             for commit, runs in self.runs.of_commits(dict.fromkeys(commits), self.run.model).items()
         }
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
@@ -131,7 +161,7 @@ class BaselineFinder:
             now=now(),
             gated=self.gated,
         )
-        unseen = toward.past.unseen
+        unseen = toward.past.unseen.words if toward.past.unseen else None
         if unseen and not side.found:
             side = replace(side, how=unseen, unfit=unseen)
         elif unseen and not toward.past.target_commits:
@@ -182,10 +212,14 @@ class BaselineFinder:
             return Side(role="production", label=called, how=how, remedy=remedy)
         label = f"{called} (v{holder.number})"
         try:
-            run = with_facts(self.runs.at(holder.commit, holder.run), self.gated)
+            recorded = self.runs.at(holder.commit, holder.run)
         except CiplugError as problem:
             how = f"its run cannot be read: {problem}"
             return Side(role="production", label=label, how=how, version=holder.number)
+        if why := self.objection(recorded):
+            remedy = f"promote another version of '{self.given.model}'"
+            return Side(role="production", label=label, how=why, version=holder.number, remedy=remedy)
+        run = self._counted(recorded)
         side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {})
 
@@ -233,16 +267,16 @@ class BaselineFinder:
         if side.misnamed or asked.ref == "production":
             return side
         unseen = self.branch(asked.branch).past.unseen
-        return replace(side, how=unseen, unfit=unseen) if unseen else side
+        return replace(side, how=unseen.words, unfit=unseen.words) if unseen else side
 
     def _tagged(self, tag: str) -> Side:
-        commit = history.tagged(self.session.need_workspace(), tag, self.session.env)
+        commit = names.tagged(self.session.need_workspace(), tag, self.session.env)
         side = self.of_commit(f"tag {tag}", commit, f"there is no tag '{tag}'")
         return replace(side, misnamed=commit is None)
 
     def _of_id(self, name: str) -> Side:
         """Of a commit's id, or of its beginning."""
-        commit = history.resolve(self.session.need_workspace(), name, self.session.env)
+        commit = names.resolve(self.session.need_workspace(), name, self.session.env)
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ciplug.git import history
@@ -36,9 +35,15 @@ def first_recorded(commits: Iterable[str], recorded: Mapping[str, object]) -> li
     return [commit for commit in commits if commit in recorded][:RECORDED_MOST]
 
 
-@lru_cache(maxsize=8)
 def commits_around(session: Session, commit: str, branch: str | None) -> history.History:
-    """The commits around this one, with those of a branch; None: the pull request's target, else the default branch."""
+    """The commits around this one, with those of a branch; None: the pull request's target, else the default branch.
+
+    Asked once in the life of a session.
+    """
+    return session.remember(("commits_around", commit, branch), lambda: _commits_around(session, commit, branch))
+
+
+def _commits_around(session: Session, commit: str, branch: str | None) -> history.History:
     workspace, context = session.need_workspace(), session.context
     target = history.target_branch(
         workspace,
@@ -47,7 +52,7 @@ def commits_around(session: Session, commit: str, branch: str | None) -> history
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
-    return history.look(workspace, commit, target, session.env)
+    return history.history_of(workspace, commit, target, session.env)
 
 
 def read_ahead(session: Session, runs: Runs, commit: str) -> None:
@@ -55,7 +60,7 @@ def read_ahead(session: Session, runs: Runs, commit: str) -> None:
     past = commits_around(session, commit, next(iter(read_policies(session).baseline_branches), None))
     recorded = runs.recorded_on([commit, *past.ancestors, *past.target_commits])
     near = {commit, *first_recorded(past.ancestors, recorded), *first_recorded(past.target_commits, recorded)}
-    keys = [key.key for each in near for key in recorded.get(each, ())]
+    keys = runs.objects_of(key for each in near for key in recorded.get(each, ()))
     events = session.store.keys(*(f"{log}/" for log in session.log.logs(EVERY_LOG)))
     # Of many models with many events, few are needed.
     session.store.read([*keys, *(events if len(events) <= EVENTS_MOST else ())])

@@ -63,6 +63,8 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
             *finder.registered.notes,
+            *(f"{sentence}." for run in finder.candidates if (sentence := finder.objection(run))),
+            *(f"Not compared with: {sentence}." for sentence in finder.passed_over.values()),
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
         ),

@@ -28,14 +28,13 @@ def record_deployment(session: Session, promotion: Promotion, environment: str |
 
     A failure is returned, not raised: the promotion stands in any case.
     """
-    from ciplug.forges import open_forge, why_no_forge
+    from ciplug.forges import NoForge, open_forge
 
     commit = promotion.run.commit
     environment = environment or promotion.stage.lower()
     forge = open_forge(session.context, session.env, session.remote_url)
-    if forge is None:
-        why = why_no_forge(session.context, session.env, session.remote_url)
-        return Deployment(environment, commit, failure=why)
+    if isinstance(forge, NoForge):
+        return Deployment(environment, commit, failure=forge.reason)
     if commit is None:
         return Deployment(environment, commit, failure="the version has no commit")
     description = f"{promotion.model} version {promotion.version} is in {promotion.stage}"

@@ -18,7 +18,7 @@ from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.compare import compare, section
 from ciplug.steps.gate_evidence import gather
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def judge(
     from ciplug.gates.evaluate import evaluate
 
     policy = in_force.policy
-    return evaluate(
+    verdict = evaluate(
         policy.narrowed(policy.stages.get(stage)) if stage else policy,
         gather(finder, in_force),
         finder.given,
@@ -95,6 +95,8 @@ def judge(
         dry_run=dry_run,
         ciplug=__version__,
     )
+    judged = {key: digest for run in finder.candidates for key, digest in finder.runs.digests(run).items()}
+    return replace(verdict, judged=judged)
 
 
 def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) -> str | None:

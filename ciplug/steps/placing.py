@@ -1,4 +1,4 @@
-"""Putting the files of a record somewhere: its paths are input from others, and stay below one folder."""
+"""Write the files of a record below one folder, wherever its paths, which are input from others, would lead."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _GIT = re.compile(r"\.git|git~\d+", re.IGNORECASE)
 def parts(path: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
     """The parts of a relative path with `/`, each of which names a file or folder and nothing else.
 
-    Raises RecordError for a path that is absolute, leads upwards or into a `.git`, or that is none here.
+    Raises RecordError for a path that is absolute, leads upwards or into a `.git`, or that this system does not allow.
     """
-    found = path.split("/")
-    for part in found:
+    names = path.split("/")
+    for part in names:
         # Some file systems drop what is invisible in a name, and Windows what stands at its end.
         seen = "".join(c for c in part if c.isprintable()).rstrip(". ") if part.strip(".") else part
         bad = bool(
@@ -41,18 +41,30 @@ def parts(path: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
             refused = any(c in '<>:"|?*\\' for c in part) or _WINDOWS_DEVICE.fullmatch(part)
             bad = bad or part[-1] in ". " or bool(refused)
         if bad:
-            raise RecordError(f"{path[:200]!r} is no path that a file of a run is written to")
-    return tuple(found)
+            raise RecordError(f"{path[:200]!r} cannot be the path of a file of a run")
+    return tuple(names)
 
 
 def check_folder(folder: Path) -> None:
-    """Raises UsageError for a folder that is a `.git` or lies in one: git would read what is put there."""
+    """Raise UsageError for a folder that is a `.git` or lies in one: git would read what is written there."""
     if any(part.casefold() == ".git" for part in folder.resolve().parts):
-        raise UsageError(f"{folder} is in git's own folder: nothing is written there", hint="name another --to")
+        raise UsageError(f"{folder} is in git's own folder: nothing is written there", hint="name another folder")
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder where it does not exist. Raises UsageError where that fails or it cannot be written into."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(f"{folder}: a file is in its place", hint="name a folder") from None
+    except PermissionError:
+        raise UsageError(f"{folder}: no permission to make it", hint="name another folder") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder}: no permission to write into it", hint="name another folder")
 
 
 def own_place(path: str) -> str:
-    """The relative path of an artifact: of one that lay outside the repository, or at an address, its name alone."""
+    """The relative path that an artifact is written to: its name alone, if it was outside the repository or remote."""
     if "://" in path or path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:", path):
         return PurePosixPath(path.replace("\\", "/").rstrip("/")).name
     return path
@@ -60,27 +72,27 @@ def own_place(path: str) -> str:
 
 def members(manifest: bytes, where: str) -> dict[str, str]:
     """Path → digest of the files of a folder, from the lines that its digest is made of. Raises RecordError."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     try:
         *lines, end = manifest.decode().split("\n")
         for line in lines:
             digest, _, path = line.partition(" ")
             hex_of(digest)
             parts(path)
-            if found.setdefault(path, digest) != digest:
-                raise RecordError(f"{path[:200]!r} stands there twice")
+            if digests.setdefault(path, digest) != digest:
+                raise RecordError(f"{path[:200]!r} is listed twice")
     except (UnicodeDecodeError, StoreError, RecordError) as problem:
         raise RecordError(f"{where}: the list of its files cannot be read: {problem}") from None
-    if end or not found:
+    if end or not digests:
         raise RecordError(f"{where}: the list of its files cannot be read: its end is missing")
-    return found
+    return digests
 
 
 def clash(places: Sequence[tuple[str, ...]], *, one_case: bool = sys.platform in ("win32", "darwin")) -> str | None:
-    """A path that two of these would be written to, or that would have to be a file and a folder.
+    """A path that two of these would be written to, or that would be both a file and a folder; None if there is none.
 
     Args:
-        one_case: whether the file system takes names for the same that differ in case, or in the form of an accent.
+        one_case: whether the file system ignores case, and the Unicode form of accents.
     """
 
     def seen(place: tuple[str, ...]) -> tuple[str, ...]:
@@ -104,21 +116,22 @@ def below(folder: Path, names: tuple[str, ...]) -> Path:
     for name in names[:-1]:
         at = at / name
         if at.is_symlink():
-            raise RecordError(f"{at} is a symbolic link: nothing is written through it", hint="take it away")
+            raise RecordError(f"{at} is a symbolic link: nothing is written through it", hint="remove it")
         if at.exists() and not at.is_dir():
-            raise RecordError(f"{at} is a file, and a folder is to be there", hint="take it away, or name another --to")
+            raise RecordError(f"{at} is a file, and a folder must be there", hint="remove it, or name another folder")
     return at / names[-1]
 
 
 @contextmanager
 def coming(folder: Path) -> Iterator[Path]:
-    """The folder below `folder` where files are until they are whole and verified, each under its hex digits.
+    """The folder below `folder` for files that are not complete and verified yet, each under its hex digits.
 
-    What is cut off stays there for the next time. Raises UsageError while another process uses it.
+    What a fetch that was cut off has received stays there for the next one. Raises UsageError while another process
+    uses it.
     """
     inside = folder / COMING
     if inside.is_symlink():
-        raise UsageError(f"{inside} is a symbolic link: nothing is written through it", hint="take it away")
+        raise UsageError(f"{inside} is a symbolic link: nothing is written through it", hint="remove it")
     inside.mkdir(exist_ok=True)
     lock = acquire(inside / "lock")
     if lock is None:
@@ -127,7 +140,7 @@ def coming(folder: Path) -> Iterator[Path]:
         try:
             yield inside
         except UsageError:
-            # Of what was asked for wrongly nothing need stay; of what was cut off before, all.
+            # A wrong request received nothing; what an earlier fetch received stays.
             if not any(inside.glob("*.part")):
                 shutil.rmtree(inside, ignore_errors=True)
             raise
@@ -135,7 +148,14 @@ def coming(folder: Path) -> Iterator[Path]:
 
 
 def place(folder: Path, wanted: Mapping[tuple[str, ...], str], arrived: Path) -> None:
-    """Give verified files their names below `folder`, each in one step: parts of a path → digest."""
+    """Move verified files to their names below `folder`, each in one step.
+
+    Args:
+        wanted: parts of a path → digest.
+        arrived: the folder that has the files under their hex digits.
+
+    Raises RecordError when a symbolic link or a file has come to stand in the way since the paths were chosen.
+    """
     uses = Counter(wanted.values())
     for names, digest in wanted.items():
         source = arrived / hex_of(digest)
@@ -145,7 +165,7 @@ def place(folder: Path, wanted: Mapping[tuple[str, ...], str], arrived: Path) ->
             with copy.open("wb") as file:
                 file.writelines(checked(source, digest))
             source = copy
-        # Looked at again: much time may have passed.
+        # Checked again: fetching may have taken long, and a link may be in the way now.
         target = below(folder, names)
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)

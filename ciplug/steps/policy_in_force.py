@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.errors import ConfigError
-from ciplug.git import history
+from ciplug.git.branch_files import Tree, tree_of_branch
 from ciplug.git.worktree import is_committed
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
@@ -131,19 +130,22 @@ def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     return ConfigError(f"{source}: there is no gate", hint="add one: gates: {accuracy: {min: 0.9}}")
 
 
-@lru_cache(maxsize=8)
 def read_policies(session: Session) -> Policies:
     """The policies that hold for this job.
 
     In a pull request they are read from the tip of its target branch, so that no change is judged by thresholds of
     its own. Raises ConfigError for one that is wrong, GitError where the branch cannot be read.
     """
+    return session.remember("policies", lambda: _read_policies(session))
+
+
+def _read_policies(session: Session) -> Policies:
     target, inside = session.context.target_branch, _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     source = _source(session, inside)
     if target is None or session.workspace is None or inside is None:
         return Policies(own, source, target or session.context.branch)
-    tree = history.tree_of_branch(session.workspace, target, session.env)
+    tree = tree_of_branch(session.workspace, target, session.env)
     where = f"{target} ({tree.commit[:8]})"
     base = base_source = None
     for path in dict.fromkeys((inside, *(above / configuration.FILE for above in inside.parents))):
@@ -171,7 +173,7 @@ def _inside(session: Session) -> Path | None:
     return whole.relative_to(top) if whole.is_relative_to(top) else None
 
 
-def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
+def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
     def text(name: str, content: bytes | None) -> str:
         if content is None:
             raise ConfigError(f"{name}: no such file in {where}")

@@ -63,14 +63,14 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
     Where nothing can be posted, a message says why. A missing permission is one clear line; the summary is written all
     the same.
     """
-    from ciplug.forges import open_forge, why_no_forge
+    from ciplug.forges import NoForge, open_forge
 
     write_summary(session, snapshot)
     context = session.context
     forge = open_forge(context, session.env, session.remote_url)
-    if forge is None:
+    if isinstance(forge, NoForge):
         tell = console.detail if context.host == "local" and not how.on_request else console.say
-        tell(f"no comment: {why_no_forge(context, session.env, session.remote_url)}")
+        tell(f"no comment: {forge.reason}")
         return Posted()
     try:
         target = _target(session, forge, how)

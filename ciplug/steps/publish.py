@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug import console
+from ciplug import ci, console
 from ciplug.errors import ForgeError
 from ciplug.reports import comment
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 STATUS_NAME = "ciplug"
 LABEL = "ciplug: "
 """What our labels of a pull request begin with; the outcome follows."""
-_HOSTS_WITH_HEAD = ("github_actions", "gitlab_ci", "gitea", "bitbucket")
-"""Hosts whose jobs know the very head of their pull request."""
 _STATES: dict[Outcome, State] = {
     "PASS": "success",
     "WARN": "success",
@@ -89,7 +87,7 @@ def _attempt(action: Callable[[], None]) -> ForgeError | None:
 
 def _has_moved_on(context: Context, forge: Forge, number: int) -> bool:
     """Whether the pull request is about another commit by now, whose comment a slow job must not overwrite."""
-    if context.host not in _HOSTS_WITH_HEAD or not context.commit:
+    if not ci.host_module(context.host).names_the_head or not context.commit:
         return False
     try:
         head = forge.head_of(number)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ciplug import ci, config
 from ciplug.capture.spool import Spool
@@ -33,7 +33,10 @@ from ciplug.stores import (
 )
 
 if TYPE_CHECKING:
+    from ciplug.capture.artifacts import Destination
     from ciplug.tracking.runs import Runs
+
+T = TypeVar("T")
 
 DEFAULT_MODEL = "default"
 DEFAULT_ARTIFACT_LIMIT = 10_000_000
@@ -58,9 +61,27 @@ def beside_runs(place: str, address: str) -> bool:
     return place in (OWN, address.partition("#")[0])
 
 
+class SessionOptions(NamedTuple):
+    """What whoever opens a session chooses; None: what ciplug.yaml or the environment says."""
+
+    store: str | None = None
+    config_file: str | None = None
+    artifact_store: str | None = None
+    artifact_limit: int | None = None
+    output_dir: str | None = None
+    settings: config.Config | None = None
+    """In place of the file's, which is not read then."""
+
+
+_DEFAULTS = SessionOptions()
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
-    """The surroundings of one command."""
+    """The surroundings of one command: one state of repository, configuration and store.
+
+    What lives longer than a command asks for `refreshed()` whenever it must see what others have done.
+    """
 
     cwd: Path
     env: Mapping[str, str]
@@ -73,6 +94,29 @@ class Session:
     artifact_limit: int = DEFAULT_ARTIFACT_LIMIT
     output_dir: Path | None = None
     """The folder of this job's results, where it names one."""
+    options: SessionOptions = _DEFAULTS
+    """What it was opened with."""
+
+    def refreshed(self) -> Session:
+        """A new session with the same options, which reads everything anew.
+
+        That is the repository, ciplug.yaml, the store with its runs and registry, policies and history. This session
+        answers as before, and everything that it holds in memory is freed with it. Nothing is contacted yet.
+        Raises ConfigError and GitError as `open_session` does.
+        """
+        fresh = open_session(cwd=self.cwd, env=self.env, **self.options._asdict())
+        return replace(fresh, context=replace(fresh.context, report_url=self.context.report_url))
+
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns, made once in the life of this session. An exception is not remembered."""
+        if key not in self._remembered:
+            self._remembered[key] = make()
+        value: T = self._remembered[key]
+        return value
+
+    @cached_property
+    def _remembered(self) -> dict[Hashable, Any]:
+        return {}
 
     @cached_property
     def store(self) -> Store:
@@ -93,6 +137,18 @@ class Session:
     def to_archive(self) -> Path | None:
         """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
         return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where the bytes of this job's artifacts go; None where only their digests are kept. Nothing is opened."""
+        from ciplug.capture.artifacts import Destination
+
+        if not self.context.trusted or self.artifact_store == NO_ARTIFACTS or self.to_archive:
+            return None
+        if self.artifact_store is None and is_git(self.store_uri):
+            return Destination(OWN, self.artifact_limit)
+        uri = self.artifact_store or self.store_uri
+        return Destination(redact(uri), self.artifact_limit if is_git(uri) else None)
 
     @cached_property
     def files(self) -> Files | None:
@@ -201,11 +257,14 @@ def open_session(
     env: Mapping[str, str] | None = None,
     settings: config.Config | None = None,
 ) -> Session:
-    """Look around. Raises ConfigError for a wrong ciplug.yaml, GitError for a repository that git refuses.
+    """The surroundings of a folder.
+
+    Raises ConfigError for a wrong ciplug.yaml, GitError for a repository that git refuses.
 
     Args:
         settings: in place of the file's, which is not read then.
     """
+    options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings)
     cwd = Path.cwd() if cwd is None else cwd
     env = os.environ if env is None else env
     workspace = discover(cwd)
@@ -224,6 +283,7 @@ def open_session(
             size for size in (artifact_limit, settings.artifact_limit, DEFAULT_ARTIFACT_LIMIT) if size is not None
         ),
         output_dir=Path(output_dir) if output_dir else None,
+        options=options,
     )
 
 

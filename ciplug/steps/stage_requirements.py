@@ -116,9 +116,10 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
 
 
 def _forge(session: Session) -> Forge | None:
-    from ciplug.forges import open_forge
+    from ciplug.forges import NoForge, open_forge
 
-    return open_forge(session.context, session.env, session.remote_url)
+    forge = open_forge(session.context, session.env, session.remote_url)
+    return None if isinstance(forge, NoForge) else forge
 
 
 def _authors(session: Session, name: str, run: Run) -> set[str]:

@@ -74,6 +74,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
+        _check_counts(runs, run)
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
@@ -125,6 +126,13 @@ def _check_run(run: Run, model: str) -> None:
             Refusal.FORK_RUN,
             f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
             hint="train that code in a pipeline of this repository, and promote the run of it",
+        )
+
+
+def _check_counts(runs: Runs, run: Run) -> None:
+    if why := runs.changes(run).objection:
+        raise PromotionRefused(
+            Refusal.WITHDRAWN, f"run {run.id[:12]} was {why}", hint=f"if it is right: ciplug runs restore {run.id[:12]}"
         )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from ciplug.records import moment
 from ciplug.records.columns import Columns
+from ciplug.tracking.amended import NO_CHANGES, changes
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Known:
     status: str | None
     started: str
     ended: datetime | None
+    counts: bool = True
+    """False for one that was withdrawn or deleted: it stands for no branch, and takes no other's place."""
 
 
 def known(parts: Iterable[Columns]) -> list[Known]:
@@ -29,6 +32,9 @@ def known(parts: Iterable[Columns]) -> list[Known]:
 
     Within a part it is that of their start: a clock that is off moves a run by no more than a part.
     """
+    parts = list(parts)
+    amendments = {key: record for part in parts for key, record in part.amendments.items()}
+    changed = changes(amendments, problems={})
     found = []
     for part in parts:
         at = part.attributes
@@ -42,6 +48,7 @@ def known(parts: Iterable[Columns]) -> list[Known]:
                 status=at["status"][row],
                 started=at["started"][row] or "",
                 ended=_moment(at["ended"][row]),
+                counts=changed.get(key, NO_CHANGES).objection is None,
             )
             for row, key in enumerate(part.keys)
         ]
@@ -61,7 +68,7 @@ def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:
     """Ids of the runs that stand for these branches: of each model the last that finished, and the last at all."""
     found: dict[tuple[str, str, bool], str] = {}
     for run in runs:
-        if run.branch in branches and run.branch:
+        if run.branch in branches and run.branch and run.counts:
             found[run.model, run.branch, False] = run.id
             if run.status == "finished":
                 found[run.model, run.branch, True] = run.id
@@ -69,12 +76,15 @@ def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:
 
 
 def too_old(runs: Sequence[Known], *, last: int | None, days: float | None, now: datetime) -> list[Known]:
-    """The runs that neither rule keeps. A run whose end is not known is of no age, and is kept by `days`."""
+    """The runs that neither rule keeps. A run whose end is not known is of no age, and is kept by `days`.
+
+    A run that does not count is kept as long as one that counts and is as old would be.
+    """
     rank: dict[str, int] = {}
     old = []
     for run in reversed(runs):
-        rank[run.model] = rank.get(run.model, 0) + 1
-        by_rank = last is not None and rank[run.model] <= last
+        by_rank = last is not None and rank.get(run.model, 0) < last
+        rank[run.model] = rank.get(run.model, 0) + run.counts
         by_age = days is not None and (run.ended is None or now - run.ended <= timedelta(days=days))
         if not (by_rank or by_age) and (last is not None or days is not None):
             old.append(run)

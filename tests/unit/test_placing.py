@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.errors import RecordError
+from ciplug.errors import RecordError, UsageError
 from ciplug.steps import placing
 
 DIGEST = "sha256:" + "0" * 64
@@ -128,3 +129,35 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
         placing.below(tmp_path / "to", ("a", "b", "x"))
     with pytest.raises(RecordError, match="is a file"):
         placing.below(tmp_path / "to", ("file", "x"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links")
+def test_a_link_that_comes_to_stand_in_the_way_is_seen_before_a_file_is_placed(tmp_path: Path) -> None:
+    """The paths were checked before the files were fetched; that may have taken hours."""
+    folder, arrived, elsewhere = tmp_path / "to", tmp_path / "to" / ".arrived", tmp_path / "elsewhere"
+    arrived.mkdir(parents=True)
+    elsewhere.mkdir()
+    (arrived / ("0" * 64)).write_bytes(b"model")
+    assert placing.below(folder, ("a", "model.bin")) == folder / "a" / "model.bin"
+    (folder / "a").symlink_to(elsewhere)
+    with pytest.raises(RecordError, match="a is a symbolic link: nothing is written through it"):
+        placing.place(folder, {("a", "model.bin"): DIGEST}, arrived)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_one_file_is_placed_under_several_names(tmp_path: Path) -> None:
+    digest = "sha256:" + hashlib.sha256(b"model").hexdigest()
+    (tmp_path / digest[7:]).write_bytes(b"model")
+    placing.place(tmp_path / "to", {("a",): digest, ("b", "c"): digest, ("d",): digest}, tmp_path)
+    written = [path for path in (tmp_path / "to").rglob("*") if path.is_file()]
+    assert sorted(path.relative_to(tmp_path / "to").as_posix() for path in written) == ["a", "b/c", "d"]
+    assert {path.read_bytes() for path in written} == {b"model"}
+
+
+def test_a_folder_that_is_in_the_way_or_closed(tmp_path: Path) -> None:
+    placing.make_folder(tmp_path / "a" / "b")
+    placing.make_folder(tmp_path / "a" / "b")
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="a file is in its place"):
+            placing.make_folder(folder)

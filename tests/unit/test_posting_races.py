@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ciplug.config import Config
-from ciplug.forges.base import Comment, upsert
+from ciplug.forges.sticky import Comment, upsert
 from ciplug.records.provenance import Context
 from ciplug.reports import comment
 from ciplug.reports.comment import MARKER

@@ -1,4 +1,4 @@
-"""What the forges share whose API we speak ourselves: bounded requests, and their errors in our words."""
+"""A JSON API over HTTP with a token, for forges that need no library: bounded requests, errors in our words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ForgeError, PermissionDenied
-from ciplug.forges.base import RETRIES, TIMEOUT, check_wait, not_understood, unreachable, words
+from ciplug.errors import ForgeError
+from ciplug.forges import patience
+from ciplug.forges.failures import not_understood, refusal, unreachable, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,11 +26,8 @@ class Refused(Exception):
     said: str
 
 
-class Rest:
-    """A JSON API with a token, over requests: it brings proxies (HTTPS_PROXY) and one's own CA (REQUESTS_CA_BUNDLE).
-
-    Comments are sent again, too, since the sticky logic clears up after a doubled one.
-    """
+class JsonApi:
+    """A JSON API over requests, which brings proxies (HTTPS_PROXY) and own certificates (REQUESTS_CA_BUNDLE)."""
 
     def __init__(self, place: Place, title: str, scheme: str) -> None:
         """`title` is how messages call the forge; `scheme` stands before the token, as in `Bearer <token>`."""
@@ -61,8 +59,8 @@ class Rest:
 
         try:
             yield
-        except Refused as refusal:
-            raise self._in_words(refusal, task, hint) from None
+        except Refused as refused:
+            raise refusal(self._title, self._place, task, refused.status, refused.said, hint) from None
         except requests.RequestException as error:
             unreachable(self._place.api_url, error)
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -70,7 +68,7 @@ class Rest:
 
     def _request(self, method: str, path: str, **more: Any) -> requests.Response:
         session = self._session()
-        response = session.request(method, self._place.api_url + path, timeout=TIMEOUT, **more)
+        response = session.request(method, self._place.api_url + path, timeout=patience.TIMEOUT, **more)
         # A redirect may turn a write into a read, which would look as if all had gone well.
         if response.request.method != method:
             raise ForgeError(
@@ -79,19 +77,6 @@ class Rest:
         if not response.ok:
             raise Refused(response.status_code, _said(response))
         return response
-
-    def _in_words(self, refusal: Refused, task: str, hint: str) -> ForgeError:
-        status, said = refusal.status, refusal.said
-        if status == 401:
-            return PermissionDenied(f"cannot {task}: {self._title} does not accept the token{said}", hint=hint)
-        if status == 403:
-            return PermissionDenied(f"cannot {task}: {self._title} refuses{said}", hint=hint)
-        if status == 404:
-            what = f"{self._title} shows it, or {self._place.repository}, to this token as not found"
-            return PermissionDenied(f"cannot {task}: {what}", hint=hint)
-        if status == 429:
-            return ForgeError(f"cannot {task}: {self._title}'s rate limit is reached", hint="try again later")
-        return ForgeError(f"cannot {task}: {self._title} answers {status}{said}")
 
     def _session(self) -> requests.Session:
         if self._opened is None:
@@ -113,14 +98,6 @@ def _said(response: requests.Response) -> str:
 
 def _session(title: str, authorization: str) -> requests.Session:
     import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3 import Retry
-
-    class Patience(Retry):
-        def sleep(self, response: Any = None) -> None:
-            wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
-            check_wait(title, wait)
-            super().sleep(response)
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = authorization
@@ -130,13 +107,5 @@ def _session(title: str, authorization: str) -> requests.Session:
     # As a function, or a ~/.netrc would come before it.
     session.auth = authorize
     session.headers["Accept"] = "application/json"
-    retry = Patience(
-        total=RETRIES,
-        backoff_factor=0.5,
-        status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=None,
-        raise_on_status=False,
-    )
-    for prefix in ("https://", "http://"):
-        session.mount(prefix, HTTPAdapter(max_retries=retry))
+    patience.mount(session, title)
     return session

@@ -1,0 +1,66 @@
+"""One run as an outline for the eye: its record as amended, and the history of its amendments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ciplug.records.amendment import Amendment, Changes
+from ciplug.records.canonical import plain
+from ciplug.records.run import Run
+
+
+def details(run: Run, changes: Changes) -> str:
+    """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them."""
+    from ciplug.reports import text
+
+    facts = plain(run)
+    provenance = dict(facts.pop("provenance", {}))
+    packages = provenance.pop("packages", {})
+    lines: list[str] = []
+
+    def write(name: str, value: object, depth: int) -> None:
+        pad = "  " * depth
+        if isinstance(value, dict):
+            lines.append(f"{pad}{text.clean(name)}:")
+            for key, inner in value.items():
+                write(str(key), inner, depth + 1)
+        elif isinstance(value, list):
+            lines.append(f"{pad}{text.clean(name)}:")
+            for inner in value:
+                shown = "  ".join(str(v) for v in inner.values()) if isinstance(inner, dict) else str(inner)
+                lines.append(f"{pad}  - {text.clean(shown, 200)}")
+        else:
+            lines.append(f"{pad}{text.clean(name)}: {text.clean(str(value), 400)}")
+
+    if changes.objection:
+        write(changes.state, changes.objection, 0)
+    for name in ("id", "name", "model", "status", "commit", "started", "ended"):
+        if name in facts:
+            write(name, facts.pop(name), 0)
+    facts.pop("schema", None)
+    for name, value in facts.items():
+        write(name, value, 0)
+    write("provenance", provenance, 0)
+    lines.append(f"  packages: {len(packages)}")
+    if changes.amendments:
+        lines += ["amendments:", *(f"  - {text.clean(line, 400)}" for line in map(_history_line, changes.amendments))]
+    return text.defuse("\n".join(lines))
+
+
+def _history_line(one: Amendment) -> str:
+    return f"{one.created[:16].replace('T', ' ')} {one.author}: {', '.join(_parts(one))}"
+
+
+def _parts(one: Amendment) -> Iterator[str]:
+    """What an amendment does, a clause each."""
+    if one.withdrawn is not None:
+        yield "withdrawn" if one.withdrawn else "no longer withdrawn"
+    if one.lifecycle is not None:
+        yield "deleted" if one.lifecycle == "deleted" else "no longer deleted"
+    if one.reason:
+        yield f"since {one.reason}"
+    if one.name is not None:
+        yield f"name {one.name}"
+    yield from (f"tag {name}={value}" for name, value in sorted(one.tags.items()))
+    yield from (f"tag {name} removed" for name in one.untag)
+    yield from (f"metric {name}={value:g}" for name, value in sorted(one.metrics.items()))

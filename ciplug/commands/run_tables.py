@@ -1,0 +1,130 @@
+"""What the commands over many runs share: what is asked, and tables of runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ciplug import console
+from ciplug.commands import options
+from ciplug.errors import UsageError, nearest
+from ciplug.records.canonical import plain
+from ciplug.steps.session import Session
+from ciplug.tracking.query import Comparison, Key
+from ciplug.tracking.query_language import parse
+from ciplug.tracking.runs import Runs
+
+if TYPE_CHECKING:
+    from ciplug.tracking.catalog import Entry, Found
+
+FORMATS = ("table", "markdown", "json", "csv")
+MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
+
+
+def add_query(parser: argparse.ArgumentParser) -> None:
+    """What every question over many runs takes."""
+    parser.add_argument("--where", metavar="EXPR", help="like \"metrics.accuracy > 0.9 AND params.depth = '6'\"")
+    parser.add_argument("--columns", metavar="KEYS", help="what to show, like metrics.accuracy,params.depth")
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20; 0: all)")
+    parser.add_argument("--offline", action="store_true", help="ask the local cache only, however old it is")
+
+
+def conditions_of(args: argparse.Namespace) -> list[Comparison]:
+    """What --where and --model ask for; checks --limit, too."""
+    if args.limit < 0:
+        raise UsageError("--limit takes a number from 0 up")
+    where = [] if args.where is None else list(parse(args.where))
+    return [*where, Comparison(MODEL, "=", args.model)] if args.model else where
+
+
+def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
+    """All runs, with a catalog to be searched; how old it is is said where the store is not asked."""
+    if not args.offline:
+        return options.runs_of(session)
+    runs = session.runs(offline=True)
+    if moment := runs.catalog.as_of:
+        console.complain(f"offline: {session.store.uri} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+    return runs
+
+
+def tell_unknown(model: str, runs: Runs) -> None:
+    """Say that no run at all is of this model, and which was probably meant."""
+    known = sorted(map(str, runs.catalog.values(MODEL)))
+    if known and model not in known:
+        console.say(f"no run is of the model '{model}': {nearest(model, known)}")
+
+
+def tell_gaps(found: Found, by: Sequence[Key]) -> None:
+    """Say where a number was missing that would have decided."""
+    from ciplug.reports.text import clean, plural
+
+    name = clean(str(by[0])) if by else ""
+    for count, why in (
+        (found.left_out, "left out, as a number of the condition is NaN"),
+        (found.undefined, f"listed last, as {name} is NaN"),
+        (found.absent, f"listed last, without {name}"),
+    ):
+        if count:
+            console.say(f"{plural(count, 'run')} {why}")
+
+
+def facts_of(entry: Entry) -> list[str | None]:
+    """Run, model, commit, branch, status and start. The status of a withdrawn or deleted run says so."""
+    values = list(map(entry.attributes.get, ("model", "commit", "branch", "status", "started")))
+    if entry.state != "active":
+        values[3] = f"{values[3] or 'unknown'}, {entry.state}"
+    return [entry.id, *values]
+
+
+def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[str]]:
+    """Run, model, commit, branch, status and start as columns, shortened for the eye."""
+    from ciplug.reports import text
+
+    def cells(values: Sequence[str | None]) -> list[str]:
+        if form == "csv":
+            return [value or "" for value in values]
+        run, model, commit, branch, status, started = (value or "-" for value in values)
+        moment = started[:16].replace("T", " ")
+        return [
+            text.clean(run[:12]),
+            text.clean(model, 40),
+            commit[:8],
+            text.clean(branch, 30),
+            text.clean(status),
+            text.clean(moment),
+        ]
+
+    return [list(column) for column in zip(*map(cells, facts), strict=True)] or [[] for _ in range(6)]
+
+
+def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
+    """The values of one key: exact in CSV, else as precise as it takes to tell them apart."""
+    from ciplug.reports import text
+
+    values = [entry.get(key) for entry in entries]
+    if form == "csv":
+        return ["" if value is None else str(plain(value)) for value in values]
+    if key.kind == "metric":
+        return text.numbers(values)
+    return [text.clean(text.scalar(value), 60) for value in values]
+
+
+def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
+    """A table as `form` has it."""
+    from ciplug.reports import text
+
+    if form == "csv":
+        import csv
+        import io
+
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerows([headers, *rows])
+        return out.getvalue()
+    from tabulate import tabulate
+
+    if form == "markdown":
+        cells = [[text.escape_markdown(cell) for cell in row] for row in rows]
+        return tabulate(cells, list(map(text.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
+    titles = [text.clean(header, text.NAME_LIMIT) for header in headers]
+    return text.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))

@@ -1,0 +1,72 @@
+"""What went wrong with a forge, in our words: one line, no token, no dump of an answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+from ciplug.errors import ForgeError, PermissionDenied
+from ciplug.forges.patience import TIMEOUT
+
+if TYPE_CHECKING:
+    from ciplug.forges.base import Place
+
+
+def refusal(title: str, place: Place, task: str, status: int, said: str, hint: str) -> ForgeError:
+    """The error for an answer that is no success. `said` holds the forge's own words, as `words` gives them."""
+    if status == 401:
+        return PermissionDenied(f"cannot {task}: {title} does not accept the token{said}", hint=hint)
+    if status == 403:
+        return PermissionDenied(f"cannot {task}: {title} refuses{said}", hint=hint)
+    if status == 404:
+        what = f"{title} shows it, or {place.repository}, to this token as not found"
+        return PermissionDenied(f"cannot {task}: {what}", hint=hint)
+    if status == 429:
+        return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="try again later")
+    return ForgeError(f"cannot {task}: {title} answers {status}{said}")
+
+
+def cut(text: str, limit: int) -> str:
+    """One line of at most `limit` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def words(message: object) -> str:
+    """What a forge said, as `: its words`, or nothing when it is no short plain sentence."""
+    if isinstance(message, bytes):
+        message = message.decode(errors="replace")
+    if not isinstance(message, str) or not message.strip() or re.search(r"[<{\[]", message):
+        return ""
+    return ": " + cut("".join(c if c.isprintable() else " " for c in message), 200)
+
+
+def not_understood(address: str) -> ForgeError:
+    """The error for an answer of a shape that no forge gives, such as a proxy's login page."""
+    return ForgeError(f"{address} gave an answer that is not understood", hint="check the address of the API")
+
+
+def unreachable(address: str, error: Exception) -> NoReturn:
+    """Say in one line why no answer came. Raises ForgeError from an exception of requests."""
+    import requests
+    from urllib3.exceptions import ReadTimeoutError
+
+    # Whoever has tried again calls the last timeout a failed connection.
+    last = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(last, ReadTimeoutError):
+        error = requests.exceptions.Timeout()
+    kinds: tuple[tuple[type[Exception], str, str], ...] = (
+        (requests.exceptions.RetryError, "kept failing", "try again later"),
+        (requests.exceptions.Timeout, f"did not answer within {TIMEOUT} s", "try again later"),
+        (requests.exceptions.ProxyError, "cannot be reached through the proxy", "check HTTPS_PROXY and NO_PROXY"),
+        (
+            requests.exceptions.SSLError,
+            "has a certificate that this machine does not trust",
+            "point REQUESTS_CA_BUNDLE to your CA file",
+        ),
+        (requests.exceptions.ConnectionError, "cannot be reached", "check the network and the address"),
+    )
+    for kind, text, hint in kinds:
+        if isinstance(error, kind):
+            raise ForgeError(f"{address} {text}", hint=hint) from None
+    raise not_understood(address) from None

@@ -1,0 +1,59 @@
+"""python-gitlab with bounds, and its exceptions in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ciplug.forges import patience
+from ciplug.forges.failures import not_understood, refusal, unreachable, words
+
+if TYPE_CHECKING:
+    from gitlab import Gitlab
+
+    from ciplug.forges.base import Place
+
+
+def client(place: Place) -> Gitlab:
+    """python-gitlab, whose own retries are off: they wait for as long as they are told."""
+    import gitlab
+    import requests
+
+    class Session(requests.Session):
+        def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+            """Artifacts lie in an object store, to which GitLab redirects; the token must not go there."""
+            super().rebuild_auth(prepared_request, response)
+            if self.should_strip_auth(response.request.url, prepared_request.url):
+                for name in ("PRIVATE-TOKEN", "JOB-TOKEN"):
+                    prepared_request.headers.pop(name, None)
+
+    class Client(gitlab.Gitlab):
+        def http_request(self, *args: Any, **kwargs: Any) -> Any:
+            return super().http_request(*args, **{"obey_rate_limit": False, **kwargs})
+
+    session = Session()
+    patience.mount(session, "GitLab")
+    return Client(
+        place.api_url.removesuffix("/api/v4"),
+        private_token=place.token,
+        timeout=patience.TIMEOUT,
+        keep_base_url=True,
+        session=session,
+    )
+
+
+@contextmanager
+def errors(place: Place, task: str, hint: str) -> Iterator[None]:
+    """Turn the library's exceptions into ours."""
+    import gitlab
+    import requests
+
+    try:
+        yield
+    except gitlab.GitlabError as error:
+        if error.response_code is None:
+            raise not_understood(place.api_url) from None
+        raise refusal("GitLab", place, task, error.response_code, words(error.error_message), hint) from None
+    except requests.RequestException as error:
+        unreachable(place.api_url, error)

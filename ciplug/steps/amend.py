@@ -1,0 +1,210 @@
+"""Amend recorded runs: a name, tags, late metrics, a withdrawal, a deletion, or the end of these.
+
+Each amendment is an object beside its run. It is kept in the spool until the store has it, so nothing is lost where
+the store cannot be reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from ciplug._version import __version__
+from ciplug.errors import NotFound, RecordError, StoreError, UsageError
+from ciplug.records.amendment import Amendment, Changes, Lifecycle, fold
+from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
+from ciplug.records.run import METRIC_NAME
+from ciplug.steps.send import store_objects
+from ciplug.steps.session import Session, now, stamp
+
+if TYPE_CHECKING:
+    from ciplug.records.series import Series
+    from ciplug.tracking.catalog import Catalog
+    from ciplug.tracking.runs import Runs
+
+Outcome = Literal["amended", "as it was"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is to be changed about a run. What is None or empty stays as it is."""
+
+    name: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    untag: tuple[str, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Last value of each metric."""
+    series: Mapping[str, Series] = field(default_factory=dict)
+    """Metric → its steps."""
+    withdrawn: bool | None = None
+    lifecycle: Lifecycle | None = None
+    reason: str | None = None
+
+    def of_a_run(self, before: Changes, tags: Mapping[str, str], name: str | None) -> Change:
+        """What of this is new to a run with these changes, tags and name."""
+        return replace(
+            self,
+            name=None if self.name == name else self.name,
+            tags={key: value for key, value in self.tags.items() if tags.get(key) != value},
+            untag=tuple(key for key in self.untag if key in tags),
+            withdrawn=None if self.withdrawn == (before.withdrawal is not None) else self.withdrawn,
+            lifecycle=None if (self.lifecycle == "deleted") == (before.deletion is not None) else self.lifecycle,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        values = (self.name, self.withdrawn, self.lifecycle)
+        return not any((self.tags, self.untag, self.metrics, self.series)) and values == (None, None, None)
+
+
+WITHDRAW = Change(withdrawn=True)
+DELETE = Change(lifecycle="deleted")
+RESTORE = Change(withdrawn=False, lifecycle="active")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A recorded run that is to be amended, as this machine sees it."""
+
+    key: RunKey
+    model: str
+    name: str | None
+    tags: Mapping[str, str]
+    changes: Changes
+    """What was amended before."""
+
+
+@dataclass(frozen=True)
+class Amended:
+    """A run after it was amended."""
+
+    target: Target
+    """As it was before."""
+    change: Change
+    """What was new to it; empty where it was as asked for already."""
+    changes: Changes
+    """What its amendments add up to now."""
+
+
+def amend(session: Session, targets: Sequence[Target], change: Change) -> list[Amended]:
+    """Amend runs: all objects in one write, and none for a run that is as asked for already.
+
+    Raises UsageError in a fork's job or for a change that cannot be, StoreError when the store did not take it: then it
+    waits in the spool, and the hint says how it is sent.
+    """
+    if not session.context.trusted:
+        raise UsageError("a fork's job must not amend runs", hint="amend them in a trusted branch's pipeline")
+    _check(change)
+    done: list[Amended] = []
+    objects: dict[str, bytes] = {}
+    for target in targets:
+        new = change.of_a_run(target.changes, target.tags, target.name)
+        if new.is_empty:
+            done.append(Amended(target, new, target.changes))
+            continue
+        amendment = _amendment(session, target, new)
+        objects.update(objects_of(amendment, new.series))
+        done.append(Amended(target, new, fold([*target.changes.amendments, amendment])))
+    if objects:
+        store_objects(session, objects)
+    return done
+
+
+def _check(change: Change) -> None:
+    if both := sorted(set(change.untag) & change.tags.keys()):
+        raise UsageError(f"the tag '{both[0]}' is to be set and to be removed", hint="do one of the two")
+    if odd := [name for name in {**change.metrics, **change.series} if not METRIC_NAME.fullmatch(name)]:
+        raise UsageError(f"{odd[0][:60]!r} is not a name for a metric")
+    if "" in {*change.tags, *change.untag} or change.name == "":
+        raise UsageError("an empty name")
+
+
+def _amendment(session: Session, target: Target, change: Change) -> Amendment:
+    context = session.context
+    return Amendment(
+        run=target.key.id,
+        model=target.model,
+        commit=target.key.commit,
+        seq=target.changes.next_seq,
+        created=stamp(now()),
+        name=change.name,
+        tags=change.tags,
+        untag=change.untag,
+        metrics=change.metrics,
+        withdrawn=change.withdrawn,
+        lifecycle=change.lifecycle,
+        reason=change.reason,
+        by=context.actor,
+        context=context,
+        ciplug=__version__,
+    )
+
+
+def objects_of(amendment: Amendment, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
+    """Key → bytes of what is stored of an amendment."""
+    key, data = amendment_object(amendment)
+    if not series:
+        return {key.key: data}
+    from ciplug.records.series import encode
+
+    return {key.key: data, key.series: encode(series)}
+
+
+# Which runs are meant
+
+
+@dataclass(frozen=True)
+class View:
+    """What this machine knows of all runs."""
+
+    runs: Runs
+    offline: StoreError | None = None
+    """Why the store could not be asked; what it was like when it was asked last stands in for it."""
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.runs.catalog
+
+
+def view_of(session: Session) -> View:
+    """All runs as the store has them; where it cannot be reached, as it was when it was asked last.
+
+    Raises StoreError where it was never asked on this machine.
+    """
+    runs = session.runs()
+    try:
+        _ = runs.catalog
+    except StoreError as unreachable:
+        offline = session.runs(offline=True)
+        try:
+            _ = offline.catalog
+        except UsageError:
+            raise unreachable from None
+        return View(offline, unreachable)
+    return View(runs)
+
+
+def targets_of(view: View, ids: Iterable[str]) -> list[Target]:
+    """The runs of these ids, or beginnings of ids, each once. Raises NotFound naming the first that is none."""
+    keys = dict.fromkeys(_key_of(view.catalog, run_id) for run_id in ids)
+    return [_target(view.catalog, key) for key in keys]
+
+
+def _key_of(catalog: Catalog, run_id: str) -> str:
+    found = catalog.find(run_id) if run_id else []
+    if not found:
+        raise NotFound(f"no run '{run_id}'", hint="list them: ciplug runs list")
+    if len(found) > 1:
+        some = ", ".join(key.id[:12] for key in parse_runs(found)[:4])
+        raise NotFound(f"'{run_id}' is the beginning of {len(found)} runs: {some}", hint="give more of the id")
+    return found[0]
+
+
+def _target(catalog: Catalog, key: str) -> Target:
+    row, run = catalog.row_of(key), parse_run(key)
+    entries = catalog.entries([row]) if row is not None else []
+    if not entries or run is None:
+        raise RecordError(f"{key} cannot be read", hint="see: ciplug fsck")
+    entry = entries[0]
+    return Target(run, entry.attributes["model"], entry.attributes.get("name"), entry.tags, catalog.changes(key))

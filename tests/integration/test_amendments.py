@@ -1,0 +1,214 @@
+"""Amendments as a user makes them: over the git store, with what gates, promotion, lists and retention make of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ciplug.records.amendment import Amendment
+from ciplug.records.keys import amendment_object, parse_amendment, parse_runs
+from ciplug.records.series import Series
+from ciplug.steps.amend import Change, amend, targets_of, view_of
+from ciplug.steps.session import open_session
+from ciplug.stores import Store
+from tests.project import Project, git
+
+FORK = {
+    "GITLAB_CI": "true",
+    "CI_MERGE_REQUEST_IID": "7",
+    "CI_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_PROJECT_ID": "1",
+    "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    return Project.create(tmp_path / "work", remote=tmp_path / "origin.git")
+
+
+def store_of(project: Project) -> Store:
+    return open_session(cwd=project.folder).store
+
+
+def late(project: Project, run: str, **metrics: float) -> None:
+    """Log metrics late, as a resumed run does."""
+    session = open_session(cwd=project.folder)
+    series = {name: Series((5,), (value,)) for name, value in metrics.items()}
+    amend(session, targets_of(view_of(session), [run]), Change(metrics=metrics, series=series))
+
+
+def test_tags_and_name(project: Project) -> None:
+    first, second = project.train(), project.train()
+    done = project.ciplug("runs", "tag", first[:12], second, "team=red", "note=a=b")
+    assert f"run {first[:12]} (wine): tag note=a=b, tag team=red" in done.stderr
+    done = project.ciplug("runs", "tag", first, "team=blue", "--remove", "note", "--remove", "none")
+    assert "tag team=blue (was red), tag note removed" in done.stderr
+    assert "as it was" in project.ciplug("runs", "tag", first, "team=blue").stderr
+    project.ciplug("runs", "rename", first, "the good one")
+    shown = project.json("runs", "show", first, "--json")
+    assert (shown["name"], shown["tags"]) == ("the good one", {"team": "blue"})
+    assert [one["seq"] for one in shown["amendments"]] == [1, 2, 3]
+    listed = project.json("runs", "list", "--where", "tags.team = 'blue' AND run_name = 'the good one'", "--json")
+    assert [run["id"] for run in listed] == [first]
+    history = project.ciplug("runs", "show", first).stdout
+    assert "tag team=blue, tag note removed" in history and "test@example.com" in history
+    assert project.json("runs", "show", second, "--json")["tags"] == {"team": "red", "note": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("tag", "RUN"), "no tag is named"),
+        (("tag", "a=b"), "no run is named"),
+        (("tag", "RUN", "a=b", "--remove", "a"), "is to be set and to be removed"),
+        (("tag", "RUN", "=b"), "an empty name"),
+        (("tag", "none", "a=b"), "no run 'none'"),
+        (("withdraw", "RUN"), "--reason"),
+        (("withdraw", "RUN", "--reason", " "), "a text is expected"),
+    ],
+)
+def test_what_cannot_be_is_refused(project: Project, words: tuple[str, ...], says: str) -> None:
+    run = project.train()
+    done = project.ciplug("runs", *(run if word == "RUN" else word for word in words), code=2)
+    assert says in done.stderr
+    assert not store_of(project).keys("amend/")
+
+
+def test_two_processes_tag_one_run_at_once_and_nothing_is_lost(project: Project, tmp_path: Path) -> None:
+    run = project.train()
+
+    def tag(number: int) -> None:
+        env = {**os.environ, "CIPLUG_SPOOL": str(tmp_path / f"spool-{number}")}
+        words = ["runs", "tag", run, f"tag{number}=x", f"both={number}"]
+        subprocess.run([sys.executable, "-m", "ciplug", *words], cwd=project.folder, env=env, check=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(tag, range(2)))
+    tags = project.json("runs", "show", run, "--json")["tags"]
+    assert {"tag0", "tag1", "both"} == tags.keys()
+    amendments = [parse_amendment(key) for key in store_of(project).keys("amend/")]
+    last = max(filter(None, amendments), key=lambda key: key.order)
+    data = json.loads(store_of(project).read([last.key])[last.key])
+    assert tags["both"] == data["tags"]["both"], "the last in the order of all readers"
+
+
+def test_a_withdrawn_run_is_neither_candidate_nor_baseline_and_is_not_promoted(project: Project) -> None:
+    base = project.train()
+    project.branch("good", {"accuracy": 0.86})
+    project.push()
+    run = project.train()
+    project.ciplug("gate")
+    project.ciplug("runs", "withdraw", base[:10], "--reason", "wrong labels")
+    done = project.ciplug("gate", "--run", run)
+    assert "wrong labels" in done.stdout, "it says why the merge base's run is not compared with"
+    assert "no baseline to compare with" in done.stdout
+    project.ciplug("runs", "restore", base)
+    assert "no baseline to compare with" not in project.ciplug("gate", "--run", run).stdout
+    project.ciplug("runs", "withdraw", run, "--reason", "trained on the test set")
+    words = "withdrawn by test@example.com: trained on the test set"
+    assert words in project.ciplug("gate", code=2).stderr
+    assert words in project.ciplug("gate", "--run", run, code=1).stdout
+    assert words in project.ciplug("promote", "wine", "--to", "staging", "--run", run, code=1).stderr
+    assert words in project.ciplug("promote", "wine", "--to", "staging", code=2).stderr
+    done = project.ciplug("runs", "list")
+    assert "finished, withdrawn" in done.stdout
+    assert project.ciplug("leaderboard", "--metric", "accuracy").stdout.count("0.8") == 1
+    assert words in project.ciplug("runs", "show", run).stdout
+    done = project.ciplug("runs", "restore", run, "--reason", "it was not")
+    assert f"restored; it was {words}" in done.stderr
+    project.ciplug("gate", "--run", run)
+    project.ciplug("promote", "wine", "--to", "staging", "--run", run)
+
+
+def test_a_deleted_run_is_hidden_and_comes_back(project: Project) -> None:
+    kept, gone = project.train(), project.train()
+    project.ciplug("runs", "delete", gone, "--reason", "a trial")
+    done = project.ciplug("runs", "list", "--format", "csv")
+    assert kept in done.stdout and gone not in done.stdout
+    assert "1 deleted: --all lists them too" in done.stderr
+    assert gone in project.ciplug("runs", "list", "--all").stdout.replace(gone[:12], gone)
+    assert "finished, deleted" in project.ciplug("runs", "list", "--where", "lifecycle = 'deleted'").stdout
+    assert "deleted by test@example.com: a trial already" in project.ciplug("runs", "delete", gone).stderr
+    assert project.json("gate", "--dry-run", "--json")["verdicts"][0]["run"] == kept
+    project.ciplug("runs", "restore", gone)
+    assert project.json("gate", "--dry-run", "--json")["verdicts"][0]["run"] == gone
+
+
+def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n"
+        "  accuracy: {higher_is_better: true, min: 0.8}\n  auc: {higher_is_better: true, min: 0.5, on_missing: fail}\n"
+    )
+    project.commit("a gate on auc")
+    run = project.train()
+    assert "has no metric 'auc'" in project.ciplug("gate", code=1).stdout
+    late(project, run, auc=0.7)
+    verdict = project.json("gate", "--json")["verdicts"][0]
+    assert verdict["outcome"] == "PASS"
+    assert [parse_amendment(key) is not None for key in sorted(verdict["judged"])] == [True, False]
+    late(project, run, accuracy=0.99)
+    done = project.ciplug("gate", code=1)
+    words = " ".join(done.stdout.split())
+    assert f"'accuracy' was changed after the end of run {run[:12]}, by test@example.com" in words
+    assert project.json("runs", "show", run, "--json")["metrics"] == {"accuracy": 0.99, "auc": 0.7}
+    runs = open_session(cwd=project.folder).runs()
+    shown = runs.get(run)
+    assert runs.evidence(shown).run.metrics == {"accuracy": 0.85, "auc": 0.7}
+    assert runs.series(shown)["auc"].steps == (5,)
+
+
+def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_path: Path) -> None:
+    run = project.train()
+    project.ciplug("runs", "list")
+    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    done = project.ciplug("runs", "tag", run[:12], "team=red", code=3)
+    assert "looked up in the local cache" in done.stderr and "it is kept in" in done.stderr
+    done = project.ciplug("runs", "tag", run[:12], "team=blue", code=3)
+    (tmp_path / "away.git").rename(tmp_path / "origin.git")
+    assert project.json("runs", "show", run, "--json")["tags"] == {"team": "blue"}
+    assert len(store_of(project).keys("amend/")) == 2
+
+
+def test_a_forks_job_amends_nothing(project: Project) -> None:
+    run = project.train()
+    env = {**FORK, "CI_COMMIT_SHA": project.head}
+    assert "a fork's job must not amend runs" in project.ciplug("runs", "tag", run, "a=b", code=2, env=env).stderr
+    assert not store_of(project).keys("amend/")
+
+
+def test_retention_keeps_amendments_with_their_run_and_drops_them_with_it(project: Project) -> None:
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("keep: {last: 1}\n")
+    project.commit("keep one")
+    old, bad, new = project.train(), project.train(), project.train()
+    project.ciplug("runs", "tag", old, new, "a=b")
+    project.ciplug("runs", "withdraw", new, "--reason", "bad")
+    project.ciplug("compact")
+    runs = {run.id for run in parse_runs(store_of(project).keys("runs/"))}
+    assert runs == {bad, new}, "the last that counts is kept, and what is withdrawn takes no place"
+    amended = {key.run for key in map(parse_amendment, store_of(project).keys("amend/")) if key}
+    assert amended == {new}
+
+
+def test_fsck_names_amendments_that_are_wrong(project: Project) -> None:
+    run = project.train()
+    assert "no problem" in project.ciplug("fsck").stderr
+    store = store_of(project)
+    key, data = amendment_object(Amendment(run="f" * 32, model="wine", seq=1, created="2026-11-28T00:00:00Z"))
+    (recorded,) = parse_runs(store.keys("runs/"))
+    assert recorded.id == run
+    damaged = f"{recorded.amendments}7-aaaaaaaa.json"
+    store.add({key.key: data})
+    store.add({damaged: b'{"run":1}\n'})
+    done = project.ciplug("fsck", code=3)
+    assert f"{key.key}: its run is not in the store" in done.stdout
+    assert f"{damaged}: " in done.stdout
+    assert "cannot be read" in project.ciplug("gate", code=2).stderr, "it may be a withdrawal"

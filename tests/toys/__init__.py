@@ -1,0 +1,1 @@
+"""What the recipes of CONTRIBUTING.md describe, in the smallest form that works."""
