@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import config, console, forges
-from ciplug.commands.first_run import first_run
 from ciplug.errors import UsageError
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
@@ -22,6 +21,7 @@ from ciplug.scaffold import configuration, pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
 from ciplug.scaffold.asking import Asker
 from ciplug.scaffold.files import write
+from ciplug.scaffold.first_run import first_run
 from ciplug.scaffold.project import (
     Numbers,
     Project,

@@ -24,11 +24,6 @@ _RIGHTS = {
 }
 """Causes that a right to push, or a token that has it, removes."""
 _SECRETS = (
-    "CIPLUG_PUSH_TOKEN",
-    "CIPLUG_GITHUB_TOKEN",
-    "CIPLUG_GITLAB_TOKEN",
-    "CIPLUG_GITEA_TOKEN",
-    "CIPLUG_BITBUCKET_TOKEN",
     "CIPLUG_JENKINS_",
     "CIPLUG_INPUT_",
     # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
@@ -68,11 +63,17 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> tuple[Rec
 
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:
     """The environment of the training, without the tokens that ciplug was given."""
-    env = {name: value for name, value in session.env.items() if not name.startswith(_SECRETS)}
+    env = {name: value for name, value in session.env.items() if not _is_secret(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
+
+
+def _is_secret(variable: str) -> bool:
+    """Whether a variable holds a token for ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
+    own = variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")
+    return own or variable.startswith(_SECRETS)
 
 
 def _stale_problems(inputs: Inputs, stale: Sequence[Path]) -> list[CiplugError]:
@@ -126,6 +127,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
     refusal = None
+    children = len(_with_children(session, recorded)) - 1
     if bundle is not None:
         kept, refusal = _hand_over(session, recorded, bundle)
     elif not session.context.trusted:
@@ -137,7 +139,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         kept, refusal = _send(session, recorded)
     if refusal and recorded.sealed.waits:
         kept = "spooled"
-    _report(session, recorded, kept)
+    _report(session, recorded, kept, children)
     return refusal
 
 
@@ -182,7 +184,7 @@ def _has_files(run: Run) -> bool:
     return any("://" not in artifact.path for artifact in run.artifacts)
 
 
-def _report(session: Session, recorded: Recorded, kept: str) -> None:
+def _report(session: Session, recorded: Recorded, kept: str, children: int) -> None:
     run = recorded.run
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:
@@ -192,8 +194,12 @@ def _report(session: Session, recorded: Recorded, kept: str) -> None:
             "warning: this run has no metric, so nothing of it can be compared",
             "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
         )
-    metrics = "1 metric" if len(run.metrics) == 1 else f"{len(run.metrics)} metrics"
-    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {metrics}, {kept}")
+    facts = [_count(len(run.metrics), "metric"), *([_count(children, "child run")] if children else []), kept]
+    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {', '.join(facts)}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:
