@@ -20,7 +20,8 @@ from benchmarks.measuring import Arm, Result, Skipped, Timing
 from benchmarks.places import Tools, made_run, scratch
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import run_key
-from ciplug.stores.bucket.providers import Bucket, each, open_bucket
+from ciplug.stores.bucket.base import Bucket, each
+from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.segment_files import Row, encode
 from tests.duck import READ, connect
 from tests.servers.seaweedfs import seaweedfs

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.measuring import Arm, Result, Skipped, call, environment, interleave
 from benchmarks.places import PROJECT, Clones, Tools, scratch, server, write_metrics
-from ciplug.stores.git.branch import GitBranchStore
+from ciplug.stores.git.store import GitStore
 from tests.servers.git_http import GitServer
 
 
@@ -62,7 +62,7 @@ def _add_at_once(place: Path, url: str) -> None:
     """What a recorder does beside starting Python: one write each, all from one process."""
 
     def add(clone: Path) -> None:
-        store = GitBranchStore(url, uri=url, branch="ciplug", cache=clone / ".git" / "ciplug", config=())
+        store = GitStore(url, uri=url, branch="ciplug", cache=clone / ".git" / "ciplug", config=())
         key = hashlib.sha256(os.fsencode(os.path.realpath(clone))).hexdigest()
         store.add({f"runs/{key[:40]}-{key[32:]}.json": b'{"metrics":{"accuracy":0.9}}\n'})
 

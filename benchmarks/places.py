@@ -21,9 +21,9 @@ from ciplug.records.keys import run_key
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import Run
 from ciplug.stores.git import segments as git_segments
-from ciplug.stores.git.branch import SEGMENT_AT
-from ciplug.stores.git.objects import Objects
-from ciplug.stores.git.view import Content, root_tree
+from ciplug.stores.git.content import Content, root_tree
+from ciplug.stores.git.folding import SEGMENT_AT
+from ciplug.stores.git.objects import LooseObjects
 from tests.servers.git_http import GitServer
 
 ROOT = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ def _store(runs: int) -> Path:
         return path
     shutil.rmtree(path, ignore_errors=True)
     call(["git", "init", "--quiet", "--bare", str(path)], OUT)
-    written = Objects(path, "sha1")
+    written = LooseObjects(path, "sha1")
     content, index = Content(), {}
     every = stored_runs(runs)
     for start in range(0, runs, SEGMENT_AT):

@@ -5,40 +5,70 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
+from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ciplug.capture import log
+from ciplug.capture import events
+from ciplug.capture.events import Event, seconds
 from ciplug.errors import UsageError
-from ciplug.records.run import METRIC_NAME, Scalar, Status
+from ciplug.records.run import Status
 
-_active: ActiveRun | None = None
+if TYPE_CHECKING:
+    from ciplug.capture.writer import RunWriter
+    from ciplug.steps.inputs import Inputs
+    from ciplug.steps.open_run import OpenRun
+
+_stack: list[ActiveRun] = []
+"""The active runs of this program, the innermost last. A forked worker inherits those of the process it comes from."""
 
 
 class ActiveRun:
-    """A run that is being logged. As a context manager it ends with the block, failed if the block raised."""
+    """A run that is being logged to. As a context manager it ends with the block, failed if the block raised."""
 
-    def __init__(self, run_id: str, folder: Path, finish: Any = None) -> None:
-        self.id = run_id
-        self._folder = folder
-        self._finish = finish
+    def __init__(self, run: OpenRun) -> None:
+        self._run = run
         self._process = os.getpid()
+        self._ended = False
 
-    def append(self, event: dict[str, Any]) -> None:
-        log.append(self._folder, event)
+    @property
+    def id(self) -> str:
+        """32 hex digits. Another process of this machine opens the run by it: `ciplug.start_run(run_id=…)`."""
+        return self._run.writer.id
 
-    def end(self, status: Status = "finished") -> None:
-        """Record and send the run. A run that `ciplug run` started is recorded by it, when the program ends."""
-        global _active
-        if _active is self:
-            _active = None
-        finish, self._finish = self._finish, None
-        # A forked worker inherits the run, and must not end it.
-        if finish is not None and os.getpid() == self._process:
-            finish(status)
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the run that this one is a child of."""
+        return self._run.writer.parent
+
+    @property
+    def writer(self) -> RunWriter:
+        return self._run.writer
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it belongs to the process that this worker was forked from."""
+        return os.getpid() != self._process
+
+    def append(self, *logged: Event) -> None:
+        """Log events in one write. Raises UsageError when the run has ended, StoreError on a full disk."""
+        self._run.writer.append(*logged)
+
+    def end(self, status: Status = "finished", end_time: datetime | int | None = None) -> None:
+        """Record and send the run. A run that `ciplug run` started is recorded by it, when the program ends.
+
+        Args:
+            end_time: a datetime, or Unix milliseconds; default: now.
+        """
+        if self in _stack:
+            _stack.remove(self)
+        if self._ended or self.is_inherited:
+            return
+        self._ended = True
+        if end_time is not None:
+            self.append({"ended": seconds(end_time)})
+        self._run.end(status)
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -51,139 +81,158 @@ class ActiveRun:
 
 def start_run(
     *,
+    run_id: str | None = None,
+    nested: bool = False,
+    start_time: datetime | int | None = None,
     model: str | None = None,
     name: str | None = None,
     seed: int | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> ActiveRun:
-    """Start a run, or join the one that `ciplug run` has started around this program.
+    """Start a run, a child run, or join the run that `ciplug run` has started around this program.
 
-    A program that starts a run of its own should use it as a context manager: at exit, `sys.exit(1)` cannot be
-    told from a good end.
+    Under `ciplug run` the first call joins its run. Each later one, in any process of the training, starts a child run:
+    a run of its own, which is sent with its parent. Without `ciplug run` each call starts a run that is recorded when
+    it ends. Use it as a context manager then: at exit, `sys.exit(1)` cannot be told from a good end.
 
     Args:
-        model: which model this is a run of; default: that of ciplug.yaml.
+        run_id: resume this run, which any process of this machine has open. The last process that leaves it ends it.
+        nested: start a child run of the active run, which goes on.
+        start_time: when the run started, if not now: a datetime, or Unix milliseconds.
+        model: which model this is a run of; default: that of the parent or of ciplug.yaml.
         seed: the random seed, kept with the run.
 
-    Raises UsageError when a run is active already, ConfigError for a wrong ciplug.yaml.
+    Raises UsageError when a run is active already, or `run_id` is not open; ConfigError for a wrong ciplug.yaml.
     """
-    global _active
-    if _active is not None:
-        raise UsageError(f"run {_active.id} is active", hint="end it first: ciplug.end_run()")
-    run_id, folder = os.environ.get("CIPLUG_RUN_ID"), os.environ.get("CIPLUG_RUN_DIR")
-    if run_id and folder and Path(folder).is_dir():
-        if model is not None:
-            from ciplug.steps.record import check_model_name
+    from ciplug.steps.inputs import Inputs
 
-            check_model_name(model)
-        _active = ActiveRun(run_id, Path(folder))
-        if model is not None:
-            _active.append({"model": model})
-        if name is not None:
-            _active.append({"name": name})
-        if seed is not None:
-            _active.append({"seed": int(seed)})
-        for key, value in (tags or {}).items():
-            _active.append({"tag": key, "value": str(value)})
-        return _active
-    _active = _own_run(model, name, seed, tags or {})
-    atexit.register(_end_at_exit)
-    return _active
+    if _stack and not _stack[-1].is_inherited and not nested:
+        raise UsageError(
+            f"run {_stack[-1].id} is active", hint="end it first, ciplug.end_run(), or start a child: nested=True"
+        )
+    started = seconds(start_time)
+    inputs = Inputs(model=model, name=name, seed=None if seed is None else int(seed), tags=_texts(tags or {}))
+    if run_id is not None:
+        return _resume(run_id, inputs, started)
+    return _start(inputs, started, nested=nested)
 
 
-def _own_run(model: str | None, name: str | None, seed: int | None, tags: Mapping[str, str]) -> ActiveRun:
-    from ciplug import console
-    from ciplug.errors import CiplugError, ConfigError, GitError, StoreError
-    from ciplug.steps.record import Inputs, begin, finish, send
-    from ciplug.steps.session import open_session
+def _start(inputs: Inputs, started: float | None, *, nested: bool) -> ActiveRun:
+    from ciplug.steps.open_run import child_run, joined, own_run, run_around
 
-    inputs = Inputs(model=model, name=name, seed=seed, tags=dict(tags))
-    try:
-        session = open_session()
-        entry = begin(session, inputs, command=(sys.executable, *sys.argv))
-    except (ConfigError, GitError, StoreError) as problem:
-        # A training does not end for where it runs.
-        folder = Path(tempfile.mkdtemp(prefix="ciplug-"))
-        console.complain(problem.message, problem.hint)
-        console.complain(f"this run is not recorded; what it logs is in {folder / log.FILE}")
-        return ActiveRun(folder.name, folder)
+    moment = None if started is None else datetime.fromtimestamp(started).astimezone()
+    if nested and _stack:
+        return _activate(child_run(_stack[-1].writer, inputs, moment))
+    around = run_around(os.environ)
+    if around is None:
+        return _activate(own_run(inputs, moment))
+    if around.claim():
+        return _into(joined(around), inputs, started)
+    run = child_run(around, inputs, moment)
+    around.release()
+    return _activate(run)
 
-    def end(status: Status) -> None:
-        try:
-            recorded = finish(session, entry, inputs, status=status)
-        except StoreError as unkept:
-            console.complain(unkept.message, unkept.hint)
-            return
-        for problem in recorded.problems:
-            console.complain(problem.message, problem.hint)
-        if not session.context.trusted:
-            console.say(f"a fork's job must not write the store: run {entry.id} is kept in {entry.folder}")
-            return
-        try:
-            send(session, recorded.sealed)
-        except CiplugError as problem:
-            # The training went well; that its record waits on disk is no reason to fail it.
-            console.complain(problem.message, problem.hint)
-        else:
-            console.say(f"run {entry.id} ({recorded.run.model}, {status}) recorded in {session.store.uri}")
 
-    return ActiveRun(entry.id, entry.folder, end)
+def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
+    from ciplug.steps.open_run import joined, resumed_run, run_around
+
+    around = run_around(os.environ)
+    if around is not None and around.id == run_id:
+        around.claim()
+        return _into(joined(around), inputs, started)
+    return _into(resumed_run(run_id, os.environ), inputs, started)
+
+
+def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:
+    """Make a run active that another process has begun, and log to it what is given here."""
+    from ciplug.steps.record import check_model_name
+
+    facts: list[Event] = [{"tag": key, "value": value} for key, value in inputs.tags.items()]
+    if inputs.model is not None:
+        facts.append({"model": check_model_name(inputs.model)})
+    if inputs.name is not None:
+        facts.append({"name": inputs.name})
+    if inputs.seed is not None:
+        facts.append({"seed": inputs.seed})
+    if started is not None:
+        facts.append({"started": started})
+    run.writer.append(*facts)
+    return _activate(run)
+
+
+def _activate(run: OpenRun) -> ActiveRun:
+    if not any(not active.is_inherited for active in _stack):
+        atexit.unregister(_end_at_exit)
+        atexit.register(_end_at_exit)
+    _stack.append(ActiveRun(run))
+    return _stack[-1]
 
 
 def _end_at_exit() -> None:
-    if _active is not None:
-        _active.end("failed" if hasattr(sys, "last_value") else "finished")
+    status: Status = "failed" if hasattr(sys, "last_value") else "finished"
+    while _stack:
+        _stack[-1].end(status)
 
 
 def active_run() -> ActiveRun | None:
     """The run that log calls go to, None when there is none yet."""
-    return _active
+    return _stack[-1] if _stack else None
 
 
-def end_run(status: Status = "finished") -> None:
-    """End the active run, if there is one."""
-    if _active is not None:
-        _active.end(status)
+def end_run(status: Status = "finished", end_time: datetime | int | None = None) -> None:
+    """End the active run, if there is one; its parent is active again then.
+
+    Args:
+        end_time: a datetime, or Unix milliseconds; default: now.
+    """
+    if _stack:
+        _stack[-1].end(status, end_time)
 
 
 def _run() -> ActiveRun:
-    return _active or start_run()
+    """The active run. Without one: the run of `ciplug run`, from all of its processes, or a run of our own."""
+    from ciplug.steps.open_run import joined, run_around
+
+    if _stack:
+        return _stack[-1]
+    around = run_around(os.environ)
+    if around is None:
+        return start_run()
+    around.claim()
+    return _activate(joined(around))
 
 
-def log_metric(key: str, value: float, step: int | None = None) -> None:
-    """Log a metric. The last value stands for the run; with steps, the whole series is kept.
+def log_metric(key: str, value: float, step: int | None = None, timestamp: datetime | int | None = None) -> None:
+    """Log a value of a metric. With steps, the whole series is kept.
+
+    The run's value is that of the highest step, and of one step the latest. A value without a step is of step 0.
 
     Args:
         value: a number; NaN and infinities are kept, and fail gates.
         step: epoch, iteration, …; at any spacing.
+        timestamp: when it was measured, if not now: a datetime, or Unix milliseconds.
 
     Raises UsageError when the value is no number, or the step no whole number of 64 bits.
     """
-    at = None if step is None else log.whole_step(key, step)
-    if not isinstance(key, str) or not METRIC_NAME.fullmatch(key):
-        raise UsageError(
-            f"{key!r} is no name for a metric",
-            hint="up to 120 letters, digits spaces and . _ @ / % + - : , = # ( ) [ ]",
-        )
-    _run().append({"metric": key, "value": log.number(key, value), "step": at})
+    log_metrics({key: value}, step, timestamp)
 
 
-def log_metrics(metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Log several metrics of one step."""
-    for key, value in metrics.items():
-        log_metric(key, value, step)
+def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp: datetime | int | None = None) -> None:
+    """Log several metrics of one step, all or none: see `log_metric`."""
+    time = seconds(timestamp)
+    batch = [events.metric(key, value, step, time) for key, value in metrics.items()]
+    _run().append(*batch)
 
 
 def log_param(key: str, value: object) -> None:
-    """Log a parameter: text, a number or a boolean; anything else by its str()."""
-    scalar: Scalar = value if isinstance(value, (str, int, float, bool)) else str(value)
-    _run().append({"param": _name(key), "value": scalar})
+    """Log a parameter: text, a number or a boolean; anything else by its str(). The last value counts."""
+    log_params({key: value})
 
 
 def log_params(params: Mapping[str, object]) -> None:
-    """Log several parameters."""
-    for key, value in params.items():
-        log_param(key, value)
+    """Log several parameters, all or none."""
+    batch = [events.param(key, value) for key, value in params.items()]
+    _run().append(*batch)
 
 
 def log_artifact(path: str | os.PathLike[str]) -> None:
@@ -200,10 +249,8 @@ def log_dataset(path: str | os.PathLike[str]) -> None:
 
 def set_tag(key: str, value: object) -> None:
     """Set a tag of the run; the last value counts."""
-    _run().append({"tag": _name(key), "value": str(value)})
+    _run().append(events.tag(key, value))
 
 
-def _name(key: str) -> str:
-    if not isinstance(key, str) or not key.strip():
-        raise UsageError(f"{key!r} is no name: text is expected")
-    return key
+def _texts(tags: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(value) for key, value in tags.items()}

@@ -77,8 +77,11 @@ class GitKind(Enum):
     """An object cannot be read."""
     DAMAGED = auto()
     """A pack or an object is damaged or lost, at the remote or on the way."""
+    DISK_FULL = auto()
     STALE = auto()
     """A ref is not where the push expected it: another writer was first."""
+    MOVED = auto()
+    """A ref moved while the server took the push."""
     BEHIND = auto()
     """The new tip does not follow the tip of the remote's branch."""
     LOCKED = auto()

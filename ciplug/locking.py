@@ -11,21 +11,28 @@ from pathlib import Path
 from typing import IO
 
 
-def acquire(path: Path, *, wait: float | None = 0.0) -> IO[bytes] | None:
+def acquire(path: Path, *, shared: bool = False, wait: float | None = 0.0) -> IO[bytes] | None:
     """Lock `path`, made if need be; None if another process holds it after `wait` seconds (None: for ever).
 
-    The lock lasts until `release` is called with the returned file; or until that is closed, here and in every process
-    that has inherited it.
+    Any number of processes may hold a shared lock at once, and one alone any other. The lock lasts until `release` is
+    called with the returned file; or until that is closed, here and in every process that has inherited it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = None if wait is None else time.monotonic() + wait
     file = path.open("ab")
-    while not _try_lock(file):
+    while not _try_lock(file, shared=shared):
         if deadline is not None and time.monotonic() >= deadline:
             file.close()
             return None
         time.sleep(0.02)
     return file
+
+
+def upgrade(file: IO[bytes]) -> bool:
+    """Turn a shared lock into one of this process alone. When others share it, it may be lost, so release it then."""
+    if sys.platform == "win32":
+        _unlock_windows(file)
+    return _try_lock(file, shared=False)
 
 
 def release(file: IO[bytes]) -> None:
@@ -37,20 +44,42 @@ def release(file: IO[bytes]) -> None:
     file.close()
 
 
-def _try_lock(file: IO[bytes]) -> bool:
+_WINDOWS_SHARES = 1024
+"""There a lock is of a range of bytes, and of one process alone: sharers lock a byte each, others all of them."""
+
+
+def _try_lock(file: IO[bytes], *, shared: bool) -> bool:
+    if sys.platform == "win32":
+        return _try_lock_windows(file, shared=shared)
+    import fcntl
+
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            file.seek(0)
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
+
+
+def _try_lock_windows(file: IO[bytes], *, shared: bool) -> bool:
+    if sys.platform == "win32":
+        import msvcrt
+
+        tries = range(_WINDOWS_SHARES) if shared else (0,)
+        for offset in tries:
+            file.seek((os.getpid() + offset) % _WINDOWS_SHARES if shared else 0)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1 if shared else _WINDOWS_SHARES)
+            except OSError:
+                continue
+            return True
+    return False
+
+
+def _unlock_windows(file: IO[bytes]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Place:
 Make = Callable[[Path, Fixture], Place]
 PLACES: list[Any] = []
 """As parameters of a fixture."""
-SEGMENT_SIZES = ["ciplug.stores.git.branch.SEGMENT_AT"]
+SEGMENT_SIZES = ["ciplug.stores.git.folding.SEGMENT_AT"]
 """Names of the numbers of objects that make a segment."""
 
 

@@ -28,6 +28,16 @@ LIST, FOLDER = "files.json", "files"
 
 
 @dataclass(frozen=True)
+class Destination:
+    """Where the bytes of a job's artifacts go."""
+
+    uri: str
+    """As records name the place."""
+    limit: int | None = None
+    """Bytes of the largest file that it takes."""
+
+
+@dataclass(frozen=True)
 class Waiting:
     """The files of a spool entry that are to be sent before its record."""
 
@@ -135,38 +145,53 @@ def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
     return changed
 
 
-def send(entry: Path, objects: Mapping[str, bytes], files: Files, tell: Tell) -> tuple[dict[str, bytes], str]:
-    """Send the files of a spool entry; returns its objects as they may be sent now, and what was lost, in words.
+def send(entries: Mapping[Path, Mapping[str, bytes]], files: Files, tell: Tell) -> dict[Path, Sent]:
+    """Send the files of spool entries, all at once.
 
-    An artifact whose bytes are gone stays in the record by its digest alone.
+    An artifact whose bytes are gone stays in its record by its digest alone.
+
+    Args:
+        entries: folder of the entry → its objects.
 
     Raises StoreError when the files could not be sent: they wait, by now as copies.
     """
-    found = waiting(entry)
-    if found is None:
-        return dict(objects), ""
-    left = dict(found.files)
-    lost: list[FileChanged] = []
+    waits = {entry: files_there for entry in entries if (files_there := waiting(entry))}
+    left = {digest: path for one in waits.values() for digest, path in one.files.items()}
+    lost: dict[str, FileChanged] = {}
     try:
         while left:
             try:
                 files.put(left, tell)
                 break
             except FileChanged as problem:
-                lost.append(problem)
+                lost[problem.digest] = problem
                 del left[problem.digest]
     except StoreError:
-        _keep(entry, left)
+        for one in waits:
+            _keep(one, {digest: path for digest, path in waits[one].files.items() if digest in left})
         raise
-    gone = {problem.digest for problem in lost}
-    return (
-        _without_bytes(objects, found, gone) if gone else dict(objects),
-        "; ".join(problem.message for problem in lost),
-    )
+    return {entry: _sent(objects, waits.get(entry), lost) for entry, objects in entries.items()}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An entry whose files were sent."""
+
+    objects: dict[str, bytes]
+    """Its objects, as they may be sent now."""
+    lost: str = ""
+    """Why some files were not, for people."""
+
+
+def _sent(objects: Mapping[str, bytes], files: Waiting | None, lost: Mapping[str, FileChanged]) -> Sent:
+    own = {digest: problem for digest, problem in lost.items() if files and digest in files.files}
+    if files is None or not own:
+        return Sent(dict(objects))
+    return Sent(_without_bytes(objects, files, own.keys()), "; ".join(problem.message for problem in own.values()))
 
 
 def _keep(entry: Path, files: Mapping[str, Path]) -> None:
-    """Copy what is a link or lies elsewhere into the spool entry; what no longer can be, is said when it is sent."""
+    """Copy linked or external files into the spool entry. A file that is gone is reported on send."""
     for digest, path in files.items():
         kept = entry / FOLDER / hex_of(digest)
         if kept == path and path.stat().st_nlink == 1:

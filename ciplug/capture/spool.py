@@ -1,98 +1,33 @@
-"""The local spool: what has been logged and not yet been accepted by the store is on disk, and survives a crash.
+"""The local spool: what was logged and not accepted by the store yet is on disk, and survives a crash.
 
-<spool>/<run id>/lock          held by the process that owns the run, and by the training that it has started
-<spool>/<run id>/open.json     what was known when the run began
-<spool>/<run id>/log.ndjson    what the training logs, a line each, appended as it happens
-<spool>/<run id>/sealed.json   the objects to send, once the run has ended
-
-Each of these files appears whole, or, the log, line by line. Whoever is killed at any point leaves a run that is
-open, which the next command seals as killed, or one that is sealed, which it sends: again, if need be, since that
-is the same bytes. While a process of its training lives it is not taken for killed, though `ciplug run` was. A folder
-with neither was never begun, or is sent and half removed.
+There is a folder for each run; `capture.writer` describes its files. Each file appears whole, and the log line by line.
+A process that is killed at any point leaves a run that is open, which the next command seals as killed, or one that is
+sealed, which the next command sends: twice if need be, since that is the same bytes. As long as one process has a run
+open, it is not taken for killed, even if its creator was. A folder with neither an open nor a sealed run was never
+begun, or was sent and is half removed.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from ciplug.capture.log import FILE
+from ciplug.capture.sealed import SEALED, Sealed, read_sealed
+from ciplug.capture.writer import ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
 from ciplug.errors import CiplugError, RecordError, StoreError
-from ciplug.locking import acquire, held, release, sync_folder, write_atomically
+from ciplug.locking import acquire, held, write_atomically
 
-SEALED = "sealed.json"
 _LEFTOVER_SECONDS = 3600
-
-
-@dataclass(frozen=True)
-class Sealed:
-    """A finished run that waits to be sent."""
-
-    folder: Path
-    store: str
-    objects: Mapping[str, bytes]
-
-    @property
-    def waits(self) -> bool:
-        """Whether no process, of those that share the spool, has sent it yet."""
-        return (self.folder / SEALED).exists()
-
-    def discard(self) -> None:
-        """Forget it, since the store has it."""
-        # In this order, lest another process take a half-removed folder for a run that was killed, or for one that
-        # still waits, with its files gone.
-        for name in ("open.json", SEALED):
-            with contextlib.suppress(OSError):
-                (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class OpenRun:
-    """A run that is going on, and belongs to this process."""
-
-    def __init__(self, folder: Path, facts: Mapping[str, Any], lock: IO[bytes] | None) -> None:
-        self.folder = folder
-        self.facts = facts
-        self.notice = ""
-        """Why it is not where the user would look for it."""
-        self._lock = lock
-
-    @property
-    def id(self) -> str:
-        return self.folder.name
-
-    @property
-    def locks(self) -> tuple[int, ...]:
-        """Descriptors for the training to inherit, so that the run is not taken for abandoned while it lives."""
-        return () if self._lock is None else (self._lock.fileno(),)
-
-    def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
-        """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
-        packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
-        try:
-            write_atomically(self.folder / SEALED, json.dumps({"store": store, "objects": packed}).encode())
-        except OSError as problem:
-            raise StoreError(
-                f"the run cannot be kept: {self.folder}: {problem.strerror}",
-                hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR, and record it again; "
-                "what it logged is kept, and the next command records that as a killed run",
-            ) from None
-        self.release()
-        return Sealed(self.folder, store, objects)
-
-    def release(self) -> None:
-        if self._lock is not None:
-            release(self._lock)
-            self._lock = None
+LEASE_SECONDS = 7 * 86_400
+"""A run of a server ends after so long a silence."""
 
 
 class Spool:
@@ -109,71 +44,64 @@ class Spool:
     def _folders(self) -> list[Path]:
         return [self.folder, self._fallback] if _is_ours(self._fallback) else [self.folder]
 
-    def begin(self, run_id: str, facts: Mapping[str, Any]) -> OpenRun:
-        """Open a run. Where the folder cannot be written, one in the system's temporary folder takes its place."""
+    def create(self, run_id: str, facts: Mapping[str, Any]) -> RunWriter:
+        """Begin a run. Where the folder cannot be written, one in the system's temporary folder takes its place.
+
+        Raises StoreError where neither can.
+        """
         try:
-            return _open(self.folder / run_id, facts)
+            return RunWriter.create(self.folder / run_id, facts)
         except OSError as first:
             try:
                 self._fallback.mkdir(mode=0o700, exist_ok=True)
                 if not _is_ours(self._fallback):
                     raise first
-                entry = _open(self._fallback / run_id, facts)
+                writer = RunWriter.create(self._fallback / run_id, facts)
                 why = first.strerror or first
-                entry.notice = f"the spool {self.folder} cannot be written ({why}): {self._fallback} takes its place"
-                return entry
+                writer.notice = f"the spool {self.folder} cannot be written ({why}): {self._fallback} takes its place"
+                return writer
             except OSError as problem:
                 raise StoreError(
                     f"the spool cannot be written: {problem}",
                     hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR",
                 ) from None
 
+    def open(self, run_id: str) -> RunWriter | None:
+        """Open a run that any process of this machine has begun; None where it has ended, or is not here."""
+        return next(filter(None, (RunWriter.open(top / run_id) for top in self._folders())), None)
+
     def sealed(self, store: str | None = None) -> list[Sealed]:
-        """The finished runs, of one store or of all."""
-        found = []
-        for path in self._entries(SEALED):
-            with contextlib.suppress(FileNotFoundError):  # sent by another process meanwhile
-                try:
-                    data = json.loads(path.read_bytes())
-                    objects = {key: base64.b64decode(value) for key, value in data["objects"].items()}
-                    entry = Sealed(path.parent, data["store"], objects)
-                except (ValueError, KeyError, TypeError, AttributeError) as problem:
-                    raise StoreError(f"{path} is damaged: {problem}", hint="move the folder away to go on") from None
-                if store is None or entry.store == store:
-                    found.append(entry)
-        return found
+        """The finished runs, of one store or of all. Raises StoreError for a damaged entry."""
+        entries = filter(None, (read_sealed(path.parent) for path in self._entries(SEALED)))
+        return [entry for entry in entries if store is None or entry.store == store]
 
-    def abandoned(self) -> list[OpenRun]:
-        """Runs whose owner ended without sealing them: killed, or the machine went down. They are now ours.
+    def abandoned(self) -> list[RunWriter]:
+        """Runs that no process has open any more, and that nobody sealed: killed, or the machine went down.
 
-        The facts of one that cannot be read are empty.
+        They are now ours, and locked. The facts of one that cannot be read are empty.
         """
         self._sweep()
-        found = []
-        for path in self._entries("open.json"):
-            if (path.parent / SEALED).exists():
-                continue
-            if not path.exists():
-                continue  # sent by another process meanwhile
-            lock = acquire(path.parent / "lock")
-            if lock is None:
-                continue
-            if (path.parent / SEALED).exists() or not path.exists():
-                lock.close()
-                continue
-            try:
-                facts = json.loads(path.read_bytes())
-            except ValueError:
-                facts = {}
-            found.append(OpenRun(path.parent, facts if isinstance(facts, dict) else {}, lock))
-        return found
+        entries = (self._taken_over(path.parent) for name in (OPEN, ENDING) for path in self._entries(name))
+        return list(filter(None, entries))
+
+    def _taken_over(self, folder: Path) -> RunWriter | None:
+        if _unfinished(folder) is None or _leased(folder):
+            return None
+        lock = acquire(folder / LOCK)
+        if lock is None:
+            return None
+        facts = _unfinished(folder)  # Another process may have sealed it meanwhile.
+        if facts is None:
+            lock.close()
+            return None
+        return RunWriter(folder, facts, lock)
 
     def _sweep(self) -> None:
         """Remove what is left of folders whose owner was killed while it made or discarded them."""
         for folder in (path for top in self._folders() for path in top.glob("*") if path.is_dir()):
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
-                if old and not (folder / "open.json").exists() and not (folder / SEALED).exists():
+                if old and not any((folder / name).exists() for name in (OPEN, ENDING, SEALED)):
                     shutil.rmtree(folder, ignore_errors=True)
 
     def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
@@ -223,19 +151,21 @@ def read_bundle(path: Path) -> dict[str, bytes]:
     return bundle.unpack(path.read_bytes(), str(path)) if path.exists() else {}
 
 
-def _open(folder: Path, facts: Mapping[str, Any]) -> OpenRun:
-    folder.mkdir(parents=True)
-    lock = None
-    try:
-        lock = acquire(folder / "lock")
-        write_atomically(folder / "open.json", json.dumps(facts).encode())
-        sync_folder(folder.parent)
-    except OSError:
-        if lock is not None:
-            lock.close()
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return OpenRun(folder, facts, lock)
+def _unfinished(folder: Path) -> dict[str, Any] | None:
+    """The facts of a run that is open, or that somebody was about to seal; None for any other folder."""
+    if (folder / SEALED).exists():
+        return None
+    facts = read_facts(folder / OPEN)
+    return read_facts(folder / ENDING) if facts is None else facts
+
+
+def _leased(folder: Path) -> bool:
+    """Whether a run belongs to a server, which may be restarted: it outlives all processes, up to a long silence."""
+    facts = _unfinished(folder) or {}
+    if facts.get("owner") != SERVER:
+        return False
+    times = [path.stat().st_mtime for name in (OPEN, FILE) if (path := folder / name).exists()]
+    return time.time() - max(times, default=0.0) < LEASE_SECONDS
 
 
 def _is_ours(folder: Path) -> bool:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.commands.output import make_folder, show_report, tell_problems, tell_promotion, write_file
-from ciplug.commands.record import record
-from ciplug.commands.run import deliver, train, worst_code
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.reports import comment
 from ciplug.reports.formats import render
@@ -22,6 +20,7 @@ from ciplug.steps.post import Posting, post
 from ciplug.steps.report import announce
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
+from ciplug.steps.train import deliver, record_files, train, worst_code
 from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def _check(args: argparse.Namespace, session: Session) -> NamedCommit | None:
 def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
     """The run, and the exit code of the training; without a command, of the files that are there."""
     inputs, command = options.inputs_of(args, session), options.command_of(args)
-    return train(session, inputs, command) if command else (record(session, inputs), 0)
+    return train(session, inputs, command) if command else (record_files(session, inputs), 0)
 
 
 def _show(session: Session, report: JobReport) -> int:

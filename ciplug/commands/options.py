@@ -11,7 +11,9 @@ from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, StoreError, UsageError
-from ciplug.steps.record import Inputs, recover, send
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.recover import report_recovered
+from ciplug.steps.send import send
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
 
@@ -129,22 +131,13 @@ def _tags(given: list[str]) -> dict[str, str]:
 def runs_of(session: Session) -> Runs:
     """All runs. What earlier commands could not send is sent first, and what a killed one left is recovered."""
     if session.context.trusted:
-        tell_recovered(session)
+        report_recovered(session)
         try:
             if sent := send(session):
                 console.say(f"sent {len(sent)} from the spool")
         except StoreError as problem:
             console.detail(problem.message)
     return session.runs()
-
-
-def tell_recovered(session: Session) -> None:
-    """Recover what a killed process left, and say so."""
-    for recorded in recover(session):
-        run = recorded.run
-        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
-        for problem in recorded.problems:
-            console.complain(problem.message, problem.hint)
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

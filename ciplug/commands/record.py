@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ciplug import console
-from ciplug.capture.spool import Sealed
+from ciplug.capture.sealed import Sealed
 from ciplug.commands import options
-from ciplug.commands.run import deliver, worst_code
-from ciplug.errors import FileNotKept, StoreError, UsageError
-from ciplug.steps.record import Inputs, Recorded, begin, finish, send
+from ciplug.errors import StoreError, UsageError
+from ciplug.steps.recover import report_recovered
+from ciplug.steps.send import send
 from ciplug.steps.session import FORK, NO_ARTIFACTS, Session
+from ciplug.steps.train import deliver, record_files, worst_code
 from ciplug.stores import reached_by
 
 
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     if args.spooled:
-        options.tell_recovered(session)
+        report_recovered(session)
         bundle = options.bundle_of(args)
         source = _source(args.source, session)
         if bundle is not None:
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.source:
         raise UsageError("--from says what of the spool is sent", hint="ciplug record --spooled --from ADDRESS")
-    recorded = record(session, options.inputs_of(args, session))
+    recorded = record_files(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
 
 
@@ -115,16 +116,3 @@ def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None
             hint=f"send them: {session.send_command}; or give the bytes up: "
             f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
         )
-
-
-def record(session: Session, inputs: Inputs) -> Recorded:
-    """Seal a run of what the files say. A file that cannot be taken is an error before anything is recorded."""
-    if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
-        raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    options.tell_recovered(session)
-    entry = begin(session, inputs)
-    recorded = finish(session, entry, inputs, status="finished")
-    if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
-        recorded.sealed.discard()
-        raise wrong[0]
-    return recorded

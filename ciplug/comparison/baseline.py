@@ -19,13 +19,15 @@ def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozen
 
     That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
     several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
-    a good one. Start times order only the runs of one commit.
+    a good one. A child run stands for a commit only where all runs are children. Start times order only the runs of one
+    commit.
     """
 
     def shared(run: Run) -> tuple[int, int]:
         return len(run.metrics.keys() & gated), len(run.metrics.keys() & candidate.metrics.keys())
 
     known = gated or candidate.metrics
+    runs = [run for run in runs if run.parent is None] or runs
     fit = [r for r in runs if r.id != candidate.id and r.status == "finished" and (any(shared(r)) or not known)]
     return max(fit, key=lambda run: (*shared(run), run.started, run.id)) if fit else None
 

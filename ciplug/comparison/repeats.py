@@ -19,13 +19,16 @@ def seed(run: Run, key: str) -> Scalar | None:
 def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
     """The runs that differ from `run` in their seed only, of each seed the last one, with `run` for its own.
 
+    A child run is grouped with other children of its parent, and no other run.
+
     Ordered by seed. A run without a seed stands alone.
     """
     if seed(run, key) is None:
         return (run,)
 
     def same(other: Run) -> bool:
-        return (other.model, other.commit) == (run.model, run.commit) and _settings(other, key) == _settings(run, key)
+        same_place = (other.model, other.commit, other.parent) == (run.model, run.commit, run.parent)
+        return same_place and _settings(other, key) == _settings(run, key)
 
     found: dict[Scalar, Run] = {}
     for other in sorted(others, key=lambda r: (r.started, r.id)):

@@ -1,28 +1,132 @@
-"""What git's own words say about a failure."""
+"""What git's words on a failure are about. This is the only module that looks into them."""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
+from ciplug.errors import GitError, GitKind
 from ciplug.git.credentials import redact
 
 _BY_SSH = "Could not read from remote repository"
 
+_WORDS: tuple[tuple[GitKind, str], ...] = (
+    (GitKind.NOT_A_REPOSITORY, r"not a git repository|must be run in a work tree"),
+    (GitKind.DUBIOUS_OWNERSHIP, r"dubious ownership"),
+    (GitKind.NO_ATOMIC, r"does not support --atomic"),
+    (GitKind.NO_REF, r"couldn't find remote ref|remote ref does not exist"),
+    (GitKind.UNKNOWN_OBJECT, r"not our ref"),
+    (GitKind.MISSING_OBJECTS, r"missing necessary objects"),
+    (GitKind.UNREADABLE, r"unable to read"),
+    (GitKind.DAMAGED, r"is corrupt|bad object|missing|inflate|remote error"),
+    (GitKind.DISK_FULL, r"No space left on device"),
+    (GitKind.STALE, r"stale info"),
+    # So say servers of git 2.51 and newer.
+    (GitKind.MOVED, r"incorrect old value provided"),
+    (GitKind.BEHIND, r"fetch first|non-fast-forward"),
+    (GitKind.LOCKED, r"failed to update ref|cannot lock ref"),
+    (GitKind.EXISTS, r"already exists"),
+    (GitKind.NAME_CLASH, r"refname conflict"),
+    (GitKind.ROLLED_BACK, r"atomic transaction failed"),
+    (GitKind.NOT_SENT, r"atomic push fail"),
+    (GitKind.PROTECTED, r"protected|GH006"),
+    (GitKind.NO_CREDENTIAL, r"could not read (Username|Password)|terminal prompts disabled"),
+    (
+        GitKind.BAD_CREDENTIAL,
+        r"Authentication failed|returned error: 401|Invalid username|HTTP Basic: Access denied|"
+        r"Permission denied \([\w,-]*publickey|Host key verification failed",
+    ),
+    (
+        GitKind.FORBIDDEN,
+        r"returned error: 403|permission to .* denied|write access|not allowed to push|read[- ]only|Contribute",
+    ),
+    (
+        GitKind.NETWORK,
+        r"RPC failed|hung up|Could not resolve|Connection|Empty reply|timed out|returned error: 5\d\d|early EOF|"
+        r"unexpected disconnect|transfer closed|Failed to connect|kex_exchange|incorrect data|bad line length",
+    ),
+    (
+        GitKind.NOT_FOUND,
+        r"not found|returned error: 404|does not exist|not appear to be a git repository|no such",
+    ),
+    (GitKind.DECLINED, r"declined|denied|deny|hidden ref|refused|rule violations"),
+)
+_PATTERNS = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _WORDS)
+
+_RACES = {
+    *(GitKind.STALE, GitKind.MOVED, GitKind.BEHIND, GitKind.LOCKED, GitKind.EXISTS),
+    *(GitKind.ROLLED_BACK, GitKind.NOT_SENT),
+}
+_DAMAGE = {GitKind.UNKNOWN_OBJECT, GitKind.MISSING_OBJECTS, GitKind.UNREADABLE, GitKind.DAMAGED}
+_ACCESS = {GitKind.NO_CREDENTIAL, GitKind.BAD_CREDENTIAL, GitKind.FORBIDDEN}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why git failed."""
+
+    words: str
+    """git's own and the server's, in one line, without credentials."""
+    kinds: frozenset[GitKind]
+    """All that the words are about: a broken connection often comes with a damaged pack."""
+
+    @property
+    def kind(self) -> GitKind:
+        """The most telling of its kinds."""
+        return next((kind for kind in GitKind if kind in self.kinds), GitKind.UNKNOWN)
+
+    @property
+    def network(self) -> bool:
+        """Whether the connection failed, so that the same may go well later."""
+        return GitKind.NETWORK in self.kinds
+
+    @property
+    def lost_race(self) -> bool:
+        """Whether a ref was refused because another push was faster."""
+        return bool(self.kinds & _RACES)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether an object is damaged or missing."""
+        return bool(self.kinds & _DAMAGE)
+
+    @property
+    def access(self) -> bool:
+        """Whether the host did not accept the credentials, or does not let them do this."""
+        return bool(self.kinds & _ACCESS)
+
+    @property
+    def hint(self) -> str | None:
+        """What to do, where that does not depend on what was tried."""
+        if GitKind.DUBIOUS_OWNERSHIP in self.kinds:
+            return "run as the owner of the checkout, or: git config --global --add safe.directory <path>"
+        if self.access and _BY_SSH not in self.words:
+            return "this checkout's credentials do not reach the repository: set CIPLUG_PUSH_TOKEN to use a token"
+        return None
+
+    def error(self, what: str) -> GitError:
+        """The error to raise; `what` begins the message: git fetch failed."""
+        return GitError(f"{what}: {self.words}", hint=self.hint, kind=self.kind)
+
+
+def read_failure(stderr: bytes) -> Failure:
+    """Why git failed, from what it wrote to stderr."""
+    return failure_of(last_words(stderr))
+
+
+def failure_of(words: str) -> Failure:
+    """Why git, or a server that it pushed to, refused, from its words in one line."""
+    return Failure(words, frozenset(kind for kind, pattern in _PATTERNS if pattern.search(words)))
+
 
 def last_words(stderr: bytes) -> str:
-    """What git said, in one line, without progress noise and credentials."""
+    """What git wrote, in one line, without progress and credentials."""
     text = redact(stderr.decode(errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [
         line.removeprefix("remote: ")
         for line, after in zip(lines, [*lines, ""][1:], strict=True)
-        # What ssh has said stands before git's own words, in no form of its own.
+        # What ssh wrote stands before git's own words, in no form of its own.
         if line.startswith(("fatal:", "error:", "remote:", " !", "!")) or _BY_SSH in after
     ]
     return "; ".join(dict.fromkeys(telling or lines[-2:])) or "no message"
-
-
-def hint_for(stderr: bytes) -> str | None:
-    if b"dubious ownership" in stderr:
-        return "run as the owner of the checkout, or: git config --global --add safe.directory <path>"
-    if b"could not read Username" in stderr or b"Authentication failed" in stderr or b"403" in stderr:
-        return "this checkout's credentials do not reach the repository: CIPLUG_PUSH_TOKEN takes their place"
-    return None

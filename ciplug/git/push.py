@@ -3,27 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ciplug.errors import GitKind
 from ciplug.git.credentials import redact
-from ciplug.git.failures import hint_for, last_words
+from ciplug.git.failures import Failure, failure_of, read_failure
 from ciplug.git.run import run_git
+
+_WORDS_MOST = 500
 
 
 @dataclass(frozen=True)
 class PushResult:
-    """What became of each ref of a push; `failure` is git's last words where there was no answer per ref."""
+    """What became of a push."""
 
-    rejected: Mapping[str, str]
-    failure: str | None = None
-    hint: str | None = None
-    said: str = ""
-    """The server's own words on a refusal."""
+    rejected: Mapping[str, Failure] = field(default_factory=dict)
+    """Ref → why the server, or git itself, refused it."""
+    failure: Failure | None = None
+    """Why there was no answer for each ref."""
+    remote_words: str = ""
+    """What the server wrote beside a refusal."""
 
     @property
     def ok(self) -> bool:
         return not self.rejected and self.failure is None
+
+    @property
+    def lost_race(self) -> bool:
+        """Whether every ref was refused because another push was faster."""
+        return bool(self.rejected) and all(reason.lost_race for reason in self.rejected.values())
+
+    @property
+    def network(self) -> bool:
+        """Whether there was no answer because the connection failed, so that the same may go well later."""
+        return self.failure is not None and self.failure.network
+
+    def refuses(self, ref: str, *kinds: GitKind) -> bool:
+        """Whether a ref was refused for one of these reasons."""
+        return ref in self.rejected and not self.rejected[ref].kinds.isdisjoint(kinds)
+
+    @property
+    def reason(self) -> Failure:
+        """Why it was not taken, over all refs."""
+        if self.failure:
+            return self.failure
+        words = "; ".join(sorted({reason.words for reason in self.rejected.values()}))
+        return failure_of(f"{words}: {self.remote_words}" if self.remote_words else words)
 
 
 def push_refs(
@@ -37,14 +63,20 @@ def push_refs(
     """One `git push`; never raises for a refusal."""
     done = run_git("push", "--porcelain", *options, "--", url, *refspecs, cwd=repository, env=env, check=False)
     if done.returncode == 0:
-        return PushResult({})
-    rejected = {}
-    for line in done.stdout.decode(errors="replace").splitlines():
-        if line.startswith("!\t"):
-            _, names, reason = [*line.split("\t"), "", ""][:3]
-            rejected[names.rpartition(":")[2]] = redact(reason)
-    told = redact(done.stderr.decode(errors="replace")).splitlines()
-    said = " ".join(line.removeprefix("remote:").strip() for line in told if line.startswith("remote:"))
-    return PushResult(
-        rejected, None if rejected else last_words(done.stderr), hint_for(done.stderr), said[:500].strip()
-    )
+        return PushResult()
+    rejected = _rejected(done.stdout)
+    return PushResult(rejected, None if rejected else read_failure(done.stderr), _remote_words(done.stderr))
+
+
+def _rejected(stdout: bytes) -> dict[str, Failure]:
+    """Ref → why it was refused, from the lines of `git push --porcelain`."""
+    lines = (line.split("\t") for line in stdout.decode(errors="replace").splitlines() if line.startswith("!\t"))
+    return {
+        names.rpartition(":")[2]: failure_of(redact(reason)) for _, names, reason in ([*ln, "", ""][:3] for ln in lines)
+    }
+
+
+def _remote_words(stderr: bytes) -> str:
+    lines = redact(stderr.decode(errors="replace")).splitlines()
+    words = " ".join(line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:"))
+    return words[:_WORDS_MOST].strip()

@@ -1,4 +1,4 @@
-"""Run git: argument lists, never a shell; LC_ALL=C, so that its words can be read; no prompt.
+"""Run git: argument lists, never a shell; LC_ALL=C, so that its output can be read; no prompt.
 
 Nothing of the user's configuration is written, and no command of ciplug touches a work tree, an index or a HEAD.
 """
@@ -10,9 +10,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ciplug.errors import GitError
+from ciplug.errors import GitError, GitKind
 from ciplug.git.environment import git_environment
-from ciplug.git.failures import hint_for, last_words
+from ciplug.git.failures import read_failure
 
 _CHUNK = 1024 * 1024
 
@@ -40,14 +40,16 @@ def run_git(
         )
     except FileNotFoundError:
         newer = ".".join(map(str, OLDEST))
-        raise GitError("git is not installed, or not on PATH", hint=f"install git {newer} or newer") from None
+        raise GitError(
+            "git is not installed, or not on PATH", hint=f"install git {newer} or newer", kind=GitKind.NOT_INSTALLED
+        ) from None
     if check and done.returncode != 0:
-        raise GitError(f"git {args[0]} failed: {last_words(done.stderr)}", hint=hint_for(done.stderr))
+        raise read_failure(done.stderr).error(f"git {args[0]} failed")
     return done
 
 
 def git_version() -> tuple[int, ...]:
-    """git's version, like (2, 39, 5); empty where its words are not understood. Raises GitError without git."""
+    """git's version, like (2, 39, 5); empty where its output is not understood. Raises GitError without git."""
     found = re.search(rb"git version (\d+(?:\.\d+)*)", run_git("--version", cwd=Path.cwd(), check=False).stdout)
     return tuple(map(int, found[1].split(b"."))) if found else ()
 
@@ -73,6 +75,6 @@ def stream_blob(repository: Path, oid: str, start: int = 0) -> Iterator[bytes]:
                     yield chunk
         finally:
             process.stdout.close()
-            said = process.stderr.read()
+            stderr = process.stderr.read()
     if process.returncode:
-        raise GitError(f"git cat-file failed: {last_words(said)}")
+        raise read_failure(stderr).error("git cat-file failed")

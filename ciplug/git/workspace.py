@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ciplug.errors import GitError
+from ciplug.errors import GitKind
 from ciplug.git.bare import file_url
 from ciplug.git.environment import Config
-from ciplug.git.failures import hint_for, last_words
+from ciplug.git.failures import read_failure
 from ciplug.git.objects import is_commit_id
 from ciplug.git.run import run_git
 
@@ -56,31 +56,38 @@ def _absolute(url: str, base: Path) -> str:
     return file_url(base / Path(url).expanduser()) if is_path else url
 
 
+_FACTS = ("--show-toplevel", "--git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format")
+
+
 def discover(cwd: Path) -> Workspace | None:
-    """The enclosing repository with a work tree, or None."""
-    asked = (
-        "--show-toplevel",
-        "--git-dir",
-        "--git-common-dir",
-        "--is-shallow-repository",
-        "--show-object-format",
+    """The enclosing repository with a work tree, or None. Raises GitError for one that git refuses."""
+    done = run_git(
+        *("rev-parse", "--path-format=absolute", *_FACTS, "HEAD", "--symbolic-full-name", "HEAD"), cwd=cwd, check=False
     )
-    done = run_git("rev-parse", "--path-format=absolute", *asked, "HEAD", cwd=cwd, check=False)
     lines = done.stdout.decode(errors="surrogateescape").splitlines()
-    if len(lines) < len(asked):
-        if b"not a git repository" in done.stderr or b"must be run in a work tree" in done.stderr:
+    if len(lines) < len(_FACTS):
+        failure = read_failure(done.stderr)
+        if failure.kind == GitKind.NOT_A_REPOSITORY:
             return None
-        raise GitError(f"git cannot read the repository: {last_words(done.stderr)}", hint=hint_for(done.stderr))
+        raise failure.error("git cannot read the repository")
     top, git_dir, common_dir, shallow, object_format, *head = lines
-    symbolic = (Path(git_dir) / "HEAD").read_text(encoding="utf-8", errors="replace").strip()
-    branch = symbolic.removeprefix("ref: refs/heads/")
+    has_commit = len(head) == 2 and is_commit_id(head[0])
     return Workspace(
         top=Path(top),
         git_dir=Path(git_dir),
         common_dir=Path(common_dir),
-        head=head[0] if head and is_commit_id(head[0]) else None,
-        branch=branch if branch != symbolic else None,
+        head=head[0] if has_commit else None,
+        branch=_branch(head[1]) if has_commit else _unborn_branch(cwd),
         shallow=shallow == "true",
         object_format=object_format,
         config=configuration(cwd),
     )
+
+
+def _branch(ref: str) -> str | None:
+    """The branch of a full ref; None for a HEAD that is detached."""
+    return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
+
+
+def _unborn_branch(cwd: Path) -> str | None:
+    return _branch(run_git("symbolic-ref", "-q", "HEAD", cwd=cwd, check=False).stdout.decode().strip())

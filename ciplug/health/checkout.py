@@ -10,12 +10,13 @@ from ciplug.config.policy import Policy
 from ciplug.errors import Cause
 from ciplug.git import history as commits
 from ciplug.git.credentials import redact, stored_credential
+from ciplug.git.remote import why_unreachable
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import FORK, Session, now
 from ciplug.stores import is_git
-from ciplug.stores.git.trial import cause_of
+from ciplug.stores.git.causes import cause_of
 
 FORKED = "a fork's job must not write here: it hands over its run (docs/collect.md)"
 
@@ -133,9 +134,9 @@ def remote(session: Session, before: Examined) -> str:
     url = session.remote_url
     if url is None:
         return "this repository has no remote"
-    words = commits.unreachable(session.workspace, session.env)
-    if words:
-        raise failure(f"{redact(url)}: {words}", to_reach(session, url, cause_of(words)))
+    problem = why_unreachable(session.workspace, session.env)
+    if problem:
+        raise failure(f"{redact(url)}: {problem.words}", to_reach(session, url, cause_of(problem)))
     return redact(url)
 
 
@@ -169,10 +170,10 @@ def history(session: Session, before: Examined) -> str:
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
-    snapshot = commits.look(workspace, session.head, target, session.env)
+    snapshot = commits.history_of(workspace, session.head, target, session.env)
     readable = before["policy"].state in ("ok", "warning")
     for branch in read_policies(session).baseline_branches if readable else ():
-        if branch and commits.look(workspace, session.head, branch, session.env).no_target:
+        if branch and commits.history_of(workspace, session.head, branch, session.env).no_target:
             raise failure(
                 f"there is no branch '{branch}', which the policy compares with",
                 f"in {configuration.FILE}, name an existing branch: baseline: {target or 'main'}",

@@ -9,7 +9,6 @@ from ciplug.health.base import Examined, Trouble, failure, skipped, warning
 from ciplug.health.checkout import FORKED, store_url, to_reach
 from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.stores import DEFAULT_URI, Store, Trial, is_archived, is_git, open_store
-from ciplug.stores.git.trial import cause_of
 
 
 def read(session: Session, before: Examined) -> str:
@@ -21,7 +20,7 @@ def read(session: Session, before: Examined) -> str:
     except StoreError as problem:
         if not is_git(session.store_uri):
             raise
-        remedy = to_reach(session, store_url(session) or "", cause_of(problem.message))
+        remedy = to_reach(session, store_url(session) or "", problem.cause)
         raise failure(problem.message, remedy or problem.hint or "") from None
     if store.notes:
         remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"

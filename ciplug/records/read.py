@@ -40,7 +40,7 @@ def read_run(data: bytes, key: str) -> Run:
     if wrong := misplaced(key, found.commit, found.id):
         raise RecordError(wrong)
     if odd := [name for name in found.metrics if not METRIC_NAME.fullmatch(name)]:
-        raise RecordError(f"{key}: {odd[0][:60]!r} is no name for a metric")
+        raise RecordError(f"{key}: {odd[0][:60]!r} cannot be the name of a metric")
     return found
 
 

@@ -11,8 +11,10 @@ from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
 
-METRIC_NAME = re.compile(r"(?! )(?!.*(?:::|##))[\w.@/%+ ()\[\]:,=#-]{1,120}(?<! )")
-"""What a metric may be called, wherever its name comes from. `::` and `##` begin commands in the logs of CI hosts."""
+METRIC_NAME = re.compile(r"[\w.@/%+ ()\[\]:,=#-]{1,250}")
+"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. Code that prints a name
+must escape it: `::` and `##` begin commands in the logs of CI hosts. There may be blanks at its ends."""
+METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # ( ) [ ]"
 
 
 def is_model_name(name: str) -> bool:
@@ -53,6 +55,9 @@ class Run:
     ended: str
     commit: str | None = None
     name: str | None = None
+    parent: str | None = None
+    """The id of the run that this one is a child of: a trial of a sweep, a fold, a worker. Of the runs of a commit a
+    child never counts before one that is nobody's child."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     datasets: tuple[File, ...] = ()

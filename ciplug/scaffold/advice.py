@@ -1,4 +1,4 @@
-"""What is left to do by hand, once the files are written."""
+"""What is left to do by hand after the files are written."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]
     """
     if numbers.values:
         return []
-    told = [f"mend what cannot be recorded: {problem}" for problem in numbers.problems]
-    if not told and not training.metrics and "ciplug" not in training.tools:
-        how = "have the training write its numbers to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
+    todo = [f"fix what cannot be recorded: {problem}" for problem in numbers.problems]
+    if not todo and not training.metrics and "ciplug" not in training.tools:
+        how = "write the training's metrics to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
         if "huggingface" in training.tools:
             how = (
                 'name the file that trainer.save_metrics("all", metrics) writes, all_results.json in its output_dir, '
                 "in ciplug.yaml under metrics"
             )
         elif "mlflow" in training.tools:
-            how += " (what it logs to MLflow is not read from there)"
-        told.append(how)
-    told.append(f"propose gates from its numbers: {again}; or write them by hand")
-    return told
+            how += " (ciplug does not read what it logs to MLflow)"
+        todo.append(how)
+    todo.append(f"propose gates from its numbers: {again}; or write them by hand")
+    return todo
 
 
 def about_requirements(project: Project, whole: Project, training: Training) -> list[str]:
-    """What the pipeline needs beside what it installs."""
+    """What the pipeline needs in addition to what it installs."""
     owner = project if project.requirements else whole
     listed = requirements(project, whole)
-    told = []
+    todo = []
     if training.command.startswith("dvc "):
-        told.append(
-            "have the pipeline reach the data: `dvc pull` before the training, with the credentials of its remote"
-        )
+        todo.append("give the pipeline the data: `dvc pull` before the training, with the credentials of its remote")
     needed = sorted(_DISTRIBUTIONS.get(name, name) for name in training.imports)
     if listed is None:
-        told += [f"write requirements.txt, which the pipeline installs: {', '.join(needed)}"] if needed else []
-        return told
+        todo += [f"write requirements.txt, which the pipeline installs: {', '.join(needed)}"] if needed else []
+        return todo
     tool = training.command.split()[0]
     own = owner.requirements or "."
     text = owner.read("pyproject.toml" if own == "." else own.removeprefix("-r ")) or ""
-    return [*told, f"add {tool} to what `pip install {listed}` brings"] if tool in needed and tool not in text else told
+    return (
+        [*todo, f"add {tool} to what `pip install {listed}` installs"] if tool in needed and tool not in text else todo
+    )
 
 
 def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[str]:
     """What is left to do of a pipeline.
 
     Args:
-        kept: the files of it that were there already and stay, with their texts.
+        kept: its existing files that stay, with their texts.
         planned: what is left to do in the pipeline that init would have written.
     """
     if not kept:
@@ -68,7 +68,7 @@ def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[
     silent = [path for path, text in kept.items() if "ciplug" not in text]
     if silent:
         names = " and ".join(silent)
-        return [f"have {names} call ciplug, as the page of your CI host says; or have it replaced: --force"]
+        return [f"call ciplug in {names}, as the page of your CI host describes; or replace it with --force"]
     return planned if any("0" * 40 in text for text in kept.values()) else []
 
 
@@ -78,21 +78,21 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
     Args:
         paths: relative to the project's folder.
     """
-    strange = {path.removesuffix("pyvenv.cfg") for path in project.files if path.endswith("pyvenv.cfg")}
+    environments = {path.removesuffix("pyvenv.cfg") for path in project.files if path.endswith("pyvenv.cfg")}
     named = training.command.split()
     code = {
         path
         for path in project.files
         if (path.endswith(".py") or path in named or is_list(path))
         and not is_left_out(path)
-        and not path.startswith(tuple(strange))
+        and not path.startswith(tuple(environments))
     }
 
-    def listed(*asked: str) -> set[str]:
-        found = run_git("ls-files", "-z", *asked, cwd=project.top).stdout.decode(errors="replace").split("\0")
-        return {name for name in found if name}
+    def listed(*options: str) -> set[str]:
+        names = run_git("ls-files", "-z", *options, cwd=project.top).stdout.decode(errors="replace").split("\0")
+        return {name for name in names if name}
 
-    # How the code was changed since is another commit's business.
+    # Changes of tracked code belong to another commit.
     changed = listed("--others", "--modified", "--exclude-standard", "--", *paths) if paths else set()
     return sorted(changed | (listed("--others", "--exclude-standard") & code))
 
@@ -100,7 +100,7 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
 def next_steps(
     workspace: Workspace, project: Project, changed: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
 ) -> str:
-    """What to do first, which tokens to set, and the commands to call in the project's folder then.
+    """What to do first, which tokens to set, and then the commands to run in the project's folder.
 
     Args:
         changed: the files to commit, relative to the project's folder.
@@ -114,7 +114,7 @@ def next_steps(
     ignored = run_git("check-ignore", "--quiet", "ciplug-report/", cwd=project.top, check=False).returncode == 0
     add = list(changed)
     if not ignored:
-        # After a last line without its end, it would be one name with that.
+        # Appended to a last line without a line end, it would become part of that name.
         whole = (project.read(".gitignore") or "\n").endswith("\n")
         lines.append(f"  {'echo ciplug-report/' if whole else _ON_A_NEW_LINE} >> .gitignore")
         add.append(".gitignore")

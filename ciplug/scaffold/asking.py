@@ -8,7 +8,7 @@ QUESTIONS_MOST = 3
 
 
 class Asker:
-    """Asks the person at the terminal, three questions at most; else the default counts."""
+    """Asks the person at the terminal at most three questions; after that, defaults apply."""
 
     def __init__(self, *, allowed: bool) -> None:
         self._left = QUESTIONS_MOST if allowed else 0
@@ -18,7 +18,7 @@ class Asker:
         return self._left > 0
 
     def ask(self, question: str, default: str) -> str:
-        """The answer, or `default` for an empty one. Raises KeyboardInterrupt where the input ends."""
+        """The answer, or `default` for an empty one. Raises KeyboardInterrupt at the end of input."""
         self._left -= 1
         print(question, end=" ", file=sys.stderr, flush=True)
         line = sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""The text of a first ciplug.yaml, which says in comments how each gate came about."""
+"""The text of a first ciplug.yaml, with a comment that explains each gate."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class Settings:
     metrics: Sequence[str]
     params: Sequence[str]
     models: Sequence[str]
-    """Files that the training was seen to write its model to."""
+    """Files that the training wrote its model to in the first run."""
     model_files: Sequence[str]
-    """Those that it seems to write it to."""
+    """Files that it seems to write its model to, by its code."""
     unread: Mapping[str, Sequence[str]]
-    """`metrics` or `params` → why other files are not taken."""
+    """`metrics` or `params` → why other files are not used."""
     numbers_of: str
-    """What the numbers for the gates are of: `metrics.json`, `a run of python train.py`."""
+    """Where the numbers for the gates come from: `metrics.json`, `a run of python train.py`."""
     proposal: Proposal
 
 
@@ -45,9 +45,9 @@ def _lines(settings: Settings) -> Iterator[str]:
         if paths:
             listed = ", ".join(map(_text, paths))
             yield f"{key}: {listed if len(paths) == 1 else f'[{listed}]'}"
-        yield from (f"# Not taken: {_comment(why)}" for why in settings.unread.get(key, ()))
+        yield from (f"# Not used: {_comment(why)}" for why in settings.unread.get(key, ()))
     if not settings.models:
-        yield "# What the training makes, and `ciplug pull` fetches of a promoted version:"
+        yield "# Files that the training writes, for `ciplug pull` to fetch from a promoted version:"
         yield f"# artifacts: {', '.join(map(_text, settings.model_files)) or 'model.joblib'}"
     proposal = settings.proposal
     if proposal.gates:
@@ -57,7 +57,7 @@ def _lines(settings: Settings) -> Iterator[str]:
             yield f"  # {_comment(gate.metric)}: {gate.why}."
             yield f"  {_text(gate.metric)}: {gate.text}"
     else:
-        yield "# No gate yet, so nothing is judged: no metric is known whose name says which way is better. A gate:"
+        yield "# No gate yet, so nothing is judged: no metric has a name that shows which direction is better. A gate:"
         yield "# gates:"
         yield "#   accuracy: {higher_is_better: true, min: 0.85, max_regression: 0.01}"
     if proposal.left:

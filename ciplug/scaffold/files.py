@@ -1,4 +1,4 @@
-"""Writing what was made into the project, all of it or nothing."""
+"""Write generated files into the project, all or none."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ciplug.errors import UsageError
 
 
 def write(top: Path, files: Mapping[str, str]) -> None:
-    """Write all files or none: each is whole on the disk before the first takes its place.
+    """Write all files or none: all are completely on disk before the first is moved into place.
 
     Args:
         files: path below `top` → text.
 
-    Raises UsageError where something else is in a file's place, or the path leads out of `top`.
+    Raises UsageError if something else is in a file's place, or the path leads out of `top`.
     """
     staged: list[tuple[Path, Path]] = []
-    made: list[Path] = []
+    created: list[Path] = []
     try:
         for name, text in files.items():
             path = top / name
-            _make_folder(path.parent, top, made)
+            _make_folder(path.parent, top, created)
             if path.is_dir():
-                raise UsageError(f"{name}: a folder is in its place", hint="move it away")
+                raise UsageError(f"{name}: there is a folder of that name", hint="move it away")
             part = path.with_name(f".{path.name}.{os.getpid()}.part")
             staged.append((part, path))
             part.write_text(text, encoding="utf-8", newline="\n")
@@ -34,20 +34,22 @@ def write(top: Path, files: Mapping[str, str]) -> None:
     except BaseException:
         for part, _ in staged:
             part.unlink(missing_ok=True)
-        for folder in reversed(made):
+        for folder in reversed(created):
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
 
 
-def _make_folder(folder: Path, top: Path, made: list[Path]) -> None:
+def _make_folder(folder: Path, top: Path, created: list[Path]) -> None:
     for one in reversed([folder, *folder.parents]):
         if not one.is_relative_to(top) or one.is_dir():
             continue
         try:
             one.mkdir()
         except (FileExistsError, NotADirectoryError):
-            raise UsageError(f"{one.relative_to(top)}: a file is where a folder is due", hint="move it away") from None
-        made.append(one)
+            raise UsageError(
+                f"{one.relative_to(top)}: a file is in the place of a folder", hint="move it away"
+            ) from None
+        created.append(one)
     if not folder.resolve().is_relative_to(top.resolve()):
         raise UsageError(f"{folder.relative_to(top)} leads out of the repository", hint="name another with --ci")

@@ -1,7 +1,7 @@
-"""The pipeline file of each CI host, made from the very templates that a team would copy by hand.
+"""The pipeline file of each CI host, made from the templates that a team would otherwise copy by hand.
 
-A template is read when it is needed and changed in the places that a project differs in; a template that has not
-such a place any more is an error, and no pipeline is written that trains something else.
+Each template has places to fill in for a project. If a template no longer has such a place, that is an error: no
+pipeline is written that trains something else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ACTION = r"^your-org/ciplug@0{40}$"
 _ACTION_SOURCE = re.compile(r"(?:(?:git\+)?https://([\w.:-]+)/)?([\w.-]+/[\w.-]+?)(?:\.git)?@([\w./-]+)")
 _SOURCE = re.compile(r"[\w@:/.+~=%#?,\[\]-]+")
 _FOLDER = re.compile(r"[\w.@+][\w.@+/ -]*")
-"""Such a folder is the same in YAML, in Groovy and in a shell, between quotes of any kind."""
+"""Folder names that need no escaping in YAML, Groovy and a shell, in quotes of any kind."""
 _OPERATOR = re.compile(r"[;&|<>()`\n]")
 
 Template = Callable[[str], str]
@@ -33,8 +33,8 @@ Template = Callable[[str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a project wants of its pipeline."""
+class Settings:
+    """What a project needs from its pipeline."""
 
     command: str
     """The training, a line of shell."""
@@ -42,9 +42,9 @@ class Wanted:
     branch: str
     """The branch that pull requests go into."""
     install: str | None
-    """What `pip install` takes before the training; None: nothing."""
+    """The argument of `pip install` before the training; None: nothing is installed."""
     source: str | None
-    """Where ciplug comes from; None: the placeholder of the template stays."""
+    """Where ciplug is installed from; None: the placeholder of the template stays."""
     server: str | None = None
     """Host of the project's own forge, as its remote has it."""
     forge: str | None = None
@@ -52,7 +52,7 @@ class Wanted:
     folder: str | None = None
     """The folder of the project in a repository of several, relative to the top; None: the top."""
     alone: bool = True
-    """Nothing outside the folder is known to be read, so that what changes there only needs no new run."""
+    """The training reads nothing outside the folder, as far as its files show: changes elsewhere need no run."""
 
     @property
     def title(self) -> str:
@@ -65,9 +65,9 @@ class Pipeline:
     files: dict[str, str]
     """Path → text."""
     todo: tuple[str, ...] = ()
-    """What is left to do by hand, before the pipeline works."""
+    """What is left to do by hand before the pipeline works."""
     tokens: tuple[str, ...] = ()
-    """What has to be set on the CI host."""
+    """What to set on the CI host."""
 
 
 def template(name: str) -> str:
@@ -75,159 +75,159 @@ def template(name: str) -> str:
     return shipped(f"templates/{name}").read_text(encoding="utf-8")
 
 
-def pipeline(host: str, wanted: Wanted, present: Collection[str], read: Template = template) -> Pipeline:
+def pipeline(host: str, settings: Settings, present: Collection[str], read: Template = template) -> Pipeline:
     """The files for a CI host of HOSTS.
 
     Args:
-        present: the files of the project: where the host has one file for everything and it is there, what ciplug
-            needs goes into another one.
+        present: the files of the project. If the host has a single pipeline file and it exists, the pipeline goes
+            into another file.
 
-    Raises UsageError for a source or a command that the host cannot take, CiplugError for a template that has
-    changed so that it cannot be filled in.
+    Raises UsageError for a source or a command that the host does not support, CiplugError for a template that cannot
+    be filled in.
     """
-    if wanted.source is not None and not _SOURCE.fullmatch(wanted.source):
-        raise UsageError(f"--source {wanted.source!r}: no address that pip installs from", hint=_SOURCE_HINT)
-    if wanted.folder is not None and not _FOLDER.fullmatch(wanted.folder):
+    if settings.source is not None and not _SOURCE.fullmatch(settings.source):
+        raise UsageError(f"--source {settings.source!r}: pip cannot install from this address", hint=_SOURCE_HINT)
+    if settings.folder is not None and not _FOLDER.fullmatch(settings.folder):
         raise UsageError(
-            f"the folder {wanted.folder!r} cannot stand in a pipeline",
-            hint="its name may hold letters, digits, blanks and . _ @ + -",
+            f"the folder name {settings.folder!r} cannot be used in a pipeline",
+            hint="it may contain letters, digits, blanks and . _ @ + -",
         )
-    return HOSTS[host](wanted, present, read)
+    return HOSTS[host](settings, present, read)
 
 
 _SOURCE_HINT = "write it like git+https://git.example.com/your-org/ciplug.git@COMMIT"
 
 
-def _github(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    _no_expression(wanted.command)
-    path, name = f".github/workflows/{wanted.title}.yml", "github/train.yml"
-    text = _command(read(name), name, wanted.command)
+def _github(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    _no_expression(settings.command)
+    path, name = f".github/workflows/{settings.title}.yml", "github/train.yml"
+    text = _command(read(name), name, settings.command)
     todo = []
-    if wanted.source is None:
-        todo.append(f"in {path}, put your organisation's copy of ciplug in the place of your-org/ciplug@000…")
+    if settings.source is None:
+        todo.append(f"in {path}, replace your-org/ciplug@000… with your organisation's copy of ciplug")
     else:
-        action = _ACTION_SOURCE.fullmatch(wanted.source)
-        # `uses:` names no host: elsewhere, the same name is somebody else's.
-        if action is None or action[1] not in (None, "github.com", wanted.server):
-            hint = "write it like your-org/ciplug@COMMIT, for `uses:` in the workflow: actions lie on the forge itself"
-            raise UsageError(f"--source {wanted.source}: no action of GitHub", hint=hint)
+        action = _ACTION_SOURCE.fullmatch(settings.source)
+        # `uses:` names no host: on another server, the same name belongs to somebody else.
+        if action is None or action[1] not in (None, "github.com", settings.server):
+            hint = "write it like your-org/ciplug@COMMIT, for `uses:`: actions come from the forge itself"
+            raise UsageError(f"--source {settings.source}: not an action on this forge", hint=hint)
         text = _replaced(text, name, _ACTION, f"{action[2]}@{action[3]}")
-    text = _branch(_installs(text, name, wanted.install), name, wanted.branch)
+    text = _branch(_installs(text, name, settings.install), name, settings.branch)
     return Pipeline(
-        {path: _in_folder(text, name, wanted, path)},
+        {path: _in_folder(text, name, settings, path)},
         tuple(todo),
-        ("none: the token of the job serves, and the workflow gives its rights",),
+        ("none: the job's token is enough, and the workflow grants its permissions",),
     )
 
 
 def _no_expression(command: str) -> None:
-    """What stands between ${{ and }} is pasted into the shell, a pull request's title for instance."""
+    """GitHub pastes the value of ${{ … }}, such as a pull request's title, into the shell."""
     if "${{" in command or "}}" in command:
-        raise UsageError("a command with ${{ }} cannot stand in the workflow", hint="call a script that has it")
+        raise UsageError("a command with ${{ }} cannot be used in the workflow", hint="call a script that contains it")
 
 
-def _gitea(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    _no_expression(wanted.command)
+def _gitea(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    _no_expression(settings.command)
     folder = ".forgejo" if any(path.startswith(".forgejo/") for path in present) else ".gitea"
-    path = f"{folder}/workflows/{wanted.title}.yml"
-    text, todo = _steps(read, "gitea/train.yml", wanted, path)
-    return Pipeline({path: text}, todo, ("none: the token of the job serves, unless the instance restricts it",))
+    path = f"{folder}/workflows/{settings.title}.yml"
+    text, todo = _steps(read, "gitea/train.yml", settings, path)
+    return Pipeline({path: text}, todo, ("none: the job's token is enough, unless the instance restricts it",))
 
 
-def _bitbucket(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("bitbucket-pipelines.yml", wanted, present)
-    text, todo = _steps(read, "bitbucket/bitbucket-pipelines.yml", wanted, path)
+def _bitbucket(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    path, beside = _place("bitbucket-pipelines.yml", settings, present)
+    text, todo = _steps(read, "bitbucket/bitbucket-pipelines.yml", settings, path)
     if beside:
-        todo = (*todo, f"put the step of {path} into bitbucket-pipelines.yml: Bitbucket reads that file only")
-    setting = "CIPLUG_BITBUCKET_TOKEN, a secured repository variable: an access token with pullrequest:write"
-    return Pipeline({path: text}, todo, (setting,))
+        todo = (*todo, f"copy the step of {path} into bitbucket-pipelines.yml: Bitbucket reads only that file")
+    tokens = "CIPLUG_BITBUCKET_TOKEN, a secured repository variable: an access token with pullrequest:write"
+    return Pipeline({path: text}, todo, (tokens,))
 
 
-def _azure(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("azure-pipelines.yml", wanted, present)
-    if " " in (wanted.folder or ""):
-        # Its filters take no path with a blank.
-        wanted = replace(wanted, alone=False)
-    text, todo = _steps(read, "azure/azure-pipelines.yml", wanted, path)
-    todo = (*todo, f"make a pipeline of {path}: New pipeline, Existing YAML file") if beside else todo
-    setting = "ciplug-comment, a secret variable of the pipeline: a GitHub token with pull requests and statuses: write"
-    return Pipeline({path: text}, todo, (setting,))
+def _azure(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    path, beside = _place("azure-pipelines.yml", settings, present)
+    if " " in (settings.folder or ""):
+        # Azure does not support blanks in path filters.
+        settings = replace(settings, alone=False)
+    text, todo = _steps(read, "azure/azure-pipelines.yml", settings, path)
+    todo = (*todo, f"create a pipeline for {path}: New pipeline, Existing YAML file") if beside else todo
+    tokens = "ciplug-comment, a secret variable of the pipeline: a GitHub token with pull requests and statuses: write"
+    return Pipeline({path: text}, todo, (tokens,))
 
 
-def _gitlab(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
+def _gitlab(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
     """The component, included from the project itself."""
     component = ".gitlab/ciplug.yml"
     text = read("ciplug/template.yml")
     for name in ("command", "ciplug-source"):
         if f"\n    {name}:\n" not in text:
-            raise CiplugError(f"the template ciplug/template.yml has no input '{name}'", hint="install ciplug anew")
-    lines = [wanted.command]
-    if wanted.install:
-        lines.insert(0, f"pip install {wanted.install}")
+            raise CiplugError(f"the template ciplug/template.yml has no input '{name}'", hint="install ciplug again")
+    lines = [settings.command]
+    if settings.install:
+        lines.insert(0, f"pip install {settings.install}")
     include = "\n".join(
         [
             "include:",
             f"  - local: {component}",
             "    inputs:",
-            *([f"      job-name: {_scalar(wanted.title)}"] if wanted.folder else []),
-            *([f"      working-directory: {_scalar(wanted.folder)}"] if wanted.folder else []),
-            f"      ciplug-source: {_scalar(wanted.source or _PLACEHOLDER)}",
+            *([f"      job-name: {_scalar(settings.title)}"] if settings.folder else []),
+            *([f"      working-directory: {_scalar(settings.folder)}"] if settings.folder else []),
+            f"      ciplug-source: {_scalar(settings.source or _PLACEHOLDER)}",
             "      command:",
             *(f"        - {_scalar(line)}" for line in lines),
-            *(_GITLAB_RULES if wanted.folder and wanted.alone else []),
+            *(_GITLAB_RULES if settings.folder and settings.alone else []),
             "",
         ]
     )
-    if wanted.folder:
-        include = include.replace("@FOLDER@", wanted.folder).replace("@NAME@", wanted.title)
+    if settings.folder:
+        include = include.replace("@FOLDER@", settings.folder).replace("@NAME@", settings.title)
     files = {component: text}
     todo: list[str] = []
     where = ".gitlab-ci.yml"
     if where in present:
         indented = include.replace("\n", "\n     ").rstrip()
-        todo.append(f"add these lines to {where}, under the `include:` that may be there:\n\n     {indented}\n")
+        todo.append(f"add these lines to {where}, below an existing `include:`:\n\n     {indented}\n")
     else:
         files[where] = include
-    if wanted.source is None:
-        todo.append(f"in {where}, put your copy of ciplug, at a commit, in the place of {_PLACEHOLDER[:-36]}…")
-    setting = (
+    if settings.source is None:
+        todo.append(f"in {where}, replace {_PLACEHOLDER[:-36]}… with your copy of ciplug, at a commit")
+    tokens = (
         "CIPLUG_GITLAB_TOKEN, a masked variable: a project access token, role Developer, scope api",
-        "CIPLUG_PUSH_TOKEN, likewise with scope write_repository, unless the job token may push; the same one serves",
+        "CIPLUG_PUSH_TOKEN, the same with scope write_repository, unless the job token may push; one token can be both",
     )
-    return Pipeline(files, tuple(todo), setting)
+    return Pipeline(files, tuple(todo), tokens)
 
 
-def _jenkins(wanted: Wanted, present: Collection[str], read: Template) -> Pipeline:
-    path, beside = _place("Jenkinsfile", wanted, present)
+def _jenkins(settings: Settings, present: Collection[str], read: Template) -> Pipeline:
+    path, beside = _place("Jenkinsfile", settings, present)
     text = read("jenkins/Jenkinsfile")
-    if wanted.forge:
-        text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{wanted.forge.upper()}_TOKEN'")
-    # Agents seldom have a `python`.
-    command = re.sub(r"^python(?= )", "python3", wanted.command)
+    if settings.forge:
+        text = text.replace("variable: 'CIPLUG_GITHUB_TOKEN'", f"variable: 'CIPLUG_{settings.forge.upper()}_TOKEN'")
+    # Few agents have a `python`.
+    command = re.sub(r"^python(?= )", "python3", settings.command)
     changes = [(rf"(?<=-- ){_COMMAND}", after_dashes(command))]
-    changes.append((r"(?<=')my-model(?=')", wanted.model))
-    changes += [(rf"(?<='){_PIP_SOURCE}(?=')", wanted.source)] if wanted.source else []
-    changes.append((r"(?<=branch ')main(?=')", wanted.branch))
+    changes.append((r"(?<=')my-model(?=')", settings.model))
+    changes += [(rf"(?<='){_PIP_SOURCE}(?=')", settings.source)] if settings.source else []
+    changes.append((r"(?<=branch ')main(?=')", settings.branch))
     for pattern, new in changes:
-        # For a string in single quotes, of one line or, in three of them, of several.
+        # Escaped for a Groovy string in single or triple single quotes.
         escaped = new.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
         text, count = re.subn(pattern, lambda match, escaped=escaped: escaped, text)  # type: ignore[misc]
         if not count:
-            raise _changed("jenkins/Jenkinsfile", f"nothing in it is like {pattern!r}")
-    text = _in_folder(text, "jenkins/Jenkinsfile", wanted, path)
-    todo = [] if wanted.source else [f"in {path}, set CIPLUG_SOURCE to your copy of ciplug, at a commit"]
-    if wanted.install:
-        todo.append(f"have the agents' python3 hold what the training needs: pip install {wanted.install}")
+            raise _changed("jenkins/Jenkinsfile", f"nothing in it matches {pattern!r}")
+    text = _in_folder(text, "jenkins/Jenkinsfile", settings, path)
+    todo = [] if settings.source else [f"in {path}, set CIPLUG_SOURCE to your copy of ciplug, at a commit"]
+    if settings.install:
+        todo.append(f"install what the training needs into the agents' python3: pip install {settings.install}")
     if beside:
-        todo.append(f"make a multibranch pipeline with {path} as its script path")
-    setting = (
+        todo.append(f"create a multibranch pipeline with {path} as its script path")
+    tokens = (
         "ciplug-push, a credential of the kind secret text: a token that may push to the repository",
-        "ciplug-comment, likewise: a token that may comment and set statuses",
+        "ciplug-comment, of the same kind: a token that may comment and set statuses",
     )
-    return Pipeline({path: text}, tuple(todo), setting)
+    return Pipeline({path: text}, tuple(todo), tokens)
 
 
-HOSTS: dict[str, Callable[[Wanted, Collection[str], Template], Pipeline]] = {
+HOSTS: dict[str, Callable[[Settings, Collection[str], Template], Pipeline]] = {
     "github": _github,
     "gitlab": _gitlab,
     "jenkins": _jenkins,
@@ -237,24 +237,22 @@ HOSTS: dict[str, Callable[[Wanted, Collection[str], Template], Pipeline]] = {
 }
 
 
-def _place(path: str, wanted: Wanted, present: Collection[str]) -> tuple[str, bool]:
-    """The host's own file, or one beside it where that is there and does other things."""
+def _place(path: str, settings: Settings, present: Collection[str]) -> tuple[str, bool]:
+    """The host's own file, or another file name if that exists with other content."""
     if path not in present:
         return path, False
     stem, dot, extension = path.partition(".")
-    return f"{stem}.{wanted.title if wanted.folder else 'ciplug'}{dot}{extension}", True
+    return f"{stem}.{settings.title if settings.folder else 'ciplug'}{dot}{extension}", True
 
 
-def _steps(read: Template, name: str, wanted: Wanted, path: str) -> tuple[str, tuple[str, ...]]:
+def _steps(read: Template, name: str, settings: Settings, path: str) -> tuple[str, tuple[str, ...]]:
     """A template with `pip install … ciplug` and `ciplug ci -- COMMAND` among its steps."""
-    text = _command(read(name), name, after_dashes(wanted.command))
-    text = _replaced(text, name, r"-r requirements\.txt ", f"{wanted.install} " if wanted.install else "")
-    text = _in_folder(_branch(text, name, wanted.branch), name, wanted, path)
-    if wanted.source is None:
-        return text, (
-            f"in {path}, put your copy of ciplug, at a commit, in the place of git+https://…/ciplug.git@000…",
-        )
-    return _replaced(text, name, _PIP_SOURCE, wanted.source), ()
+    text = _command(read(name), name, after_dashes(settings.command))
+    text = _replaced(text, name, r"-r requirements\.txt ", f"{settings.install} " if settings.install else "")
+    text = _in_folder(_branch(text, name, settings.branch), name, settings, path)
+    if settings.source is None:
+        return text, (f"in {path}, replace git+https://…/ciplug.git@000… with your copy of ciplug, at a commit",)
+    return _replaced(text, name, _PIP_SOURCE, settings.source), ()
 
 
 _RUNS = (
@@ -263,7 +261,7 @@ _RUNS = (
      '    defaults: {run: {working-directory: "@FOLDER@"}}'),
 )  # fmt: skip
 _PUSHES = (
-    # Not the pull requests': a check that is required, and skipped by `paths`, stays pending for ever.
+    # Not for pull requests: a required check that `paths` skips stays pending for ever.
     (r"^  push: \{branches: (\[.*\])\}$", '  push: {branches: \\1, paths: ["@FOLDER@/**", "@FILE@"]}'),
 )
 _IN_FOLDER: dict[str, tuple[tuple[str, str], ...]] = {
@@ -284,7 +282,7 @@ _IN_FOLDER: dict[str, tuple[tuple[str, str], ...]] = {
         (r"(?<=- publish: )ciplug-report$", '"@FOLDER@/ciplug-report"'),
     ),
 }
-"""Template → what is to be changed in it for one project of several in the repository."""
+"""Template → its changes for one project of several in the repository."""
 _FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
     "github/train.yml": _PUSHES,
     "gitea/train.yml": _PUSHES,
@@ -295,7 +293,7 @@ _FOR_ITS_CHANGES: dict[str, tuple[tuple[str, str], ...]] = {
         (r"^trigger:\n(  branches: .*)$", 'trigger:\n\\1\n  paths: {include: ["@FOLDER@", "@FILE@"]}'),
     ),
 }
-"""Template → how it is kept from running for what changes elsewhere, where no required check waits for it then."""
+"""Template → its path filters, only where no required check would wait for a skipped job."""
 _GITLAB_RULES = (
     '"@NAME@":',
     "  rules:",
@@ -309,17 +307,17 @@ _GITLAB_RULES = (
 )
 
 
-def _in_folder(text: str, name: str, wanted: Wanted, path: str) -> str:
-    """The text for a project in a folder, whose pipeline is the file `path` at the top."""
-    if wanted.folder is None:
+def _in_folder(text: str, name: str, settings: Settings, path: str) -> str:
+    """The text for a project in a folder; its pipeline is the file `path` at the top."""
+    if settings.folder is None:
         return text
     if name == "jenkins/Jenkinsfile":
-        return _in_dir(text, wanted.folder)
-    for pattern, new in (*_IN_FOLDER[name], *(_FOR_ITS_CHANGES[name] if wanted.alone else ())):
-        filled = new.replace("@FOLDER@", wanted.folder).replace("@NAME@", wanted.title).replace("@FILE@", path)
+        return _in_dir(text, settings.folder)
+    for pattern, new in (*_IN_FOLDER[name], *(_FOR_ITS_CHANGES[name] if settings.alone else ())):
+        filled = new.replace("@FOLDER@", settings.folder).replace("@NAME@", settings.title).replace("@FILE@", path)
         text, count = re.subn(pattern, filled, text, flags=re.MULTILINE)
         if not count:
-            raise _changed(name, f"nothing in it is like {pattern!r}")
+            raise _changed(name, f"nothing in it matches {pattern!r}")
     return text
 
 
@@ -352,7 +350,7 @@ def _installs(text: str, name: str, install: str | None) -> str:
 
 def _command(text: str, name: str, command: str) -> str:
     def new(match: re.Match[str]) -> str:
-        # A text in an expression of GitHub's: ${{ inputs.command || 'python train.py' }}
+        # A string in a GitHub expression: ${{ inputs.command || 'python train.py' }}
         return command.replace("'", "''") if "${{" in match.string else command
 
     try:
@@ -382,11 +380,11 @@ def _changed(name: str, what: str) -> CiplugError:
 
 
 def after_dashes(command: str) -> str:
-    """A command as it may stand after `ciplug ci --`, in a line of shell."""
+    """A command for a line of shell, after `ciplug ci --`."""
     plain = not _OPERATOR.search(command) and not re.match(r"\s*\w+=", command)
     return command if plain else f"sh -c {shlex.quote(command)}"
 
 
 def _scalar(text: str) -> str:
-    """Text as a value in YAML, plain where that is sure to be read as the same."""
+    """Text as a YAML value, plain if every reader reads the same."""
     return text if re.fullmatch(r"[A-Za-z][\w./+@-]*(?: [\w./=+-]+|:[\w./+@-]+)*", text) else json.dumps(text)

@@ -1,4 +1,4 @@
-"""What lies in a project: its files as git sees them, what its training has left, and its pipelines."""
+"""The contents of a project: its files as git sees them, the output of its training, and its pipelines."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Project:
 
     top: Path
     files: tuple[str, ...]
-    """Those that git knows or would add."""
+    """Files that git tracks or would add."""
     ignored: tuple[str, ...] = ()
-    """Those that git ignores, as far as they were looked at: what a training writes is often among them."""
+    """Files that git ignores, up to a limit; the output of a training is often among them."""
 
     def read(self, path: str) -> str | None:
-        """The text of a file; None where it is none, large, or leads out of the project."""
+        """The text of a file; None if it is not text, too large, or outside the project."""
         whole = self.top / path
         try:
             if not whole.is_file() or not whole.resolve().is_relative_to(self.top.resolve()):
@@ -72,17 +72,17 @@ class Project:
 
     @property
     def pipelines(self) -> dict[str, str]:
-        """The CI hosts that the files tell of, and which file does."""
-        found: dict[str, str] = {}
+        """The CI hosts of the pipelines in the project, each with its file."""
+        hosts: dict[str, str] = {}
         for name, pattern in _PIPELINES.items():
             for path in self.files:
                 if pattern.fullmatch(path):
-                    found.setdefault(name, path)
-        return found
+                    hosts.setdefault(name, path)
+        return hosts
 
     @property
     def requirements(self) -> str | None:
-        """What `pip install` takes for the training: `-r requirements.txt`, `.`; None where nothing says it."""
+        """The argument of `pip install` for the training: `-r requirements.txt`, `.`; None if nothing lists it."""
         if "requirements.txt" in self.files:
             return "-r requirements.txt"
         if re.search(r"^\[(?:project|build-system)\]", self.read("pyproject.toml") or "", re.MULTILINE):
@@ -95,30 +95,30 @@ class Project:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The metrics that lie in the project."""
+    """The metrics in the files of the project."""
 
     files: tuple[str, ...] = ()
     """As `metrics` of ciplug.yaml takes them."""
     values: Mapping[str, float] = field(default_factory=dict)
     constants: frozenset[str] = frozenset()
-    """Metrics that were the same at every one of several steps."""
+    """Metrics with the same value at every step."""
     problems: tuple[str, ...] = ()
-    """Why other files are not taken."""
+    """Why other files are not used."""
     models: tuple[str, ...] = ()
-    """Files that the training was seen to write its model to."""
+    """Files that the training wrote its model to in the first run."""
 
 
-def look(top: Path) -> Project:
-    """Look at a work tree, or a folder of it, within limits. Raises GitError."""
-    known = _names(run_git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
+def scan(top: Path) -> Project:
+    """List a work tree, or a folder of it, within limits. Raises GitError."""
+    tracked = _names(run_git("ls-files", "-z", "-co", "--exclude-standard", cwd=top).stdout)
     ignored = _names(run_git("ls-files", "-z", "-oi", "--exclude-standard", "--directory", cwd=top).stdout)
-    return Project(top, tuple(known[:_FILES_MOST]), tuple(_below(top, ignored)))
+    return Project(top, tuple(tracked[:_FILES_MOST]), tuple(_below(top, ignored)))
 
 
 def default_branch(workspace: Workspace) -> str:
-    """The branch that pull requests go into, as far as the clone tells."""
-    asked = ("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
-    head = run_git(*asked, cwd=workspace.top, check=False).stdout.decode().strip().removeprefix("origin/")
+    """The branch that pull requests go into, as far as the clone shows."""
+    query = ("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD")
+    head = run_git(*query, cwd=workspace.top, check=False).stdout.decode().strip().removeprefix("origin/")
     listed = run_git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads", "refs/remotes", cwd=workspace.top)
     names = {name.removeprefix("origin/") for name in listed.stdout.decode(errors="replace").split()}
     usual = next((name for name in _BRANCHES if name in names), None)
@@ -126,7 +126,7 @@ def default_branch(workspace: Workspace) -> str:
 
 
 def is_left_out(path: str) -> bool:
-    """Whether a file lies in a folder that is no part of a project: an environment, a cache, tests."""
+    """Whether a file is in a folder that is not part of the project: an environment, a cache, tests."""
     return bool(_NOT_ENTERED & set(path.split("/")[:-1]))
 
 
@@ -136,13 +136,13 @@ def is_list(path: str) -> bool:
 
 
 def _names(listed: bytes) -> list[str]:
-    """Names as text, the least deep first; those that no line of a file can hold are left out."""
+    """Names as text, the least deep first, without names that do not fit on a line of text."""
     names = {name.decode("utf-8", "replace") for name in listed.split(b"\0") if name}
     return sorted((n for n in names if n.isprintable() and "\ufffd" not in n), key=lambda n: (n.count("/"), n))
 
 
 def _below(top: Path, listed: Iterable[str]) -> Iterator[str]:
-    """The ignored files, and those in ignored folders, which git names only; a folder ends with `/`."""
+    """The ignored files, and the files in ignored folders, of which git lists only the folder, with a final `/`."""
     left = _WALKED_MOST
     waiting = [name for name in listed if not _NOT_ENTERED & set(name.split("/"))]
     while waiting and left > 0:
@@ -166,26 +166,26 @@ def _below(top: Path, listed: Iterable[str]) -> Iterator[str]:
 
 
 def metric_files(project: Project, named: Sequence[str] = ()) -> list[str]:
-    """The files with metrics, those that a training names first; DVCLive's is its folder."""
-    found = [path for path in named if (project.top / path).exists()]
+    """The files with metrics, first those that the training names; for DVCLive, its folder."""
+    paths = [path for path in named if (project.top / path).exists()]
     for path in sorted((*project.files, *project.ignored), key=lambda p: (p.count("/"), p)):
         *folders, name = path.split("/")
         if folders and folders[-1] == "dvclive" and name == "metrics.json":
-            found.append(posixpath.dirname(path))
+            paths.append(posixpath.dirname(path))
         elif (
             METRIC_FILE.fullmatch(name)
             and "dvclive" not in folders
             and not any(folder in _NOT_ENTERED or _OF_ONE_TIME.search(folder) for folder in folders)
         ):
-            found.append(path)
-    inside = [path for path in dict.fromkeys(found) if posixpath.dirname(path) not in found]
-    # Hugging Face writes the parts beside the whole.
+            paths.append(path)
+    inside = [path for path in dict.fromkeys(paths) if posixpath.dirname(path) not in paths]
+    # Hugging Face writes all_results.json and its parts.
     return [p for p in inside if not re.fullmatch(r"(?:eval|train|test)_results\.json", posixpath.basename(p))
             or posixpath.join(posixpath.dirname(p), "all_results.json") not in inside][:_READ_MOST]  # fmt: skip
 
 
 def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
-    """The metrics of files; one that cannot be read, or says otherwise than those before it, is a problem."""
+    """The metrics of files; a file that cannot be read, or contradicts an earlier one, is a problem."""
     from ciplug.capture.metric_files import read_metrics
 
     taken: list[str] = []
@@ -202,7 +202,7 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
             name for name, value in read.values.items() if name in values and repr(values[name]) != repr(value)
         ]
         if differing:
-            problems.append(f"{path}: the metric '{differing[0]}' stands in {', '.join(taken)} with another value")
+            problems.append(f"{path}: the metric '{differing[0]}' has another value in {', '.join(taken)}")
             continue
         taken.append(path)
         values.update(read.values)
@@ -213,30 +213,30 @@ def read_numbers(top: Path, files: Iterable[str]) -> Numbers:
 
 
 def parameter_files(project: Project, named: Sequence[str] = ()) -> tuple[list[str], list[str]]:
-    """The files with parameters, and why others are not taken."""
+    """The files with parameters, and why other files are not used."""
     from ciplug.capture.metric_files import read_params
 
     candidates = [p for p in named if p in project.files]
     candidates += [p for p in project.files if _PARAMS.fullmatch(posixpath.basename(p)) and p.count("/") < 2]
     taken: list[str] = []
     problems: list[str] = []
-    known: dict[str, Scalar] = {}
+    values: dict[str, Scalar] = {}
     for path in list(dict.fromkeys(candidates))[:_READ_MOST]:
         try:
             params = read_params(project.top / path)
         except InputError as problem:
             problems.append(problem.message.replace(f"{project.top / path}", path, 1))
             continue
-        if any(name in known and repr(known[name]) != repr(value) for name, value in params.items()):
-            problems.append(f"{path}: a parameter of it stands in {', '.join(taken)} with another value")
+        if any(name in values and repr(values[name]) != repr(value) for name, value in params.items()):
+            problems.append(f"{path}: one of its parameters has another value in {', '.join(taken)}")
             continue
-        known.update(params)
+        values.update(params)
         taken.append(path)
     return taken, problems
 
 
 def requirements(project: Project, whole: Project) -> str | None:
-    """What `pip install` takes in the project's folder: what lies there, else what lies at the repository's top."""
+    """The argument of `pip install` in the project's folder: its own requirements, else those at the top."""
     if project.requirements or project is whole or not whole.requirements:
         return project.requirements
     up = posixpath.relpath(".", project.top.relative_to(whole.top).as_posix())
@@ -246,8 +246,8 @@ def requirements(project: Project, whole: Project) -> str | None:
 
 def server_of(remote_url: str | None) -> str | None:
     """Host of a remote, https://host/path or git@host:path alike; None for a folder."""
-    found = re.match(r"(?:\w+://(?:[^@/]*@)?|[^@/]+@)([\w.-]+)", remote_url or "")
-    return found[1] if found else None
+    match = re.match(r"(?:\w+://(?:[^@/]*@)?|[^@/]+@)([\w.-]+)", remote_url or "")
+    return match[1] if match else None
 
 
 def model_name(project: Project, remote_url: str | None) -> str:
@@ -258,7 +258,7 @@ def model_name(project: Project, remote_url: str | None) -> str:
 
 
 def model_name_in(folder: str, whole: Project) -> str:
-    """A name for the model of a folder: the folder's own, or its whole path where another project has that name.
+    """A name for the model of a folder: the folder's name, or its whole path if another project has that name.
 
     Args:
         folder: relative to the top of the repository, `services/ranking`.
@@ -271,14 +271,14 @@ def model_name_in(folder: str, whole: Project) -> str:
 
 def models_elsewhere(folder: str, whole: Project) -> dict[str, str]:
     """The models of the repository's other projects, each with the ciplug.yaml that names it."""
-    found: dict[str, str] = {}
+    models: dict[str, str] = {}
     others = (p for p in whole.files if posixpath.basename(p) == "ciplug.yaml" and posixpath.dirname(p) != folder)
     for path in itertools.islice(others, _READ_MOST):
         try:
             data = strict_yaml.load(whole.read(path) or "", path).data
         except CiplugError:
-            continue  # Its own commands say what is wrong in it.
+            continue  # The commands of that project report what is wrong in it.
         if isinstance(data, dict):
             names = data["models"] if isinstance(data.get("models"), dict) else [data.get("model")]
-            found.update((str(name), path) for name in names if name)
-    return found
+            models.update((str(name), path) for name in names if name)
+    return models

@@ -1,4 +1,4 @@
-"""How a project trains its model, by what its files say. Python is read as text, and never imported or run."""
+"""How a project trains its model, from its files. Python is read as text, and never imported or run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciplug import strict_yaml
 from ciplug.errors import CiplugError
 
 Read = Callable[[str], str | None]
-"""The text of a file by its path; None where it is no text, or a large one."""
+"""The text of a file by its path; None if it is not text, or too large."""
 
 _SCRIPTS_MOST = 60
 
@@ -39,7 +39,7 @@ METRIC_FILE = re.compile(
     r"|(?:(?:all|eval|test|train)_)?results\.(?:json|csv)|eval(?:uation)?\.json",
     re.IGNORECASE,
 )
-"""What the files with metrics are called."""
+"""Names of files with metrics."""
 _MODEL_FILE = re.compile(
     r"[\w./-]{1,200}\.(?:joblib|pkl|pickle|pt|pth|onnx|keras|h5|cbm|ubj|safetensors|skops|ckpt|pmml|tflite)",
     re.IGNORECASE,
@@ -52,55 +52,55 @@ class Training:
 
     command: str
     why: str
-    """By what it was found."""
+    """The file that shows it, or --command."""
     rank: int
-    """The smaller, the likelier."""
+    """Smaller is more likely."""
     metrics: tuple[str, ...] = ()
     """Paths of the files that it seems to write its metrics to."""
     params: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     """Paths of the files that it seems to keep its model in."""
     imports: frozenset[str] = frozenset()
-    """Top-level names of the packages of others that it needs."""
+    """Top-level names of the third-party packages that it imports."""
     tools: frozenset[str] = frozenset()
     """What it logs with: ciplug, mlflow, dvclive, huggingface, wandb."""
 
 
 @dataclass(frozen=True)
 class Trainings:
-    found: tuple[Training, ...]
-    """The likeliest first."""
+    detected: tuple[Training, ...]
+    """The most likely first."""
     problems: tuple[str, ...] = field(default=())
-    """Files that should have told more."""
+    """Files that could not be read."""
 
     @property
     def best(self) -> Training | None:
-        return self.found[0] if self.found else None
+        return self.detected[0] if self.detected else None
 
     @property
     def rivals(self) -> tuple[Training, ...]:
         """The others that are as likely as the best."""
-        return tuple(t for t in self.found[1:] if t.rank == self.found[0].rank)
+        return tuple(t for t in self.detected[1:] if t.rank == self.detected[0].rank)
 
 
 def trainings(files: Sequence[str], read: Read) -> Trainings:
-    """All the ways to train that the files of a project tell of; paths are relative to its top, with `/`."""
+    """All ways to train that the files of a project show; paths are relative to its top, with `/`."""
     problems: list[str] = []
-    found: list[Training] = []
+    detected: list[Training] = []
     names = set(files)
     if "dvc.yaml" in names:
-        found += _dvc(read("dvc.yaml"), problems)
+        detected += _dvc(read("dvc.yaml"), problems)
     if "MLproject" in names:
-        found += _mlproject(read("MLproject"), problems)
+        detected += _mlproject(read("MLproject"), problems)
     for makefile in ("GNUmakefile", "makefile", "Makefile"):
         if makefile in names and re.search(r"^train\s*:(?!=)", read(makefile) or "", re.MULTILINE):
-            found.append(Training(command="make train", why=f"the target 'train' of {makefile}", rank=2))
+            detected.append(Training(command="make train", why=f"the target 'train' of {makefile}", rank=2))
             break
     scripts = list(_scripts(files, read))
-    found += scripts
-    ordered = sorted(found, key=lambda t: (t.rank, t.command))
+    detected += scripts
+    ordered = sorted(detected, key=lambda t: (t.rank, t.command))
     if scripts and ordered[0] not in scripts:
-        # What a target or an entry point starts is likely to be the script, which says more.
+        # A target or an entry point probably starts the script, which shows more.
         best, script = ordered[0], min(scripts, key=lambda t: t.rank)
         ordered[0] = replace(
             best,
@@ -127,7 +127,7 @@ def _dvc(text: str | None, problems: list[str]) -> Iterator[Training]:
         metrics.update(dict.fromkeys(_paths(stage.get("metrics"), folder)))
         listed = stage.get("params")
         for item in listed if isinstance(listed, list) else []:
-            # Names of parameters are those of params.yaml; another file stands as a key.
+            # Plain names are parameters of params.yaml; a key is another file.
             where = [str(key) for key in item] if isinstance(item, dict) else ["params.yaml"]
             params.update(dict.fromkeys(_joined(folder, path) for path in where))
     yield Training(
@@ -173,7 +173,7 @@ def _mapping(text: str | None, name: str, problems: list[str]) -> dict[str, Any]
     try:
         data = strict_yaml.load(text or "", name).data
     except CiplugError as problem:
-        problems.append(f"{problem.message}: it was left aside")
+        problems.append(f"{problem.message}: the file is ignored")
         return {}
     return data if isinstance(data, dict) else {}
 
@@ -193,7 +193,7 @@ def _scripts(files: Sequence[str], read: Read) -> Iterator[Training]:
         if not (exact or learns or (kind == 0 and facts.is_main)):
             continue
         if kind == 2 and depth and not facts.is_main:
-            # A module that others call.
+            # A module that other scripts use.
             continue
         yield Training(
             command=_command(path, facts),
@@ -219,7 +219,7 @@ def _command(path: str, facts: _Facts) -> str:
 
 @dataclass
 class _Facts:
-    """What a module says of itself."""
+    """What the source of a module shows."""
 
     imports: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)

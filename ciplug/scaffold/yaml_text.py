@@ -1,4 +1,4 @@
-"""Replacing scalars in a YAML text that people wrote: comments, order and layout stay as they are."""
+"""Replace scalars in a hand-written YAML text; comments, order and layout stay as they are."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ def replace(
 ) -> str:
     """The text with `pattern` replaced by `new` in every key and value at a path that `where` accepts.
 
-    What comes out is read back: those scalars differ as they should, and nothing else does.
+    The result is read back, to check that only those scalars differ.
 
-    Raises CiplugError where nothing matches, or the result cannot be written.
+    Raises CiplugError if nothing matches, or the result cannot be written.
     """
     before = list(_scalars(text))
-    found = [s for s in before if where(s.path) and re.search(pattern, s.value)]
-    if not found:
-        raise CiplugError(f"nothing in it is like {pattern!r}")
-    due = [re.sub(pattern, new, s.value) if s in found else s.value for s in before]
+    matching = [s for s in before if where(s.path) and re.search(pattern, s.value)]
+    if not matching:
+        raise CiplugError(f"nothing in it matches {pattern!r}")
+    expected = [re.sub(pattern, new, s.value) if s in matching else s.value for s in before]
     # From the end, so that the places of the others stay.
-    for scalar in sorted(found, key=lambda s: s.start, reverse=True):
+    for scalar in sorted(matching, key=lambda s: s.start, reverse=True):
         value = re.sub(pattern, new, scalar.value)
         raw = text[scalar.start : scalar.end]
         quoted = json.dumps(value, ensure_ascii=False) + ("\n" if raw.endswith("\n") else "")
@@ -53,19 +53,19 @@ def replace(
             except (CiplugError, IndexError):
                 continue
         text = changed
-    if [s.value for s in _scalars(text)] != due:
-        raise CiplugError(f"it does not read as it should once {pattern!r} is replaced")
+    if [s.value for s in _scalars(text)] != expected:
+        raise CiplugError(f"it does not read back correctly after {pattern!r} is replaced")
     return text
 
 
 def without_step(text: str, pattern: str) -> str:
     """The text without the item of a block list, a step, that has a value like `pattern`.
 
-    Raises CiplugError where there is not exactly one.
+    Raises CiplugError unless there is exactly one.
     """
     items = {s.path[: _item(s.path)] for s in _scalars(text) if re.search(pattern, s.value) and _item(s.path)}
     if len(items) != 1:
-        raise CiplugError(f"{len(items)} steps in it are like {pattern!r}, and not one")
+        raise CiplugError(f"{len(items)} steps in it match {pattern!r}; there must be one")
     (path,) = items
     own = [s for s in _scalars(text) if s.path[: len(path)] == path]
     rest = [s.value for s in _scalars(text) if s.path[: len(path)] != path]
@@ -73,17 +73,17 @@ def without_step(text: str, pattern: str) -> str:
     last = text.index("\n", own[-1].end - 1) + 1
     text = text[:first] + text[last:]
     if [s.value for s in _scalars(text)] != rest:
-        raise CiplugError(f"it does not read as it should without the step like {pattern!r}")
+        raise CiplugError(f"it does not read back correctly without the step that matches {pattern!r}")
     return text
 
 
 def _item(path: Path) -> int:
-    """How much of a path is that of the innermost item of a list; 0: it is in none."""
+    """Length of the part of a path that leads to the innermost list item; 0 if there is none."""
     return max((place + 1 for place, step in enumerate(path) if isinstance(step, int)), default=0)
 
 
 def _scalars(text: str) -> Iterator[_Scalar]:
-    """Every key and value in the order of the text. Raises CiplugError where it is no YAML."""
+    """Every key and value in the order of the text. Raises CiplugError if it is not YAML."""
     import yaml
 
     try:

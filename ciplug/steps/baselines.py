@@ -13,7 +13,7 @@ from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError
-from ciplug.git import history
+from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run
@@ -161,7 +161,7 @@ class BaselineFinder:
             now=now(),
             gated=self.gated,
         )
-        unseen = toward.past.unseen
+        unseen = toward.past.unseen.words if toward.past.unseen else None
         if unseen and not side.found:
             side = replace(side, how=unseen, unfit=unseen)
         elif unseen and not toward.past.target_commits:
@@ -267,16 +267,16 @@ class BaselineFinder:
         if side.misnamed or asked.ref == "production":
             return side
         unseen = self.branch(asked.branch).past.unseen
-        return replace(side, how=unseen, unfit=unseen) if unseen else side
+        return replace(side, how=unseen.words, unfit=unseen.words) if unseen else side
 
     def _tagged(self, tag: str) -> Side:
-        commit = history.tagged(self.session.need_workspace(), tag, self.session.env)
+        commit = names.tagged(self.session.need_workspace(), tag, self.session.env)
         side = self.of_commit(f"tag {tag}", commit, f"there is no tag '{tag}'")
         return replace(side, misnamed=commit is None)
 
     def _of_id(self, name: str) -> Side:
         """Of a commit's id, or of its beginning."""
-        commit = history.resolve(self.session.need_workspace(), name, self.session.env)
+        commit = names.resolve(self.session.need_workspace(), name, self.session.env)
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)

@@ -52,7 +52,7 @@ def _commits_around(session: Session, commit: str, branch: str | None) -> histor
         context_target=context.target_branch,
         context_default=context.default_branch,
     )
-    return history.look(workspace, commit, target, session.env)
+    return history.history_of(workspace, commit, target, session.env)
 
 
 def read_ahead(session: Session, runs: Runs, commit: str) -> None:

@@ -18,7 +18,7 @@ from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.compare import compare, section
 from ciplug.steps.gate_evidence import gather
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 
 if TYPE_CHECKING:

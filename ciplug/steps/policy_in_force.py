@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.errors import ConfigError
-from ciplug.git import history
+from ciplug.git.branch_files import Tree, tree_of_branch
 from ciplug.git.worktree import is_committed
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
@@ -145,7 +145,7 @@ def _read_policies(session: Session) -> Policies:
     source = _source(session, inside)
     if target is None or session.workspace is None or inside is None:
         return Policies(own, source, target or session.context.branch)
-    tree = history.tree_of_branch(session.workspace, target, session.env)
+    tree = tree_of_branch(session.workspace, target, session.env)
     where = f"{target} ({tree.commit[:8]})"
     base = base_source = None
     for path in dict.fromkeys((inside, *(above / configuration.FILE for above in inside.parents))):
@@ -173,7 +173,7 @@ def _inside(session: Session) -> Path | None:
     return whole.relative_to(top) if whole.is_relative_to(top) else None
 
 
-def _parsed(tree: history.Tree, path: Path, data: bytes, where: str) -> Config:
+def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
     def text(name: str, content: bytes | None) -> str:
         if content is None:
             raise ConfigError(f"{name}: no such file in {where}")

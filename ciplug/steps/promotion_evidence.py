@@ -12,7 +12,7 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
 from ciplug.steps.stage_requirements import check_requirements
 from ciplug.tracking.runs import Runs

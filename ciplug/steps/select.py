@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import NotFound, nearest
-from ciplug.git import history
+from ciplug.git import names
 from ciplug.records.run import Run
 from ciplug.steps.branches import read_ahead
 from ciplug.steps.session import Session
@@ -26,7 +26,7 @@ def resolve_commit(session: Session, name: str | None) -> str:
     """The id of the commit that the user means; None is the head. Raises NotFound."""
     if name is None:
         return session.need_head()
-    commit = history.resolve(session.need_workspace(), name, session.env)
+    commit = names.resolve(session.need_workspace(), name, session.env)
     if commit is None:
         hint = "fetch it first, or give its full id"
         if session.need_workspace().shallow:
@@ -41,7 +41,9 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit that counts, a fork's only if there is no other.
+    """The latest run of each model on a commit that counts.
+
+    A fork's run counts only if there is no other, and a child run only if the model has no run that is nobody's child.
 
     Raises NotFound where there is none, naming who withdrew or deleted what was recorded.
     """
@@ -52,9 +54,13 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     if not recorded:
         raise _nothing_recorded(runs, commit, model, objections)
     latest: dict[str, Run] = {}
-    for run in sorted(recorded, key=lambda run: (run.provenance.context.trusted, run.started, run.id)):
+    for run in sorted(recorded, key=_precedence):
         latest[run.model] = run
     return [latest[name] for name in sorted(latest)]
+
+
+def _precedence(run: Run) -> tuple[bool, bool, str, str]:
+    return run.provenance.context.trusted, run.parent is None, run.started, run.id
 
 
 def _nothing_recorded(runs: Runs, commit: str, model: str | None, objections: Mapping[str, str]) -> NotFound:

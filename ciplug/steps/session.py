@@ -33,6 +33,7 @@ from ciplug.stores import (
 )
 
 if TYPE_CHECKING:
+    from ciplug.capture.artifacts import Destination
     from ciplug.tracking.runs import Runs
 
 T = TypeVar("T")
@@ -136,6 +137,18 @@ class Session:
     def to_archive(self) -> Path | None:
         """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
         return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where the bytes of this job's artifacts go; None where only their digests are kept. Nothing is opened."""
+        from ciplug.capture.artifacts import Destination
+
+        if not self.context.trusted or self.artifact_store == NO_ARTIFACTS or self.to_archive:
+            return None
+        if self.artifact_store is None and is_git(self.store_uri):
+            return Destination(OWN, self.artifact_limit)
+        uri = self.artifact_store or self.store_uri
+        return Destination(redact(uri), self.artifact_limit if is_git(uri) else None)
 
     @cached_property
     def files(self) -> Files | None:

@@ -83,7 +83,7 @@ def open_store(
     named = redact(uri)
     if not is_git(uri):
         if uri.startswith(_OBJECTS):
-            from ciplug.stores.bucket.providers import open_bucket
+            from ciplug.stores.bucket.opening import open_bucket
             from ciplug.stores.bucket.store import ObjectStore
 
             bucket = open_bucket(uri, env)
@@ -105,9 +105,9 @@ def open_store(
             "'jenkins+https://…'",
         )
     url, branch = _git_place(uri, workspace)
-    from ciplug.stores.git.branch import GitBranchStore
+    from ciplug.stores.git.store import GitStore
 
-    return GitBranchStore(
+    return GitStore(
         url,
         uri=uri,
         branch=branch,
@@ -157,11 +157,11 @@ def open_files(
     env = os.environ if env is None else env
     named = name or redact(uri)
     if is_git(uri):
+        from ciplug.stores.git.cached_remote import CachedRemote
         from ciplug.stores.git.files import GitFiles
-        from ciplug.stores.git.remote import GitRemote
 
         url, branch = _git_place(uri, workspace)
-        remote = GitRemote(
+        remote = CachedRemote(
             url,
             cache=cache_folder(workspace, env) / "git",
             name=f"{branch}-files",
@@ -176,7 +176,7 @@ def open_files(
             hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
         )
     from ciplug.stores.bucket.files import ObjectFiles
-    from ciplug.stores.bucket.providers import open_bucket
+    from ciplug.stores.bucket.opening import open_bucket
 
     return ObjectFiles(open_bucket(uri, env), named)
 
@@ -188,7 +188,7 @@ def reached_by(address: str, env: Mapping[str, str]) -> str | None:
     url, hash_sign, branch = address.rpartition("#")
     scheme = address.partition("://")[0]
     if f"{scheme}://" in _OBJECTS and not (scheme == "file" and hash_sign):
-        from ciplug.stores.bucket.providers import reached_by
+        from ciplug.stores.bucket.opening import reached_by
 
         return reached_by(address, env)
     if is_archived(address):

@@ -16,7 +16,9 @@ import pytest
 
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
-from ciplug.steps.record import Inputs, begin, finish, send
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.record import begin, finish
+from ciplug.steps.send import send
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.stores.files import Tell
@@ -364,7 +366,7 @@ def test_an_artifact_that_lies_elsewhere_is_recorded_by_its_address(project: Pro
 
 @pytest.mark.e2e
 def test_an_address_in_a_bucket_is_pulled_and_verified(project: Project, tmp_path: Path, s3: Any) -> None:
-    from ciplug.stores.bucket.providers import open_bucket
+    from ciplug.stores.bucket.opening import open_bucket
 
     bucket = open_bucket(f"s3://runs/{tmp_path.name}", s3.env)
     bucket.put("models/m.bin", MODEL)

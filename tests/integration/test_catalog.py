@@ -17,8 +17,8 @@ from ciplug.errors import RecordError, UsageError
 from ciplug.git.workspace import configuration
 from ciplug.records import columns as columnar
 from ciplug.records.columns import Columns
-from ciplug.stores.git import branch as git_branch
-from ciplug.stores.git.branch import GitBranchStore
+from ciplug.stores.git import folding
+from ciplug.stores.git.store import GitStore
 from ciplug.tracking import catalog_file as module
 from ciplug.tracking.catalog import Catalog
 from ciplug.tracking.query import Key
@@ -392,13 +392,13 @@ def test_a_segment_that_cannot_be_read_is_named_and_stops_no_other(store: Memory
 
 
 def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_branch, "SEGMENT_AT", 4)
+    monkeypatch.setattr(folding, "SEGMENT_AT", 4)
     subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "remote.git")], check=True)
     url = (tmp_path / "remote.git").as_uri()
 
-    def git_store() -> GitBranchStore:
+    def git_store() -> GitStore:
         config = configuration(tmp_path)
-        return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "cache", config=config)
+        return GitStore(url, uri=url, branch="ciplug", cache=tmp_path / "cache", config=config)
 
     def add(*new: int) -> None:
         for number in new:
@@ -415,8 +415,8 @@ def test_over_the_git_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     add(3, 4)
     assert found() == [4, 3, 2, 1, 0], "in a segment, and pending"
     asked: list[str] = []
-    columns = GitBranchStore.columns
-    monkeypatch.setattr(GitBranchStore, "columns", lambda self, names: columns(self, asked_for(asked, names)))
+    columns = GitStore.columns
+    monkeypatch.setattr(GitStore, "columns", lambda self, names: columns(self, asked_for(asked, names)))
     git_store().compact()
     assert found() == [4, 3, 2, 1, 0], "in two"
     assert len(asked) == 1

@@ -186,14 +186,14 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine" / "file").write_text("precious")
     done = ciplug("demo", "mine", cwd=tmp_path)
     assert done.returncode == 2
-    assert "is there already" in done.stderr
+    assert "already exists" in done.stderr
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
 
 
 def test_a_store_of_the_user_is_refused(tmp_path: Path) -> None:
     done = ciplug("demo", "--store", "git:", cwd=tmp_path)
     assert done.returncode == 2
-    assert "brings its own store" in done.stderr
+    assert "has its own store" in done.stderr
     assert not (tmp_path / "ciplug-demo").exists()
 
 

@@ -21,7 +21,6 @@ from cmarkgfm.cmark import Options
 
 from ciplug.bundles import archive as ci_artifacts_zip
 from ciplug.cli import main
-from ciplug.commands import collect
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records import bundle, canonical
 from ciplug.records.keys import run_key, verdict_object
@@ -29,7 +28,7 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import GateResult, Verdict
 from ciplug.reports.comment import MARKER
-from ciplug.steps import workflow_run
+from ciplug.steps import collect, workflow_run
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
 from tests.project import Project, git
@@ -155,13 +154,13 @@ BUNDLES: dict[str, tuple[bytes, str]] = {
     "a number of 5,000 digits": (of_record('{RUN,"seed":' + "9" * 5_000 + "}"), "not a JSON record"),
     "a metric that is a text": (forged(metrics={"accuracy": "1.0"}), "metrics"),
     "a metric that is true": (forged(metrics={"accuracy": True}), "metrics"),
-    "a metric that is a workflow command": (forged(metrics={"::add-mask": 1.0}), "no name for a metric"),
-    "a metric of two lines": (forged(metrics={"a\n::error": 1.0}), "no name for a metric"),
-    "a metric with a letter that turns the line": (forged(metrics={"a\u202eb": 1.0}), "no name for a metric"),
+    "a metric that is a workflow command": (forged(metrics={"a\r::add-mask": 1.0}), "cannot be the name of a metric"),
+    "a metric of two lines": (forged(metrics={"a\n::error": 1.0}), "cannot be the name of a metric"),
+    "a metric with a letter that turns the line": (forged(metrics={"a\u202eb": 1.0}), "cannot be the name of a metric"),
     "a parameter that is a list": (forged(params={"a": [1]}), "params"),
-    "a model with a path": (forged(model="../wine"), "no name for a model"),
-    "a model of two lines": (forged(model="wine\n::error::x"), "no name for a model"),
-    "a model without width": (forged(model="wi\u200bne"), "no name for a model"),
+    "a model with a path": (forged(model="../wine"), "cannot be the name of a model"),
+    "a model of two lines": (forged(model="wine\n::error::x"), "cannot be the name of a model"),
+    "a model without width": (forged(model="wi\u200bne"), "cannot be the name of a model"),
     "a time that is none": (forged(started="::stop-commands::x"), "no point in time"),
     "no such status": (forged(status="passed"), "status"),
     "an artifact that it says is kept": (
@@ -187,7 +186,7 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
         "a run of main's commit": (packed(replace(honest(), commit=victim.commit)), "it claims the commit"),
         "a run of no commit": (packed(replace(honest(), commit=None)), "it claims the commit None"),
         "a run with the id of another": (packed(honest(id=victim.id)), "is recorded already, as runs/"),
-        "a commit that is an option": (bundle.pack({run_key(option).key: canonical.dumps(option)}), "no commit id"),
+        "a commit that is an option": (bundle.pack({run_key(option).key: canonical.dumps(option)}), "not a commit id"),
         "a verdict on another's run": (
             bundle.pack({**objects_of(honest()), **dict([verdict_object(verdict)])}), "about no run of the bundle",
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.registry import ledger
-from ciplug.stores.git.objects import BLOB, TREE, Objects, object_id
+from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, object_id
 from tests.crowd import check, crowd, fsck, persist
 from tests.project import Project, git
 from tests.servers.git_http import Fault, GitServer, Service
@@ -122,10 +122,10 @@ def test_the_first_fold_hides_nothing_from_a_reader(place: Place, git_server: Gi
 # Refs and keys that no writer of ours makes
 
 
-Build = Callable[[Objects], str]
+Build = Callable[[LooseObjects], str]
 
 
-def below(written: Objects, tree: str, *folders: str) -> str:
+def below(written: LooseObjects, tree: str, *folders: str) -> str:
     for name in reversed(folders):
         tree = written.tree({name: (TREE, tree)})
     return tree
@@ -134,7 +134,7 @@ def below(written: Objects, tree: str, *folders: str) -> str:
 def one_file(*path: str, mode: str = BLOB) -> Build:
     """A commit with one file, under names that only a hand-made tree can have."""
 
-    def build(written: Objects) -> str:
+    def build(written: LooseObjects) -> str:
         oid = "1" * 40 if mode == "160000" else written.blob(b"evil")
         tree = below(written, written.tree({path[-1]: (mode, oid)}), *path[:-1])
         return written.commit(tree, (), "x", 0)
@@ -142,7 +142,7 @@ def one_file(*path: str, mode: str = BLOB) -> Build:
     return build
 
 
-def bomb(written: Objects) -> str:
+def bomb(written: LooseObjects) -> str:
     tree = written.tree({str(number): (BLOB, written.blob(b"evil")) for number in range(10)})
     for _ in range(5):
         tree = written.tree({str(number): (TREE, tree) for number in range(10)})
@@ -168,7 +168,7 @@ HOSTILE: dict[str, Build] = {
 @pytest.mark.parametrize("build", HOSTILE.values(), ids=HOSTILE.keys())
 def test_what_no_writer_of_ours_makes_is_left_alone(place: Place, git_server: GitServer, build: Build) -> None:
     repository, ref = git_server.path("remote"), f"refs/ciplug/inbox/{'0' * 32}"
-    oid = build(Objects(repository, "sha1"))
+    oid = build(LooseObjects(repository, "sha1"))
     git(repository, "update-ref", ref, oid)
     place.open().add(runs_of(range(1)))
     for time in ("first", "second"):
@@ -338,7 +338,7 @@ def to_an_older_commit(repository: Path, before: str) -> None:
 
 
 def to_garbage(repository: Path, before: str) -> None:
-    written = Objects(repository, "sha1")
+    written = LooseObjects(repository, "sha1")
     tree = written.tree({"README.md": (BLOB, written.blob(b"# Another project\n"))})
     git(repository, "update-ref", "refs/heads/ciplug", written.commit(tree, (), "oops", 0))
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from ciplug.errors import FileChanged, StoreError
+from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.files import FOLD_AT, LOOK_FROM, GitFiles
-from ciplug.stores.git.objects import BLOB, Objects
-from ciplug.stores.git.remote import GitRemote
+from ciplug.stores.git.objects import BLOB, LooseObjects
 from tests.file_samples import make, noise, nothing, sha
 from tests.project import git
 from tests.servers.git_http import GitServer
@@ -32,7 +32,7 @@ def opener(url: str, folder: Path) -> Open:
     number = iter(range(10_000))
 
     def open_() -> GitFiles:
-        remote = GitRemote(url, cache=folder / f"cache-{next(number)}", name="files", config=())
+        remote = CachedRemote(url, cache=folder / f"cache-{next(number)}", name="files", config=())
         return GitFiles(remote, "ciplug", uri="git:", limit=None)
 
     return open_
@@ -130,7 +130,7 @@ def test_a_reader_fetches_what_it_asks_for_only(served: tuple[GitServer, Open], 
 def test_many_pending_pushes_are_folded_by_a_reader(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     repository = server.path("remote")
-    written = Objects(repository, "sha1")
+    written = LooseObjects(repository, "sha1")
     contents = [b"file %d" % number for number in range(FOLD_AT)]
     for data in contents:
         commit = written.commit(written.tree({sha(data)[7:]: (BLOB, written.blob(data))}), (), "files", 0)
@@ -166,7 +166,7 @@ def test_a_file_that_was_changed_is_not_sent(served: tuple[GitServer, Open], tmp
 def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], tmp_path: Path) -> None:
     server, open_ = served
     repository = server.path("remote")
-    written = Objects(repository, "sha1")
+    written = LooseObjects(repository, "sha1")
     blob = written.blob(b"x")
     name = sha(b"y")[7:]
     odd = {
@@ -191,7 +191,7 @@ def test_what_others_pushed_there_is_left_alone(served: tuple[GitServer, Open], 
 def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
     server, open_ = served
     repository = server.path("remote")
-    written = Objects(repository, "sha1")
+    written = LooseObjects(repository, "sha1")
     right = noise(300_000, 5)
     tree = written.tree({sha(right)[7:]: (BLOB, written.blob(right[:-1] + b"?"))})
     git(repository, "update-ref", "refs/ciplug/files/wrong", written.commit(tree, (), "wrong", 0))
@@ -210,7 +210,7 @@ def test_damaged_bytes_never_get_their_name(served: tuple[GitServer, Open], tmp_
 def test_what_is_damaged_is_mended_by_who_has_it(served: tuple[GitServer, Open], tmp_path: Path, folded: bool) -> None:
     server, open_ = served
     repository = server.path("remote")
-    written = Objects(repository, "sha1")
+    written = LooseObjects(repository, "sha1")
     right = noise(300_000, 5)
     tree = written.tree({sha(right)[7:]: (BLOB, written.blob(right[:-1] + b"?"))})
     git(repository, "update-ref", "refs/ciplug/files/wrong", written.commit(tree, (), "wrong", 0))
@@ -320,11 +320,11 @@ import sys
 from pathlib import Path
 from ciplug.stores.git import files as git_files
 from ciplug.stores.git.files import GitFiles
-from ciplug.stores.git.remote import GitRemote
+from ciplug.stores.git.cached_remote import CachedRemote
 
 git_files._PUSH_MOST = 500_000
 url, cache, *paths = sys.argv[1:]
-files = GitFiles(GitRemote(url, cache=Path(cache), name="files", config=()), "ciplug", uri="git:", limit=None)
+files = GitFiles(CachedRemote(url, cache=Path(cache), name="files", config=()), "ciplug", uri="git:", limit=None)
 files.put({f"sha256:{Path(path).name}": Path(path) for path in paths}, lambda _: None)
 """
 

@@ -11,14 +11,15 @@ import pytest
 
 from ciplug.git.push import PushResult
 from ciplug.records import columns
-from ciplug.stores.git import branch as git_branch
-from ciplug.stores.git.branch import GitBranchStore
-from ciplug.stores.git.objects import Objects
-from ciplug.stores.git.remote import GitRemote
+from ciplug.stores.git import folding
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.snapshot import Snapshot
+from ciplug.stores.git.store import GitStore
 from tests.project import git
 from tests.servers.git_http import GitServer
 
-Open = Callable[[], GitBranchStore]
+Open = Callable[[], GitStore]
 KINDS = {
     "http": {},
     "http-no-filter": {"filters": False},
@@ -29,7 +30,7 @@ KINDS = {
 
 @pytest.fixture(autouse=True)
 def _small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_branch, "SEGMENT_AT", 12)
+    monkeypatch.setattr(folding, "SEGMENT_AT", 12)
 
 
 @pytest.fixture(params=["http", *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "http")])
@@ -42,7 +43,7 @@ def fresh(git_server: GitServer, tmp_path: Path) -> Open:
     """Opens the store as a new process with an empty cache would."""
     number = iter(range(10_000))
     url = git_server.url("remote")
-    return lambda: GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / f"cache-{next(number)}", config=())
+    return lambda: GitStore(url, uri=url, branch="ciplug", cache=tmp_path / f"cache-{next(number)}", config=())
 
 
 def write_of(number: int, *, series: bool = True, accuracy: float = 0.9) -> dict[str, bytes]:
@@ -64,7 +65,7 @@ def fill(fresh: Open, *numbers: int) -> dict[str, bytes]:
     return everything
 
 
-def has_all(store: GitBranchStore, everything: dict[str, bytes]) -> None:
+def has_all(store: GitStore, everything: dict[str, bytes]) -> None:
     assert store.keys("") == sorted(everything)
     assert store.read([*everything, "runs/none-1.json"]) == everything
     for number in {key.partition("-")[0].partition("/")[2] for key in everything}:
@@ -77,7 +78,7 @@ def has_all(store: GitBranchStore, everything: dict[str, bytes]) -> None:
     assert {key for one in held.values() for key in one.keys} | (loose & runs) == runs
 
 
-def is_sound(remote: Path, store: GitBranchStore) -> None:
+def is_sound(remote: Path, store: GitStore) -> None:
     done = subprocess.run(
         ["git", "fsck", "--full", "--strict"], cwd=remote, capture_output=True, text=True, check=False
     )
@@ -125,9 +126,9 @@ def test_a_group_is_found_in_its_segment_alone(
     store = fresh()
     assert len(store.segments()) == 5
     read: list[str] = []
-    segments = store._segments
+    contents = Snapshot.contents
     monkeypatch.setattr(
-        store, "_segments", lambda view, names: segments(view, [n for n in names if not read.append(n)])
+        Snapshot, "contents", lambda self, names: contents(self, [n for n in names if not read.append(n)])
     )
     assert len(store.keys(f"runs/{7:040x}-", f"verdicts/{7:040x}-")) == 3
     assert read == [store.segments()[1]]
@@ -180,7 +181,7 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     if harm == "moved back":
         git(remote, "update-ref", "refs/heads/ciplug", old)
     elif harm == "replaced":
-        written = Objects(remote, "sha1")
+        written = LooseObjects(remote, "sha1")
         tree = written.tree({"README.md": ("100644", written.blob(b"mine"))})
         git(remote, "update-ref", "refs/heads/ciplug", written.commit(tree, (), "mine", 0))
     else:
@@ -208,8 +209,8 @@ def test_a_store_that_is_gone_is_no_empty_store(git_server: GitServer, tmp_path:
     remote = git_server.create("remote")
     url = git_server.url("remote")
 
-    def store() -> GitBranchStore:
-        return GitBranchStore(url, uri=url, branch="ciplug", cache=tmp_path / "one", config=())
+    def store() -> GitStore:
+        return GitStore(url, uri=url, branch="ciplug", cache=tmp_path / "one", config=())
 
     store().add(write_of(1))
     store().compact()
@@ -236,7 +237,7 @@ def test_damage_to_what_can_be_derived_is_mended(git_server: GitServer, fresh: O
     everything = fill(fresh, *range(5))
     fresh().compact()
     (name,) = fresh().segments()
-    written = Objects(remote, "sha1")
+    written = LooseObjects(remote, "sha1")
     work = {line.split("\t")[1]: line.split()[2] for line in git(remote, "ls-tree", "-r", "ciplug").splitlines()}
     work["segments/INDEX"] = written.blob(b"nonsense")
     work[f"segments/{name}.columns.json"] = written.blob(b"{}")
@@ -285,16 +286,18 @@ def test_a_drop_that_dies_half_way_doubles_nothing(remote: Path, fresh: Open, mo
     everything = fill(fresh, *range(10))
     fresh().compact()
     git(remote, "config", "receive.advertiseAtomic", "false")
-    push = GitRemote.push
+    push = CachedRemote.push
 
-    def killed(self: GitRemote, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:
+    def killed(
+        self: CachedRemote, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()
+    ) -> PushResult:
         if len(refspecs) == 1 and "keep/tip" in refspecs[0]:
             raise KeyboardInterrupt
         return push(self, repository, refspecs, options)
 
     gone = set(write_of(0))
     with monkeypatch.context() as patch:
-        patch.setattr(GitRemote, "push", killed)
+        patch.setattr(CachedRemote, "push", killed)
         with pytest.raises(KeyboardInterrupt):
             fresh().drop(gone, "last 9")
     for _ in range(2):

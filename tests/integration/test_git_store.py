@@ -12,7 +12,7 @@ from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
-from ciplug.stores.git.objects import Objects
+from ciplug.stores.git.objects import LooseObjects
 from tests.project import git
 from tests.servers.git_http import GitServer
 from tests.stores import Place, git_place
@@ -27,7 +27,7 @@ def place(tmp_path: Path, git_server: GitServer) -> Place:
 
 def leave_pending(remote: Path, count: int) -> None:
     """As if so many writers had pushed, without the pushes."""
-    written = Objects(remote, "sha1")
+    written = LooseObjects(remote, "sha1")
     lines = []
     for number in range(count):
         tree = written.nested_tree({f"new/runs/a-{number:03d}.json": written.blob(b"%d" % number)})

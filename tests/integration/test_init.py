@@ -69,7 +69,7 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert "model: wine" in err
     assert "gates: accuracy (from metrics.json)" in err
     assert out.startswith(f"wrote {WORKFLOW}\nwrote ciplug.yaml\n")
-    assert "1. in .github/workflows/train.yml, put your organisation's copy of ciplug" in out
+    assert "1. in .github/workflows/train.yml, replace your-org/ciplug@000… with your organisation's copy" in out
     assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
     written = config.load(folder / "ciplug.yaml")
     assert (written.model, written.metrics) == ("wine", ("metrics.json",))
@@ -129,10 +129,10 @@ def test_without_numbers_there_is_no_gate_and_it_says_how_to_get_one(
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "the training is not run: --run runs it" in err
-    assert "what it logs to MLflow is not read from there" in out
+    assert "ciplug does not read what it logs to MLflow" in out
     assert "propose gates from its numbers: ciplug init --yes --run --force --ci none; or write them by hand" in out
     assert "write requirements.txt, which the pipeline installs: mlflow, scikit-learn" in out
-    assert not config.load(folder / "ciplug.yaml").policy
+    assert not config.load(folder / "ciplug.yaml").policy.gates
 
 
 def test_dvc_and_a_file_that_cannot_be_recorded(
@@ -144,20 +144,20 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "training: dvc repro (by the stages of dvc.yaml)" in err
-    assert "mend what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
+    assert "fix what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
     assert "`dvc pull` before the training" in out
-    assert "add dvc to what `pip install -r requirements.txt` brings" in out
+    assert "add dvc to what `pip install -r requirements.txt` installs" in out
 
 
 def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd: pytest.CaptureFixture[str]) -> None:
     folder = project({"train.py": TRAIN, "ciplug.yaml": "version: 1\n", "metrics.json": '{"f1": 0.5}'})
     before = tree(folder)
     assert cli.main(["init", "--yes", "--ci", "none"]) == 2
-    assert "ciplug.yaml is there already" in capfd.readouterr().err
+    assert "ciplug.yaml already exists" in capfd.readouterr().err
     assert tree(folder) == before
     # What is missing is written all the same.
     assert cli.main(["init", "--yes"]) == 0
-    assert "kept ciplug.yaml, as it was" in capfd.readouterr().out
+    assert "kept ciplug.yaml unchanged" in capfd.readouterr().out
     assert tree(folder).keys() - before.keys() == {".github", ".github/workflows", WORKFLOW}
     assert cli.main(["init", "--yes"]) == 2
     assert cli.main(["init", "--force"]) == 0
@@ -172,8 +172,8 @@ def test_what_is_there_is_never_overwritten(project: Callable[..., Path], capfd:
     capfd.readouterr()
     assert cli.main(["init", "--yes"]) == 0
     out = capfd.readouterr().out
-    assert f"wrote ciplug.yaml\nkept {WORKFLOW}, as it was" in out
-    assert f"1. have {WORKFLOW} call ciplug" in out and "your-org" not in out
+    assert f"wrote ciplug.yaml\nkept {WORKFLOW} unchanged" in out
+    assert f"1. call ciplug in {WORKFLOW}" in out and "your-org" not in out
     assert (folder / WORKFLOW).read_text() == "name: mine\n"
 
 
@@ -235,7 +235,7 @@ def test_the_model_that_the_training_writes_is_an_artifact(project: Callable[...
     (folder / "train.py").write_text(script.replace("b'1'", "bytes(10_000_001)"))
     assert cli.main(["init", "--yes", "--run", "--force", "--ci", "none"]) == 0
     assert config.load(folder / "ciplug.yaml").artifacts == ()
-    assert "# Not taken: out.joblib: it is larger than git takes" in (folder / "ciplug.yaml").read_text()
+    assert "# Not used: out.joblib: too large for git" in (folder / "ciplug.yaml").read_text()
 
 
 def test_jenkins_comments_on_the_forge_of_the_remote(
@@ -244,7 +244,7 @@ def test_jenkins_comments_on_the_forge_of_the_remote(
     folder = project({"train.py": ""}, remote="https://gitlab.com/acme/wine")
     assert cli.main(["init", "--yes", "--ci", "jenkins"]) == 0
     assert "variable: 'CIPLUG_GITLAB_TOKEN'" in (folder / "Jenkinsfile").read_text()
-    assert "have a gate before the first build: the stage Gate fails without one" in capfd.readouterr().out
+    assert "add a gate before the first build: without one, the stage Gate fails" in capfd.readouterr().out
 
 
 def test_a_pipeline_of_the_project_is_left_alone(
@@ -256,7 +256,7 @@ def test_a_pipeline_of_the_project_is_left_alone(
     assert "CI: gitlab (by .gitlab-ci.yml)" in err
     assert (folder / ".gitlab-ci.yml").read_text() == "test: {script: [make]}\n"
     assert (folder / ".gitlab/ciplug.yml").is_file()
-    lines = out.partition("may be there:\n\n")[2].partition("\n\n")[0]
+    lines = out.partition("existing `include:`:\n\n")[2].partition("\n\n")[0]
     (include,) = yaml.safe_load(lines)["include"]
     assert include["inputs"]["command"] == ["python train.py"]
     assert "CIPLUG_GITLAB_TOKEN" in out
@@ -327,9 +327,9 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     assert list(written.policy.gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
     assert "#   flat_auc: it is 0.5 at every step" in text
-    assert "# Not taken: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
-    assert "# Not taken: params.yaml: a parameter of it stands in hparams.yaml with another value" in text
-    assert "is not taken" in capfd.readouterr().err
+    assert "# Not used: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
+    assert "# Not used: params.yaml: one of its parameters has another value in hparams.yaml" in text
+    assert "not used" in capfd.readouterr().err
 
 
 def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
@@ -366,7 +366,7 @@ def test_projects_of_one_repository_have_each_a_pipeline_of_their_own(
     assert ".github/workflows/train-search.yml" in git(folder, "diff", "--cached", "--name-only")
     # No second training under the name of the first, and no pipeline is written twice.
     assert cli.main(["init", "--yes", "--force", "--model", "ranking"]) == 2
-    assert "services/ranking/ciplug.yaml is of the model 'ranking' already" in capfd.readouterr().err
+    assert "services/ranking/ciplug.yaml already has the model 'ranking'" in capfd.readouterr().err
     assert cli.main(["init", "--yes", "--ci", "jenkins", "--force"]) == 0
     assert "dir('search')" in (folder / "Jenkinsfile").read_text()
 
@@ -386,7 +386,7 @@ def test_what_it_does_not_fit(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("bare"))
-    assert "is in no git repository" in refused(Path.cwd(), capfd)
+    assert "is not in a git repository" in refused(Path.cwd(), capfd)
     folder = project({"README.md": "nothing to train", "sub/a.txt": ""})
     assert "--command" in refused(folder, capfd)
     assert "--config" in refused(folder, capfd, "--config", "x.yaml")
@@ -394,10 +394,10 @@ def test_what_it_does_not_fit(
     assert "word" not in (said := refused(folder, capfd, "--command", "x", "--store", secret))
     assert "credentials" in said
     assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
-    assert "no name for a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
-    assert "no action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
+    assert "cannot be the name of a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
+    assert "not an action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
     (folder / ".github").write_text("")
-    assert "a file is where a folder is due" in refused(folder, capfd, "--command", "x")
+    assert "a file is in the place of a folder" in refused(folder, capfd, "--command", "x")
     (folder / ".github").unlink()
     (tmp_path / "elsewhere").mkdir()
     (folder / ".github").symlink_to(tmp_path / "elsewhere")
@@ -428,9 +428,9 @@ def test_three_questions_at_most(project: Callable[..., Path]) -> None:
     terminal = Terminal.ciplug("init", cwd=folder)
     terminal.expect(r"trains the model\? \[python train.py\] ")
     terminal.type("\n")
-    terminal.expect(r"Whose pipeline.*\? \[none\] ")
+    terminal.expect(r"Write a pipeline.*\? \[none\] ")
     terminal.type("jenkins\n")
-    terminal.expect(r"ciplug.yaml is there already. Replace it\? \[y/N\] ")
+    terminal.expect(r"ciplug.yaml already exists. Replace it\? \[y/N\] ")
     terminal.type("y\n")
     assert terminal.end() == 0, terminal.shown
     assert terminal.shown.count("?") == 3
@@ -460,7 +460,7 @@ def test_a_file_is_kept_if_the_person_does_not_agree(project: Callable[..., Path
     terminal.expect(r"Replace it\? \[y/N\] ")
     terminal.type("\n")
     assert terminal.end() == 0, terminal.shown
-    assert "kept ciplug.yaml, as it was" in terminal.shown
+    assert "kept ciplug.yaml unchanged" in terminal.shown
     assert (folder / "ciplug.yaml").read_text() == "version: 1\n"
     assert (folder / WORKFLOW).is_file()
 

@@ -16,8 +16,9 @@ import pytest
 
 from ciplug.errors import FileChanged, StoreError
 from ciplug.stores import Files, open_files
+from ciplug.stores.bucket.base import PART
 from ciplug.stores.bucket.files import get_address, measure
-from ciplug.stores.bucket.providers import PART, open_bucket
+from ciplug.stores.bucket.opening import open_bucket
 from tests.file_samples import make, noise, nothing, sha
 from tests.servers.loopback import Loopback
 

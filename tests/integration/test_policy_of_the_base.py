@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from ciplug.errors import GitError
-from ciplug.git import history
+from ciplug.git.branch_files import tree_of_branch
+from ciplug.git.history import target_branch
+from ciplug.git.names import tagged
 from ciplug.git.workspace import discover
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
@@ -159,7 +161,7 @@ def test_a_base_whose_policy_is_wrong_is_no_pass(project: Project) -> None:
     git(project.folder, "update-ref", "-d", "refs/remotes/origin/main")
     git(project.folder, "branch", "-q", "-D", "main")
     done = project.ciplug("gate", env=job(project), code=3)
-    assert "the branch 'main' is not on the remote, nor here" in done.stderr
+    assert "no branch named 'main', on the remote or in this clone" in done.stderr
 
 
 def test_a_shallow_clone_of_the_head_alone(tmp_path: Path, git_server: GitServer) -> None:
@@ -203,12 +205,12 @@ def test_the_remote_is_asked_with_the_credential_that_the_checkout_keeps(tmp_pat
     git(clone, "commit", "-q", "--allow-empty", "-m", "x")
     workspace = discover(clone)
     assert workspace
-    assert history.tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
-    assert history.tagged(workspace, "v1", {}) == project.head
-    assert history.target_branch(workspace, {}, asked=None, context_target=None, context_default=None) == "main"
+    assert tree_of_branch(workspace, "main", {}).read("ciplug.yaml")
+    assert tagged(workspace, "v1", {}) == project.head
+    assert target_branch(workspace, {}, asked=None, context_target=None, context_default=None) == "main"
     git_server.token = "another"
     with pytest.raises(GitError, match="cannot be read from the remote"):
-        history.tree_of_branch(workspace, "main", {})
+        tree_of_branch(workspace, "main", {})
 
 
 def test_a_push_does_not_judge_another_project_of_the_pull_request(tmp_path: Path) -> None:

@@ -130,7 +130,9 @@ def test_a_walk_on_both(
     monkeypatch.chdir(project.folder)
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
-    assert cli.main(["ci", "--", sys.executable, "train.py"]) == 0
+    script = "import os, runpy; print(sorted(os.environ)); runpy.run_path('train.py')"
+    assert cli.main(["ci", "--", sys.executable, "-c", script]) == 0
+    assert "CIPLUG_PLAINFORGE_TOKEN" not in capfd.readouterr().out, "the training sees the token"
     assert api.comments[1]["body"].startswith(MARKER)
     assert api.statuses[project.head]["state"] == "success"
     assert "verdict=WARN" in (tmp_path / "out").read_text()

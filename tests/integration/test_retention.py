@@ -8,7 +8,7 @@ import pytest
 
 from ciplug import config
 from ciplug.errors import ConfigError
-from ciplug.stores.git import branch as git_branch
+from ciplug.stores.git import folding
 from tests.project import CONFIG, Project, git
 
 STAGED = "promote wine --to staging"
@@ -95,7 +95,7 @@ def test_a_mistake_in_the_rules_is_named(rules: str, words: str) -> None:
 
 @pytest.mark.slow
 def test_retention_in_segments(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(git_branch, "SEGMENT_AT", 2)
+    monkeypatch.setattr(folding, "SEGMENT_AT", 2)
     keep(project, "{last: 1}")
     ids = [trained(project, 0.85 + number / 1000, f"{number}") for number in range(4)]
     from ciplug.cli import main

@@ -20,7 +20,10 @@ from ciplug.errors import StoreError
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import run_key
 from ciplug.records.run import Run
-from ciplug.steps.record import Inputs, begin, finish, recover, send
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.record import begin, finish
+from ciplug.steps.recover import recover
+from ciplug.steps.send import send
 from ciplug.steps.session import Session, open_session
 from tests.project import git
 
@@ -396,7 +399,8 @@ def test_the_log_is_synced_every_few_seconds_and_not_at_each_line(
     clock = [100.0]
     monkeypatch.setattr(os, "fsync", synced.append)
     monkeypatch.setattr(log.time, "monotonic", lambda: clock[0])
+    lines = log.Log(tmp_path)
     for _ in range(100):
-        log.append(tmp_path, {"metric": "a", "value": 1.0, "step": None})
+        lines.append({"metric": "a", "value": 1.0, "step": None})
         clock[0] += 0.11
     assert len(synced) == 2

@@ -15,7 +15,7 @@ import pytest
 from ciplug.cli import main
 from ciplug.errors import StoreError
 from ciplug.git.workspace import discover
-from ciplug.steps.record import store_objects
+from ciplug.steps.send import store_objects
 from ciplug.steps.session import open_session
 from ciplug.stores import open_store
 from ciplug.tracking.runs import Runs
@@ -280,7 +280,7 @@ def test_the_requests_of_a_pull_request_s_job(
 
     policy, pushed = ["upload-pack"] * 6, ["receive-pack"] * 2
     assert services_of_a_job("young") == [*policy, *pushed, *["upload-pack"] * 8, *pushed]
-    monkeypatch.setattr("ciplug.stores.git.branch.SEGMENT_AT", 1)
+    monkeypatch.setattr("ciplug.stores.git.folding.SEGMENT_AT", 1)
     store.compact()
     assert store.segments()
     assert services_of_a_job("grown") == [*policy, *pushed, *["upload-pack"] * 12, *pushed]
@@ -439,11 +439,10 @@ def test_a_refusal_names_this_run_and_how_many_wait(project: Project, tmp_path: 
 
 def test_a_refusal_of_another_run_is_not_taken_for_this_one_s(project: Project) -> None:
     session = open_session(cwd=project.folder)
-    store_objects(session, {"verdicts/a": b"1"})
     with pytest.raises(StoreError):
-        store_objects(session, {"verdicts/a": b"2"})
+        store_objects(session, {"verdicts/" + "a/" * 99: b"1"})
     done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
-    assert "not sent: the store holds other bytes" in done.stderr and "recorded in git:" in done.stderr
+    assert "not sent: a write of 1 objects is too large" in done.stderr and "recorded in git:" in done.stderr
 
 
 def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> None:
@@ -523,7 +522,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("record",), 2, "metrics.json"),
         (("record", "--metrics", "none.json"), 2, "none.json"),
         (("record", "--tag", "x", "--metrics", "numbers.json"), 2, "write it as key=value"),
-        (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "no name for a model"),
+        (("record", "--model", "a/b", "--metrics", "numbers.json"), 2, "cannot be the name of a model"),
         (("promote", "wine", "--to", "moon"), 2, "unknown stage 'moon'"),
         (("registry", "show", "none"), 2, "has no model 'none'"),
         (("run", "--"), 2, "no command to run"),
@@ -688,7 +687,7 @@ def test_a_record_under_the_key_of_another_run_is_left_out_by_name(project: Proj
     store = open_store("git:", discover(project.folder), os.environ)
     forged = {
         f"runs/{project.head}-{'a' * 32}.json": record,
-        f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"::error::": 1.0}},
+        f"runs/{project.head}-{'b' * 32}.json": {**record, "id": "b" * 32, "metrics": {"a\n::error::": 1.0}},
         f"runs/--all-{'c' * 32}.json": {**record, "id": "c" * 32, "commit": "--all"},
     }
     for key, value in forged.items():

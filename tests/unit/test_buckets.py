@@ -11,7 +11,7 @@ import pytest
 
 from ciplug.errors import ConfigError, StoreError
 from ciplug.stores import open_store
-from ciplug.stores.bucket.providers import open_bucket
+from ciplug.stores.bucket.opening import open_bucket
 from tests.servers.program import missing
 
 EMULATORS = ["localhost:8333", "notaurl"]
@@ -44,9 +44,9 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(uri: str) -> Non
         ("az:///runs", "a container is expected"),
         ("file://", "the full path of a folder"),
         ("file://host/runs", "the full path of a folder"),
-        ("file:///a/../b", "is no path"),
-        ("s3://bucket/a//b", "is no path"),
-        ("s3://bucket/a\nb", "is no path"),
+        ("file:///a/../b", "is not a path"),
+        ("s3://bucket/a//b", "is not a path"),
+        ("s3://bucket/a\nb", "is not a path"),
     ],
 )
 def test_what_is_no_address(uri: str, said: str) -> None:
@@ -118,7 +118,7 @@ def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError) as refused:
         open_store((tmp_path / "file" / "store").as_uri(), None, {})
-    assert "is it there" in (refused.value.hint or "")
+    assert "does it exist" in (refused.value.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_an_endpoint(endpoint: str) -> None:
 def test_an_abort_of_the_library_is_an_error_of_the_store(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ciplug.stores.bucket.providers._check_endpoint", lambda *_: None)
+    monkeypatch.setattr("ciplug.stores.bucket.opening._check_endpoint", lambda *_: None)
     with pytest.raises(StoreError, match="s3://bucket"):
         open_store("s3://bucket", None, {**S3, "AWS_ENDPOINT_URL": "http://a b"}).keys("")
     assert "panicked" in capfd.readouterr().err

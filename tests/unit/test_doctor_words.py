@@ -10,10 +10,10 @@ import yaml
 
 from ciplug.ci import HOSTS
 from ciplug.errors import Cause, CiplugError, ConfigError
-from ciplug.git.failures import last_words
+from ciplug.git.failures import failure_of, read_failure
 from ciplug.health import remedies
 from ciplug.health.base import Finding, Trouble, attempt, exit_code
-from ciplug.stores.git.trial import cause_of
+from ciplug.stores.git.causes import cause_of
 
 WORDS = (
     ("fatal: could not read Username for 'https://github.com': terminal prompts disabled", Cause.NO_CREDENTIAL),
@@ -43,7 +43,7 @@ WORDS = (
 
 @pytest.mark.parametrize(("words", "cause"), WORDS)
 def test_the_words_of_hosts(words: str, cause: Cause) -> None:
-    assert cause_of(words) == cause
+    assert cause_of(failure_of(words)) == cause
 
 
 BY_SSH = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
@@ -59,9 +59,9 @@ BY_SSH = "fatal: Could not read from remote repository.\n\nPlease make sure you 
     ],
 )
 def test_what_ssh_says_is_not_lost(said: str, cause: Cause) -> None:
-    words = last_words(f"{said}\n{BY_SSH}".encode())
-    assert words == f"{said}; fatal: Could not read from remote repository."
-    assert cause_of(words) == cause
+    failure = read_failure(f"{said}\n{BY_SSH}".encode())
+    assert failure.words == f"{said}; fatal: Could not read from remote repository."
+    assert cause_of(failure) == cause and failure.hint is None
 
 
 def _yaml_of(line: str) -> Any:

@@ -17,12 +17,17 @@ from typing import Any
 import pytest
 
 import ciplug
-from ciplug.capture import log
+from ciplug.capture import events, log
 from ciplug.capture.spool import Spool
+from ciplug.capture.writer import RunWriter
 from ciplug.errors import CiplugError, StoreError, UsageError
 from ciplug.records import read as records
 from ciplug.records import series
-from ciplug.steps.record import Inputs, begin, finish, recover, send, store_objects
+from ciplug.records.canonical import new_id
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.record import begin, finish
+from ciplug.steps.recover import recover
+from ciplug.steps.send import send, store_objects
 from ciplug.steps.session import Session, open_session
 
 
@@ -52,7 +57,7 @@ def test_what_is_logged_is_read(tmp_path: Path) -> None:
     assert (found.series["loss"].steps, found.series["loss"].values) == ((0, 1), (2.0, 1.0))
     assert found.series.keys() == {"loss"}
     assert (found.params, found.tags, found.model) == ({"depth": 7}, {"k": "v"}, "wine")
-    assert (found.artifacts, found.datasets, found.torn) == (["/a/model.bin"], ["/a/data.csv"], False)
+    assert (found.artifacts, found.datasets, found.torn, found.unknown) == (("/a/model.bin",), ("/a/data.csv",), 0, 1)
 
 
 def test_a_folder_without_a_log_is_an_empty_one(tmp_path: Path) -> None:
@@ -97,7 +102,7 @@ def test_a_line_that_is_no_event_costs_that_line_only(tmp_path: Path, line: str)
         file.write(line.encode("latin-1") + b"\n")
     log.append(tmp_path, {"metric": "after", "value": 1.0, "step": None})
     found = log.read(tmp_path)
-    assert (set(found.metrics), found.params, found.series, found.torn) == ({"before", "after"}, {}, {}, True)
+    assert (set(found.metrics), found.params, found.series, found.torn) == ({"before", "after"}, {}, {}, 1)
 
 
 def test_processes_write_side_by_side_without_tearing_a_line(tmp_path: Path) -> None:
@@ -127,7 +132,7 @@ class Scalar:
 
 @pytest.mark.parametrize(("value", "due"), [(1, 1.0), (0.5, 0.5), (Scalar(2), 2.0), (math.inf, math.inf)])
 def test_numbers(value: object, due: float) -> None:
-    assert log.number("a", value) == due
+    assert events.number("a", value) == due
 
 
 @pytest.mark.parametrize(
@@ -136,26 +141,27 @@ def test_numbers(value: object, due: float) -> None:
 )
 def test_what_is_no_number(value: object) -> None:
     with pytest.raises(UsageError, match="metric 'a'"):
-        log.number("a", value)
+        events.number("a", value)
 
 
 @pytest.mark.parametrize(("step", "due"), [(0, 0), (2.0, 2), (-(2**63), -(2**63)), (2**63 - 1, 2**63 - 1)])
 def test_steps(step: object, due: int) -> None:
-    assert log.whole_step("a", step) == due
+    assert events.whole_step("a", step) == due
 
 
 @pytest.mark.parametrize("step", [1.5, 2**63, 1e30, "1", None, math.nan, math.inf])
 def test_what_is_no_step(step: object) -> None:
-    with pytest.raises(UsageError, match="no whole number of 64 bits"):
-        log.whole_step("a", step)
+    with pytest.raises(UsageError, match="is not a whole number of 64 bits"):
+        events.whole_step("a", step)
 
 
 @pytest.fixture
 def joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The log of a run that `ciplug run` has started around this program."""
+    writer = RunWriter.create(tmp_path / "r1", {})
     monkeypatch.setenv("CIPLUG_RUN_ID", "r1")
-    monkeypatch.setenv("CIPLUG_RUN_DIR", str(tmp_path))
-    yield tmp_path
+    monkeypatch.setenv("CIPLUG_RUN_DIR", str(writer.folder))
+    yield writer.folder
     ciplug.end_run()
 
 
@@ -170,7 +176,7 @@ def test_the_python_api_writes_to_the_run_around_it(joined: Path) -> None:
 
 
 def test_a_mistake_in_a_call_is_refused_at_once_and_not_after_the_training(joined: Path) -> None:
-    with pytest.raises(UsageError, match="no name for a model"):
+    with pytest.raises(UsageError, match="cannot be the name of a model"):
         ciplug.start_run(model="a/b")
     for call in (
         lambda: ciplug.log_metric("loss", 1.0, step=2**63),
@@ -190,7 +196,7 @@ OWNER = """\
 import json, sys, time, pathlib
 from ciplug.capture.spool import Spool
 from ciplug.capture import log
-entry = Spool(pathlib.Path(sys.argv[1])).begin("r1", json.loads(sys.argv[2]))
+entry = Spool(pathlib.Path(sys.argv[1])).create("r1", json.loads(sys.argv[2]))
 log.append(entry.folder, {"metric": "loss", "value": 0.5, "step": 1})
 log.append(entry.folder, {"param": "depth", "value": 6})
 if sys.argv[3] == "seal":
@@ -223,7 +229,7 @@ def test_a_run_is_its_owner_s_until_the_owner_dies(tmp_path: Path) -> None:
     (found,) = Spool(tmp_path).abandoned()
     assert (found.id, found.facts) == ("r1", {"run": {"id": "r1"}})
     logged = log.read(found.folder)
-    assert (logged.metrics, logged.params, logged.torn) == ({"loss": 0.5}, {"depth": 6}, True)
+    assert (logged.metrics, logged.params, logged.torn) == ({"loss": 0.5}, {"depth": 6}, 1)
     assert Spool(tmp_path).abandoned() == [], "it is taken"
     found.release()
     assert len(Spool(tmp_path).abandoned()) == 1
@@ -231,7 +237,7 @@ def test_a_run_is_its_owner_s_until_the_owner_dies(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL is not known there")
 def test_a_process_that_has_inherited_the_lock_holds_nothing_that_was_given_up(tmp_path: Path) -> None:
-    entry = Spool(tmp_path).begin("r1", {})
+    entry = Spool(tmp_path).create("r1", {})
     with subprocess.Popen(["sleep", "60"], pass_fds=entry.locks) as daemon:
         assert Spool(tmp_path).abandoned() == []
         entry.release()
@@ -255,7 +261,7 @@ def test_what_is_sealed_survives_its_owner(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_half_removed_is_no_killed_run(tmp_path: Path) -> None:
     """Discarding takes open.json first, and sealed.json then: whoever looks meanwhile sees a sealed run, or none."""
-    entry = Spool(tmp_path).begin("r1", {"run": {"id": "r1"}})
+    entry = Spool(tmp_path).create("r1", {"run": {"id": "r1"}})
     entry.seal("git:", {})
     (sealed,) = Spool(tmp_path).sealed()
     locked = sealed.folder / "locked"
@@ -277,7 +283,7 @@ def test_a_folder_that_is_half_removed_is_no_killed_run(tmp_path: Path) -> None:
 
 
 def test_a_damaged_entry_is_named(tmp_path: Path) -> None:
-    entry = Spool(tmp_path).begin("r1", {})
+    entry = Spool(tmp_path).create("r1", {})
     entry.seal("git:", {})
     (entry.folder / "sealed.json").write_text("{")
     with pytest.raises(StoreError, match=r"sealed\.json is damaged") as caught:
@@ -292,7 +298,7 @@ def test_where_the_spool_cannot_be_written_the_temporary_folder_takes_its_place(
     (tmp_path / "tmp").mkdir()
     (tmp_path / "file").touch()
     spool, other = Spool(tmp_path / "file" / "spool"), Spool(tmp_path / "file" / "another")
-    entry = spool.begin("r1", {"run": {}})
+    entry = spool.create("r1", {"run": {}})
     assert entry.folder.is_relative_to(tmp_path / "tmp")
     assert entry.folder.parent.stat().st_mode & 0o077 == 0
     entry.seal("git:", {"a": b"1"})
@@ -309,12 +315,12 @@ def test_a_temporary_folder_that_another_user_has_put_there_is_not_trusted(
     (tmp_path / "tmp").mkdir()
     (tmp_path / "file").touch()
     spool = Spool(tmp_path / "file" / "spool")
-    entry = spool.begin("r1", {})
+    entry = spool.create("r1", {})
     entry.seal("git:", {"a": b"planted"})
     os.chown(entry.folder.parent, 12345, 12345)
     assert spool.sealed() == []
     with pytest.raises(StoreError, match="the spool cannot be written"):
-        spool.begin("r2", {})
+        spool.create("r2", {})
 
 
 # From the spool to a record
@@ -395,7 +401,7 @@ def test_text_that_is_no_utf8_does_not_lose_the_run(session: Session) -> None:
 
 
 def test_what_never_began_is_forgotten(session: Session) -> None:
-    entry = session.spool.begin("r1", {})
+    entry = session.spool.create("r1", {})
     entry.release()
     assert recover(session) == []
     assert not entry.folder.exists()
@@ -412,6 +418,11 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
     store_objects(session, {"verdicts/a": b"1"})
     with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
         store_objects(session, {"verdicts/a": b"2"})
+    (conflicting,) = session.spool.sealed()
+    conflicting.discard()
+    deep = "verdicts/" + "a/" * 99
+    with pytest.raises(StoreError, match="not sent: a write of 1 objects is too large, or its keys too deep"):
+        store_objects(session, {deep: b"2"})
     with pytest.raises(StoreError, match="not sent"):
         store_objects(session, {"verdicts/b": b"3"})
     assert open_session(cwd=session.cwd).store.read(["verdicts/a", "verdicts/b"]) == {
@@ -419,7 +430,15 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
         "verdicts/b": b"3",
     }
     (kept,) = session.spool.sealed()
-    assert kept.objects == {"verdicts/a": b"2"}
+    assert kept.objects == {deep: b"2"}
+
+
+def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session: Session) -> None:
+    for data in (b"1", b"2"):
+        session.spool.create(new_id(), {}).seal(session.spooled_for, {"verdicts/a": data})
+    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+        send(session)
+    assert len(session.spool.sealed()) == 1
 
 
 def test_what_a_fork_recorded_is_never_sent_by_a_trusted_job(session: Session) -> None:
@@ -441,7 +460,8 @@ def test_two_processes_that_recover_share_the_work(session: Session) -> None:
     ids = {abandon(session, {"metric": "a", "value": 1.0, "step": None}) for _ in range(6)}
     code = (
         "import sys, pathlib\nfrom ciplug.steps.session import open_session\n"
-        "from ciplug.steps.record import recover, send\n"
+        "from ciplug.steps.recover import recover\n"
+        "from ciplug.steps.send import send\n"
         "session = open_session(cwd=pathlib.Path(sys.argv[1]))\n"
         "print(*[r.run.id for r in recover(session)])\nsend(session)\n"
     )

@@ -12,7 +12,7 @@ import yaml
 
 from ciplug.errors import CiplugError, UsageError
 from ciplug.scaffold import pipelines, yaml_text
-from ciplug.scaffold.pipelines import HOSTS, Pipeline, Wanted, pipeline, template
+from ciplug.scaffold.pipelines import HOSTS, Pipeline, Settings, pipeline, template
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {"github": "acme/ciplug@v1.2"}
@@ -28,7 +28,7 @@ def made(host: str, *, present: tuple[str, ...] = (), read: pipelines.Template =
         "source": SOURCES.get(host, "git+https://git.acme.org/ml/ciplug.git@v1.2"),
         **changes,
     }
-    return pipeline(host, Wanted(**said), present, read)
+    return pipeline(host, Settings(**said), present, read)
 
 
 def text_of(host: str, **changes: Any) -> str:
@@ -106,7 +106,7 @@ def test_in_a_folder_it_is_the_same_pipeline_that_works_there(host: str) -> None
 def test_without_a_source_the_placeholder_stays_and_is_said(host: str) -> None:
     plan = made(host, source=None)
     assert "0" * 40 in "".join(plan.files.values())
-    assert any("ciplug" in todo and ("in the place of" in todo or "set CIPLUG_SOURCE" in todo) for todo in plan.todo)
+    assert any("ciplug" in todo and ("replace" in todo or "set CIPLUG_SOURCE" in todo) for todo in plan.todo)
     assert plan.tokens
 
 
@@ -116,7 +116,7 @@ def test_github_takes_any_command_as_it_is() -> None:
     literal = re.fullmatch(r"\$\{\{ inputs\.command \|\| '(.*)' \}\}", step["with"]["command"])
     assert (literal[1].replace("''", "'") if literal else step["with"]["command"]) == ODD
     assert step["uses"] == "acme/ciplug@v1.2"
-    with pytest.raises(UsageError, match="cannot stand in the workflow"):
+    with pytest.raises(UsageError, match="cannot be used in the workflow"):
         made("github", command="python train.py ${{ secrets.KEY }}")
 
 
@@ -260,5 +260,5 @@ def test_a_step_is_taken_out() -> None:
 
 @pytest.mark.parametrize("host", ["github", "gitea"])
 def test_no_expression_comes_into_a_shell(host: str) -> None:
-    with pytest.raises(UsageError, match="cannot stand in the workflow"):
+    with pytest.raises(UsageError, match="cannot be used in the workflow"):
         made(host, command='python train.py --title "${{ github.event.pull_request.title }}"')

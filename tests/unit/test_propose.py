@@ -176,4 +176,4 @@ def test_the_file_says_how_each_gate_came_about() -> None:
     text = written({"accuracy": 0.9333, "n_rows": 20.0})
     assert "# accuracy: it was 0.9333; a change may lose 1 point, and the bound lies 5 points from that." in text
     assert "#   n_rows: its name does not say which way is better" in text
-    assert "# Not taken: odd.json:3: 'a b': no" in text
+    assert "# Not used: odd.json:3: 'a b': no" in text

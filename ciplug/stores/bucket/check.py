@@ -11,8 +11,8 @@ from ciplug.records.bundle import is_key
 from ciplug.stores import segment_files as segments
 from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.index import State
-from ciplug.stores.bucket.providers import Bucket, each, get_many
 
 _PART_MOST = 200
 """Bytes of a part of a name: file systems take 255."""

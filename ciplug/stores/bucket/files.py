@@ -14,7 +14,8 @@ from threading import Event
 
 from ciplug.errors import StoreError
 from ciplug.stores import threads
-from ciplug.stores.bucket.providers import PART, Bucket, each, open_bucket
+from ciplug.stores.bucket.base import PART, Bucket, each
+from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")

@@ -1,66 +1,90 @@
-"""What is wrong with a git store: everything that its refs name is read, and held against what it should be."""
+"""What is wrong with a git store: everything that its refs name is read, and compared with what it should be."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from ciplug.errors import RecordError
 from ciplug.records import columns
 from ciplug.stores.base import Problem
-from ciplug.stores.git import segments as git_segments
-from ciplug.stores.git.objects import Objects
-from ciplug.stores.git.remote import GitRemote
-from ciplug.stores.git.view import Refs, View, folders, unfoldable
+from ciplug.stores.git import segments
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import Content, folders, unfoldable
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.view import View
 
 _AT_ONCE = 1000
 
 
-def find_problems(
-    remote: GitRemote, refs: Refs, view: View
-) -> tuple[list[Problem], dict[str, bytes], dict[str, bytes]]:
-    """The problems; then what mends them: the INDEX as segment → marks, and the columns of segments, if need be."""
+@dataclass
+class Findings:
+    """What is wrong, and what repairs it."""
+
+    problems: list[Problem] = field(default_factory=list)
+    index: dict[str, bytes] = field(default_factory=dict)
+    """Segment → marks, of all segments; empty where the INDEX is right."""
+    columns: dict[str, bytes] = field(default_factory=dict)
+    """Segment → its columns, where those that are there are wrong."""
+
+
+def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
+    """Read everything."""
     content = view.content
-    problems = [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
-    problems += [Problem(ref, "it is no write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)]
-    problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
-    problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
+    found = Findings()
+    found.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
+    found.problems += [
+        Problem(ref, "it is not a write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)
+    ]
+    found.problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
+    found.problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
+    found.problems += _gaps(content)
+    in_segments = _check_segments(remote, content, found)
+    found.problems += _doubled(view, in_segments)
+    return found
+
+
+def _gaps(content: Content) -> Iterator[Problem]:
     for log in sorted({path.rpartition("/")[0] for path in content.logs}):
         numbers = content.sequence(log)
         if numbers != list(range(1, len(numbers) + 1)):
-            problems.append(Problem(log, f"entries are missing: it has {len(numbers)}, the last is {numbers[-1]}"))
+            yield Problem(log, f"entries are missing: it has {len(numbers)}, the last is {numbers[-1]}")
 
+
+def _check_segments(remote: CachedRemote, content: Content, found: Findings) -> dict[str, str]:
+    """Read every segment, and put what is wrong into `found`; returns key → blob of all that they hold."""
     index: dict[str, bytes] = {}
-    rewritten: dict[str, bytes] = {}
     indexed: dict[str, bytes] = {}
     for data in remote.sound_blobs(content.indexes).values():
-        indexed.update(git_segments.read_index(data))
+        indexed.update(segments.read_index(data))
     in_segments: dict[str, str] = {}
-    written = Objects(remote.repository, remote.format)
+    written = LooseObjects(remote.repository, remote.format)
     for name, oid in sorted(content.segments.items()):
         lines = remote.sound_blobs([oid]).get(oid)
         if lines is None:
-            problems.append(Problem(name, "the segment is lost or damaged on the remote"))
+            found.problems.append(Problem(name, "the segment is lost or damaged on the remote"))
             continue
         try:
-            held = git_segments.read_lines(lines, name)
+            held = segments.read_lines(lines, name)
         except RecordError as problem:
-            problems.append(Problem(name, problem.message))
+            found.problems.append(Problem(name, problem.message))
             continue
-        if not git_segments.is_named_for(name, lines):
-            problems.append(Problem(name, "its lines are not those that it was closed with"))
+        if not segments.is_named_for(name, lines):
+            found.problems.append(Problem(name, "its lines are not those that it was closed with"))
         in_segments.update({key: written.blob(data) for key, data in held.records.items()})
         in_segments.update(held.blobs)
-        problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
-        index[name] = git_segments.marks_of(held.keys)
+        found.problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
+        index[name] = segments.marks_of(held.keys)
         if indexed.get(name) != index[name]:
-            problems.append(Problem(name, "the INDEX does not have it right", repairable=True))
+            found.problems.append(Problem(name, "the INDEX does not match this segment", repairable=True))
         right = columns.encode(columns.of(sorted(held.records.items())))
         if not _are_columns(_blob(remote, content.columns.get(name)), right):
-            problems.append(Problem(name, "its columns are not those of its records", repairable=True))
-            rewritten[name] = right
-    problems += _doubled(view, in_segments)
-    wrong = {name: marks for name, marks in index.items() if indexed.get(name) != marks}
-    return problems, ({**indexed, **index} if wrong else {}), rewritten
+            found.problems.append(Problem(name, "its columns are not those of its records", repairable=True))
+            found.columns[name] = right
+    if any(indexed.get(name) != marks for name, marks in index.items()):
+        found.index = {**indexed, **index}
+    return in_segments
 
 
 def _are_columns(data: bytes | None, right: bytes) -> bool:
@@ -72,14 +96,14 @@ def _are_columns(data: bytes | None, right: bytes) -> bool:
     return not held.lacking and columns.encode(held) == right
 
 
-def _blob(remote: GitRemote, oid: str | None) -> bytes | None:
+def _blob(remote: CachedRemote, oid: str | None) -> bytes | None:
     return remote.sound_blobs([oid]).get(oid) if oid else None
 
 
-def _unread(remote: GitRemote, objects: Mapping[str, str], what: str) -> Iterator[Problem]:
+def _unread(remote: CachedRemote, objects: Mapping[str, str], what: str) -> Iterator[Problem]:
     for chunk in _chunks(sorted(objects)):
-        found = remote.sound_blobs(objects[key] for key in chunk)
-        yield from (Problem(key, what) for key in chunk if objects[key] not in found)
+        blobs = remote.sound_blobs(objects[key] for key in chunk)
+        yield from (Problem(key, what) for key in chunk if objects[key] not in blobs)
 
 
 def _chunks(keys: list[str]) -> Iterable[list[str]]:

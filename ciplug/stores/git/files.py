@@ -21,13 +21,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ciplug.errors import FileChanged, GitError, StoreError
+from ciplug.errors import Cause, FileChanged, GitError, GitKind, StoreError
 from ciplug.git.objects import present, read_objects
 from ciplug.git.run import stream_blob
 from ciplug.stores import threads
 from ciplug.stores.files import Tell, checked, hex_of, receive
-from ciplug.stores.git.objects import BLOB, TREE, Objects, blob_id, parse_tree
-from ciplug.stores.git.remote import GitRemote, lost_race
+from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
+from ciplug.stores.git.moves import move_refs
+from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, parse_tree
 
 FOLD_AT, FOLD_MOST = 64, 1000
 LOOK_FROM = 256 * 1024
@@ -52,7 +53,9 @@ class _View:
 class GitFiles:
     """Files beside the store on `branch`, in a remote repository."""
 
-    def __init__(self, remote: GitRemote, branch: str, *, uri: str, limit: int | None, may_fold: bool = True) -> None:
+    def __init__(
+        self, remote: CachedRemote, branch: str, *, uri: str, limit: int | None, may_fold: bool = True
+    ) -> None:
         self.uri = uri
         self.limit = limit
         self._remote = remote
@@ -115,8 +118,9 @@ class GitFiles:
             commit = written.commit(written.tree(tree), (), f"ciplug: {len(tree)} files\n\n[skip ci]", 0)
             result = self._remote.create(side, commit, *(place + name for place in self._places.values()))
         if not result.ok:
-            if lost_race(result):
-                raise StoreError(f"{self._remote.address} holds other bytes under the digest {min(files)}")
+            if result.lost_race:
+                what = f"{self._remote.address} holds other bytes under the digest {min(files)}"
+                raise StoreError(what, cause=Cause.CONFLICT)
             raise self._remote.refused(
                 result,
                 f"allow pushes to {self._places[_CUSTOM]}* for the account that this job runs as; "
@@ -131,7 +135,7 @@ class GitFiles:
 
     def compact(self) -> int:
         with self._remote.locked():
-            return self._fold(self._remote.refresh(self._fetch))
+            return self._fold(self._remote.with_cache(self._fetch))
 
     def _fold(self, view: _View) -> int:
         chosen = dict(list(view.pending.items())[:FOLD_MOST])
@@ -148,15 +152,15 @@ class GitFiles:
             moves[ref] = (commit, None)
         if not moves:
             return 0
-        written = Objects(self._remote.repository, self._remote.format)
+        written = LooseObjects(self._remote.repository, self._remote.format)
         root = view.folders | {top: (TREE, written.tree(entries)) for top, entries in inner.items() if entries}
         parents = ((view.tip,) if view.tip else ()) + tuple(sorted({chosen[ref][0] for ref in moves}))
         message = f"ciplug: fold {len(moves)} pushes of files\n\n[skip ci]"
         commit = written.commit(written.tree(root), parents, message, int(time.time()))
-        result = self._remote.move({self._tip: (view.tip, commit), **moves}, first=(self._tip,))
+        result = move_refs(self._remote, {self._tip: (view.tip, commit), **moves}, first=(self._tip,))
         if result.ok:
             return len(moves)
-        if lost_race(result):
+        if result.lost_race:
             return 0
         raise self._remote.refused(result, f"allow pushes to the branch '{self._branch}-files'")
 
@@ -169,6 +173,7 @@ class GitFiles:
                 raise StoreError(
                     f"{self._remote.address} does not hold {len(lost)} of {len(set(digests))} files, {lost[0]} first",
                     hint="were they recorded in another store, or has the branch been rewritten?",
+                    cause=Cause.LOST,
                 )
             self._bring([oids[0] for oids in found.values()])
 
@@ -195,8 +200,8 @@ class GitFiles:
         absent = sorted(set(oids) - here)
         for at in range(0, len(absent), _FETCH_FILES):
             some = absent[at : at + _FETCH_FILES]
-            if failure := self._remote.fetch(wanted=some):
-                raise StoreError(f"cannot read {len(some)} files of {self._remote.address}: {failure}")
+            if failure := self._remote.fetch(oids=some):
+                raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
     def _find(self, view: _View, digests: Collection[str]) -> dict[str, list[str]]:
         """Digest → blobs of those that are there: one, unless somebody has pushed other bytes under its name."""
@@ -214,7 +219,7 @@ class GitFiles:
 
     def _look(self) -> _View:
         """What is there now; if much is pending, it is folded on the way."""
-        view = self._remote.refresh(self._fetch)
+        view = self._remote.with_cache(self._fetch)
         if len(view.pending) >= FOLD_AT and self._may_fold:
             with contextlib.suppress(StoreError):
                 self._fold(view)
@@ -225,18 +230,15 @@ class GitFiles:
         tip = f"+{self._tip}:{_TIP}"
         fetch = partial(self._remote.fetch, filter="tree:1")
         failure = fetch("--depth=1", "--prune", tip, *inbox)
-        if failure and "couldn't find remote ref" in failure:
+        if failure and GitKind.NO_REF in failure.kinds:
             self._remote.forget(_TIP)
             # Without --depth, with which git fails where nothing matches.
             failure = fetch("--prune", *inbox)
             # Between the two, the first fold may have moved into the branch what the inbox then lacked.
-            if not failure and "couldn't find remote ref" not in (again := fetch("--depth=1", tip) or ""):
-                failure = again or None
+            if not failure and (again := fetch("--depth=1", tip)) and GitKind.NO_REF not in again.kinds:
+                failure = again
         if failure:
-            raise StoreError(
-                f"cannot read the files at {self._remote.address}: {failure}",
-                hint="is the repository reachable with this checkout's credentials?",
-            )
+            raise self._remote.unreadable(f"the files at {self._remote.address}", failure, UNREACHABLE_HINT)
         return self._view(self._remote.refs("refs/files"))
 
     def _view(self, refs: Mapping[str, str]) -> _View:

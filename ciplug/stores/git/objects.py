@@ -27,7 +27,7 @@ def blob_id(chunks: Iterable[bytes], size: int, object_format: str) -> str:
     return content.hexdigest()
 
 
-class Objects:
+class LooseObjects:
     """Writes loose objects into a repository of ours."""
 
     def __init__(self, repository: Path, object_format: str) -> None:

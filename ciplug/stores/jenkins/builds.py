@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from ciplug._version import __version__
-from ciplug.bundles import sources as ci_artifacts
+from ciplug.bundles.jenkins import bundles_of_build
 from ciplug.errors import Cause, CiplugError, ConfigError, Conflict, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
@@ -403,7 +403,7 @@ class JenkinsBuilds:
         objects: dict[str, bytes] = {}
         refused: list[str] = []
         whole = not listed["building"]
-        for count, found in enumerate(ci_artifacts.jenkins_bundles(client, f"{job}/{number}", listed["artifacts"])):
+        for count, found in enumerate(bundles_of_build(client, f"{job}/{number}", listed["artifacts"])):
             shown = " ".join(found.name.split())
             try:
                 if isinstance(found.content, CiplugError):

@@ -1,4 +1,4 @@
-"""The training run once, for its numbers only: nothing of it is kept. Gates are proposed from them."""
+"""Run the training once, only for its numbers: nothing is recorded. Gates are proposed from them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from ciplug import config, console
-from ciplug.commands.run import train
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
 from ciplug.scaffold.pipelines import after_dashes
-from ciplug.scaffold.project import Numbers, Project, look, metric_files, read_numbers
+from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers, scan
 from ciplug.scaffold.training import Training
-from ciplug.steps.record import Inputs
+from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import NO_ARTIFACTS, Session
+from ciplug.steps.train import train
 from ciplug.stores import DEFAULT_URI
 
 
@@ -29,13 +29,13 @@ class _TrainingFailed(CiplugError):
     def __init__(self, command: str, code: int) -> None:
         super().__init__(
             f"the training ended with {code}, and nothing was written: {command}",
-            hint="mend it, name another with --command, or leave --run out",
+            hint="fix it, name another with --command, or omit --run",
         )
         self.exit_code = code
 
 
 def first_run(workspace: Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
-    """Run the training as `ciplug run` does, but its record goes nowhere; its numbers, and what they are of."""
+    """Run the training as `ciplug run` does, without a store. Returns its numbers, and where they come from."""
     metrics = metric_files(project, training.metrics)
     before = {path: _touched(project.top / path) for path in (*metrics, *training.models)}
     with tempfile.TemporaryDirectory(prefix="ciplug-init-") as spool:
@@ -54,7 +54,7 @@ def first_run(workspace: Workspace, project: Project, training: Training) -> tup
         raise KeyboardInterrupt
     if code:
         raise _TrainingFailed(training.command, code)
-    files = metric_files(look(project.top), training.metrics)
+    files = metric_files(scan(project.top), training.metrics)
     written, models = (
         [path for path in paths if _touched(project.top / path) not in (None, before.get(path))]
         for paths in (files, training.models)
@@ -70,7 +70,7 @@ def first_run(workspace: Workspace, project: Project, training: Training) -> tup
 
 
 def _words(command: str) -> list[str]:
-    """The command as it is started; by a shell where it is one of a shell's."""
+    """The words to start the command with; a shell if it uses a shell's syntax."""
     try:
         words = shlex.split(command)
     except ValueError as problem:
@@ -83,7 +83,7 @@ def _words(command: str) -> list[str]:
 
 
 def _touched(path: Path) -> tuple[int, int] | None:
-    """What tells whether a file, or DVCLive's folder, was written."""
+    """(time, size) of a file, or of DVCLive's folder, to see whether it was written; None if it is missing."""
     try:
         state = (path / "metrics.json" if path.is_dir() else path).stat()
     except OSError:

@@ -1,0 +1,82 @@
+"""A finished run that waits in the spool for its store."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ciplug.errors import StoreError
+from ciplug.locking import write_atomically
+
+SEALED = "sealed.json"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A finished run that waits to be sent."""
+
+    folder: Path
+    store: str
+    objects: Mapping[str, bytes]
+    parent: str | None = None
+    """The id of the run that it is a child of, and is sent with."""
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def waits(self) -> bool:
+        """Whether no process, of those that share the spool, has sent it yet."""
+        return (self.folder / SEALED).exists()
+
+    def discard(self) -> None:
+        """Forget it, since the store has it."""
+        # In this order: a half-removed folder must look neither like a killed run, nor like one that still waits.
+        for name in ("open.json", "ending.json", SEALED):
+            with contextlib.suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def write_sealed(folder: Path, store: str, objects: Mapping[str, bytes], parent: str | None = None) -> Sealed:
+    """Put a finished run on disk, whole and synced. Raises OSError."""
+    packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
+    facts = {"store": store, "objects": packed, **({"parent": parent} if parent else {})}
+    write_atomically(folder / SEALED, json.dumps(facts).encode())
+    return Sealed(folder, store, objects, parent)
+
+
+def read_sealed(folder: Path) -> Sealed | None:
+    """The finished run of an entry; None where another process has sent it. Raises StoreError for a damaged file."""
+    path = folder / SEALED
+    try:
+        data = json.loads(path.read_bytes())
+        objects = {key: base64.b64decode(value) for key, value in data["objects"].items()}
+        return Sealed(folder, data["store"], objects, data.get("parent"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise StoreError(f"{path} is damaged: {problem}", hint="move the folder away to go on") from None
+
+
+def families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
+    """Each run with its child runs and theirs, as far as they are among these."""
+    by_id = {entry.id: entry for entry in entries}
+    groups: dict[str, list[Sealed]] = {}
+    for entry in entries:
+        groups.setdefault(_root(entry, by_id), []).append(entry)
+    return list(groups.values())
+
+
+def _root(entry: Sealed, by_id: Mapping[str, Sealed]) -> str:
+    passed = {entry.id}
+    while entry.parent and entry.parent in by_id and entry.parent not in passed:
+        entry = by_id[entry.parent]
+        passed.add(entry.id)
+    return entry.id

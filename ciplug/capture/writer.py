@@ -1,0 +1,190 @@
+"""An open run: any process of the machine may open it by its id and append; one seals it.
+
+<spool>/<run id>/lock         held by every process that logs to the run, shared
+<spool>/<run id>/open.json    what was known when the run began; it is there as long as events are taken
+<spool>/<run id>/ending.json  the same file, from the moment at which somebody begins to seal the run
+<spool>/<run id>/log.ndjson   what was logged
+<spool>/<run id>/sealed.json  the objects to send
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from ciplug.capture.events import Event
+from ciplug.capture.log import Log, Reader
+from ciplug.capture.logged import Logged
+from ciplug.capture.sealed import Sealed, write_sealed
+from ciplug.errors import StoreError, UsageError
+from ciplug.locking import acquire, held, release, sync_folder, upgrade, write_atomically
+
+OPEN, ENDING, LOCK = "open.json", "ending.json", "lock"
+JOINED = "joined"
+SERVER = "server"
+"""The owner of a run that outlives the processes which log to it."""
+
+
+class RunWriter:
+    """A run that is going on, as one of its processes has it open."""
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], lock: IO[bytes] | None) -> None:
+        self.folder = folder
+        self.facts = facts
+        """Of the run's beginning: `run` and `store`; `owner` of one that is leased."""
+        self.notice = ""
+        """Why it is not in the folder where the user would look for it."""
+        self._lock = lock
+        self._process = os.getpid()
+        self._log = Log(folder)
+        self._reader = Reader(folder)
+        self._open = folder / OPEN
+
+    @classmethod
+    def create(cls, folder: Path, facts: Mapping[str, Any]) -> RunWriter:
+        """Begin a run in a new folder. Raises OSError, and leaves nothing behind then."""
+        import shutil
+
+        folder.mkdir(parents=True)
+        lock = None
+        try:
+            lock = acquire(folder / LOCK, shared=True)
+            write_atomically(folder / OPEN, json.dumps(facts).encode())
+            sync_folder(folder.parent)
+        except OSError:
+            if lock is not None:
+                lock.close()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return cls(folder, facts, lock)
+
+    @classmethod
+    def open(cls, folder: Path) -> RunWriter | None:
+        """Open a run that another process has begun; None where it has ended, or was never there."""
+        if not (folder / OPEN).exists():
+            return None
+        # Whoever looks for abandoned runs holds the lock for a moment.
+        lock = acquire(folder / LOCK, shared=True, wait=5)
+        facts = read_facts(folder / OPEN)
+        if lock is None or facts is None:
+            if lock is not None:
+                lock.close()
+            return None
+        return cls(folder, facts, lock)
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    @property
+    def parent(self) -> str | None:
+        """The id of the run that this one is a child of."""
+        run = self.facts.get("run")
+        return run.get("parent") if isinstance(run, dict) else None
+
+    @property
+    def locks(self) -> tuple[int, ...]:
+        """Descriptors for the training to inherit, so that the run is not taken for abandoned while it lives."""
+        return () if self._lock is None else (self._lock.fileno(),)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether events are still taken."""
+        return self._open.exists()
+
+    def append(self, *events: Event) -> None:
+        """Log events, all in one write. What this returns from is in the run's record.
+
+        Raises UsageError when the run has ended, StoreError when the disk does not take them.
+        """
+        self._log.append(*events)
+        # Asked afterwards: the log is read once this file has gone, so what was written before that is in it.
+        if not self.is_open:
+            raise UsageError(
+                f"run {self.id} has ended: nothing can be logged to it any more",
+                hint="log before it ends, or to a run of its own: ciplug.start_run()",
+            )
+
+    def logged(self) -> Logged:
+        """What all processes have logged so far."""
+        return self._reader.logged()
+
+    def claim(self) -> bool:
+        """Be the first program that joins the run; False for every other one, of all processes."""
+        try:
+            os.close(os.open(self.folder / JOINED, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        except FileExistsError:
+            return False
+        except OSError as problem:
+            raise StoreError(f"run {self.id} cannot be joined: {self.folder}: {problem.strerror}") from None
+        return True
+
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[Logged]:
+        """Within the block no event is taken any more; yields all that were. An exception in it opens the run again."""
+        with self._closed():
+            yield Reader(self.folder).end()
+
+    @contextlib.contextmanager
+    def _closed(self) -> Iterator[None]:
+        self._rename(OPEN, ENDING)
+        try:
+            yield
+        except BaseException:
+            self._rename(ENDING, OPEN)
+            raise
+
+    def _rename(self, old: str, new: str) -> None:
+        # Of a run that a dying process had begun to seal, the file has its new name already.
+        with contextlib.suppress(OSError):
+            (self.folder / old).rename(self.folder / new)
+
+    def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
+        """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
+        try:
+            with self._closed():
+                sealed = write_sealed(self.folder, store, objects, self.parent)
+        except OSError as problem:
+            raise StoreError(
+                f"the run cannot be kept: {self.folder}: {problem.strerror}",
+                hint="free some space there, or name another folder: CIPLUG_SPOOL=DIR, and record it again; "
+                "what it logged is kept, and the next command records that as a killed run",
+            ) from None
+        self.release()
+        return sealed
+
+    def release_unless_last(self) -> bool:
+        """Leave the run to the other processes that have it open; False when there are none: this one must seal it."""
+        if self._lock is None or os.getpid() != self._process:
+            return True
+        with held(self.folder / "leaving"):
+            if upgrade(self._lock):
+                return False
+            self.release()
+            return True
+
+    def release(self) -> None:
+        """Close the run here. A forked process closes its own descriptors only."""
+        self._log.close()
+        lock, self._lock = self._lock, None
+        if lock is None:
+            return
+        if os.getpid() == self._process:
+            release(lock)
+        else:
+            lock.close()
+
+
+def read_facts(path: Path) -> dict[str, Any] | None:
+    """What a run's first file says: None where there is none, nothing where it cannot be read."""
+    try:
+        facts = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return facts if isinstance(facts, dict) else {}

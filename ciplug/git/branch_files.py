@@ -1,0 +1,83 @@
+"""The files of a branch's tip, as the remote has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ciplug.errors import GitError, GitKind
+from ciplug.git.bare import init_bare
+from ciplug.git.commits import has_commit, local_tip
+from ciplug.git.objects import is_commit_id, read_objects
+from ciplug.git.remote import fetch_object, list_refs, side_repository
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
+from ciplug.locking import held
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of a commit, in the checkout or in a repository of ours."""
+
+    workspace: Workspace
+    repository: Path
+    commit: str
+    env: Mapping[str, str]
+
+    def read(self, path: str) -> bytes | None:
+        """Content of the file at `path`, from the top of the repository; None where the commit has no such file.
+
+        Raises GitError when it has one that cannot be fetched.
+        """
+        name = f"{self.commit}:{path}"
+        entry = read_objects(self.repository, [name]).get(name)
+        if entry is None:
+            listed = run_git("ls-tree", "-z", self.commit, "--", path, cwd=self.repository, check=False).stdout.split()
+            if len(listed) < 3 or listed[1] != b"blob":
+                return None
+            blob = listed[2].decode()
+            if self.repository != self.workspace.top:
+                fetch_object(self.workspace, self.repository, blob, self.env)
+            entry = read_objects(self.repository, [blob]).get(blob)
+        if entry is None:
+            raise GitError(f"{path} of commit {self.commit[:8]} cannot be fetched", hint="fetch the branch first")
+        kind, data = entry
+        return data if kind == "blob" else None
+
+
+def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) -> Tree:
+    """The tip of a branch as the remote has it; where that does not answer, as this clone knows it.
+
+    Raises GitError where there is no such branch.
+    """
+    tip = local_tip(workspace, branch)
+    if not workspace.remotes:
+        return _local(workspace, branch, tip, env)
+    listing = list_refs(workspace, env, f"refs/heads/{branch}")
+    if listing.failure:
+        if tip is None:
+            raise GitError(
+                f"the branch '{branch}' cannot be read from the remote: {listing.failure.words}",
+                hint="is the remote reachable with this checkout's credentials?",
+                kind=listing.failure.kind,
+            )
+        return _local(workspace, branch, tip, env)
+    remote_tip = listing.first
+    if not is_commit_id(remote_tip) or remote_tip == tip or has_commit(workspace.top, remote_tip):
+        return _local(workspace, branch, remote_tip if is_commit_id(remote_tip) else tip, env)
+    side = side_repository(workspace, env).with_name("branches.git")
+    with held(side.with_suffix(".lock")):
+        init_bare(side, workspace.object_format)
+        fetch_object(workspace, side, remote_tip, env, "--depth=1", "--filter=blob:none")
+    return Tree(workspace, side, remote_tip, env)
+
+
+def _local(workspace: Workspace, branch: str, tip: str | None, env: Mapping[str, str]) -> Tree:
+    if tip is None:
+        raise GitError(
+            f"no branch named '{branch}', on the remote or in this clone",
+            hint="is it the pull request's target?",
+            kind=GitKind.NO_REF,
+        )
+    return Tree(workspace, workspace.top, tip, env)

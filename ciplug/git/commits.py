@@ -1,0 +1,62 @@
+"""Questions about the commits that a repository on this disk holds. Commits only, never trees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
+
+DEPTH = 1000
+"""How far back first parents are followed."""
+
+
+def commit_named(repository: Path, name: str) -> str | None:
+    """The commit that a name stands for in this repository."""
+    done = run_git(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
+    )
+    return done.stdout.decode().split()[-1] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def local_tip(workspace: Workspace, branch: str) -> str | None:
+    """The tip of a branch as this clone knows it: a remote-tracking branch comes before a local one."""
+    remotes = [f"refs/remotes/{name}/{branch}" for name in workspace.remotes]
+    tips = (commit_named(workspace.top, ref) for ref in (*remotes, f"refs/heads/{branch}"))
+    return next(filter(None, tips), None)
+
+
+def has_commit(repository: Path, commit: str) -> bool:
+    return run_git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository, check=False).returncode == 0
+
+
+def is_ancestor(repository: Path, commit: str, of: str) -> bool:
+    return run_git("merge-base", "--is-ancestor", commit, of, cwd=repository, check=False).returncode == 0
+
+
+def merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) -> str | None:
+    done = run_git("merge-base", head, tip, cwd=repository, env=env, check=False)
+    return done.stdout.decode().split()[0] if done.returncode == 0 and done.stdout.strip() else None
+
+
+def base_before_merge(repository: Path, head: str, target_commits: Sequence[str], env: Mapping[str, str]) -> str | None:
+    """Where the branch of a `head` that is merged by now had left the target branch.
+
+    None if head is one of the target branch's own commits (`target_commits`, its first parents from the tip).
+    """
+    if head in target_commits:
+        return None
+    path = f"{head}..{target_commits[0]}"
+    done = run_git("rev-list", "--ancestry-path", path, cwd=repository, env=env, check=False)
+    after = set(done.stdout.decode().split())
+    merge = max((n for n, commit in enumerate(target_commits) if commit in after), default=len(target_commits))
+    return merge_base(repository, head, target_commits[merge + 1], env) if merge + 1 < len(target_commits) else None
+
+
+def first_parents_in(repository: Path, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """The commit and its first parents, nearest first, at most 1,000 back; empty where it is not in the repository."""
+    done = run_git(
+        "rev-list", "--first-parent", f"--max-count={DEPTH + 1}", commit, cwd=repository, env=env, check=False
+    )
+    return tuple(done.stdout.decode().split())

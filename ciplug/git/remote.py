@@ -1,0 +1,119 @@
+"""The remote of a checkout: its refs, and commits and files fetched from it into repositories of our own.
+
+Everything is asked from a repository of ours: in the checkout, the credentials that are handed over would be sent
+beside those that it keeps, and two are answered with a 400.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ciplug.git.bare import init_bare, write_config
+from ciplug.git.cache import cache_folder
+from ciplug.git.credentials import transport_environment, without_password
+from ciplug.git.failures import Failure, read_failure
+from ciplug.git.run import run_git
+from ciplug.git.workspace import Workspace
+from ciplug.locking import held
+
+_QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance", "--quiet")
+
+
+def url_of(workspace: Workspace) -> str:
+    """The remote's URL as the configuration has it, which may hold a password; empty without a remote."""
+    remotes = workspace.remotes
+    return remotes.get("origin") or next(iter(remotes.values()), "")
+
+
+def side_repository(workspace: Workspace, env: Mapping[str, str]) -> Path:
+    """Where commits of the remote are kept on this machine."""
+    name = hashlib.sha256(without_password(url_of(workspace)).encode()).hexdigest()[:16]
+    return cache_folder(workspace, env) / "git" / f"history-{name}.git"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `git ls-remote` answered."""
+
+    text: str
+    failure: Failure | None = None
+
+    @property
+    def first(self) -> str:
+        """The object id, or the symbolic ref, of the first line; empty where there is none."""
+        return self.text.partition("\t")[0]
+
+
+def list_refs(workspace: Workspace, env: Mapping[str, str], *names: str, symbolic: bool = False) -> Listing:
+    """The refs of these names on the remote; with `symbolic`, a line `ref: TARGET` stands before a symbolic one."""
+    side = side_repository(workspace, env)
+    with held(side.with_suffix(".lock")):
+        init_bare(side, workspace.object_format)
+        done = run_git(
+            *("ls-remote", *(["--symref"] if symbolic else []), "--", without_password(url_of(workspace)), *names),
+            cwd=side,
+            env=_transport(workspace, env),
+            check=False,
+        )
+    return Listing(done.stdout.decode(errors="replace"), read_failure(done.stderr) if done.returncode else None)
+
+
+def why_unreachable(workspace: Workspace, env: Mapping[str, str]) -> Failure | None:
+    """Why the remote does not answer; None where it does."""
+    return list_refs(workspace, env, "HEAD").failure
+
+
+def fetch_object(workspace: Workspace, repository: Path, oid: str, env: Mapping[str, str], *options: str) -> None:
+    """Fetch an object by its id into a repository of ours, whose configuration stays empty. Raises GitError.
+
+    No ref is kept there: a server that is told of one takes the files that were filtered out for known.
+    """
+    run_git(
+        *("fetch", *_QUIET, *options, "--", without_password(url_of(workspace)), oid),
+        cwd=repository,
+        env=_transport(workspace, env),
+    )
+    write_config(repository, workspace.object_format)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """Commits of the remote in a repository of ours."""
+
+    repository: Path
+    tip: str
+    """Of the branch."""
+    env: dict[str, str]
+    """The environment for git there."""
+
+
+def fetch_commits(workspace: Workspace, head: str | None, branch: str, env: Mapping[str, str]) -> Fetched | Failure:
+    """Fetch the commits of a branch, and of `head` if the remote has it; no trees and no files."""
+    repository = side_repository(workspace, env)
+    transport = _transport(workspace, env)
+    refspec = f"+refs/heads/{branch}:refs/history/target"
+    # The target branch is fetched also where head was never pushed.
+    attempts = [[refspec, f"+{head}:refs/history/head"], [refspec]] if head else [[refspec]]
+    with held(repository.with_suffix(".lock")):
+        init_bare(repository, workspace.object_format)
+        for refspecs in attempts:
+            done = run_git(
+                *("fetch", *_QUIET, "--filter=tree:0", "--", without_password(url_of(workspace)), *refspecs),
+                cwd=repository,
+                env=transport,
+                check=False,
+            )
+            write_config(repository, workspace.object_format)
+            if done.returncode == 0:
+                break
+        else:
+            return read_failure(done.stderr)
+        tip = run_git("rev-parse", "refs/history/target", cwd=repository).stdout.decode().strip()
+    return Fetched(repository, tip, transport)
+
+
+def _transport(workspace: Workspace, env: Mapping[str, str]) -> dict[str, str]:
+    return transport_environment(workspace.config, url_of(workspace), env.get("CIPLUG_PUSH_TOKEN") or None)

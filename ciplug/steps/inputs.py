@@ -1,0 +1,221 @@
+"""What the user asked to have recorded, beside what the training logs, and how it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ciplug import console
+from ciplug.config import Samples
+from ciplug.errors import CiplugError, InputError, RecordError, UsageError
+from ciplug.records.run import METRIC_NAME, File, Scalar
+
+if TYPE_CHECKING:
+    from ciplug.capture.artifacts import Destination
+    from ciplug.capture.content import Content
+    from ciplug.capture.logged import Logged
+    from ciplug.records.series import Series
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What the user asked to have recorded, beside what the training itself logs."""
+
+    model: str | None = None
+    name: str | None = None
+    seed: int | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    metrics: tuple[Path, ...] = ()
+    params: tuple[Path, ...] = ()
+    artifacts: tuple[Path, ...] = ()
+    datasets: tuple[Path, ...] = ()
+    samples: Samples | None = None
+    """The examples of the evaluation; the file is relative to the folder that the command runs in."""
+    addresses: tuple[str, ...] = ()
+    """Artifacts that lie elsewhere already."""
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
+
+
+class Surroundings(Protocol):
+    """What must be known of a job to record a run of it. A session is one."""
+
+    @property
+    def cwd(self) -> Path: ...
+
+    @property
+    def top(self) -> Path:
+        """The folder that paths in records are relative to."""
+        ...
+
+    @property
+    def env(self) -> Mapping[str, str]: ...
+
+    @property
+    def spooled_for(self) -> str:
+        """The address of the store that the run is sealed for."""
+        ...
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where the bytes of artifacts go; None: nowhere, their digests are recorded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Values:
+    """The numbers and settings of a run."""
+
+    metrics: Mapping[str, float]
+    series: Mapping[str, Series]
+    params: Mapping[str, Scalar]
+    examples: bytes | None
+
+
+def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: list[CiplugError]) -> Values:
+    """What the files say, and what was logged. Of a metric in both, the file counts.
+
+    Files that cannot be taken are added to `problems`.
+    """
+    metrics, series, params = _files(inputs, problems)
+    for name, value in logged.metrics.items():
+        stated = metrics.setdefault(name, value)
+        if stated != value and not (math.isnan(stated) and math.isnan(value)):
+            console.complain(
+                f"warning: the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
+            )
+    examples = _examples(inputs, job, metrics, problems)
+    return Values(metrics, {**logged.series, **series}, {**params, **logged.params}, examples)
+
+
+def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
+    """The datasets by their content. Files that cannot be read are added to `problems`."""
+    return tuple(content.file for content in _examined(paths, job, problems))
+
+
+def read_artifacts(
+    job: Surroundings, entry: Path, inputs: Inputs, logged: Sequence[str], problems: list[CiplugError]
+) -> tuple[File, ...]:
+    """The artifacts by their content; bytes that are to be kept wait in the spool entry from now on.
+
+    Files that cannot be read or kept are added to `problems`.
+    """
+    if not (inputs.artifacts or inputs.addresses or logged):
+        return ()
+    from ciplug.capture import artifacts
+
+    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged)]
+    paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
+    files: dict[str, File] = {}
+    kept = []
+    for content in _examined(paths, job, problems):
+        files[content.file.path] = content.file
+        if job.destination is not None:
+            if excess := artifacts.too_large(content, job.destination.limit):
+                problems.append(excess)
+            else:
+                kept.append(content)
+    if kept and job.destination is not None:
+        try:
+            files.update((file.path, file) for file in artifacts.stage(entry, job.destination.uri, kept))
+        except OSError as problem:
+            problems.append(artifacts.not_staged(entry, problem))
+    for address in addresses:
+        try:
+            files[address] = artifacts.elsewhere(address, job.env)
+        except InputError as unread:
+            problems.append(unread)
+    return tuple(files.values())
+
+
+def _examples(
+    inputs: Inputs, job: Surroundings, metrics: dict[str, float], problems: list[CiplugError]
+) -> bytes | None:
+    """What is kept of the examples. Their means are metrics, where no file says otherwise."""
+    if inputs.samples is None:
+        return None
+    from ciplug.capture.example_files import read_examples
+    from ciplug.capture.example_table import Columns
+    from ciplug.records.examples import encode, means
+
+    samples = inputs.samples
+    columns = Columns(
+        id=samples.id,
+        label=samples.label,
+        prediction=samples.prediction,
+        cluster=samples.cluster,
+        slices=samples.slices,
+    )
+    try:
+        examples = read_examples(job.cwd / samples.file, columns, format=samples.format)
+        for name, value in means(examples).items():
+            if METRIC_NAME.fullmatch(name):
+                metrics.setdefault(name, value)
+        return encode(examples)
+    except (InputError, UsageError, RecordError) as problem:
+        problems.append(problem)
+        return None
+
+
+def _files(
+    inputs: Inputs, problems: list[CiplugError]
+) -> tuple[dict[str, float], dict[str, Series], dict[str, Scalar]]:
+    metrics: dict[str, float] = {}
+    series: dict[str, Series] = {}
+    params: dict[str, Scalar] = {}
+    if not (inputs.metrics or inputs.params):
+        return metrics, series, params
+    from ciplug.capture.metric_files import read_metrics, read_params
+
+    sources: dict[str, Path] = {}
+    texts: dict[Path, Mapping[str, str]] = {}
+
+    def merge(into: dict[str, Any], new: Mapping[str, Any], path: Path, kind: str) -> None:
+        for key, value in new.items():
+            if key in into and into[key] != value:
+                raise InputError(f"{path}: the {kind} '{key}' is in {sources[key]} too, with another value")
+            into[key], sources[key] = value, path
+
+    for path in inputs.metrics:
+        try:
+            read = read_metrics(path)
+            merge(metrics, read.values, path, "metric")
+            series.update(read.series)
+            if read.texts:
+                texts[path] = read.texts
+        except InputError as problem:
+            problems.append(problem)
+    sources.clear()
+    for path, named in texts.items():
+        try:
+            if both := metrics.keys() & named.keys():
+                raise InputError(f"{path}: the metric '{min(both)}' is text here, and a number in another file")
+            merge(params, named, path, "parameter")
+            names = ", ".join(f"'{name}'" for name in named)
+            console.say(f"{path}: recorded as parameters, since text is no metric: {names}")
+        except InputError as problem:
+            problems.append(problem)
+    for path in inputs.params:
+        try:
+            merge(params, read_params(path), path, "parameter")
+        except InputError as problem:
+            problems.append(problem)
+    return metrics, series, params
+
+
+def _examined(paths: Sequence[Path], job: Surroundings, problems: list[CiplugError]) -> list[Content]:
+    from ciplug.capture.content import examine
+
+    contents: dict[str, Content] = {}
+    for path in paths:
+        try:
+            content = examine(job.cwd / path, job.top)
+            contents[content.file.path] = content
+        except InputError as problem:
+            problems.append(problem)
+    return list(contents.values())

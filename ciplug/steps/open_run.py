@@ -1,0 +1,192 @@
+"""Runs that a program opens by itself: one of its own, child runs, and runs of other processes that it resumes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug import console
+from ciplug.capture.log import FILE
+from ciplug.capture.sealed import SEALED
+from ciplug.capture.spool import Spool
+from ciplug.capture.writer import RunWriter
+from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
+from ciplug.records.canonical import new_id
+from ciplug.records.run import Status
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.record import begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.send import send
+from ciplug.steps.session import Session, now, open_session, stamp
+
+if TYPE_CHECKING:
+    from ciplug.capture.artifacts import Destination
+
+_ID = re.compile("[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that this process logs to, and what ends it."""
+
+    writer: RunWriter
+    end: Callable[[Status], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a run that is open knows of the job in which it began: enough to record it, from any process."""
+
+    cwd: Path
+    top: Path
+    env: Mapping[str, str]
+    spooled_for: str
+    destination: Destination | None
+
+
+def run_around(env: Mapping[str, str]) -> RunWriter | None:
+    """The run of the `ciplug run` that started this program; None where there is none, or it has ended."""
+    folder = env.get("CIPLUG_RUN_DIR")
+    return RunWriter.open(Path(folder)) if folder and env.get("CIPLUG_RUN_ID") else None
+
+
+def joined(writer: RunWriter) -> OpenRun:
+    """The run of another process, which records it."""
+    return OpenRun(writer, lambda status: writer.release())
+
+
+def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
+    """A run that is recorded and sent when it ends. Where that cannot be, its log is kept, and the training goes on.
+
+    Raises UsageError for a model's name that cannot be one.
+    """
+    try:
+        session = open_session()
+        entry = begin(session, inputs, command=(sys.executable, *sys.argv), started=started)
+    except (ConfigError, GitError, StoreError) as problem:
+        console.complain(problem.message, problem.hint)
+        return _unrecorded()
+    return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status))
+
+
+def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> OpenRun:
+    """A run of its own under another one, whose commit and surroundings it shares. It is sealed when it ends.
+
+    It is sent with its parent. Raises UsageError for a model's name that cannot be one.
+    """
+    if not parent.facts.get("run"):
+        return _unrecorded()
+    job = _job_of(parent)
+    above = skeleton_of(parent)
+    began = stamp(started or now())
+    run = replace(
+        above,
+        id=new_id(),
+        parent=parent.id,
+        model=check_model_name(inputs.model or parent.logged().model or above.model),
+        started=began,
+        ended=began,
+        name=inputs.name,
+        tags=inputs.tags,
+        provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
+    )
+    entry = Spool(parent.folder.parent).create(run.id, facts_of(run, job, job.spooled_for))
+    return OpenRun(entry, lambda status: _seal(entry, inputs, status))
+
+
+def resumed_run(run_id: str, env: Mapping[str, str]) -> OpenRun:
+    """A run that another process of this machine has begun. The last process that has it open ends it.
+
+    Raises UsageError when it is not open.
+    """
+    if not _ID.fullmatch(run_id):
+        raise UsageError(f"{run_id!r} cannot be the id of a run", hint="it has 32 hex digits: ciplug.active_run().id")
+    spools = _spools(env)
+    for spool in spools:
+        if writer := spool.open(run_id):
+            return OpenRun(writer, lambda status: _leave(writer, status))
+    if any((spool.folder / run_id / SEALED).exists() for spool in spools):
+        raise UsageError(f"run {run_id} has ended, and waits to be sent", hint="start a run of its own")
+    raise UsageError(
+        f"no open run {run_id} on this machine",
+        hint="start a run of its own; a run that is recorded does not change, but it can be tagged: ciplug runs tag",
+    )
+
+
+def _spools(env: Mapping[str, str]) -> list[Spool]:
+    """The places where an open run may be: beside the run of `ciplug run`, and where this program would put one."""
+    around = env.get("CIPLUG_RUN_DIR")
+    return [*([Spool(Path(around).parent)] if around else []), open_session(env=env).spool]
+
+
+def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> None:
+    try:
+        recorded = finish(_job_of(entry), entry, inputs, status=status)
+    except StoreError as unkept:
+        console.complain(unkept.message, unkept.hint)
+        return
+    for problem in recorded.problems:
+        console.complain(problem.message, problem.hint)
+    if not session.context.trusted:
+        console.say(f"a fork's job must not write the store: run {entry.id} is kept in {entry.folder}")
+        return
+    try:
+        send(session, recorded.sealed)
+    except CiplugError as problem:
+        # The training went well; that its record waits on disk is no reason to fail it.
+        console.complain(problem.message, problem.hint)
+    else:
+        console.say(f"run {entry.id} ({recorded.run.model}, {status}) recorded in {session.store.uri}")
+
+
+def _seal(entry: RunWriter, inputs: Inputs, status: Status) -> None:
+    try:
+        recorded = finish(_job_of(entry), entry, inputs, status=status)
+    except StoreError as unkept:
+        console.complain(unkept.message, unkept.hint)
+        return
+    for problem in recorded.problems:
+        console.complain(problem.message, problem.hint)
+    console.detail(f"run {entry.id} ({recorded.run.model}, {status}) is sent with run {entry.parent}")
+
+
+def _leave(writer: RunWriter, status: Status) -> None:
+    """End a resumed run, unless another process has it open, or has ended it."""
+    if writer.release_unless_last():
+        return
+    if not writer.is_open:
+        writer.release()
+        return
+    parent = RunWriter.open(writer.folder.parent / writer.parent) if writer.parent else None
+    if parent is None:
+        _end_own(open_session(), writer, Inputs(), status)
+    else:
+        parent.release()
+        _seal(writer, Inputs(), status)
+
+
+def _unrecorded() -> OpenRun:
+    """A run that is nothing but its log, in a temporary folder."""
+    writer = RunWriter.create(Path(tempfile.mkdtemp(prefix="ciplug-")) / new_id(), {})
+    console.complain(f"this run is not recorded; what it logs is in {writer.folder / FILE}")
+    return joined(writer)
+
+
+def _job_of(entry: RunWriter) -> Job:
+    from ciplug.capture.artifacts import Destination
+
+    facts = entry.facts
+    to = facts.get("destination")
+    return Job(
+        cwd=Path.cwd(),
+        top=Path(facts["top"]),
+        env=os.environ,
+        spooled_for=facts["store"],
+        destination=Destination(**to) if to else None,
+    )

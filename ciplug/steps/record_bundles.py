@@ -1,0 +1,124 @@
+"""Record the runs of checked bundles: all that contradict nothing, in one write if the store can take it."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ciplug.errors import CiplugError, Conflict, RecordError, StoreError
+from ciplug.records import bundle
+from ciplug.records.keys import parse_runs
+from ciplug.records.run import Run
+from ciplug.steps.session import Session
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that may be recorded."""
+
+    name: str
+    size: int
+    """Bytes of the bundle."""
+    objects: Mapping[str, bytes]
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What became of the bundles."""
+
+    recorded: tuple[Bundle, ...] = ()
+    repeated: tuple[Bundle, ...] = ()
+    """They were recorded before."""
+    refused: tuple[CiplugError, ...] = ()
+
+
+@dataclass
+class _Sorted:
+    """The bundles, apart by what is to be done with them."""
+
+    new: list[Bundle] = field(default_factory=list)
+    repeated: list[Bundle] = field(default_factory=list)
+    refused: list[CiplugError] = field(default_factory=list)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    """What is to be written."""
+
+
+def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) -> Recording:
+    """Record what is new. Raises StoreError, with how much is recorded, where the store refuses."""
+    if not bundles:
+        return Recording()
+    pending = _sort(session, bundles, trusted=trusted)
+    recorded: list[Bundle] = []
+    for batch in _batches(pending.new):
+        # What two bundles share goes with the first of them.
+        keys = (key for item in batch for key in item.objects)
+        objects = {key: pending.objects.pop(key) for key in keys if key in pending.objects}
+        try:
+            session.store.add(objects)
+            recorded += batch
+        except Conflict:
+            # Another job recorded one of them since we looked: find which.
+            failures = {item.name: _add(session, item) for item in batch}
+            recorded += [item for item in batch if failures[item.name] is None]
+            pending.refused += [failure for failure in failures.values() if failure]
+        except StoreError as problem:
+            raise _interrupted(problem, len(recorded), len(pending.new)) from None
+    return Recording(tuple(recorded), tuple(pending.repeated), tuple(pending.refused))
+
+
+def _sort(session: Session, bundles: list[Bundle], *, trusted: bool) -> _Sorted:
+    stored = session.store.read({key for item in bundles for key in item.objects})
+    # Only a stranger takes the id of another run, so only for strangers is the store listed.
+    places = {} if trusted else {run.id: run.key for run in session.runs().recorded()}
+    pending = _Sorted()
+    for item in bundles:
+        problem = _contradiction(item, ChainMap(stored, pending.objects), places)
+        if problem:
+            pending.refused.append(problem)
+            continue
+        places.update({run.id: run.key for run in parse_runs(item.objects)})
+        missing = {k: data for k, data in item.objects.items() if k not in stored and k not in pending.objects}
+        (pending.new if missing else pending.repeated).append(item)
+        pending.objects.update(missing)
+    return pending
+
+
+def _contradiction(item: Bundle, stored: Mapping[str, bytes], places: Mapping[str, str]) -> RecordError | None:
+    for key, data in item.objects.items():
+        if stored.get(key, data) != data:
+            return RecordError(f"{item.name}: {key} is recorded already, with other bytes")
+    for run in parse_runs(item.objects):
+        if places.get(run.id, run.key) != run.key:
+            return RecordError(f"{item.name}: {run.key}: the run {run.id} is recorded already, as {places[run.id]}")
+    return None
+
+
+def _batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
+    """Bundles that together are no larger than one may be: no store takes more at once."""
+    batch: list[Bundle] = []
+    size = objects = 0
+    for item in bundles:
+        size, objects = size + item.size, objects + len(item.objects)
+        if batch and (size > bundle.MAX_BYTES or objects > bundle.MAX_OBJECTS):
+            yield batch
+            batch, size, objects = [], item.size, len(item.objects)
+        batch.append(item)
+    if batch:
+        yield batch
+
+
+def _add(session: Session, item: Bundle) -> StoreError | None:
+    try:
+        session.store.add(item.objects)
+    except StoreError as problem:
+        return problem.reworded(f"{item.name}: {problem.message}", problem.hint)
+    return None
+
+
+def _interrupted(problem: StoreError, recorded: int, of: int) -> StoreError:
+    bundles = "1 bundle" if of == 1 else f"{of} bundles"
+    done = f"{recorded} of {bundles} recorded, and no more" if recorded else "nothing is recorded"
+    hints = (problem.hint, "the bundles are where they were: collect them again")
+    return problem.reworded(f"{done}: {problem.message}", "; ".join(filter(None, hints)))

@@ -1,0 +1,146 @@
+"""A remote, and the local repository of what was fetched from it, which may be deleted at any time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from ciplug.errors import Cause, GitError, GitKind, StoreError
+from ciplug.git.bare import init_bare
+from ciplug.git.objects import read_objects
+from ciplug.git.run import run_git
+from ciplug.locking import held
+from ciplug.stores.git.objects import parse_tree
+from ciplug.stores.git.remote import GitRemote
+
+T = TypeVar("T")
+
+UNREACHABLE_HINT = "is the repository reachable with this checkout's credentials?"
+_PACKS_MOST = 60
+_OF_THE_REMOTE = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.FORMAT}
+"""Causes that a new cache does not remove."""
+
+
+class CachedRemote(GitRemote):
+    """A GitRemote whose objects are kept in `repository`, so that each is fetched once."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep all other processes of this machine from the cache."""
+        with held(self.repository.with_suffix(".lock")):
+            yield
+
+    def with_cache(self, work: Callable[[], T]) -> T:
+        """Do some work in a sound cache: one that has grown too old is made anew, and so is one that is damaged.
+
+        A git that was killed leaves lock files and half-written objects, and its successor refuses to go on.
+        """
+        packs = self.repository / "objects" / "pack"
+        if packs.exists() and sum(1 for _ in packs.glob("*.pack")) > _PACKS_MOST:
+            shutil.rmtree(self.repository, ignore_errors=True)
+        try:
+            init_bare(self.repository, self.format)
+            return work()
+        except (StoreError, GitError, OSError, KeyError, ValueError) as problem:
+            if not packs.exists() or _is_of_the_remote(problem):
+                raise
+            shutil.rmtree(self.repository, ignore_errors=True)
+            init_bare(self.repository, self.format)
+            return work()
+
+    def refs(self, below: str) -> dict[str, str]:
+        """Ref → object id of our own refs."""
+        listed = run_git(
+            "for-each-ref", "--format=%(objectname) %(refname)", below, cwd=self.repository, env=self.env
+        ).stdout.decode()
+        return {ref: oid for oid, _, ref in (line.partition(" ") for line in listed.splitlines())}
+
+    def forget(self, ref: str) -> None:
+        """Take away one of our own refs."""
+        run_git("update-ref", "-d", ref, cwd=self.repository, env=self.env, check=False)
+
+    def remember(self, commit: str | None) -> None:
+        """Keep the id of the last commit that was seen, beside the cache: None forgets it."""
+        if commit is None:
+            self._memory.unlink(missing_ok=True)
+        elif commit != self.remembered():
+            self._memory.write_text(commit)
+
+    def remembered(self) -> str | None:
+        """The last commit that was seen by this cache, if any."""
+        try:
+            return self._memory.read_text() or None
+        except OSError:
+            return None
+
+    @property
+    def _memory(self) -> Path:
+        return self.repository.with_suffix(".seen")
+
+    def parents(self, commit: str | None) -> tuple[str, ...]:
+        """The parents that a commit names, whether they are here or not."""
+        objects = read_objects(self.repository, [commit]) if commit else {}
+        header = objects[commit][1].partition(b"\n\n")[0].decode(errors="replace") if commit in objects else ""
+        return tuple(line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent "))
+
+    def trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+        """Name → entries of the trees among `names` that are here."""
+        objects = read_objects(self.repository, names)
+        return {name: parse_tree(data, self.format) for name, (kind, data) in objects.items() if kind == "tree"}
+
+    def fetched_trees(self, oids: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
+        """Like `trees`, of ids that the store names: what is missing is fetched, without what lies below."""
+        names = sorted(set(oids))
+        trees = self.trees(names)
+        if missing := [oid for oid in names if oid not in trees]:
+            # By tree:1 git brings the blobs of a tree that is asked for by its id.
+            if failure := self.fetch(oids=missing, filter="tree:0"):
+                raise self.unreadable(f"{len(missing)} folders of the store", failure)
+            trees.update(self.trees(missing))
+            if lost := [oid for oid in missing if oid not in trees]:
+                what = f"the store has lost {len(lost)} folders that it names, {lost[0]} first"
+                raise StoreError(what, cause=Cause.LOST)
+        return trees
+
+    def blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The blobs of these ids, those that are not here yet by one fetch. Raises StoreError when one is lost."""
+        names = set(oids)
+        blobs = self.sound_blobs(names)
+        if lost := sorted(names - blobs.keys()):
+            raise StoreError(
+                f"the store has lost {len(lost)} objects that it names, {lost[0]} first",
+                hint="see: ciplug fsck",
+                cause=Cause.LOST,
+            )
+        return blobs
+
+    def sound_blobs(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """Like `blobs`, without those that the remote has lost or cannot read any more."""
+        names = sorted(set(oids))
+        objects = read_objects(self.repository, names)
+        if missing := [oid for oid in names if oid not in objects]:
+            self._fetch_sound(missing)
+            objects.update(read_objects(self.repository, missing))
+        return {oid: data for oid, (kind, data) in objects.items() if kind == "blob"}
+
+    def _fetch_sound(self, oids: Sequence[str]) -> None:
+        """Fetch blobs; one that is damaged fails the fetch of all, so they are fetched by halves."""
+        failure = self.fetch(oids=oids)
+        if failure is None:
+            return
+        if not failure.damaged and (failure.network or failure.access):
+            raise self.unreadable(f"{len(oids)} objects of the store", failure)
+        if len(oids) > 1:
+            half = len(oids) // 2
+            self._fetch_sound(oids[:half])
+            self._fetch_sound(oids[half:])
+
+
+def _is_of_the_remote(problem: Exception) -> bool:
+    """Whether the remote is at fault, and not the cache."""
+    if isinstance(problem, StoreError):
+        return problem.cause in _OF_THE_REMOTE
+    return isinstance(problem, GitError) and problem.kind == GitKind.NETWORK

@@ -1,0 +1,106 @@
+"""What the branch of a store holds, as a tree of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ciplug.errors import Cause, StoreError
+from ciplug.records.keys import EntryKey, parse_entry
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.objects import LooseObjects, object_id
+from ciplug.stores.git.segments import INDEX, NAME
+
+FORMAT = b"ciplug git store 1\n"
+NEW, SEGMENTS = "new", "segments"
+_LINES, _COLUMNS = ".ndjson", ".columns.json"
+
+Files = dict[str, tuple[str, str]]
+"""Path → (mode, object id)."""
+
+
+@dataclass
+class Content:
+    """What a branch holds, by object ids."""
+
+    new: dict[str, str] = field(default_factory=dict)
+    """Key → blob of the objects that are in no segment yet."""
+    segments: dict[str, str] = field(default_factory=dict)
+    """Name → blob of its lines."""
+    columns: dict[str, str] = field(default_factory=dict)
+    indexes: list[str] = field(default_factory=list)
+    """Blobs of the INDEX: two where two branches are seen as one."""
+    logs: dict[str, str] = field(default_factory=dict)
+    """Path → blob of each entry."""
+
+    def copy(self) -> Content:
+        """One that can be changed while a view still shows this."""
+        return Content(dict(self.new), dict(self.segments), dict(self.columns), list(self.indexes), dict(self.logs))
+
+    def sequence(self, log: str) -> list[int]:
+        """The numbers of a log's entries, in order."""
+        entries = (parse_entry(path) for path in self.logs if path.startswith(f"{log}/"))
+        return sorted(entry.seq for entry in entries if entry and entry.log == log)
+
+
+def entry_path(log: str, seq: int) -> str:
+    return EntryKey(log, seq).key
+
+
+def read_content(remote: CachedRemote, files: Files, branch: str) -> Content:
+    """The content of a branch with these files. Raises StoreError where it has another format."""
+    _check_format(remote, files["FORMAT"][1], branch)
+    content = Content()
+    for path, (_, oid) in files.items():
+        top, _, rest = path.partition("/")
+        if top == NEW:
+            content.new[rest] = oid
+        elif top == SEGMENTS:
+            if rest == INDEX:
+                content.indexes.append(oid)
+            elif rest.endswith(_LINES) and NAME.fullmatch(rest.removesuffix(_LINES)):
+                content.segments[rest.removesuffix(_LINES)] = oid
+            elif rest.endswith(_COLUMNS):
+                content.columns[rest.removesuffix(_COLUMNS)] = oid
+        elif path != "FORMAT":
+            content.logs[path] = oid
+    return content
+
+
+def _check_format(remote: CachedRemote, oid: str, branch: str) -> None:
+    if oid == object_id("blob", FORMAT, remote.format):
+        return
+    data = remote.blobs([oid]).get(oid, b"")
+    raise StoreError(
+        f"the branch '{branch}' is of another format: {data[:60].decode(errors='replace').strip()!r}",
+        hint="use the version of ciplug that wrote it, or a newer one",
+        cause=Cause.FORMAT,
+    )
+
+
+def folders(key: str) -> Iterator[str]:
+    """`a` and `a/b` of `a/b/c`."""
+    at = key.find("/")
+    while at >= 0:
+        yield key[:at]
+        at = key.find("/", at + 1)
+
+
+def root_tree(written: LooseObjects, content: Content, index: bytes) -> str:
+    """Write the trees of a branch with this content; returns the root's id."""
+    files: dict[str, str] = {"FORMAT": written.blob(FORMAT), **content.logs}
+    files.update({f"{NEW}/{key}": oid for key, oid in content.new.items()})
+    files.update({f"{SEGMENTS}/{name}{_LINES}": oid for name, oid in content.segments.items()})
+    files.update({f"{SEGMENTS}/{name}{_COLUMNS}": oid for name, oid in content.columns.items()})
+    if content.segments:
+        files[f"{SEGMENTS}/{INDEX}"] = written.blob(index)
+    return written.nested_tree(files)
+
+
+def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterable[str]) -> bool:
+    """Whether these keys (key → blob) cannot stand beside those that are folded: other bytes, or one below another."""
+    taken = set(above)
+    return any(
+        folded.get(key, oid) != oid or key in taken or any(part in folded for part in folders(key))
+        for key, oid in keys.items()
+    )

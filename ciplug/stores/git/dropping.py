@@ -1,0 +1,106 @@
+"""Dropping: segments that hold an unwanted object are written anew, and the branch begins a new history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ciplug.errors import Conflict, GitKind
+from ciplug.git.push import PushResult
+from ciplug.stores.git import folding, segments
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import Content
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.series import next_series_tip
+from ciplug.stores.git.snapshot import Snapshot
+from ciplug.stores.git.tip import Change, push_tip
+
+
+@dataclass(frozen=True)
+class _Dropping:
+    """What is to go."""
+
+    content: Content
+    """Without the unwanted objects that are in no segment."""
+    touched: Mapping[str, segments.Content]
+    """The segments that hold an unwanted object."""
+    unwanted: frozenset[str]
+    count: int
+    """Of the unwanted objects that exist."""
+
+
+def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str) -> int:
+    """Drop objects that are folded; returns how many there were.
+
+    Raises Conflict where another was faster, StoreError where the host refuses the push.
+    """
+    dropping = _plan(snapshot, frozenset(keys))
+    if not dropping.count:
+        return 0
+    message = f"ciplug: drop {dropping.count} objects: {reason}"
+    # Without a parent what was dropped cannot be reached any more, and the host may clean it away.
+    result = _push(remote, refs, snapshot, dropping, message, ())
+    if not result.ok and any(_needs_parents(reason.kinds) for reason in result.rejected.values()):
+        result = _push(remote, refs, snapshot, dropping, message, None)
+    if result.ok:
+        return dropping.count
+    if result.lost_race:
+        raise Conflict("the store was written meanwhile", hint="try again")
+    raise folding.refused(remote, refs, result)
+
+
+def _needs_parents(kinds: frozenset[GitKind]) -> bool:
+    """Whether the host refuses a tip that does not follow the one before."""
+    return bool(kinds & {GitKind.BEHIND, GitKind.PROTECTED})
+
+
+def _plan(snapshot: Snapshot, unwanted: frozenset[str]) -> _Dropping:
+    content = snapshot.view.content.copy()
+    loose = unwanted & content.new.keys()
+    contents = snapshot.contents(snapshot.candidates(unwanted))
+    touched = {name: segment for name, segment in contents.items() if unwanted & segment.keys}
+    content.new = {key: oid for key, oid in content.new.items() if key not in loose}
+    count = len(loose) + sum(len(unwanted & segment.keys) for segment in touched.values())
+    return _Dropping(content, touched, unwanted, count)
+
+
+def _push(
+    remote: CachedRemote,
+    refs: Refs,
+    snapshot: Snapshot,
+    dropping: _Dropping,
+    message: str,
+    parents: tuple[str, ...] | None,
+) -> PushResult:
+    written = LooseObjects(remote.repository, remote.format)
+    content, index = dropping.content.copy(), dict(snapshot.index)
+    series = _rewrite(written, content, index, dropping)
+    move = None
+    if any(segment.blobs for segment in dropping.touched.values()):
+        added = {name: files for name, files in series.items() if files}
+        move = next_series_tip(remote, refs, written, added, remove=dropping.touched, parentless=parents == ())
+    change = Change(content, message, index=index, series=move, parents=parents)
+    result, _ = push_tip(remote, refs, snapshot, written, change)
+    return result
+
+
+def _rewrite(
+    written: LooseObjects, content: Content, index: dict[str, bytes], dropping: _Dropping
+) -> dict[str, dict[str, str]]:
+    """Write what stays of the touched segments into new ones; returns segment → key → blob of what is not a line."""
+    for name in dropping.touched:
+        for part in (content.segments, content.columns, index):
+            part.pop(name, None)
+    series: dict[str, dict[str, str]] = {}
+    records: dict[str, bytes] = {}
+    blobs: dict[str, str] = {}
+    for number, name in enumerate(sorted(dropping.touched), start=1):
+        segment = dropping.touched[name]
+        records.update({k: data for k, data in segment.records.items() if k not in dropping.unwanted})
+        blobs.update({k: oid for k, oid in segment.blobs.items() if k not in dropping.unwanted})
+        last = number == len(dropping.touched)
+        if len(records) + len(blobs) >= folding.SEGMENT_AT or (last and (records or blobs)):
+            series[folding.write_segment(written, content, index, records, blobs)] = blobs
+            records, blobs = {}, {}
+    return series

@@ -1,0 +1,59 @@
+"""The names of a store's refs, on the remote and in our own repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+OUR_TIP = "refs/store/branch"
+OUR_INBOX = ("refs/store/inbox/", "refs/store/inbox-heads/")
+OUR_KEEP = ("refs/store/keep/", "refs/store/keep-heads/")
+OUR_SERIES = "refs/store/series"
+
+
+@dataclass(frozen=True)
+class Refs:
+    """The refs of a store on branch `branch`: on the remote, and in our repository, where a fetch puts them."""
+
+    branch: str
+
+    @property
+    def tip(self) -> str:
+        return f"refs/heads/{self.branch}"
+
+    @property
+    def series(self) -> str:
+        return f"refs/heads/{self.branch}-series"
+
+    @property
+    def keep(self) -> tuple[str, str]:
+        """The last tip that a writer of ours has made; the second where the host refuses the first."""
+        return f"refs/{self.branch}/keep/tip", f"refs/heads/{self.branch}-keep/tip"
+
+    def inbox(self, name: str) -> tuple[str, str]:
+        """Where a write goes; the second where the host refuses the first."""
+        return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
+
+    def trial(self, name: str) -> tuple[str, str]:
+        """Where a write is tried, which no reader sees; the second where the host refuses the first."""
+        return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Folder of the remote → folder in our repository."""
+        return {
+            f"refs/{self.branch}/inbox/": "refs/store/inbox/",
+            f"refs/heads/{self.branch}-inbox/": "refs/store/inbox-heads/",
+            f"refs/{self.branch}/keep/": "refs/store/keep/",
+            f"refs/heads/{self.branch}-keep/": "refs/store/keep-heads/",
+        }
+
+    @property
+    def refspecs(self) -> list[str]:
+        return [f"+{theirs}*:{ours}*" for theirs, ours in self.places.items()]
+
+    def remote(self, ours: str) -> str:
+        """The remote's name of one of our refs."""
+        if ours == OUR_TIP:
+            return self.tip
+        theirs, own = next((t, o) for t, o in self.places.items() if ours.startswith(o))
+        return theirs + ours.removeprefix(own)

@@ -1,0 +1,166 @@
+"""Read a store as it was when it was fetched."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from copy import copy
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from ciplug.errors import RecordError
+from ciplug.records.canonical import digest
+from ciplug.stores.base import Head, group_of
+from ciplug.stores.git import segments
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import entry_path
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.view import View
+
+if TYPE_CHECKING:
+    from ciplug.records.columns import Columns
+
+
+class Snapshot:
+    """What one view names, and the objects behind the names. The cache must be locked while it is used."""
+
+    def __init__(self, remote: CachedRemote, view: View, note: Callable[[str], None]) -> None:
+        """
+        Args:
+            note: is called with a sentence on what cannot be read.
+        """
+        self.view = view
+        self._remote = remote
+        self._note = note
+
+    def with_entry(self, view: View) -> Snapshot:
+        """The same after an entry of a log was appended, which changes nothing else."""
+        other = copy(self)
+        other.view = view
+        return other
+
+    def of(self, view: View) -> Snapshot:
+        """The same store, seen by another view."""
+        return Snapshot(self._remote, view, self._note)
+
+    @cached_property
+    def loose(self) -> dict[str, str]:
+        """Key → blob of the objects that are in no segment."""
+        loose = self.view.objects
+        pending = loose.keys() - self.view.content.new.keys()
+        # A write that came again after a segment took it, or that claims a key of it.
+        for key in self.in_segments(pending) if pending else ():
+            del loose[key]
+        return loose
+
+    @cached_property
+    def index(self) -> dict[str, bytes]:
+        """Segment → marks, of the segments that exist."""
+        marks: dict[str, bytes] = {}
+        for data in self._remote.sound_blobs(self.view.content.indexes).values():
+            marks.update(segments.read_index(data))
+        return {name: marks[name] for name in self.view.content.segments if name in marks}
+
+    # Objects
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        content = self.view.content
+        keys = list(keys)
+        here = {key: oid for key in keys if (oid := content.logs.get(key) or self.loose.get(key))}
+        rest = {key for key in keys if key not in here}
+        names = self.candidates(rest) if rest else []
+        # What is loose and the lines of the segments come by one fetch.
+        blobs = self._remote.sound_blobs([*here.values(), *(content.segments[name] for name in names)])
+        objects = {key: blobs[oid] for key, oid in here.items() if oid in blobs}
+        apart: dict[str, str] = {}
+        for segment in self.contents(names).values():
+            objects.update({key: segment.records[key] for key in rest & segment.records.keys()})
+            apart.update({key: segment.blobs[key] for key in rest & segment.blobs.keys()})
+        series = self._remote.sound_blobs(apart.values())
+        objects.update({key: series[oid] for key, oid in apart.items() if oid in series})
+        return objects
+
+    def keys(self, prefixes: tuple[str, ...]) -> set[str]:
+        content = self.view.content
+        keys = {key for key in (*self.loose, *content.logs) if key.startswith(prefixes)}
+        groups = [group_of(prefix) for prefix in prefixes]
+        everywhere = any(group is None for group in groups)
+        names = list(content.segments) if everywhere else self.candidates(filter(None, groups))
+        for segment in self.contents(names).values():
+            keys.update(key for key in segment.keys if key.startswith(prefixes))
+        return keys
+
+    # Segments
+
+    def candidates(self, keys: Iterable[str]) -> list[str]:
+        """The segments in which one of these keys, or a key of these groups, may be."""
+        names = self.view.content.segments
+        if not names:
+            return []
+        marks = {segments.mark_of(key) for key in keys}
+        return [name for name in names if name not in self.index or segments.holds(self.index[name], marks)]
+
+    def contents(self, names: Iterable[str]) -> dict[str, segments.Content]:
+        """What segments hold. One that is damaged is noted, and does not stop the others."""
+        oids = {name: self.view.content.segments[name] for name in names}
+        blobs = self._remote.sound_blobs(oids.values())
+        contents = {}
+        for name, oid in oids.items():
+            try:
+                contents[name] = segments.read_lines(blobs[oid], name)
+            except KeyError:
+                self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
+            except RecordError as problem:
+                self._note(f"segment {name} cannot be read: {problem}; see `ciplug fsck`")
+        return contents
+
+    def in_segments(self, keys: set[str]) -> dict[str, str]:
+        """Key → blob of those among `keys` that a segment holds."""
+        blobs: dict[str, str] = {}
+        written = LooseObjects(self._remote.repository, self._remote.format)
+        for segment in self.contents(self.candidates(keys)).values():
+            blobs.update({key: written.blob(segment.records[key]) for key in keys & segment.records.keys()})
+            blobs.update({key: segment.blobs[key] for key in keys & segment.blobs.keys()})
+        return blobs
+
+    def columns(self, names: Iterable[str]) -> dict[str, Columns]:
+        from ciplug.records import columns
+
+        content = self.view.content
+        names = [name for name in names if name in content.segments]
+        oids = {name: content.columns[name] for name in names if name in content.columns}
+        blobs = self._remote.sound_blobs(oids.values())
+        tables: dict[str, Columns] = {}
+        for name, oid in oids.items():
+            with contextlib.suppress(KeyError, RecordError):
+                tables[name] = columns.decode(blobs[oid], name)
+        # What is lost, damaged, or of another version is made again from the records.
+        again = [name for name in names if name not in tables or tables[name].lacking]
+        for name, segment in self.contents(again).items():
+            tables[name] = columns.of(sorted(segment.records.items()))
+        return tables
+
+    # Logs
+
+    def head(self, log: str) -> Head | None:
+        sequence = self.view.content.sequence(log)
+        return self._head_at(log, sequence[-1]) if sequence else None
+
+    def _head_at(self, log: str, seq: int) -> Head:
+        oid = self.view.content.logs[entry_path(log, seq)]
+        return Head(seq, digest(self._remote.blobs([oid])[oid]))
+
+    def holds(self, log: str, head: Head) -> bool:
+        """Whether this very entry is in the log."""
+        return entry_path(log, head.seq) in self.view.content.logs and self._head_at(log, head.seq) == head
+
+    def entries(self, log: str) -> list[bytes]:
+        content = self.view.content
+        oids = [content.logs[entry_path(log, seq)] for seq in content.sequence(log)]
+        blobs = self._remote.blobs(oids)
+        return [blobs[oid] for oid in oids]
+
+    def logs(self, prefix: str) -> list[str]:
+        content = self.view.content
+        names = {path.rpartition("/")[0] for path in content.logs if path.startswith(prefix)}
+        return sorted(name for name in names if content.sequence(name))

@@ -1,0 +1,284 @@
+"""The git store: a write is one push to a ref of its own, a reader sees the branch and what is pending.
+
+Layout (format 1)
+    refs/<branch>/inbox/<id>        a parentless commit with tree new/<key>: one write, until it is folded
+    refs/<branch>/keep/tip          the last tip of the branch that a writer of ours has made
+    refs/heads/<branch>-inbox/<id>, refs/heads/<branch>-keep/tip
+                                    the same, on a host that refuses refs outside refs/heads
+    refs/heads/<branch>             FORMAT, new/<key> (folded writes), segments/ (see `segments`), and
+                                    <log>/<seq>.json (logs, by compare-and-swap)
+    refs/heads/<branch>-series      what is not a line of JSON, once its write is in a segment: <segment>/<key>
+
+Writers do not wait for each other, so any number may record at once; only logs and folds move the branch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug.errors import Cause, Conflict, StoreError
+from ciplug.git.credentials import redact
+from ciplug.git.environment import Config
+from ciplug.git.push import PushResult
+from ciplug.records.canonical import digest
+from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial
+from ciplug.stores.git import folding
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import entry_path
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.snapshot import Snapshot
+from ciplug.stores.git.tip import Change, push_tip
+from ciplug.stores.git.view import View, fetch_view, is_readable
+
+if TYPE_CHECKING:
+    from ciplug.records.columns import Columns
+
+_LOG_TRIES = 30
+
+
+class GitStore:
+    """A LogStore on a branch of a git repository, reached by `url`, which may be a path."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        uri: str,
+        branch: str,
+        cache: Path,
+        config: Config,
+        token: str | None = None,
+        object_format: str = "sha1",
+        may_fold: bool = True,
+        notes: Iterable[str] = (),
+    ) -> None:
+        """
+        Args:
+            url: what git pushes to and fetches from.
+            uri: how the user named this store; credentials in it are not kept.
+            cache: a folder of ours, which may be emptied at any time.
+            config: git's resolved configuration, for the credentials in it.
+            token: takes the place of the credentials in `config`.
+            may_fold: False in a job that must not write the store: then its readers fold nothing.
+            notes: sentences on this store that are true whatever it holds.
+        """
+        self.uri = redact(uri)
+        self._remote = CachedRemote(
+            url, cache=cache, name=branch, config=config, token=token, object_format=object_format
+        )
+        self.address = f"{self._remote.address}#{branch}"
+        self._standing_notes = tuple(notes)
+        self.notes = list(self._standing_notes)
+        self._refs = Refs(branch)
+        self._may_fold = may_fold
+        self._fold_tried = False
+        self._seen: Snapshot | None = None
+
+    def refresh(self) -> None:
+        self._seen = None
+        self._fold_tried = False
+        self.notes = list(self._standing_notes)
+
+    # Writing
+
+    def add(self, objects: Mapping[str, bytes]) -> None:
+        """One commit, one push, to a ref whose name follows from the keys: a repeated push is the same push."""
+        if not is_readable(objects):
+            raise StoreError(
+                f"a write of {len(objects):,} objects is too large, or its keys too deep",
+                hint="send fewer at once",
+                cause=Cause.TOO_LARGE,
+            )
+        name = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:32]
+        with self._remote.side() as (side, written):
+            tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
+            # A fixed date: the same objects are the same commit, whenever they are sent.
+            commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
+            result = self._remote.create(side, commit, *self._refs.inbox(name))
+        self._seen = None
+        if result.ok:
+            return
+        if result.lost_race:
+            raise Conflict(f"the store holds other bytes under the same key: {min(objects)}")
+        raise folding.refused(self._remote, self._refs, result)
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        sent: Head | None = None
+        for attempt in range(_LOG_TRIES):
+            with self._remote.locked():
+                # What the last question saw is enough: if it is out of date, the push is refused.
+                seen = None if attempt else self._seen
+                snapshot = seen or self._fetch()
+                # After a lost answer the entry may be in the log.
+                if sent and snapshot.holds(log, sent):
+                    return sent
+                if snapshot.head(log) != expected and seen:
+                    seen, snapshot = None, self._fetch()
+                if (head := snapshot.head(log)) != expected:
+                    raise Conflict(f"{log} has moved on", head=head)
+                sent = Head(1 if head is None else head.seq + 1, digest(entry))
+                result, view = self._push_entry(snapshot, entry_path(log, sent.seq), entry)
+                self._seen = snapshot.with_entry(view) if result.ok else None
+            if result.ok:
+                return sent
+            if not (seen or result.lost_race or result.network):
+                raise folding.refused(self._remote, self._refs, result)
+            time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
+        raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
+
+    def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
+        written = LooseObjects(self._remote.repository, self._remote.format)
+        content = snapshot.view.content.copy()
+        content.logs[path] = written.blob(entry)
+        return push_tip(self._remote, self._refs, snapshot, written, Change(content, f"ciplug: {path}"))
+
+    def compact(self) -> int:
+        """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
+        with self._remote.locked():
+            snapshot = self._fetch()
+            folded = folding.fold(self._remote, self._refs, snapshot)
+            # Whoever compacts a store that is gone has been told, and begins anew.
+            if snapshot.view.gone:
+                self._remote.remember(None)
+            lost = snapshot.view.lost
+            self.notes = [note for note in self.notes if note not in map(_restorable, lost)]
+            self.notes += [f"{sentence}: restored" for sentence in lost]
+        return folded
+
+    def drop(self, keys: Collection[str], reason: str) -> int:
+        from ciplug.stores.git.dropping import drop
+
+        with self._remote.locked():
+            snapshot = self._fetch()
+            while snapshot.view.pending and folding.fold(self._remote, self._refs, snapshot):
+                snapshot = self._fetch()
+            return drop(self._remote, self._refs, snapshot, keys, reason)
+
+    # Reading
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        with self._snapshot() as snapshot:
+            return snapshot.read(keys)
+
+    def keys(self, *prefixes: str) -> list[str]:
+        with self._snapshot() as snapshot:
+            return sorted(snapshot.keys(prefixes))
+
+    def head(self, log: str) -> Head | None:
+        with self._snapshot() as snapshot:
+            return snapshot.head(log)
+
+    def entries(self, log: str) -> list[bytes]:
+        with self._snapshot() as snapshot:
+            return snapshot.entries(log)
+
+    def logs(self, prefix: str) -> list[str]:
+        with self._snapshot() as snapshot:
+            return snapshot.logs(prefix)
+
+    def segments(self) -> list[str]:
+        with self._snapshot() as snapshot:
+            return sorted(snapshot.view.content.segments)
+
+    def columns(self, segments: Iterable[str]) -> dict[str, Columns]:
+        with self._snapshot() as snapshot:
+            return snapshot.columns(segments)
+
+    def loose(self) -> list[str]:
+        with self._snapshot() as snapshot:
+            return sorted(snapshot.loose)
+
+    @property
+    def pending(self) -> int:
+        """Writes that no fold has taken yet."""
+        with self._snapshot() as snapshot:
+            return len(snapshot.view.pending)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Snapshot]:
+        """The snapshot that this process has, else a new one; the cache is locked meanwhile.
+
+        A reader that finds much pending folds it, if it may; what it saw before is still true, as a fold changes no
+        fact.
+        """
+        with self._remote.locked():
+            if self._seen is None:
+                snapshot = self._fetch()
+                self._fold_if_many(snapshot)
+                self._seen = snapshot
+            yield self._seen
+
+    def _fold_if_many(self, snapshot: Snapshot) -> None:
+        waiting = len(snapshot.view.pending)
+        if waiting >= folding.FOLD_AT and self._may_fold and not self._fold_tried:
+            self._fold_tried = True
+            with contextlib.suppress(StoreError):
+                waiting -= folding.fold(self._remote, self._refs, snapshot)
+        if waiting >= PENDING_ALARM:
+            self._note(
+                f"{waiting} writes wait to be folded into the branch '{self._refs.branch}', which makes every "
+                "reader slower: run `ciplug compact`, and allow pushes to that branch"
+            )
+
+    def _fetch(self) -> Snapshot:
+        """Fetch, and read every name."""
+        self._seen = None
+        view = self._remote.with_cache(lambda: fetch_view(self._remote, self._refs))
+        for sentence in view.lost:
+            self._note(_restorable(sentence))
+        if view.gone:
+            self._note(self._what_is_gone(view.gone))
+        return Snapshot(self._remote, view, self._note)
+
+    def _what_is_gone(self, tip: str) -> str:
+        return (
+            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; whoever "
+            f"has a full clone of it restores it by: git push REMOTE {tip}:{self._refs.tip}; if it was meant, "
+            "`ciplug compact` begins anew"
+        )
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+    # Checking
+
+    def check(self, *, repair: bool = False) -> list[Problem]:
+        from ciplug.stores.git.check import find_problems
+
+        with self._remote.locked():
+            snapshot = self._fetch()
+            view = snapshot.view
+            found = find_problems(self._remote, self._refs, view)
+            problems = list(found.problems)
+            if view.gone:
+                problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
+            if not repair or not (found.index or found.columns or view.lost):
+                return problems
+            written = LooseObjects(self._remote.repository, self._remote.format)
+            content = view.content.copy()
+            content.columns.update({name: written.blob(data) for name, data in found.columns.items()})
+            change = Change(content, "ciplug: repair", index=found.index or None)
+            result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
+            self._seen = None
+        if not result.ok:
+            raise folding.refused(self._remote, self._refs, result)
+        return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+
+    def try_writes(self) -> list[Trial]:
+        from ciplug.stores.git.trial import try_writes
+
+        with self._remote.locked():
+            return try_writes(self._remote, self._refs, self._fetch().view)
+
+
+def _restorable(sentence: str) -> str:
+    return f"{sentence}; `ciplug compact` restores them"

@@ -1,0 +1,58 @@
+"""The next tip of the branch: pushed if nothing has moved since it was read, kept, and cleaned up after."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from ciplug.git.push import PushResult
+from ciplug.stores.git import segments
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.content import Content, root_tree
+from ciplug.stores.git.moves import move_refs
+from ciplug.stores.git.objects import LooseObjects
+from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.series import SeriesMove
+from ciplug.stores.git.snapshot import Snapshot
+from ciplug.stores.git.view import View
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a new tip holds, and what moves with it."""
+
+    content: Content
+    message: str
+    index: dict[str, bytes] | None = None
+    """Segment → marks, of `content`; None: as they are."""
+    series: SeriesMove | None = None
+    folded: tuple[tuple[str, str], ...] = ()
+    """Refs, and their commits, that are deleted once the tip has moved."""
+    parents: tuple[str, ...] | None = None
+    """Of the new tip; None: those that the view names."""
+
+
+def push_tip(
+    remote: CachedRemote, refs: Refs, snapshot: Snapshot, written: LooseObjects, change: Change
+) -> tuple[PushResult, View]:
+    """Push a new tip; returns the result, and the view as it is where that is a success."""
+    view, content = snapshot.view, change.content
+    commit = _commit(snapshot, written, change)
+    moves: dict[str, tuple[str | None, str | None]] = {}
+    if change.series and change.series.before != change.series.after:
+        moves[refs.series] = change.series
+    moves[refs.tip] = (view.tip, commit)
+    first = list(moves)
+    kept, before = view.keep
+    moves[kept] = (before, commit)
+    moves.update({ref: (oid, None) for ref, oid in change.folded})
+    spare = dict([refs.keep]) if before is None else None
+    result = move_refs(remote, moves, first=first, spare=spare)
+    return result, replace(view, tip=commit, keep=(kept, commit), content=content, parents=(commit,), lost=())
+
+
+def _commit(snapshot: Snapshot, written: LooseObjects, change: Change) -> str:
+    marks = snapshot.index if change.index is None and change.content.segments else change.index or {}
+    tree = root_tree(written, change.content, segments.write_index(marks))
+    parents = snapshot.view.parents if change.parents is None else change.parents
+    return written.commit(tree, parents, f"{change.message}\n\n[skip ci]", int(time.time()))
