@@ -10,6 +10,7 @@ builds by itself, and with them what they hold; and not every run is seen, since
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
@@ -81,7 +82,7 @@ class JenkinsStore:
                     old.unlink(missing_ok=True)
         except (OSError, RecordError) as problem:
             why = problem.message if isinstance(problem, RecordError) else f"{problem.strerror}: {problem.filename}"
-            raise StoreError(f"no bundle can be written into {self._folder}: {why}") from None
+            raise StoreError(f"no bundle can be written into {self._folder}: {why}", cause=_cause_of(problem)) from None
 
     def _here(self) -> tuple[list[Path], dict[str, bytes]]:
         """The bundles of this build that lie in this workspace, and all that they hold."""
@@ -171,3 +172,9 @@ class JenkinsStore:
         for sentence in view.notes:
             self._note(sentence)
         return view
+
+
+def _cause_of(problem: Exception) -> Cause:
+    if isinstance(problem, RecordError):
+        return Cause.TOO_LARGE
+    return Cause.FULL if isinstance(problem, OSError) and problem.errno == errno.ENOSPC else Cause.FORBIDDEN
