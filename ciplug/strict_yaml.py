@@ -20,6 +20,8 @@ _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\Z")
 _ZEROS = re.compile(r"[-+]?0\d+\Z")
 
 Path = tuple[str | int, ...]
+UNREADABLE = object()
+"""What stands in the data for a value that has a problem of its own."""
 
 
 class Problem(NamedTuple):
@@ -41,7 +43,7 @@ class Document:
     data: Any
     lines: Mapping[Path, int]
     problems: Sequence[Problem] = ()
-    """In the order of the text. `data` is without the values that have one; None where the whole text has one."""
+    """In the order of the text. `data` is None where the whole text has one."""
 
     def line(self, path: Path) -> int:
         """Line of the key at `path`, or of the nearest key around it."""
@@ -74,7 +76,7 @@ def read(text: str) -> Document:
         data = None if root is None else builder.value(root, ())
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        return _invalid(mark.line + 1 if mark else None, problem.problem or problem.context)
+        return _invalid(mark.line + 1 if mark else None, _tab(text, mark) or problem.problem or problem.context)
     except (yaml.YAMLError, RecursionError) as problem:
         return _invalid(None, problem)
     finally:
@@ -84,6 +86,13 @@ def read(text: str) -> Document:
 
 def _invalid(line: int | None, why: object) -> Document:
     return Document(None, {}, [Problem(line, f"not valid YAML: {why}")])
+
+
+def _tab(text: str, mark: yaml.Mark | None) -> str | None:
+    """What to do about a tab at the place of a mistake, which YAML takes for indentation."""
+    lines = text.splitlines()
+    indented = mark and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
+    return "a tab is used for indentation: use spaces" if indented else None
 
 
 def _unsafe_shape(events: Iterable[yaml.Event]) -> Problem | None:
@@ -150,5 +159,8 @@ class _Builder:
                 return int(node.value)
             return self._loader.construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError, AttributeError) as problem:
-            self._fail(node, f"{'.'.join(map(str, path))}: {getattr(problem, 'problem', problem)}", path)
-            return None
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            strange = isinstance(problem, yaml.constructor.ConstructorError)
+            why = f"the tag '{tag}' is not supported" if strange else f"'{node.value[:60]}' cannot be read: {problem}"
+            self._fail(node, f"{'.'.join(map(str, path))}: {why}", path)
+            return UNREADABLE

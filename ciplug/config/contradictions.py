@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ciplug.config.gate import BY_EXAMPLE, Gate
-from ciplug.config.kinds import Mistake, Path
+from ciplug.config.kinds import Mistake, Path, Unknown
 from ciplug.config.policy import Policy, Waiver, waived_rule
-from ciplug.errors import nearest
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ def _selections(given: Readable) -> Iterator[Mistake]:
                 yield Mistake(path, f"unknown gate '{gate}'", _nearest(gate, given))
 
 
-def _nearest(gate: str, given: Readable) -> str:
-    return nearest(gate, list(given.gates)) if given.gates else "there is no gate"
+def _nearest(gate: str, given: Readable) -> str | Unknown:
+    return Unknown(gate, given.gates) if given.gates else "there is no gate"
 
 
 def _waiver(path: Path, waiver: Waiver, given: Readable) -> Iterator[Mistake]:

@@ -39,5 +39,8 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file", hint="name another with --config") from None
+    except UnicodeDecodeError as problem:
+        line = problem.object[: problem.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: this line is not UTF-8", hint="save the file as UTF-8") from None
     except (OSError, ValueError) as problem:
         raise ConfigError(f"{path}: cannot be read: {problem}") from None

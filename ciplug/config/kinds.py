@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 from ciplug.config import values
-from ciplug.errors import nearest
 
 Path = tuple[str | int, ...]
 """The keys that lead to a value, from the top of the file."""
@@ -21,7 +20,14 @@ class Mistake(NamedTuple):
 
     path: Path
     words: str
-    hint: str | None = None
+    hint: str | Unknown | None = None
+
+
+class Unknown(NamedTuple):
+    """A name that does not exist. The nearest one is searched for when the mistake is shown: that takes time."""
+
+    name: str
+    names: Collection[str]
 
 
 Mistakes = list[Mistake]
@@ -52,14 +58,12 @@ class Scalar:
     convert: Callable[[Any], Any]
     """Raises ValueError with the reason."""
     form: Schema
-    choices: tuple[str, ...] = ()
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
         try:
             return self.convert(value)
         except ValueError as problem:
-            hint = nearest(value, self.choices) if isinstance(value, str) and self.choices else None
-            mistakes.append(Mistake(path, str(problem), hint if hint and hint.startswith("did") else None))
+            mistakes.append(Mistake(path, str(problem)))
             return None
 
     def schema(self, define: Define) -> Schema:
@@ -194,7 +198,7 @@ def _unknown_keys(table: type, data: Mapping[str, Any], path: Path, mistakes: Mi
     keys, needless = keys_of(table), getattr(table, "NEEDLESS", {})
     for name in data:
         if name not in keys:
-            hint = f"remove it: {needless[name]}" if name in needless else nearest(name, list(keys))
+            hint = f"remove it: {needless[name]}" if name in needless else Unknown(name, keys)
             mistakes.append(Mistake((*path, name), "unknown key", hint))
 
 
@@ -234,13 +238,8 @@ def _below(path: Path, mistake: str | Mistake) -> Mistake:
     return mistake._replace(path=(*path, *mistake.path))
 
 
-def _choice(choices: Iterable[str]) -> Scalar:
-    names = tuple(choices)
-    return Scalar(values.one_of(*names), {"enum": list(names)}, names)
-
-
 def one_of(*choices: str) -> Scalar:
-    return _choice(choices)
+    return Scalar(values.one_of(*choices), {"enum": list(choices)})
 
 
 def list_of(*choices: str) -> Scalar:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ciplug.config.kinds import Mistake, Path
+from ciplug.config.kinds import Mistake, Path, Unknown
 from ciplug.config.merging import Lines
-from ciplug.errors import ConfigError
+from ciplug.errors import ConfigError, nearest
 
 _SHOWN_MOST = 50
 _KEY_MOST = 120
+_REPEATED_MOST = 60
 
 
 class Located(NamedTuple):
@@ -21,7 +22,13 @@ class Located(NamedTuple):
     line: int | None
     key: str
     words: str
-    hint: str | None = None
+    hint: str | Unknown | None = None
+
+    @property
+    def advice(self) -> str | None:
+        """The hint, in words."""
+        hint = self.hint
+        return _printable(nearest(hint.name, list(hint.names)) if isinstance(hint, Unknown) else hint) if hint else None
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
@@ -38,7 +45,7 @@ class Report:
 
     files: dict[str, None] = field(default_factory=dict)
     """In the order in which they were opened."""
-    _mistakes: dict[Located, None] = field(default_factory=dict)
+    _mistakes: dict[tuple[object, ...], Located] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._mistakes)
@@ -47,7 +54,7 @@ class Report:
         self.files[file] = None
 
     def add(self, *mistakes: Located) -> None:
-        self._mistakes.update(dict.fromkeys(mistakes))
+        self._mistakes.update({mistake[:4]: mistake for mistake in mistakes})
 
     def locate(self, mistakes: Iterable[Mistake], file: str, lines: Lines) -> None:
         """Add mistakes of a file, or of what it has from a file that it extends."""
@@ -64,7 +71,7 @@ class Report:
         """Raise a ConfigError that lists every mistake, by file and line. `origin`: where the files are from."""
         if self._mistakes:
             order = list(self.files)
-            raise _error(sorted(self._mistakes, key=lambda m: (order.index(m.file), m.line or 0)), origin)
+            raise _error(sorted(self._mistakes.values(), key=lambda m: (order.index(m.file), m.line or 0)), origin)
 
 
 def _dotted(path: Path) -> str:
@@ -75,7 +82,18 @@ def _dotted(path: Path) -> str:
 def _error(mistakes: list[Located], origin: str) -> ConfigError:
     prefix = f"{origin}: " if origin else ""
     if len(mistakes) == 1:
-        return ConfigError(f"{prefix}{mistakes[0]}", hint=mistakes[0].hint and _printable(mistakes[0].hint))
-    lines = [f"  {mistake}{f' ({_printable(mistake.hint)})' if mistake.hint else ''}" for mistake in mistakes]
-    more = [f"  and {len(lines) - _SHOWN_MOST} more"] if len(lines) > _SHOWN_MOST else []
-    return ConfigError("\n".join([f"{prefix}{len(mistakes)} mistakes", *lines[:_SHOWN_MOST], *more]))
+        return ConfigError(f"{prefix}{mistakes[0]}", hint=mistakes[0].advice)
+    files = {mistake.file for mistake in mistakes}
+    where = files.pop() if len(files) == 1 else f"{len(files)} files"
+    more = [f"  and {len(mistakes) - _SHOWN_MOST} more"] if len(mistakes) > _SHOWN_MOST else []
+    return ConfigError("\n".join([f"{prefix}{len(mistakes)} mistakes in {where}:", *_listed(mistakes), *more]))
+
+
+def _listed(mistakes: list[Located]) -> Iterator[str]:
+    """A line for each mistake. A long hint is written once."""
+    written = set()
+    for mistake in mistakes[:_SHOWN_MOST]:
+        advice = mistake.advice if mistake.advice not in written else None
+        if advice and len(advice) > _REPEATED_MOST:
+            written.add(advice)
+        yield f"  {mistake}" + (f" ({advice})" if advice else "")

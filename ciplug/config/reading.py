@@ -44,6 +44,8 @@ class _File(NamedTuple):
 
     merged: Merged
     config: Config
+    unreadable: set[kinds.Path]
+    """The values that YAML cannot read."""
     wrong: bool
     """Whether it has a mistake."""
 
@@ -59,7 +61,7 @@ class _Parser:
         """Read a file. `within`: the files that extend it, the outermost first."""
         before = len(self.report)
         self.report.open(str(path))
-        own, unread = self._document(text, path)
+        own, unreadable = self._document(text, path)
         within = (*within, posixpath.normpath(path.as_posix()))
         bases = {part: self._base(own, part, path, within) for part in _parts(own.data)}
         merged = _merged(own, bases)
@@ -67,9 +69,11 @@ class _Parser:
         config = _located(_TOP.read(merged.data, (), mistakes), path, merged.lines)
         for part, base in bases.items():
             mistakes += self._of_part(config, part, base, merged, mistakes, outermost=len(within) == 1)
-        # What the text itself does not hold has been reported already.
-        self.report.locate((mistake for mistake in mistakes if mistake.path not in unread), str(path), merged.lines)
-        return _File(merged, config, len(self.report) > before)
+        unreadable |= {(*part, *at) for part, base in bases.items() if base for at in base.unreadable}
+        # A value that YAML cannot read has been reported already, and what it is in is not to blame.
+        reported = {at[:length] for at in unreadable for length in range(1, len(at) + 1)}
+        self.report.locate((mistake for mistake in mistakes if mistake.path not in reported), str(path), merged.lines)
+        return _File(merged, config, unreadable, len(self.report) > before)
 
     def _of_part(
         self,
@@ -95,8 +99,8 @@ class _Parser:
             found += (Mistake(at, words) for at, words in loosenings(base.config.policy, section.policy, unread))
         return [mistake._replace(path=(*part, *mistake.path)) for mistake in found]
 
-    def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path | None]]:
-        """What a file says by itself, and the paths of values that cannot be read."""
+    def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path]]:
+        """What a file says by itself, and the paths of values that YAML cannot read."""
         document = strict_yaml.read(text)
         lines = {at: (str(path), line) for at, line in document.lines.items()}
         self.report.add(*(Located(str(path), p.line, "", p.words) for p in document.problems))
@@ -108,7 +112,7 @@ class _Parser:
         words, hint = "this key is not allowed beside 'models:'", "move it into each model"
         self.report.locate((Mistake((key,), words, hint) for key in strays), str(path), lines)
         data = {key: value for key, value in data.items() if key not in strays}
-        return Merged(data, lines), {problem.path for problem in document.problems}
+        return Merged(data, lines), {problem.path for problem in document.problems if problem.path}
 
     def _base(self, own: Merged, part: kinds.Path, path: Path, within: Sequence[str]) -> _File | None:
         """The file that a part extends; None where there is none that can be read."""

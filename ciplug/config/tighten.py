@@ -64,7 +64,7 @@ def _branches(base: Policy, child: Policy) -> Iterator[Loosening]:
 
 def _stages(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
     if base.stages and base.ladder != child.ladder and "stages" not in unread:
-        yield ("stages",), f"the ladder may not be changed from {_steps(base)} to {_steps(child)}"
+        yield ("stages",), f"the order of stages may not be changed from {_steps(base)} to {_steps(child)}"
     for name, after in child.stages.items():
         if name in base.stages:
             yield from _stage(base.stages[name], after, ("stages", name))

@@ -14,7 +14,7 @@ _SHOWN_MOST = 60
 def shown(value: Any) -> str:
     """A value as it stands in YAML, shortened."""
     if value is None or isinstance(value, bool):
-        return {None: "nothing", True: "true", False: "false"}[value]
+        return {None: "an empty value", True: "true", False: "false"}[value]
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict):
@@ -138,9 +138,11 @@ def paths(value: Any) -> tuple[str, ...]:
 
 
 def _different(given: Sequence[str]) -> tuple[str, ...]:
-    repeated = next((name for i, name in enumerate(given) if name in given[:i]), None)
-    if repeated is not None:
-        raise ValueError(f"'{repeated}' is listed twice")
+    seen: set[str] = set()
+    for name in given:
+        if name in seen:
+            raise ValueError(f"'{name}' is listed twice")
+        seen.add(name)
     return tuple(given)
 
 

@@ -7,6 +7,7 @@ names the file that runs a bash block which cannot run here (README's two lines 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 
-from ciplug import cli, config
+from ciplug import cli, config, strict_yaml
+from ciplug.config.schema import schema
 from tests.project import git
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,6 +179,8 @@ def test_installations_run_in_a_clean_clone(
 )
 def test_configurations_are_taken(block: Block) -> None:
     config.parse(block.text, block.page)
+    data = json.loads(json.dumps(strict_yaml.load(block.text, str(block.page)).data, default=str))
+    assert not [error.message for error in jsonschema.Draft202012Validator(schema()).iter_errors(data)]
 
 
 def test_workflow_of_the_readme_fits_the_action() -> None:

@@ -55,7 +55,7 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
         ("on: push", "ciplug.yaml:1: on: unknown key", "one of"),
         ("version: 2", "ciplug.yaml:1: version: 2 is not supported", None),
         ("version: true", "ciplug.yaml:1: version: true is not supported", None),
-        ("version:", "ciplug.yaml:1: version: nothing is not supported", None),
+        ("version:", "ciplug.yaml:1: version: an empty value is not supported", None),
         ("version: '1'", "ciplug.yaml:1: version: '1' is not supported", None),
         ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
         ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         config.load(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes(b"model: caf\xe9\n")
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"latin.yaml:1: this line is not UTF-8"):
         config.load(tmp_path / "latin.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(tmp_path)

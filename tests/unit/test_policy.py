@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
 from ciplug import config, strict_yaml
 from ciplug.config.gate import Allowance, Baseline, Defaults
-from ciplug.config.kinds import keys_of
+from ciplug.config.kinds import Listed, Named, Table, keys_of
 from ciplug.config.policy import Policy
 from ciplug.config.schema import schema
 from ciplug.errors import ConfigError
@@ -379,7 +381,51 @@ def test_the_published_schema_is_that_of_the_models() -> None:
     assert schema()["$defs"]["Gate"]["properties"]["higher_is_better"]["description"].startswith("Required as soon as")
 
 
-@pytest.mark.parametrize("text", [FULL, *PARTS.values()])
+def places(kind: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], type]]:
+    """Where a mapping with the keys of a dataclass may stand, by the readers."""
+    if isinstance(kind, Table):
+        yield path, kind.of
+        for name, key in keys_of(kind.of).items():
+            yield from places(key.metadata["kind"], (*path, name))
+    elif isinstance(kind, (Named, Listed)):
+        yield from places(kind.of, (*path, "a" if isinstance(kind, Named) else 0))
+
+
+def nested(path: tuple[Any, ...], value: Any) -> Any:
+    for step in reversed(path):
+        value = [value] if step == 0 else {step: value}
+    return value
+
+
+def unknown_keys(data: Any) -> set[str]:
+    """The keys that the reader does not know."""
+    try:
+        config.parse(json.dumps(data), Path("ciplug.yaml"))
+    except ConfigError as problem:
+        lines = problem.message.splitlines()
+        return {line.split(": ")[1].rpartition(".")[2] for line in lines if line.count(": unknown key")}
+    return set()
+
+
+PLACES = [*places(Table(config.Config, ""), ())]
+
+
+@pytest.mark.parametrize(
+    ("path", "table"), PLACES, ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else ""
+)
+def test_the_reader_and_the_schema_know_the_same_keys(path: tuple[Any, ...], table: type) -> None:
+    published = schema()
+    properties = published["properties"] if table is config.Config else published["$defs"][table.__name__]["properties"]
+    # Beside `models` no other key may stand.
+    known = [name for name in properties if path or name != "models"]
+    assert unknown_keys(nested(path, {**dict.fromkeys(known), "zzz": 1})) == {"zzz"}
+    assert list(validator().iter_errors(nested(path, {"zzz": 1})))
+
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("ciplug.yaml"))
+
+
+@pytest.mark.parametrize("text", [FULL, *PARTS.values(), *(path.read_text(encoding="utf-8") for path in EXAMPLES)])
 def test_the_schema_takes_what_ciplug_takes(text: str) -> None:
     assert not [error.message for error in validator().iter_errors(as_json(text))]
 

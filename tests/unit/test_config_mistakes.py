@@ -1,0 +1,196 @@
+"""All mistakes of ciplug.yaml, and of what it extends, are reported at once, each where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ciplug import config
+from ciplug.config.kinds import Listed, Named, Scalar, Table, keys_of
+from ciplug.config.schema import schema
+from ciplug.errors import ConfigError
+
+
+def message(files: Mapping[str, str] | str, origin: str = "") -> list[str]:
+    """The lines of the error, without the hints."""
+    files = {"ciplug.yaml": files} if isinstance(files, str) else files
+
+    def read(path: str) -> str:
+        if path not in files:
+            raise ConfigError(f"{path}: no such file")
+        return files[path]
+
+    with pytest.raises(ConfigError) as caught:
+        config.parse(files["ciplug.yaml"], Path("ciplug.yaml"), read, origin)
+    return caught.value.message.split("\n")
+
+
+def test_every_mistake_with_its_line_and_hint() -> None:
+    text = (
+        "version: 2\nmetrix: m.json\nsamples: {file: s.jsonl, ID: x}\ngates:\n  a: {mim: 1}\n  b:\n    min: x\n"
+        "    max: .nan\n  c: {min: 2, max: 1}\nstages:\n  staging: {gates: [c, e]}\nwaivers:\n  - {gate: a}\n"
+        "keep: {last: 0}\n"
+    )
+    missing = ("limit", "commit", "expires", "reason", "approved_by")
+    assert message(text) == [
+        "14 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:1: version: 2 is not supported: write 'version: 1'",
+        "  ciplug.yaml:2: metrix: unknown key (did you mean 'metrics'?)",
+        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster)",
+        "  ciplug.yaml:5: gates.a.mim: unknown key (did you mean 'min'?)",
+        "  ciplug.yaml:7: gates.b.min: a number is expected, not 'x'",
+        "  ciplug.yaml:8: gates.b.max: a finite number is expected, not nan",
+        "  ciplug.yaml:9: gates.c: min 2 is above max 1: nothing could pass",
+        "  ciplug.yaml:11: stages.staging.gates: unknown gate 'e' (one of: a, b, c)",
+        *(f"  ciplug.yaml:13: waivers.0.{key}: this key is missing" for key in missing),
+        "  ciplug.yaml:14: keep.last: a whole number from 1 up is expected, not 0",
+    ]
+
+
+def test_duplicate_keys_and_values_that_yaml_cannot_read_are_among_them() -> None:
+    text = "metrics: a.json\nmetrics: b.json\ngates:\n  a: {min: 2026-99-99}\nkeep: {last: -1}\n"
+    assert message(text) == [
+        "3 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:2: duplicate key 'metrics', first on line 1",
+        "  ciplug.yaml:4: gates.a.min: '2026-99-99' cannot be read: month must be in 1..12",
+        "  ciplug.yaml:5: keep.last: a whole number from 1 up is expected, not -1",
+    ]
+    extending = {
+        "ciplug.yaml": "extends: base.yaml\ngates: {b: {max: 1}}",
+        "base.yaml": "gates: {a: {min: 2026-99-99}}",
+    }
+    assert len(message(extending)) == 1
+
+
+def test_the_models_of_a_file() -> None:
+    text = "models:\n  a:\n    gates: {x: {mim: 1}}\n  b: {metrics: [1], store: x}\n  c: 5\nmodel: z\n"
+    lines = message(text)
+    assert [line.split(" (")[0] for line in lines] == [
+        "5 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:3: models.a.gates.x.mim: unknown key",
+        "  ciplug.yaml:4: models.b.store: unknown key",
+        "  ciplug.yaml:4: models.b.metrics: a path or a list of paths is expected, not [1]",
+        "  ciplug.yaml:5: models.c: a mapping is expected, like {metrics: metrics.json}, not 5",
+        "  ciplug.yaml:6: model: this key is not allowed beside 'models:'",
+    ]
+
+
+def test_the_files_that_it_extends_are_checked_with_it_and_each_mistake_is_reported_once() -> None:
+    files = {
+        "ciplug.yaml": "models:\n  a: {extends: base.yaml, gates: {q: {min: z}}}\n  b: {extends: base.yaml}\n"
+        "  c: {extends: none.yaml}\n",
+        "base.yaml": "gates:\n  q: {min: 1}\n  r: {mim: 1}\nseeds: {min_runs: 1}\n",
+    }
+    assert message(files) == [
+        "4 mistakes in 2 files:",
+        "  ciplug.yaml:2: models.a.gates.q.min: a number is expected, not 'z'",
+        "  ciplug.yaml:4: models.c.extends: none.yaml: no such file",
+        "  base.yaml:3: gates.r.mim: unknown key (did you mean 'min'?)",
+        "  base.yaml:4: seeds.min_runs: a whole number from 2 up is expected, not 1",
+    ]
+
+
+def test_where_the_text_is_from_comes_first() -> None:
+    assert message("metrix: 1", "main (1a2b3c4d)") == ["main (1a2b3c4d): ciplug.yaml:1: metrix: unknown key"]
+    assert message("metrix: 1\nx: 1", "main (1a2b3c4d)")[0] == "main (1a2b3c4d): 2 mistakes in ciplug.yaml:"
+
+
+def test_every_loosening_is_reported_beside_other_mistakes() -> None:
+    files = {
+        "ciplug.yaml": "extends: base.yaml\ngates:\n  a: {min: 0.7}\n  b: {severity: warning}\n  c: {min: x}\n",
+        "base.yaml": "gates: {a: {min: 0.8}, b: {max: 1}, c: {min: 1}}\n",
+    }
+    assert message(files) == [
+        "3 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:3: gates.a.min: 0.7 is below 0.8",
+        "  ciplug.yaml:4: gates.b.severity: a gate of severity error may not become a warning",
+        "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x'",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "samples: [x]\ngates: {a: {higher_is_better: true, max_regression: 0, test: mcnemar, slices: {by: c, min: 0}}}",
+        "seeds: 5\ngates: {a: {higher_is_better: true, max_regression: 0, test: welch}}",
+        "gates: {a: {min: x}}\nbranches: {main: {gates: a}}\nwaivers: []",
+    ],
+)
+def test_a_part_that_cannot_be_read_is_not_called_missing(text: str) -> None:
+    assert len(message(text)) == 1
+
+
+def test_no_more_are_shown_than_a_person_reads() -> None:
+    lines = message("gates:\n" + "".join(f"  g{n}: {{mim: 1}}\n" for n in range(200)))
+    assert (len(lines), lines[-1]) == (52, "  and 150 more")
+
+
+def test_a_name_writes_no_line_of_its_own() -> None:
+    assert message('"a\\nb": 1\n"c\\rd": 1')[1].startswith("  ciplug.yaml:1: a\N{REPLACEMENT CHARACTER}b: unknown key")
+
+
+def test_a_tab() -> None:
+    assert message("gates:\n\ta: {min: 1}") == [
+        "ciplug.yaml:2: not valid YAML: a tab is used for indentation: use spaces"
+    ]
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(width=16) | st.sampled_from(["", "all", "main", "10%"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "min", "gates"]), inner),
+    max_leaves=4,
+)
+
+
+def values_of(table: type) -> st.SearchStrategy[Any]:
+    """Mappings with the keys of a dataclass, and any values: right ones, wrong ones."""
+    return st.fixed_dictionaries({}, optional={name: value_of(key) for name, key in keys_of(table).items()})
+
+
+def value_of(key: Any) -> st.SearchStrategy[Any]:
+    kind = key.metadata["kind"]
+    if isinstance(kind, Scalar):
+        return ANY
+    if isinstance(kind, Listed):
+        return ANY | st.lists(values_of(kind.of.of), max_size=2)
+    table = kind.of.of if isinstance(kind, Named) else kind.of
+    inner = st.deferred(lambda: values_of(table))
+    return ANY | (st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2) if isinstance(kind, Named) else inner)
+
+
+@settings(max_examples=150, deadline=None)
+@given(values_of(config.Config))
+def test_any_file_is_read_or_reported_and_each_mistake_has_file_and_line(data: dict[str, Any]) -> None:
+    text = yaml.safe_dump(data, sort_keys=False)
+    try:
+        config.parse(text, Path("ciplug.yaml"), lambda path: "")
+    except ConfigError as problem:
+        first, *others = problem.message.split("\n")
+        lines = [line for line in others or [first] if not line.startswith("  and ")]
+        assert all(line.strip().partition(":")[0] in {"ciplug.yaml", "all", "main", "10%"} for line in lines)
+
+
+SCHEMA = jsonschema.Draft202012Validator(schema())
+
+
+@settings(max_examples=300, deadline=None)
+@given(values_of(config.Config).map(lambda data: {key: value for key, value in data.items() if key != "extends"}))
+def test_the_schema_takes_every_file_that_ciplug_takes(data: dict[str, Any]) -> None:
+    try:
+        config.parse(yaml.safe_dump(data, sort_keys=False), Path("ciplug.yaml"))
+    except ConfigError:
+        return
+    assert not [error.message for error in SCHEMA.iter_errors(data)]
+
+
+def test_a_table_is_what_is_meant() -> None:
+    """The kinds that the strategies above know are all that there are."""
+    kinds = {type(key.metadata["kind"]) for table in (config.Config, config.Section) for key in keys_of(table).values()}
+    assert kinds <= {Scalar, Table, Named, Listed}
