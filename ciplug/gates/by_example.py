@@ -156,7 +156,7 @@ def _question(gate: Gate, metric: str, limit: float, reference: float, rows: lis
 
 def _is_score(metric: str) -> bool:
     try:
-        from ciplug.stats.scores import knows
+        from ciplug.stats.scores import is_score
     except ModuleNotFoundError:
         return metric == "accuracy"
-    return knows(metric)
+    return is_score(metric)
