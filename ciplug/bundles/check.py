@@ -1,4 +1,4 @@
-"""What may be taken from a bundle that anybody can have written: runs, what stands beside them, their verdicts."""
+"""What may be taken from a bundle that anybody can have written: runs, what is beside them, amendments, verdicts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Collection, Mapping
 
 from ciplug.errors import RecordError
 from ciplug.records import examples, moment, read, series
-from ciplug.records.keys import is_run, is_verdict, parse_examples, parse_series, verdict_key
+from ciplug.records.keys import (
+    is_run,
+    is_verdict,
+    parse_amendment,
+    parse_examples,
+    parse_late_series,
+    parse_series,
+    verdict_key,
+)
 from ciplug.records.read import read_run
 from ciplug.records.run import METRIC_NAME, Run, is_model_name
 
@@ -20,6 +28,8 @@ def check(
     objects: Mapping[str, bytes], name: str, *, trusted: bool, commits: Collection[str] | None = None
 ) -> list[Run]:
     """The runs of the bundle `name`, each object of which is one of them or belongs to one of them.
+
+    A trusted bundle may amend runs that are recorded elsewhere, and hold nothing else; any other amends its own runs.
 
     Args:
         trusted: whether it comes from a job that may write the store. Any other says in its own record that it may
@@ -42,8 +52,13 @@ def check(
         if of := parse_series(key):
             if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
-            if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
-                raise RecordError(f"{where}: {odd[0][:60]!r} cannot be the name of a metric")
+            _check_series(data, where)
+        elif late := parse_late_series(key):
+            if late.key not in objects:
+                raise RecordError(f"{where}: its amendment is not in the bundle")
+            _check_series(data, where)
+        elif parse_amendment(key):
+            _check_amendment(key, data, name, runs, trusted=trusted)
         elif of := parse_examples(key):
             if of.key not in objects:
                 raise RecordError(f"{where}: its run is not in the bundle")
@@ -51,8 +66,8 @@ def check(
         elif is_verdict(key):
             _check_verdict(key, data, where, runs)
         elif not is_run(key):
-            raise RecordError(f"{where}: a bundle holds runs, their series, examples and verdicts, and nothing else")
-    if not runs:
+            raise RecordError(f"{where}: a bundle holds runs, their series, examples, amendments and verdicts only")
+    if not runs and not (trusted and any(map(parse_amendment, objects))):
         raise RecordError(f"{name}: there is no run in it")
     return list(runs.values())
 
@@ -88,6 +103,30 @@ def _check_claims(run: Run, where: str, commits: Collection[str] | None) -> None
         )
     if commits is not None and run.commit not in commits:
         raise RecordError(f"{where}: it claims the commit {run.commit}, and that pipeline ran on {', '.join(commits)}")
+
+
+def _check_series(data: bytes, where: str) -> None:
+    if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
+        raise RecordError(f"{where}: {odd[0][:60]!r} cannot be the name of a metric")
+
+
+def _check_amendment(key: str, data: bytes, name: str, runs: Mapping[str, Run], *, trusted: bool) -> None:
+    where = f"{name}: {key}"
+    if len(data) > MAX_RECORD:
+        raise RecordError(f"{where}: {len(data):,} bytes; an amendment in a bundle has at most {MAX_RECORD:,}")
+    try:
+        amendment = read.amendment(data, key)
+    except RecordError as problem:
+        raise RecordError(f"{name}: {problem.message}", hint=problem.hint) from None
+    run = runs.get(amendment.run)
+    if run is not None and (run.model, run.commit) != (amendment.model, amendment.commit):
+        raise RecordError(f"{where}: it is about another model or commit than its run")
+    if trusted:
+        return
+    if run is None:
+        raise RecordError(f"{where}: it amends a run that is not in the bundle", hint="a fork amends its own runs only")
+    if amendment.context.trusted:
+        raise RecordError(f"{where}: it claims to be of a trusted job, and the bundle comes from one that is not")
 
 
 def _check_verdict(key: str, data: bytes, where: str, runs: Mapping[str, Run]) -> None:

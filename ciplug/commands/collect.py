@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Sequence
 
 from ciplug import console
-from ciplug.bundles.sources import GITHUB_ARTIFACTS, PATTERN
+from ciplug.bundles.github import ARTIFACTS
+from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.steps.collect import Collected, CollectRequest, collect
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--artifact",
         metavar="GLOB",
-        help=f"GitHub: names of artifacts (default: {GITHUB_ARTIFACTS}); GitLab: names of jobs (default: *)",
+        help=f"GitHub: names of artifacts (default: {ARTIFACTS}); GitLab: names of jobs (default: *)",
     )
     parser.add_argument(
         "--pattern", metavar="GLOB", default=PATTERN, help=f"which files are bundles (default: {PATTERN})"

@@ -121,7 +121,7 @@ def _text(name: str, value: object) -> str:
 def _number(name: str, value: object) -> float:
     number = _NOT_FINITE.get(value) if isinstance(value, str) else value
     if not METRIC_NAME.fullmatch(name):
-        raise ValueError(f"metrics: {name[:60]!r} is not a name for a metric")
+        raise ValueError(f"metrics: {name[:60]!r} cannot be the name of a metric")
     if not isinstance(number, (int, float)) or isinstance(number, bool):
         raise ValueError(f"metrics.{name}: a number is expected, not {value!r:.60}")
     try:

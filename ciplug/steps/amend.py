@@ -115,7 +115,7 @@ def _check(change: Change) -> None:
     if both := sorted(set(change.untag) & change.tags.keys()):
         raise UsageError(f"the tag '{both[0]}' is to be set and to be removed", hint="do one of the two")
     if odd := [name for name in {**change.metrics, **change.series} if not METRIC_NAME.fullmatch(name)]:
-        raise UsageError(f"{odd[0][:60]!r} is not a name for a metric")
+        raise UsageError(f"{odd[0][:60]!r} cannot be the name of a metric")
     if "" in {*change.tags, *change.untag} or change.name == "":
         raise UsageError("an empty name")
 

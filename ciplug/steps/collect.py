@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ciplug.bundles import check
-from ciplug.bundles.sources import Artifacts, Found, Origin
+from ciplug.bundles.source import BundleSource, FoundBundle, Origin
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records import bundle
 from ciplug.steps.open_bundles import Source, Wanted, open_source
@@ -69,14 +69,14 @@ def collect(session: Session, request: CollectRequest) -> Collected:
     return Collected(source.name, trusted, replace(recording, refused=(*refused, *recording.refused)))
 
 
-def _trust(request: CollectRequest, source: Artifacts) -> tuple[bool, Origin]:
+def _trust(request: CollectRequest, source: BundleSource) -> tuple[bool, Origin]:
     origin = source.origin()
     if request.trust == "trusted" and origin.trusted is False:
         raise UsageError(f"--trusted: {source.name} is of a fork, which is never trusted")
     return request.trust != "untrusted" and (request.trust == "trusted" or bool(origin.trusted)), origin
 
 
-def _narrowed(origin: Origin, commit: str, source: Artifacts) -> Origin:
+def _narrowed(origin: Origin, commit: str, source: BundleSource) -> Origin:
     """The origin, where a person says of which commit it is."""
     if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit):
         raise UsageError(f"--commit {commit}: a full commit id is expected")
@@ -85,7 +85,7 @@ def _narrowed(origin: Origin, commit: str, source: Artifacts) -> Origin:
     return replace(origin, commits=frozenset({commit}))
 
 
-def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:
+def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
     """What is found, up to a size in all; what is beyond is named, too."""
     room = most
     for found in source.bundles():
@@ -94,12 +94,12 @@ def _within_limits(source: Artifacts, most: int) -> Iterator[Found]:
         if room < 0:
             hint = "collect them in several steps: --artifact and --pattern choose"
             beyond = f"{found.name}, and what follows it: more than {most:,} bytes in all"
-            yield Found(found.name, RecordError(beyond, hint=hint))
+            yield FoundBundle(found.name, RecordError(beyond, hint=hint))
             return
         yield found
 
 
-def _checked(found: Sequence[Found], origin: Origin, *, trusted: bool) -> tuple[list[Bundle], list[CiplugError]]:
+def _checked(found: Sequence[FoundBundle], origin: Origin, *, trusted: bool) -> tuple[list[Bundle], list[CiplugError]]:
     """The bundles that may be recorded, and what is wrong with the others."""
     good: list[Bundle] = []
     refused: list[CiplugError] = []

@@ -6,16 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ciplug.bundles.sources import (
-    GITHUB_ARTIFACTS,
-    PATTERN,
-    Artifacts,
-    Files,
-    GitHubRun,
-    GitLabPipeline,
-    JenkinsBuild,
-    Origin,
-)
+from ciplug.bundles.files import Files
+from ciplug.bundles.github import ARTIFACTS, GitHubRun
+from ciplug.bundles.gitlab import GitLabPipeline
+from ciplug.bundles.jenkins import JenkinsBuild
+from ciplug.bundles.source import PATTERN, BundleSource, Origin
 from ciplug.ci import github_actions
 from ciplug.ci.base import number, text
 from ciplug.errors import UsageError
@@ -65,7 +60,7 @@ class Wanted:
 
 
 @contextmanager
-def open_source(session: Session, source: Source | None, wanted: Wanted) -> Iterator[Artifacts]:
+def open_source(session: Session, source: Source | None, wanted: Wanted) -> Iterator[BundleSource]:
     """Where to collect from; None: the artifacts of this job's pipeline, or of the run that it follows.
 
     Inside the block, errors of the place are errors of ours. Raises UsageError where there is no such place.
@@ -100,7 +95,7 @@ def _of_this_job(session: Session) -> Source:
 
 
 @contextmanager
-def _github(session: Session, source: OfGitHub, wanted: Wanted) -> Iterator[Artifacts]:
+def _github(session: Session, source: OfGitHub, wanted: Wanted) -> Iterator[BundleSource]:
     from ciplug.forges import github_client
 
     place = _place(session, "github", "--github-run", "GitHub")
@@ -112,14 +107,14 @@ def _github(session: Session, source: OfGitHub, wanted: Wanted) -> Iterator[Arti
             github_client.client(place).get_repo(place.repository),
             place.repository,
             run,
-            artifacts=wanted.artifact or GITHUB_ARTIFACTS,
+            artifacts=wanted.artifact or ARTIFACTS,
             pattern=wanted.pattern,
             own=own and bool(_origin_here(session).trusted),
         )
 
 
 @contextmanager
-def _gitlab(session: Session, source: OfGitLab, wanted: Wanted) -> Iterator[Artifacts]:
+def _gitlab(session: Session, source: OfGitLab, wanted: Wanted) -> Iterator[BundleSource]:
     from ciplug.forges import gitlab_client
 
     place = _place(session, "gitlab", "--gitlab-pipeline", "GitLab")
@@ -139,7 +134,7 @@ def _gitlab(session: Session, source: OfGitLab, wanted: Wanted) -> Iterator[Arti
 
 
 @contextmanager
-def _jenkins(session: Session, source: OfJenkins, wanted: Wanted) -> Iterator[Artifacts]:
+def _jenkins(session: Session, source: OfJenkins, wanted: Wanted) -> Iterator[BundleSource]:
     from ciplug.stores.jenkins import api as jenkins
 
     url, context = source.url, session.context

@@ -127,6 +127,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
     refusal = None
+    children = len(_with_children(session, recorded)) - 1
     if bundle is not None:
         kept, refusal = _hand_over(session, recorded, bundle)
     elif not session.context.trusted:
@@ -138,7 +139,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         kept, refusal = _send(session, recorded)
     if refusal and recorded.sealed.waits:
         kept = "spooled"
-    _report(session, recorded, kept)
+    _report(session, recorded, kept, children)
     return refusal
 
 
@@ -183,7 +184,7 @@ def _has_files(run: Run) -> bool:
     return any("://" not in artifact.path for artifact in run.artifacts)
 
 
-def _report(session: Session, recorded: Recorded, kept: str) -> None:
+def _report(session: Session, recorded: Recorded, kept: str, children: int) -> None:
     run = recorded.run
     commit = f" of commit {run.commit[:8]}" if run.commit else ""
     if session.workspace and not run.commit:
@@ -193,8 +194,12 @@ def _report(session: Session, recorded: Recorded, kept: str) -> None:
             "warning: this run has no metric, so nothing of it can be compared",
             "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
         )
-    metrics = "1 metric" if len(run.metrics) == 1 else f"{len(run.metrics)} metrics"
-    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {metrics}, {kept}")
+    facts = [_count(len(run.metrics), "metric"), *([_count(children, "child run")] if children else []), kept]
+    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {', '.join(facts)}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:

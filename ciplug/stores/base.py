@@ -66,8 +66,11 @@ class Objects(Protocol):
     """As the user named it, without credentials."""
     address: str
     """Where it really is, without credentials: the same for every name of one store."""
-    notes: list[str]
-    """Sentences on the state of the store that a person must see, as far as it has been read."""
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on the state of the store that a person must see, as far as it has been read."""
+        ...
 
     def refresh(self) -> None:
         """Forget the view, so that the next question is answered from the store as it is then.

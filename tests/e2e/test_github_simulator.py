@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.bundles.sources import GITHUB_ARTIFACTS, PATTERN, GitHubRun
+from ciplug.bundles.github import ARTIFACTS, GitHubRun
+from ciplug.bundles.source import PATTERN
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import Place
 from ciplug.forges.github import GitHub
@@ -71,7 +72,7 @@ def everything(api: GitHubApi) -> set[str]:
     api.add_run(42, commit=COMMIT)
     api.add_artifact(42, "ciplug-report", zipped({"bundle.ndjson": b"x"}))
     repository = client(Place("github", api.url, api.repository, "user-token")).get_repo(api.repository)
-    artifacts = GitHubRun(repository, api.repository, 42, artifacts=GITHUB_ARTIFACTS, pattern=PATTERN, own=False)
+    artifacts = GitHubRun(repository, api.repository, 42, artifacts=ARTIFACTS, pattern=PATTERN, own=False)
     artifacts.origin()
     assert [found.name for found in artifacts.bundles()]
     forge(api).record_deployment(COMMIT, "live", description="wine version 3 is in Production", url=run)

@@ -223,7 +223,7 @@ def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path)
     for source in (tmp_path / "empty", tmp_path / "nothing", tmp_path / "*.ndjson"):
         said = ciplug("collect", source)
         assert said.code == 2, said
-        assert f"{source}: no bundle is there" in said.err
+        assert f"{source}: no bundle" in said.err
     said = ciplug("collect")
     assert said.code == 2 and "nothing says where the bundles are" in said.err
     (tmp_path / "bundle.ndjson").write_bytes(bundle.pack({}))
@@ -424,7 +424,7 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
     gone = job.add_artifact(900, "ciplug-gone", zipped({"bundle.ndjson": packed(a_run())}))
     job.fail_next(410, path=f"/artifacts/{gone}/zip", body={"message": "Gone"})
     said = ciplug("collect", "--artifact", "ciplug-gone", env=github(tmp_path, job, "push", {}))
-    assert said.code == 3 and "GitHub has it no longer" in said.err
+    assert said.code == 3 and "GitHub no longer has it" in said.err
 
     said = ciplug("collect", "--artifact", "ciplug-html", env=github(tmp_path, job, "push", {}))
     assert said.code == 2 and "no bundle in run 900 of acme/demo" in said.err
@@ -529,7 +529,11 @@ def test_jenkins_another_build_is_not_trusted_unless_a_person_says_so(
 def test_jenkins_refusals(project: Project, ciplug: Call, jenkins_api: JenkinsApi) -> None:
     build = jenkins_api.add_build(artifacts={"../../../bundle.ndjson": b"x", "a/bundle.ndjson": b"y"})
     said = ciplug("collect", env=jenkins(build))
-    assert said.code == 3 and "is no path of an artifact" in said.err and "a/bundle.ndjson:1: not a bundle" in said.err
+    assert (
+        said.code == 3
+        and "is not the path of an artifact" in said.err
+        and "a/bundle.ndjson:1: not a bundle" in said.err
+    )
     said = ciplug("collect", env=jenkins(build, CIPLUG_JENKINS_TOKEN="wrong-token"))
     assert said.code == 3 and "Jenkins refuses (401)" in said.err and "wrong-token" not in said.err
     said = ciplug("collect", env=jenkins(build, CIPLUG_JENKINS_TOKEN="", CIPLUG_JENKINS_USER=""))

@@ -279,7 +279,7 @@ def test_hostile_bundles_are_named_and_nothing_else_is_lost(jenkins: Jenkins) ->
         assert len(whats) == 4
         assert "demo #1: a/bundle.ndjson:1: not a bundle" in whats[0]
         assert "demo #2" in whats[1] and "nothing else" in whats[1]
-        assert all("no path of an artifact" in what and "\n" not in what for what in whats[2:])
+        assert all("not the path of an artifact" in what and "\n" not in what for what in whats[2:])
         assert len(store.notes) == 1 and "and 3 more: ciplug fsck" in store.notes[0]
 
 
@@ -344,7 +344,7 @@ def test_a_bundle_that_is_deleted_meanwhile_is_named(jenkins: Jenkins) -> None:
     build = jenkins.api.add_build("demo", 1, {"bundle.ndjson": packed(a_run(MAIN))})
     jenkins.api.fail_next(404, path="artifact", body="gone")
     store = jenkins.store(build)
-    assert store.keys("runs/") == [] and "Jenkins has it no longer" in store.check()[0].what
+    assert store.keys("runs/") == [] and "Jenkins no longer has it" in store.check()[0].what
     assert len(ids(jenkins.store(build))) == 1, "and looked for again"
 
 
@@ -362,12 +362,12 @@ def test_the_login_goes_to_no_other_server(jenkins: Jenkins) -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("jenkins:", "BUILD_URL names no build"),
-        ("jenkins+https://host/", "names no job"),
-        ("jenkins+https://u:secret@host/job/x", "https://host/job/x' names no job"),
-        ("jenkins+https://host/job/x?builds=0", "'builds=0' is no option"),
-        ("jenkins+https://host/job/x?branch=", "'branch=' is no option"),
-        ("jenkins+https://host/job/x?depth=3", "'depth=3' is no option"),
+        ("jenkins:", "BUILD_URL does not name a build"),
+        ("jenkins+https://host/", "does not name a job"),
+        ("jenkins+https://u:secret@host/job/x", "https://host/job/x' does not name a job"),
+        ("jenkins+https://host/job/x?builds=0", "unknown option 'builds=0'"),
+        ("jenkins+https://host/job/x?branch=", "unknown option 'branch='"),
+        ("jenkins+https://host/job/x?depth=3", "unknown option 'depth=3'"),
         ("jenkins+ftp://host/job/x", "no store that ciplug knows"),
     ],
 )

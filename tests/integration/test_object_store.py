@@ -14,7 +14,7 @@ from ciplug.errors import Conflict, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import Store
-from ciplug.stores.bucket import store as object_store
+from ciplug.stores.bucket import folding
 from ciplug.stores.bucket.base import Bucket, Listed
 from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.bucket.store import ObjectStore
@@ -216,8 +216,8 @@ def test_an_index_that_was_replaced_is_read_anew(place: Place, tmp_path: Path) -
 
 
 def test_a_reader_folds_what_has_come_together(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "FOLD_AT", 8)
-    monkeypatch.setattr(object_store, "PENDING_ALARM", 0)
+    monkeypatch.setattr(folding, "FOLD_AT", 8)
+    monkeypatch.setattr("ciplug.stores.bucket.store.PENDING_ALARM", 0)
     objects = fill(place, range(8))
     reader = place.open(may_fold=False)
     assert reader.keys("") == sorted(objects)
@@ -228,7 +228,7 @@ def test_a_reader_folds_what_has_come_together(place: Place, monkeypatch: pytest
 
 
 def test_a_reader_who_may_not_fold_after_all_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store, "FOLD_AT", 4)
+    monkeypatch.setattr(folding, "FOLD_AT", 4)
     objects = fill(place, range(4))
     bucket = place.watch()
 

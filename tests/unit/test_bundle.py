@@ -16,8 +16,11 @@ from ciplug.bundles import archive as ci_artifacts_zip
 from ciplug.bundles import check as collected
 from ciplug.errors import RecordError
 from ciplug.records import bundle, canonical, examples
+from ciplug.records.amendment import Amendment
 from ciplug.records.examples import Examples
+from ciplug.records.keys import amendment_object
 from ciplug.records.provenance import Context, Provenance
+from ciplug.records.run import Run
 from tests.bundles import COMMIT, a_run, objects_of, zipped
 
 HEADER = bundle.pack({})
@@ -246,9 +249,9 @@ def changed(**fields: Any) -> dict[str, bytes]:
     ("objects", "why"),
     [
         ({}, "there is no run in it"),
-        ({"registry/wine/000001.json": b"{}"}, "and nothing else"),
-        ({"runs/x": b"{}"}, "and nothing else"),
-        ({"FORMAT": b"x"}, "and nothing else"),
+        ({"registry/wine/000001.json": b"{}"}, "and verdicts only"),
+        ({"runs/x": b"{}"}, "and verdicts only"),
+        ({"FORMAT": b"x"}, "and verdicts only"),
         ({KEY: b"{"}, "not a JSON record"),
         ({KEY: b"[" * 100_000}, "nested"),
         ({KEY: b'{"a":' * 100 + b"1" + b"}" * 100}, "nested"),
@@ -306,3 +309,45 @@ def test_the_claims_of_an_untrusted_bundle() -> None:
     for run in (fork, a_run(None, trusted=False)):
         with pytest.raises(RecordError, match="claims the commit"):
             check(objects_of(run), trusted=False, commits={"e" * 40})
+
+
+# Amendments
+
+
+def amendment(run: Run, **fields: Any) -> dict[str, bytes]:
+    context = Context(trusted=run.provenance.context.trusted)
+    made = Amendment(run=run.id, model=run.model, commit=run.commit, seq=1, created="x", context=context)
+    key, data = amendment_object(replace(made, **fields))
+    return {key.key: data}
+
+
+def test_a_fork_amends_its_own_runs() -> None:
+    own = a_run(COMMIT, trusted=False)
+    objects = {**objects_of(own), **amendment(own, tags={"a": "b"})}
+    assert collected.check(objects, "b", trusted=False) == [own]
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda own: amendment(a_run(COMMIT), withdrawn=True), "amends a run that is not in the bundle"),
+        (lambda own: amendment(own, context=Context(), metrics={"accuracy": 1.0}), "claims to be of a trusted job"),
+        (lambda own: amendment(own, model="other"), "another model or commit"),
+        (lambda own: amendment(own, lifecycle="gone"), "lifecycle"),
+        (lambda own: {f"amend/none-{own.id}-1-aaaaaaaa.json": b"{}"}, "run: it is missing"),
+        (lambda own: {next(iter(amendment(own))).replace(".json", ".series"): b"x"}, "its amendment is not in"),
+        (lambda own: {next(iter(amendment(own))): canonical.dumps({"run": own.id})}, "model: it is missing"),
+        (lambda own: {next(iter(amendment(own))): next(iter(amendment(own, tags={"a": "b"}).values()))}, "has the key"),
+    ],
+)
+def test_a_fork_amends_nothing_else(make: Any, says: str) -> None:
+    own = a_run(COMMIT, trusted=False)
+    with pytest.raises(RecordError, match=says):
+        collected.check({**objects_of(own), **make(own)}, "b", trusted=False)
+
+
+def test_a_trusted_job_amends_what_is_recorded_elsewhere() -> None:
+    objects = amendment(a_run(COMMIT), withdrawn=True, reason="wrong labels")
+    assert collected.check(objects, "b", trusted=True) == []
+    with pytest.raises(RecordError, match="there is no run in it"):
+        collected.check({}, "b", trusted=True)

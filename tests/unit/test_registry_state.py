@@ -105,7 +105,7 @@ def test_looking_versions_up() -> None:
     with pytest.raises(UsageError) as caught:
         Model("wine").version(1)
     assert caught.value.hint == "versions: none"
-    assert Model("wine").next_version == 1
+    assert [fold("wine", EVENTS[:n]).next_version for n in (0, 3, 4)] == [1, 2, 3]
 
 
 @given(

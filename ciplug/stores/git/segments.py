@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ciplug.errors import RecordError
+from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
 
 INDEX = "INDEX"
@@ -70,14 +71,28 @@ def read_lines(data: bytes, name: str) -> Content:
                 continue
         try:
             value = json.loads(line)
-            if not (isinstance(value["key"], str) and _BLOB.fullmatch(value["blob"])):
+            key = _text(value["key"])
+            if isinstance(value.get("record"), dict):
+                # A newer version has put something beside it; records are canonical, so these are their bytes.
+                content.records[key] = dumps(value["record"])
+            elif _BLOB.fullmatch(value["blob"]):
+                content.blobs[key] = value["blob"]
+            else:
                 raise ValueError
-            content.blobs[value["key"]] = value["blob"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise RecordError(f"{name}:{number}: no line of a segment") from None
+            raise RecordError(
+                f"{name}:{number}: not a line of a segment",
+                hint="damaged, or of a newer ciplug: upgrade",
+            ) from None
     if data and not data.endswith(b"\n"):
         raise RecordError(f"{name}: it is cut off: the last line has no end")
     return content
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
 
 
 def _unquoted(text: bytes) -> str | None:

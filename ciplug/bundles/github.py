@@ -1,0 +1,83 @@
+"""Bundles among the artifacts of a workflow run of GitHub, by PyGithub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import urlsplit
+
+from ciplug.bundles import archive
+from ciplug.bundles.source import CHUNK, FoundBundle, Origin, bounded, too_large, unzipped
+from ciplug.errors import CiplugError, ForgeError, RecordError
+
+ARTIFACTS = "ciplug*"
+_TIMEOUT = 30
+
+
+class GitHubRun:
+    """The artifacts of a workflow run, by PyGithub."""
+
+    def __init__(self, repository: Any, full_name: str, run: int, *, artifacts: str, pattern: str, own: bool) -> None:
+        """
+        Args:
+            repository: a github.Repository, of this name.
+            artifacts: glob pattern of the names of artifacts.
+            own: this very job is one of the run's.
+        """
+        self.name = f"run {run} of {full_name}"
+        self._repository = repository
+        self._full_name = full_name
+        self._run = repository.get_workflow_run(run)
+        self._artifacts = artifacts
+        self._pattern = pattern
+        self._own = own
+
+    def origin(self) -> Origin:
+        """A run of a branch of this repository is trusted; that of a fork, or of one that is gone, is not.
+
+        Nor is one of `pull_request_target`: it counts as the base branch's, whosever code it has checked out.
+        """
+        head = self._run.head_repository
+        same = head is not None and head.full_name.lower() == self._full_name.lower()
+        same = same and self._run.event != "pull_request_target"
+        return Origin(self._own or same, frozenset({self._run.head_sha}))
+
+    def bundles(self) -> Iterator[FoundBundle]:
+        for artifact in self._run.get_artifacts():
+            if not fnmatchcase(artifact.name, self._artifacts):
+                continue
+            name = f"artifact {artifact.name} ({artifact.id})"
+            if artifact.expired:
+                yield FoundBundle(name, RecordError(f"{name}: GitHub has deleted it, since it was too old"))
+            elif artifact.size_in_bytes > archive.MAX_ARCHIVE:
+                yield FoundBundle(name, too_large(name, archive.MAX_ARCHIVE))
+            else:
+                yield from unzipped(name, self._download(artifact.id, name), self._pattern)
+
+    def _download(self, artifact: int, name: str) -> bytes | CiplugError:
+        """By its id, from where GitHub says that it lies: another server, which gets no token."""
+        import github
+        import requests
+
+        url = f"{self._repository.url}/actions/artifacts/{artifact}/zip"
+        try:
+            headers, _ = self._repository.requester.requestJsonAndCheck("GET", url)
+        except github.GithubException as error:
+            if error.status not in (404, 410):
+                raise
+            return RecordError(f"{name}: GitHub no longer has it")
+        location = headers.get("location", "")
+        if urlsplit(location).scheme not in ("http", "https"):
+            return ForgeError(f"{name}: GitHub does not say where it is")
+        with requests.Session() as session:
+            session.auth = _no_login
+            with session.get(location, stream=True, timeout=_TIMEOUT) as response:
+                if response.status_code != 200:
+                    return ForgeError(f"{name}: the server that holds it answers {response.status_code}")
+                return bounded(response.iter_content(CHUNK), name, archive.MAX_ARCHIVE)
+
+
+def _no_login(request: Any) -> Any:
+    """What lies elsewhere is fetched without any credential, one of ~/.netrc included."""
+    return request

@@ -1,0 +1,91 @@
+"""The logs of a store in a bucket: an object an entry, created where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ciplug.errors import Cause, Conflict, StoreError
+from ciplug.records.canonical import digest
+from ciplug.records.keys import EntryKey, parse_entry
+from ciplug.stores.base import Head
+from ciplug.stores.bucket.base import Bucket, get_many
+from ciplug.stores.bucket.folding import create
+
+_FOLDER = "logs/"
+
+
+class BucketLog:
+    """A Log, and the keys of its entries."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._logs: dict[str, dict[int, str]] | None = None
+        self._entries: dict[str, bytes] = {}
+
+    def forget(self) -> None:
+        """Let the next question list the bucket again."""
+        self._logs = None
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        now = self.head(log)
+        if now != expected:
+            self._logs = None
+            if (now := self.head(log)) != expected:
+                raise Conflict(f"{log} has moved on", head=now)
+        new = Head(1 if now is None else now.seq + 1, digest(entry))
+        name = _entry_name(log, new.seq)
+        # After a lost answer the entry may stand.
+        if create(self._bucket, name, entry, first=new.seq == 1) or self._bucket.get(name) == entry:
+            self._all_logs().setdefault(log, {})[new.seq] = name
+            self._entries[name] = entry
+            return new
+        self._logs = None
+        raise Conflict(f"{log} has moved on", head=self.head(log))
+
+    def head(self, log: str) -> Head | None:
+        sequence = self._all_logs().get(log)
+        if not sequence:
+            return None
+        last = max(sequence)
+        (data,) = self._read_entries([sequence[last]])
+        return Head(last, digest(data))
+
+    def entries(self, log: str) -> list[bytes]:
+        sequence = self._all_logs().get(log, {})
+        return self._read_entries([sequence[seq] for seq in sorted(sequence)])
+
+    def logs(self, prefix: str) -> list[str]:
+        return sorted(log for log in self._all_logs() if log.startswith(prefix))
+
+    def read(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The entries among `keys`."""
+        names = {key: _FOLDER + key for key in keys if parse_entry(key)}
+        self._fetch_entries(names.values())
+        return {key: self._entries[name] for key, name in names.items() if name in self._entries}
+
+    def all_keys(self) -> list[str]:
+        """The keys of all entries."""
+        return [EntryKey(log, seq).key for log, sequence in self._all_logs().items() for seq in sequence]
+
+    def _all_logs(self) -> dict[str, dict[int, str]]:
+        """Log → number of an entry → its name in the bucket."""
+        if self._logs is None:
+            self._logs = {}
+            for entry in self._bucket.list(_FOLDER.rstrip("/")):
+                if parsed := parse_entry(entry.name[len(_FOLDER) :]):
+                    self._logs.setdefault(parsed.log, {})[parsed.seq] = entry.name
+        return self._logs
+
+    def _fetch_entries(self, names: Iterable[str]) -> None:
+        """Entries never change, so each is fetched once."""
+        self._entries.update(get_many(self._bucket, [name for name in names if name not in self._entries]))
+
+    def _read_entries(self, names: Sequence[str]) -> list[bytes]:
+        self._fetch_entries(names)
+        if lost := [name for name in names if name not in self._entries]:
+            raise StoreError(f"{self._bucket.address}: {lost[0]} is listed, and does not exist", cause=Cause.LOST)
+        return [self._entries[name] for name in names]
+
+
+def _entry_name(log: str, seq: int) -> str:
+    return f"{_FOLDER}{EntryKey(log, seq).key}"

@@ -1,0 +1,207 @@
+"""Read a bucket: what waits in the inbox, what the index says, and the segments and objects that it names."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ciplug.errors import Cause, RecordError, StoreError
+from ciplug.locking import write_atomically
+from ciplug.records import bundle
+from ciplug.records.canonical import digest
+from ciplug.stores import segment_files as segments
+from ciplug.stores.bucket import index
+from ciplug.stores.bucket.base import Bucket, Listed, get_many
+from ciplug.stores.bucket.check import object_name
+from ciplug.stores.bucket.index import State
+from ciplug.stores.segment_files import Row
+
+T = TypeVar("T")
+SEE_FSCK = "see `ciplug fsck`, and `ciplug fsck --repair`"
+_TRIES = 10
+_KEPT = 64
+"""Segments whose rows stay in memory."""
+
+
+@dataclass
+class View:
+    """What one look at the bucket saw."""
+
+    pending: dict[str, dict[str, bytes]]
+    """Name of a write in the inbox → its objects."""
+    digests: dict[str, str]
+    """Name of a write in the inbox → sha256:<hex> of its bytes."""
+    state: State
+
+    def pending_among(self, keys: Collection[str]) -> dict[str, bytes]:
+        """Of two writes that share a key, the one that is folded first counts."""
+        wanted, found = set(keys), dict[str, bytes]()
+        for name in sorted(self.pending):
+            for key in wanted & self.pending[name].keys():
+                found.setdefault(key, self.pending[name][key])
+        return found
+
+
+class _Moved(Exception):
+    """A segment was written anew since the view was taken."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class Reader:
+    """A bucket as this process sees it: one view, until it is forgotten."""
+
+    def __init__(self, bucket: Bucket, cache: Path) -> None:
+        """
+        Args:
+            cache: a folder of ours, which may be emptied at any time.
+        """
+        self.bucket = bucket
+        self.address = bucket.address
+        self.wrong: dict[str, str] = {}
+        """Name in the bucket → why it cannot be read, as far as it has been read."""
+        self.current: View | None = None
+        self._cache = cache / hashlib.sha256(bucket.address.encode()).hexdigest()[:16]
+        self._lost: set[str] = set()
+        self._writes: dict[tuple[str, str], bytes] = {}
+        self._rows: OrderedDict[str, dict[str, Row]] = OrderedDict()
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence on what cannot be read, if there is any."""
+        if not self.wrong:
+            return []
+        first = next(iter(self.wrong))
+        others = f" (and {len(self.wrong) - 1} others)" if len(self.wrong) > 1 else ""
+        return [f"{first}{others} in the store cannot be read, and is passed over: {self.wrong[first]}; {SEE_FSCK}"]
+
+    def forget(self) -> None:
+        """Let the next question see the bucket as it is then."""
+        self.current = None
+
+    def steady(self, question: Callable[[View], T]) -> T:
+        """The answer to a question, asked again where a segment was written anew beside it."""
+        for _ in range(_TRIES):
+            try:
+                return question(self._look())
+            except _Moved as moved:
+                self.current = None
+                if moved.path in (files := self._look().state.files):
+                    there = {entry.name for kind in segments.KINDS for entry in self.bucket.list(kind)}
+                    self._lost |= files.keys() - there
+                    self.current = None
+        raise StoreError(f"{self.address}: segments were written anew each time it was read", cause=Cause.CONFLICT)
+
+    def _look(self) -> View:
+        if self.current is None:
+            self.current = self.see()
+        return self.current
+
+    def see(self) -> View:
+        """List the inbox first, and the index after it: what a fold takes out of the one is then in the other."""
+        self.wrong, self.current = {}, None
+        for _ in range(_TRIES):
+            listed = [entry for entry in self.bucket.list("inbox") if entry.name.count("/") == 1]
+            state = self._state()
+            new = get_many(self.bucket, [e.name for e in listed if (e.name, e.tag) not in self._writes])
+            writes = {e: self._writes.get((e.name, e.tag), new.get(e.name)) for e in listed}
+            self._writes = {(e.name, e.tag): data for e, data in writes.items() if data is not None}
+            if len(self._writes) == len(listed):
+                return self._view_of({entry.name: data for entry, data in writes.items() if data is not None}, state)
+        raise StoreError(f"{self.address}: the inbox changes faster than it can be read", cause=Cause.CONFLICT)
+
+    def _view_of(self, writes: Mapping[str, bytes], state: State) -> View:
+        pending, digests = {}, {}
+        for name, data in sorted(writes.items()):
+            try:
+                pending[name.partition("/")[2]] = bundle.unpack(data, name)
+                digests[name.partition("/")[2]] = digest(data)
+            except RecordError as problem:
+                self._report(name, str(problem))
+        lost = {path: "it is missing" for path in state.files if path in self._lost}
+        for name, why in {**state.bad, **lost}.items():
+            self._report(name, why)
+        return View(pending, digests, state)
+
+    def _report(self, name: str, why: str) -> None:
+        self.wrong[name] = why
+
+    def _state(self) -> State:
+        listed: dict[int, dict[str, Listed]] = {}
+        for entry in self.bucket.list("index"):
+            if parsed := index.parse_name(entry.name):
+                listed.setdefault(parsed[0], {})[parsed[1]] = entry
+        done = {number: kinds["done"] for number, kinds in listed.items() if "done" in kinds}
+        data = self._cached(done.values())
+        state = State(open=sorted(set(listed) - set(done)), last=max(listed, default=0))
+        for number in sorted(done):
+            name = done[number].name
+            try:
+                state.take(index.decode_done(data.get(name, b""), name))
+            except RecordError as problem:
+                state.bad[name] = str(problem)
+        return state
+
+    def _cached(self, entries: Iterable[Listed]) -> dict[str, bytes]:
+        """Objects of the index, which never change, by way of the local disk."""
+        places = {
+            e.name: self._cache / f"{Path(e.name).name}-{hashlib.sha256(e.tag.encode()).hexdigest()[:16]}"
+            for e in entries
+        }
+        found = {}
+        for name, path in places.items():
+            with contextlib.suppress(OSError):
+                found[name] = path.read_bytes()
+        new = get_many(self.bucket, [name for name in places if name not in found])
+        if new:
+            with contextlib.suppress(OSError):
+                self._cache.mkdir(parents=True, exist_ok=True)
+                for name, data in new.items():
+                    write_atomically(places[name], data)
+        return {**found, **new}
+
+    def read_segments(self, view: View, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Row]]]:
+        """The rows of segments. Raises _Moved for one that is not there; a damaged one has none, and is noted."""
+        for start in range(0, len(paths), _KEPT // 2):
+            some = [path for path in paths[start : start + _KEPT // 2] if path not in self.wrong]
+            new = get_many(self.bucket, [path for path in some if path not in self._rows])
+            for path in some:
+                if path not in self._rows:
+                    if path not in new:
+                        raise _Moved(path)
+                    try:
+                        self._rows[path] = segments.decode(new[path], path)
+                    except RecordError as problem:
+                        self._report(path, str(problem))
+                        continue
+                self._rows.move_to_end(path)
+                yield path, self._rows[path]
+            while len(self._rows) > _KEPT:
+                self._rows.popitem(last=False)
+
+    def folded(self, view: View, keys: Collection[str]) -> dict[str, bytes]:
+        """The objects among `keys` that have been folded."""
+        found: dict[str, bytes] = {}
+        beside = {key for key in keys if key in view.state.objects}
+        wanted = set(keys)
+        for _, rows in self.read_segments(view, view.state.files_of(wanted)):
+            for key in wanted & rows.keys():
+                found[key] = rows[key].record.encode()
+            beside.update(key for row in rows.values() if row.also for key in row.siblings if key in wanted)
+        names = {key: object_name(key) for key in beside}
+        objects = get_many(self.bucket, names.values())
+        return {**{key: objects[name] for key, name in names.items() if name in objects}, **found}
+
+    def known(self, view: View, keys: Collection[str]) -> set[str]:
+        """Those of the keys that have been folded."""
+        found = view.state.objects & set(keys)
+        for _, rows in self.read_segments(view, view.state.files_of(keys)):
+            found.update(key for row in rows.values() for key in (row.key, *row.siblings) if key in keys)
+        return found

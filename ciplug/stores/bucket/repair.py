@@ -1,0 +1,60 @@
+"""Check a store in a bucket, and repair what can be repaired without losing data."""
+
+from __future__ import annotations
+
+from ciplug.stores import segment_files as segments
+from ciplug.stores.base import Problem
+from ciplug.stores.bucket import index
+from ciplug.stores.bucket.base import each
+from ciplug.stores.bucket.check import Found, inspect
+from ciplug.stores.bucket.folding import Folding
+from ciplug.stores.bucket.index import Claim
+from ciplug.stores.bucket.reading import Reader, View
+
+
+def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
+    """What is wrong with a store, and which of it was repaired."""
+    problems = _finish_folds(reader, folding) if repair else []
+    # Listed before the index is: what is in a segment that was listed is then in the index, too.
+    listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}
+    view = reader.see()
+    found = inspect(reader.bucket, listed, view.state, view.pending)
+    problems += [
+        Problem(name, why, repairable=index.parse_name(name) is not None) for name, why in reader.wrong.items()
+    ]
+    problems += [
+        Problem(index.claim_name(number), "what this fold has begun to take is missing", repairable=True)
+        for number in view.state.open
+        if folding.is_stuck(number)
+    ]
+    repaired = repair and _repair(reader, folding, view, found)
+    problems += found.problems + [one._replace(repaired=repaired, repairable=True) for one in found.repairable]
+    reader.forget()
+    return problems
+
+
+def _finish_folds(reader: Reader, folding: Folding) -> list[Problem]:
+    """Finish what was begun, from what is left, and write again what a fold has left where that is damaged."""
+    state = reader.see().state
+    stuck = [number for number in state.open if folding.is_stuck(number)]
+    stuck += [parsed[0] for name in state.bad if (parsed := index.parse_name(name))]
+    for number in sorted({*state.open, *stuck}):
+        folding.finish(number, repair=number in stuck)
+    return [
+        Problem(index.claim_name(number), "the fold was not finished, or its end lost", True, repaired=True)
+        for number in stuck
+    ]
+
+
+def _repair(reader: Reader, folding: Folding, view: View, found: Found) -> bool:
+    """Write anew what is not as the index has it, and index what it lacks; False where another was faster."""
+    if found.rewrite or found.adopt:
+        claim = Claim(
+            files=tuple(index.in_order(found.rewrite)), adopt=tuple(sorted(found.adopt)), skip=tuple(found.skip)
+        )
+        number = view.state.last + 1
+        if view.state.open or not reader.bucket.create(index.claim_name(number), index.encode_claim(claim)):
+            return False
+        folding.finish(number)
+    each(reader.bucket.delete, found.delete)
+    return True
