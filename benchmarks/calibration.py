@@ -26,8 +26,7 @@ if __name__ == "__main__":
     sys.path[0] = str(ROOT)
 
 from ciplug.records.examples import Examples  # noqa: E402
-from ciplug.stats import drift_tests, resampling  # noqa: E402
-from ciplug.stats import intervals as statistics  # noqa: E402
+from ciplug.stats import drift_tests, means, proportions, resampling  # noqa: E402  # noqa: E402
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm  # noqa: E402
 from ciplug.stats.paired_examples import Paired  # noqa: E402
 from ciplug.stats.sample import Sample  # noqa: E402
@@ -90,7 +89,7 @@ def _share(results: Sequence[Result], verdict: str) -> float:
 
 def independent(generator: np.random.Generator, loss: float, pulls: int, rule: Rule) -> list[Result]:
     """1,000 examples a side, another draw for each, accuracy 0.85."""
-    test = lru_cache(maxsize=None)(lambda a, b: statistics.newcombe((a, 1000), (b, 1000), rule))
+    test = lru_cache(maxsize=None)(lambda a, b: proportions.newcombe((a, 1000), (b, 1000), rule))
     new, old = generator.binomial(1000, 0.85 - loss, pulls), generator.binomial(1000, 0.85, pulls)
     return [test(int(a), int(b)) for a, b in zip(new, old, strict=True)]
 
@@ -109,7 +108,7 @@ def _paired(
 
 
 def _mcnemar(losses: int, wins: int, rule: Rule) -> Result:
-    return statistics.mcnemar(losses=losses, wins=wins, n=1000, rule=rule)
+    return proportions.mcnemar(losses=losses, wins=wins, n=1000, rule=rule)
 
 
 def _bootstrap(losses: int, wins: int, rule: Rule) -> Result:
@@ -119,7 +118,7 @@ def _bootstrap(losses: int, wins: int, rule: Rule) -> Result:
 def _newcombe_paired(losses: int, wins: int, rule: Rule) -> Result:
     both = round(0.85 * (1000 - losses - wins))
     rest = 1000 - losses - wins - both
-    return statistics.newcombe_paired(both=both, losses=losses, wins=wins, neither=rest, rule=rule)
+    return proportions.newcombe_paired(both=both, losses=losses, wins=wins, neither=rest, rule=rule)
 
 
 def small_bootstrap(generator: np.random.Generator, loss: float, pulls: int, rule: Rule) -> list[Result]:
@@ -144,13 +143,13 @@ def clusters(generator: np.random.Generator, loss: float, pulls: int, rule: Rule
 def seeds(generator: np.random.Generator, loss: float, pulls: int, rule: Rule) -> list[Result]:
     """5 seeds a side with a standard deviation of 0.8 points."""
     new, old = generator.normal(0.9, 0.008, (2, pulls, 5))
-    return [statistics.welch(a - loss, b, rule) for a, b in zip(new, old, strict=True)]
+    return [means.welch(a - loss, b, rule) for a, b in zip(new, old, strict=True)]
 
 
 def history(generator: np.random.Generator, loss: float, pulls: int, rule: Rule) -> list[Result]:
     """One number beside those of 12 earlier runs."""
     values = generator.normal(0.9, 0.008, (pulls, 13))
-    return [statistics.prediction(row[0] - loss, row[1:].tolist(), rule) for row in values]
+    return [means.prediction(row[0] - loss, row[1:].tolist(), rule) for row in values]
 
 
 def _scored(metric: str, n: int) -> Callable[[np.random.Generator, float, int, Rule], list[Result]]:
@@ -180,7 +179,9 @@ def _scored(metric: str, n: int) -> Callable[[np.random.Generator, float, int, R
 
 def family(generator: np.random.Generator, loss: float, pulls: int, rule: Rule) -> list[Result]:
     """Twenty metrics of 1,000 examples, of which the first has lost; the worst of them speaks, after Holm."""
-    test = lru_cache(maxsize=None)(lambda losses, wins: statistics.mcnemar(losses=losses, wins=wins, n=1000, rule=rule))
+    test = lru_cache(maxsize=None)(
+        lambda losses, wins: proportions.mcnemar(losses=losses, wins=wins, n=1000, rule=rule)
+    )
     results: list[Result] = []
     for _ in range(pulls):
         drawn = generator.multinomial(1000, [0.05, 0.05, 0.9], 20)

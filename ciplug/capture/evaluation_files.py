@@ -172,7 +172,7 @@ def mlflow(source: Source, columns: Columns, table: ExampleTable) -> None:
     document = _document(source)
     names = [str(name) for name in _list(document.get("columns"), "columns", table)]
     if len(set(names)) < len(names):
-        raise table.wrong("a column stands twice")
+        raise table.wrong("duplicate column")
     unique = UniqueIds()
     answer = next((name for name in (columns.prediction, *ANSWERS) if name in names), None)
     target = next((name for name in (columns.label, *TARGETS) if name in names), None)

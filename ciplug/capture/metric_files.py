@@ -133,8 +133,8 @@ def _leaves(source: Source, entry: Entry, *, lists: bool = False) -> Iterator[tu
                 yield from walk(f"{prefix}/{name}" if prefix else str(name), child)
             return
         if prefix in seen:
-            what = "stands twice, once nested names are joined"
-            raise source.wrong(what, column=prefix, line=entry.line_of(prefix))
+            what = f"duplicate name {prefix[:130]!r}, once nested names are joined"
+            raise source.wrong(what, line=entry.line_of(prefix))
         seen.add(prefix)
         yield prefix, value
 

@@ -142,7 +142,7 @@ def _pairs(table: Table, empty: str | None) -> Iterator[Entry]:
         name, value = row.values.values()
         key = "" if name is None else str(name)
         if key in seen:
-            raise table.source.wrong("stands twice", column=key, line=row.line, row=row.number)
+            raise table.source.wrong(f"duplicate name {key[:130]!r}", line=row.line, row=row.number)
         seen.add(key)
         yield Entry({key: empty if value is None else _unpadded(value)}, line=row.line)
 

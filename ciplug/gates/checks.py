@@ -1,20 +1,21 @@
-"""A rule of a gate on its way to a result: what is known of it before all the tests of a run are seen together."""
+"""One rule of a gate, before all tests of a run are corrected together; and what each outcome of a rule does."""
 
 from __future__ import annotations
 
-import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from ciplug.gates.words import shown
+from ciplug.gates import reasons
 from ciplug.records.verdict import GateResult, Outcome
-from ciplug.stats.intervals import Interval, decide
+from ciplug.stats.intervals import Decision, Interval, decide
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Gate
+    from ciplug.config.gate import Allowance, Gate, Slices
 
 RTOL = 1e-9
+RuleKey = Literal["min", "max", "max_regression"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +25,18 @@ class Check:
     gate: Gate
     """With its defaults filled in."""
     result: GateResult
-    rule: str | None = None
-    """The key that a waiver may be for: min, max, max_regression; None: nothing waives it."""
+    rule: RuleKey | None = None
+    """The key of the policy; None: of none, or of all rules at once."""
     interval: Interval | None = None
 
 
 def failed(gate: Gate) -> Outcome:
-    """What a rule that does not hold does."""
+    """The outcome of a rule that does not hold."""
     return "WARN" if gate.severity == "warning" else "FAIL"
 
 
 def by(action: str | None, gate: Gate, otherwise: Outcome) -> Outcome:
-    """What a named outcome does: `fail` fails, as the gate's severity has it; `warn` is `otherwise`."""
+    """The outcome of a case that the policy names: `fail` fails, by the gate's severity; `warn` is `otherwise`."""
     return failed(gate) if action == "fail" else otherwise
 
 
@@ -43,13 +44,26 @@ def undecided(gate: Gate) -> Outcome:
     return by(gate.on_inconclusive, gate, "INCONCLUSIVE")
 
 
+def bounds(rules: Gate | Slices) -> Iterator[tuple[Literal["min", "max"], float]]:
+    """The bounds that are set."""
+    if rules.min is not None:
+        yield "min", rules.min
+    if rules.max is not None:
+        yield "max", rules.max
+
+
+def within(value: float, key: Literal["min", "max"], bound: float) -> bool:
+    """Whether the bound holds. NaN is within none."""
+    return value >= bound if key == "min" else value <= bound
+
+
 def tolerance(gate: Gate, *values: float) -> float:
-    """What rounding alone may cost."""
+    """The loss that rounding alone may cause."""
     return (gate.atol or 0.0) + RTOL * max(map(abs, values), default=0.0)
 
 
 def limit_of(allowed: Allowance, reference: float) -> float | None:
-    """What is allowed in the metric's own unit; None for a percentage of 0."""
+    """The allowance in the metric's own unit; None for a percentage of 0."""
     relative = allowed.rel * abs(reference) if allowed.rel is not None and reference != 0 else None
     parts = [part for part in (allowed.abs, relative) if part is not None]
     return min(max(parts), sys.float_info.max) if parts else None
@@ -57,58 +71,40 @@ def limit_of(allowed: Allowance, reference: float) -> float | None:
 
 def settled(check: Check, adjusted_p: float | None) -> GateResult:
     """The result; where there is an interval, decided by it. `adjusted_p` is corrected for the run's other tests."""
-    from ciplug.stats.power import underpowered
-
     interval = check.interval
     if interval is None:
         return check.result
+    from ciplug.stats.power import underpowered
+
     decision = decide(interval, adjusted_p=adjusted_p)
-    outcome: Outcome = "PASS"
-    advice = None
-    if decision == "FAIL":
-        outcome, advice = failed(check.gate), check.result.advice
-    elif decision == "INCONCLUSIVE":
-        outcome, advice = undecided(check.gate), _more(interval, adjusted_p)
     low, high = (interval.low, interval.high) if interval.rule.sign > 0 else (-interval.high, -interval.low)
-    confidence = 1 - 2 * interval.rule.alpha
     warning = underpowered(interval) if decision == "PASS" else None
-    return replace(
+    result = replace(
         check.result,
-        outcome=outcome,
-        advice=advice,
-        reason=f"{check.result.reason}; {confidence:.0%} interval of the change {_bound(low)} to {_bound(high)}: "
-        + _WORDS[decision],
+        outcome=_outcome(decision, check.gate),
+        advice=_advice(decision, check.result, interval),
         method=interval.method,
-        confidence=confidence,
+        confidence=1 - 2 * interval.rule.alpha,
         low=low,
         high=high,
         p=interval.p if adjusted_p is None else adjusted_p,
         n=interval.n,
         notes=(*check.result.notes, *interval.notes, *([warning] if warning else [])),
     )
+    return replace(result, reason=reasons.by_interval(result, interval, decision))
 
 
-_WORDS = {
-    "PASS": "no more than is allowed",
-    "FAIL": "more than is allowed, and more than noise",
-    "INCONCLUSIVE": "the data do not tell",
-}
+def _outcome(decision: Decision, gate: Gate) -> Outcome:
+    if decision == "FAIL":
+        return failed(gate)
+    return undecided(gate) if decision == "INCONCLUSIVE" else "PASS"
 
 
-def _bound(value: float) -> str:
-    return f"{value:+.3g}".replace("-", "−") if math.isfinite(value) else shown(value)
-
-
-def _more(interval: Interval, adjusted_p: float | None) -> str:
-    from ciplug.stats.power import more_needed
-
+def _advice(decision: Decision, result: GateResult, interval: Interval) -> str | None:
+    if decision != "INCONCLUSIVE":
+        return result.advice if decision == "FAIL" else None
     if decide(interval) == "FAIL":
         return "alone it would fail; beside the other tests of this run it may be chance: look at more examples"
-    if "seed" in interval.method:
-        what = "runs with other seeds, on each side,"
-    else:
-        what = "earlier runs" if "earlier" in interval.method else "examples"
-    more = more_needed(interval)
-    if more:
-        return f"about {more:,} more {what} would settle it"
-    return "it lies just on the limit, where no number of them settles it: widen the allowance, or accept the risk"
+    from ciplug.stats.power import more_needed
+
+    return reasons.settled_by(interval.unit, more_needed(interval))

@@ -1,7 +1,7 @@
 """From a policy and the evidence to a verdict. Pure, and it never passes by accident.
 
-Candidates and baselines that are no finite number are errors that nothing downgrades; what cannot be decided is
-INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`.
+Candidates and baselines that are not finite numbers are errors that nothing downgrades; what cannot be decided is
+INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`, and its sentences are in `ciplug.gates.reasons`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.gates import drift_gate, regression, slices, waivers
+from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
-from ciplug.gates.checks import Check, by, failed, settled, undecided
+from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
-from ciplug.gates.words import exact, shown
 from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
 from ciplug.stats.intervals import holm
 
@@ -62,14 +61,14 @@ def evaluate(
     }
     adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
     commit, today = run.commit, evidence.today
-    found: dict[str, list[GateResult]] = {}
+    by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
     for number, check in enumerate(checks):
         result = settled(check, adjusted.get(number))
         result = waivers.waive(policy, check, result, commit=commit, today=today)
-        found.setdefault(result.gate, []).append(result)
-    for name, of_gate in found.items():
-        results += [r for r in of_gate if r.slice is None]
-        results += slices.shortened(policy.gates[name], [r for r in of_gate if r.slice is not None])
+        by_gate.setdefault(result.gate, []).append((check, result))
+    for of_gate in by_gate.values():
+        results += [result for _, result in of_gate if result.slice is None]
+        results += slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
     baselines = [evidence.baselines[name] for name in policy.gates if name in evidence.baselines]
     return Verdict(
         run=run.id,
@@ -165,7 +164,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         elif tampered := _changed(name, gate, evidence):
             yield _whole(name, gate, evidence, tampered, advice="record another run: what was measured stays as it was")
         elif not math.isfinite(value):
-            reason = f"'{metric}' is {shown(value)}, which is no number to judge by"
+            reason = reasons.not_finite(metric, value)
             yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
         elif policy.seeds and runs < policy.seeds.min_runs:
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
@@ -187,15 +186,8 @@ def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
     for whose, side in sides:
         for run in side.runs or (side.run or "",):
             if author := evidence.changed.get(run, {}).get(metric):
-                return f"{whose}'{metric}' was changed after the end of run {run[:12]}, by {author}"
+                return reasons.changed_later(f"{whose}'{metric}'", run, author)
     return None
-
-
-def _rules(gate: Gate) -> str:
-    rules = [f"at least {exact(gate.min)}"] if gate.min is not None else []
-    rules += [f"at most {exact(gate.max)}"] if gate.max is not None else []
-    rules += [regression.said(gate.max_regression)] if gate.max_regression is not None else []
-    return ", ".join(rules)
 
 
 def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
@@ -203,7 +195,7 @@ def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: st
     result = GateResult(
         gate=name,
         metric=gate.metric or name,
-        rule=_rules(gate),
+        rule=rule_text.all_rules(gate),
         outcome="ERROR",
         reason=reason,
         advice=advice,
@@ -220,12 +212,8 @@ def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
 def _missing(name: str, gate: Gate, evidence: Evidence, run: Run) -> Check:
     metric, side = gate.metric or name, evidence.baselines[name]
     had = side.metrics.get(metric)
-    lost = f"; the baseline had {shown(had)}" if had is not None else ""
-    several = len(evidence.candidate.runs) > 1
-    who = "not every run of this candidate has" if several else "the run has no"
-    text = run.params.get(metric)
-    instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
-    reason = f"{who} {'the ' if several else ''}metric '{metric}'{instead}{lost}"
+    runs = len(evidence.candidate.runs)
+    reason = reasons.missing(metric, runs=runs, text=run.params.get(metric), baseline=had)
     check = _whole(name, gate, evidence, reason, advice=f"does the training still write '{metric}'?")
     result = replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:
@@ -234,19 +222,17 @@ def _missing(name: str, gate: Gate, evidence: Evidence, run: Run) -> Check:
 
 
 def _bounds(name: str, gate: Gate, value: float) -> Iterator[Check]:
-    for rule, bound, least in (("min", gate.min, True), ("max", gate.max, False)):
-        if bound is None:
-            continue
-        ok = value >= bound if least else value <= bound
-        words = f"{'not ' if ok else ''}{'below' if least else 'above'} {exact(bound)}"
+    for key, bound in bounds(gate):
+        holds = within(value, key, bound)
         result = GateResult(
             gate=name,
             metric=gate.metric or name,
-            rule=f"{'at least' if least else 'at most'} {exact(bound)}",
-            outcome="PASS" if ok else failed(gate),
-            reason=f"{shown(value, bound)} is {words}",
-            advice=None if ok else "improve the model, or change the bound on the target branch",
+            rule=rule_text.bound(bound, least=key == "min"),
+            outcome="PASS" if holds else failed(gate),
+            reason="",
+            advice=None if holds else "improve the model, or change the bound on the target branch",
             candidate=value,
             limit=bound,
         )
-        yield Check(gate=gate, rule=rule, result=result)
+        reason = reasons.bound(result, value, bound, least=key == "min", holds=holds)
+        yield Check(gate=gate, rule=key, result=replace(result, reason=reason))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ciplug.gates import words
+from ciplug.gates import rule_text
+from ciplug.gates.number_text import exact
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Allowance, Baseline, Gate, Slices
@@ -36,7 +37,7 @@ def _gate(policy: Policy, name: str) -> str:
         what = ", ".join(gate.columns) if gate.columns else "every column that both have"
         rules = [
             f"{current} has not drifted from {gate.reference} in {what}, by the test '{gate.test}' at an error rate "
-            f"of {words.exact(gate.alpha or 0)} for all columns together"
+            f"of {exact(gate.alpha or 0)} for all columns together"
         ]
     else:
         rules = list(_rules(policy, gate))
@@ -58,21 +59,20 @@ def _rules(policy: Policy, gate: Gate) -> Iterator[str]:
 
 def _bounds(rules: Gate | Slices) -> Iterator[str]:
     if rules.min is not None:
-        yield f"it is at least {words.exact(rules.min)}"
+        yield f"it is at least {exact(rules.min)}"
     if rules.max is not None:
-        yield f"it is at most {words.exact(rules.max)}"
+        yield f"it is at most {exact(rules.max)}"
 
 
 def _regression(allowed: Allowance, gate: Gate, baseline: Baseline) -> str:
     better = "higher" if gate.higher_is_better else "lower"
-    age = f", if that is at most {words.exact(baseline.max_age_days)} days old" if baseline.max_age_days else ""
-    said = words.allowance(allowed)
-    but = "not worse" if said in ("0", "0%") else f"at most {said} worse"
-    return f"it is {but} than {words.baseline(baseline)}{age} ({better} is better)"
+    age = f", if that is at most {exact(baseline.max_age_days)} days old" if baseline.max_age_days else ""
+    at_most = f"at most {rule_text.allowance(allowed)} worse" if allowed.abs or allowed.rel else "not worse"
+    return f"it is {at_most} than {rule_text.baseline(baseline)}{age} ({better} is better)"
 
 
 def _method(policy: Policy, gate: Gate) -> str:
-    alpha = f", wrong in at most {words.exact((gate.alpha or 0) * 100)}% of cases"
+    alpha = f", wrong in at most {exact((gate.alpha or 0) * 100)}% of cases"
     if gate.test == "point":
         return ", one number beside the other"
     if gate.test != "auto":
@@ -138,6 +138,6 @@ def _stage(name: str, stage: Stage) -> str:
 def _waiver(waiver: Waiver) -> str:
     issue = f", {waiver.issue}" if waiver.issue else ""
     return (
-        f"{waiver.gate} up to {words.exact(waiver.limit)} for commit {waiver.commit}, until {waiver.expires}, "
+        f"{waiver.gate} up to {exact(waiver.limit)} for commit {waiver.commit}, until {waiver.expires}, "
         f"by {waiver.approved_by} ({waiver.reason}{issue})"
     )

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from ciplug.gates import reasons
 from ciplug.gates.checks import Check, tolerance
-from ciplug.gates.words import exact
 from ciplug.records.verdict import GateResult, Waived
 from ciplug.stats.intervals import decide
 
@@ -21,19 +21,20 @@ def waive(policy: Policy, check: Check, result: GateResult, *, commit: str | Non
     """The result, a WARN in place of a FAIL or INCONCLUSIVE that a waiver covers."""
     from ciplug.config.policy import waived_rule
 
-    if result.outcome not in ("FAIL", "INCONCLUSIVE") or check.rule is None:
+    # A waiver is for the whole metric, not for a slice.
+    if result.outcome not in ("FAIL", "INCONCLUSIVE") or check.rule is None or result.slice is not None:
         return result
     for waiver in policy.waivers:
         own = waiver.gate == result.gate and waived_rule(policy.gates[waiver.gate], waiver) == check.rule
         if not own or not _holds(waiver, commit, today):
             continue
-        who = f"{waiver.approved_by}'s waiver ({waiver.reason}{f', {waiver.issue}' if waiver.issue else ''})"
-        if not _covers(waiver, check, result):
-            return replace(result, reason=f"{result.reason}; beyond {who} too, which allows {exact(waiver.limit)}")
+        covered = _covers(waiver, check, result)
+        result = replace(result, reason=reasons.waived(result, waiver, covered=covered))
+        if not covered:
+            return result
         return replace(
             result,
             outcome="WARN",
-            reason=f"{result.reason}; waived up to {exact(waiver.limit)} until {waiver.expires} by {who}",
             advice=None,
             waived=Waived(
                 limit=waiver.limit,

@@ -1,7 +1,7 @@
 """Two evaluations of the same examples, joined by id. Pure.
 
-Whatever keeps them from being the same examples has a name, and is no reason to compare a part of them in silence:
-duplicates, ids of one side only, another label or slice under the same id.
+If they are not the same examples, the reason is named, and no part of them is compared silently: duplicates, ids of one
+side only, another label or slice under the same id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Paired:
 
 
 def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
-    """Both sides, ordered by id; else what makes them incomparable, with the coverage and the first ids."""
+    """Both sides, ordered by id; or why they cannot be compared, with the coverage and the first ids."""
     for side, whose in ((candidate, "the candidate"), (baseline, "the baseline")):
         if not len(side):
             return Undecided(f"{whose} has no example ({side.source})")
@@ -42,7 +42,8 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         parts += [f"it has {_count(extra, 'id')} that the baseline lacks: {_some(extra)}"] if extra else []
         return Undecided(
             f"the evaluation sets differ: {len(ours & theirs):,} of {len(ours | theirs):,} ids are in both; "
-            + "; ".join(parts)
+            + "; ".join(parts),
+            differs=True,
         )
     pair = Paired(_sorted(candidate), _sorted(baseline))
     columns = {"label": (pair.candidate.labels, pair.baseline.labels)}
@@ -53,12 +54,13 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         if new is None or old is None:
             continue
         if other := [name for name, a, b in zip(pair.candidate.ids, new, old, strict=True) if a != b]:
-            return Undecided(f"the evaluation sets differ: {_count(other, 'id')} with another {name}: {_some(other)}")
+            reason = f"the evaluation sets differ: {_count(other, 'id')} with another {name}: {_some(other)}"
+            return Undecided(reason, differs=True)
     return pair
 
 
 def slices(examples: Examples, columns: Iterable[str]) -> dict[tuple[str, str], list[int]]:
-    """(column, value) → row numbers, the largest slice first. Raises KeyError on a column that is not there."""
+    """(column, value) → row numbers, the largest slice first. Raises KeyError on a missing column."""
     found: dict[tuple[str, str], list[int]] = {}
     for column in columns:
         for row, value in enumerate(examples.slices[column]):

@@ -1,7 +1,7 @@
 """Which test an evaluation with a score for each example gets, and its answer.
 
 The metric of a question is the name of a numeric column, whose mean is compared; or `accuracy`, which is the share
-of predictions that equal their label; or a score over labels and predictions (see `ciplug.comparison.scores`).
+of predictions that equal their label; or a score over labels and predictions (see `ciplug.stats.scores`).
 
 | what the examples hold | test |
 |---|---|
@@ -9,9 +9,9 @@ of predictions that equal their label; or a score over labels and predictions (s
 | 0 and 1, an allowance | paired bootstrap of the mean |
 | other numbers | sign-flip permutation |
 | clusters | sign-flip permutation of whole clusters |
-| a score that is no mean (AUC, F1, …) | paired bootstrap, recomputed on resampled rows or clusters |
+| a score that is not a mean (AUC, F1, …) | paired bootstrap, recomputed on resampled rows or clusters |
 
-Everything but McNemar's test needs numpy: `ModuleNotFoundError` where it is missing is the caller's to put in words.
+Everything but McNemar's test needs numpy; importing this module without it raises ModuleNotFoundError.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ciplug.stats import scores
-from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, mcnemar, newcombe_paired
+from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided
 from ciplug.stats.paired_examples import Paired, take
+from ciplug.stats.proportions import mcnemar, newcombe_paired
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class _Means:
         return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
 
     def test(self) -> Interval | Undecided | Literal["sign-flip"]:
-        """The result, or the word for the test that is made for many questions at once."""
+        """The result; "sign-flip" for the test that is made for many questions at once."""
         metric = self.question.metric
         if not len(self.rows):
             return Undecided(f"no example has '{metric}'")
@@ -127,16 +128,16 @@ class _Means:
             if len(bad := np.flatnonzero(~np.isfinite(side))):
                 first = self._ids[self.rows[bad[0]]][:40]
                 count = f"{len(bad):,} of {len(side):,} examples"
-                return Undecided(f"'{metric}' is no number in {count} of {whose}, the first is {first!r}")
+                return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
         largest = float(np.abs(self.differences).max())
         if largest and not 1 / LARGEST < largest < LARGEST:
-            return Undecided(f"'{metric}' differs by {largest:g}, which is beyond what can be reckoned with")
+            return Undecided(f"'{metric}' differs by {largest:g}, which is too large or too small to compute with")
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
         test = self._chosen(binary)
         if test in ("mcnemar", "newcombe") and (not binary or self.clustered):
             return Undecided(f"the test '{test}' needs scores of 0 and 1, and no clusters")
         if test == "mcnemar" and self.question.rule.allowed:
-            return Undecided("McNemar's test knows no allowance: use 'bootstrap' or 'newcombe'")
+            return Undecided("McNemar's test takes no allowance: use 'bootstrap' or 'newcombe'")
         if test == "bootstrap" and self.clustered:
             return Undecided("a mean over clusters is tested by 'sign-flip'")
         if test == "sign-flip":
@@ -179,7 +180,7 @@ def _groups(clusters: Indices | None, rows: Indices) -> tuple[Indices, Floats]:
 
 def _score(pair: Paired, question: Question) -> Answer:
     if question.test not in ("auto", "bootstrap"):
-        reason = f"'{question.metric}' is no mean over examples: its test is 'bootstrap', not '{question.test}'"
+        reason = f"'{question.metric}' is not a mean over examples: its test is 'bootstrap', not '{question.test}'"
         return Answer(math.nan, math.nan, Undecided(reason))
     return Answer(*scores.compare(pair, question.metric, question.rule))
 
@@ -190,17 +191,17 @@ def _part(pair: Paired, rows: Indices) -> Paired:
 
 
 def _columns(pair: Paired, metric: str) -> tuple[Floats, Floats] | Undecided | None:
-    """What the metric is the mean of, on either side; None where it is no mean."""
+    """The numbers whose mean the metric is, on either side; None where it is not a mean."""
     new, old = pair.candidate.scores.get(metric), pair.baseline.scores.get(metric)
     if new is not None and old is not None:
         return np.asarray(new, np.float64), np.asarray(old, np.float64)
     if (new is None) != (old is None):
         lacks, has = (pair.candidate, pair.baseline) if new is None else (pair.baseline, pair.candidate)
-        return Undecided(f"{lacks.source} has no column '{metric}', and {has.source} has")
+        return Undecided(f"{lacks.source} has no column '{metric}', but {has.source} has")
     if metric != "accuracy":
         return None
     columns = scores.labels_and_predictions(pair)
     if isinstance(columns, Undecided):
         return columns
-    labels, said, said_before = columns
-    return (said == labels).astype(np.float64), (said_before == labels).astype(np.float64)
+    labels, new_predictions, old_predictions = columns
+    return (new_predictions == labels).astype(np.float64), (old_predictions == labels).astype(np.float64)

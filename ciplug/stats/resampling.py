@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ciplug.stats.distributions import normal_isf, normal_sf, t_isf, t_sf
-from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,13 +43,14 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
     n = len(differences)
     estimate = float(differences.mean())
     method = "paired bootstrap of the mean"
+    unit: Unit = "example"
     if not differences.any():
-        return _constant(0.0, n, rule, method)
+        return _constant(0.0, n, unit, rule, method)
     # The rarest resample is one value n times over: a tail that is rarer still is not among them.
     if n < 2 or (tail := _expanded(rule.alpha, n)) < float(n) ** -n:
-        return _too_few(n, "example", rule)
+        return _too_few(n, unit, rule)
     if not np.ptp(differences):
-        return _constant(estimate, n, rule, method)
+        return _constant(estimate, n, unit, rule, method)
     means, below = _distribution_of_mean(differences)
     at_most = np.append(below[1:], 1.0)
     # Rounding must not push a bound past the tail it stands for.
@@ -59,7 +60,7 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
     beyond = 1 - float(below[first]) if first < len(means) else 0.0
     # Nothing is rarer than the rarest resample, nor known better than a float's digits.
     p = _contracted(max(beyond, float(n) ** -n, 1e-16), n)
-    return Interval(estimate=estimate, low=float(low), high=float(high), p=p, method=method, n=n, rule=rule)
+    return Interval(estimate=estimate, low=float(low), high=float(high), p=p, method=method, n=n, unit=unit, rule=rule)
 
 
 def _distribution_of_mean(differences: Floats) -> tuple[Floats, Floats]:
@@ -98,11 +99,11 @@ def _contracted(tail: float, n: int) -> float:
     return t_sf(normal_isf(tail) * math.sqrt((n - 1) / n), n - 1)
 
 
-def _too_few(n: int, kind: str, rule: Rule) -> Undecided:
-    return Undecided(f"{n} {kind}{'' if n == 1 else 's'}: too few for a test at α = {rule.alpha:g}")
+def _too_few(n: int, unit: Unit, rule: Rule) -> Undecided:
+    return Undecided(f"{n} {unit}{'' if n == 1 else 's'}: too few for a test at α = {rule.alpha:g}")
 
 
-def _constant(estimate: float, n: int, rule: Rule, method: str) -> Interval:
+def _constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> Interval:
     same = "the candidate and the baseline agree on every example"
     note = same if estimate == 0 else "the difference is the same for every example: any change counts as real"
     return Interval(
@@ -112,6 +113,7 @@ def _constant(estimate: float, n: int, rule: Rule, method: str) -> Interval:
         p=1.0 if estimate >= rule.bound else 0.5**n,
         method=method,
         n=n,
+        unit=unit,
         rule=rule,
         notes=(note,),
     )
@@ -132,9 +134,9 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
     """
     groups, metrics = sums.shape
     total = float(sizes.sum())
-    clustered = total != groups
+    unit: Unit = "example" if total == groups else "cluster"
     exact = 2**groups <= RESAMPLES
-    method = f"{'exact ' if exact else ''}sign-flip permutation" + (" of clusters" if clustered else "")
+    method = f"{'exact ' if exact else ''}sign-flip permutation" + (" of clusters" if unit == "cluster" else "")
     count = 2**groups if exact else RESAMPLES
     means = np.empty((count - 1, metrics))
     filled = 0
@@ -147,11 +149,11 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
         rank = math.floor(rule.alpha * count)
         estimate = float(sums[:, column].sum() / total)
         if not sums[:, column].any():
-            answers.append(_constant(0.0, groups, rule, method))
+            answers.append(_constant(0.0, groups, unit, rule, method))
         elif rank < 1:
-            answers.append(_too_few(groups, "cluster" if clustered else "example", rule))
+            answers.append(_too_few(groups, unit, rule))
         elif means[0, column] == means[-1, column]:
-            answers.append(_constant(estimate, groups, rule, method))
+            answers.append(_constant(estimate, groups, unit, rule, method))
         else:
             # A mean that rounding alone keeps from the bound has reached it.
             rounding = 1e-12 * float(np.abs(means[[0, -1], column]).max())
@@ -164,6 +166,7 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
                     p=min((1 + beyond) / count, _hoeffding(sums[:, column] - rule.bound * sizes)),
                     method=method,
                     n=groups,
+                    unit=unit,
                     rule=rule,
                 )
             )
@@ -202,7 +205,7 @@ undefined."""
 
 
 def bootstrap_score(
-    score: Score, whole: Floats, draws: Iterable[Floats], rule: Rule, *, n: int, method: str
+    score: Score, whole: Floats, draws: Iterable[Floats], rule: Rule, *, n: int, unit: Unit, method: str
 ) -> Interval | Undecided:
     """The percentile bootstrap of a score that is no mean, recomputed on both sides for each resample.
 
@@ -216,7 +219,7 @@ def bootstrap_score(
     if not math.isfinite(estimate):
         return Undecided("the score is undefined on these examples: are all of one class?")
     if n < 2 or _expanded(rule.alpha, n) < float(n) ** -n:
-        return _too_few(n, "cluster" if "cluster" in method else "example", rule)
+        return _too_few(n, unit, rule)
     blocks = [rule.sign * (new - old) for new, old in map(score, draws)]
     values = np.concatenate(blocks)
     undefined = int(np.isnan(values).sum())
@@ -226,7 +229,7 @@ def bootstrap_score(
         )
     values = np.sort(values[~np.isnan(values)])
     if not np.ptp(values):
-        return _constant(estimate, n, rule, method)
+        return _constant(estimate, n, unit, rule, method)
     count = len(values) + 1
     rank = max(1, math.floor(_expanded(rule.alpha, n) * count))
     beyond = len(values) - int(np.searchsorted(values, rule.bound))
@@ -240,6 +243,7 @@ def bootstrap_score(
         p=p,
         method=method,
         n=n,
+        unit=unit,
         rule=rule,
         notes=(f"{undefined} resamples left the score undefined",) if undefined else (),
     )

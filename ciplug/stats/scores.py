@@ -1,4 +1,4 @@
-"""Scores over labels and predictions that are no mean over examples. numpy, imported by whoever calls.
+"""Scores over labels and predictions that are not a mean over examples. Needs numpy: import it where it is used.
 
 Ours, vectorised over resamples: `f1`, `precision`, `recall` (of the class 1 or true; or with `_macro`, `_weighted`
 over all classes), `balanced_accuracy`, `auc` (also `roc_auc`). Any other name is a function of sklearn.metrics,
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ciplug.records.examples import Examples
-from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
 from ciplug.stats.paired_examples import Paired
 from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
 
@@ -49,8 +49,8 @@ def compare(pair: Paired, metric: str, rule: Rule) -> tuple[float, float, Interv
     return prepared(rule)
 
 
-def knows(metric: str) -> bool:
-    """Whether it is a score over labels and predictions, ours or (where it is installed) one of sklearn."""
+def is_score(metric: str) -> bool:
+    """Whether it is a score over labels and predictions: ours or, where it is installed, one of sklearn's."""
     name, _, average = metric.rpartition("_")
     if metric in ("accuracy", "auc", "roc_auc", "balanced_accuracy") or metric in _OF_A_CLASS:
         return True
@@ -97,7 +97,7 @@ _OF_A_CLASS = {"f1": _f1, "precision": _precision, "recall": _recall}
 
 
 def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Undecided:
-    """Rows alike in label and both predictions make a cell, and a resample is how many of each cell were drawn."""
+    """Rows with the same label and predictions make a cell, and a resample is how many of each cell were drawn."""
     columns = labels_and_predictions(pair)
     if isinstance(columns, Undecided):
         return columns
@@ -108,7 +108,9 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
     if metric in _OF_A_CLASS and average is None:
         positive = [i for i, name in enumerate(classes) if name in POSITIVE]
         if not set(classes) <= {*POSITIVE, *NEGATIVE} or len(positive) != 1:
-            return Undecided(f"'{metric}' is of two classes, 0 and 1 or false and true: for more say '{metric}_macro'")
+            return Undecided(
+                f"'{metric}' needs two classes, 0 and 1 or false and true: for more classes use '{metric}_macro'"
+            )
     else:
         positive = list(range(len(classes)))
     rate = _OF_A_CLASS.get(metric, _recall)
@@ -123,7 +125,7 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
                 value = rate(weights @ (is_label & is_said), labelled, said)
             if average is None and metric != "balanced_accuracy":
                 return value
-            # As sklearn has it: a class that nobody has and nobody says does not count; a rate of 0/0 is 0.
+            # As in sklearn: a class that is neither a label nor predicted does not count; a rate of 0/0 is 0.
             present = labelled > 0 if metric == "balanced_accuracy" else (labelled + said) > 0
             share = labelled if average == "weighted" else present.astype(np.float64)
             total += share * np.where(present, np.nan_to_num(value), 0)
@@ -139,15 +141,16 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
 
     def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
         seed = seed_of(pair.candidate.ids)
+        unit: Unit
         if clusters is None:
             draws = draw_cells(counts, CELL_RESAMPLES, seed)
-            n, method = len(pair), "paired bootstrap of examples"
+            n, unit = len(pair), "example"
         else:
-            n, method = int(clusters.max()) + 1, "paired bootstrap of clusters"
+            n, unit = int(clusters.max()) + 1, "cluster"
             of_cluster = np.zeros((n, len(cells)))
             np.add.at(of_cluster, (clusters, cell_of), 1)
             draws = (block @ of_cluster for block in draw_units([n], CELL_RESAMPLES, seed))
-        return _answer(score, counts[None, :], draws, rule, n, method)
+        return _answer(score, counts[None, :], draws, rule, n, unit)
 
     return test
 
@@ -190,9 +193,10 @@ def _auc(pair: Paired) -> Prepared | Undecided:
 
     def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
         draws = draw_units(strata, ROW_RESAMPLES, seed_of(pair.candidate.ids))
-        n = sum(strata) if clusters is None else strata[0]
-        kind = "examples, each class by itself" if clusters is None else "clusters"
-        return _answer(score, np.ones((1, sum(strata))), draws, rule, n, f"paired bootstrap of {kind}")
+        whole = np.ones((1, sum(strata)))
+        if clusters is None:
+            return _answer(score, whole, draws, rule, sum(strata), "example", ", each class by itself")
+        return _answer(score, whole, draws, rule, strata[0], "cluster")
 
     return test
 
@@ -207,18 +211,18 @@ def _weighted_auc(weights: Floats, labels: Floats, starts: Indices) -> Floats:
         return np.asarray(np.einsum("ij,ij->i", positive, below) / pairs)
 
 
-# --- Whatever sklearn has ----------------------------------------------------------------------------------------
+# --- Scores of sklearn --------------------------------------------------------------------------------------------
 
 
 _NUMERIC_ARGUMENTS = ("y_score", "y_prob", "y_proba", "pred_decision")
-"""How sklearn's functions call their second argument where it is no class."""
+"""Names of the second argument of sklearn's functions where it is not a class."""
 
 
 def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
     function = _sklearn_function(metric)
     if function is None:
         return Undecided(
-            f"'{metric}' is no column of numbers in the files, and no score that we or sklearn.metrics know"
+            f"'{metric}' is neither a column of numbers in the files nor a score of ciplug or sklearn.metrics"
         )
     import inspect
 
@@ -252,8 +256,7 @@ def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
 
     def test(rule: Rule) -> tuple[float, float, Interval | Undecided]:
         draws = draw_units([n], SKLEARN_RESAMPLES, seed_of(pair.candidate.ids))
-        kind = "examples" if clusters is None else "clusters"
-        return _answer(score, np.ones((1, n)), draws, rule, n, f"paired bootstrap of {kind}")
+        return _answer(score, np.ones((1, n)), draws, rule, n, "example" if clusters is None else "cluster")
 
     return test
 
@@ -269,23 +272,24 @@ def _sklearn_function(metric: str) -> Callable[..., float] | None:
         return functools.partial(function, average=average)
     for candidate in (metric, f"{metric}_score"):
         if candidate in metrics.__all__ and candidate.islower():
-            found: Callable[..., float] = getattr(metrics, candidate)
-            return found
+            function_of: Callable[..., float] = getattr(metrics, candidate)
+            return function_of
     return None
 
 
 def _answer(
-    score: Score, whole: Floats, draws: Any, rule: Rule, n: int, method: str
+    score: Score, whole: Floats, draws: Any, rule: Rule, n: int, unit: Unit, how: str = ""
 ) -> tuple[float, float, Interval | Undecided]:
     new, old = score(whole)
-    return float(new[0]), float(old[0]), bootstrap_score(score, whole, draws, rule, n=n, method=method)
+    method = f"paired bootstrap of {unit}s{how}"
+    return float(new[0]), float(old[0]), bootstrap_score(score, whole, draws, rule, n=n, unit=unit, method=method)
 
 
 # --- Columns -----------------------------------------------------------------------------------------------------
 
 
 def _texts(column: Sequence[str | None] | None, what: str, ids: Sequence[str]) -> NDArray[Any] | Undecided:
-    """A column of which every row says something."""
+    """A column that has a value in every row."""
     if column is None:
         return Undecided(f"there is no {what} column")
     missing = [name for name, value in zip(ids, column, strict=True) if value is None]
@@ -295,7 +299,7 @@ def _texts(column: Sequence[str | None] | None, what: str, ids: Sequence[str]) -
 
 
 def labels_and_predictions(pair: Paired) -> tuple[Any, Any, Any] | Undecided:
-    """Labels, what the candidate said and what the baseline said, of each row."""
+    """Labels, the candidate's predictions and the baseline's, of each row."""
     ids = pair.candidate.ids
     labels = _texts(pair.baseline.labels, "label", ids)
     new = _texts(pair.candidate.predictions, "prediction (candidate)", ids)
@@ -325,9 +329,9 @@ def _numbers(side: Examples, whose: str) -> Floats | Undecided:
         try:
             numbers = said.astype(np.float64)
         except ValueError:
-            return Undecided(f"{whose} has no column '{_NUMBERS}', and its predictions are no numbers")
+            return Undecided(f"{whose} has no column '{_NUMBERS}', and its predictions are not numbers")
     if not np.isfinite(numbers).all():
-        return Undecided(f"{whose} has a score that is no finite number")
+        return Undecided(f"{whose} has a score that is not a finite number")
     return numbers
 
 
@@ -336,12 +340,12 @@ def _binary_labels(pair: Paired) -> Floats | Undecided:
     if isinstance(labels, Undecided):
         return labels
     if not set(labels) <= {*POSITIVE, *NEGATIVE}:
-        return Undecided("this score is of two classes: labels 0 and 1, or false and true")
+        return Undecided("this score needs two classes: labels 0 and 1, or false and true")
     return np.isin(labels, POSITIVE).astype(np.float64)
 
 
 def _as_sklearn_takes_it(column: Any) -> Any:
-    """Texts that are all numbers as numbers, whole where all are whole."""
+    """Texts that are all numbers as numbers; as integers where all are whole."""
     try:
         numbers = column.astype(np.float64)
     except ValueError:

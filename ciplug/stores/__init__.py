@@ -18,7 +18,7 @@ from ciplug.stores.base import Columns, Head, Log, Objects, Problem, Store, Tria
 from ciplug.stores.files import OWN, Files
 
 if TYPE_CHECKING:
-    from ciplug.stores.jenkins.builds import Check
+    from ciplug.stores.jenkins.build import Check
 
 __all__ = [
     "OWN",
@@ -89,10 +89,11 @@ def open_store(
             bucket = open_bucket(uri, env)
             return ObjectStore(bucket, uri=uri, cache=cache_folder(workspace, env) / "objects", may_fold=may_fold)
         if is_archived(uri) and bundles is not None:
-            from ciplug.stores.jenkins import builds as jenkins_builds
+            from ciplug.stores.jenkins.place import place_of
+            from ciplug.stores.jenkins.store import JenkinsStore
 
-            return jenkins_builds.JenkinsBuilds(
-                jenkins_builds.place_of(uri, env),
+            return JenkinsStore(
+                place_of(uri, env),
                 env=env,
                 cache=cache_folder(workspace, env) / "jenkins",
                 folder=bundles.folder,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from ciplug.errors import FileChanged, StoreError
+from ciplug.errors import Cause, FileChanged, StoreError
 
 OWN = "git:"
 """What a record says where its files lie in the very git store that holds the record, however that is reached."""
@@ -63,7 +63,7 @@ def hex_of(digest: str) -> str:
     """The 64 hex digits of `sha256:<hex>`. Raises StoreError for anything else: it becomes the name of a file."""
     kind, _, digits = digest.partition(":")
     if kind != "sha256" or len(digits) != 64 or not set(digits) <= set("0123456789abcdef"):
-        raise StoreError(f"{digest[:80]!r} is no digest of a file")
+        raise StoreError(f"{digest[:80]!r} is not the digest of a file")
     return digits
 
 
@@ -128,5 +128,6 @@ def receive(
     what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
     raise StoreError(
         f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not taken",
-        hint="who still has the right file mends this by recording it again; an object is deleted before that",
+        hint="whoever has the right file repairs this by recording it again; delete an object before that",
+        cause=Cause.DAMAGED,
     )

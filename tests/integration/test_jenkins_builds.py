@@ -362,12 +362,12 @@ def test_the_login_goes_to_no_other_server(jenkins: Jenkins) -> None:
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("jenkins:", "BUILD_URL names no build"),
-        ("jenkins+https://host/", "names no job"),
-        ("jenkins+https://u:secret@host/job/x", "https://host/job/x' names no job"),
-        ("jenkins+https://host/job/x?builds=0", "'builds=0' is no option"),
-        ("jenkins+https://host/job/x?branch=", "'branch=' is no option"),
-        ("jenkins+https://host/job/x?depth=3", "'depth=3' is no option"),
+        ("jenkins:", "BUILD_URL does not name a build"),
+        ("jenkins+https://host/", "does not name a job"),
+        ("jenkins+https://u:secret@host/job/x", "https://host/job/x' does not name a job"),
+        ("jenkins+https://host/job/x?builds=0", "unknown option 'builds=0'"),
+        ("jenkins+https://host/job/x?branch=", "unknown option 'branch='"),
+        ("jenkins+https://host/job/x?depth=3", "unknown option 'depth=3'"),
         ("jenkins+ftp://host/job/x", "no store that ciplug knows"),
     ],
 )

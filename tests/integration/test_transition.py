@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,95 +12,24 @@ import pytest
 
 from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal, UsageError
 from ciplug.records.canonical import digest
-from ciplug.records.keys import log_of, verdict_object
-from ciplug.records.provenance import Context, Provenance
+from ciplug.records.keys import verdict_object
+from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Promote, Register
-from ciplug.records.run import File, Run
-from ciplug.records.verdict import Verdict
+from ciplug.records.run import Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
 from ciplug.steps import transition
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.session import Session, open_session
-from ciplug.steps.transition import Promotion, PromotionRequest, promote
-from ciplug.tracking.runs import run_objects
-from tests.project import Project, git
+from ciplug.steps.transition import Promotion
+from tests.project import git
 from tests.servers.github_api import GitHubApi
-
-POLICY = """\
-version: 1
-model: wine
-gates:
-  accuracy: {higher_is_better: true, min: 0.8}
-  size: {metric: model_mb, higher_is_better: false, max: 100}
-"""
-STAMP = "2026-11-23T12:00:00.000Z"
-MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
-
-
-@dataclass
-class Team:
-    """A repository, a folder as store, and runs and verdicts that are written there as jobs write them."""
-
-    project: Project
-    session: Session
-    _number: int = 0
-
-    def policy(self, text: str) -> None:
-        (self.project.folder / "ciplug.yaml").write_text(POLICY + text)
-        self.project.commit("policy")
-        self.session = self.session.refreshed()
-
-    def run(self, *, accuracy: float = 0.9, commit: str | None = "", **fields: Any) -> Run:
-        """Record a run of the head."""
-        self._number += 1
-        provenance = {"dirty": False, "context": Context(actor="octocat"), **fields.pop("provenance", {})}
-        run = Run(
-            id=f"{self._number:032x}", model=fields.pop("model", "wine"), status="finished", started=STAMP, ended=STAMP,
-            commit=self.project.head if commit == "" else commit, metrics={"accuracy": accuracy, "model_mb": 1.0},
-            provenance=Provenance(**provenance), artifacts=(MODEL,),
-        )  # fmt: skip
-        self.session.store.add(run_objects(run))
-        return run
-
-    def verdict(self, run: Run, key_of: Run | None = None, **changes: Any) -> str:
-        """Record what the policy says of a run, with some changes; returns the key."""
-        (judged,) = judge_runs(self.session, self.session.runs(), [run])
-        assert judged.verdict is not None
-        verdict: Verdict = replace(judged.verdict, **changes)
-        key, data = verdict_object(verdict)
-        if key_of:
-            key = key.replace(run.id, key_of.id)
-        self.session.store.add({key: data})
-        return key
-
-    def judged(self, **fields: Any) -> Run:
-        run = self.run(**fields)
-        self.verdict(run)
-        return run
-
-    def promote(self, to: str = "staging", session: Session | None = None, **request: Any) -> Promotion:
-        return promote(session or self.session.refreshed(), PromotionRequest("wine", to, **request))
-
-    def refused(self, to: str = "staging", session: Session | None = None, **request: Any) -> PromotionRefused:
-        """The refusal; the log is as it was before."""
-        before = self.session.refreshed().log.entries(log_of("wine"))
-        with pytest.raises(PromotionRefused) as caught:
-            self.promote(to, session, **request)
-        assert self.session.refreshed().log.entries(log_of("wine")) == before
-        return caught.value
-
-    def with_context(self, **changes: Any) -> Session:
-        session = self.session.refreshed()
-        return replace(session, context=replace(session.context, **changes))
+from tests.team import MODEL, STAMP, Team, team_in
 
 
 @pytest.fixture
 def team(tmp_path: Path) -> Team:
-    project = Project.create(tmp_path / "work", config=POLICY)
-    env = {**os.environ, "CIPLUG_STORE": (tmp_path / "store").as_uri(), "CIPLUG_SPOOL": str(tmp_path / "spool")}
-    return Team(project, open_session(cwd=project.folder, env=env))
+    return team_in(tmp_path)
 
 
 # What it returns, and what it writes
@@ -213,7 +141,8 @@ def test_a_log_with_unknown_events(team: Team) -> None:
 
 def test_a_fork_s_run(team: Team) -> None:
     run = team.judged(provenance={"context": Context(trusted=False)})
-    assert team.refused(run=run.id).reason is Refusal.FORK_RUN
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.FORK_RUN and refusal.message.startswith(f"run {run.id[:12]} was recorded by")
 
 
 def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
@@ -232,14 +161,20 @@ def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
 def test_no_verdict(team: Team) -> None:
     run = team.run()
     refusal = team.refused(run=run.id)
+    assert refusal.message == f"run {run.id[:12]} has no verdict"
     assert refusal.reason is Refusal.NO_VERDICT and refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
 
 
-def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_this_one(team: Team) -> None:
-    good, other = team.judged(), team.run()
-    team.verdict(good, key_of=other)
-    assert team.session.refreshed().runs().verdicts(other), "it is found among those of the run"
-    assert team.refused(run=other.id).reason is Refusal.NO_VERDICT
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_this_one(
+    team: Team, recorded_first: bool
+) -> None:
+    pair = team.run(), team.run()
+    other, asked = pair if recorded_first else pair[::-1]
+    team.verdict(other)
+    team.verdict(other, key_of=asked)
+    assert team.session.refreshed().runs().verdicts(asked), "it is found among those of the run"
+    assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 
 def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
@@ -248,16 +183,22 @@ def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None
     assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
 
 
-def test_a_verdict_by_another_policy(team: Team) -> None:
+@pytest.mark.parametrize("policy_digest", ["sha256:0", "sha256:z"])
+def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     run = team.run()
-    team.verdict(run, policy_digest="sha256:0")
-    assert team.refused(run=run.id).reason is Refusal.OTHER_POLICY
+    team.verdict(run, policy_digest=policy_digest)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.OTHER_POLICY
+    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
 
 
 def test_a_dry_run(team: Team) -> None:
     run = team.run()
     team.verdict(run, dry_run=True)
-    assert team.refused(run=run.id).reason is Refusal.DRY_RUN
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.DRY_RUN
+    assert refusal.message == f"run {run.id[:12]} was judged in dry runs only"
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
 
 
 @pytest.mark.parametrize("outcome", ["FAIL", "ERROR", "INCONCLUSIVE"])
@@ -265,7 +206,25 @@ def test_a_verdict_that_did_not_pass(team: Team, outcome: Any) -> None:
     run = team.run()
     team.verdict(run, outcome=outcome)
     refusal = team.refused(run=run.id)
-    assert refusal.reason is Refusal.NOT_PASSED and f"is {outcome}" in refusal.message
+    assert refusal.reason is Refusal.NOT_PASSED
+    assert refusal.message == f"the verdict of run {run.id[:12]} is {outcome}: {outcome}"
+
+
+def test_a_refusal_names_the_gates_that_decided(team: Team) -> None:
+    run = team.run()
+    (judged,) = judge_runs(team.session, team.session.runs(), [run])
+    assert judged.verdict is not None
+    accuracy, size = (replace(gate, reason=f"because of {gate.gate}") for gate in judged.verdict.gates)
+    decisive = [replace(size, gate=f"gate-{n}", outcome="INCONCLUSIVE", reason="why") for n in range(7)]
+    team.verdict(run, gates=(replace(accuracy, outcome="FAIL"), size, *decisive), outcome="INCONCLUSIVE")
+    named = "; ".join(f"gate-{n}: why" for n in range(5))
+    assert team.refused(run=run.id).message.endswith(f"is INCONCLUSIVE: {named}")
+
+
+def test_a_verdict_without_a_gate_that_decided(team: Team) -> None:
+    run = team.run()
+    team.verdict(run, gates=(), outcome="ERROR")
+    assert team.refused(run=run.id).message.endswith("is ERROR: ERROR")
 
 
 def test_a_warning_allows_it(team: Team) -> None:
@@ -308,6 +267,8 @@ def test_what_passed_and_does_not_pass_today(team: Team, rules: str) -> None:
     team.session.store.add(dict([verdict_object(replace(judged.verdict, run=run.id))]))
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.NOT_PASSED_TODAY
+    assert refusal.message.startswith(f"run {run.id[:12]} passed when it was judged")
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
     assert "accuracy: 0.7 is below 0.8" in refusal.message
     assert ("by the rules of staging" in refusal.message) == bool(rules)
 
@@ -501,7 +462,7 @@ def test_promoters_that_race_have_one_winner_each_time(team: Team) -> None:
             racer.start()
         for racer in racers:
             racer.join()
-        assert sorted(map(str, outcomes)) == [str(team._number), *["Refusal.SAME_STAGE"] * 2]
+        assert sorted(map(str, outcomes)) == [str(team.recorded), *["Refusal.SAME_STAGE"] * 2]
     promoted = [e for e in ledger.read(team.session.refreshed().log, "wine").events if e.type == "promote"]
     assert [e.payload["version"] for e in promoted] == [1, 2, 3]
 

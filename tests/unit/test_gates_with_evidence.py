@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison.repeats import mean
+from ciplug.gates import reasons
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
@@ -21,7 +22,8 @@ from ciplug.records.examples import Examples
 from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, PolicySource, Verdict
 from ciplug.stats.drift_tests import categorical, numeric
-from ciplug.stats.intervals import Undecided
+from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.power import more_needed
 from ciplug.stats.sample import Sample
 from tests.policies import policy_of
 
@@ -203,6 +205,59 @@ def test_what_was_tested_together_is_corrected() -> None:
     assert outcomes(1) == "FAIL"
     assert outcomes(10) == "INCONCLUSIVE"
     assert outcomes(10, correction="none") == "FAIL"
+
+
+def test_a_gate_that_only_warns_makes_no_other_gate_weaker() -> None:
+    """Holm corrects over the tests that can fail the run; those of severity warning are none of its family."""
+    past = [0.90, 0.91, 0.89, 0.92, 0.88, 0.90, 0.91, 0.89, 0.90]
+    gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}
+
+    def result(severity: str) -> GateResult:
+        gates = {"m0": gate, **{f"m{n}": {**gate, "severity": severity} for n in range(1, 10)}}
+        values = {"m0": 0.872, **{f"m{n}": 0.9 for n in range(1, 10)}}
+        sides = side("candidate", values), side("baseline", dict.fromkeys(values, 0.9))
+        return judge({"gates": gates}, *sides, history=dict.fromkeys(values, past)).gates[0]
+
+    alone, beside = result("warning"), result("error")
+    assert (alone.outcome, beside.outcome) == ("FAIL", "INCONCLUSIVE")
+    assert beside.p == pytest.approx(10 * (alone.p or 0))
+
+
+def test_a_gate_that_only_warns_is_not_corrected_itself() -> None:
+    past = [0.90, 0.91, 0.89, 0.92, 0.88, 0.90, 0.91, 0.89, 0.90]
+    gate = {**UP, "max_regression": 0.0, "history": {"min_samples": 8}}
+    gates = {"warns": {**gate, "severity": "warning"}, **{f"m{n}": gate for n in range(9)}}
+    values = {"warns": 0.872, **{f"m{n}": 0.9 for n in range(9)}}
+    sides = side("candidate", values), side("baseline", dict.fromkeys(values, 0.9))
+    warned = judge({"gates": gates}, *sides, history=dict.fromkeys(values, past)).gates[0]
+    assert warned.outcome == "WARN" and warned.p is not None and warned.p < 0.05
+
+
+def test_history_takes_the_newest_runs() -> None:
+    """The window ends at the newest run: `history` is given oldest first."""
+    gate = {"gates": {"a": {**UP, "max_regression": 0.01, "history": {"window": 8, "min_samples": 8}}}}
+    old, new = [0.5, 0.7] * 10, [0.90, 0.901, 0.899, 0.9, 0.9, 0.901, 0.9, 0.899]
+    sides = side("candidate", {"a": 0.88}), side("baseline", {"a": 0.90})
+    result = one(judge(gate, *sides, history={"a": [*old, *new]}))
+    assert (result.outcome, result.method) == ("FAIL", "prediction interval of 8 earlier runs")
+    assert result.p == one(judge(gate, *sides, history={"a": new})).p
+    assert one(judge(gate, *sides, history={"a": [*new, *old]})).p != result.p
+
+
+def test_clusters_and_not_examples_settle_a_comparison_of_clusters() -> None:
+    interval = Interval(
+        estimate=0.0,
+        low=-0.1,
+        high=0.1,
+        p=0.5,
+        method="",
+        n=20,
+        unit="cluster",
+        rule=Rule(higher_is_better=True, allowed=0.05),
+    )
+    assert reasons.settled_by(interval.unit, more_needed(interval)).endswith(
+        " more clusters of examples would settle it"
+    )
 
 
 def test_history_is_asked_once_there_is_enough() -> None:

@@ -116,7 +116,7 @@ def test_more_refusals() -> None:
     assert "sign-flip" in reason(ask(clustered, test="bootstrap"))
     assert "2 clusters: too few" in reason(ask(clustered))
     assert "no column 's'" in reason(ask(Paired(examples(), examples(scores={"s": array("d", [1] * 4)}))))
-    assert "no score that we" in reason(ask(pair([0, 1], [1, 1]), metric="nonsense"))
+    assert "nor a score of ciplug" in reason(ask(pair([0, 1], [1, 1]), metric="nonsense"))
     assert "no label column" in reason(ask(pair([0, 1], [1, 1]), metric="accuracy"))
 
 
@@ -125,7 +125,7 @@ def test_scores_that_some_examples_do_not_have() -> None:
     both = ask(pair([0, 1, nan, 1], [1, 1, nan, 1]))
     assert both.candidate == pytest.approx(2 / 3)
     assert "3 of 4 examples have 's'" in interval(both).notes[0]
-    assert "'s' is no number in 1 of 4 examples of the candidate, the first is 'e0002'" in reason(
+    assert "'s' is not a number in 1 of 4 examples of the candidate, the first is 'e0002'" in reason(
         ask(pair([0, 1, nan, 1], [1, 1, 0, 1]))
     )
     assert "of the baseline" in reason(ask(pair([0, 1, 0, 1], [1, 1, inf, 1])))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from ciplug.errors import UsageError
+from ciplug.records.registry_event import Register
 from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Model
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import fold
-from tests.registry_samples import EVENTS
+from tests.registry_samples import EVENTS, event
 
 LADDER = Ladder(("Staging", "Production"))
 
@@ -45,11 +46,10 @@ def test_a_uri_that_names_no_version(name: str) -> None:
     [("v1", 1), ("2", 2), ("production", 1), ("STAGING", 2), ("latest", 3)],
 )
 def test_versions(selector: str, number: int) -> None:
-    from ciplug.records.registry_event import Register
-    from tests.registry_samples import event
-
     model = fold("wine", [*EVENTS[:5], event(6, Register(version=3, run="run-3"))])
-    assert find_version(model, selector, LADDER).number == number
+    named = parse_version_name(f"models:/wine/{selector}")
+    assert named is not None
+    assert find_version(model, named.selector, LADDER).number == number
 
 
 @pytest.mark.parametrize(

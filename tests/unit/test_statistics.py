@@ -13,20 +13,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ciplug.stats import power
-from ciplug.stats.intervals import (
-    Interval,
-    Rule,
-    Undecided,
-    clopper_pearson,
-    decide,
-    holm,
-    mcnemar,
-    newcombe,
-    newcombe_paired,
-    prediction,
-    welch,
-    wilson,
-)
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm
+from ciplug.stats.means import prediction, welch
+from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, wilson
 
 UP = Rule(higher_is_better=True)
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
@@ -262,7 +251,7 @@ def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float
 @given(*[st.sampled_from([math.nan, -1.0, 0.0, 1.0])] * 3)
 def test_a_nan_bound_decides_nothing(estimate: float, low: float, high: float) -> None:
     assume(math.isnan(low) or math.isnan(high))
-    result = Interval(estimate=estimate, low=low, high=high, p=math.nan, method="", n=1, rule=UP)
+    result = Interval(estimate=estimate, low=low, high=high, p=math.nan, method="", n=1, unit="example", rule=UP)
     assert decide(result) != "PASS"
     assert decide(result, adjusted_p=math.nan) == "INCONCLUSIVE"
 
@@ -292,6 +281,28 @@ def test_a_history_of_one_says_nothing() -> None:
 
 def test_agreement_on_every_example_passes() -> None:
     assert decide(interval(mcnemar(losses=0, wins=0, n=10, rule=UP))) == "PASS"
+
+
+@pytest.mark.parametrize("allowed", [0.0, 0.25])
+def test_an_interval_that_ends_at_the_allowance_is_undecided(allowed: float) -> None:
+    """The bound itself is allowed: an interval FAILs wholly below it only, and PASSes from it on."""
+    rule = Rule(higher_is_better=True, allowed=allowed)
+
+    def of(low: float, high: float) -> str:
+        result = Interval(estimate=(low + high) / 2, low=low, high=high, p=0.01, method="", n=9, unit="run", rule=rule)
+        return decide(result)
+
+    assert of(-1.0, -allowed) == "INCONCLUSIVE"
+    assert of(-1.0, math.nextafter(-allowed, -1)) == "FAIL"
+    assert of(-allowed, 1.0) == "PASS"
+    assert of(math.nextafter(-allowed, -1), 1.0) == "INCONCLUSIVE"
+
+
+def test_an_adjusted_p_of_just_alpha_bears_a_fail_out() -> None:
+    rule = Rule(higher_is_better=True, alpha=0.05)
+    result = Interval(estimate=-1.0, low=-2.0, high=-0.5, p=0.01, method="", n=9, unit="run", rule=rule)
+    assert decide(result, adjusted_p=0.05) == "FAIL"
+    assert decide(result, adjusted_p=math.nextafter(0.05, 1)) == "INCONCLUSIVE"
 
 
 def test_holm_takes_back_a_fail() -> None:

@@ -140,7 +140,7 @@ def test_pairs_in_parquet(tmp_path: Path) -> None:
     path = write(tmp_path, "parquet", {"metric": ["loss", "acc"], "value": [0.25, 0.5]})
     assert read_metrics(path).values == {"loss": 0.25, "acc": 0.5}
     twice = write(tmp_path, "parquet", {"metric": ["loss", "loss"], "value": [0.25, 0.5]})
-    with pytest.raises(InputError, match=r"t\.parquet: row 2: 'loss': stands twice"):
+    with pytest.raises(InputError, match=r"t\.parquet: row 2: duplicate name 'loss'"):
         read_metrics(twice)
 
 
@@ -214,7 +214,7 @@ def test_a_column_that_stands_twice(tmp_path: Path) -> None:
     for path, place in ((tmp_path / "t.csv", ":2"), (tmp_path / "t.parquet", "")):
         with pytest.raises(InputError) as caught:
             list(open_table(Source(path)).rows())
-        assert caught.value.message == f"{path}{place}: the column 'x' stands twice"
+        assert caught.value.message == f"{path}{place}: duplicate column 'x'"
 
 
 @pytest.mark.parametrize(

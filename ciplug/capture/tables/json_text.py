@@ -74,7 +74,7 @@ def _parse(source: Source, text: str, line: int | None) -> Any:
         raise source.too_deep(line) from None
     except DuplicateKeyError as error:
         line = line or _line_of_second(source, error.key)
-        raise source.wrong("the key stands twice", column=error.key, line=line) from None
+        raise source.wrong(f"duplicate key {error.key[:130]!r}", line=line) from None
     except ValueError:
         raise source.wrong("an integer of thousands of digits", line=line) from None
     if deeper_than(value, limits.LIMITS.depth):

@@ -124,7 +124,7 @@ class Source:
         return self.wrong(f"nested in more than {limits.LIMITS.depth} levels", line=line, row=row)
 
     def column_twice(self, name: str, line: int | None = None) -> InputError:
-        return self.wrong(f"the column {name[:130]!r} stands twice", line=line)
+        return self.wrong(f"duplicate column {name[:130]!r}", line=line)
 
     def unreadable(self, error: OSError | ValueError) -> InputError:
         return self.wrong(f"cannot be read: {getattr(error, 'strerror', None) or error}")

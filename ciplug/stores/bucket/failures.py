@@ -48,8 +48,13 @@ def errors(access: Access, where: str) -> Iterator[None]:
     except BaseException as problem:
         if not _is_of_a_library(problem):
             raise
-        words = _words(problem)
-        raise StoreError(f"{where}: {words}", hint=access.hint, cause=_cause_of(words)) from None
+        raise library_error(where, problem, access.hint) from None
+
+
+def library_error(where: str, problem: BaseException, hint: str | None) -> StoreError:
+    """The error for what a library raised."""
+    words = _words(problem)
+    return StoreError(f"{where}: {words}", hint=hint, cause=_cause_of(words))
 
 
 def _cause_of(words: str) -> Cause:

@@ -12,9 +12,10 @@ from itertools import islice
 from pathlib import Path
 from threading import Event
 
-from ciplug.errors import StoreError
+from ciplug.errors import Cause, StoreError
 from ciplug.stores import threads
 from ciplug.stores.bucket.base import PART, Bucket, each
+from ciplug.stores.bucket.failures import library_error
 from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
@@ -52,7 +53,9 @@ class ObjectFiles:
         def one(digest: str, tell: Tell) -> None:
             size = self._bucket.size(_key(digest))
             if size is None:
-                raise StoreError(f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?")
+                raise StoreError(
+                    f"{self.uri} does not hold {digest}", hint="has a rule of the bucket deleted it?", cause=Cause.LOST
+                )
             read = partial(_read, self._bucket, _key(digest), size)
             receive(digest, folder, read, tell, most, self.uri)
 
@@ -78,7 +81,7 @@ def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path,
 
 def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[bytes]:
     if not address.startswith(ADDRESSES):
-        raise StoreError(f"{address[:200]!r} is no address that ciplug reads")
+        raise StoreError(f"{address[:200]!r} is not an address that ciplug reads", cause=Cause.UNSUPPORTED)
     folder, _, name = address.rpartition("/")
     if address.startswith(("https:", "http:")):
         yield from _read_web(folder, name, start)
@@ -86,7 +89,7 @@ def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[
     bucket = open_bucket(folder, env)
     size = bucket.size(name)
     if size is None:
-        raise StoreError(f"{address}: there is nothing at this address")
+        raise StoreError(f"{address}: there is nothing at this address", cause=Cause.LOST)
     yield from _read(bucket, name, size, start)
 
 
@@ -108,13 +111,14 @@ def _web_errors(address: str) -> Iterator[None]:
     try:
         from obstore.exceptions import BaseError
     except ImportError as problem:
-        raise StoreError(f"{address}: a library is not installed ({problem})", hint="pip install obstore") from None
+        words = f"{address}: a library is not installed ({problem})"
+        raise StoreError(words, hint="pip install obstore", cause=Cause.LIBRARY_MISSING) from None
     try:
         yield
     except FileNotFoundError:
-        raise StoreError(f"{address}: there is nothing at this address") from None
+        raise StoreError(f"{address}: there is nothing at this address", cause=Cause.LOST) from None
     except (BaseError, ValueError) as problem:
-        raise StoreError(f"{address}: {' '.join(str(problem).partition('Debug source')[0].split())}") from None
+        raise library_error(address, problem, hint=None) from None
 
 
 def _key(digest: str) -> str:

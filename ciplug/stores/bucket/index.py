@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ciplug.errors import RecordError, StoreError
+from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records.bundle import is_key
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
@@ -210,8 +210,9 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
         raise ValueError("no version")
     if value["version"] > VERSION:
         raise StoreError(
-            f"the store is of another format: {name} is of version {value['version']}, this ciplug knows {VERSION}",
+            f"the store has another format: {name} is of version {value['version']}, this ciplug reads {VERSION}",
             hint="use the version of ciplug that wrote it, or a newer one",
+            cause=Cause.FORMAT,
         )
     return value
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ciplug.errors import RecordError, StoreError
+from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
@@ -97,7 +97,7 @@ class Reader:
                     there = {entry.name for kind in segments.KINDS for entry in self.bucket.list(kind)}
                     self._lost |= files.keys() - there
                     self.current = None
-        raise StoreError(f"{self.address}: segments were written anew each time it was read")
+        raise StoreError(f"{self.address}: segments were written anew each time it was read", cause=Cause.CONFLICT)
 
     def _look(self) -> View:
         if self.current is None:
@@ -115,7 +115,7 @@ class Reader:
             self._writes = {(e.name, e.tag): data for e, data in writes.items() if data is not None}
             if len(self._writes) == len(listed):
                 return self._view_of({entry.name: data for entry, data in writes.items() if data is not None}, state)
-        raise StoreError(f"{self.address}: the inbox changes faster than it can be read")
+        raise StoreError(f"{self.address}: the inbox changes faster than it can be read", cause=Cause.CONFLICT)
 
     def _view_of(self, writes: Mapping[str, bytes], state: State) -> View:
         pending, digests = {}, {}

@@ -89,7 +89,7 @@ class ObjectStore:
                 return
             if there is not None:
                 raise Conflict(f"the store holds other bytes under the same key: {_first_other(objects, there, name)}")
-        raise StoreError(f"{self.address}: {name} exists, and cannot be read")
+        raise StoreError(f"{self.address}: {name} exists, and cannot be read", cause=Cause.DAMAGED)
 
     def compact(self) -> int:
         return self._folding.compact()

@@ -1,4 +1,4 @@
-"""Jenkins' API, with a user's token: the client, and its troubles in our words."""
+"""Jenkins' API, with a user's token: the client, and its failures as StoreErrors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ciplug.errors import ConfigError, StoreError
+from ciplug.errors import Cause, ConfigError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,16 +36,14 @@ def client(url: str, env: Mapping[str, str]) -> Any:
         def sleep(self, response: Any = None) -> None:
             wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
             if wait > _MAX_WAIT:
-                raise StoreError(
-                    f"Jenkins asks to wait {wait:.0f} s, more than the {_MAX_WAIT} s that ciplug waits",
-                    hint="try again later",
-                )
+                raise _later(f"Jenkins asks to wait {wait:.0f} s, more than the {_MAX_WAIT} s that ciplug waits")
             super().sleep(response)
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
         raise ConfigError(
-            f"'{url.rpartition('@')[2]}' is no address of a build", hint=f"leave credentials out of it: set {TOKEN}"
+            f"'{url.rpartition('@')[2]}' is not the address of a build",
+            hint=f"leave credentials out of it: set {TOKEN}",
         )
     user, token = env.get(USER, "").strip(), env.get(TOKEN, "").strip()
     if bool(user) != bool(token):
@@ -78,20 +76,30 @@ def errors(url: str, task: str) -> Iterator[None]:
         status = error.response.status_code if error.response is not None else None
         hint = f"set {USER} and {TOKEN} to a user that may read the job, and an API token of theirs"
         if status in (401, 403):
-            raise StoreError(f"cannot {task}: Jenkins refuses ({status})", hint=hint) from None
+            cause = Cause.BAD_CREDENTIAL if status == 401 else Cause.FORBIDDEN
+            raise StoreError(f"cannot {task}: Jenkins refuses ({status})", hint=hint, cause=cause) from None
         if status == 404:
-            raise StoreError(f"cannot {task}: Jenkins shows nothing at {url}", hint=hint) from None
-        raise StoreError(f"cannot {task}: Jenkins answers {status}", hint="try again later") from None
+            words = f"cannot {task}: Jenkins shows nothing at {url}"
+            raise StoreError(words, hint=hint, cause=Cause.NOT_FOUND) from None
+        raise _later(f"cannot {task}: Jenkins answers {status}") from None
     except requests.Timeout:
-        raise StoreError(f"cannot {task}: {url} did not answer within {TIMEOUT} s", hint="try again later") from None
+        raise _later(f"cannot {task}: {url} did not answer within {TIMEOUT} s") from None
     except requests.exceptions.SSLError:
         hint = "point REQUESTS_CA_BUNDLE to your CA file"
-        raise StoreError(f"{url} has a certificate that this machine does not trust", hint=hint) from None
+        words = f"{url} has a certificate that this machine does not trust"
+        raise StoreError(words, hint=hint, cause=Cause.NETWORK) from None
     except requests.exceptions.ProxyError:
         hint = "check HTTPS_PROXY and NO_PROXY"
-        raise StoreError(f"{url} cannot be reached through the proxy", hint=hint) from None
+        words = f"{url} cannot be reached through the proxy"
+        raise StoreError(words, hint=hint, cause=Cause.NETWORK) from None
     except requests.RequestException:
-        raise StoreError(f"{url} cannot be reached", hint="check the network and the address") from None
+        hint = "check the network and the address"
+        raise StoreError(f"{url} cannot be reached", hint=hint, cause=Cause.NETWORK) from None
     except (JenkinsAPIException, KeyError, TypeError, AttributeError, ValueError):
-        hint = "is it Jenkins, and no login page?"
-        raise StoreError(f"{url} gave an answer that is not understood", hint=hint) from None
+        hint = "is it Jenkins, and not a login page?"
+        words = f"{url} gave an answer that is not understood"
+        raise StoreError(words, hint=hint, cause=Cause.FORMAT) from None
+
+
+def _later(words: str) -> StoreError:
+    return StoreError(words, hint="try again later", cause=Cause.NETWORK)

@@ -1,0 +1,181 @@
+"""Why a gate has its outcome: one sentence with the numbers, made from facts, for people. No code reads it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ciplug.gates.number_text import exact, shown, signed
+from ciplug.records.verdict import GateResult, Outcome
+from ciplug.stats.intervals import Decision, Interval, Rule, Unit
+
+if TYPE_CHECKING:
+    from ciplug.config.policy import Waiver
+    from ciplug.records.comparison import Side
+    from ciplug.stats.drift_tests import Drift
+
+POINT = "one number a run"
+SHOWN = 5
+"""Columns, or new values of one, that are named."""
+
+# --- Bounds and numbers --------------------------------------------------------------------------------------------
+
+
+def bound(result: GateResult, value: float, limit: float, *, least: bool, holds: bool) -> str:
+    words = f"{'not ' if holds else ''}{'below' if least else 'above'} {exact(limit)}"
+    return of_slice(result, f"{shown(value, limit)} is {words}")
+
+
+def undefined(result: GateResult, why: str | None) -> str:
+    """A slice whose metric has no value."""
+    return of_slice(result, why or f"'{result.metric}' is undefined")
+
+
+def not_finite(metric: str, value: float) -> str:
+    return f"'{metric}' is {shown(value)} and cannot be judged"
+
+
+def changed_later(what: str, run: str, author: str) -> str:
+    return f"{what} was changed after the end of run {run[:12]}, by {author}"
+
+
+def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:
+    """Of a metric; `text` is the parameter of its name, since text in a metric file becomes one."""
+    who = "not every run of this candidate has the" if runs > 1 else "the run has no"
+    instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
+    lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
+    return f"{who} metric '{metric}'{instead}{lost}"
+
+
+# --- Comparisons ---------------------------------------------------------------------------------------------------
+
+
+def comparison(result: GateResult, rule: Rule) -> str:
+    """How candidate and baseline differ, and what is allowed."""
+    value, reference, limit = result.candidate or 0.0, result.baseline or 0.0, result.limit or 0.0
+    d = (value - reference) * rule.sign
+    if abs(d) <= rule.tolerance:
+        text = f"unchanged at {shown(value)}"
+    elif d > 0:
+        text = f"{shown(value, reference)} is {shown(d)} better than the baseline's {shown(reference, value)}"
+    else:
+        text = (
+            f"{shown(value, reference)} is {shown(-d, limit)} worse than the baseline's {shown(reference, value)}, "
+            f"allowed {shown(limit, -d)}"
+        )
+    return of_slice(result, text)
+
+
+def point(result: GateResult, rule: Rule) -> str:
+    """A loss beyond the allowance, without an interval."""
+    return f"{comparison(result, rule)} ({POINT}: no uncertainty)"
+
+
+def by_interval(result: GateResult, interval: Interval, decision: Decision) -> str:
+    """A comparison that an interval decides; the result has the interval of the change."""
+    low, high = signed(result.low or 0.0), signed(result.high or 0.0)
+    between = f"{result.confidence or 0:.0%} interval of the change {low} to {high}"
+    return f"{comparison(result, interval.rule)}; {between}: {_DECISIONS[decision]}"
+
+
+def settled_by(unit: Unit, more: int | None) -> str:
+    """What would settle a comparison that the data do not decide."""
+    if more:
+        return f"about {more:,} more {_UNITS[unit]} would settle it"
+    return "it lies just on the limit, where no number of them settles it: widen the allowance, or accept the risk"
+
+
+def baseline_not_finite(metric: str, value: float) -> str:
+    return f"the baseline's '{metric}' is {shown(value)} and cannot be compared"
+
+
+def no_baseline(metric: str, side: Side) -> str:
+    why = f"the baseline has no metric '{metric}'" if side.found else side.how
+    return f"no baseline to compare with: {why}"
+
+
+def baseline_unknown(why: str) -> str:
+    return f"whether there is a baseline is not known: {why}"
+
+
+def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:
+    """The reason of a result to which a waiver applies, whether or not it covers the loss."""
+    who = f"{waiver.approved_by}'s waiver ({waiver.reason}{f', {waiver.issue}' if waiver.issue else ''})"
+    if not covered:
+        return f"{result.reason}; beyond {who} too, which allows {exact(waiver.limit)}"
+    return f"{result.reason}; waived up to {exact(waiver.limit)} until {waiver.expires} by {who}"
+
+
+_DECISIONS: dict[Decision, str] = {
+    "PASS": "no more than is allowed",
+    "FAIL": "more than is allowed, and more than noise",
+    "INCONCLUSIVE": "the data do not tell",
+}
+_UNITS: dict[Unit, str] = {
+    "example": "examples",
+    "cluster": "clusters of examples",
+    "seed": "runs with other seeds, on each side,",
+    "run": "earlier runs",
+}
+
+# --- Slices --------------------------------------------------------------------------------------------------------
+
+
+def slice_lost(name: str) -> str:
+    return f"the slice {name} is gone: the baseline had examples of it, the run has none"
+
+
+def slices_too_small(min_samples: int, largest: int) -> str:
+    return f"no slice has {min_samples:,} examples, the largest has {largest:,}"
+
+
+def small_slices(count: int, min_samples: int) -> str:
+    """A note on slices that are not judged."""
+    few = "1 slice has" if count == 1 else f"{count:,} slices have"
+    return f"{few} fewer than {min_samples:,} examples, and {'is' if count == 1 else 'are'} not judged"
+
+
+def other_slices(count: int, outcome: Outcome, worst: GateResult) -> str:
+    lead = f"{count:,} {'more ' if outcome != 'PASS' else ''}slices: {outcome.lower()}"
+    return f"{lead}, the worst is {worst.reason}"
+
+
+def of_slice(result: GateResult, text: str) -> str:
+    """The text, after the name of the slice that the result is about."""
+    return f"{result.slice}: {text}" if result.slice is not None else text
+
+
+# --- Drift ---------------------------------------------------------------------------------------------------------
+
+
+def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
+    """Of the columns in `moved`, the most drifted first."""
+    some = "; ".join(_drift(column, tested[column], adjusted[column]) for column in moved[:SHOWN])
+    return f"{len(moved)} of {columns} columns have drifted: {some}{_more(len(moved))}"
+
+
+def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
+    most = max(tested, key=lambda column: tested[column].effect)
+    return f"none of {len(tested)} columns has drifted; most has {_drift(most, tested[most], adjusted[most])}"
+
+
+def drift_undecided(columns: Mapping[str, str]) -> str:
+    """Of columns that could not be compared, each with why."""
+    return (
+        "; ".join(f"{column}: {why}" for column, why in list(columns.items())[:SHOWN]) or "no column is in both files"
+    )
+
+
+def new_values(column: str, drift: Drift) -> str:
+    """A note on categories that only the current window has."""
+    some = ", ".join(repr(value[:40]) for value in drift.new[:SHOWN])
+    return f"{column} has values that the reference never had: {some}{_more(len(drift.new))}"
+
+
+def _drift(column: str, drift: Drift, adjusted: float) -> str:
+    name = {"psi": "PSI", "ks": "KS distance", "chi2": "Cramér's V"}[drift.test]
+    return f"{column} ({name} {drift.effect:.3g}, p {exact(float(f'{adjusted:.2g}'))})"
+
+
+def _more(count: int) -> str:
+    return f" and {count - SHOWN} more" if count > SHOWN else ""

@@ -1,0 +1,101 @@
+"""A repository, a folder as store, and runs and verdicts written there as jobs write them, for tests in one process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import PromotionRefused
+from ciplug.records.keys import log_of, verdict_object
+from ciplug.records.provenance import Context, Provenance
+from ciplug.records.run import File, Run
+from ciplug.records.verdict import Verdict
+from ciplug.steps.judge import judge_runs
+from ciplug.steps.session import Session, open_session
+from ciplug.steps.transition import Promotion, PromotionRequest, promote
+from ciplug.tracking.runs import run_objects
+from tests.project import Project
+
+POLICY = """\
+version: 1
+model: wine
+gates:
+  accuracy: {higher_is_better: true, min: 0.8}
+  size: {metric: model_mb, higher_is_better: false, max: 100}
+"""
+STAMP = "2026-11-23T12:00:00.000Z"
+MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
+
+
+@dataclass
+class Team:
+    """A repository, a folder as store, and runs and verdicts that are written there as jobs write them."""
+
+    project: Project
+    session: Session
+    recorded: int = 0
+
+    def policy(self, text: str) -> None:
+        (self.project.folder / "ciplug.yaml").write_text(POLICY + text)
+        self.project.commit("policy")
+        self.session = self.session.refreshed()
+
+    def run(self, *, accuracy: float = 0.9, commit: str | None = "", **fields: Any) -> Run:
+        """Record a run of the head."""
+        self.recorded += 1
+        provenance = {"dirty": False, "context": Context(actor="octocat"), **fields.pop("provenance", {})}
+        run = Run(
+            id=f"{self.recorded:032x}",
+            model=fields.pop("model", "wine"),
+            status="finished",
+            started=STAMP,
+            ended=STAMP,
+            commit=self.project.head if commit == "" else commit,
+            metrics={"accuracy": accuracy, "model_mb": 1.0},
+            provenance=Provenance(**provenance),
+            artifacts=(MODEL,),
+        )
+        self.session.store.add(run_objects(run))
+        return run
+
+    def verdict(self, run: Run, key_of: Run | None = None, **changes: Any) -> str:
+        """Record what the policy says of a run, with some changes; returns the key."""
+        (judged,) = judge_runs(self.session, self.session.runs(), [run])
+        assert judged.verdict is not None
+        verdict: Verdict = replace(judged.verdict, **changes)
+        key, data = verdict_object(verdict)
+        if key_of:
+            key = key.replace(run.id, key_of.id)
+        self.session.store.add({key: data})
+        return key
+
+    def judged(self, **fields: Any) -> Run:
+        run = self.run(**fields)
+        self.verdict(run)
+        return run
+
+    def promote(self, to: str = "staging", session: Session | None = None, **request: Any) -> Promotion:
+        return promote(session or self.session.refreshed(), PromotionRequest("wine", to, **request))
+
+    def refused(self, to: str = "staging", session: Session | None = None, **request: Any) -> PromotionRefused:
+        """The refusal; the log is as it was before."""
+        before = self.session.refreshed().log.entries(log_of("wine"))
+        with pytest.raises(PromotionRefused) as caught:
+            self.promote(to, session, **request)
+        assert self.session.refreshed().log.entries(log_of("wine")) == before
+        return caught.value
+
+    def with_context(self, **changes: Any) -> Session:
+        session = self.session.refreshed()
+        return replace(session, context=replace(session.context, **changes))
+
+
+def team_in(folder: Path) -> Team:
+    """A new team that works in `folder`."""
+    project = Project.create(folder / "work", config=POLICY)
+    env = {**os.environ, "CIPLUG_STORE": (folder / "store").as_uri(), "CIPLUG_SPOOL": str(folder / "spool")}
+    return Team(project, open_session(cwd=project.folder, env=env))
