@@ -12,6 +12,7 @@ from ciplug.commands.output import show_report, tell_problems
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
 from ciplug.reports.report import Report
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
 from ciplug.steps.select import candidates, resolve_base, resolve_commit
 
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = options.runs_of(session)
+    runs = all_runs(session)
     chosen = candidates(session, runs, resolve_commit(session, args.head), args.model)
     if args.format == "csv" and len(chosen) > 1:
         raise UsageError(

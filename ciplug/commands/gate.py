@@ -10,6 +10,7 @@ from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems, write_file
 from ciplug.errors import UsageError
 from ciplug.records.run import Run
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.report import announce, report_without_links
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    runs = options.runs_of(session)
+    runs = all_runs(session)
     judged = judge_runs(session, runs, _with_gates(session, _chosen(args, session, runs)), dry_run=args.dry_run)
     tell_problems(runs)
     report = report_without_links(session, judged)

@@ -7,15 +7,11 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
-from ciplug.errors import RecordError, StoreError, UsageError
+from ciplug.errors import RecordError, UsageError
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.recover import report_recovered
-from ciplug.steps.send import send
 from ciplug.steps.session import Session, open_session
-from ciplug.tracking.runs import Runs
 
 
 def session_of(args: argparse.Namespace) -> Session:
@@ -126,18 +122,6 @@ def _tags(given: list[str]) -> dict[str, str]:
             raise UsageError(f"--tag {text}: write it as key=value")
         tags[key.strip()] = value
     return tags
-
-
-def runs_of(session: Session) -> Runs:
-    """All runs. What earlier commands could not send is sent first, and what a killed one left is recovered."""
-    if session.context.trusted:
-        report_recovered(session)
-        try:
-            if sent := send(session):
-                console.say(f"sent {len(sent)} from the spool")
-        except StoreError as problem:
-            console.detail(problem.message)
-    return session.runs()
 
 
 def repeat_common(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.reports import text
 from ciplug.steps import placing
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.fetch import Fetched, fetch
 from ciplug.steps.named_run import find_run
 
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     folder = Path(args.to)
     placing.check_folder(folder)
-    named = find_run(session, options.runs_of(session), args.run, args.model)
+    named = find_run(session, all_runs(session), args.run, args.model)
     for note in named.notes:
         console.complain(note)
     progress = partial(console.transfer, "files fetched")

@@ -14,6 +14,7 @@ from ciplug.commands.output import tell_problems, write_file
 from ciplug.errors import PermissionDenied, UsageError
 from ciplug.reports.formats import FORMATS, render
 from ciplug.steps import snapshot, workflow_run
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.post import Posting, post
 from ciplug.steps.select import resolve_commit
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     foreign = commit != session.context.commit
     if foreign:
         session = replace(session, context=replace(session.context, commit=commit, tag=None, pull_request=None))
-    runs = options.runs_of(session)
+    runs = all_runs(session)
     taken = snapshot.take(session, runs, commit, args.model)
     tell_problems(runs)
     _write(args, taken.report)

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.commands import options
 from ciplug.errors import UsageError, nearest
 from ciplug.records.canonical import plain
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
 from ciplug.tracking.query import Comparison, Key
 from ciplug.tracking.query_language import parse
@@ -41,7 +41,7 @@ def conditions_of(args: argparse.Namespace) -> list[Comparison]:
 def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
     """All runs, with a catalog to be searched; how old it is is said where the store is not asked."""
     if not args.offline:
-        return options.runs_of(session)
+        return all_runs(session)
     runs = session.runs(offline=True)
     if moment := runs.catalog.as_of:
         console.complain(f"offline: {session.store.uri} as it was at {moment:%Y-%m-%d %H:%M} UTC")

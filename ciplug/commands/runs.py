@@ -30,6 +30,7 @@ from ciplug.records.amendment import Changes, State
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
+from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, amend, targets_of, view_of
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
@@ -120,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:
-    runs = options.runs_of(session)
+    runs = all_runs(session)
     shown_run = runs.get(args.id)
     changes = runs.changes(shown_run)
     console.out(dumps(_as_json(shown_run, changes)) if args.json else details(shown_run, changes))

@@ -433,3 +433,38 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "origin.git").as_uri())
     report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout
     assert "is compared with nothing: the history could not be fetched" in report
+
+
+# What a run is compared with
+
+
+def handed_over_by_a_fork(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
+    """Record a run of the checkout's commit as that of a fork's job."""
+    project.numbers(metrics)
+    bundle = str(tmp_path / "fork.ndjson")
+    project.ciplug("run", "--bundle", bundle, "--", PYTHON, "train.py", env=at(project, FORK))
+    git(project.folder, "checkout", "-q", "numbers.json")
+    project.ciplug("collect", "--untrusted", bundle)
+
+
+@pytest.mark.parametrize("metrics", [{"accuracy": 0.5}, {"accuracy": 0.99}])
+def test_a_fork_s_run_is_no_baseline(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
+    """Neither a low number lets a worse model pass, nor does a high one keep a good model out."""
+    git(project.folder, "checkout", "-q", "main")
+    handed_over_by_a_fork(project, tmp_path, metrics)
+    git(project.folder, "checkout", "-q", "good")
+    project.train()
+    (comparison,) = project.json("compare", "--format", "json")["comparisons"]
+    for side in ("baseline", "target"):
+        assert comparison[side]["metrics"] == {"accuracy": 0.85}
+    (verdict,) = project.json("gate", "--json")["verdicts"]
+    assert {gate["baseline"] for gate in verdict["gates"] if "baseline" in gate} == {0.85}
+
+
+def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work")
+    handed_over_by_a_fork(project, tmp_path, {"accuracy": 0.99})
+    project.branch("topic", {"accuracy": 0.86})
+    project.train()
+    (comparison,) = project.json("compare", "--format", "json")["comparisons"]
+    assert "run" not in comparison["baseline"] and "run" not in comparison["target"]
