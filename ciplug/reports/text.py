@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ciplug.records.run import Scalar
     from ciplug.records.verdict import GateResult, Outcome, Verdict
 
-NAME_LIMIT = 120
+NAME_LIMIT = 250
 PROSE_LIMIT = 600
 ABSENT = "–"
 
