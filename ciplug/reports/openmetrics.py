@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ciplug.reports import text
+from ciplug.reports import untrusted
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -48,7 +48,7 @@ def _name(metric: str) -> str:
 
 
 def _label(value: str) -> str:
-    return text.clean(value, text.NAME_LIMIT).translate(_ESCAPES)
+    return untrusted.clean(value, untrusted.NAME_LIMIT).translate(_ESCAPES)
 
 
 def _number(value: float) -> str:
