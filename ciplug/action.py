@@ -1,8 +1,8 @@
 """The inputs of the GitHub action, the GitLab component and the Jenkins step, as a command line of `ciplug ci`.
 
 Each of the three hands its inputs over as variables, CIPLUG_INPUT_FAIL_ON for `fail-on`, so that no text of a
-user's is ever pasted into a shell script. An input with several lines comes as text, or as a JSON list of them
-under the variable's name with _JSON. `python -I -m ciplug.action` is what all three start.
+user is ever pasted into a shell script. An input with several lines comes as text, or as a JSON list
+in a variable whose name ends with _JSON. All three start `python -I -m ciplug.action`.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ def variable(name: str) -> str:
 
 
 def arguments(env: Mapping[str, str], *, shell: str = "bash") -> list[str]:
-    """The arguments of `ciplug` for the inputs in `env`; an input that is absent or blank is left to its default.
+    """The arguments of `ciplug` for the inputs in `env`; an absent or blank input keeps its default.
 
     Raises UsageError for an input that is unknown, given twice, or not of its type.
     """
-    known = [variable(name) for name in INPUTS]
-    known += [variable(name) + _JSON for name in ("command", *_MANY)]
+    variables = [variable(name) for name in INPUTS]
+    variables += [variable(name) + _JSON for name in ("command", *_MANY)]
     for key in sorted(env):
-        if key.startswith(PREFIX) and key not in known:
-            raise UsageError(f"{key}: unknown input", hint=nearest(key, known))
+        if key.startswith(PREFIX) and key not in variables:
+            raise UsageError(f"{key}: unknown input", hint=nearest(key, variables))
     # `--option=value`, so that a value that starts with a dash stays a value.
     argv = ["ci"]
     for name, option in _ONE.items():
         if value := env.get(variable(name), "").strip():
             if len(value.splitlines()) > 1:
-                raise UsageError(f"input '{name}': one value is expected, and there are several lines")
+                raise UsageError(f"input '{name}': one value is expected, but there are several lines")
             argv.append(f"{option}={value}")
     for name, option in _MANY.items():
         argv += [f"{option}={value}" for line in _lines(env, name) if (value := line.strip())]
@@ -89,10 +89,10 @@ def _lines(env: Mapping[str, str], name: str) -> list[str]:
     try:
         value = json.loads(listed)
     except ValueError as problem:
-        hint = "a variable that stands in a list must have no quotes in its value"
-        raise UsageError(f"input '{name}': no JSON: {problem}", hint=hint) from None
+        hint = "the value of a variable in a list must not contain quotes"
+        raise UsageError(f"input '{name}': not JSON: {problem}", hint=hint) from None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"input '{name}': a list of texts is expected, not {listed.strip()}")
+        raise UsageError(f"input '{name}': a list of strings is expected, not {listed.strip()}")
     return value
 
 
@@ -101,7 +101,7 @@ def main() -> int:
     from ciplug import console
     from ciplug.cli import main as ciplug
 
-    # On Windows a bare `bash` is first looked up in the system folder, where WSL's is.
+    # On Windows, a bare `bash` would be the one of WSL, from the system folder.
     shell = (shutil.which("bash") or "bash") if os.name == "nt" else "bash"
     try:
         argv = arguments(os.environ, shell=shell)

@@ -1,4 +1,4 @@
-"""The command line: finds the command, imports only that one, and turns errors into exit codes.
+"""The command line: imports only the module of the command that is called, and turns errors into exit codes.
 
 Exit codes: 0 pass or warn, 1 a gate failed, 2 configuration or usage, 3 infrastructure, 130 interrupted; a
 training command that fails ends `run` and `ci` with its own code.
@@ -24,7 +24,7 @@ COMMANDS = {
     "run": "run a training command and record it",
     "record": "record what a training has written to files",
     "collect": "record the runs that other jobs hand over in bundles",
-    "runs": "list and show recorded runs",
+    "runs": "list, show and amend recorded runs",
     "leaderboard": "the best runs by a metric",
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
@@ -61,9 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
             traceback.print_exc()
         where = f"{error.filename}: " if error.filename else ""
-        console.complain(
-            f"{where}{error.strerror or error}", "a disk that is full, or a folder that may not be written?"
-        )
+        console.complain(f"{where}{error.strerror or error}", "is the disk full, or the folder read-only?")
         return 3
     except Exception:
         import traceback
@@ -85,10 +83,10 @@ def _run(argv: list[str]) -> int:
         console.out(_overview())
         return 0 if argv and argv[0] in ("-h", "--help", "help") else 2
     if argv[0] != name:
-        console.complain(f"'{argv[0]}' stands before the command", f"put it after: ciplug {name} {argv[0]} …")
+        console.complain(f"'{argv[0]}' is before the command", f"write: ciplug {name} {argv[0]} …")
         return 2
     if name not in COMMANDS:
-        console.complain(f"'{name}' is no command of ciplug", nearest(name, list(COMMANDS)))
+        console.complain(f"unknown command '{name}'", nearest(name, list(COMMANDS)))
         return 2
     command = import_module(f"ciplug.commands.{name}")
     arguments = parser(name).parse_args(argv[1:])
@@ -101,17 +99,17 @@ def parser(name: str) -> argparse.ArgumentParser:
     import argparse
 
     command = import_module(f"ciplug.commands.{name}")
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog=f"ciplug {name}", description=(command.__doc__ or "").strip().partition("\n")[0], allow_abbrev=False
     )
-    command.add_arguments(made)
-    common = made.add_argument_group("everywhere")
+    command.add_arguments(parser)
+    common = parser.add_argument_group("everywhere")
     common.add_argument("--store", metavar="URI", help="where runs are kept (default: git:, this repository's origin)")
     common.add_argument("--config", metavar="FILE", help="configuration (default: the nearest ciplug.yaml)")
     volume = common.add_mutually_exclusive_group()
-    volume.add_argument("--quiet", action="store_true", help="say nothing but results and errors")
-    volume.add_argument("--verbose", action="store_true", help="say more")
-    return made
+    volume.add_argument("--quiet", action="store_true", help="print only results and errors")
+    volume.add_argument("--verbose", action="store_true", help="print more")
+    return parser
 
 
 def _overview() -> str:
@@ -119,7 +117,7 @@ def _overview() -> str:
     lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
     return "\n".join(
         [
-            "usage: ciplug COMMAND [options]   (ciplug COMMAND --help tells more)",
+            "usage: ciplug COMMAND [options]   (more: ciplug COMMAND --help)",
             "",
             "Records, compares, gates and promotes machine-learning runs in CI, with git as the backend.",
             "",

@@ -1,4 +1,4 @@
-"""What goes to the person: results to stdout, all else to stderr, colour only on a terminal."""
+"""Output for people: results to stdout, everything else to stderr, colour only on a terminal."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def set_level(*, quiet: bool, verbose: bool) -> None:
 
 
 def say(message: str) -> None:
-    """A message of ordinary interest, on stderr; silent under --quiet."""
+    """A message on stderr; silent under --quiet."""
     if _level >= 1:
         _print(f"ciplug: {message}")
 
 
 def detail(message: str) -> None:
-    """Something for --verbose only."""
+    """A message for --verbose only."""
     if _level >= 2:
         _print(f"ciplug: {message}")
 
@@ -44,7 +44,7 @@ def _print(text: str) -> None:
 
 
 def out(text: str | bytes) -> None:
-    """A result, on stdout, and a newline at its end."""
+    """A result on stdout, with a newline at its end."""
     data = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     sys.stdout.flush()
     stream = getattr(sys.stdout, "buffer", None)
@@ -56,13 +56,13 @@ def out(text: str | bytes) -> None:
 
 
 def use_colour(stream: IO[str] | None = None) -> bool:
-    """Whether the stream is a terminal that takes colour (https://no-color.org)."""
+    """Whether the stream is a terminal with colour (https://no-color.org)."""
     stream = stream or sys.stdout
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def width() -> int | None:
-    """Columns of the terminal; None where there is none to fit into."""
+    """Columns of the terminal; None if stdout is not a terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -70,7 +70,7 @@ def width() -> int | None:
 
 @contextmanager
 def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int], None]]:
-    """The progress of files of `size` bytes in all: call what it yields with each number of bytes, from any thread.
+    """Show the progress of `size` bytes of files. Yields a function to call with numbers of bytes, from any thread.
 
     A bar on a terminal, and one line at the end. `what` is like "files sent".
     """
@@ -81,7 +81,7 @@ def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int]
     if _level and sys.stderr.isatty():
         from tqdm import tqdm  # type: ignore[import-untyped]
 
-        # On a terminal that does not know its size, tqdm would draw nothing.
+        # On a terminal of unknown size, tqdm would draw nothing.
         columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
         with tqdm(
             total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24

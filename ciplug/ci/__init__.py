@@ -1,4 +1,4 @@
-"""Which CI host this job runs on, and what it says about the job.
+"""The CI host of this job, and what its environment says about the job.
 
 To add a host: write a module with the functions of `base.Host`, and list it in HOSTS.
 """
@@ -13,10 +13,10 @@ from ciplug.ci import azure, bitbucket, gitea, github_actions, gitlab_ci, jenkin
 from ciplug.ci.base import Host
 from ciplug.records.provenance import Context
 
-# GitHub's merge queue makes a branch to be tested, which other hosts take for a branch like any other.
+# GitHub's merge queue creates a branch to test. Other hosts build it like any branch.
 _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-\d+-[0-9a-f]+")
 
-# In the order in which they are asked: Gitea's runner sets GitHub's variables too; local says yes to all.
+# The first match counts: Gitea's runner also sets GitHub's variables, and local matches everything.
 HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, bitbucket, azure, jenkins, local)}
 
 
@@ -24,7 +24,7 @@ def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = 
     """The context of the job.
 
     `parents` returns the parents of the checked-out commit, if it is a merge that the host made for this job,
-    else nothing. It is called only where the environment cannot tell (a pull request in Jenkins).
+    else nothing. It is called only if the environment does not show it (a pull request in Jenkins).
     """
     host = next(host for host in HOSTS.values() if host.detect(env))
     context = host.context(env)
@@ -37,5 +37,5 @@ def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = 
 
 
 def host_module(name: str) -> Host:
-    """The host that `Context.host` names; one that this version does not know counts as local."""
+    """The host that `Context.host` names; an unknown one counts as local."""
     return HOSTS.get(name, local)

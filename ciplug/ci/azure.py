@@ -27,7 +27,7 @@ def detect(env: Mapping[str, str]) -> bool:
 def context(env: Mapping[str, str]) -> Context:
     """The events are Azure's reasons of a build: Manual, IndividualCI, BatchedCI, Schedule, PullRequest, …
 
-    BUILD_SOURCEVERSION of a pull request is its merge with the target. Where the code lies on GitHub or
+    BUILD_SOURCEVERSION of a pull request is its merge with the target. If the code is on GitHub or
     Bitbucket, the number is theirs, not Azure's own id.
     """
     ref, built = env.get("BUILD_SOURCEBRANCH", ""), text(env, "BUILD_SOURCEVERSION")
@@ -63,10 +63,10 @@ def _branch(ref: str) -> str | None:
 
 def _pull_request(env: Mapping[str, str]) -> int | None:
     in_azure = env.get("BUILD_REPOSITORY_PROVIDER") == "TfsGit"
-    found = number(env, f"SYSTEM_PULLREQUEST_PULLREQUEST{'ID' if in_azure else 'NUMBER'}")
-    if found is not None:
-        return found
-    # Who starts a build of a pull request by hand gets none of its variables.
+    change = number(env, f"SYSTEM_PULLREQUEST_PULLREQUEST{'ID' if in_azure else 'NUMBER'}")
+    if change is not None:
+        return change
+    # A build of a pull request that was started by hand has none of its variables.
     match = re.fullmatch(r"refs/pull/(\d+)/merge", env.get("BUILD_SOURCEBRANCH", ""))
     return int(match[1]) if match else None
 
@@ -89,13 +89,13 @@ def _run_url(env: Mapping[str, str]) -> str | None:
 
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
-    """The list of the run's artifacts: which one holds the file is decided later, by whoever publishes it."""
+    """The list of the run's artifacts: a later step decides which of them has the file."""
     url = _run_url(env)
     return f"{url}&view=artifacts&type=publishedArtifacts" if url else None
 
 
 def write_summary(env: Mapping[str, str], markdown: str) -> bool:
-    """Show it among the extensions of the run's page; the agent takes the file up after the command."""
+    """Show it among the extensions of the run's page; the agent uploads the file after the command."""
     import tempfile
 
     folder = text(env, "AGENT_TEMPDIRECTORY")
@@ -114,7 +114,7 @@ def write_summary(env: Mapping[str, str], markdown: str) -> bool:
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     """Set output variables: `$(step.verdict)` in the job where `step` is the step's `name`.
 
-    Raises ValueError on a name that no output can have.
+    Raises ValueError for an invalid name.
     """
     check_outputs(outputs)
     for key, value in outputs.items():
@@ -123,7 +123,7 @@ def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
 
 
 def annotate(level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
-    """An issue of the build, `##vso[task.logissue type=error;sourcepath=train.py;linenumber=3]…`; no notices here."""
+    """An issue of the build, `##vso[task.logissue type=error;sourcepath=train.py;linenumber=3]…`; no notices."""
     if level == "notice":
         return base.annotate(level, message, file, line)
     place = {"sourcepath": file, "linenumber": None if line is None or file is None else str(line)}
@@ -131,7 +131,7 @@ def annotate(level: Level, message: str, file: str | None = None, line: int | No
 
 
 def _command(command: str, properties: Mapping[str, str], value: str) -> None:
-    """Tell the agent, which reads stderr as well as stdout; results of a command stay alone on stdout."""
+    """Tell the agent on stderr, which it reads as well: stdout is only for results."""
     print(_line(command, properties, value), file=sys.stderr, flush=True)
 
 

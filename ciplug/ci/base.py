@@ -1,6 +1,6 @@
-"""What every CI host answers, and the answers of a host that has no special channel.
+"""The interface of a CI host, and the defaults of a host that has no special channel.
 
-A host is a module with these functions; it borrows the defaults by assignment (`annotate = base.annotate`).
+A host is a module with these functions; it takes defaults by assignment (`annotate = base.annotate`).
 The environment is a parameter and is only read.
 """
 
@@ -37,7 +37,7 @@ class Host(Protocol):
 
     @property
     def names_the_head(self) -> bool:
-        """Whether a job always knows the very head of its pull request."""
+        """Whether a job always knows the head commit of its pull request."""
         ...
 
     def detect(self, env: Mapping[str, str]) -> bool:
@@ -45,23 +45,23 @@ class Host(Protocol):
         ...
 
     def context(self, env: Mapping[str, str]) -> Context:
-        """What the environment says about the job; what it does not say stays None."""
+        """What the environment says about the job; missing facts are None."""
         ...
 
     def write_summary(self, env: Mapping[str, str], markdown: str) -> bool:
-        """Show markdown on the page of the job; False where the host has no such place."""
+        """Show markdown on the page of the job; False if the host has no such place."""
         ...
 
     def write_outputs(self, env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
-        """Hand values to later steps; False where the host has no way to. Names are [A-Za-z_][\\w-]*."""
+        """Pass values to later steps; False if the host cannot. Names are [A-Za-z_][\\w-]*."""
         ...
 
     def report_url(self, env: Mapping[str, str], file: Path) -> str | None:
-        """Where a file that this job leaves can be seen once the host has kept it; None where no address is known."""
+        """The address of a file of this job after the host has kept it; None if it is not known."""
         ...
 
     def annotate(self, level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
-        """The log line that makes the host show a message, at a place in a file if one is named."""
+        """The log line that makes the host show a message, at a place in a file if one is given."""
         ...
 
 
@@ -95,7 +95,7 @@ def no_report_url(env: Mapping[str, str], file: Path) -> str | None:
 
 
 def below(top: str | None, file: Path) -> str | None:
-    """The path of a file below a folder, as it stands in an address; None where it lies elsewhere."""
+    """The path of a file below a folder, quoted for an address; None if it is elsewhere."""
     from urllib.parse import quote
 
     folder = Path(top).resolve() if top else None
@@ -103,9 +103,9 @@ def below(top: str | None, file: Path) -> str | None:
 
 
 def append_outputs(path: str | None, outputs: Mapping[str, str]) -> bool:
-    """Append outputs to a file of variables of a shell, which hold one line: `run-id` becomes `run_id`.
+    """Append outputs to a file of shell variables, each one line: `run-id` becomes `run_id`.
 
-    False where there is no such file. Raises ValueError on a name that no output can have.
+    False if there is no such file. Raises ValueError for an invalid name.
     """
     if path is None:
         return False
@@ -120,14 +120,14 @@ def append_outputs(path: str | None, outputs: Mapping[str, str]) -> bool:
 
 
 def check_outputs(names: Iterable[str]) -> None:
-    """Raises ValueError on a name that no output can have."""
+    """Raises ValueError for an invalid name."""
     for name in names:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
             raise ValueError(f"not a name for an output: {name!r}")
 
 
 def annotate(level: Level, message: str, file: str | None = None, line: int | None = None) -> str:
-    """`file:line: level: message`, the form that compilers made known."""
+    """`file:line: level: message`, as compilers print it."""
     place = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
     return safe_log(f"{place}{level}: {message}".replace("\n", " "))
 
@@ -147,11 +147,11 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u20
 _COMMAND_AT_START = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
 _COMMAND_ANYWHERE = re.compile(r"##(?=\w*\[)")
 _NOTE_BYTES = 100
-"""Room for the line that says how much was cut."""
+"""Space for the line that says how much was cut."""
 
 
 def safe_log(untrusted: str) -> str:
-    """The text for a log: no line of it starts a workflow command, a fold or a terminal's escape sequence.
+    """The text for a log, changed so that no line starts a workflow command, a fold or an escape sequence.
 
     `::set-output` becomes `: :set-output`, `##[error]` becomes `# #[error]`, an escape character `\\x1b`.
     """
@@ -177,7 +177,7 @@ def cut_markdown(markdown: str, limit: int) -> str:
         return ""
     left = len(sections) - kept
     what = "1 section was" if left == 1 else f"{left:,} sections were"
-    note = f"_{what} left out here, for want of room: see the full report._\n"
+    note = f"_{what} left out here for lack of space: see the full report._\n"
     return "".join([*sections[:kept], "\n" if kept else "", note])
 
 

@@ -22,7 +22,7 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """A push, a schedule and a start by hand look alike here, so their event stays unknown.
+    """A push, a schedule and a start by hand look the same here, so their event stays unknown.
 
     A pull request's pipeline runs for branches of the same repository only: a fork has its own pipelines. The
     step merges the destination into the checkout; BITBUCKET_COMMIT stays the head of the pull request.
@@ -45,7 +45,7 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
-    """Append to the step's shared variables, of which later steps see those that it lists in `output-variables`."""
+    """Append to the step's shared variables, ; later steps see those that the step lists in `output-variables`."""
     return append_outputs(text(env, "BITBUCKET_PIPELINES_VARIABLES_PATH"), outputs)
 
 

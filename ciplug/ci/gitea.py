@@ -1,4 +1,4 @@
-"""Gitea and Forgejo Actions: GitHub's variables and files, on a page of their own."""
+"""Gitea and Forgejo Actions: GitHub's variables and files, with addresses of their own."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """A pull request that was pushed to `refs/for/…` has no branch, nor a fork that would tell whose it is.
+    """A pull request that was pushed to `refs/for/…` has neither a branch nor a fork.
 
-    Whoever may read can push such a one, so it is as little trusted as a fork's.
+    Everyone who may read the repository can push one, so it is not trusted, like a fork's.
     """
-    found = github_actions.context(env)
-    server, repository = (found.server_url or "").rstrip("/") or None, found.repository
+    context = github_actions.context(env)
+    server, repository = (context.server_url or "").rstrip("/") or None, context.repository
     run = text(env, "GITHUB_RUN_NUMBER")
-    # Forgejo, and Gitea before 1.26, count the runs of a repository; a newer Gitea has to be told that this is meant.
+    # Forgejo, and Gitea before 1.26, count the runs of a repository; a newer Gitea needs `by_index`.
     url = f"{server}/{repository}/actions/runs/{run}?by_index=1" if server and repository and run else None
-    branchless = (found.branch or "").startswith("refs/pull/")
+    branchless = (context.branch or "").startswith("refs/pull/")
     return dataclasses.replace(
-        found,
+        context,
         host=name,
         server_url=server,
         run_url=url,
-        branch=None if branchless else found.branch,
-        trusted=found.trusted and not branchless,
+        branch=None if branchless else context.branch,
+        trusted=context.trusted and not branchless,
     )
 
 
 report_url = base.no_report_url
-write_summary = base.no_summary  # the runner offers the file, but nobody shows it
+write_summary = base.no_summary  # the runner provides the file, but nothing shows it
 write_outputs = github_actions.write_outputs
 annotate = github_actions.annotate
 push_hint = base.PUSH_HINT

@@ -19,12 +19,12 @@ push_hint = "the job needs `permissions: contents: write`, or CIPLUG_PUSH_TOKEN 
 MAX_EVENT_BYTES = 25 * 1024 * 1024
 """GitHub's own limit for a payload."""
 MAX_SUMMARY_BYTES = 1024 * 1024
-"""Of one step, whoever wrote it."""
+"""For one step, over all writers."""
 
 
 @dataclass(frozen=True)
 class TriggeringRun:
-    """The workflow run that a `workflow_run` event follows: where a fork's records wait."""
+    """The workflow run that triggered a `workflow_run` event: it has the bundles of a fork."""
 
     id: int
     event: str
@@ -38,7 +38,7 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """In a `workflow_run` event the commit is the default branch's, which is what such a job checks out."""
+    """In a `workflow_run` event the commit is the default branch's, which such a job checks out."""
     payload = event_payload(env)
     pull_request = _dig(payload, "pull_request")
     built, is_tag = text(env, "GITHUB_SHA"), env.get("GITHUB_REF_TYPE") == "tag"
@@ -78,7 +78,7 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 def event_payload(env: Mapping[str, str]) -> dict[str, Any]:
-    """What GITHUB_EVENT_PATH holds; empty when there is none that can be read: then less is known."""
+    """The content of GITHUB_EVENT_PATH; empty if it cannot be read."""
     path = text(env, "GITHUB_EVENT_PATH")
     try:
         with Path(path or "").open("rb") as file:
@@ -90,7 +90,7 @@ def event_payload(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def triggering_run(env: Mapping[str, str]) -> TriggeringRun | None:
-    """The run that this `workflow_run` job follows; None in any other job."""
+    """The run that triggered this `workflow_run` job; None in any other job."""
     run = _dig(event_payload(env), "workflow_run")
     id_, event, head = _dig(run, "id"), _string(run, "event"), _string(run, "head_sha")
     if type(id_) is not int or event is None or head is None:
@@ -105,13 +105,13 @@ def triggering_run(env: Mapping[str, str]) -> TriggeringRun | None:
 
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
-    """The list of the run's artifacts: which one holds the file is decided later, by whoever uploads it."""
+    """The list of the run's artifacts: a later step decides which of them has the file."""
     url = context(env).run_url
     return f"{url}#artifacts" if url else None
 
 
 def write_summary(env: Mapping[str, str], markdown: str) -> bool:
-    """Append to the step's summary, by whole sections as far as the step's limit lets us."""
+    """Append to the step's summary, as many whole sections as its limit allows."""
     path = text(env, "GITHUB_STEP_SUMMARY")
     if path is None:
         return False
@@ -124,7 +124,7 @@ def write_summary(env: Mapping[str, str], markdown: str) -> bool:
 
 
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
-    """Append to the step's outputs. Raises ValueError on a name that no output can have."""
+    """Append to the step's outputs. Raises ValueError for an invalid name."""
     import secrets
 
     path = text(env, "GITHUB_OUTPUT")
@@ -133,7 +133,7 @@ def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     check_outputs(outputs)
     lines = []
     for key, value in outputs.items():
-        # A value that could guess the delimiter could set other outputs.
+        # A random delimiter: a value that contains it could set other outputs.
         delimiter = f"ciplug_{secrets.token_hex(16)}"
         lines.append(f"{key}<<{delimiter}\n{value}\n{delimiter}\n")
     try:
@@ -162,15 +162,15 @@ def _append(path: str, content: str) -> bool:
 
 
 def _same_repository(pull_request: Any) -> bool:
-    """Whether head and base are of one repository; unknown (no payload, a deleted fork) is not."""
+    """Whether head and base are in one repository; False if unknown (no payload, a deleted fork)."""
     head, base = (_string(pull_request, side, "repo", "full_name") for side in ("head", "base"))
     return head is not None and base is not None and head.lower() == base.lower()
 
 
 def _pull_request_number(env: Mapping[str, str], pull_request: Any) -> int | None:
-    found = _dig(pull_request, "number")
-    if type(found) is int:
-        return found
+    value = _dig(pull_request, "number")
+    if type(value) is int:
+        return value
     match = re.fullmatch(r"refs/pull/(\d+)/(?:merge|head)", env.get("GITHUB_REF", ""))
     return number({"n": match[1]}, "n") if match else None
 
@@ -182,8 +182,8 @@ def _dig(value: Any, *keys: str) -> Any:
 
 
 def _string(value: Any, *keys: str) -> str | None:
-    found = _dig(value, *keys)
-    return found if isinstance(found, str) and found else None
+    inner = _dig(value, *keys)
+    return inner if isinstance(inner, str) and inner else None
 
 
 names_the_head = True

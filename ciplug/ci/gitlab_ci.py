@@ -17,9 +17,9 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """A pipeline for a pull request on GitHub, of which this project is a mirror, has no merge request.
+    """A pipeline for a pull request on GitHub, in a project that mirrors it, has no merge request.
 
-    Its number is GitHub's, so it stays unknown; its target says that it is not decided yet.
+    The number of the pull request is GitHub's, so it stays unknown here; the target branch is known.
     """
     built = text(env, "CI_COMMIT_SHA")
     # Set in merged-results pipelines and merge trains only, where CI_COMMIT_SHA is a merge commit.
@@ -48,7 +48,7 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 def _trusted(env: Mapping[str, str]) -> bool:
-    """Whether source, target and running project of a merge request are one; one that is unknown is another."""
+    """Whether source, target and running project of a merge request are the same; False if one is unknown."""
     if text(env, "CI_EXTERNAL_PULL_REQUEST_IID") is not None:
         source = text(env, "CI_EXTERNAL_PULL_REQUEST_SOURCE_REPOSITORY")
         return source is not None and source == text(env, "CI_EXTERNAL_PULL_REQUEST_TARGET_REPOSITORY")
@@ -61,7 +61,7 @@ def _trusted(env: Mapping[str, str]) -> bool:
 
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
-    """Among the artifacts of the job, if they are kept."""
+    """Its address among the artifacts of the job, if they are kept."""
     job, path = text(env, "CI_JOB_URL"), base.below(text(env, "CI_PROJECT_DIR"), file)
     return f"{job}/artifacts/file/{path}" if job and path else None
 

@@ -19,15 +19,15 @@ _SSH_REMOTE = re.compile(r"(?:ssh://)?(?:[^/@]+@)([^/:]+)(?::\d+/|[:/])/*(.+?)(?
 
 
 def detect(env: Mapping[str, str]) -> bool:
-    # JENKINS_URL is missing while nobody has set the server's address.
+    # JENKINS_URL is missing until the server's address is configured.
     return bool(env.get("JENKINS_URL")) or env.get("BUILD_TAG", "").startswith("jenkins-")
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """Jenkins names no event and no default branch (but says whether a branch is it), and no API of a forge.
+    """Jenkins names no event, no API of a forge, and the default branch only in its own builds.
 
-    GIT_COMMIT of a pull request that Jenkins merges before the build is the merge: see `look_through_merge`. Who has
-    answered an `input` is the actor of what follows: the pipeline says so in CIPLUG_APPROVER.
+    If Jenkins merges a pull request before the build, GIT_COMMIT is the merge: see `look_through_merge`. Whoever
+    answered an `input` is the actor of later steps: the pipeline sets CIPLUG_APPROVER.
     """
     change, tag = text(env, "CHANGE_ID"), text(env, "TAG_NAME")
     server, repository = _forge(env)
@@ -50,7 +50,7 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 def look_through_merge(context: Context, parents: list[str]) -> Context:
-    """Put the pull request's own head for a merge that Jenkins made: it merges the target *into* the head."""
+    """Replace a merge that Jenkins made by the pull request's head: Jenkins merges the target *into* the head."""
     if len(parents) != 2:
         return context
     return dataclasses.replace(context, commit=parents[0], merge_commit=context.commit)
@@ -62,7 +62,7 @@ def _branch(env: Mapping[str, str]) -> str | None:
     if text(env, "TAG_NAME"):
         return None
     remote_branch = env.get("GIT_BRANCH", "").removeprefix("refs/remotes/").removeprefix("origin/")
-    if remote_branch == "detached":  # A plain job was told to build a commit.
+    if remote_branch == "detached":  # A plain job that builds a given commit.
         remote_branch = ""
     return text(env, "BRANCH_NAME") or text(env, "GIT_LOCAL_BRANCH") or remote_branch or None
 
@@ -80,14 +80,14 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
 
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
-    """Among the artifacts of the build, if they are archived."""
+    """Its address among the artifacts of the build, if they are archived."""
     top = text(env, "CIPLUG_ARCHIVED_FROM") or text(env, "WORKSPACE")
     build, path = text(env, "BUILD_URL"), base.below(top, file)
     return f"{build.rstrip('/')}/artifact/{path}" if build and path else None
 
 
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
-    """Append to the file that the pipeline names in CIPLUG_OUTPUTS, to read what is there by `readFile`."""
+    """Append to the file that the pipeline names in CIPLUG_OUTPUTS, for `readFile`."""
     return base.append_outputs(text(env, "CIPLUG_OUTPUTS"), outputs)
 
 

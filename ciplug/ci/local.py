@@ -1,4 +1,4 @@
-"""No CI host: a laptop, or a host that we do not know. Nothing is known from the environment."""
+"""No CI host: a laptop, or an unknown host. The environment says nothing about the job."""
 
 from __future__ import annotations
 

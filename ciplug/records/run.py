@@ -11,10 +11,11 @@ from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
 
-METRIC_NAME = re.compile(r"[\w.@/%+ ()\[\]:,=#-]{1,250}")
-"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. Code that prints a name
-must escape it: `::` and `##` begin commands in the logs of CI hosts. There may be blanks at its ends."""
-METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # ( ) [ ]"
+METRIC_NAME = re.compile(r"(?!.*##)[\w.@/%+ ()\[\]:,=#-]{1,250}")
+"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. It may begin and end with
+blanks. `##` begins a command anywhere in the logs of CI hosts, and is refused. `::` begins one at the start of a line:
+no line for a log may begin with a name as it is."""
+METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # ( ) [ ], without ##"
 
 
 def is_model_name(name: str) -> bool:

@@ -19,7 +19,8 @@ from ciplug.reports import untrusted
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
 
-_NOT_IN_A_NAME = re.compile("[^a-zA-Z0-9_:]")
+# A line that begins with `::` would be a command in the log of a CI host.
+_NOT_IN_A_NAME = re.compile("[^a-zA-Z0-9_:]|:(?=:)|(?<=:):")
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "#": "＃"})
 
 
@@ -34,8 +35,9 @@ def render(report: Report) -> str:
             value = delta.values.get("candidate")
             if value is not None:
                 name = _name(delta.metric)
-                labels = f'model="{_label(section.model)}"'
+                labels = f'model="{_label(untrusted.clean(section.model, untrusted.NAME_LIMIT))}"'
                 if name != delta.metric:
+                    # In full, blanks included: two metrics must not become one.
                     labels += f',metric="{_label(delta.metric)}"'
                 families[name].append(f"{name}{{{labels}}} {_number(value)}\n")
     lines = (f"# TYPE {name} gauge\n{''.join(sorted(families[name]))}" for name in sorted(families))
@@ -48,7 +50,7 @@ def _name(metric: str) -> str:
 
 
 def _label(value: str) -> str:
-    return untrusted.clean(value, untrusted.NAME_LIMIT).translate(_ESCAPES)
+    return value.translate(_ESCAPES)
 
 
 def _number(value: float) -> str:

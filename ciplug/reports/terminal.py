@@ -237,9 +237,12 @@ def _csv(comparison: Comparison) -> str:
     roles: tuple[Role, ...] = ("candidate", "baseline", "target", "production")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["metric", *roles, "change", "relative", "higher_is_better", "trend"])
     for metric in _ordered(comparison):
         values = [metric.values.get(role) for role in roles]
         cells = [canonical.plain(v) for v in (*values, metric.change, metric.relative, metric.higher_is_better)]
-        writer.writerow([metric.metric, *cells, metric.trend])
+        # In quotes, the line is no command in the log of a CI host.
+        row = quoted if metric.metric.lstrip().startswith("::") else writer
+        row.writerow([metric.metric, *cells, metric.trend])
     return out.getvalue()

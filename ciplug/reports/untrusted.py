@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-NAME_LIMIT = 120
+NAME_LIMIT = 250
 PROSE_LIMIT = 600
 
 _INVISIBLE = "\u200b"

@@ -93,7 +93,7 @@ class TestTrain:
         head = project.pull_request(7, "topic", 0.92)
         github_api.add_pull(7, branch="topic", commit=head)
         job = runner.pull_request(7, "topic", head).ok()
-        job.says("kept from before", "Summary - ")
+        job.says("reused", "Summary - ")
         [comment] = github_api.comments[7]
         assert MARKER in comment["body"].splitlines() and "0.92" in comment["body"]
         assert [status["state"] for status in github_api.statuses[head]] == ["success"]

@@ -260,7 +260,7 @@ def test_a_sweep_is_a_run_and_its_children_and_one_push(tmp_path: Path, git_serv
     assert {run.provenance.command for run in children} == {parent.provenance.command}
     assert all(run.provenance.packages and run.provenance.hardware.cores for run in children)
     # The parent counts for the commit, though children ended later.
-    compared = project.json("compare", "--format", "json")
+    (compared,) = project.json("compare", "--format", "json")["comparisons"]
     assert compared["candidate"]["run"] == parent.id
 
 

@@ -121,8 +121,8 @@ class TestArguments:
             (given(model="a\nb"), "input 'model': one value is expected"),
             ({"CIPLUG_INPUT_METRIC": "m.json"}, "CIPLUG_INPUT_METRIC: unknown input"),
             ({"CIPLUG_INPUT_MODEL_JSON": "[]"}, "CIPLUG_INPUT_MODEL_JSON: unknown input"),
-            ({"CIPLUG_INPUT_TAGS_JSON": "[1]"}, "input 'tags': a list of texts is expected, not [1]"),
-            ({"CIPLUG_INPUT_TAGS_JSON": "a=b"}, "input 'tags': no JSON"),
+            ({"CIPLUG_INPUT_TAGS_JSON": "[1]"}, "input 'tags': a list of strings is expected, not [1]"),
+            ({"CIPLUG_INPUT_TAGS_JSON": "a=b"}, "input 'tags': not JSON"),
             ({"CIPLUG_INPUT_TAGS_JSON": '["a=b"]', "CIPLUG_INPUT_TAGS": "c=d"}, "input 'tags': given twice"),
         ],
     )

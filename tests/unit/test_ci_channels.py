@@ -175,7 +175,7 @@ class TestSummary:
         assert github_actions.write_summary(env, section * 2)
         assert path.stat().st_size <= 1024 * 1024
         content = path.read_text(encoding="utf-8")
-        assert content == section * 2 + "_2 sections were left out here, for want of room: see the full report._\n"
+        assert content == section * 2 + "_2 sections were left out here for lack of space: see the full report._\n"
         path.write_bytes(b"x" * 1024 * 1024)
         assert not github_actions.write_summary(env, "more")
 
@@ -188,7 +188,7 @@ class TestCutMarkdown:
         text = "# A\n\ntext\n\n## B\n\n" + "b" * 50 + "\n\n## C\n\n" + "c" * 300 + "\n"
         cut = cut_markdown(text, 200)
         assert cut.startswith("# A\n\ntext\n\n## B\n\n" + "b" * 50)
-        assert cut.endswith("\n_1 section was left out here, for want of room: see the full report._\n")
+        assert cut.endswith("\n_1 section was left out here for lack of space: see the full report._\n")
         assert "c" * 9 not in cut
 
     @pytest.mark.parametrize("wrap", ["```\n{}```\n", "~~~~yaml\n{}~~~~\n", "<details>\n{}</details>\n"])

@@ -151,7 +151,7 @@ class TestForReal:
         assert Path(env["GITHUB_OUTPUT"]).read_text() == 2 * written
         version = subprocess.run([kept / COMMAND / "ciplug", "--version"], capture_output=True, text=True)
         assert version.stdout.startswith("ciplug ")
-        assert "kept from before" in start().communicate()[0]
+        assert "reused" in start().communicate()[0]
 
     def test_what_cannot_be_installed_leaves_nothing(
         self, start: Callable[[], subprocess.Popen[str]], env: dict[str, str], tmp_path: Path
@@ -172,5 +172,5 @@ class TestForReal:
         env["PIP_CONFIG_FILE"] = os.devnull
         job = start()
         said, errors = job.communicate()
-        assert "made with uv" in said, errors
+        assert "created with uv" in said, errors
         assert "pip tries" not in errors
