@@ -165,7 +165,7 @@ def value_of(key: Any) -> st.SearchStrategy[Any]:
     return ANY | (st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2) if isinstance(kind, Named) else inner)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(values_of(config.Config))
 def test_any_file_is_read_or_reported_and_each_mistake_has_file_and_line(data: dict[str, Any]) -> None:
     text = yaml.safe_dump(data, sort_keys=False)
@@ -180,7 +180,7 @@ def test_any_file_is_read_or_reported_and_each_mistake_has_file_and_line(data: d
 SCHEMA = jsonschema.Draft202012Validator(schema())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(values_of(config.Config).map(lambda data: {key: value for key, value in data.items() if key != "extends"}))
 def test_the_schema_takes_every_file_that_ciplug_takes(data: dict[str, Any]) -> None:
     try:
