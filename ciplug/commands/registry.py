@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.keys import log_of
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
 from ciplug.registry.state import fold, read_model
-from ciplug.reports import text
+from ciplug.reports import untrusted
 from ciplug.steps.session import Session
 
 
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     model = fold(args.model, events)
     _tell_notes(model)
     if args.verb == "history":
-        console.out(dumps([plain(event) for event in events]) if args.json else _history(events))
+        console.out(_stored(session, args.model) if args.json else _history(events))
     elif args.json:
         console.out(dumps(_plain(model)))
     else:
@@ -63,7 +65,7 @@ def _list(session: Session, as_json: bool) -> int:
     elif models:
         ladders = [section.policy.ladder for section in session.config.sections()]
         stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
-        rows = [[text.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
+        rows = [[untrusted.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
         console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
     else:
         console.say("the registry is empty")
@@ -73,6 +75,11 @@ def _list(session: Session, as_json: bool) -> int:
 def _tell_notes(model: Model) -> None:
     for note in model.notes:
         console.complain(note)
+
+
+def _stored(session: Session, model: str) -> bytes:
+    """The events as they are stored, with fields that this ciplug does not know."""
+    return dumps([json.loads(entry) for entry in session.log.entries(log_of(model))])
 
 
 def _plain(model: Model) -> dict[str, object]:
@@ -99,25 +106,25 @@ def _history(events: Iterable[RegistryEvent]) -> str:
 
 def _event(event: RegistryEvent) -> list[object]:
     """One row of the history. Of a type that this ciplug does not know, the fields that have the names of ours."""
-    fields = {name: text.clean(str(value), 60) for name, value in event.payload.items()}
+    fields = {name: untrusted.clean(str(value), 60) for name, value in event.payload.items()}
     stage = fields.get("stage")
     return [
         event.seq,
         _minute(event.created),
-        text.clean(event.type, 40),
+        untrusted.clean(event.type, 40),
         f"v{fields['version']}" if "version" in fields else "-",
         f"{fields.get('from_stage', NO_STAGE)} → {stage}" if stage else "",
-        text.clean(event.actor or "-", 40),
+        untrusted.clean(event.actor or "-", 40),
         fields.get("verdict_digest", "-")[7:19] or "-",
         fields.get("reason", ""),
     ]
 
 
 def _minute(moment: str) -> str:
-    return text.clean(moment[:16].replace("T", " "), 16)
+    return untrusted.clean(moment[:16].replace("T", " "), 16)
 
 
 def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
     from tabulate import tabulate
 
-    return text.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))
+    return untrusted.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))

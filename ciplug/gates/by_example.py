@@ -1,4 +1,4 @@
-"""What the examples of both sides say, asked for all gates at once: those on the same rows share their resamples."""
+"""Tests example by example, of all gates at once: those on the same rows share their resamples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Key = tuple[str, Part | None]
 
 
 class ByExample:
-    """The answers to all questions about single examples that a policy asks of the evidence."""
+    """The results of all comparisons of a policy that are made example by example."""
 
     def __init__(self, policy: Policy, evidence: Evidence) -> None:
         self._evidence = evidence
@@ -38,18 +38,18 @@ class ByExample:
         for name, gate in gates.items():
             if gate.kind == "metric":
                 self._ask(name, gate, questions)
-        for run, asked in questions.items():
-            self._take(run, asked)
-        again: dict[str | None, dict[Key, Question]] = {}
+        for run, of_run in questions.items():
+            self._answer(run, of_run)
+        second: dict[str | None, dict[Key, Question]] = {}
         for name, gate in gates.items():
-            # What a percentage of the baseline allows in a slice is known only when its value there is.
+            # A percentage of the baseline's value in a slice needs that value first.
             if gate.slices and gate.slices.max_regression and gate.slices.max_regression.rel is not None:
-                self._ask_again(name, gate, again)
-        for run, asked in again.items():
-            self._take(run, asked)
+                self._ask_relative(name, gate, second)
+        for run, of_run in second.items():
+            self._answer(run, of_run)
 
     def pair(self, run: str | None) -> Paired | Undecided:
-        """The candidate's examples beside those of a run (None: beside themselves)."""
+        """The candidate's examples joined with those of a run (None: with themselves)."""
         if run not in self._pairs:
             theirs = self._own if run is None else self._evidence.examples.get(run)
             if self._own is None:
@@ -64,7 +64,7 @@ class ByExample:
         return self._own is not None and run is not None and run in self._evidence.examples
 
     def fits(self, gate: Gate, metric: str) -> bool:
-        """Whether the gate's metric is to be compared example by example, as far as can be seen from its name."""
+        """Whether the gate's metric is to be compared example by example, judged by its name."""
         if gate.test not in ("auto", "mcnemar", "newcombe", "bootstrap", "sign-flip") or (
             gate.n and gate.test != "auto"
         ):
@@ -102,8 +102,7 @@ class ByExample:
         if gate.max_regression and reference is not None and math.isfinite(reference) and self.has_both(side.run):
             limit = limit_of(gate.max_regression, reference)
             if limit is not None and self.fits(gate, metric):
-                asked = questions.setdefault(side.run, {})
-                asked[name, None] = _question(gate, metric, limit, reference, None)
+                questions.setdefault(side.run, {})[name, None] = _question(gate, metric, limit, reference, None)
         if gate.slices:
             run = self.slice_run(name)
             for part, rows in self._judged(run, gate):
@@ -111,7 +110,7 @@ class ByExample:
                 limit = allowed.abs if allowed and allowed.abs is not None else 0.0
                 questions.setdefault(run, {})[name, part] = _question(gate, metric, limit, 0.0, rows)
 
-    def _ask_again(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
+    def _ask_relative(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
         run = self.slice_run(name)
         for part, rows in self._judged(run, gate):
             first = self.answers.get((name, part))
@@ -119,26 +118,26 @@ class ByExample:
                 continue
             limit = limit_of(gate.slices.max_regression, first.baseline) if gate.slices.max_regression else None
             if limit is not None and math.isfinite(limit):
-                asked = questions.setdefault(run, {})
-                asked[name, part] = _question(gate, gate.metric or name, limit, first.baseline, rows)
+                question = _question(gate, gate.metric or name, limit, first.baseline, rows)
+                questions.setdefault(run, {})[name, part] = question
 
     def _judged(self, run: str | None, gate: Gate) -> Iterator[tuple[Part, list[int]]]:
         parts = self.parts(run, gate.slices.by) if gate.slices else {}
         if gate.slices and not isinstance(parts, Undecided):
             yield from ((part, rows) for part, rows in parts.items() if len(rows) >= gate.slices.min_samples)
 
-    def _take(self, run: str | None, asked: Mapping[Key, Question]) -> None:
+    def _answer(self, run: str | None, questions: Mapping[Key, Question]) -> None:
         pair = self.pair(run)
         if isinstance(pair, Undecided):
-            self.answers.update(dict.fromkeys(asked, pair))
+            self.answers.update(dict.fromkeys(questions, pair))
             return
         try:
             from ciplug.stats.paired_tests import answer
 
-            self.answers.update(zip(asked, answer(pair, list(asked.values())), strict=True))
+            self.answers.update(zip(questions, answer(pair, list(questions.values())), strict=True))
         except ModuleNotFoundError as missing:
             reason = Undecided(f"a test example by example needs {missing.name}: pip install 'ciplug[stats]'")
-            self.answers.update(dict.fromkeys(asked, reason))
+            self.answers.update(dict.fromkeys(questions, reason))
 
 
 def _question(gate: Gate, metric: str, limit: float, reference: float, rows: list[int] | None) -> Question:

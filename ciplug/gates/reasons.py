@@ -94,6 +94,10 @@ def no_baseline(metric: str, side: Side) -> str:
     return f"no baseline to compare with: {why}"
 
 
+def baseline_unknown(why: str) -> str:
+    return f"whether there is a baseline is not known: {why}"
+
+
 def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:
     """The reason of a result to which a waiver applies, whether or not it covers the loss."""
     who = f"{waiver.approved_by}'s waiver ({waiver.reason}{f', {waiver.issue}' if waiver.issue else ''})"

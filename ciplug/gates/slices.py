@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, regression, rule_text
 from ciplug.gates.checks import Check, bounds, by, failed, undecided, within
-from ciplug.gates.regression import Tested
+from ciplug.gates.choice_of_test import Tested
 from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 

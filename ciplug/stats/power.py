@@ -1,4 +1,4 @@
-"""What a test could have found, and what more data would settle an undecided one."""
+"""What a test can detect, and how much more data would settle an undecided one."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from ciplug.stats.distributions import normal_isf, normal_sf
 from ciplug.stats.intervals import Interval, decide
 
 POWER = 0.8
-"""The chance of an answer that the field takes for enough (J. Cohen, 1988)."""
+"""The customary probability of finding an effect (J. Cohen, 1988)."""
 
 
 def more_needed(interval: Interval) -> int | None:
-    """So many examples, or seeds a side, in addition would decide with a chance of 80%, if d is what was measured.
+    """How many more units would decide with a probability of 80%, if d is what was measured.
 
     The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
-    number would do: d lies just on the allowance, or the width says nothing.
+    number is enough: d lies just on the allowance, or the width has no meaning.
     """
     if decide(interval) != "INCONCLUSIVE":
         return 0
     distance = interval.estimate - interval.rule.bound
     reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
     z = normal_isf(interval.rule.alpha)
-    wanted = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
-    # Beyond this nobody collects.
-    return math.ceil(wanted) - interval.n if interval.n < wanted < 1e9 else None
+    needed = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
+    # Nobody collects a billion.
+    return math.ceil(needed) - interval.n if interval.n < needed < 1e9 else None
 
 
 def detectable(interval: Interval) -> float:
-    """The least loss beyond the allowance that a test as wide as this one finds with a chance of 80%."""
+    """The least loss beyond the allowance that a test as wide as this one finds with a probability of 80%."""
     z = normal_isf(interval.rule.alpha)
     return (interval.high - interval.low) / 2 / z * (z + normal_isf(1 - POWER))
 
 
 def underpowered(interval: Interval) -> str | None:
-    """A warning where a candidate that loses twice the allowance would often not be found; None where it would.
+    """A warning where a loss of twice the allowance would often not be found; None where it would.
 
-    Without an allowance there is no such loss to speak of, and no warning: `detectable` says what can be found.
+    Without an allowance there is no such loss, and no warning.
     """
     allowed = interval.rule.allowed
     if not allowed or detectable(interval) <= allowed:

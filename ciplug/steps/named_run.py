@@ -10,7 +10,7 @@ from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import read_model
-from ciplug.reports.text import clean
+from ciplug.reports.untrusted import clean
 from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
 
@@ -25,7 +25,7 @@ class NamedRun(NamedTuple):
     version: Version | None = None
     """The version of the registry, where the name is a version's."""
     notes: tuple[str, ...] = ()
-    """What must be told, such as events of the registry that were skipped."""
+    """Sentences that a person must see, such as events of the registry that were skipped."""
 
 
 def find_run(session: Session, runs: Runs, name: str, model: str | None = None) -> NamedRun:

@@ -78,13 +78,13 @@ def test_without_a_rule_nothing_is_dropped(project: Project) -> None:
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ("{last: 0}", "keep.last: a number from 1 up is expected"),
-        ("{last: 2.5}", "keep: last: a whole number is expected"),
+        ("{last: 0}", "keep.last: a whole number from 1 up is expected"),
+        ("{last: 2.5}", "keep.last: a whole number from 1 up is expected"),
         ("{lats: 5}", "did you mean 'last'?"),
         ("{days: -1}", "keep.days: a number from 0 up is expected"),
-        ("{}", "rules are expected"),
-        ("{days: .nan}", "a number from 0 up is expected"),
-        ("5", "rules are expected"),
+        ("{}", "keep: a rule is needed: last, days or both"),
+        ("{days: .nan}", "a finite number is expected"),
+        ("5", "keep: a mapping is expected, like {last: 1000, days: 365}"),
     ],
 )
 def test_a_mistake_in_the_rules_is_named(rules: str, words: str) -> None:

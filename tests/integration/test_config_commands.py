@@ -1,0 +1,89 @@
+"""ciplug.yaml as the commands meet it: the same words from each, and a team's own stages from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+WRONG = "version: 1\nmetrics: metrics.json\nsamples: {file: s.jsonl, ID: x}\ngates:\n  accuracy: {mim: 0.8}\n"
+OWN_STAGES = """\
+version: 1
+model: wine
+metrics: metrics.json
+gates:
+  accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01, baseline: production}
+stages:
+  dev:
+  canary: {gates: [accuracy]}
+  live: {gates: all}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project.create(tmp_path / "project")
+
+
+def test_every_command_reports_the_same_mistakes(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(WRONG)
+    said = {
+        project.ciplug(*args, code=2).stderr
+        for args in (
+            ("policy", "check"),
+            ("record",),
+            ("run", "--", "true"),
+            ("ci", "--no-comment", "--", "true"),
+            ("gate",),
+            ("compare",),
+            ("runs", "list"),
+            ("promote", "wine", "--to", "staging"),
+        )
+    }
+    (words,) = said
+    assert words.replace(f"{project.folder}/", "") == (
+        "ciplug: 2 mistakes in ciplug.yaml:\n"
+        "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster)\n"
+        "  ciplug.yaml:5: gates.accuracy.mim: unknown key (did you mean 'min'?)\n"
+    )
+
+
+def test_the_stages_of_a_team(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(OWN_STAGES)
+    project.commit("stages of our own")
+    first = project.train()
+    project.ciplug("gate")
+    unknown = project.ciplug("promote", "wine", "--to", "staging", code=2)
+    assert "unknown stage 'staging'\n  -> one of: dev, canary, live" in unknown.stderr
+    skipped = project.ciplug("promote", "wine", "--to", "canary", code=1)
+    assert "version 1 is in no stage, and canary takes only versions from dev" in skipped.stderr
+    for stage in ("dev", "canary", "live"):
+        project.ciplug("promote", "wine", "--to", stage)
+    # The baseline `production` is what is in the last stage.
+    project.numbers({"accuracy": 0.81})
+    project.commit("worse")
+    project.train()
+    lost = project.ciplug("gate", code=1)
+    assert "live (v1)" in lost.stdout + lost.stderr
+    (version,) = project.json("registry", "show", "wine", "--json")["versions"]
+    assert (version["stage"], version["run"]) == ("live", first)
+    assert "canary" in project.ciplug("registry", "list").stdout
+    # Where there is no ciplug.yaml, the stages that versions are in are known.
+    (project.folder / "ciplug.yaml").unlink()
+    refused = project.ciplug("pull", "wine@canary", code=2)
+    assert "unknown stage 'canary'" in refused.stderr
+    assert "has no artifact" in project.ciplug("pull", "wine@live", code=2).stderr
+
+
+def test_a_version_in_a_stage_that_the_ladder_no_longer_has_starts_at_the_bottom(project: Project) -> None:
+    project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    (project.folder / "ciplug.yaml").write_text(OWN_STAGES)
+    project.commit("stages of our own")
+    project.train()
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "dev")
+    assert "Staging" in project.ciplug("registry", "show", "wine").stdout
