@@ -11,13 +11,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 
 from benchmarks.measuring import call, environment
 from ciplug.records import columns
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
-from ciplug.records.keys import run_key
+from ciplug.records.keys import amendment_object, run_key
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import Run
 from ciplug.stores.git import segments as git_segments
@@ -78,9 +79,9 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def server(folder: Path, runs: int) -> Iterator[GitServer]:
-    """A server over HTTP whose repository PROJECT has a small project, and a store with so many runs."""
-    stored = _store(runs)
+def server(folder: Path, runs: int, amendments: int = 0) -> Iterator[GitServer]:
+    """A server over HTTP whose repository PROJECT has a small project, and a store with so many runs and amendments."""
+    stored = _store(runs, amendments)
     with GitServer(folder / "server") as running:
         path = running.create(PROJECT)
         shutil.copytree(stored / "objects", path / "objects", copy_function=os.link, dirs_exist_ok=True)
@@ -146,18 +147,21 @@ class Clones:
         return clone
 
 
-def _store(runs: int) -> Path:
-    """A repository whose commit `tip` is a store with so many folded runs, kept from one benchmark to the next."""
-    path = OUT / f"store-{runs}.git"
+def _store(runs: int, amendments: int = 0) -> Path:
+    """A repository whose commit `tip` is a store with so many folded runs, kept from one benchmark to the next.
+
+    Its amendments are of runs all over the store, and lie in segments of their own.
+    """
+    path = OUT / (f"store-{runs}-{amendments}.git" if amendments else f"store-{runs}.git")
     if (path / "tip").exists():
         return path
     shutil.rmtree(path, ignore_errors=True)
     call(["git", "init", "--quiet", "--bare", str(path)], OUT)
     written = LooseObjects(path, "sha1")
     content, index = Content(), {}
-    every = stored_runs(runs)
-    for start in range(0, runs, SEGMENT_AT):
-        records = {run_key(run).key: dumps(run) for run in islice(every, SEGMENT_AT)}
+    objects = chain(((run_key(run).key, dumps(run)) for run in stored_runs(runs)), _amendments(runs, amendments))
+    for start in range(0, runs + amendments, SEGMENT_AT):
+        records = dict(islice(objects, SEGMENT_AT))
         if len(records) < SEGMENT_AT:
             content.new = {key: written.blob(data) for key, data in records.items()}
             break
@@ -173,6 +177,26 @@ def _store(runs: int) -> Path:
     call(["git", "repack", "-a", "-d", "--quiet"], path)
     (path / "tip").write_text(commit)
     return path
+
+
+def _amendments(runs: int, amendments: int) -> Iterator[tuple[str, bytes]]:
+    """Key and bytes of an amendment of every n-th run: a tag, and of each tenth of these a withdrawal."""
+    every = runs // amendments if amendments else 1
+    for number, run in enumerate(islice(stored_runs(runs), 0, amendments * every, every)):
+        made = Amendment(
+            run=run.id,
+            model=run.model,
+            commit=run.commit,
+            seq=1,
+            created=run.ended,
+            tags={"team": f"team-{number % 7}"},
+            withdrawn=True if number % 10 == 0 else None,
+            reason="wrong labels" if number % 10 == 0 else None,
+            by="octocat",
+            context=run.provenance.context,
+        )
+        key, data = amendment_object(made)
+        yield key.key, data
 
 
 def packed_size(runs: int) -> tuple[int, int]:

@@ -69,6 +69,7 @@ def _states(clone: Path) -> dict[str, Callable[[], Path]]:
         with sqlite3.connect(catalog) as db:
             (last,) = db.execute("SELECT max(name) FROM segments").fetchone()
             db.execute("DELETE FROM columns WHERE segment = ?", (last,))
+            db.execute("DELETE FROM amendments WHERE segment = ?", (last,))
             db.execute("DELETE FROM segments WHERE name = ?", (last,))
         db.close()
         return clone

@@ -29,6 +29,7 @@ MEASUREMENTS = {
     "compare": "peers",
     "read": "reading",
     "query": "querying",
+    "amendments": "amending",
     "analytics": "analytics",
 }
 """Name on the command line → module with a function `measure`."""

@@ -33,7 +33,7 @@ def check(
 
     Args:
         trusted: whether it comes from a job that may write the store. Any other says in its own record that it may
-            not, and one that claims to be trusted is refused: so in a store, what is said to be trusted is.
+            not, and one that claims to be trusted is refused: so whatever a store holds as trusted is trusted.
         commits: those that the runs of an untrusted bundle can be of; None where nobody knows.
 
     Raises RecordError, naming the bundle and the key, for the first object that is anything else.
@@ -68,7 +68,7 @@ def check(
         elif not is_run(key):
             raise RecordError(f"{where}: a bundle holds runs, their series, examples, amendments and verdicts only")
     if not runs and not (trusted and any(map(parse_amendment, objects))):
-        raise RecordError(f"{name}: there is no run in it")
+        raise RecordError(f"{name}: it holds no run")
     return list(runs.values())
 
 
@@ -81,7 +81,7 @@ def _run(data: bytes, key: str, name: str) -> Run:
     except RecordError as problem:
         raise RecordError(f"{name}: {problem.message}", hint=problem.hint) from None
     if not _ID.fullmatch(run.id):
-        raise RecordError(f"{where}: {run.id!r:.80} is no id of a run")
+        raise RecordError(f"{where}: {run.id!r:.80} is not the id of a run")
     if not is_model_name(run.model):
         raise RecordError(f"{where}: {run.model!r:.80} cannot be the name of a model")
     if stored := [file.path for file in run.artifacts if file.store]:
@@ -91,7 +91,7 @@ def _run(data: bytes, key: str, name: str) -> Run:
             if moment.parse(when).tzinfo is None:
                 raise ValueError
         except ValueError:
-            raise RecordError(f"{where}: {when!r:.40} is no point in time") from None
+            raise RecordError(f"{where}: {when!r:.40} is not a point in time") from None
     return run
 
 

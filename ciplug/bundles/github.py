@@ -56,7 +56,7 @@ class GitHubRun:
                 yield from unzipped(name, self._download(artifact.id, name), self._pattern)
 
     def _download(self, artifact: int, name: str) -> bytes | CiplugError:
-        """By its id, from where GitHub says that it lies: another server, which gets no token."""
+        """Fetch it by its id from the address that GitHub gives: another server, which gets no token."""
         import github
         import requests
 
@@ -79,5 +79,5 @@ class GitHubRun:
 
 
 def _no_login(request: Any) -> Any:
-    """What lies elsewhere is fetched without any credential, one of ~/.netrc included."""
+    """Send no credential to another server, not even one of ~/.netrc."""
     return request

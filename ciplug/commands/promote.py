@@ -14,7 +14,9 @@ from ciplug.steps.transition import Promotion, PromotionRequest, promote
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--to", metavar="STAGE", required=True, help="staging or production")
+    parser.add_argument(
+        "--to", metavar="STAGE", required=True, help="a stage of the policy, by default staging or production"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--run", metavar="ID", help="the run to promote (default: the model's run of this commit)")
     which.add_argument("--version", metavar="N", type=int, help="a version that is registered already")

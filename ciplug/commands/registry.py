@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.keys import log_of
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     model = fold(args.model, events)
     _tell_notes(model)
     if args.verb == "history":
-        console.out(dumps([plain(event) for event in events]) if args.json else _history(events))
+        console.out(_stored(session, args.model) if args.json else _history(events))
     elif args.json:
         console.out(dumps(_plain(model)))
     else:
@@ -73,6 +75,11 @@ def _list(session: Session, as_json: bool) -> int:
 def _tell_notes(model: Model) -> None:
     for note in model.notes:
         console.complain(note)
+
+
+def _stored(session: Session, model: str) -> bytes:
+    """The events as they are stored, with fields that this ciplug does not know."""
+    return dumps([json.loads(entry) for entry in session.log.entries(log_of(model))])
 
 
 def _plain(model: Model) -> dict[str, object]:

@@ -49,7 +49,7 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     if not any(key == "http.lowspeedlimit" for key, _ in pairs):
         pairs += [("http.lowspeedlimit", "1000"), ("http.lowspeedtime", "60")]
     pairs.append(("core.hookspath", os.devnull))
-    # By default git takes for the remote's only what lies at the same path; a fold moves things.
+    # By default git assumes that the remote has only what is at the same path; a fold moves things.
     pairs.append(("pack.usesparse", "false"))
     env = git_environment()
     for key in [k for k in env if k.startswith(("GIT_CONFIG_",))]:

@@ -34,7 +34,7 @@ class Gap(Enum):
 
 @dataclass(frozen=True)
 class Unseen:
-    """That there may be ancestors which are not known here."""
+    """There may be ancestors that this clone does not have."""
 
     gap: Gap
     words: str
@@ -47,7 +47,7 @@ class History:
     target: str | None
     """Name of the target branch."""
     merge_base: str | None
-    """None where head lies on the target branch, or no common commit is known."""
+    """None where head is a commit of the target branch, or no common commit is known."""
     ancestors: tuple[str, ...]
     """First parents, nearest first: of the merge base and with it, or, without one, of head and without it."""
     target_commits: tuple[str, ...]
@@ -69,7 +69,7 @@ def target_branch(
 ) -> str | None:
     """The branch to compare with: as asked for, else the pull request's, else the default branch.
 
-    A clone of one branch does not know the default branch, so then the remote is asked; None where it does not say.
+    A clone of one branch does not know the default branch, so then the remote is asked; None without an answer.
     """
     if asked or context_target or context_default:
         return asked or context_target or context_default
@@ -137,12 +137,12 @@ def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[st
             )
             return source if first_parents_in(source.repository, head, source.env) else _not_pushed(source, head)
         if GitKind.NO_REF in fetched.kinds:
-            note = f"there is no branch '{target}' on the remote: is 'baseline:' in ciplug.yaml right?"
+            note = f"no branch named '{target}' on the remote: is 'baseline:' in ciplug.yaml right?"
             return _Source(*here, tip, (note,), no_target=True)
         unseen = Unseen(Gap.NOT_FETCHED, f"the history could not be fetched ({fetched.words})")
         return _Source(*here, tip, (f"{unseen.words}, so the baseline may be missing",), unseen=unseen)
     if tip is None:
-        return _Source(*here, None, (f"there is no branch '{target}' here, nor on a remote",), no_target=True)
+        return _Source(*here, None, (f"no branch named '{target}' here or on a remote",), no_target=True)
     return _Source(*here, tip)
 
 

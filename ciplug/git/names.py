@@ -42,7 +42,7 @@ def tagged(workspace: Workspace, tag: str, env: Mapping[str, str]) -> str | None
     listing = list_refs(workspace, env, ref, f"{ref}^{{}}")
     if listing.failure:
         raise GitError(
-            f"the remote cannot be asked for the tag '{tag}': {listing.failure.words}",
+            f"the tag '{tag}' cannot be looked up on the remote: {listing.failure.words}",
             hint="is the remote reachable with this checkout's credentials?",
             kind=listing.failure.kind,
         )

@@ -17,29 +17,29 @@ def is_commit_id(text: str) -> bool:
 
 
 def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-    """Name → (type, content) of the objects among `names` that are there, by one `cat-file --batch`."""
-    wanted = list(dict.fromkeys(names))
-    if not wanted:
+    """Name → (type, content) of the objects among `names` that exist, by one `cat-file --batch`."""
+    ordered = list(dict.fromkeys(names))
+    if not ordered:
         return {}
-    out = run_git("cat-file", "--batch", cwd=repository, input=("\n".join(wanted) + "\n").encode()).stdout
-    found, at = {}, 0
-    for name in wanted:
+    out = run_git("cat-file", "--batch", cwd=repository, input=("\n".join(ordered) + "\n").encode()).stdout
+    objects, at = {}, 0
+    for name in ordered:
         end = out.index(b"\n", at)
         header = out[at:end].split()
         at = end + 1
         if header[-1] == b"missing":
             continue
         size = int(header[2])
-        found[name] = (header[1].decode(), out[at : at + size])
+        objects[name] = (header[1].decode(), out[at : at + size])
         at += size + 1
-    return found
+    return objects
 
 
 def present(repository: Path, names: Iterable[str]) -> set[str]:
-    """Which of these objects are there."""
-    wanted = sorted(set(names))
-    if not wanted:
+    """Which of these objects exist."""
+    ordered = sorted(set(names))
+    if not ordered:
         return set()
-    asked = ("\n".join(wanted) + "\n").encode()
-    out = run_git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=asked).stdout.decode()
-    return {name for name, line in zip(wanted, out.splitlines(), strict=True) if not line.endswith(" missing")}
+    stdin = ("\n".join(ordered) + "\n").encode()
+    out = run_git("cat-file", "--batch-check=%(objectname)", cwd=repository, input=stdin).stdout.decode()
+    return {name for name, line in zip(ordered, out.splitlines(), strict=True) if not line.endswith(" missing")}

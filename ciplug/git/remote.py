@@ -1,7 +1,7 @@
 """The remote of a checkout: its refs, and commits and files fetched from it into repositories of our own.
 
-Everything is asked from a repository of ours: in the checkout, the credentials that are handed over would be sent
-beside those that it keeps, and two are answered with a 400.
+git runs in a repository of ours: in the checkout it would send the credentials that are handed over beside those that
+the checkout keeps, and a host answers two with a 400.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def why_unreachable(workspace: Workspace, env: Mapping[str, str]) -> Failure | N
 def fetch_object(workspace: Workspace, repository: Path, oid: str, env: Mapping[str, str], *options: str) -> None:
     """Fetch an object by its id into a repository of ours, whose configuration stays empty. Raises GitError.
 
-    No ref is kept there: a server that is told of one takes the files that were filtered out for known.
+    No ref is kept there: a server that learns of one assumes that we have the files that were filtered out.
     """
     run_git(
         *("fetch", *_QUIET, *options, "--", without_password(url_of(workspace)), oid),

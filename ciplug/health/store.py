@@ -32,10 +32,10 @@ def write(session: Session, before: Examined) -> str:
     tried = _tried(session, before)
     trial = next(one for one in tried if one.what == "write")
     if trial.cause is None and trial.spare:
-        raise warning(f"this host refuses refs outside of refs/heads, so runs go to branches: {trial.said}")
+        raise warning(f"this host refuses refs outside of refs/heads, so runs go to branches: {trial.words}")
     if trial.cause is None:
         _tell_deletion(tried)
-        return f"a trial was accepted and deleted: {trial.said}"
+        return f"a trial was accepted and deleted: {trial.words}"
     raise _refused(session, trial)
 
 
@@ -45,9 +45,9 @@ def branch(session: Session, before: Examined) -> str:
     if trial is None:
         raise skipped("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
     if trial.cause is None:
-        return f"it may be moved: {trial.said}"
+        return f"it may be moved: {trial.words}"
     if trial.cause == Cause.UNKNOWN:
-        raise skipped(f"no clear answer: {trial.said}")
+        raise skipped(f"no clear answer: {trial.words}")
     raise _refused(session, trial)
 
 
@@ -62,9 +62,9 @@ def artifacts(session: Session, before: Examined) -> str:
     tried = open_store(place, session.workspace, session.env).try_writes()
     if (cause := tried[0].cause) is not None:
         by_git = is_git(place)
-        raise failure(tried[0].said, to_reach(session, place, cause) if by_git else _bucket_rights(place))
+        raise failure(tried[0].words, to_reach(session, place, cause) if by_git else _bucket_rights(place))
     _tell_deletion(tried)
-    return f"a trial was accepted and deleted: {tried[0].said}"
+    return f"a trial was accepted and deleted: {tried[0].words}"
 
 
 def _tried(session: Session, before: Examined) -> list[Trial]:
@@ -90,14 +90,14 @@ def _store(session: Session) -> Store:
 def _tell_deletion(tried: list[Trial]) -> None:
     trial = next((one for one in tried if one.what == "delete"), None)
     if trial is not None and trial.cause is not None:
-        raise warning(f"refs cannot be deleted, so nothing is folded: {trial.said}")
+        raise warning(f"refs cannot be deleted, so nothing is folded: {trial.words}")
 
 
 def _refused(session: Session, trial: Trial) -> Trouble:
     if is_archived(session.store_uri):
-        return failure(trial.said, "run ciplug in a build of that job, where its workspace can be written")
+        return failure(trial.words, "run ciplug in a build of that job, where its workspace can be written")
     if not is_git(session.store_uri):
-        return failure(trial.said, _bucket_rights(session.store_uri))
+        return failure(trial.words, _bucket_rights(session.store_uri))
     name = session.store.address.rpartition("#")[2]
     ruled_out = trial.cause in (Cause.PROTECTED, Cause.RULE, Cause.UNKNOWN)
     problem = "runs cannot be pushed"
@@ -109,7 +109,7 @@ def _refused(session: Session, trial: Trial) -> Trouble:
         remedy = remedies.refs(name)
     else:
         remedy = to_reach(session, store_url(session) or "", trial.cause or Cause.UNKNOWN)
-    return failure(f"{problem}: {trial.said}", remedy)
+    return failure(f"{problem}: {trial.words}", remedy)
 
 
 def _bucket_rights(uri: str) -> str:

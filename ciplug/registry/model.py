@@ -48,13 +48,13 @@ class Model:
         for version in self.versions:
             if version.number == number:
                 return version
-        have = f"1 to {len(self.versions)}" if self.versions else "none"
+        have = f"{self.versions[0].number} to {self.versions[-1].number}" if self.versions else "none"
         raise NotFound(f"'{self.name}' has no version {number}", hint=f"versions: {have}")
 
     @property
     def next_version(self) -> int:
         """The number of the version that is registered next."""
-        return len(self.versions) + 1
+        return self.versions[-1].number + 1 if self.versions else 1
 
     def of_run(self, run: str) -> Version | None:
         """The version that was registered from a run."""
@@ -71,7 +71,7 @@ class Model:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must be told: one sentence for each event that was skipped."""
+        """One sentence for each event that was skipped, for whoever reads this state."""
         return tuple(_note(self.name, event) for event in self.skipped)
 
     # --- changes, each to a new state
@@ -80,7 +80,7 @@ class Model:
         """With a new version. A number that exists keeps what was registered first."""
         if any(v.number == version.number for v in self.versions):
             return self
-        return replace(self, versions=(*self.versions, version))
+        return replace(self, versions=tuple(sorted((*self.versions, version), key=lambda v: v.number)))
 
     def with_stage(self, number: int, stage: str) -> Model:
         """With a version in a stage; the version that held it is archived."""

@@ -25,7 +25,7 @@ class NamedRun(NamedTuple):
     version: Version | None = None
     """The version of the registry, where the name is a version's."""
     notes: tuple[str, ...] = ()
-    """What must be told, such as events of the registry that were skipped."""
+    """Sentences that a person must see, such as events of the registry that were skipped."""
 
 
 def find_run(session: Session, runs: Runs, name: str, model: str | None = None) -> NamedRun:

@@ -135,7 +135,7 @@ class Session:
 
     @property
     def to_archive(self) -> Path | None:
-        """The folder that the pipeline must archive, lest what is recorded be lost; None where the store keeps it."""
+        """The folder that the pipeline must archive so that no record is lost; None where the store keeps them."""
         return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
 
     @property
@@ -192,19 +192,19 @@ class Session:
 
     @property
     def spooled_for(self) -> str:
-        """What this job's spool entries are for. A fork's stay apart, lest a trusted job send them later."""
+        """The store that this job's entries wait for. A fork's stay apart: no trusted job sends them later."""
         return self.store.address if self.context.trusted else f"{FORK}{self.store.address}"
 
     @property
     def send_command(self) -> str:
-        """What sends what waits in this spool for this store, as it is to be typed."""
+        """The command line that sends the runs queued in this spool for this store."""
         import shlex
 
-        found = config.find(self.cwd, self.workspace.top if self.workspace else None)
+        default = config.find(self.cwd, self.workspace.top if self.workspace else None)
         words = ["ciplug", "record", "--spooled"]
         if self.store_uri != (self.config.store or DEFAULT_URI):
             words += ["--store", self.store.uri]
-        if self.config.path and self.config.path != found:
+        if self.config.path and self.config.path != default:
             words += ["--config", str(self.config.path)]
         named = self.env.get("CIPLUG_SPOOL")
         return (f"CIPLUG_SPOOL={shlex.quote(named)} " if named else "") + shlex.join(words)
@@ -216,7 +216,7 @@ class Session:
 
     @property
     def remote_url(self) -> str | None:
-        """Where this checkout comes from, as its configuration has it."""
+        """The URL of the remote, `origin` if there is one, as git's configuration has it."""
         remotes = self.workspace.remotes if self.workspace else {}
         return remotes.get("origin") or next(iter(remotes.values()), None)
 
@@ -294,7 +294,7 @@ def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
 
 
 def _merge_parents(workspace: Workspace) -> list[str]:
-    """Parents of HEAD if Jenkins made it by merging, else nothing: a merge that a person made is a commit like any."""
+    """Parents of HEAD if it is a merge that Jenkins made; empty for any other commit, also for a person's merge."""
     shown = run_git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
     committer, _, parents = shown.partition("\n")
     return parents.split() if committer == "nobody@nowhere" else []
@@ -305,7 +305,7 @@ def _context(env: Mapping[str, str], workspace: Workspace | None) -> Context:
     context = ci.detect(env, parents=lambda: _merge_parents(workspace) if workspace else [])
     if workspace is None:
         return context
-    known = replace(
+    completed = replace(
         context,
         # Where the host checked out a merge of its own, HEAD is not the commit under review.
         commit=context.commit or (None if context.merge_commit else workspace.head),
@@ -313,5 +313,5 @@ def _context(env: Mapping[str, str], workspace: Workspace | None) -> Context:
         actor=context.actor or workspace.setting("user.email") or workspace.setting("user.name"),
     )
     if context.host == "local" and workspace.head:
-        known = replace(known, commit=workspace.head)
-    return known
+        completed = replace(completed, commit=workspace.head)
+    return completed

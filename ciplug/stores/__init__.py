@@ -49,7 +49,7 @@ class Bundles:
     """What a store needs whose objects go through bundles that somebody else keeps."""
 
     folder: Path
-    """Where those that are written lie until the pipeline archives them."""
+    """The folder of those that are written, until the pipeline archives them."""
     check: Check
     trusted: bool = True
     """Whether this job's own bundles are those of a job that may write a store; False for a fork's."""
@@ -101,7 +101,7 @@ def open_store(
                 trusted=bundles.trusted,
             )
         raise ConfigError(
-            f"store '{named}' is no store that ciplug knows",
+            f"unsupported store '{named}'",
             hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…', 'file:///…', 'jenkins:' or "
             "'jenkins+https://…'",
         )
@@ -150,7 +150,7 @@ def open_files(
     Args:
         name: what records call it; default: the URI, without credentials.
         limit: bytes of the largest file that goes to git; object stores take any.
-        named_by_user: False where a record names it, which somebody else has written: no token of ours goes there.
+        named_by_user: False where a record names it, which anybody may have written: no token of ours is sent there.
 
     Nothing is contacted yet. Raises ConfigError for a URI of another kind, and StoreError where the library for it is
     not installed.
@@ -173,7 +173,7 @@ def open_files(
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
     if not uri.startswith(_OBJECTS):
         raise ConfigError(
-            f"artifact store '{named}' is none that ciplug knows",
+            f"unsupported artifact store '{named}'",
             hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
         )
     from ciplug.stores.bucket.files import ObjectFiles
@@ -237,7 +237,7 @@ def _branch(named: str, query: str) -> str:
         raise ConfigError(f"store '{named}': unknown option '{min(options)}'", hint="the only option is ?branch=NAME")
     bad = not branch or branch.startswith(("-", "/")) or branch.endswith(("/", ".", ".lock"))
     if bad or ".." in branch or any(c in branch for c in " ~^:?*[\\"):
-        raise ConfigError(f"store '{named}': '{branch}' is no name for a branch")
+        raise ConfigError(f"store '{named}': '{branch}' is not a valid name of a branch")
     return branch
 
 

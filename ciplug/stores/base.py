@@ -46,7 +46,7 @@ class Trial(NamedTuple):
     """Add objects; delete what has been folded; move the branch, as folds and logs do."""
     cause: Cause | None
     """Why it is refused; None where it is accepted. `UNKNOWN` also where it cannot be tried without a trace."""
-    said: str
+    words: str
     """The place's own words, or where it was accepted."""
     spare: bool = False
     """It was accepted at a second place only, since the first one was refused."""
@@ -96,7 +96,7 @@ class Objects(Protocol):
     def keys(self, *prefixes: str) -> list[str]:
         """Every key of an object or a log entry that starts with one of the prefixes, sorted.
 
-        Prefixes that are groups, or lie in one, are looked up; any other means listing the store.
+        Prefixes that are groups, or are within one, are looked up; any other means listing the store.
         """
         ...
 
@@ -133,7 +133,7 @@ class Columns(Protocol):
         ...
 
     def loose(self) -> list[str]:
-        """Keys of the objects that are in no segment, sorted; they are few, whatever the store holds."""
+        """Keys of the objects that are in no segment, sorted; they are few, however large the store is."""
         ...
 
 

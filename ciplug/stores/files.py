@@ -14,7 +14,7 @@ from typing import Protocol
 from ciplug.errors import Cause, FileChanged, StoreError
 
 OWN = "git:"
-"""What a record says where its files lie in the very git store that holds the record, however that is reached."""
+"""What a record says if its files are in the same git store as the record, however that is reached."""
 
 Tell = Callable[[int], None]
 """Called with the number of bytes that have been dealt with since the last call; by any thread."""
@@ -93,7 +93,7 @@ def receive(
 ) -> None:
     """Write one file into `folder` by its hex digits, from what `read(start)` yields of its bytes.
 
-    It is there whole and verified or not at all. What an earlier call left of it is hashed, and continued.
+    The file is complete and verified, or it does not exist. What an earlier call left of it is hashed, and continued.
 
     Raises StoreError when the bytes are not those of the digest.
     """

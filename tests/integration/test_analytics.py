@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
-from ciplug.stores import open_store
+from ciplug.records.keys import amendment_object
+from ciplug.stores import Store, open_store
+from ciplug.tracking.catalog import Catalog
 from tests.duck import connect
 from tests.servers.seaweedfs import S3
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "object-stores.md").read_text(encoding="utf-8")
 PLACE = "s3://acme-ml/ciplug"
+MOMENT = "2026-03-01T00:00:00Z"
 MODELS = ["wine", "acme/wine = 50%", "Größe, süß", "2026"]
 
 
@@ -55,6 +60,44 @@ def test_the_query_over_a_folder(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     uri = (tmp_path / "store").as_uri()
     fill(uri, {"HOME": str(tmp_path)})
+    check(duckdb.sql(block("query").replace(PLACE, str(tmp_path / "store"))).fetchall())
+
+
+def test_the_query_with_amendments_marks_what_does_not_count(tmp_path: Path) -> None:
+    duckdb = pytest.importorskip("duckdb")
+    uri = (tmp_path / "store").as_uri()
+    fill(uri, {"HOME": str(tmp_path)})
+
+    def store() -> Store:
+        return open_store(uri, None, {"HOME": str(tmp_path)})
+
+    def amend(number: int, seq: int, **fields: Any) -> None:
+        made = Amendment(run=f"{number:032x}", model=MODELS[number % 4], commit="a" * 40, seq=seq, created=MOMENT)
+        key, data = amendment_object(replace(made, **fields))
+        store().add({key.key: data})
+
+    amend(1, 1, withdrawn=True, reason="wrong labels")
+    amend(2, 1, lifecycle="deleted")
+    amend(2, 2, lifecycle="active", name="again")
+    amend(3, 2, tags={"team": "red"})
+    amend(3, 1, tags={"team": "blue"})
+    store().compact()
+    amend(4, 1, tags={"team": "red"})
+    amend(4, 2, untag=("team",))
+    amend(5, 1, withdrawn=True)
+    amend(5, 2, withdrawn=False)
+    amend(6, 1, lifecycle="deleted", withdrawn=True)
+    store().compact()
+    query = block("amended").replace(PLACE, str(tmp_path / "store"))
+    rows = {row[1]: row[2:] for row in duckdb.sql(query).fetchall()}
+    catalog = Catalog(store())
+    for entry in catalog.search().entries:
+        name, _, state, team = rows[entry.id]
+        assert (name, state, team) == (entry.attributes.get("name"), entry.state, entry.tags.get("team"))
+    assert len(rows) == 40
+    assert [rows[f"{n:032x}"][2] for n in range(1, 7)] == [
+        *("withdrawn", "active", "active", "active", "active", "deleted")
+    ]
     check(duckdb.sql(block("query").replace(PLACE, str(tmp_path / "store"))).fetchall())
 
 

@@ -228,7 +228,7 @@ def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path)
     assert said.code == 2 and "nothing says where the bundles are" in said.err
     (tmp_path / "bundle.ndjson").write_bytes(bundle.pack({}))
     said = ciplug("collect", tmp_path / "bundle.ndjson")
-    assert said.code == 3 and "there is no run in it" in said.err
+    assert said.code == 3 and "it holds no run" in said.err
 
 
 def test_another_job_that_was_first_costs_its_bundle_only(

@@ -136,7 +136,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 
 BUNDLES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "not a bundle of ciplug"),
-    "no run": (bundle.pack({}), "there is no run in it"),
+    "no run": (bundle.pack({}), "it holds no run"),
     "a byte order mark": (b"\xef\xbb\xbf" + packed(honest()), "not a bundle of ciplug"),
     "UTF-16": (packed(honest()).decode().encode("utf-16"), "not a bundle of ciplug"),
     "a bundle cut off": (packed(honest())[:-10], "cut off"),
@@ -161,7 +161,7 @@ BUNDLES: dict[str, tuple[bytes, str]] = {
     "a model with a path": (forged(model="../wine"), "cannot be the name of a model"),
     "a model of two lines": (forged(model="wine\n::error::x"), "cannot be the name of a model"),
     "a model without width": (forged(model="wi\u200bne"), "cannot be the name of a model"),
-    "a time that is none": (forged(started="::stop-commands::x"), "no point in time"),
+    "a time that is none": (forged(started="::stop-commands::x"), "not a point in time"),
     "no such status": (forged(status="passed"), "status"),
     "an artifact that it says is kept": (
         forged(artifacts=[{"path": "m", "digest": "sha256:0", "size": 1, "store": "s3://victim/x"}]),

@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Project:
 @pytest.mark.parametrize("store", ["s4://x", "none", "/tmp/x", "S3://bucket", "https://example.com/x"])
 def test_a_wrong_store_is_not_said_to_be_one_for_artifacts(project: Project, store: str) -> None:
     done = project.ciplug("run", "--store", store, "--artifact", "numbers.json", *TRAIN, code=2)
-    assert f"store '{store}' is no store that ciplug knows" in done.stderr
+    assert f"unsupported store '{store}'" in done.stderr
     assert "artifact" not in done.stderr
     assert not (project.folder / "metrics.json").exists()
 

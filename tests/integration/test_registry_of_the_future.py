@@ -101,6 +101,7 @@ def test_an_unknown_field_of_a_known_event_stops_nothing(project: Project) -> No
     history = project.json("registry", "history", "wine", "--json")
     assert [event["type"] for event in history] == ["register", "promote", "register", "promote"]
     assert history[2]["payload"]["quantized"] == {"bits": 8}
+    assert history[2]["signature"] == "abc", "it is shown as it is stored"
 
 
 def test_a_broken_chain_stops_every_reader(project: Project, tmp_path: Path) -> None:

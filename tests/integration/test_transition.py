@@ -141,7 +141,8 @@ def test_a_log_with_unknown_events(team: Team) -> None:
 
 def test_a_fork_s_run(team: Team) -> None:
     run = team.judged(provenance={"context": Context(trusted=False)})
-    assert team.refused(run=run.id).reason is Refusal.FORK_RUN
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.FORK_RUN and refusal.message.startswith(f"run {run.id[:12]} was recorded by")
 
 
 def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
@@ -160,6 +161,7 @@ def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
 def test_no_verdict(team: Team) -> None:
     run = team.run()
     refusal = team.refused(run=run.id)
+    assert refusal.message == f"run {run.id[:12]} has no verdict"
     assert refusal.reason is Refusal.NO_VERDICT and refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
 
 
@@ -185,13 +187,18 @@ def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None
 def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     run = team.run()
     team.verdict(run, policy_digest=policy_digest)
-    assert team.refused(run=run.id).reason is Refusal.OTHER_POLICY
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.OTHER_POLICY
+    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
 
 
 def test_a_dry_run(team: Team) -> None:
     run = team.run()
     team.verdict(run, dry_run=True)
-    assert team.refused(run=run.id).reason is Refusal.DRY_RUN
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.DRY_RUN
+    assert refusal.message == f"run {run.id[:12]} was judged in dry runs only"
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
 
 
 @pytest.mark.parametrize("outcome", ["FAIL", "ERROR", "INCONCLUSIVE"])
@@ -199,7 +206,8 @@ def test_a_verdict_that_did_not_pass(team: Team, outcome: Any) -> None:
     run = team.run()
     team.verdict(run, outcome=outcome)
     refusal = team.refused(run=run.id)
-    assert refusal.reason is Refusal.NOT_PASSED and f"is {outcome}" in refusal.message
+    assert refusal.reason is Refusal.NOT_PASSED
+    assert refusal.message == f"the verdict of run {run.id[:12]} is {outcome}: {outcome}"
 
 
 def test_a_refusal_names_the_gates_that_decided(team: Team) -> None:
@@ -259,6 +267,8 @@ def test_what_passed_and_does_not_pass_today(team: Team, rules: str) -> None:
     team.session.store.add(dict([verdict_object(replace(judged.verdict, run=run.id))]))
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.NOT_PASSED_TODAY
+    assert refusal.message.startswith(f"run {run.id[:12]} passed when it was judged")
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
     assert "accuracy: 0.7 is below 0.8" in refusal.message
     assert ("by the rules of staging" in refusal.message) == bool(rules)
 

@@ -248,7 +248,7 @@ def changed(**fields: Any) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("objects", "why"),
     [
-        ({}, "there is no run in it"),
+        ({}, "it holds no run"),
         ({"registry/wine/000001.json": b"{}"}, "and verdicts only"),
         ({"runs/x": b"{}"}, "and verdicts only"),
         ({"FORMAT": b"x"}, "and verdicts only"),
@@ -264,10 +264,10 @@ def changed(**fields: Any) -> dict[str, bytes]:
         (changed(metrics={"accuracy": "1.0"}), "metrics"),
         (changed(model="a/b"), "cannot be the name of a model"),
         (changed(model="a\nb"), "cannot be the name of a model"),
-        (changed(started="yesterday"), "no point in time"),
-        (changed(ended="2026-11-23T19:24:00"), "no point in time"),
+        (changed(started="yesterday"), "not a point in time"),
+        (changed(ended="2026-11-23T19:24:00"), "not a point in time"),
         (changed(params={"a": [1]}), "params"),
-        ({f"runs/{COMMIT}-r1.json": canonical.dumps(replace(RUN, id="r1"))}, "no id of a run"),
+        ({f"runs/{COMMIT}-r1.json": canonical.dumps(replace(RUN, id="r1"))}, "not the id of a run"),
         (
             {"runs/--upload-pack-x.json": canonical.dumps(replace(RUN, commit="--upload-pack", id="x"))},
             "not a commit id",
@@ -349,5 +349,5 @@ def test_a_fork_amends_nothing_else(make: Any, says: str) -> None:
 def test_a_trusted_job_amends_what_is_recorded_elsewhere() -> None:
     objects = amendment(a_run(COMMIT), withdrawn=True, reason="wrong labels")
     assert collected.check(objects, "b", trusted=True) == []
-    with pytest.raises(RecordError, match="there is no run in it"):
+    with pytest.raises(RecordError, match="it holds no run"):
         collected.check({}, "b", trusted=True)

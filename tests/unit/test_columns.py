@@ -59,7 +59,7 @@ def test_a_newer_record_is_seen_as_far_as_it_is_understood() -> None:
     newer = record(
         schema=9,
         status={"now": "structured"},
-        metrics={"a": 1, "b": [1, 2], "c": "NaN", "d": "12", "e": True, "::f": 1},
+        metrics={"a": 1, "b": [1, 2], "c": "NaN", "d": "12", "e": True, "f\nf": 1},
     )
     held = columns.of([("runs/none-1.json", newer)])
     assert held.keys == ["runs/none-1.json"]

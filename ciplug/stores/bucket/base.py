@@ -1,4 +1,4 @@
-"""What is asked of the place that an object store lies in: a few verbs on objects by name."""
+"""What a bucket of an object store must do: a few verbs on objects by name."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class Bucket(Protocol):
     """The same for every name of this place; without credentials."""
 
     def get(self, name: str) -> bytes | None:
-        """The object, None where there is none."""
+        """The object; None if it does not exist."""
         ...
 
     def create(self, name: str, data: bytes) -> bool:
-        """Put an object where there is none; False where there is one, which stays as it is."""
+        """Put an object that does not exist yet; False if one exists, which stays as it is."""
         ...
 
     def put(self, name: str, data: bytes) -> None:
-        """Put an object, whatever was there."""
+        """Put an object, and overwrite any other."""
         ...
 
     def upload(self, name: str, chunks: Iterator[bytes], size: int) -> None:
@@ -46,15 +46,15 @@ class Bucket(Protocol):
         ...
 
     def size(self, name: str) -> int | None:
-        """Bytes of the object, None where there is none."""
+        """Bytes of the object; None if it does not exist."""
         ...
 
     def part(self, name: str, start: int, length: int) -> bytes:
-        """Some bytes of an object that is there."""
+        """Some bytes of an object that exists."""
         ...
 
     def delete(self, name: str) -> None:
-        """Take an object away, if there is one."""
+        """Delete an object, if it exists."""
         ...
 
     def list(self, folder: str) -> list[Listed]:

@@ -21,10 +21,10 @@ _AT_ONCE = 32
 
 @dataclass
 class Found:
-    """What is wrong, and what would mend it."""
+    """What is wrong, and what would repair it."""
 
     problems: list[Problem] = field(default_factory=list)
-    """These only a person can mend."""
+    """Only a person can repair these."""
     repairable: list[Problem] = field(default_factory=list)
     """And these by the rest of this:"""
     rewrite: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Found:
 
 
 def object_name(key: str) -> str:
-    """Where an object lies that is no row of a segment.
+    """The name of an object that is not a row of a segment.
 
     A folder's name has no dot and a file's has one or ends with %, so that no key stands in another's way.
     """
@@ -49,7 +49,7 @@ def object_name(key: str) -> str:
 
 
 def key_of(name: str) -> str | None:
-    """The key of an object's name, None for a name that is none of ours."""
+    """The key of an object's name, None for a name that ciplug does not write."""
     key = unquote(name.partition("/")[2].removesuffix("%"))
     return key if is_key(key) and object_name(key) == name else None
 
@@ -66,7 +66,7 @@ def why_not(objects: Mapping[str, bytes], known: Mapping[str, bytes]) -> dict[st
 
 
 def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]]) -> Found:
-    """Read every segment, and see that every object is there.
+    """Read every segment, and check that every object exists.
 
     Args:
         listed: names of all segments and objects, as listed before `state` was read.
@@ -102,9 +102,9 @@ def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapp
                     known[key] = row.record.encode()
     names = {object_name(key): key for key in beside}
     absent = [name for name in names if name not in listed]
-    there = get_many(bucket, [*absent, *(name for name, key in names.items() if key in waiting)])
-    found.problems += [Problem(names[name], "this object is missing") for name in absent if name not in there]
-    known.update((names[name], data) for name, data in there.items() if names[name] in waiting)
+    objects = get_many(bucket, [*absent, *(name for name, key in names.items() if key in waiting)])
+    found.problems += [Problem(names[name], "this object is missing") for name in absent if name not in objects]
+    known.update((names[name], data) for name, data in objects.items() if names[name] in waiting)
 
     for write in sorted(pending):
         for key, why in why_not(pending[write], known).items():
@@ -123,7 +123,7 @@ def _strays(
     waiting: set[str],
     found: Found,
 ) -> None:
-    """What lies there and stands in no index: a fold beside us is at work on it, or was killed, or it is not ours."""
+    """What is listed and in no index: a fold is at work on it, or was killed, or ciplug did not write it."""
     # Some disks list a folder in the letters of who made it first, whoever asks for it in capitals or not.
     known = {path.casefold() for path in state.files}
     names = [name for name in listed if name.casefold() not in known and name not in objects]
@@ -135,9 +135,9 @@ def _strays(
             if key in waiting:
                 continue
             if key is None:
-                found.problems.append(Problem(name, "this is none of ours"))
+                found.problems.append(Problem(name, "ciplug did not write this"))
             elif key in state.dropped or key in records:
-                found.repairable.append(Problem(name, "it was dropped, and is still there"))
+                found.repairable.append(Problem(name, "it was dropped, and still exists"))
                 found.delete.append(name)
             else:
                 found.repairable.append(Problem(key, "the index does not know this object"))
@@ -148,9 +148,9 @@ def _strays(
         except RecordError:
             rows = None
         if rows is None:
-            found.problems.append(Problem(name, "this is none of ours"))
+            found.problems.append(Problem(name, "ciplug did not write this"))
         elif superfluous := {key for key in rows if key in records or key in state.dropped}:
-            found.repairable.append(Problem(name, "a segment that was written anew is still there"))
+            found.repairable.append(Problem(name, "a segment that was written anew still exists"))
             if superfluous == rows.keys():
                 found.delete.append(name)
             else:

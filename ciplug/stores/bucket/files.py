@@ -20,7 +20,7 @@ from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
-"""What an artifact that lies elsewhere can be read from."""
+"""What the address of an artifact elsewhere may begin with."""
 _FILES_AT_ONCE, _PARTS_AT_ONCE = 8, 4
 _PATIENCE = timedelta(hours=24)
 
@@ -39,10 +39,10 @@ class ObjectFiles:
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
         sizes = {digest: path.stat().st_size if path.exists() else None for digest, path in files.items()}
-        there = each(lambda digest: self._bucket.size(_key(digest)), files)
-        # What is there in another size is damaged, and sent again.
-        absent = {d for d, size in there.items() if size is None or sizes[d] not in (size, None)}
-        tell(sum(size or 0 for digest, size in there.items() if digest not in absent))
+        sizes_there = each(lambda digest: self._bucket.size(_key(digest)), files)
+        # A file of another size is damaged, and is sent again.
+        absent = {d for d, size in sizes_there.items() if size is None or sizes[d] not in (size, None)}
+        tell(sum(size or 0 for digest, size in sizes_there.items() if digest not in absent))
 
         def send(digest: str, tell: Tell) -> None:
             self._bucket.upload(_key(digest), checked(files[digest], digest, tell), sizes[digest] or 0)
@@ -66,7 +66,7 @@ class ObjectFiles:
 
 
 def measure(address: str, env: Mapping[str, str]) -> tuple[str, int]:
-    """Digest and size of what lies at an address, read once. Raises StoreError when it cannot be read."""
+    """Digest and size of the file at an address, read once. Raises StoreError when it cannot be read."""
     content, size = hashlib.sha256(), 0
     for chunk in _read_address(address, env, 0):
         content.update(chunk)
@@ -75,7 +75,7 @@ def measure(address: str, env: Mapping[str, str]) -> tuple[str, int]:
 
 
 def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path, tell: Tell, most: int) -> None:
-    """Bring what lies at an address into `folder`, as `Files.get` does."""
+    """Fetch the file at an address into `folder`, as `Files.get` does."""
     receive(digest, folder, partial(_read_address, address, env), tell, most, address)
 
 
@@ -144,7 +144,7 @@ def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Te
     """Do it for every digest, several at a time. When one fails, or the user interrupts, the others end soon."""
     stopped = Event()
 
-    def told(count: int) -> None:
+    def tell_unless_stopped(count: int) -> None:
         if stopped.is_set():
             raise StoreError("stopped, since another file failed")
         tell(count)
@@ -156,7 +156,7 @@ def _at_once(work: Callable[[str, Tell], None], digests: Iterable[str], tell: Te
             return
         from concurrent.futures import FIRST_EXCEPTION, wait
 
-        tasks = [pool.submit(work, digest, told) for digest in sorted(set(digests))]
+        tasks = [pool.submit(work, digest, tell_unless_stopped) for digest in sorted(set(digests))]
         try:
             done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
             for task in done:

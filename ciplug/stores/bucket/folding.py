@@ -189,7 +189,7 @@ class Folding:
         return bool(lost) and self._bucket.get(index.done_name(number)) is None
 
     def _inputs(self, number: int, claimed: bytes) -> tuple[Claim, dict[str, bytes], dict[str, bytes], tuple[str, ...]]:
-        """A claim, the writes and the segments that it takes, and what of these is not there any more."""
+        """A claim, the writes and the segments that it takes, and which of these no longer exist."""
         try:
             claim = index.decode_claim(claimed, index.claim_name(number))
         except RecordError:

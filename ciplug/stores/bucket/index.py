@@ -37,9 +37,9 @@ class Claim:
     drop: tuple[str, ...] = ()
     """… without these keys."""
     delete: tuple[str, ...] = ()
-    """Those of the dropped keys which lie beside the segments."""
+    """Those of the dropped keys whose objects are beside the segments."""
     adopt: tuple[str, ...] = ()
-    """Keys of objects that lie beside the segments, and stood in no index."""
+    """Keys of objects beside the segments that were in no index."""
     reason: str | None = None
     """Why something is dropped."""
     version: int = VERSION
@@ -126,7 +126,7 @@ def in_order(paths: Iterable[str]) -> list[str]:
 
 
 def number_of(path: str) -> int:
-    """The fold that wrote a segment; 0 where the path is no segment's."""
+    """The fold that wrote a segment; 0 if the path is not a segment's."""
     digits = re.match(r"\d+", path.rpartition("/")[2])
     return int(digits[0]) if digits and PATH.fullmatch(path) else 0
 
@@ -220,19 +220,19 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
 def _paths(values: Iterable[Any]) -> tuple[str, ...]:
     paths = tuple(values)
     if wrong := [path for path in paths if not isinstance(path, str) or not PATH.fullmatch(path)]:
-        raise ValueError(f"{wrong[0]!r:.80} is no segment")
+        raise ValueError(f"{wrong[0]!r:.80} is not a segment")
     return paths
 
 
 def _keys(values: Iterable[Any]) -> tuple[str, ...]:
     if wrong := [value for value in values if not is_key(value)]:
-        raise ValueError(f"{wrong[0]!r:.80} is no key")
+        raise ValueError(f"{wrong[0]!r:.80} is not a key")
     return tuple(values)
 
 
 def _inbox_name(value: str) -> str:
     if not value or "/" in value:
-        raise ValueError(f"{value!r:.80} is no write of the inbox")
+        raise ValueError(f"{value!r:.80} is not a write of the inbox")
     return value
 
 

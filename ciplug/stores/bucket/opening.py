@@ -1,4 +1,4 @@
-"""Where an object store lies, from its URI: S3 and what speaks like it, Azure, Google Cloud, or a folder.
+"""The bucket of an object store, from its URI: S3 and servers with its API, Azure, Google Cloud, or a folder.
 
 Credentials come from where the platform's own tools find them, and never from an address.
 """

@@ -30,7 +30,7 @@ _KEPT = 64
 
 @dataclass
 class View:
-    """What one look at the bucket saw."""
+    """What the bucket held when it was read."""
 
     pending: dict[str, dict[str, bytes]]
     """Name of a write in the inbox → its objects."""
@@ -87,15 +87,15 @@ class Reader:
         self.current = None
 
     def steady(self, question: Callable[[View], T]) -> T:
-        """The answer to a question, asked again where a segment was written anew beside it."""
+        """The answer to a question, asked again if another process wrote a segment anew meanwhile."""
         for _ in range(_TRIES):
             try:
                 return question(self._look())
             except _Moved as moved:
                 self.current = None
                 if moved.path in (files := self._look().state.files):
-                    there = {entry.name for kind in segments.KINDS for entry in self.bucket.list(kind)}
-                    self._lost |= files.keys() - there
+                    listed = {entry.name for kind in segments.KINDS for entry in self.bucket.list(kind)}
+                    self._lost |= files.keys() - listed
                     self.current = None
         raise StoreError(f"{self.address}: segments were written anew each time it was read", cause=Cause.CONFLICT)
 
@@ -168,7 +168,7 @@ class Reader:
         return {**found, **new}
 
     def read_segments(self, view: View, paths: Sequence[str]) -> Iterator[tuple[str, dict[str, Row]]]:
-        """The rows of segments. Raises _Moved for one that is not there; a damaged one has none, and is noted."""
+        """The rows of segments. Raises _Moved for one that does not exist; a damaged one has none, and is reported."""
         for start in range(0, len(paths), _KEPT // 2):
             some = [path for path in paths[start : start + _KEPT // 2] if path not in self.wrong]
             new = get_many(self.bucket, [path for path in some if path not in self._rows])

@@ -1,4 +1,4 @@
-"""s3://bucket/prefix: Amazon S3, and what speaks like it."""
+"""s3://bucket/prefix: Amazon S3, and servers with its API."""
 
 from __future__ import annotations
 

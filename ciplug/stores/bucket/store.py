@@ -6,7 +6,7 @@ Layout (format 1)
     index/<n>.done        what fold n has left, written after all of it: from then on it counts
     runs/…, amend/…, verdicts/…
                           segments: see `segment_files`
-    objects/<key>         what has been folded and is no row of a segment, as it is
+    objects/<key>         what has been folded and is not a row of a segment, as it is
     logs/<log>/<seq>.json entries of logs
 
 Every name is written once, by put-if-absent where writers could race, so nobody waits for anybody. A claim says all
@@ -44,7 +44,7 @@ class ObjectStore:
     def __init__(self, bucket: Bucket, *, uri: str, cache: Path, may_fold: bool = True) -> None:
         """
         Args:
-            bucket: where the objects lie.
+            bucket: where the objects are.
             uri: how the user named this store.
             cache: a folder of ours, which may be emptied at any time.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
@@ -84,11 +84,11 @@ class ObjectStore:
         for _ in range(_TRIES):
             if self._bucket.create(name, data):
                 return
-            there = self._bucket.get(name)
-            if there == data:
+            stored = self._bucket.get(name)
+            if stored == data:
                 return
-            if there is not None:
-                raise Conflict(f"the store holds other bytes under the same key: {_first_other(objects, there, name)}")
+            if stored is not None:
+                raise Conflict(f"the store holds other bytes under the same key: {_first_other(objects, stored, name)}")
         raise StoreError(f"{self.address}: {name} exists, and cannot be read", cause=Cause.DAMAGED)
 
     def compact(self) -> int:
@@ -205,10 +205,10 @@ class ObjectStore:
         return try_writes(self._bucket)
 
 
-def _first_other(objects: Mapping[str, bytes], there: bytes, name: str) -> str:
+def _first_other(objects: Mapping[str, bytes], stored: bytes, name: str) -> str:
     """The first key under which a write holds other bytes than another of the same name."""
     try:
-        held = bundle.unpack(there, name)
+        held = bundle.unpack(stored, name)
     except RecordError:
         return min(objects)
     return min((key for key, data in objects.items() if held.get(key) != data), default=min(objects))

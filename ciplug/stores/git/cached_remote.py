@@ -92,11 +92,11 @@ class CachedRemote(GitRemote):
         return {name: parse_tree(data, self.format) for name, (kind, data) in objects.items() if kind == "tree"}
 
     def fetched_trees(self, oids: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
-        """Like `trees`, of ids that the store names: what is missing is fetched, without what lies below."""
+        """Like `trees`, of ids that the store names: what is missing is fetched, without what is below it."""
         names = sorted(set(oids))
         trees = self.trees(names)
         if missing := [oid for oid in names if oid not in trees]:
-            # By tree:1 git brings the blobs of a tree that is asked for by its id.
+            # With tree:1 git brings the blobs of a tree that is requested by its id.
             if failure := self.fetch(oids=missing, filter="tree:0"):
                 raise self.unreadable(f"{len(missing)} folders of the store", failure)
             trees.update(self.trees(missing))

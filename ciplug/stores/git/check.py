@@ -26,7 +26,7 @@ class Findings:
     index: dict[str, bytes] = field(default_factory=dict)
     """Segment → marks, of all segments; empty where the INDEX is right."""
     columns: dict[str, bytes] = field(default_factory=dict)
-    """Segment → its columns, where those that are there are wrong."""
+    """Segment → its right columns, where the stored ones are wrong."""
 
 
 def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:

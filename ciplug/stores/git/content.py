@@ -72,7 +72,7 @@ def _check_format(remote: CachedRemote, oid: str, branch: str) -> None:
         return
     data = remote.blobs([oid]).get(oid, b"")
     raise StoreError(
-        f"the branch '{branch}' is of another format: {data[:60].decode(errors='replace').strip()!r}",
+        f"the branch '{branch}' has another format: {data[:60].decode(errors='replace').strip()!r}",
         hint="use the version of ciplug that wrote it, or a newer one",
         cause=Cause.FORMAT,
     )

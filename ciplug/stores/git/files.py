@@ -1,11 +1,11 @@
-"""Files in a git repository, apart from the records: a push takes any number, a fetch brings only those asked for.
+"""Files in a git repository, apart from the records: a push takes any number, a fetch brings only what is needed.
 
 Layout
     refs/<branch>/files/<id>             a parentless commit whose tree names files by SHA-256, until it is folded
     refs/heads/<branch>-files-inbox/<id> the same, on a host that refuses refs outside refs/heads
     refs/heads/<branch>-files            folded: <first 2 hex digits>/<SHA-256>
 
-A look-up fetches the names that are pending and the 256 folders' ids, then the folders that are asked for: what it
+A look-up fetches the names that are pending and the 256 folders' ids, then the folders that are needed: what it
 costs does not grow with the history. A folded commit is a child of those it folds, so git knows that the remote has
 their files, and sends none of them again.
 """
@@ -32,7 +32,7 @@ from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, parse_t
 
 FOLD_AT, FOLD_MOST = 64, 1000
 LOOK_FROM = 256 * 1024
-"""So many bytes are sent without asking first whether they are there: to ask costs as much."""
+"""So many bytes are sent without a look-up first, which would cost as much."""
 _PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 256
 _AT_ONCE = 4
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -77,7 +77,7 @@ class GitFiles:
         if sum(sizes.values()) > LOOK_FROM:
             with self._remote.locked():
                 found = self._find(self._look(), wanted)
-            # What is there, and is not what we have, is damaged: sent again, it can be read again.
+            # A file with other bytes than ours is damaged: sent again, it can be read again.
             wanted = {
                 digest
                 for digest, path in files.items()
@@ -128,7 +128,7 @@ class GitFiles:
                 "--artifact-store s3://… keeps files elsewhere, and none keeps digests only",
             )
         tell(total)
-        # Writers do not look at what is pending, but for a few of them, lest it grow without end.
+        # Most writers do not fetch what is pending. A few do and fold it, so that it does not grow without end.
         if self._may_fold and int(name[:2], 16) % (FOLD_AT // 2) == 0:
             with contextlib.suppress(StoreError), self._remote.locked():
                 self._look()
@@ -204,7 +204,7 @@ class GitFiles:
                 raise self._remote.unreadable(f"{len(some)} files of {self._remote.address}", failure)
 
     def _find(self, view: _View, digests: Collection[str]) -> dict[str, list[str]]:
-        """Digest → blobs of those that are there: one, unless somebody has pushed other bytes under its name."""
+        """Digest → blobs of those that exist: one, unless somebody has pushed other bytes under its name."""
         names = {hex_of(digest): digest for digest in digests}
         tops = {view.folders[name[:2]][1] for name in names if name[:2] in view.folders}
         found: dict[str, dict[str, None]] = {}
@@ -218,7 +218,7 @@ class GitFiles:
         return {digest: list(oids) for digest, oids in found.items()}
 
     def _look(self) -> _View:
-        """What is there now; if much is pending, it is folded on the way."""
+        """What the remote holds now; if much is pending, it is folded on the way."""
         view = self._remote.with_cache(self._fetch)
         if len(view.pending) >= FOLD_AT and self._may_fold:
             with contextlib.suppress(StoreError):

@@ -66,7 +66,7 @@ def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:
 def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
     """The content of the branch with the pending writes that fit into it, and their refs and commits.
 
-    The same key with other bytes stays where it is, to be looked at; so does a key that lies below another: a tree
+    The same key with other bytes stays where it is, to be looked at; so does a key below another key: a tree
     cannot hold both.
     """
     view = snapshot.view

@@ -61,7 +61,7 @@ class LooseObjects:
                 file.write(packer.compress(chunk))
             file.write(packer.flush())
         if size:
-            raise ValueError("a blob of another size than was said")
+            raise ValueError("a blob of another size than announced")
         oid = content.hexdigest()
         path = self._folder / oid[:2] / oid[2:]
         path.parent.mkdir(exist_ok=True)

@@ -117,7 +117,7 @@ class GitRemote:
         if oids is not None:
             options.append("--stdin")
             stdin = ("\n".join(oids) + "\n").encode()
-        # Objects are asked for by id: with a "have", the server would take them for known.
+        # Objects are requested by id: with a "have", the server would assume that we have them.
         negotiation = "consecutive" if stdin is None else "noop"
         for left in reversed(range(_TRIES)):
             done = run_git(
@@ -133,7 +133,7 @@ class GitRemote:
             if done.returncode == 0:
                 return None
             failure = read_failure(done.stderr)
-            # A ref may go between its listing and the fetch; an object that is asked for by id exists, or is lost.
+            # A ref may go between its listing and the fetch; an object that is requested by id exists, or is lost.
             gone = stdin is None and GitKind.UNKNOWN_OBJECT in failure.kinds
             if not left or not (failure.network or gone):
                 break

@@ -145,7 +145,7 @@ class GitStore:
         with self._remote.locked():
             snapshot = self._fetch()
             folded = folding.fold(self._remote, self._refs, snapshot)
-            # Whoever compacts a store that is gone has been told, and begins anew.
+            # Whoever compacts a store that is gone has seen the note, and begins a new one.
             if snapshot.view.gone:
                 self._remote.remember(None)
             lost = snapshot.view.lost

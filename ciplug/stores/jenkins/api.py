@@ -21,7 +21,7 @@ _BUSY = (429, 502, 503, 504)
 
 
 def client(url: str, env: Mapping[str, str]) -> Any:
-    """jenkinsapi's client for the server of an address. Raises ConfigError for what is no address, or no whole login.
+    """jenkinsapi's client for the server of an address. Raises ConfigError for a wrong address, or half a login.
 
     In a build, the login goes to the server of that build alone: whoever may change an address must not get it sent
     elsewhere.

@@ -49,7 +49,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
     job are read. Raises ConfigError.
     """
     address, _, query = uri.partition("?")
-    asked, builds = _options(uri, query)
+    branches, builds = _options(uri, query)
     own = _BUILD.fullmatch(env.get("BUILD_URL", ""))
     own_job, own_build = (own[1], int(own[2])) if own else (None, None)
     if address == "jenkins:":
@@ -60,11 +60,11 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
                 "--store jenkins+https://jenkins.example.com/job/demo",
             )
         multibranch = bool(env.get("BRANCH_NAME"))
-        if asked and not multibranch:
+        if branches and not multibranch:
             raise ConfigError(f"store '{uri}': this job is not of a multibranch project", hint="leave ?branch= out")
         target = [env["CHANGE_TARGET"]] if env.get("CHANGE_TARGET") else []
         url = project_of(own_job) if multibranch else own_job
-        return Place(uri, url, (*target, *(asked or _MAIN)) if multibranch else (), builds, own_job, own_build)
+        return Place(uri, url, (*target, *(branches or _MAIN)) if multibranch else (), builds, own_job, own_build)
     url = address.removeprefix("jenkins+").rstrip("/")
     parts = urlsplit(url)
     if "@" in parts.netloc or not parts.hostname or "/job/" not in parts.path:
@@ -72,7 +72,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
             f"store 'jenkins+{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}' does not name a job",
             hint="write it like jenkins+https://jenkins.example.com/job/demo, without credentials",
         )
-    return Place(uri, url, tuple(asked or _MAIN), builds, own_job, own_build)
+    return Place(uri, url, tuple(branches or _MAIN), builds, own_job, own_build)
 
 
 def _options(uri: str, query: str) -> tuple[list[str], int]:

@@ -85,7 +85,7 @@ class JenkinsStore:
             raise StoreError(f"no bundle can be written into {self._folder}: {why}", cause=_cause_of(problem)) from None
 
     def _here(self) -> tuple[list[Path], dict[str, bytes]]:
-        """The bundles of this build that lie in this workspace, and all that they hold."""
+        """The bundles of this build in this workspace, and all that they hold."""
         if not self._place.writes or not self._folder.is_dir():
             return [], {}
         while True:
