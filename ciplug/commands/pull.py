@@ -9,7 +9,7 @@ from pathlib import Path
 from ciplug import console
 from ciplug.commands import options
 from ciplug.errors import UsageError
-from ciplug.reports import text
+from ciplug.reports import untrusted
 from ciplug.steps import placing
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.fetch import Fetched, fetch
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(fetched: Fetched) -> None:
     for artifact in fetched.digest_only:
-        console.complain(f"{text.clean(artifact.path, 200)}: only its digest was recorded: {artifact.digest}")
+        console.complain(f"{untrusted.clean(artifact.path, 200)}: only its digest was recorded: {artifact.digest}")
     for file in fetched.files:
         console.out(str(file))
     unchanged = len(fetched.files) - fetched.written

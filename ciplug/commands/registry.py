@@ -16,7 +16,7 @@ from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
 from ciplug.registry.state import fold, read_model
-from ciplug.reports import text
+from ciplug.reports import untrusted
 from ciplug.steps.session import Session
 
 
@@ -65,7 +65,7 @@ def _list(session: Session, as_json: bool) -> int:
     elif models:
         ladders = [section.policy.ladder for section in session.config.sections()]
         stages = dict.fromkeys(stage for group in (*ladders, *(m.stages for m in models)) for stage in group)
-        rows = [[text.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
+        rows = [[untrusted.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
         console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
     else:
         console.say("the registry is empty")
@@ -106,25 +106,25 @@ def _history(events: Iterable[RegistryEvent]) -> str:
 
 def _event(event: RegistryEvent) -> list[object]:
     """One row of the history. Of a type that this ciplug does not know, the fields that have the names of ours."""
-    fields = {name: text.clean(str(value), 60) for name, value in event.payload.items()}
+    fields = {name: untrusted.clean(str(value), 60) for name, value in event.payload.items()}
     stage = fields.get("stage")
     return [
         event.seq,
         _minute(event.created),
-        text.clean(event.type, 40),
+        untrusted.clean(event.type, 40),
         f"v{fields['version']}" if "version" in fields else "-",
         f"{fields.get('from_stage', NO_STAGE)} → {stage}" if stage else "",
-        text.clean(event.actor or "-", 40),
+        untrusted.clean(event.actor or "-", 40),
         fields.get("verdict_digest", "-")[7:19] or "-",
         fields.get("reason", ""),
     ]
 
 
 def _minute(moment: str) -> str:
-    return text.clean(moment[:16].replace("T", " "), 16)
+    return untrusted.clean(moment[:16].replace("T", " "), 16)
 
 
 def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
     from tabulate import tabulate
 
-    return text.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))
+    return untrusted.defuse(tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True))

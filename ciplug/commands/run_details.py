@@ -11,7 +11,7 @@ from ciplug.records.run import Run
 
 def details(run: Run, changes: Changes) -> str:
     """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them."""
-    from ciplug.reports import text
+    from ciplug.reports import untrusted
 
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
@@ -21,16 +21,16 @@ def details(run: Run, changes: Changes) -> str:
     def write(name: str, value: object, depth: int) -> None:
         pad = "  " * depth
         if isinstance(value, dict):
-            lines.append(f"{pad}{text.clean(name)}:")
+            lines.append(f"{pad}{untrusted.clean(name)}:")
             for key, inner in value.items():
                 write(str(key), inner, depth + 1)
         elif isinstance(value, list):
-            lines.append(f"{pad}{text.clean(name)}:")
+            lines.append(f"{pad}{untrusted.clean(name)}:")
             for inner in value:
                 shown = "  ".join(str(v) for v in inner.values()) if isinstance(inner, dict) else str(inner)
-                lines.append(f"{pad}  - {text.clean(shown, 200)}")
+                lines.append(f"{pad}  - {untrusted.clean(shown, 200)}")
         else:
-            lines.append(f"{pad}{text.clean(name)}: {text.clean(str(value), 400)}")
+            lines.append(f"{pad}{untrusted.clean(name)}: {untrusted.clean(str(value), 400)}")
 
     if changes.objection:
         write(changes.state, changes.objection, 0)
@@ -43,8 +43,11 @@ def details(run: Run, changes: Changes) -> str:
     write("provenance", provenance, 0)
     lines.append(f"  packages: {len(packages)}")
     if changes.amendments:
-        lines += ["amendments:", *(f"  - {text.clean(line, 400)}" for line in map(_history_line, changes.amendments))]
-    return text.defuse("\n".join(lines))
+        lines += [
+            "amendments:",
+            *(f"  - {untrusted.clean(line, 400)}" for line in map(_history_line, changes.amendments)),
+        ]
+    return untrusted.defuse("\n".join(lines))
 
 
 def _history_line(one: Amendment) -> str:

@@ -57,7 +57,8 @@ def tell_unknown(model: str, runs: Runs) -> None:
 
 def tell_gaps(found: Found, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
-    from ciplug.reports.text import clean, plural
+    from ciplug.reports.text import plural
+    from ciplug.reports.untrusted import clean
 
     name = clean(str(by[0])) if by else ""
     for count, why in (
@@ -79,7 +80,7 @@ def facts_of(entry: Entry) -> list[str | None]:
 
 def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[str]]:
     """Run, model, commit, branch, status and start as columns, shortened for the eye."""
-    from ciplug.reports import text
+    from ciplug.reports import untrusted
 
     def cells(values: Sequence[str | None]) -> list[str]:
         if form == "csv":
@@ -87,12 +88,12 @@ def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[st
         run, model, commit, branch, status, started = (value or "-" for value in values)
         moment = started[:16].replace("T", " ")
         return [
-            text.clean(run[:12]),
-            text.clean(model, 40),
+            untrusted.clean(run[:12]),
+            untrusted.clean(model, 40),
             commit[:8],
-            text.clean(branch, 30),
-            text.clean(status),
-            text.clean(moment),
+            untrusted.clean(branch, 30),
+            untrusted.clean(status),
+            untrusted.clean(moment),
         ]
 
     return [list(column) for column in zip(*map(cells, facts), strict=True)] or [[] for _ in range(6)]
@@ -100,19 +101,19 @@ def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[st
 
 def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
     """The values of one key: exact in CSV, else as precise as it takes to tell them apart."""
-    from ciplug.reports import text
+    from ciplug.reports import figures, text, untrusted
 
     values = [entry.get(key) for entry in entries]
     if form == "csv":
         return ["" if value is None else str(plain(value)) for value in values]
     if key.kind == "metric":
-        return text.numbers(values)
-    return [text.clean(text.scalar(value), 60) for value in values]
+        return figures.numbers(values)
+    return [untrusted.clean(text.scalar(value), 60) for value in values]
 
 
 def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
     """A table as `form` has it."""
-    from ciplug.reports import text
+    from ciplug.reports import untrusted
 
     if form == "csv":
         import csv
@@ -124,7 +125,7 @@ def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> s
     from tabulate import tabulate
 
     if form == "markdown":
-        cells = [[text.escape_markdown(cell) for cell in row] for row in rows]
-        return tabulate(cells, list(map(text.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
-    titles = [text.clean(header, text.NAME_LIMIT) for header in headers]
-    return text.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))
+        cells = [[untrusted.escape_markdown(cell) for cell in row] for row in rows]
+        return tabulate(cells, list(map(untrusted.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
+    titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
+    return untrusted.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))

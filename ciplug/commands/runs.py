@@ -153,7 +153,7 @@ def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
 
 
 def _amend(session: Session, ids: list[str], change: Change) -> None:
-    from ciplug.reports.text import clean
+    from ciplug.reports.untrusted import clean
 
     view = view_of(session)
     if view.offline:
@@ -238,8 +238,8 @@ def _drawn(entries: Sequence[Entry], columns: Sequence[Key], form: str) -> str:
 
 
 def _metrics(entry: Entry) -> str:
-    from ciplug.reports import text
+    from ciplug.reports import figures, untrusted
 
-    return text.clean(
-        "  ".join(f"{name}={text.number(value)}" for name, value in sorted(entry.metrics.items())[:4]), 100
+    return untrusted.clean(
+        "  ".join(f"{name}={figures.number(value)}" for name, value in sorted(entry.metrics.items())[:4]), 100
     )

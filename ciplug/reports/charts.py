@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ciplug.reports import text
+from ciplug.reports import figures, untrusted
 
 WIDTH, HEIGHT = 360, 168
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 26
@@ -61,8 +61,8 @@ def svg(chart: Chart, ident: str) -> str:
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
-        f'<title id="{ident}-t">{escape(text.clean(chart.title))}</title>',
-        f'<desc id="{ident}-d">{escape(text.clean(chart.description))}</desc>',
+        f'<title id="{ident}-t">{escape(untrusted.clean(chart.title))}</title>',
+        f'<desc id="{ident}-d">{escape(untrusted.clean(chart.description))}</desc>',
     ]
     for tick, label in zip(y_ticks, tick_labels(y_ticks), strict=True):
         y = y_at(tick)
@@ -101,7 +101,7 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     if top >= 1e6 or 0 < top < 1e-3:
         labels = [f"{v:.3g}" for v in values]
         return labels if len(set(labels)) == len(labels) else [f"{v:.6g}" for v in values]
-    return text.numbers([float(f"{v:.10g}") for v in values])
+    return figures.numbers([float(f"{v:.10g}") for v in values])
 
 
 def _share(value: float, low: float, high: float) -> float:
@@ -114,10 +114,10 @@ def _x_axis(first: float, last: float, chart: Chart) -> list[str]:
     middle = (_LEFT + WIDTH - _RIGHT) / 2
     parts = []
     if chart.x_label:
-        shown = escape(text.clean(chart.x_label, 60))
+        shown = escape(untrusted.clean(chart.x_label, 60))
         parts.append(f'<text class="tick" x="{middle:.0f}" y="{y}" text-anchor="middle">{shown}</text>')
     if first != last:
-        start, end = chart.x_ends or (text.number(first), text.number(last))
+        start, end = chart.x_ends or (figures.number(first), figures.number(last))
         parts.append(f'<text class="tick" x="{_LEFT}" y="{y}">{escape(start)}</text>')
         parts.append(f'<text class="tick" x="{WIDTH - _RIGHT}" y="{y}" text-anchor="end">{escape(end)}</text>')
     return parts

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ciplug.reports import charts, text
+from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _template() -> Template:
     from markupsafe import Markup
 
     def visible(value: Any) -> Any:
-        return text.clean(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return untrusted.clean(value, 2000) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = Environment(
         loader=PackageLoader("ciplug.reports"),
@@ -109,11 +109,11 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "metrics": [
             {
                 "name": m.metric,
-                "values": text.numbers([m.values.get(c.role) for c in columns]),
-                "change": text.change(m),
-                "judgement": text.judgement(m),
+                "values": figures.numbers([m.values.get(c.role) for c in columns]),
+                "change": figures.change(m),
+                "judgement": figures.judgement(m),
                 "trend": m.trend,
-                "spark": text.sparkline(model.trail(m)),
+                "spark": figures.sparkline(model.trail(m)),
             }
             for m in (*changed, *unchanged)
         ],
@@ -128,8 +128,8 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "steps": steps,
         "steps_left": steps_left,
         "all_params": [(name, text.scalar(value)) for name, value in sorted(section.run.params.items())],
-        "files": [("dataset", f, text.size(f.size)) for f in section.run.datasets]
-        + [("artifact", f, text.size(f.size)) for f in section.run.artifacts],
+        "files": [("dataset", f, figures.size(f.size)) for f in section.run.datasets]
+        + [("artifact", f, figures.size(f.size)) for f in section.run.artifacts],
         "facts": _facts(section.run),
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
@@ -145,16 +145,16 @@ def _telling(section: ModelSection) -> dict[str, str]:
     metric = model.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
-    now, before = text.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+    now, before = figures.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
     compared = section.comparison.baseline.run is not None
     return {
         "name": metric.metric,
         "now": now,
         "before": before,
-        "change": text.change(metric) if compared else "",
-        "judgement": text.judgement(metric) if compared else "",
+        "change": figures.change(metric) if compared else "",
+        "judgement": figures.judgement(metric) if compared else "",
         "trend": metric.trend,
-        "spark": text.sparkline(model.trail(metric)),
+        "spark": figures.sparkline(model.trail(metric)),
     }
 
 
@@ -172,7 +172,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
 
 
 def _digest(digest: str | None) -> str:
-    return text.ABSENT if digest is None else digest.removeprefix("sha256:")[:12]
+    return figures.ABSENT if digest is None else digest.removeprefix("sha256:")[:12]
 
 
 # --- charts
@@ -195,7 +195,7 @@ def _history(delta: MetricDelta) -> charts.Chart | None:
     trail = model.trail(delta)
     if sum(map(math.isfinite, trail)) < 2 or not delta.history:
         return None
-    low, high = text.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
+    low, high = figures.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
     return charts.Chart(
         title=delta.metric,
         description=f"{delta.metric} of {text.plural(len(trail), 'run')}, oldest first, from {low} to {high}",
@@ -210,7 +210,7 @@ def _steps(name: str, series: Series) -> charts.Chart | None:
     finite = [v for v in series.values if math.isfinite(v)]
     if not finite:
         return None
-    low, high = text.numbers([min(finite), max(finite)])
+    low, high = figures.numbers([min(finite), max(finite)])
     points = [(float(step), value) for step, value in zip(series.steps, series.values, strict=True)]
     return charts.Chart(
         title=name,
@@ -244,15 +244,15 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("actor", context.actor),
         ("trusted", None if context.trusted else "no: a fork's pull request"),
         ("command", " ".join(origin.command) or None),
-        ("wall time", text.duration(origin.wall_seconds)),
-        ("CPU time", text.duration(origin.cpu_seconds)),
-        ("peak memory", text.size(origin.peak_memory_bytes)),
+        ("wall time", figures.duration(origin.wall_seconds)),
+        ("CPU time", figures.duration(origin.cpu_seconds)),
+        ("peak memory", figures.size(origin.peak_memory_bytes)),
         ("seed", None if origin.seed is None else str(origin.seed)),
         ("Python", origin.python),
         ("system", origin.os),
         ("CPU", machine.cpu),
         ("cores", None if machine.cores is None else str(machine.cores)),
-        ("memory", text.size(machine.memory_bytes)),
+        ("memory", figures.size(machine.memory_bytes)),
         ("GPU", ", ".join(machine.gpus) or None),
         ("ciplug", origin.ciplug),
     ]

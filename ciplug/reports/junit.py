@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.reports import text
+from ciplug.reports import untrusted
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -37,7 +37,7 @@ def _suite(section: ModelSection) -> Element:
     from xml.etree.ElementTree import Element, SubElement
 
     gates = section.verdict.gates if section.verdict else ()
-    model = text.clean(section.model, text.NAME_LIMIT)
+    model = untrusted.clean(section.model, untrusted.NAME_LIMIT)
     outcomes: list[Outcome | None] = [g.outcome for g in gates] or [section.outcome]
     suite = Element(
         "testsuite",
@@ -46,12 +46,12 @@ def _suite(section: ModelSection) -> Element:
         failures=str(outcomes.count("FAIL")),
         errors=str(outcomes.count("ERROR")),
         skipped=str(outcomes.count("INCONCLUSIVE") + outcomes.count(None)),
-        timestamp=text.clean(section.run.started).removesuffix("Z"),
+        timestamp=untrusted.clean(section.run.started).removesuffix("Z"),
     )
     if not gates:
         case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="gates", time="0")
         if section.problem:
-            _say(case, "error", text.clean(section.problem), type="ERROR")
+            _say(case, "error", untrusted.clean(section.problem), type="ERROR")
         else:
             _say(case, "skipped", "no gate was evaluated")
     for gate in gates:
@@ -62,10 +62,10 @@ def _suite(section: ModelSection) -> Element:
 def _case(suite: Element, model: str, gate: GateResult) -> None:
     from xml.etree.ElementTree import SubElement
 
-    part = f" [{text.clean(gate.slice, text.NAME_LIMIT)}]" if gate.slice else ""
-    name = f"{text.clean(gate.gate, text.NAME_LIMIT)}{part}: {text.clean(gate.rule)}"
+    part = f" [{untrusted.clean(gate.slice, untrusted.NAME_LIMIT)}]" if gate.slice else ""
+    name = f"{untrusted.clean(gate.gate, untrusted.NAME_LIMIT)}{part}: {untrusted.clean(gate.rule)}"
     case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name=name, time="0")
-    reason = text.clean(gate.reason)
+    reason = untrusted.clean(gate.reason)
     if gate.outcome == "FAIL":
         _say(case, "failure", reason, _numbers(gate), type="FAIL")
     elif gate.outcome == "ERROR":
@@ -86,19 +86,19 @@ def _say(case: Element, tag: str, message: str, more: str = "", **attributes: st
 def _numbers(gate: GateResult) -> str:
     """The exact numbers behind the reason, one a line."""
     facts = {
-        "metric": text.clean(gate.metric, text.NAME_LIMIT),
-        "slice": text.clean(gate.slice) if gate.slice else None,
+        "metric": untrusted.clean(gate.metric, untrusted.NAME_LIMIT),
+        "slice": untrusted.clean(gate.slice) if gate.slice else None,
         "candidate": gate.candidate,
         "baseline": gate.baseline,
-        "baseline is": text.clean(gate.baseline_label) if gate.baseline_label else None,
-        "baseline run": text.clean(gate.baseline_run) if gate.baseline_run else None,
+        "baseline is": untrusted.clean(gate.baseline_label) if gate.baseline_label else None,
+        "baseline run": untrusted.clean(gate.baseline_run) if gate.baseline_run else None,
         "change": gate.change,
         "limit": gate.limit,
         "interval of the change": None if gate.low is None else f"{gate.low} to {gate.high}",
         "confidence": gate.confidence,
         "p": gate.p,
         "n": gate.n,
-        "method": text.clean(gate.method) if gate.method else None,
-        "to do": text.clean(gate.advice) if gate.advice else None,
+        "method": untrusted.clean(gate.method) if gate.method else None,
+        "to do": untrusted.clean(gate.advice) if gate.advice else None,
     }
     return "\n".join(f"{name}: {value}" for name, value in facts.items() if value is not None)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
-from ciplug.reports import text
 
 if TYPE_CHECKING:
     from ciplug.reports.report import ModelSection, Report
@@ -18,19 +18,19 @@ _SAFE = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”", "'": "’
 def render(report: Report) -> str:
     """ "✅ wine: PASS, accuracy 0.91 (+0.004)", the models one after the other, the worst first; one line."""
     line = "; ".join(map(_section, model.by_verdict(report))) or "nothing is compared"
-    return text.clean(line, LIMIT).translate(_SAFE) + "\n"
+    return untrusted.clean(line, LIMIT).translate(_SAFE) + "\n"
 
 
 def _section(section: ModelSection) -> str:
     icon, words = text.headline(section.outcome, section.verdict)
     if section.verdict:
         words = section.verdict.outcome + (" (dry run)" if section.verdict.dry_run else "")
-    said = f"{icon} {text.clean(section.model, text.NAME_LIMIT)}: {words}"
+    said = f"{icon} {untrusted.clean(section.model, untrusted.NAME_LIMIT)}: {words}"
     delta = model.telling(section)
     if delta is None:
         return said
     value = delta.values.get("candidate")
     if value is None:
         return f"{said}, {delta.metric} missing"
-    change = "" if delta.change is None else f" ({text.change(delta).partition(' ')[0]})"
-    return f"{said}, {delta.metric} {text.number(value)}{change}"
+    change = "" if delta.change is None else f" ({figures.change(delta).partition(' ')[0]})"
+    return f"{said}, {delta.metric} {figures.number(value)}{change}"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from html import escape
-from itertools import accumulate
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
-from ciplug.reports import text
+from ciplug.reports.budget import QUIET, Block, fit
+from ciplug.reports.markdown_style import Paint, table
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Side
@@ -21,41 +20,10 @@ if TYPE_CHECKING:
 
 # What gives way first when the budget is short: the highest number.
 _HEAD, _OVERVIEW, _FOOT, _TITLES, _GATES, _METRICS, _NOTES, _CHANGES, _FOLDED = range(9)
-_QUIET = 10
-"""Added for the sections of models that passed, beside others."""
 
 _NBSP = "\u00a0"
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
-_FEW_NAMES = 4
-"""So many names stand in the title of a folded part."""
-
-
-@dataclass(frozen=True)
-class _Block:
-    """A paragraph, or rows under a heading: `rows` may be cut at the end, `head` and `tail` never."""
-
-    priority: int
-    head: str
-    rows: tuple[str, ...] = ()
-    tail: str = ""
-    noun: str = "row"
-    rest: str = ""
-    """Where the rows are that are cut: ", see the full report"."""
-    folded: bool = False
-    """Whether it stands in the fold of the models that passed: shown if the block is that begins it, the first."""
-    close: str = ""
-    """What ends that fold, in the block that begins it."""
-
-    def show(self, count: int) -> str:
-        """The first `count` rows, and how many more there are."""
-        hidden = len(self.rows) - count
-        more = f"\n\n{text.plural(hidden, f'more {self.noun}')}{self.rest}." if hidden else ""
-        return "\n".join((self.head, *self.rows[:count])) + more + self.tail
-
-    @property
-    def whole(self) -> str:
-        return self.show(len(self.rows))
 
 
 def render(report: Report, *, marker: str, limit: int, html: bool = True) -> str:
@@ -68,60 +36,25 @@ def render(report: Report, *, marker: str, limit: int, html: bool = True) -> str
     rows and sections, the least important first, and the text says so. `html=False` is for forges that show
     tags as text (Bitbucket): no folding. Raises ValueError when `limit` is too small for the marker.
     """
-    paint = _Paint(html)
+    paint = Paint(html)
     sections = model.by_verdict(report)
-    versions = ", ".join(text.escape_markdown(version, 40) for version in model.versions(report))
+    versions = ", ".join(untrusted.escape_markdown(version, 40) for version in model.versions(report))
     made_by = f"ciplug {versions}".strip()
     if len(sections) == 1:
-        blocks = [_Block(_HEAD, f"## {_title(sections[0])}"), *_policy(report), *_section(sections[0], paint, made_by)]
+        blocks = [Block(_HEAD, f"## {_title(sections[0])}"), *_policy(report), *_section(sections[0], paint, made_by)]
     else:
-        blocks = [_Block(_HEAD, _overall(report, sections)), *_policy(report), *_many(sections, paint)]
-        blocks.append(_Block(_FOOT, paint.small(made_by)))
-    return _fit(marker, blocks, limit)
-
-
-class _Paint:
-    """The few things that look different where a forge shows HTML tags as text."""
-
-    def __init__(self, html: bool) -> None:
-        self.html = html
-
-    def code(self, name: str) -> str:
-        """A name, literally: forges look for no mention and no reference inside of code."""
-        if code := text.code_markdown(name):
-            return code
-        shown = text.escape_markdown(name, text.NAME_LIMIT) or "(empty)"
-        return f"<code>{shown}</code>" if self.html else shown
-
-    def fold(self, title: str, head: str) -> tuple[str, str]:
-        """Head and tail of a part that is folded up under its title."""
-        if self.html:
-            return f"<details><summary>{title}</summary>\n\n{head}", "\n\n</details>"
-        return f"**{title}**\n\n{head}", ""
-
-    def title(self, counted: str, examples: Sequence[str]) -> str:
-        """ "3 changed parameters: a, b, c": the first of them, inside of a <summary>, which holds no Markdown."""
-        if not self.html or not examples:
-            return counted
-        shown = [f"<code>{escape(text.clean(e, 60)) or '(empty)'}</code>" for e in examples[:_FEW_NAMES]]
-        return f"{counted}: {', '.join(shown)}{', …' if len(examples) > _FEW_NAMES else ''}"
-
-    def lines(self, first: str, rest: Sequence[str]) -> str:
-        """Lines in one cell of a table: the first as it is, the others escaped and small."""
-        shown = map(text.escape_markdown, rest)
-        return "<br>".join([first, *map(self.small, shown)]) if self.html else " · ".join([first, *shown])
-
-    def small(self, line: str) -> str:
-        return f"<sub>{line}</sub>" if self.html else line
+        blocks = [Block(_HEAD, _overall(report, sections)), *_policy(report), *_many(sections, paint)]
+        blocks.append(Block(_FOOT, paint.small(made_by)))
+    return fit(marker, blocks, limit)
 
 
 # --- parts
 
 
-def _policy(report: Report) -> list[_Block]:
+def _policy(report: Report) -> list[Block]:
     if not report.policy_note:
         return []
-    return [_Block(_OVERVIEW, f"> ⚠️ **Policy:** {text.escape_markdown(report.policy_note)}")]
+    return [Block(_OVERVIEW, f"> ⚠️ **Policy:** {untrusted.escape_markdown(report.policy_note)}")]
 
 
 def _overall(report: Report, sections: Sequence[ModelSection]) -> str:
@@ -140,10 +73,10 @@ def _counts(sections: Sequence[ModelSection]) -> str:
 
 def _title(section: ModelSection) -> str:
     icon, words = text.headline(section.outcome, section.verdict)
-    return f"{icon} {text.escape_markdown(section.model, text.NAME_LIMIT)}: {words}"
+    return f"{icon} {untrusted.escape_markdown(section.model, untrusted.NAME_LIMIT)}: {words}"
 
 
-def _many(sections: Sequence[ModelSection], paint: _Paint) -> list[_Block]:
+def _many(sections: Sequence[ModelSection], paint: Paint) -> list[Block]:
     """An overview, the models that did not pass, and the others in one fold."""
     if not sections:
         return []
@@ -151,19 +84,19 @@ def _many(sections: Sequence[ModelSection], paint: _Paint) -> list[_Block]:
     quiet = [section for section in sections if model.is_quiet(section)]
     for section in sections:
         if not model.is_quiet(section):
-            blocks += [_Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
+            blocks += [Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
     if quiet:
         title, close = f"**{_counts(quiet)}**", ""
         if paint.html:
             title, close = f"<details><summary><b>{_counts(quiet)}</b></summary>", "</details>"
-        blocks.append(_Block(_QUIET, title, folded=True, close=close))
+        blocks.append(Block(QUIET, title, folded=True, close=close))
     for section in quiet:
-        inside = [_Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
-        blocks += [replace(block, priority=block.priority + _QUIET, folded=True) for block in inside]
+        inside = [Block(_TITLES, f"### {_title(section)}"), *_section(section, paint)]
+        blocks += [replace(block, priority=block.priority + QUIET, folded=True) for block in inside]
     return blocks
 
 
-def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
+def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
     """One line a model, with the metric that says most."""
     headers = ["model", "verdict", "metric", "change", "before → now", "history"]
     rows = []
@@ -171,33 +104,33 @@ def _overview(sections: Sequence[ModelSection], paint: _Paint) -> _Block:
         icon, _ = text.headline(section.outcome, section.verdict)
         words = text.OUTCOME_ADJECTIVES[section.outcome] if section.verdict and section.outcome else "not judged"
         # A name is not parted at its hyphens, where the table is narrow.
-        name = text.escape_markdown(section.model, text.NAME_LIMIT).replace("-", "-\u2060")
+        name = untrusted.escape_markdown(section.model, untrusted.NAME_LIMIT).replace("-", "-\u2060")
         row = [name, f"{icon} {words}".replace(" ", _NBSP), "", "", "", ""]
         if metric := model.telling(section):
-            now, before = text.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
-            now = f"**{now}**" if now != text.ABSENT else now
-            row[2:] = [paint.code(metric.metric), "", now, text.sparkline(model.trail(metric))]
+            now, before = figures.numbers([metric.values.get("candidate"), metric.values.get("baseline")])
+            now = f"**{now}**" if now != figures.ABSENT else now
+            row[2:] = [paint.code(metric.metric), "", now, figures.sparkline(model.trail(metric))]
             if section.comparison.baseline.run:
                 row[3:5] = [_brief(metric), f"{before} → {now}".replace(" ", _NBSP)]
         rows.append(row)
     rest = ": `ciplug report` compares all of them"
-    return _Block(_OVERVIEW, *_table(headers, rows), noun="model", rest=rest)
+    return Block(_OVERVIEW, *table(headers, rows), noun="model", rest=rest)
 
 
 def _brief(metric: MetricDelta) -> str:
     """The change in percent, where it has one, and whether it is good."""
-    change = text.percent(metric.relative) if metric.relative else text.change(metric)
+    change = figures.percent(metric.relative) if metric.relative else figures.change(metric)
     parts = ["" if metric.trend == "unchanged" else change.replace(" ", _NBSP), _judged(metric)]
     return _NBSP.join(part for part in parts if part)
 
 
-def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_Block]:
+def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
-    blocks = [_Block(_TITLES, _compared(section, paint))]
+    blocks = [Block(_TITLES, _compared(section, paint))]
     notes = (*comparison.notes, *(section.verdict.notes if section.verdict else ()))
     if notes:
-        rows = tuple(f"- ⚠️ {text.escape_markdown(note)}" for note in notes)
-        blocks.append(_Block(_NOTES, "", rows, noun="note"))
+        rows = tuple(f"- ⚠️ {untrusted.escape_markdown(note)}" for note in notes)
+        blocks.append(Block(_NOTES, "", rows, noun="note"))
 
     shown, passed = _split_gates(section)
     if shown:
@@ -207,11 +140,11 @@ def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_B
     if changed:
         blocks.append(_metrics(comparison, changed, paint))
     elif not comparison.metrics:
-        blocks.append(_Block(_METRICS, "⚠️ This run has no metrics."))
+        blocks.append(Block(_METRICS, "⚠️ This run has no metrics."))
     elif comparison.baseline.run:
-        blocks.append(_Block(_METRICS, "No metric changed."))
+        blocks.append(Block(_METRICS, "No metric changed."))
     if reasons := _absences(comparison, paint):
-        blocks.append(_Block(_NOTES, reasons))
+        blocks.append(Block(_NOTES, reasons))
     if comparison.params:
         rows_of = [[paint.code(p.name), _value(p.before), _value(p.after)] for p in comparison.params]
         names = [f"{p.name}: {text.scalar(p.before)} → {text.scalar(p.after)}" for p in comparison.params]
@@ -225,11 +158,11 @@ def _section(section: ModelSection, paint: _Paint, made_by: str = "") -> list[_B
     if passed:
         blocks.append(_gates(passed, comparison.baseline.run, paint, fold="passed check"))
     if last := [*_links(section), *([made_by] if made_by else [])]:
-        blocks.append(_Block(_TITLES, paint.small(" · ".join(last))))
+        blocks.append(Block(_TITLES, paint.small(" · ".join(last))))
     return [replace(block, rest=_elsewhere(section)) for block in blocks]
 
 
-def _compared(section: ModelSection, paint: _Paint) -> str:
+def _compared(section: ModelSection, paint: Paint) -> str:
     comparison, verdict = section.comparison, section.verdict
     lead = f"**{_capital(text.tally(verdict))}.** " if verdict and verdict.gates else ""
     # Never a name as the first word of a line: GitLab obeys "/close" there.
@@ -238,10 +171,10 @@ def _compared(section: ModelSection, paint: _Paint) -> str:
     if baseline.run:
         said = f"against {_baseline(section, baseline)}"
     else:
-        said = f"is compared with nothing: {text.escape_markdown(baseline.how)}"
+        said = f"is compared with nothing: {untrusted.escape_markdown(baseline.how)}"
     last = ""
     if section.problem:
-        last = f"\n\n⛔ Not judged: {text.escape_markdown(section.problem)}."
+        last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(section.problem)}."
     elif verdict is None:
         last = " No gates are set for this model: it is compared, and not judged."
     return f"{lead}{this} {said}.{last}"
@@ -250,11 +183,11 @@ def _compared(section: ModelSection, paint: _Paint) -> str:
 def _baseline(section: ModelSection, side: Side) -> str:
     """ "**merge base with main** 9f8e7d6c (3 days older, run)": what it is, and how it was found."""
     told = side.how.startswith(side.label)
-    name = text.escape_markdown(side.how if told else side.label, text.NAME_LIMIT) or "a run"
+    name = untrusted.escape_markdown(side.how if told else side.label, untrusted.NAME_LIMIT) or "a run"
     older = text.older(side.recorded, section.comparison.candidate.recorded)
     run = model.run_link(section, side)
     more = [
-        "" if told else text.escape_markdown(side.how),
+        "" if told else untrusted.escape_markdown(side.how),
         older,
         _link("its run", run) if run else "",
     ]
@@ -264,10 +197,10 @@ def _baseline(section: ModelSection, side: Side) -> str:
 
 def _commit(section: ModelSection, side: Side) -> str:
     if side.commit:
-        shown = text.short_commit(text.clean(side.commit))
+        shown = text.short_commit(untrusted.clean(side.commit))
         url = model.commit_link(section, side)
-        code = text.code_markdown(shown) or text.escape_markdown(shown)
-        return f"[{code}]({text.safe_url(url)})" if url else code
+        code = untrusted.code_markdown(shown) or untrusted.escape_markdown(shown)
+        return f"[{code}]({untrusted.safe_url(url)})" if url else code
     return f"version {side.version}" if side.version is not None else "this run"
 
 
@@ -275,7 +208,7 @@ def _links(section: ModelSection) -> list[str]:
     """Where more is: the run, the full report, the registry."""
     parts = [_link(label, url) for label, url in model.links(section).items()]
     if section.versions and not section.registry_url:
-        command = text.code_markdown(f"ciplug registry history {shlex.quote(section.model)}", 200)
+        command = untrusted.code_markdown(f"ciplug registry history {shlex.quote(section.model)}", 200)
         parts += [f"registry: {command}"] if command else []
     return parts
 
@@ -290,7 +223,7 @@ def _split_gates(section: ModelSection) -> tuple[list[GateResult], list[GateResu
     return [g for g in ordered if g.outcome != "PASS"], [g for g in ordered if g.outcome == "PASS"]
 
 
-def _gates(gates: Sequence[GateResult], baseline: str | None, paint: _Paint, fold: str | None = None) -> _Block:
+def _gates(gates: Sequence[GateResult], baseline: str | None, paint: Paint, fold: str | None = None) -> Block:
     # Two columns: where there is little room, a third leaves too little for the reasons.
     rows = []
     for gate in gates:
@@ -299,15 +232,15 @@ def _gates(gates: Sequence[GateResult], baseline: str | None, paint: _Paint, fol
         name = f"{icon}{_NBSP}{paint.code(gate.gate)}"
         name += "" if gate.gate == gate.metric else f" ({paint.code(gate.metric)})"
         lead = "" if gate.outcome == "PASS" else f"**{_capital(word)}:** "
-        result = f"{lead}{text.escape_markdown(gate.reason)}".strip()
+        result = f"{lead}{untrusted.escape_markdown(gate.reason)}".strip()
         rows.append([paint.lines(name, [gate.rule]), paint.lines(result, text.footnotes(gate, baseline))])
     headers = ["gate", "result"]
     if fold:
         return _folded(fold, [g.gate for g in gates], headers, rows, paint)
-    return _Block(_GATES, *_table(headers, rows), noun="check")
+    return Block(_GATES, *table(headers, rows), noun="check")
 
 
-def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: _Paint, fold: str | None = None) -> _Block:
+def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Paint, fold: str | None = None) -> Block:
     # Production may hold a model of other metrics.
     columns = [
         c
@@ -316,43 +249,45 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: _Pai
     ]
     compared = comparison.baseline.run is not None and not fold
     history = any(len(model.trail(m)) > 1 for m in metrics)
-    headers = ["metric", *(text.escape_markdown(c.label, text.NAME_LIMIT) for c in columns)]
+    headers = ["metric", *(untrusted.escape_markdown(c.label, untrusted.NAME_LIMIT) for c in columns)]
     headers += ["change", ""] if compared else []
     headers += ["history"] if history else []
     align = ["left"] + ["right"] * len(columns) + (["right", "left"] if compared else [])
     rows = []
     for metric in metrics:
         row = [paint.code(metric.metric), *_values(metric, columns, strong=compared)]
-        row += [text.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
-        row += [text.sparkline(model.trail(metric))] if history else []
+        row += [figures.change(metric).replace(" ", _NBSP), _judged(metric)] if compared else []
+        row += [figures.sparkline(model.trail(metric))] if history else []
         rows.append(row)
     if fold:
         return _folded(fold, [m.metric for m in metrics], headers, rows, paint, align)
-    return _Block(_METRICS, *_table(headers, rows, align), noun="metric")
+    return Block(_METRICS, *table(headers, rows, align), noun="metric")
 
 
 def _values(metric: MetricDelta, columns: Sequence[Column], *, strong: bool) -> list[str]:
-    first, *others = text.numbers([metric.values.get(c.role) for c in columns])
-    return [f"**{first}**" if strong and first != text.ABSENT else first, *others]
+    first, *others = figures.numbers([metric.values.get(c.role) for c in columns])
+    return [f"**{first}**" if strong and first != figures.ABSENT else first, *others]
 
 
 def _judged(metric: MetricDelta) -> str:
-    words = text.judgement(metric)
+    words = figures.judgement(metric)
     if metric.trend in ("missing", "undefined"):
         words = f"⚠️ {words}".strip()
     words = words.replace(" ", _NBSP)
     return f"**{words}**" if metric.trend == "worse" else words
 
 
-def _absences(comparison: Comparison, paint: _Paint) -> str:
+def _absences(comparison: Comparison, paint: Paint) -> str:
     sides = (s for s in model.absent(comparison) if s.role != "baseline")
-    reasons = (f"{text.escape_markdown(s.label, text.NAME_LIMIT)}: {text.escape_markdown(s.how)}" for s in sides)
+    reasons = (
+        f"{untrusted.escape_markdown(s.label, untrusted.NAME_LIMIT)}: {untrusted.escape_markdown(s.how)}" for s in sides
+    )
     line = " · ".join(reasons)
     return paint.small(f"not shown: {line}") if line else ""
 
 
 def _link(label: str, url: str) -> str:
-    return f"[{label}]({text.safe_url(url)})"
+    return f"[{label}]({untrusted.safe_url(url)})"
 
 
 def _elsewhere(section: ModelSection) -> str:
@@ -367,108 +302,26 @@ def _elsewhere(section: ModelSection) -> str:
 # --- tables
 
 
-def _table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str] = ()
-) -> tuple[str, tuple[str, ...]]:
-    """Head and rows of a table, without the padding: bytes are what a comment is short of."""
-    from tabulate import tabulate
-
-    align = [*align, *["left"] * (len(headers) - len(align))]
-    drawn = tabulate(rows, headers, tablefmt="pipe", disable_numparse=True, colalign=align)
-    lines = [re.sub(r" {2,}", " ", line) for line in drawn.split("\n")]
-    lines[1] = re.sub(r"-{4,}", "---", lines[1])
-    return "\n".join(lines[:2]), tuple(lines[2:])
-
-
 def _folded(
     noun: str,
     names: Sequence[str],
     headers: Sequence[str],
     rows: Sequence[Sequence[str]],
-    paint: _Paint,
+    paint: Paint,
     align: Sequence[str] = (),
-) -> _Block:
-    head, lines = _table(headers, rows, align)
+) -> Block:
+    head, lines = table(headers, rows, align)
     head, tail = paint.fold(paint.title(text.plural(len(lines), noun), list(dict.fromkeys(names))), head)
-    return _Block(_CHANGES if noun.startswith("changed") else _FOLDED, head, lines, tail, noun)
+    return Block(_CHANGES if noun.startswith("changed") else _FOLDED, head, lines, tail, noun)
 
 
 def _value(value: Scalar | None) -> str:
-    return text.escape_markdown(text.scalar(value), text.NAME_LIMIT)
+    return untrusted.escape_markdown(text.scalar(value), untrusted.NAME_LIMIT)
 
 
 def _digest(digest: str | None) -> str:
-    return text.ABSENT if digest is None else text.escape_markdown(digest.removeprefix("sha256:")[:12], 24)
+    return figures.ABSENT if digest is None else untrusted.escape_markdown(digest.removeprefix("sha256:")[:12], 24)
 
 
 def _capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
-
-
-# --- the budget
-
-
-def _bytes(part: str) -> int:
-    return len(part.encode())
-
-
-def _fit(marker: str, blocks: Sequence[_Block], limit: int) -> str:
-    """The blocks in their order, cut to `limit` bytes; each level of priority is shared out fairly."""
-    whole = _join(marker, blocks, {i: block.whole for i, block in enumerate(blocks)})
-    if _bytes(whole) <= limit:
-        return whole
-    room = limit - _bytes(marker) - 1
-    if room < -1:
-        raise ValueError(f"a comment of {limit} bytes has no room for its marker")
-
-    # The sentence that something is missing comes first: nothing is left out silently where it fits at all.
-    last = "Parts are left out for length: `ciplug report` writes all of it."
-    if _bytes(last) + 2 <= room:
-        room -= _bytes(last) + 2
-    else:
-        last = ""
-    shown: dict[int, str] = {}
-    begun = False
-    for level in sorted({b.priority for b in blocks}):
-        of_level = [
-            i for i, b in enumerate(blocks) if b.priority == level and (begun or not b.folded or level == _QUIET)
-        ]
-        # The small ones first: what they leave of their share goes to the larger ones. Those for which a share is too
-        # little take what is left over, in their order.
-        for fair in (True, False):
-            waiting = [i for i in of_level if i not in shown]
-            for index in sorted(waiting, key=lambda i: _bytes(blocks[i].whole)) if fair else waiting:
-                left = sum(i not in shown for i in of_level) if fair else 1
-                ends = _bytes(blocks[index].close) + 2 if blocks[index].close else 0
-                part = _cut(blocks[index], room // left - 2 - ends)
-                if part is not None:
-                    shown[index] = part
-                    begun = begun or blocks[index].folded
-                    room -= _bytes(part) + 2 + ends
-    if sum(blocks[i].folded for i in shown) == 1:
-        # A fold with nothing in it.
-        shown = {i: part for i, part in shown.items() if not blocks[i].folded}
-    return _join(marker, blocks, shown, last)
-
-
-def _cut(block: _Block, room: int) -> str | None:
-    """The block with as many rows as there is room for, in bytes; None when not even one fits."""
-    if _bytes(block.whole) <= room:
-        return block.whole
-    fixed = _bytes(block.show(0))
-    fitting = [n for n in accumulate(_bytes(row) + 1 for row in block.rows) if fixed + n <= room]
-    return block.show(len(fitting)) if fitting else None
-
-
-def _join(marker: str, blocks: Sequence[_Block], shown: Mapping[int, str], last: str = "") -> str:
-    parts: list[str] = []
-    close = ""
-    for index, block in enumerate(blocks):
-        if not block.folded:
-            parts.append(close)
-            close = ""
-        parts.append(shown.get(index, "").strip("\n"))
-        if index in shown:
-            close = close or block.close
-    body = "\n\n".join(part for part in (*parts, close, last) if part)
-    return f"{marker}\n\n{body}\n" if body else marker

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from ciplug.reports import text
+from ciplug.reports import untrusted
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -35,7 +35,7 @@ def render(report: Report) -> str:
             value = delta.values.get("candidate")
             if value is not None:
                 name = _name(delta.metric)
-                labels = f'model="{_label(text.clean(section.model, text.NAME_LIMIT))}"'
+                labels = f'model="{_label(untrusted.clean(section.model, untrusted.NAME_LIMIT))}"'
                 if name != delta.metric:
                     # In full, blanks included: two metrics must not become one.
                     labels += f',metric="{_label(delta.metric)}"'

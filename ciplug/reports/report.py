@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.records import canonical, web
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, Outcome, worst
-from ciplug.reports.text import safe_url
+from ciplug.reports.untrusted import safe_url
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side, Trend

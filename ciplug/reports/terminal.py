@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from ciplug.records import canonical
+from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
-from ciplug.reports import text
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side
@@ -43,9 +43,9 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
     if not report.sections:
         parts.append(ink("no model was recorded", _RED))
     if report.policy_note:
-        parts.append(_wrap(f"policy: {text.clean(report.policy_note)}", width))
+        parts.append(_wrap(f"policy: {untrusted.clean(report.policy_note)}", width))
     parts += [_note(note, ink, width) for note in report.notes]
-    return text.defuse("\n\n".join(parts)) + "\n"
+    return untrusted.defuse("\n\n".join(parts)) + "\n"
 
 
 def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
@@ -59,16 +59,16 @@ def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
     if fmt == "csv":
         return _csv(comparison)
     markdown = fmt == "markdown"
-    escape = text.escape_markdown if markdown else text.clean
+    escape = untrusted.escape_markdown if markdown else untrusted.clean
     columns = model.columns(comparison)
-    headers = ["metric", *(escape(c.label, text.NAME_LIMIT) for c in columns), "change", ""]
+    headers = ["metric", *(escape(c.label, untrusted.NAME_LIMIT) for c in columns), "change", ""]
     rows = [
-        [escape(m.metric, text.NAME_LIMIT), *_values(m, columns), text.change(m), text.judgement(m)]
+        [escape(m.metric, untrusted.NAME_LIMIT), *_values(m, columns), figures.change(m), figures.judgement(m)]
         for m in _ordered(comparison)
     ]
     align = ["left", *["right"] * (len(columns) + 1), "left"]
     table = _draw(headers, rows, align, "pipe" if markdown else "simple") + "\n"
-    return table if markdown else text.defuse(table)
+    return table if markdown else untrusted.defuse(table)
 
 
 # --- the report
@@ -86,13 +86,17 @@ class _Ink:
 
 def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
-    name = text.clean(section.model, text.NAME_LIMIT)
+    name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
     if section.problem:
-        parts.append(ink(_wrap(f"not judged: {text.clean(section.problem)}", width), _MAGENTA))
+        parts.append(ink(_wrap(f"not judged: {untrusted.clean(section.problem)}", width), _MAGENTA))
     parts += [_note(note, ink, width) for note in comparison.notes]
     parts.append(_metric_table(comparison, ink, width))
-    reasons = [f"{text.clean(s.label)}: {text.clean(s.how)}" for s in model.absent(comparison) if s.role != "baseline"]
+    reasons = [
+        f"{untrusted.clean(s.label)}: {untrusted.clean(s.how)}"
+        for s in model.absent(comparison)
+        if s.role != "baseline"
+    ]
     if reasons:
         parts.append("\n".join(ink(_wrap(reason, width), _DIM) for reason in reasons))
     parts += [_note(note, ink, width) for note in (section.verdict.notes if section.verdict else ())]
@@ -100,12 +104,12 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
         parts.append("\n".join(_gate(gate, ink, width) for gate in model.by_severity(section.verdict)))
     if comparison.params:
         rows = [
-            [text.clean(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
+            [untrusted.clean(v, 60) for v in (p.name, text.scalar(p.before), text.scalar(p.after))]
             for p in comparison.params
         ]
         parts.append(_draw(["parameter", "before", "after"], rows, ["left"] * 3, "simple"))
     if comparison.datasets:
-        rows = [[text.clean(d.path, 60), *(_digest(v) for v in (d.before, d.after))] for d in comparison.datasets]
+        rows = [[untrusted.clean(d.path, 60), *(_digest(v) for v in (d.before, d.after))] for d in comparison.datasets]
         parts.append(_draw(["dataset", "before", "after"], rows, ["left"] * 3, "simple"))
     return parts
 
@@ -125,7 +129,7 @@ def _compared(comparison: Comparison, width: int | None) -> str:
     else:
         how = text.side_clause(baseline, comparison.candidate)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"
-    return _wrap(text.clean(line), width)
+    return _wrap(untrusted.clean(line), width)
 
 
 def _commit(side: Side) -> str:
@@ -138,17 +142,17 @@ def _metric_table(comparison: Comparison, ink: _Ink, width: int | None) -> str:
     metrics = _ordered(comparison)
     if not metrics:
         return ink("this run has no metrics", _YELLOW)
-    table = _metric_rows(comparison, metrics, ink, (), text.NAME_LIMIT)
+    table = _metric_rows(comparison, metrics, ink, (), untrusted.NAME_LIMIT)
     if width is None or _width(table) <= width:
         return table
     for count in range(1, len(_OPTIONAL) + 1):
-        table = _metric_rows(comparison, metrics, ink, _OPTIONAL[:count], text.NAME_LIMIT)
+        table = _metric_rows(comparison, metrics, ink, _OPTIONAL[:count], untrusted.NAME_LIMIT)
         if _width(table) <= width:
             return table + _left_out(comparison, _OPTIONAL[:count], ink)
     # Nothing more to leave out: shorten the names, unless that makes two of them the same.
-    longest = min(text.NAME_LIMIT, max(len(m.metric) for m in metrics))
+    longest = min(untrusted.NAME_LIMIT, max(len(m.metric) for m in metrics))
     limit = max(16, longest - (_width(table) - width))
-    if len({text.clean(m.metric, limit) for m in metrics}) == len(metrics):
+    if len({untrusted.clean(m.metric, limit) for m in metrics}) == len(metrics):
         table = _metric_rows(comparison, metrics, ink, _OPTIONAL, limit)
     return table + _left_out(comparison, _OPTIONAL, ink)
 
@@ -157,7 +161,7 @@ def _left_out(comparison: Comparison, dropped: Sequence[str], ink: _Ink) -> str:
     labels: dict[str, str] = {c.role: c.label for c in model.columns(comparison)}
     if any(len(model.trail(m)) > 1 for m in comparison.metrics):
         labels["history"] = "history"
-    had = ", ".join(text.clean(labels[name], 24) for name in dropped if name in labels)
+    had = ", ".join(untrusted.clean(labels[name], 24) for name in dropped if name in labels)
     return "\n" + ink(f"(too narrow for: {had})", _DIM) if had else ""
 
 
@@ -167,16 +171,16 @@ def _metric_rows(
     columns = [c for c in model.columns(comparison) if c.role not in dropped]
     compared = comparison.baseline.run is not None
     history = "history" not in dropped and any(len(model.trail(m)) > 1 for m in metrics)
-    headers = ["metric", *(text.clean(c.label, 24) for c in columns)]
+    headers = ["metric", *(untrusted.clean(c.label, 24) for c in columns)]
     headers += ["change", ""] if compared else []
     headers += ["history"] if history else []
     rows = []
     for metric in metrics:
         colour = _TREND_COLOURS.get(metric.trend)
-        row = [text.clean(metric.metric, name_limit), *_values(metric, columns)]
+        row = [untrusted.clean(metric.metric, name_limit), *_values(metric, columns)]
         if compared:
-            row += [text.change(metric), ink(text.judgement(metric), *([colour] if colour else []))]
-        row += [text.sparkline(model.trail(metric))] if history else []
+            row += [figures.change(metric), ink(figures.judgement(metric), *([colour] if colour else []))]
+        row += [figures.sparkline(model.trail(metric))] if history else []
         rows.append(row)
     align = ["left", *["right"] * len(columns), *(["right", "left"] if compared else [])]
     return _draw(headers, rows, [*align, *(["left"] if history else [])], "simple")
@@ -184,16 +188,16 @@ def _metric_rows(
 
 def _gate(gate: GateResult, ink: _Ink, width: int | None) -> str:
     word = ink(f"{gate.outcome:<12}", _OUTCOME_COLOURS[gate.outcome])
-    name = text.clean(gate.gate, text.NAME_LIMIT)
+    name = untrusted.clean(gate.gate, untrusted.NAME_LIMIT)
     if gate.metric != gate.gate:
-        name += f" ({text.clean(gate.metric, text.NAME_LIMIT)})"
-    lines = [_wrap(text.clean(gate.reason), width, indent=" " * 13)]
-    lines += [ink(_wrap(text.clean(line), width, indent=" " * 13), _DIM) for line in text.footnotes(gate)]
-    return "\n".join([f"{word} {ink(name, _BOLD)}: {text.clean(gate.rule)}", *lines])
+        name += f" ({untrusted.clean(gate.metric, untrusted.NAME_LIMIT)})"
+    lines = [_wrap(untrusted.clean(gate.reason), width, indent=" " * 13)]
+    lines += [ink(_wrap(untrusted.clean(line), width, indent=" " * 13), _DIM) for line in text.footnotes(gate)]
+    return "\n".join([f"{word} {ink(name, _BOLD)}: {untrusted.clean(gate.rule)}", *lines])
 
 
 def _note(note: str, ink: _Ink, width: int | None) -> str:
-    return ink(_wrap(f"! {text.clean(note)}", width), _YELLOW)
+    return ink(_wrap(f"! {untrusted.clean(note)}", width), _YELLOW)
 
 
 # --- tables
@@ -205,11 +209,11 @@ def _ordered(comparison: Comparison) -> list[MetricDelta]:
 
 
 def _values(metric: MetricDelta, columns: Sequence[Column]) -> list[str]:
-    return text.numbers([metric.values.get(c.role) for c in columns])
+    return figures.numbers([metric.values.get(c.role) for c in columns])
 
 
 def _digest(digest: str | None) -> str:
-    return text.ABSENT if digest is None else text.clean(digest.removeprefix("sha256:")[:12])
+    return figures.ABSENT if digest is None else untrusted.clean(digest.removeprefix("sha256:")[:12])
 
 
 def _draw(headers: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str], fmt: str) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ciplug.capture.content import digest_file
 from ciplug.errors import NotFound, RecordError, UsageError
 from ciplug.records.run import File, Run
-from ciplug.reports.text import clean
+from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
 from ciplug.steps.session import Session
 from ciplug.stores.files import Tell, hex_of

@@ -10,7 +10,7 @@ from ciplug.registry.ladder import Ladder
 from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import read_model
-from ciplug.reports.text import clean
+from ciplug.reports.untrusted import clean
 from ciplug.steps.select import candidates, resolve_commit
 from ciplug.steps.session import Session
 

@@ -56,12 +56,13 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
     assert promoted.ciplug and promoted.created > "2026"
 
 
-def test_the_ci_host_names_the_actor(team: Team) -> None:
+@pytest.mark.parametrize("host", ["gitlab_ci", "zuul"])
+def test_the_ci_host_names_the_actor(team: Team, host: str) -> None:
     team.judged()
-    session = team.with_context(host="gitlab_ci", actor="tanuki", run_url="https://gitlab.example.com/1")
+    session = team.with_context(host=host, actor="tanuki", run_url="https://gitlab.example.com/1")
     team.promote(session=session)
     (_, event) = ledger.read(team.session.refreshed().log, "wine").events
-    assert (event.actor, event.actor_source, event.run_url) == ("tanuki", "gitlab_ci", "https://gitlab.example.com/1")
+    assert (event.actor, event.actor_source, event.run_url) == ("tanuki", host, "https://gitlab.example.com/1")
 
 
 def test_an_unknown_actor_has_no_source(team: Team) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.records import web
-from ciplug.reports import markdown, text
+from ciplug.reports import markdown, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
 from tests import report_samples as samples
@@ -120,7 +120,7 @@ def ours(report: Report) -> set[str]:
     for section in report.sections:
         contexts = [c for c in (section.run.provenance.context, *section.origins.values()) if c.trusted]
         addresses = [section.registry_url, *(url for c in contexts for url in (c.run_url, c.report_url))]
-        found |= {text.safe_url(url) or "" for url in addresses if url}
+        found |= {untrusted.safe_url(url) or "" for url in addresses if url}
         found |= {web.commit_page(c, side.commit) or "" for c in contexts for side in section.comparison.sides}
     return found - {""}
 
@@ -288,9 +288,9 @@ def test_no_name_or_value_breaks_out(texts: list[str], html: bool) -> None:
 @settings(max_examples=200, deadline=None)
 @given(HOSTILE)
 def test_a_name_is_read_back_as_it_was(name: str) -> None:
-    escaped = text.escape_markdown(name, 10_000)
+    escaped = untrusted.escape_markdown(name, 10_000)
     parsed = Parsed(f"| a | b |\n|---|---|\n| <code>{escaped}</code> | x{escaped}x |")
-    expected = text.clean(name, 10_000)
+    expected = untrusted.clean(name, 10_000)
     cells = [cell.replace("\u200b", "").strip() for cell in parsed.rows[1]]
     assert cells == [expected, f"x{expected}x"]
     assert set(parsed.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "code"}

@@ -9,7 +9,7 @@ from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 
 LADDER = Ladder(("Staging", "Production"))
 STAGES = (NO_STAGE, *LADDER.stages, ARCHIVED)
-OWN = Ladder(("qa", "Canary", "live"))
+OWN = Ladder(("qa", "Canary", "shadow", "live"))
 
 
 @pytest.mark.parametrize("text", ["staging", "Staging", " STAGING "])
@@ -58,10 +58,11 @@ def test_what_a_refusal_says(start: str, target: str, message: str, hint: str | 
 
 def test_a_team_s_own_stages() -> None:
     assert OWN.stage("canary") == "Canary"
-    assert [OWN.below(stage) for stage in OWN.stages] == [NO_STAGE, "qa", "Canary"]
+    assert [OWN.below(stage) for stage in OWN.stages] == [NO_STAGE, "qa", "Canary", "shadow"]
     OWN.check_promotion(1, NO_STAGE, "qa")
     OWN.check_promotion(1, "qa", "Canary")
-    OWN.check_promotion(1, "Canary", "live")
+    OWN.check_promotion(1, "Canary", "shadow")
+    OWN.check_promotion(1, "shadow", "live")
     with pytest.raises(PromotionRefused) as caught:
         OWN.check_promotion(1, NO_STAGE, "live")
     assert caught.value.hint == "promote it to qa first"

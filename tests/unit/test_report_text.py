@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.records.provenance import Context
-from ciplug.reports import report, text
+from ciplug.reports import figures, report, text, untrusted
 from tests import report_samples as samples
 from tests.report_samples import metric
 
@@ -38,12 +38,12 @@ finite = st.floats(-1e300, 1e300)
     ],
 )
 def test_number(value: float, shown: str) -> None:
-    assert text.number(value) == shown
+    assert figures.number(value) == shown
 
 
 @given(finite)
 def test_a_number_is_never_shown_as_a_whole_one_that_it_is_not(value: float) -> None:
-    shown = float(text.number(value))
+    shown = float(figures.number(value))
     assert math.isclose(shown, value, rel_tol=1e-3, abs_tol=1e-300)
     if 1e-4 <= abs(value) < 1e15 and value != int(value):
         assert shown != int(shown)
@@ -51,16 +51,16 @@ def test_a_number_is_never_shown_as_a_whole_one_that_it_is_not(value: float) -> 
 
 @given(st.lists(finite, min_size=1, max_size=4))
 def test_values_that_differ_are_shown_different(values: list[float]) -> None:
-    shown = text.numbers(values)
+    shown = figures.numbers(values)
     assert len({float(s) for s in shown}) == len(set(values))
 
 
 def test_a_row_of_numbers_has_common_decimals() -> None:
-    assert text.numbers([0.9142, 0.91, None]) == ["0.9142", "0.9100", "–"]
-    assert text.numbers([0.12345678, 0.12345679]) == ["0.12345678", "0.12345679"]
-    assert text.numbers([41.8, 46.0]) == ["41.8", "46.0"]
-    assert text.numbers([math.nan, 0.5]) == ["NaN", "0.5"]
-    assert text.numbers([]) == []
+    assert figures.numbers([0.9142, 0.91, None]) == ["0.9142", "0.9100", "–"]
+    assert figures.numbers([0.12345678, 0.12345679]) == ["0.12345678", "0.12345679"]
+    assert figures.numbers([41.8, 46.0]) == ["41.8", "46.0"]
+    assert figures.numbers([math.nan, 0.5]) == ["NaN", "0.5"]
+    assert figures.numbers([]) == []
 
 
 @pytest.mark.parametrize(
@@ -80,24 +80,24 @@ def test_a_row_of_numbers_has_common_decimals() -> None:
     ],
 )
 def test_change_and_judgement(delta: report.MetricDelta, change: str, judgement: str) -> None:
-    assert text.change(delta) == change
-    assert text.judgement(delta) == judgement
+    assert figures.change(delta) == change
+    assert figures.judgement(delta) == judgement
 
 
 def test_sparkline() -> None:
-    assert text.sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
-    assert text.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
-    assert text.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
-    assert text.sparkline([-1e308, 1e308]) == "▁█"
-    assert text.sparkline([math.nan, math.nan]) == ""
-    assert text.sparkline([1.0]) == ""
-    assert text.sparkline([]) == ""
-    assert len(text.sparkline(list(range(100)))) == 20
+    assert figures.sparkline([1, 2, 3, 4, 5, 6, 7, 8]) == "▁▂▃▄▅▆▇█"
+    assert figures.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
+    assert figures.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
+    assert figures.sparkline([-1e308, 1e308]) == "▁█"
+    assert figures.sparkline([math.nan, math.nan]) == ""
+    assert figures.sparkline([1.0]) == ""
+    assert figures.sparkline([]) == ""
+    assert len(figures.sparkline(list(range(100)))) == 20
 
 
 @given(st.lists(st.floats()))
 def test_a_sparkline_takes_any_values(values: list[float]) -> None:
-    assert len(text.sparkline(values)) in (0, min(20, len(values)))
+    assert len(figures.sparkline(values)) in (0, min(20, len(values)))
 
 
 def test_words() -> None:
@@ -106,8 +106,8 @@ def test_words() -> None:
         "3 days older", "23 hours older", "6 hours older", "14 minutes older", "", "2 hours newer", "", "",
     ]  # fmt: skip
     assert text.older(None, None) == ""
-    assert [text.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
-    assert [text.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
+    assert [figures.duration(s) for s in (None, 4.21, 192.4, 3725)] == [None, "4.2 s", "3 min 12 s", "1 h 02 min"]
+    assert [figures.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
     assert [text.scalar(v) for v in (None, "", True, 1e-05, 3, "x")] == ["–", '""', "true", "1e-05", "3", "x"]
     assert text.tally(samples.verdict()) == "1 failed, 3 passed"
     assert text.headline(None, None) == ("📊", "compared, not judged")
@@ -117,29 +117,29 @@ def test_words() -> None:
 
 @given(st.text())
 def test_clean_text_is_one_visible_line(raw: str) -> None:
-    shown = text.clean(raw)
+    shown = untrusted.clean(raw)
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in shown)
-    assert len(shown) <= text.PROSE_LIMIT
+    assert len(shown) <= untrusted.PROSE_LIMIT
     shown.encode()
 
 
 def test_what_cannot_be_seen_is_made_visible() -> None:
-    assert text.clean("a\u202eb\x1b[1m\nc\td\ud800") == "a�b�[1m c d�"
+    assert untrusted.clean("a\u202eb\x1b[1m\nc\td\ud800") == "a�b�[1m c d�"
 
 
 def test_markdown_escape_keeps_ordinary_names_readable() -> None:
-    assert text.escape_markdown("latency_p95_ms") == "latency_p95_ms"
-    assert text.escape_markdown("0.91 is at least 0.85; 10% better") == "0.91 is at least 0.85; 10% better"
-    assert text.escape_markdown("_a*b|c") == "\\_a\\*b&#124;c"
-    assert text.escape_markdown("1. first") == "1\\. first"
-    assert text.escape_markdown("1.2345678e-05 of 10000000") == "1.2345678e-05 of 10000000"
-    assert text.escape_markdown("merge base 88aa77bb") == "merge base `88aa77bb`"
-    assert text.code_markdown("recall@5 #1") == "`recall@5 #1`"
-    assert text.code_markdown("a|b") is text.code_markdown("") is None
+    assert untrusted.escape_markdown("latency_p95_ms") == "latency_p95_ms"
+    assert untrusted.escape_markdown("0.91 is at least 0.85; 10% better") == "0.91 is at least 0.85; 10% better"
+    assert untrusted.escape_markdown("_a*b|c") == "\\_a\\*b&#124;c"
+    assert untrusted.escape_markdown("1. first") == "1\\. first"
+    assert untrusted.escape_markdown("1.2345678e-05 of 10000000") == "1.2345678e-05 of 10000000"
+    assert untrusted.escape_markdown("merge base 88aa77bb") == "merge base `88aa77bb`"
+    assert untrusted.code_markdown("recall@5 #1") == "`recall@5 #1`"
+    assert untrusted.code_markdown("a|b") is untrusted.code_markdown("") is None
 
 
 def test_a_log_line_is_no_workflow_command() -> None:
-    lines = text.defuse("::error::x\n##[error]y ##vso[task.complete] ::: ###")
+    lines = untrusted.defuse("::error::x\n##[error]y ##vso[task.complete] ::: ###")
     assert "::" not in lines
     assert "##" not in lines
 
@@ -157,7 +157,7 @@ def test_a_log_line_is_no_workflow_command() -> None:
     ],
 )
 def test_only_web_addresses_become_links(url: str, safe: str | None) -> None:
-    assert text.safe_url(url) == safe
+    assert untrusted.safe_url(url) == safe
 
 
 # --- the model

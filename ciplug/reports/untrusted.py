@@ -1,0 +1,66 @@
+"""Text that a stranger may have chosen, so that it means only itself: in Markdown, in a log, in an address."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+NAME_LIMIT = 250
+PROSE_LIMIT = 600
+
+_INVISIBLE = "\u200b"
+_NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
+_REFERENCE = re.compile(
+    # Mentions and references of GitHub and GitLab; then addresses, :emoji:, GH-1 and the keys of trackers like Jira.
+    r"(?<=@)|(?<=[#!~%&$^\[])(?=[\w\"'])|(?<=\*)(?=iteration)|(?<=:)(?=//)|(?<=[wW]{3})(?=\.)|(?<=:)(?=[\w+-]+(?::|$))"
+    r"|(?<=[{\[])(?=[+-])"
+    r"|(?<=[A-Z]-)(?=\d)|(?<=[A-Z]\d-)(?=\d)|(?<=[gG][hHlL]-)(?=\d)"
+)
+_COMMIT = re.compile(r"(?<!\w)(?<!\d\.)(?=\d*[a-fA-F])[0-9a-fA-F]{7,64}(?!\w)")
+"""What a forge takes for the id of a commit; the decimals of a number are none."""
+_ENTITIES = {c: f"&#{ord(c)};" for c in "|\\`$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_ACTIVE = re.compile(r"[|\\`$&<>]|[*\[\]~#!]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=[\s-]|$)")
+_NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
+
+
+def clean(text: str, limit: int = PROSE_LIMIT) -> str:
+    """One line of visible text: white space collapsed, control and bidi characters shown as �, long text cut."""
+    if not (text.isascii() and text.isprintable()):
+        text = " ".join(text.split())
+        text = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in text)
+        text = _NONCHARACTERS.sub("�", text)
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:
+    """Text that means only itself in Markdown, in a table cell too.
+
+    Mentions, issue references and addresses are broken by an invisible space, since forges look for them in
+    the rendered text, where no escape is left. What may be a commit's id becomes code, where they do not look.
+    """
+    text = _REFERENCE.sub(_INVISIBLE, clean(text, limit))
+    text = _ACTIVE.sub(lambda m: _ENTITIES.get(m[0], "\\" + m[0]), text)
+    return _NUMBERED.sub(r"\1\\\2", _COMMIT.sub(r"`\g<0>`", text))
+
+
+def code_markdown(name: str, limit: int = NAME_LIMIT) -> str | None:
+    """A name as a code span, from which it can be copied as it is; None for one that no table's cell can hold so."""
+    name = clean(name, limit)
+    return f"`{name}`" if name and not set(name) & set("`|\\") else None
+
+
+def defuse(lines: str) -> str:
+    """Lines for a CI log in which no runner finds a command: `::` and `##` are broken by an invisible space."""
+    return re.sub("(?<=:)(?=:)|(?<=#)(?=#)", _INVISIBLE, lines)
+
+
+_URL = re.compile(r"https?://[^/?#\s]+.*", re.DOTALL | re.IGNORECASE)
+_URL_UNSAFE = re.compile(r"[^A-Za-z0-9\-._~:/?#@!$&*+,=%]")
+
+
+def safe_url(url: str) -> str | None:
+    """The address with all that is special to HTML or Markdown percent-encoded; None unless it is http(s)."""
+    if not _URL.fullmatch(url):
+        return None
+    return _URL_UNSAFE.sub(lambda m: "".join(f"%{b:02X}" for b in m[0].encode("utf-8", "replace")), url)
