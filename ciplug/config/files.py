@@ -42,5 +42,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as problem:
         line = problem.object[: problem.start].count(b"\n") + 1
         raise ConfigError(f"{path}:{line}: this line is not UTF-8", hint="save the file as UTF-8") from None
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
+        raise ConfigError(f"{path}: cannot be read: {problem.strerror}") from None
+    except ValueError as problem:  # A path with a null byte.
         raise ConfigError(f"{path}: cannot be read: {problem}") from None

@@ -44,13 +44,6 @@ class Kind(Protocol):
     def schema(self, define: Define) -> Schema: ...
 
 
-class Checked(Protocol):
-    """A dataclass whose keys have to agree with one another."""
-
-    def mistakes(self) -> Iterator[str | Mistake]:
-        """What is wrong between the keys; paths begin at this table."""
-
-
 @dataclass(frozen=True)
 class Scalar:
     """A value of its own, or a list of such."""
@@ -72,7 +65,11 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Table:
-    """A mapping with the keys of a dataclass."""
+    """A mapping with the keys of a dataclass.
+
+    The dataclass may have a method `mistakes`, for what is wrong between its keys: each is a Mistake whose path begins
+    at the table, or its words alone. It may have NEEDLESS: keys to remove, and why.
+    """
 
     of: type
     example: str
@@ -110,6 +107,8 @@ class Named:
     """Raises ValueError for a name that cannot be."""
     may_be_empty: bool = False
     """Whether a name may stand without a value, for a table of defaults."""
+    keeps_wrong: bool = False
+    """Whether what is right in a table with mistakes is kept."""
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
         if self.empty and (value is None or value == {}):
@@ -122,7 +121,7 @@ class Named:
         return dict(self._entries(value, path, mistakes))
 
     def _entries(self, value: Mapping[str, Any], path: Path, mistakes: Mistakes) -> Iterator[tuple[str, Any]]:
-        """The names whose tables have no mistake."""
+        """The names whose tables are kept."""
         for name, inner in value.items():
             before = len(mistakes)
             try:
@@ -130,7 +129,7 @@ class Named:
             except ValueError as problem:
                 mistakes.append(Mistake((*path, name), str(problem)))
             table = self.of.read({} if inner is None and self.may_be_empty else inner, (*path, name), mistakes)
-            if len(mistakes) == before:
+            if len(mistakes) == before or (self.keeps_wrong and isinstance(table, self.of.of)):
                 yield name, table
 
     def schema(self, define: Define) -> Schema:

@@ -103,7 +103,9 @@ class Config(Section):
     model: str | None = key(kinds.TEXT)
     """Which model a run is of. Default: `default`, and the gates are for every model."""
     models: Mapping[str, Section] = key(
-        Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key"), {}, nullable=False
+        Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key", keeps_wrong=True),
+        {},
+        nullable=False,
     )
     """Several models: the name of each, and its settings."""
 

@@ -91,13 +91,13 @@ class _Parser:
             return []
         depth = len(part)
         unread = {str(at[depth]) for at, *_ in mistakes if len(at) > depth and at[:depth] == part}
-        found: list[Mistake] = []
+        others: list[Mistake] = []
         if outermost:
             given = _value(merged.data, part).get("gates")
-            found += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, unread))
+            others += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, unread))
         if base and not base.wrong:
-            found += (Mistake(at, words) for at, words in loosenings(base.config.policy, section.policy, unread))
-        return [mistake._replace(path=(*part, *mistake.path)) for mistake in found]
+            others += (Mistake(at, words) for at, words in loosenings(base.config.policy, section.policy, unread))
+        return [mistake._replace(path=(*part, *mistake.path)) for mistake in others]
 
     def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path]]:
         """What a file says by itself, and the paths of values that YAML cannot read."""
@@ -121,11 +121,10 @@ class _Parser:
             return None
         target = posixpath.normpath(posixpath.join(path.parent.as_posix(), name))
         try:
-            base = self._extended(target, name, within)
+            return self._extended(target, name, within)
         except ConfigError as problem:
-            self.report.locate([Mistake((*part, "extends"), problem.message, problem.hint)], str(path), own.lines)
+            self.report.locate([Mistake((*part, "extends"), problem.message)], str(path), own.lines)
             return None
-        return base
 
     def _extended(self, target: str, name: str, within: Sequence[str]) -> _File:
         if target in within:

@@ -17,6 +17,8 @@ def shown(value: Any) -> str:
         return {None: "an empty value", True: "true", False: "false"}[value]
     if isinstance(value, date):
         return value.isoformat()
+    if isinstance(value, bytes):
+        return "binary data"
     if isinstance(value, dict):
         return f"a mapping with {_count(len(value), 'key')}"
     if isinstance(value, int) and abs(value) >= 10**_SHOWN_MOST:

@@ -1,7 +1,7 @@
 """Probabilities and quantiles of the field's distributions, from the standard library alone.
 
-Relative precision 1e-9 or better, also in the tails; the tests hold each against scipy. scipy.stats itself takes
-most of a second and 100 MB to import, which a gate on two numbers should not cost.
+Relative precision 1e-9 or better, also in the tails; the tests hold each against scipy. Importing
+scipy.stats takes most of a second and 100 MB, too much for a gate on two numbers.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def binomial_sf(k: int, n: int, p: float) -> float:
 
 
 def beta_cdf(x: float, a: float, b: float, *, complement: float | None = None) -> float:
-    """The regularised incomplete beta function I_x(a, b); `complement` is 1 − x where that is known better.
+    """The regularised incomplete beta function I_x(a, b); `complement` is 1 − x, where it is more precise than that.
 
     Continued fraction of DLMF 8.17.22 by Lentz's method; the factor before it as in C. Loader, "Fast and accurate
     computation of binomial probabilities" (2000), which keeps its digits where a and b are large.
@@ -145,10 +145,10 @@ def _away_from_zero(value: float) -> float:
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function that has other signs at both ends crosses zero, to the last digits of a float.
+    """Where a function with different signs at both ends crosses zero, to the last digits of a float.
 
     T. Chandrupatla (1997): inverse quadratic interpolation where it is safe, else bisection. An end where the function
-    is 0 is the answer, as is the nearer one where the signs do not differ after all.
+    is 0 is the answer; if the signs do not differ, the end whose value is nearer to 0.
     """
     a, b = high, low
     fa, fb = function(a), function(b)

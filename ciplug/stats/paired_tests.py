@@ -17,9 +17,9 @@ Everything but McNemar's test needs numpy; importing this module without it rais
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     Indices = NDArray[np.int64]
 
+Sides: TypeAlias = "tuple[Floats, Floats] | Undecided | None"
+"""A column of candidate and baseline; None where the metric is not the mean of one."""
 Test = Literal["auto", "mcnemar", "newcombe", "bootstrap", "sign-flip"]
 
 
@@ -66,29 +68,37 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
         by_rows.setdefault(id(question.rows), []).append(number)
     answers: dict[int, Answer] = {}
     for numbers in by_rows.values():
-        rows = questions[numbers[0]].rows
-        chosen = np.arange(len(pair)) if rows is None else np.asarray(rows, np.int64)
-        part = pair if rows is None else None
-        flips: dict[bytes, dict[int, _Means]] = {}
-        for number in numbers:
-            question = questions[number]
-            sides = columns[question.metric]
-            if not len(chosen):
-                answers[number] = Answer(math.nan, math.nan, Undecided("there is no example"))
-            elif isinstance(sides, Undecided):
-                answers[number] = Answer(math.nan, math.nan, sides)
-            elif sides is None:
-                part = part or _part(pair, chosen)
-                answers[number] = _score(part, question)
-            else:
-                means = _Means(pair, chosen, sides, clustered=clusters is not None, question=question)
-                if isinstance(result := means.test(), str):
-                    flips.setdefault(means.rows.tobytes(), {})[number] = means
-                else:
-                    answers[number] = means.answer(result)
-        for together in flips.values():
-            answers.update(_flipped(pair, clusters, together))
+        answers.update(_on_same_rows(pair, clusters, columns, {number: questions[number] for number in numbers}))
     return [answers[number] for number in range(len(questions))]
+
+
+def _on_same_rows(
+    pair: Paired, clusters: Indices | None, columns: Mapping[str, Sides], questions: Mapping[int, Question]
+) -> dict[int, Answer]:
+    """Answers to questions that all have the same `rows`, by their number."""
+    rows = next(iter(questions.values())).rows
+    chosen = np.arange(len(pair)) if rows is None else np.asarray(rows, np.int64)
+    if not len(chosen):
+        return dict.fromkeys(questions, Answer(math.nan, math.nan, Undecided("there is no example")))
+    part = pair if rows is None else None
+    answers: dict[int, Answer] = {}
+    flips: dict[bytes, dict[int, _Means]] = {}
+    for number, question in questions.items():
+        sides = columns[question.metric]
+        if isinstance(sides, Undecided):
+            answers[number] = Answer(math.nan, math.nan, sides)
+        elif sides is None:
+            part = part or _part(pair, chosen)
+            answers[number] = _score(part, question)
+        else:
+            means = _Means(pair, chosen, sides, clustered=clusters is not None, question=question)
+            if isinstance(result := means.test(), str):
+                flips.setdefault(means.rows.tobytes(), {})[number] = means
+            else:
+                answers[number] = means.answer(result)
+    for together in flips.values():
+        answers.update(_flipped(pair, clusters, together))
+    return answers
 
 
 class _Means:
@@ -190,7 +200,7 @@ def _part(pair: Paired, rows: Indices) -> Paired:
     return Paired(take(pair.candidate, chosen), take(pair.baseline, chosen))
 
 
-def _columns(pair: Paired, metric: str) -> tuple[Floats, Floats] | Undecided | None:
+def _columns(pair: Paired, metric: str) -> Sides:
     """The numbers whose mean the metric is, on either side; None where it is not a mean."""
     new, old = pair.candidate.scores.get(metric), pair.baseline.scores.get(metric)
     if new is not None and old is not None:

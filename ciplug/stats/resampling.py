@@ -1,7 +1,7 @@
-"""Tests on per-example differences that know no closed form. numpy, imported by whoever calls.
+"""Tests on per-example differences that have no closed form. Needs numpy: import it where it is used.
 
-A bootstrap counts: how often each example, cluster or kind of example was drawn is all that a resample is, so that
-many resamples of many metrics are one product of matrices, in blocks of bounded memory. The bootstrap of a mean
+A resample is how often each example, cluster or kind of example was drawn, so many resamples of many metrics are one
+product of matrices, in blocks of bounded memory. The bootstrap of a mean
 needs no drawing at all: the sum of n draws is distributed as the n-fold convolution of the differences, one power
 between two Fourier transforms.
 """
@@ -26,7 +26,7 @@ RESAMPLES = 10_000
 BLOCK = 4_000_000
 """Numbers in a block of weights: 32 MB."""
 WINDOW = 16
-"""Standard deviations that the lattice of a sum spans; what lies beyond folds over, and is next to nothing."""
+"""Standard deviations that the lattice of a sum spans. The tails beyond fold over; they are negligible."""
 STEPS_PER_SD = 10
 """Of the differences: sharing each out to two steps widens a mean's interval by 1 / (12·10²), 0.08%."""
 
@@ -46,7 +46,7 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
     unit: Unit = "example"
     if not differences.any():
         return _constant(0.0, n, unit, rule, method)
-    # The rarest resample is one value n times over: a tail that is rarer still is not among them.
+    # The rarest resample is one value n times: a tail that is rarer still does not exist.
     if n < 2 or (tail := _expanded(rule.alpha, n)) < float(n) ** -n:
         return _too_few(n, unit, rule)
     if not np.ptp(differences):
@@ -58,7 +58,7 @@ def bootstrap_mean(differences: Floats, rule: Rule) -> Interval | Undecided:
     high = means[np.searchsorted(at_most, 1 - tail - 1e-12, side="left")]
     first = np.searchsorted(means, rule.bound)
     beyond = 1 - float(below[first]) if first < len(means) else 0.0
-    # Nothing is rarer than the rarest resample, nor known better than a float's digits.
+    # Nothing is rarer than the rarest resample, or more precise than a float.
     p = _contracted(max(beyond, float(n) ** -n, 1e-16), n)
     return Interval(estimate=estimate, low=float(low), high=float(high), p=p, method=method, n=n, unit=unit, rule=rule)
 
@@ -122,7 +122,7 @@ def _constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> I
 def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) -> list[Interval | Undecided]:
     """Sign-flip permutation tests of mean differences, and the intervals that they imply.
 
-    If d + R lies as often as far above 0 as below it, then turning signs around changes nothing. Flipping a set of
+    If d + R lies above 0 as often and as far as below it, then flipping signs changes nothing. Flipping a set of
     examples lowers the sum just where their own mean exceeds −R (J. A. Hartigan's typical values, 1969): the
     means of random subsets give the p-value for any R, and the interval. All subsets where those are few.
 
@@ -155,7 +155,7 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
         elif means[0, column] == means[-1, column]:
             answers.append(_constant(estimate, groups, unit, rule, method))
         else:
-            # A mean that rounding alone keeps from the bound has reached it.
+            # A mean that only rounding keeps from the bound has reached it.
             rounding = 1e-12 * float(np.abs(means[[0, -1], column]).max())
             beyond = count - 1 - int(np.searchsorted(means[:, column], rule.bound - rounding))
             answers.append(
@@ -174,7 +174,7 @@ def sign_flip(sums: Floats, sizes: Floats, rules: Sequence[Rule], *, seed: int) 
 
 
 def _hoeffding(values: Floats) -> float:
-    """No less than P(a sum of ±values is as low as theirs): what the drawn subsets are too few to show.
+    """An upper bound of P(a sum of ±values is as low as theirs), for tails that the drawn subsets are too few to show.
 
     W. Hoeffding (1963). Holm's correction over thousands of slices asks for p-values below 1/10,000.
     """
@@ -207,7 +207,7 @@ undefined."""
 def bootstrap_score(
     score: Score, whole: Floats, draws: Iterable[Floats], rule: Rule, *, n: int, unit: Unit, method: str
 ) -> Interval | Undecided:
-    """The percentile bootstrap of a score that is no mean, recomputed on both sides for each resample.
+    """The percentile bootstrap of a score that is not a mean, recomputed on both sides for each resample.
 
     Args:
         whole: the weights of the examples as they are, shape (1, units).
@@ -234,7 +234,7 @@ def bootstrap_score(
     rank = max(1, math.floor(_expanded(rule.alpha, n) * count))
     beyond = len(values) - int(np.searchsorted(values, rule.bound))
     p = _contracted((1 + beyond) / count, n)
-    if beyond == 0:  # rarer than the resamples can show, as Holm's correction over many slices asks for
+    if beyond == 0:  # Holm's correction over many slices needs smaller p-values than the resamples can show
         p = min(p, t_sf((rule.bound - estimate) / float(values.std()), n - 1))
     return Interval(
         estimate=estimate,
@@ -271,7 +271,7 @@ def draw_units(strata: Sequence[int], resamples: int, seed: int) -> Iterator[Flo
 
 
 def draw_cells(counts: Floats, resamples: int, seed: int) -> Iterator[Floats]:
-    """How many of each kind were drawn, where `counts` says how many there are and they are alike within a kind."""
+    """How many of each kind were drawn; `counts` is how many examples of each kind there are."""
     generator = np.random.default_rng(seed)
     n = int(counts.sum())
     rows = max(1, BLOCK // len(counts))

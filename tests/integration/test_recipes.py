@@ -114,20 +114,20 @@ from ciplug.stats.intervals import Interval, Rule
 def identity(candidate: float, baseline: float, rule: Rule) -> Interval:
     d = rule.sign * (candidate - baseline)
     p = 0.0 if d < rule.bound else 1.0
-    return Interval(estimate=d, low=d, high=d, p=p, method="the difference itself", n=1, rule=rule)
+    return Interval(estimate=d, low=d, high=d, p=p, method="the difference itself", n=1, unit="run", rule=rule)
 '''
 CALL = """\
     if gate.test == "identity":
         from ciplug.stats.identity import identity
 
-        return Tested(identity(value, reference, rule))
+        return Tested(identity(pair.value, pair.reference, pair.rule))
 """
 
 
 def test_a_statistical_test(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
     copy.insert("config/gate.py", '"identity", ', before='"welch", "newcombe"')
-    copy.insert("gates/regression.py", CALL, before='    if gate.test == "point":\n')
+    copy.insert("gates/choice_of_test.py", CALL, before='    if gate.test == "point":\n')
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     (project.folder / "ciplug.yaml").write_text(f"version: 1\nmetrics: metrics.json\ngates:\n  {rule}\n")
     project.commit("gates")
@@ -146,7 +146,7 @@ KEY = "    other_than: float | None = key(kinds.NUMBER)\n"
 RULE = """\
             if gate.other_than is not None:
                 outcome = failed(gate) if value == gate.other_than else "PASS"
-                rule, reason = f"not {exact(gate.other_than)}", f"it is {exact(value)}"
+                rule, reason = f"not {gate.other_than}", f"it is {value}"
                 result = GateResult(gate=name, metric=metric, rule=rule, outcome=outcome, reason=reason)
                 yield Check(gate=gate, result=result)
 """

@@ -108,6 +108,10 @@ def test_it_may_tighten(child: str) -> None:
         ),
         ("stages:\n  production: {approvals: {}}", "ciplug.yaml:3: stages.production.approvals.not_author: it may not"),
         ("stages:\n  staging: {gates: [accuracy]}", "ciplug.yaml:3: stages.staging.gates: 'latency' may not be left"),
+        (
+            "stages: {qa: {on_missing: fail}}",
+            "ciplug.yaml:2: stages: the order of stages may not be changed from Staging",
+        ),
         ("stages:\n  staging: {on_no_baseline: warn}", "ciplug.yaml:3: stages.staging.on_no_baseline: 'fail' may not"),
         ("branches:\n  main: {gates: [latency]}", "ciplug.yaml:3: branches.main.gates: 'accuracy' may not be left out"),
         (

@@ -185,6 +185,30 @@ def test_the_digest_is_of_the_meaning() -> None:
     assert one.startswith("sha256:")
 
 
+def test_the_order_of_branches_and_of_stages_is_part_of_the_meaning() -> None:
+    gates = "gates: {a: {min: 1}}\n"
+    assert digest(f"{gates}branches: {{x: {{}}, '*': {{}}}}") != digest(f"{gates}branches: {{'*': {{}}, x: {{}}}}")
+    assert digest(f"{gates}stages: {{dev: , live: }}") != digest(f"{gates}stages: {{live: , dev: }}")
+    assert digest(f"{gates}stages: {{production: , staging: }}") == digest(
+        f"{gates}stages: {{staging: , production: }}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("stages", "ladder"),
+    [
+        ("", ("Staging", "Production")),
+        ("stages:\n", ("Staging", "Production")),
+        ("stages: {production: {on_missing: fail}}", ("Staging", "Production")),
+        ("stages: {production: , staging: }", ("Staging", "Production")),
+        ("stages: {dev: , canary: , live: {gates: all}}", ("dev", "canary", "live")),
+        ("stages: {qa: , production: }", ("qa", "Production")),
+    ],
+)
+def test_the_ladder_is_the_order_of_the_stages(stages: str, ladder: tuple[str, ...]) -> None:
+    assert read(stages).ladder == ladder
+
+
 def test_several_gates_may_look_at_one_metric() -> None:
     found = read("gates:\n  a: {min: 1}\n  b: {metric: a, higher_is_better: true, max_regression: 1, atol: 0.5}")
     assert (found.metric_of("b"), found.tolerance("a"), found.tolerance("b")) == ("a", 1e-9, 0.5)

@@ -130,7 +130,7 @@ def test_the_chain_is_verified_over_events_of_the_future(log: Any, changes: dict
         ledger.read(log, "wine")
 
 
-@pytest.mark.parametrize("changes", [{"previous": "sha256:0"}, {"seq": 9}, {"model": "beer"}])
+@pytest.mark.parametrize("changes", [{"previous": "sha256:0"}, {"seq": 9}, {"seq": 1}, {"model": "beer"}])
 @pytest.mark.parametrize("schema", [SCHEMA, SCHEMA + 1])
 def test_an_event_of_the_future_that_does_not_follow_breaks_the_chain(
     log: Any, changes: dict[str, object], schema: int

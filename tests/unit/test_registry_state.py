@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ciplug.errors import NotFound, RecordError
 from ciplug.records.registry_event import SCHEMA, Promote, Register, RegistryEvent
 from ciplug.registry import events as table
-from ciplug.registry.events import EVENT_TYPES, EventType
+from ciplug.registry.events import EVENT_TYPES, EventType, skipped
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 from ciplug.registry.model import Model, SkippedEvent, Version
 from ciplug.registry.state import fold
@@ -119,7 +119,9 @@ def test_who_replaces_a_holder_leaves_the_other_stages_alone() -> None:
     assert stages(model) == ["Staging", "Archived", "Production"]
 
 
-@pytest.mark.parametrize("fact", [Model("wine"), Version(1, "r", None, "None", ""), SkippedEvent(1, "x"), EVENTS[0]])
+@pytest.mark.parametrize(
+    "fact", [Model("wine"), Version(1, "r", None, "None", ""), SkippedEvent(1, "x"), EVENTS[0], EVENT_TYPES["promote"]]
+)
 def test_nothing_of_it_is_changed_in_place(fact: object) -> None:
     with pytest.raises(FrozenInstanceError):
         fact.name = "other"  # type: ignore[attr-defined]
@@ -185,6 +187,12 @@ def test_a_known_type_in_a_newer_schema_is_skipped_and_noted() -> None:
     assert model.notes == ("event 3 of 'wine' was written by a newer ciplug (schema 2) and is skipped: upgrade ciplug",)
 
 
+def test_an_older_schema_is_read() -> None:
+    model = fold("wine", [*EVENTS[:2], replace(EVENTS[2], schema=SCHEMA - 1)])
+    assert (stages(model), model.skipped) == (["Production"], ())
+    assert skipped(replace(FUTURE, schema=SCHEMA - 1)).newer_schema is None
+
+
 def test_every_skipped_event_has_its_note() -> None:
     model = fold("wine", [FUTURE, replace(FUTURE, seq=5, type="yank\x1b[2J" + "x" * 99)])
     assert len(model.notes) == 2
@@ -237,6 +245,7 @@ def test_a_new_type_is_a_dataclass_a_function_and_a_row(monkeypatch: pytest.Monk
     assert stages(model) == ["Archived"]
     assert model.skipped == ()
     assert table.payload_of(frozen) == Freeze(version=1)
+    assert (frozen.seq, frozen.previous) == (0, None), "the ledger fills them in"
 
 
 def test_the_table_names_each_type_by_its_dataclass() -> None:
