@@ -66,10 +66,10 @@ class Policies:
 
     def of(self, model: str) -> PolicyInForce:
         """What judges a model. Raises ConfigError where nothing does: that is no pass."""
-        found = self.find(model)
-        if found is None:
+        in_force = self.find(model)
+        if in_force is None:
             raise _none(self.base or self.own, self.base_source or self.own_source, model)
-        return found
+        return in_force
 
     def ladder(self, model: str) -> tuple[str, ...]:
         """The stages of a model, lowest first: those of the policy in force, or the default without one."""
@@ -84,9 +84,9 @@ class Policies:
         """What judges a model, None where no gate does."""
         if self.base_branch is None:
             return self._in_force(self.own, self.own_source, model)
-        judging = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
-        if judging is not None:
-            return judging
+        of_base = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
+        if of_base is not None:
+            return of_base
         proposed = self.proposed(model)
         return replace(proposed, missing=self._why(model)) if proposed else None
 
