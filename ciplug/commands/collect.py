@@ -11,7 +11,7 @@ from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.steps.collect import Collected, CollectRequest, collect
-from ciplug.steps.open_bundles import OfFiles, OfGitHub, OfGitLab, OfJenkins, Source, Wanted
+from ciplug.steps.open_bundles import BundleFilter, OfFiles, OfGitHub, OfGitLab, OfJenkins, Source
 from ciplug.steps.record_bundles import Bundle
 
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> CollectRequest:
     return CollectRequest(
         source=_source(args),
-        wanted=Wanted(args.artifact, args.pattern),
+        only=BundleFilter(args.artifact, args.pattern),
         commit=args.commit,
         trust="trusted" if args.trusted else "untrusted" if args.untrusted else None,
     )

@@ -54,14 +54,14 @@ def key_of(name: str) -> str | None:
     return key if is_key(key) and object_name(key) == name else None
 
 
-def why_not(objects: Mapping[str, bytes], known: Mapping[str, bytes]) -> dict[str, str]:
-    """Key → why no fold takes a write of these objects, given those that are known."""
+def why_not(objects: Mapping[str, bytes], folded: Mapping[str, bytes]) -> dict[str, str]:
+    """Key → why no fold takes a write of these objects, given those that are folded."""
     return {
         key: "other bytes are kept under this key"
-        if known.get(key, data) != data
+        if folded.get(key, data) != data
         else "its name is too long for a file"
         for key, data in objects.items()
-        if known.get(key, data) != data or any(len(p.encode()) > _PART_MOST for p in object_name(key).split("/"))
+        if folded.get(key, data) != data or any(len(p.encode()) > _PART_MOST for p in object_name(key).split("/"))
     }
 
 
