@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--model", metavar="M", help="one model only")
         options.repeat_common(verb)
-    what = "see that numbers get the verdict that is due: cases in YAML files"
+    what = "check that cases in YAML files get the expected verdict"
     test = verbs.add_parser("test", help=what, description=what)
     test.add_argument("files", metavar="FILE", nargs="*", help="files of cases (default: policy_tests of ciplug.yaml)")
     test.add_argument("--model", metavar="M", help="the model of cases that name none")
@@ -85,7 +85,7 @@ def _test(session: Session, files: list[Path], model: str | None) -> int:
                 console.out(f"     {case.where}: {difference}")
             wrong += bool(found)
             count += 1
-    console.say(f"{count - wrong} of {count} cases get the verdict that is due")
+    console.say(f"{count - wrong} of {count} cases get the expected verdict")
     return int(wrong > 0)
 
 

@@ -176,7 +176,7 @@ class Catalog:
         loose = {key: objects[key] for key in keys if key in objects}
         for key in keys:
             if key not in objects:
-                self.problems[key] = f"{key}: the store does not hold it, or cannot read it any more"
+                self.problems[key] = f"{key}: it is missing from the store, or can no longer be read"
         if self._file.is_stale(names, loose):
             self._file.write(names, fetched, loose)
         self._file.touch()
