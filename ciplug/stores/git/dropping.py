@@ -23,7 +23,7 @@ class _Dropping:
 
     content: Content
     """Without the unwanted objects that are in no segment."""
-    touched: Mapping[str, segments.Content]
+    touched: Mapping[str, segments.Segment]
     """The segments that hold an unwanted object."""
     unwanted: frozenset[str]
     count: int
