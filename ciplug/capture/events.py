@@ -72,6 +72,8 @@ def number(key: str, value: object) -> float:
 
 def whole_step(key: str, value: object) -> int:
     """A step as the series keep it: a whole number of 64 bits. Raises UsageError for anything else."""
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
     try:
         step = int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):

@@ -12,6 +12,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ciplug.capture.events import whole_step, within_years
@@ -104,7 +106,8 @@ class Fold:
 
     def _take_point(self, key: str, point: Point, has_step: bool) -> None:
         before = self._latest.get(key)
-        if before is None or point.order > before.order:
+        # A later one is the common case, and is found without comparing values.
+        if before is None or point[:2] > before[:2] or point.order > before.order:
             self._latest[key] = point
         if has_step:
             self._points.setdefault(key, []).append(point)
@@ -181,10 +184,15 @@ def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
 
 def _metric(event: Mapping[str, Any]) -> tuple[str, str, Any, float]:
     key, value, time = str(event["metric"]), float(event["value"]), _time(event)
-    if not METRIC_NAME.fullmatch(key):
+    if not _is_name(key):
         raise ValueError
     step = event.get("step")
     return "metric", key, (Point(0 if step is None else whole_step(key, step), time, value), step is not None), time
+
+
+@lru_cache(maxsize=10_000)
+def _is_name(key: str) -> bool:
+    return METRIC_NAME.fullmatch(key) is not None
 
 
 def _time(event: Mapping[str, Any]) -> float:
@@ -212,6 +220,8 @@ def _later(one: tuple[float, int, Any], other: tuple[float, int, Any]) -> bool:
 
 def _sorted(points: list[Point]) -> list[Point]:
     """In the order of steps and times, each once."""
+    if all(one[:2] < other[:2] for one, other in pairwise(points)):
+        return points
     return list({point.order: point for point in sorted(points, key=lambda point: point.order)}.values())
 
 

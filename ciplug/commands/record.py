@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--from",
         dest="source",
         metavar="ADDRESS",
-        help="with --spooled: send what waits for the store of this address to the one in use",
+        help="with --spooled: send runs queued for ADDRESS to the current store instead",
     )
 
 
@@ -49,18 +49,18 @@ def run(args: argparse.Namespace) -> int:
         _tell_others(session)
         return 0
     if args.source:
-        raise UsageError("--from says what of the spool is sent", hint="ciplug record --spooled --from ADDRESS")
+        raise UsageError("--from goes with --spooled", hint="ciplug record --spooled --from ADDRESS")
     recorded = record_files(session, options.inputs_of(args, session))
     return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
 
 
 def _source(address: str | None, session: Session) -> str | None:
-    """The address whose entries are meant. Raises UsageError where none may be sent, or none waits."""
+    """The address whose entries are sent. Raises UsageError when a fork left them, or when there are none."""
     if address is None:
         return None
     if address.startswith(FORK):
         raise UsageError(
-            f"--from {address}: what a fork's job has left is sent by no other",
+            f"--from {address}: runs that a fork's job left are not sent by other jobs",
             hint="that job hands it over: ciplug record --spooled --bundle FILE; see `ciplug collect`",
         )
     waiting = {sealed.store for sealed in session.spool.sealed()}
@@ -81,7 +81,7 @@ def _tell_others(session: Session) -> None:
     for address, count in sorted(waiting.items()):
         what = f"{count} {'waits' if count == 1 else 'wait'} in the spool for {address}"
         if address.startswith(FORK):
-            console.say(f"{what}: what a fork's job has left is sent by no other")
+            console.say(f"{what}: runs that a fork's job left are not sent by other jobs")
         elif address != session.store.address:
             there = reached_by(address, session.env)
             here = f"to {session.store.address} by {session.send_command} --from {shlex.quote(address)}"
@@ -89,9 +89,9 @@ def _tell_others(session: Session) -> None:
 
 
 def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None:
-    """Put what waits into a bundle. Raises StoreError when something stays, lest bytes that lie nowhere else are lost.
+    """Put what waits into a bundle, except runs whose artifacts wait with them: their bytes would be lost.
 
-    Those are given up where the user wants no bytes of artifacts kept.
+    Those are given up where the user wants no bytes of artifacts kept. Raises StoreError when a run stays.
     """
     import shlex
 

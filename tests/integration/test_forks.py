@@ -191,9 +191,9 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
             bundle.pack({**objects_of(honest()), **dict([verdict_object(verdict)])}), "about no run of the bundle",
         ),
         "an entry of the registry": (
-            bundle.pack({**objects_of(honest()), "registry/wine/000001.json": b"{}"}), "and nothing else",
+            bundle.pack({**objects_of(honest()), "registry/wine/000001.json": b"{}"}), "verdicts only",
         ),
-        "the format of the store": (bundle.pack({**objects_of(honest()), "FORMAT": b"9"}), "and nothing else"),
+        "the format of the store": (bundle.pack({**objects_of(honest()), "FORMAT": b"9"}), "verdicts only"),
     }  # fmt: skip
 
 

@@ -75,7 +75,6 @@ def test_no_command_prints_a_command(project: Project) -> None:
         ("compare", "--format", "csv"),
         ("gate",),
         ("report",),
-        ("report", "--format", "terminal"),
         ("report", "--format", "line"),
         ("report", "--format", "openmetrics"),
         ("leaderboard", "--metric", NAMES[2], "--higher-is-better"),

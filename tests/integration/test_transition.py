@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
 from ciplug.steps import transition
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.transition import Promotion
+from ciplug.steps.transition import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -38,7 +38,11 @@ def team(tmp_path: Path) -> Team:
 def test_a_run_is_registered_and_promoted(team: Team) -> None:
     run = team.run()
     key = team.verdict(run)
-    done = team.promote(" Staging", run=run.id[:31] + run.id[31], reason="A/B test")
+    done = team.promote(" Staging", run=run.id, reason="A/B test")
+    with pytest.raises(FrozenInstanceError):
+        done.version = 2  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        PromotionRequest("wine", "staging").run = run.id  # type: ignore[misc]
     assert done == Promotion("wine", 1, "Staging", None, run, 2, 0)
     registered, promoted = ledger.read(team.session.refreshed().log, "wine").events
     assert payload_of(registered) == Register(
@@ -99,9 +103,10 @@ def test_a_stage_s_rules_are_judged_recorded_and_kept_as_evidence(team: Team) ->
 
 
 def test_names_that_mean_nothing(team: Team) -> None:
-    run = team.run(model="beer")
-    with pytest.raises(UsageError, match=f"run {run.id} is of the model 'beer', not 'wine'"):
-        team.promote(run=run.id)
+    for model in ("beer", "zinfandel"):
+        run = team.run(model=model)
+        with pytest.raises(UsageError, match=f"run {run.id} is of the model '{model}', not 'wine'"):
+            team.promote(run=run.id)
     with pytest.raises(UsageError, match="unknown stage 'moon'"):
         team.promote("moon")
     with pytest.raises(NotFound, match="no run 'ffff'"):
@@ -134,7 +139,8 @@ def test_a_log_with_unknown_events(team: Team) -> None:
     team.promote(run=run.id)
     log = team.session.refreshed().log
     entries = ledger.read(log, "wine")
-    ledger.append(log, entries, replace(entries.events[-1], type="freeze"))
+    for kind in ("freeze", "yank"):
+        entries = ledger.append(log, entries, replace(entries.events[-1], type=kind))
     refusal = team.refused("production", run=run.id)
     assert refusal.reason is Refusal.UNKNOWN_EVENTS
     assert "event 3 of 'wine' has type 'freeze'" in refusal.message and "upgrade" in (refusal.hint or "")

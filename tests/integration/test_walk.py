@@ -413,7 +413,7 @@ def test_what_waits_for_a_remote_that_is_gone_is_sent_to_the_one_in_use(project:
     git(project.folder, "remote", "set-url", "origin", str(remote))
     said = project.ciplug("record", "--spooled").stderr
     assert f"ciplug record --spooled --from '{gone}'" in said
-    assert f"1 waits in the spool for fork:{gone}: what a fork's job has left is sent by no other" in said
+    assert f"1 waits in the spool for fork:{gone}: runs that a fork's job left are not sent by other jobs" in said
     for address in (f"fork:{gone}", "s3://elsewhere"):
         assert "--from" in project.ciplug("record", "--spooled", "--from", address, code=2).stderr
     fork = project.ciplug("record", "--spooled", "--from", gone, env=FORK, code=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from ciplug.errors import PromotionRefused, Refusal, UsageError
@@ -10,6 +12,11 @@ from ciplug.registry.ladder import ARCHIVED, NO_STAGE, Ladder
 LADDER = Ladder(("Staging", "Production"))
 STAGES = (NO_STAGE, *LADDER.stages, ARCHIVED)
 OWN = Ladder(("qa", "Canary", "shadow", "live"))
+
+
+def read(stage: str) -> str:
+    """The name as it comes from a log: equal to ours, and another object."""
+    return "".join(list(stage))
 
 
 @pytest.mark.parametrize("text", ["staging", "Staging", " STAGING "])
@@ -33,10 +40,10 @@ def test_the_nearest_stage_is_hinted() -> None:
 @pytest.mark.parametrize("start", STAGES)
 def test_one_stage_at_a_time(start: str, target: str) -> None:
     if (start, target) in (("None", "Staging"), ("Staging", "Production")):
-        LADDER.check_promotion(1, start, target)
+        LADDER.check_promotion(1, read(start), read(target))
         return
     with pytest.raises(PromotionRefused) as caught:
-        LADDER.check_promotion(1, start, target)
+        LADDER.check_promotion(1, read(start), read(target))
     assert caught.value.reason is (Refusal.SAME_STAGE if start == target else Refusal.NOT_ADJACENT)
 
 
@@ -52,7 +59,7 @@ def test_one_stage_at_a_time(start: str, target: str) -> None:
 )  # fmt: skip
 def test_what_a_refusal_says(start: str, target: str, message: str, hint: str | None) -> None:
     with pytest.raises(PromotionRefused) as caught:
-        LADDER.check_promotion(7, start, target)
+        LADDER.check_promotion(7, read(start), read(target))
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
@@ -66,3 +73,10 @@ def test_a_team_s_own_stages() -> None:
     with pytest.raises(PromotionRefused) as caught:
         OWN.check_promotion(1, NO_STAGE, "live")
     assert caught.value.hint == "promote it to qa first"
+    with pytest.raises(PromotionRefused, match="version 1 is in qa, and shadow takes only versions from Canary"):
+        OWN.check_promotion(1, read("qa"), read("shadow"))
+
+
+def test_a_ladder_is_not_changed_in_place() -> None:
+    with pytest.raises(FrozenInstanceError):
+        OWN.stages = ()  # type: ignore[misc]

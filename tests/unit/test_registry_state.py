@@ -119,7 +119,9 @@ def test_who_replaces_a_holder_leaves_the_other_stages_alone() -> None:
     assert stages(model) == ["Staging", "Archived", "Production"]
 
 
-@pytest.mark.parametrize("fact", [Model("wine"), Version(1, "r", None, "None", ""), SkippedEvent(1, "x"), EVENTS[0]])
+@pytest.mark.parametrize(
+    "fact", [Model("wine"), Version(1, "r", None, "None", ""), SkippedEvent(1, "x"), EVENTS[0], EVENT_TYPES["promote"]]
+)
 def test_nothing_of_it_is_changed_in_place(fact: object) -> None:
     with pytest.raises(FrozenInstanceError):
         fact.name = "other"  # type: ignore[attr-defined]
