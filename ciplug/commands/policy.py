@@ -29,11 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--model", metavar="M", help="one model only")
         options.repeat_common(verb)
-<<<<<<< HEAD
-    what = "check that numbers get the verdict that you expect: cases in YAML files"
-=======
     what = "check that cases in YAML files get the expected verdict"
->>>>>>> main
     test = verbs.add_parser("test", help=what, description=what)
     test.add_argument("files", metavar="FILE", nargs="*", help="files of cases (default: policy_tests of ciplug.yaml)")
     test.add_argument("--model", metavar="M", help="the model of cases that do not name one")
@@ -94,7 +90,7 @@ def _test(config: Config, files: list[Path], model: str | None) -> int:
             console.out(f"     {case.where}: {words}")
         wrong += bool(wrongs)
         count += 1
-    console.say(f"{count - wrong} of {count} cases get the verdict that they expect")
+    console.say(f"{count - wrong} of {count} cases get the expected verdict")
     return int(wrong > 0)
 
 
@@ -111,19 +107,7 @@ def _cases(files: list[Path]) -> Iterator[Case]:
         if not isinstance(document.data, list) or not document.data:
             raise ConfigError(f"{file}: a list of cases is expected, like - {{metrics: …, expect: PASS}}")
         for number, data in enumerate(document.data):
-<<<<<<< HEAD
             yield cases.read(data, f"{file}:{document.line((number,))}", number + 1)
-=======
-            case = cases.read(data, f"{file}:{document.line((number,))}", number + 1)
-            found = cases.differences(session.config.of(case.model or model).policy, case)
-            console.out(f"{'FAIL' if found else 'ok  '} {case.name}")
-            for difference in found:
-                console.out(f"     {case.where}: {difference}")
-            wrong += bool(found)
-            count += 1
-    console.say(f"{count - wrong} of {count} cases get the expected verdict")
-    return int(wrong > 0)
->>>>>>> main
 
 
 def _configured(config: Config) -> list[Path]:

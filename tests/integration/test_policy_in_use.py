@@ -395,11 +395,7 @@ def test_tests_of_the_policy(project: Project) -> None:
     cases = project.folder / "tests" / "cases.yaml"
     cases.write_text(CASES)
     done = project.ciplug("policy", "test", code=1)
-<<<<<<< HEAD
-    assert "3 of 4 cases get the verdict that they expect" in done.stderr
-=======
     assert "3 of 4 cases get the expected verdict" in done.stderr
->>>>>>> main
     assert "FAIL by mistake" in done.stdout
     assert "cases.yaml:9: verdict: PASS is expected, and it is FAIL: 0.7 is 0.15 worse than" in done.stdout
     cases.write_text(CASES.rpartition("- name: by mistake")[0])
