@@ -253,9 +253,7 @@ class Catalog:
             return
         noun = {"metric": "a metric", "param": "a parameter", "tag": "a tag"}[key.kind]
         names = self._names(key.kind)
-        hint = nearest(key.name, names) if names else f"no run has {noun} at all"
-        if len(names) > _NAMES_MOST and hint.startswith("one of"):
-            hint = f"one of {len(names)}: {', '.join(names[:_NAMES_MOST])}, …"
+        hint = nearest(key.name, names, _NAMES_MOST) if names else f"no run has {noun} at all"
         raise UsageError(f"no run has {noun} '{key.name}'", hint=hint)
 
     def names(self, kind: Kind) -> list[str]:
