@@ -26,8 +26,8 @@ class Files:
     def bundles(self) -> Iterator[FoundBundle]:
         """A file that is named counts whatever it is called; in a folder, those that match the pattern."""
         for given in self._paths:
-            found = [Path(given)] if Path(given).exists() else _matching(given)
-            files = [file for path in found for file in self._in(path)]
+            paths = [Path(given)] if Path(given).exists() else _matching(given)
+            files = [file for path in paths for file in self._in(path)]
             if not files:
                 yield FoundBundle(given, InputError(f"{given}: no bundle", hint=f"looked for {self._pattern}"))
             yield from (FoundBundle(str(path), _read(path)) for path in files)

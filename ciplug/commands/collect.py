@@ -11,7 +11,7 @@ from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
 from ciplug.errors import UsageError
 from ciplug.steps.collect import Collected, CollectRequest, collect
-from ciplug.steps.open_bundles import OfFiles, OfGitHub, OfGitLab, OfJenkins, Source, Wanted
+from ciplug.steps.open_bundles import BundleFilter, OfFiles, OfGitHub, OfGitLab, OfJenkins, Source
 from ciplug.steps.record_bundles import Bundle
 
 
@@ -36,10 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pattern", metavar="GLOB", default=PATTERN, help=f"which files are bundles (default: {PATTERN})"
     )
     parser.add_argument(
-        "--commit", metavar="SHA", help="take runs of this commit only: of a fork's, where the place does not tell"
+        "--commit",
+        metavar="SHA",
+        help="accept only runs of this commit; needed for a fork's runs if the place does not name their commit",
     )
     trust = parser.add_mutually_exclusive_group()
-    trust.add_argument("--untrusted", action="store_true", help="they come from a fork, though nothing here says so")
+    trust.add_argument("--untrusted", action="store_true", help="they come from a fork, although nothing here shows it")
     trust.add_argument("--trusted", action="store_true", help="they come from this repository's own jobs")
 
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> CollectRequest:
     return CollectRequest(
         source=_source(args),
-        wanted=Wanted(args.artifact, args.pattern),
+        only=BundleFilter(args.artifact, args.pattern),
         commit=args.commit,
         trust="trusted" if args.trusted else "untrusted" if args.untrusted else None,
     )

@@ -19,7 +19,7 @@ class Right(NamedTuple):
     to: Literal["comment", "status"]
     granted: bool | None
     """None: the forge does not tell."""
-    said: str
+    reason: str
     """How that is known."""
 
 
@@ -167,6 +167,6 @@ class ForgeModule(Protocol):
         ...
 
 
-def preferred(found: Iterable[OpenPullRequest], into: str | None) -> OpenPullRequest | None:
+def preferred(pulls: Iterable[OpenPullRequest], into: str | None) -> OpenPullRequest | None:
     """Of the pull requests of one commit the one that it is judged for: whoever opens another does not choose."""
-    return max(found, key=lambda pull: (pull.base == into, pull.number), default=None)
+    return max(pulls, key=lambda pull: (pull.base == into, pull.number), default=None)

@@ -85,8 +85,8 @@ class Bitbucket:
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pullrequests", params)
             ours = (p for p in pulls if _is_head(p, commit))
-            found = (OpenPullRequest(p["id"], commit, p["destination"]["branch"]["name"]) for p in ours)
-            return preferred(found, into)
+            requests = (OpenPullRequest(p["id"], commit, p["destination"]["branch"]["name"]) for p in ours)
+            return preferred(requests, into)
 
     def head_of(self, number: int) -> str:
         """Bitbucket tells twelve digits."""
@@ -128,11 +128,11 @@ class Bitbucket:
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
         """Bitbucket says the scopes of a token in a header of every answer."""
         with self._api.errors("read the repository", _HINT):
-            said = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
-        if not said:
+            header = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
+        if not header:
             return [Right(to, None, "the answer names no scopes") for to, _ in _SCOPES]
-        scopes = {scope.strip() for scope in said.split(",")}
-        return [Right(to, not scopes.isdisjoint(enough), f"scopes: {cut(said, 100)}") for to, enough in _SCOPES]
+        scopes = {scope.strip() for scope in header.split(",")}
+        return [Right(to, not scopes.isdisjoint(enough), f"scopes: {cut(header, 100)}") for to, enough in _SCOPES]
 
     def _user(self) -> str | None:
         """Whose token this is. None for one that may not ask, such as an access token of a repository."""

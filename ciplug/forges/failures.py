@@ -12,18 +12,18 @@ if TYPE_CHECKING:
     from ciplug.forges.base import Place
 
 
-def refusal(title: str, place: Place, task: str, status: int, said: str, hint: str) -> ForgeError:
-    """The error for an answer that is no success. `said` holds the forge's own words, as `words` gives them."""
+def refusal(title: str, place: Place, task: str, status: int, reply: str, hint: str) -> ForgeError:
+    """The error for an answer that is not a success. `reply` holds the forge's own words, as `words` gives them."""
     if status == 401:
-        return PermissionDenied(f"cannot {task}: {title} does not accept the token{said}", hint=hint)
+        return PermissionDenied(f"cannot {task}: {title} does not accept the token{reply}", hint=hint)
     if status == 403:
-        return PermissionDenied(f"cannot {task}: {title} refuses{said}", hint=hint)
+        return PermissionDenied(f"cannot {task}: {title} refuses{reply}", hint=hint)
     if status == 404:
         what = f"{title} shows it, or {place.repository}, to this token as not found"
         return PermissionDenied(f"cannot {task}: {what}", hint=hint)
     if status == 429:
         return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="try again later")
-    return ForgeError(f"cannot {task}: {title} answers {status}{said}")
+    return ForgeError(f"cannot {task}: {title} answers {status}{reply}")
 
 
 def cut(text: str, limit: int) -> str:
@@ -33,7 +33,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def words(message: object) -> str:
-    """What a forge said, as `: its words`, or nothing when it is no short plain sentence."""
+    """What a forge replied, as `: its words`, or nothing when it is no short plain sentence."""
     if isinstance(message, bytes):
         message = message.decode(errors="replace")
     if not isinstance(message, str) or not message.strip() or re.search(r"[<{\[]", message):

@@ -99,15 +99,15 @@ class Gitea:
         """Gitea labels by ids, so a label that the repository does not have is made first."""
         with self._api.errors(f"label pull request #{number}", _HINT):
             labels = f"{self._path}/issues/{number}/labels"
-            there = {found["name"]: found["id"] for found in self._api.get(labels).json()}
-            if label not in there:
-                known = {found["name"]: found["id"] for found in _pages(self._api, f"{self._path}/labels")}
-                if label not in known:
+            on_pull = {shown["name"]: shown["id"] for shown in self._api.get(labels).json()}
+            if label not in on_pull:
+                of_repository = {shown["name"]: shown["id"] for shown in _pages(self._api, f"{self._path}/labels")}
+                if label not in of_repository:
                     made = {"name": label, "color": _LABEL_COLOUR}
-                    known[label] = self._api.send("POST", f"{self._path}/labels", made).json()["id"]
-                self._api.send("POST", labels, {"labels": [known[label]]})
-            for other in there.keys() & set(among) - {label}:
-                self._api.delete(f"{labels}/{there[other]}")
+                    of_repository[label] = self._api.send("POST", f"{self._path}/labels", made).json()["id"]
+                self._api.send("POST", labels, {"labels": [of_repository[label]]})
+            for other in on_pull.keys() & set(among) - {label}:
+                self._api.delete(f"{labels}/{on_pull[other]}")
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
         raise ForgeError("Gitea has no deployments")
@@ -124,12 +124,12 @@ class Gitea:
         """By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
         with self._api.errors("read the repository", _HINT):
             self._api.get(self._path)
-            asked: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
+            probes: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
             if number is not None:
-                asked.append(("comment", f"{self._path}/issues/{number}/comments", {"body": []}))
+                probes.append(("comment", f"{self._path}/issues/{number}/comments", {"body": []}))
             if commit is not None:
-                asked.append(("status", f"{self._path}/statuses/{commit}", {"state": []}))
-            return [self._tried(*one) for one in asked]
+                probes.append(("status", f"{self._path}/statuses/{commit}", {"state": []}))
+            return [self._tried(*probe) for probe in probes]
 
     def _tried(self, to: Literal["comment", "status"], path: str, data: dict[str, Any]) -> Right:
         try:
@@ -137,7 +137,7 @@ class Gitea:
         except Refused as refusal:
             if refusal.status not in (403, 404, 422):
                 raise
-            return Right(to, refusal.status == 422, f"{refusal.status}{refusal.said}")
+            return Right(to, refusal.status == 422, f"{refusal.status}{refusal.reply}")
         return Right(to, None, "Gitea has taken a request that it should have refused")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ciplug.forges.address import address_in, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood
-from ciplug.forges.github_client import client, errors, said_by
+from ciplug.forges.github_client import client, errors, reply_of
 from ciplug.forges.sticky import Comment, check_body, upsert
 
 if TYPE_CHECKING:
@@ -77,18 +77,18 @@ class GitHub:
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
         with self._errors("look for the pull request", _READING):
             repository = self._open()
-            found: list[PullRequest] = []
+            ours: list[PullRequest] = []
             if branch:
                 owner = self._place.repository.split("/")[0]
                 head = branch if ":" in branch else f"{owner}:{branch}"
-                found = [p for p in repository.get_pulls(state="open", head=head) if p.head.sha == commit]
-            if not found:
+                ours = [p for p in repository.get_pulls(state="open", head=head) if p.head.sha == commit]
+            if not ours:
                 pulls = repository.get_commit(commit).get_pulls()
-                found = [p for p in pulls if p.state == "open" and p.head.sha == commit]
-            if not found and branch is None:
+                ours = [p for p in pulls if p.state == "open" and p.head.sha == commit]
+            if not ours and branch is None:
                 # Those of forks are none of the commit's.
-                found = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
-            return preferred((_seen(p) for p in found), into)
+                ours = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
+            return preferred((_seen(p) for p in ours), into)
 
     def pull_requests_from(self, repository: str, branch: str) -> list[OpenPullRequest]:
         """The open pull requests from a branch of a repository, this one or a fork."""
@@ -124,21 +124,21 @@ class GitHub:
 
         with self._errors(f"label pull request #{number}", _COMMENTS):
             pull = self._open().get_pull(number)
-            there = {found.name for found in pull.get_labels()}
-            if label not in there:
+            labels = {label_of_pull.name for label_of_pull in pull.get_labels()}
+            if label not in labels:
                 pull.add_to_labels(label)
-            for other in there & set(among) - {label}:
+            for other in labels & set(among) - {label}:
                 with suppress(github.UnknownObjectException):
                     pull.remove_from_labels(other)
 
     def record_deployment(self, commit: str, environment: str, *, description: str, url: str | None) -> None:
         """No check of the commit is waited for: the registry has decided."""
-        said = cut(description, 140)
+        short = cut(description, 140)
         with self._errors(f"record the deployment to {environment}", _DEPLOYMENTS):
             deployment = self._open().create_deployment(
-                commit, auto_merge=False, required_contexts=[], environment=environment, description=said
+                commit, auto_merge=False, required_contexts=[], environment=environment, description=short
             )
-            deployment.create_status("success", target_url=url or "", environment=environment, description=said)
+            deployment.create_status("success", target_url=url or "", environment=environment, description=short)
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         run = re.search(r"/actions/runs/(\d+)", run_url or "")
@@ -159,11 +159,11 @@ class GitHub:
 
     def accounts(self, commit: str) -> set[str]:
         with self._errors(f"look for the author of {commit[:10]}", _READING):
-            found = self._open().get_commit(commit)
-            return {user.login for user in (found.author, found.committer) if user is not None}
+            shown = self._open().get_commit(commit)
+            return {user.login for user in (shown.author, shown.committer) if user is not None}
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """No request tells what GITHUB_TOKEN may do, so one is sent that is refused for what it says.
+        """No request tells what GITHUB_TOKEN may do, so one is sent that GitHub refuses for its content.
 
         GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
         """
@@ -171,12 +171,12 @@ class GitHub:
             repository = self._open()
             headers, _ = repository.requester.requestJsonAndCheck("GET", repository.url)
         scopes = headers.get("x-oauth-scopes")
-        asked: list[tuple[Literal["comment", "status"], str, dict[str, str]]] = []
+        probes: list[tuple[Literal["comment", "status"], str, dict[str, str]]] = []
         if number is not None:
-            asked.append(("comment", f"issues/{number}/comments", {"body": ""}))
+            probes.append(("comment", f"issues/{number}/comments", {"body": ""}))
         if commit is not None:
-            asked.append(("status", f"statuses/{commit}", {"state": "", "context": "ciplug"}))
-        return [self._tried(repository, *one, scopes) for one in asked]
+            probes.append(("status", f"statuses/{commit}", {"state": "", "context": "ciplug"}))
+        return [self._tried(repository, *probe, scopes) for probe in probes]
 
     def _tried(
         self, repository: Repository, to: Literal["comment", "status"], path: str, data: dict[str, str], scopes: Any
@@ -190,11 +190,11 @@ class GitHub:
             except github.RateLimitExceededException:
                 raise
             except github.GithubException as error:
-                said = f"{error.status}{said_by(error.data)}{of}"
+                reason = f"{error.status}{reply_of(error.data)}{of}"
                 if error.status == 422:
-                    return Right(to, True, said)
+                    return Right(to, True, reason)
                 if error.status in (403, 404):
-                    return Right(to, False, said)
+                    return Right(to, False, reason)
                 raise
         return Right(to, None, "GitHub has taken a request that it should have refused")
 

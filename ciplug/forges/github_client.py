@@ -49,7 +49,7 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
     except github.GithubException as error:
         status = 429 if isinstance(error, github.RateLimitExceededException) else error.status
         hint = "the token has expired, or is not for this server" if status == 401 else hint
-        raise refusal("GitHub", place, task, status, said_by(error.data), hint) from None
+        raise refusal("GitHub", place, task, status, reply_of(error.data), hint) from None
     except requests.RequestException as error:
         unreachable(place.api_url, error)
     except (AssertionError, AttributeError, TypeError) as error:
@@ -57,7 +57,7 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
         raise not_understood(place.api_url) from error
 
 
-def said_by(data: Any) -> str:
+def reply_of(data: Any) -> str:
     """GitHub's own words: the message, or the particular one of a validation."""
     if not isinstance(data, dict):
         return ""

@@ -85,10 +85,10 @@ class GitLab:
             if branch:
                 source = branch.rpartition(":")[2]
                 requests = project.mergerequests.list(get_all=True, state="opened", source_branch=source)
-                found = [request.attributes for request in requests]
+                candidates = [request.attributes for request in requests]
             else:
-                found = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
-            open_ones = (m for m in found if m["state"] == "opened" and m["sha"] == commit)
+                candidates = project.commits.get(commit, lazy=True).merge_requests(get_all=True)
+            open_ones = (m for m in candidates if m["state"] == "opened" and m["sha"] == commit)
             return preferred((OpenPullRequest(m["iid"], m["sha"], m["target_branch"]) for m in open_ones), into)
 
     def head_of(self, number: int) -> str:
@@ -129,8 +129,8 @@ class GitLab:
         """GitLab's deployments have neither a description nor an address."""
         with self._errors(f"record the deployment to {environment}", _STATUSES):
             project = self._open().projects.get(self._place.repository)
-            said = {"environment": environment, "sha": commit, "ref": project.default_branch, "tag": False}
-            project.deployments.create({**said, "status": "success"})
+            deployment = {"environment": environment, "sha": commit, "ref": project.default_branch, "tag": False}
+            project.deployments.create({**deployment, "status": "success"})
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """GitLab tells the job its environment instead."""
@@ -154,13 +154,13 @@ class GitLab:
                 if error.response_code not in (403, 404):
                     raise
                 role = 0
-        whole = "api" in token["scopes"]
-        known = max((least for least in _ROLES if least <= role), default=0)
-        said = f"scopes: {cut(', '.join(sorted(token['scopes'])), 100)}; role: {_ROLES.get(known, 'none')}"
+        full = "api" in token["scopes"]
+        named = max((least for least in _ROLES if least <= role), default=0)
+        reason = f"scopes: {cut(', '.join(sorted(token['scopes'])), 100)}; role: {_ROLES.get(named, 'none')}"
         # Who has a lower role may comment where the merge request can be seen, which GitLab does not tell.
         return [
-            Right("comment", (role >= _REPORTER or None) if whole else False, said),
-            Right("status", whole and role >= _DEVELOPER, said),
+            Right("comment", (role >= _REPORTER or None) if full else False, reason),
+            Right("status", full and role >= _DEVELOPER, reason),
         ]
 
     def _open(self) -> Gitlab:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """An answer that is no success; `said` holds the forge's own words, as `: words`, or nothing."""
+    """An answer that is not a success; `reply` holds the forge's own words, as `: words`, or nothing."""
 
     status: int
-    said: str
+    reply: str
 
 
 class JsonApi:
@@ -60,7 +60,7 @@ class JsonApi:
         try:
             yield
         except Refused as refused:
-            raise refusal(self._title, self._place, task, refused.status, refused.said, hint) from None
+            raise refusal(self._title, self._place, task, refused.status, refused.reply, hint) from None
         except requests.RequestException as error:
             unreachable(self._place.api_url, error)
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -75,7 +75,7 @@ class JsonApi:
                 f"{self._place.api_url} sends writes elsewhere", hint="set the address of the API to where it leads"
             )
         if not response.ok:
-            raise Refused(response.status_code, _said(response))
+            raise Refused(response.status_code, _reply_of(response))
         return response
 
     def _session(self) -> requests.Session:
@@ -84,7 +84,7 @@ class JsonApi:
         return self._opened
 
 
-def _said(response: requests.Response) -> str:
+def _reply_of(response: requests.Response) -> str:
     """The forge's own words: Gitea's `message`, Bitbucket's `error.message`."""
     try:
         data = response.json()

@@ -40,14 +40,14 @@ def upsert(thread: Thread, marker: str, body: str) -> str:
 
     Jobs that race converge: whoever creates a comment looks again, and all keep the oldest.
     """
-    found = _carriers(thread, marker)
+    carriers = _carriers(thread, marker)
     created = None
-    if not found:
+    if not carriers:
         created = thread.create(body)
         # A list may lag behind the write; then ours is the only one that we know.
-        found = {**_carriers(thread, marker), created.id: created}
-    oldest = found.pop(min(found))
-    for extra in found.values():
+        carriers = {**_carriers(thread, marker), created.id: created}
+    oldest = carriers.pop(min(carriers))
+    for extra in carriers.values():
         thread.delete(extra)
     # Ours and the oldest: whatever it says by now, another job wrote later.
     if oldest is not created and not _same(oldest.body, body):

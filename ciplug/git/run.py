@@ -50,8 +50,8 @@ def run_git(
 
 def git_version() -> tuple[int, ...]:
     """git's version, like (2, 39, 5); empty where its output is not understood. Raises GitError without git."""
-    found = re.search(rb"git version (\d+(?:\.\d+)*)", run_git("--version", cwd=Path.cwd(), check=False).stdout)
-    return tuple(map(int, found[1].split(b"."))) if found else ()
+    match = re.search(rb"git version (\d+(?:\.\d+)*)", run_git("--version", cwd=Path.cwd(), check=False).stdout)
+    return tuple(map(int, match[1].split(b"."))) if match else ()
 
 
 def stream_blob(repository: Path, oid: str, start: int = 0) -> Iterator[bytes]:

@@ -44,11 +44,11 @@ class Workspace:
     @property
     def remotes(self) -> dict[str, str]:
         """Name → URL. A path becomes a file:// URL: we push from elsewhere, and git filters only what has a name."""
-        found: dict[str, str] = {}
+        urls: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):
-                found.setdefault(key[len("remote.") : -len(".url")], _absolute(value, self.top))
-        return found
+                urls.setdefault(key[len("remote.") : -len(".url")], _absolute(value, self.top))
+        return urls
 
 
 def _absolute(url: str, base: Path) -> str:

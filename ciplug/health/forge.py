@@ -36,7 +36,7 @@ def token(session: Session, before: Examined) -> str:
     except PermissionDenied as problem:
         raise failure(problem.message, remedies.token(session.context.host, forge.name)) from None
     first = next(iter(rights), None)
-    return f"accepted; {first.said}" if facts.names_its_scopes and first else "accepted"
+    return f"accepted; {first.reason}" if facts.names_its_scopes and first else "accepted"
 
 
 def pull_request(session: Session, before: Examined) -> str:
@@ -71,10 +71,10 @@ def _granted(session: Session, to: str, otherwise: str) -> str:
     forge = _open(session)
     right = next((right for right in _rights(session) if right.to == to), None)
     if right is None or right.granted is None or isinstance(forge, NoForge):
-        raise skipped(f"the forge does not tell: {right.said}" if right else "the forge does not tell")
+        raise skipped(f"the forge does not say: {right.reason}" if right else "the forge does not say")
     if not right.granted:
-        raise failure(f"{otherwise}: {right.said}", remedies.right(session.context.host, forge.name))
-    return f"granted: {right.said}"
+        raise failure(f"{otherwise}: {right.reason}", remedies.right(session.context.host, forge.name))
+    return f"granted: {right.reason}"
 
 
 def _need(session: Session, before: Examined) -> Forge:

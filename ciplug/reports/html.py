@@ -178,11 +178,11 @@ def _digest(digest: str | None) -> str:
 # --- charts
 
 
-def _charts(wanted: list[charts.Chart | None], prefix: str) -> tuple[list[dict[str, Any]], int]:
+def _charts(optional: list[charts.Chart | None], prefix: str) -> tuple[list[dict[str, Any]], int]:
     """The first MAX_CHARTS drawn, and how many more there are."""
     from markupsafe import Markup
 
-    drawable = [c for c in wanted if c]
+    drawable = [c for c in optional if c]
     drawn = [
         # Our own SVG: charts.svg escapes the texts in it.
         {"title": chart.title, "svg": Markup(charts.svg(chart, f"{prefix}{i}"))}  # noqa: S704

@@ -25,12 +25,12 @@ def _section(section: ModelSection) -> str:
     icon, words = text.headline(section.outcome, section.verdict)
     if section.verdict:
         words = section.verdict.outcome + (" (dry run)" if section.verdict.dry_run else "")
-    said = f"{icon} {untrusted.clean(section.model, untrusted.NAME_LIMIT)}: {words}"
+    start = f"{icon} {untrusted.clean(section.model, untrusted.NAME_LIMIT)}: {words}"
     delta = model.telling(section)
     if delta is None:
-        return said
+        return start
     value = delta.values.get("candidate")
     if value is None:
-        return f"{said}, {delta.metric} missing"
+        return f"{start}, {delta.metric} missing"
     change = "" if delta.change is None else f" ({figures.change(delta).partition(' ')[0]})"
-    return f"{said}, {delta.metric} {figures.number(value)}{change}"
+    return f"{start}, {delta.metric} {figures.number(value)}{change}"

@@ -148,11 +148,15 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if comparison.params:
         rows_of = [[paint.code(p.name), _value(p.before), _value(p.after)] for p in comparison.params]
         names = [f"{p.name}: {text.scalar(p.before)} → {text.scalar(p.after)}" for p in comparison.params]
-        blocks.append(_folded("changed parameter", names, ["parameter", "before", "after"], rows_of, paint))
+        blocks.append(
+            _folded("changed parameter", names, ["parameter", "before", "after"], rows_of, paint, priority=_CHANGES)
+        )
     if comparison.datasets:
         rows_of = [[paint.code(d.path), _digest(d.before), _digest(d.after)] for d in comparison.datasets]
         names = [d.path for d in comparison.datasets]
-        blocks.append(_folded("changed dataset", names, ["dataset", "before", "after"], rows_of, paint))
+        blocks.append(
+            _folded("changed dataset", names, ["dataset", "before", "after"], rows_of, paint, priority=_CHANGES)
+        )
     if unchanged:
         blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
     if passed:
@@ -169,15 +173,15 @@ def _compared(section: ModelSection, paint: Paint) -> str:
     this = f"Commit {_commit(section, comparison.candidate)}" if comparison.candidate.commit else "This run"
     baseline = comparison.baseline
     if baseline.run:
-        said = f"against {_baseline(section, baseline)}"
+        beside = f"against {_baseline(section, baseline)}"
     else:
-        said = f"is compared with nothing: {untrusted.escape_markdown(baseline.how)}"
+        beside = f"is compared with nothing: {untrusted.escape_markdown(baseline.how)}"
     last = ""
     if section.problem:
         last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(section.problem)}."
     elif verdict is None:
         last = " No gates are set for this model: it is compared, and not judged."
-    return f"{lead}{this} {said}.{last}"
+    return f"{lead}{this} {beside}.{last}"
 
 
 def _baseline(section: ModelSection, side: Side) -> str:
@@ -309,10 +313,11 @@ def _folded(
     rows: Sequence[Sequence[str]],
     paint: Paint,
     align: Sequence[str] = (),
+    priority: int = _FOLDED,
 ) -> Block:
     head, lines = table(headers, rows, align)
     head, tail = paint.fold(paint.title(text.plural(len(lines), noun), list(dict.fromkeys(names))), head)
-    return Block(_CHANGES if noun.startswith("changed") else _FOLDED, head, lines, tail, noun)
+    return Block(priority, head, lines, tail, noun)
 
 
 def _value(value: Scalar | None) -> str:

@@ -128,9 +128,9 @@ def is_quiet(section: ModelSection) -> bool:
 def telling(section: ModelSection) -> MetricDelta | None:
     """The metric that says most of a model: of its worst check, else the first that changed."""
     changed, unchanged = by_attention(section.comparison)
-    known = {metric.metric: metric for metric in (*changed, *unchanged)}
+    by_name = {metric.metric: metric for metric in (*changed, *unchanged)}
     gates = by_severity(section.verdict) if section.verdict else []
-    return next(iter((*(known[g.metric] for g in gates if g.metric in known), *known.values())), None)
+    return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 
 
 def versions(report: Report) -> list[str]:
@@ -144,13 +144,13 @@ def versions(report: Report) -> list[str]:
 def links(section: ModelSection) -> dict[str, str]:
     """Label → address of what there is more of a model: "run", "full report", "registry". All are safe to show."""
     context = section.run.provenance.context
-    found = {
+    pages = {
         "run": run_link(section, section.comparison.candidate),
         # What a fork's job left is a page of a stranger.
         "full report": context.report_url if context.trusted else None,
         "registry": section.registry_url,
     }
-    return {label: safe for label, url in found.items() if url and (safe := safe_url(url))}
+    return {label: safe for label, url in pages.items() if url and (safe := safe_url(url))}
 
 
 def run_link(section: ModelSection, side: Side) -> str | None:
@@ -178,8 +178,8 @@ def _origin(section: ModelSection, side: Side) -> Context | None:
 
 def _place(section: ModelSection) -> Context | None:
     """A trusted job's word on where the repository is."""
-    told = (section.run.provenance.context, *section.origins.values())
-    return next((context for context in told if context.trusted and web.repository_page(context)), None)
+    contexts = (section.run.provenance.context, *section.origins.values())
+    return next((context for context in contexts if context.trusted and web.repository_page(context)), None)
 
 
 def as_json(report: Report) -> bytes:

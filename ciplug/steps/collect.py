@@ -11,7 +11,7 @@ from ciplug.bundles import check
 from ciplug.bundles.source import BundleSource, FoundBundle, Origin
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records import bundle
-from ciplug.steps.open_bundles import Source, Wanted, open_source
+from ciplug.steps.open_bundles import BundleFilter, Source, open_source
 from ciplug.steps.record_bundles import Bundle, Recording, record_bundles
 from ciplug.steps.session import Session
 
@@ -30,7 +30,7 @@ class CollectRequest:
 
     source: Source | None = None
     """None: the artifacts of this job's pipeline, or of the run that a workflow_run job follows."""
-    wanted: Wanted = field(default_factory=Wanted)
+    only: BundleFilter = field(default_factory=BundleFilter)
     commit: str | None = None
     """Take runs of this commit only."""
     trust: Literal["trusted", "untrusted"] | None = None
@@ -56,13 +56,13 @@ def collect(session: Session, request: CollectRequest) -> Collected:
     """
     if not session.context.trusted:
         raise UsageError("a fork's job must not write the store", hint="collect in a trusted branch's pipeline")
-    with open_source(session, request.source, request.wanted) as source:
+    with open_source(session, request.source, request.only) as source:
         trusted, origin = _trust(request, source)
         if request.commit:
             origin = _narrowed(origin, request.commit, source)
         found = list(_within_limits(source, MAX_TOTAL if trusted else MAX_UNTRUSTED))
     if not found:
-        looked = f"looked for {request.wanted.pattern}; did the jobs upload what `--bundle` wrote?"
+        looked = f"looked for {request.only.pattern}; did the jobs upload what `--bundle` wrote?"
         raise InputError(f"no bundle in {source.name}", hint=f"{looked} See --artifact and --pattern")
     good, refused = _checked(found, origin, trusted=trusted)
     recording = record_bundles(session, good, trusted=trusted)

@@ -78,12 +78,12 @@ def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
 
 
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
-    asked = finder.policy.baseline if finder.policy else None
+    baseline = finder.policy.baseline if finder.policy else None
     if base:
         return finder.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
-    if asked and asked.ref not in ("best", "mean"):
-        return finder.baseline(asked)
-    return finder.merge_base(asked.branch if asked else None)
+    if baseline and baseline.ref not in ("best", "mean"):
+        return finder.baseline(baseline)
+    return finder.merge_base(baseline.branch if baseline else None)
 
 
 def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequence[Run]]) -> Run | None:

@@ -51,7 +51,7 @@ Source = OfFiles | OfGitHub | OfGitLab | OfJenkins
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BundleFilter:
     """Which of the files there are bundles."""
 
     artifact: str | None = None
@@ -60,22 +60,22 @@ class Wanted:
 
 
 @contextmanager
-def open_source(session: Session, source: Source | None, wanted: Wanted) -> Iterator[BundleSource]:
+def open_source(session: Session, source: Source | None, only: BundleFilter) -> Iterator[BundleSource]:
     """Where to collect from; None: the artifacts of this job's pipeline, or of the run that it follows.
 
     Inside the block, errors of the place are errors of ours. Raises UsageError where there is no such place.
     """
     source = source or _of_this_job(session)
     if isinstance(source, OfFiles):
-        yield Files(source.paths, wanted.pattern, _origin_here(session))
+        yield Files(source.paths, only.pattern, _origin_here(session))
     elif isinstance(source, OfGitHub):
-        with _github(session, source, wanted) as github:
+        with _github(session, source, only) as github:
             yield github
     elif isinstance(source, OfGitLab):
-        with _gitlab(session, source, wanted) as gitlab:
+        with _gitlab(session, source, only) as gitlab:
             yield gitlab
     else:
-        with _jenkins(session, source, wanted) as jenkins:
+        with _jenkins(session, source, only) as jenkins:
             yield jenkins
 
 
@@ -95,7 +95,7 @@ def _of_this_job(session: Session) -> Source:
 
 
 @contextmanager
-def _github(session: Session, source: OfGitHub, wanted: Wanted) -> Iterator[BundleSource]:
+def _github(session: Session, source: OfGitHub, only: BundleFilter) -> Iterator[BundleSource]:
     from ciplug.forges import github_client
 
     place = _place(session, "github", "--github-run", "GitHub")
@@ -107,14 +107,14 @@ def _github(session: Session, source: OfGitHub, wanted: Wanted) -> Iterator[Bund
             github_client.client(place).get_repo(place.repository),
             place.repository,
             run,
-            artifacts=wanted.artifact or ARTIFACTS,
-            pattern=wanted.pattern,
+            artifacts=only.artifact or ARTIFACTS,
+            pattern=only.pattern,
             own=own and bool(_origin_here(session).trusted),
         )
 
 
 @contextmanager
-def _gitlab(session: Session, source: OfGitLab, wanted: Wanted) -> Iterator[BundleSource]:
+def _gitlab(session: Session, source: OfGitLab, only: BundleFilter) -> Iterator[BundleSource]:
     from ciplug.forges import gitlab_client
 
     place = _place(session, "gitlab", "--gitlab-pipeline", "GitLab")
@@ -126,21 +126,21 @@ def _gitlab(session: Session, source: OfGitLab, wanted: Wanted) -> Iterator[Bund
         yield GitLabPipeline(
             gitlab_client.client(place).projects.get(project or place.repository, lazy=True),
             int(pipeline),
-            jobs=wanted.artifact or "*",
-            pattern=wanted.pattern,
+            jobs=only.artifact or "*",
+            pattern=only.pattern,
             own=session.context.host == "gitlab_ci" and session.env.get("CI_PIPELINE_ID") == pipeline and not project,
             elsewhere=project.lower() not in ("", place.repository.lower()),
         )
 
 
 @contextmanager
-def _jenkins(session: Session, source: OfJenkins, wanted: Wanted) -> Iterator[BundleSource]:
+def _jenkins(session: Session, source: OfJenkins, only: BundleFilter) -> Iterator[BundleSource]:
     from ciplug.stores.jenkins import api as jenkins
 
     url, context = source.url, session.context
     with jenkins.errors(url, "read the artifacts of the build"):
         own = context.host == "jenkins" and url.rstrip("/") == (context.run_url or "").rstrip("/")
-        yield JenkinsBuild(jenkins.client(url, session.env), url, pattern=wanted.pattern, own=own)
+        yield JenkinsBuild(jenkins.client(url, session.env), url, pattern=only.pattern, own=own)
 
 
 def _place(session: Session, forge: str, option: str, title: str) -> Place:

@@ -140,13 +140,13 @@ BUNDLES: dict[str, tuple[bytes, str]] = {
     "a byte order mark": (b"\xef\xbb\xbf" + packed(honest()), "not a bundle of ciplug"),
     "UTF-16": (packed(honest()).decode().encode("utf-16"), "not a bundle of ciplug"),
     "a bundle cut off": (packed(honest())[:-10], "cut off"),
-    "a line of a million brackets": (bundle.pack({}) + b"[" * 1_000_000 + b"\n", "no object of a bundle"),
-    "a key twice": (bundle.pack({}) + bundle.pack(objects_of(honest())).split(b"\n", 1)[1] * 2, "stands twice"),
-    "a key that climbs": (bundle.pack({}) + b'{"key":"runs/../../x.json","text":""}\n', "is no key"),
-    "a key into .git": (bundle.pack({}) + b'{"key":".git/hooks/pre-push","text":""}\n', "is no key"),
-    "half a character": (bundle.pack({}) + b'{"key":"a","text":"\\ud800"}\n', "no object of a bundle"),
+    "a line of a million brackets": (bundle.pack({}) + b"[" * 1_000_000 + b"\n", "not an object of a bundle"),
+    "a key twice": (bundle.pack({}) + bundle.pack(objects_of(honest())).split(b"\n", 1)[1] * 2, "appears twice"),
+    "a key that climbs": (bundle.pack({}) + b'{"key":"runs/../../x.json","text":""}\n', "is not a key"),
+    "a key into .git": (bundle.pack({}) + b'{"key":".git/hooks/pre-push","text":""}\n', "is not a key"),
+    "half a character": (bundle.pack({}) + b'{"key":"a","text":"\\ud800"}\n', "not an object of a bundle"),
     "a record with a byte order mark": (of_record("\ufeff{RUN}"), "not a JSON record"),
-    "a record with a key twice": (of_record('{RUN,"model":"other"}'), "'model' stands twice"),
+    "a record with a key twice": (of_record('{RUN,"model":"other"}'), "'model' appears twice"),
     "a record with NaN": (of_record('{RUN,"seed":NaN}'), "NaN is not JSON"),
     "a record with half a character": (of_record('{RUN,"name":"\\ud800"}'), ".json"),
     "a record of deep lists": (of_record('{RUN,"x":' + "[" * 100 + "]" * 100 + "}"), "nested in more than"),
@@ -191,9 +191,9 @@ def claims(victim: Run) -> dict[str, tuple[bytes, str]]:
             bundle.pack({**objects_of(honest()), **dict([verdict_object(verdict)])}), "about no run of the bundle",
         ),
         "an entry of the registry": (
-            bundle.pack({**objects_of(honest()), "registry/wine/000001.json": b"{}"}), "and nothing else",
+            bundle.pack({**objects_of(honest()), "registry/wine/000001.json": b"{}"}), "verdicts only",
         ),
-        "the format of the store": (bundle.pack({**objects_of(honest()), "FORMAT": b"9"}), "and nothing else"),
+        "the format of the store": (bundle.pack({**objects_of(honest()), "FORMAT": b"9"}), "verdicts only"),
     }  # fmt: skip
 
 

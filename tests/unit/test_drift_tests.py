@@ -117,7 +117,111 @@ def test_odd_columns() -> None:
     assert drift(of_numbers([inf, -inf, 0.0] * 50, [inf, -inf, 0.0] * 50)).p == 1
     assert drift(of_numbers([math.nan] * 9, [math.nan] * 9)).p == 1
     assert drift(of_texts(["a"] * 9, ["a"] * 9)).p == 1
-    broken = Drift(
-        test="psi", statistic=math.nan, p=math.nan, effect=math.nan, reference_n=1, current_n=1, missing=(0, 0)
-    )
+    broken = Drift(test="psi", statistic=math.nan, p=math.nan, effect=math.nan, missing=(0, 0))
     assert broken.drifted(alpha=0.05, floor=0.1)
+
+
+def near(value: float) -> Any:
+    return pytest.approx(value, rel=1e-9, abs=1e-15)
+
+
+def test_everything_that_ks_says_of_a_column() -> None:
+    from scipy import stats
+
+    here, now = [float(i) for i in range(40)], [float(i) + 9.5 for i in range(30)]
+    oracle = stats.ks_2samp(here, now, method="exact")
+    assert drift(of_numbers([*here, *[math.nan] * 10], [*now, *[math.nan] * 20], test="ks")) == Drift(
+        test="ks",
+        statistic=near(oracle.statistic),
+        p=near(oracle.pvalue),
+        effect=near(oracle.statistic),
+        reference_n=40,
+        current_n=30,
+        missing=(0.2, 0.4),
+    )
+
+
+def test_ks_of_many_numbers_is_kolmogorovs_limit() -> None:
+    from scipy import special
+
+    n, m = 100, 101
+    here, now = [float(i) for i in range(n)], [i + 20.5 for i in range(m)]
+    found = drift(of_numbers(here, now, test="ks"))
+    assert n * m > 10_000
+    assert found.p == near(special.kolmogorov(found.statistic * math.sqrt(n * m / (n + m))))
+    assert ks_sf(0.0, 3, 3) == 1
+
+
+def test_everything_that_psi_says_of_a_column() -> None:
+    """Two bins, their edge at 2: by hand, and Pearson's statistic by scipy."""
+    from scipy import stats
+
+    here, now = [0.0] * 50 + [2.0] * 50, [0.0] * 20 + [2.0] * 60 + [math.nan] * 20
+    counts = [(50, 20), (50, 60), (0, 20)]
+    shares = [(a / 100, b / 100) for a, b in [(50, 20), (50, 60), (0.5, 20)]]
+    index = sum((q - p) * math.log(q / p) for p, q in shares)
+    pearson = stats.chi2_contingency([list(row) for row in zip(*counts, strict=True)], correction=False).statistic
+    assert drift(of_numbers(here, now, bins=2)) == Drift(
+        test="psi",
+        statistic=near(index),
+        p=near(stats.chi2.sf(min(index / (1 / 100 + 1 / 100), pearson), 2)),
+        effect=near(index),
+        reference_n=100,
+        current_n=100,
+        missing=(0.0, 0.2),
+    )
+
+
+def test_everything_that_chi_square_says_of_a_column() -> None:
+    from scipy import stats
+
+    here, now = {"a": 60, "b": 40}, {"a": 50, "b": 35, "c": 5, None: 10}
+    # "c" is expected 2.5 times on either side, and counts as one with what is as rare: it stands alone here.
+    oracle = stats.chi2_contingency([[60, 40, 0, 0], [50, 35, 5, 10]], correction=False)
+    assert drift(categorical(here, now)) == Drift(
+        test="chi2",
+        statistic=near(oracle.statistic),
+        p=near(oracle.pvalue),
+        effect=near(math.sqrt(oracle.statistic / 200)),
+        reference_n=100,
+        current_n=100,
+        missing=(0.0, 0.1),
+        new=("c",),
+    )
+
+
+def test_a_category_that_is_expected_five_times_stands_alone() -> None:
+    """Of n = m = 100, ten in all are five on either side; nine are rare."""
+    from scipy import stats
+
+    five = drift(categorical({"a": 90, "b": 10}, {"a": 90, "c": 10}))
+    assert five.statistic == near(stats.chi2_contingency([[90, 10, 0], [90, 0, 10]], correction=False).statistic)
+    fewer = drift(categorical({"a": 91, "b": 9}, {"a": 91, "c": 9}))
+    assert fewer.statistic == 0
+
+
+def test_rare_categories_are_one() -> None:
+    from scipy import stats
+
+    here, now = {"a": 96, "b": 4}, {"a": 95, "c": 5}
+    assert drift(categorical(here, now)).statistic == near(
+        stats.chi2_contingency([[96, 4], [95, 5]], correction=False).statistic
+    )
+
+
+@pytest.mark.parametrize(
+    ("p", "effect", "adjusted", "expected"),
+    [(0.01, 0.1, None, True), (0.0101, 0.1, None, False), (0.01, 0.0999, None, False), (0.001, 0.5, 0.02, False),
+     (0.5, 0.5, 0.01, True), (math.nan, 0.5, None, True), (0.001, math.nan, None, True)],
+)  # fmt: skip
+def test_what_counts_as_drift(p: float, effect: float, adjusted: float | None, expected: bool) -> None:
+    found = Drift(test="ks", statistic=effect, p=p, effect=effect, reference_n=9, current_n=9, missing=(0, 0))
+    assert found.drifted(alpha=0.01, floor=0.1, adjusted_p=adjusted) is expected
+
+
+def test_what_is_no_test_for_numbers() -> None:
+    with pytest.raises(ValueError, match="'chi2' is not a test for numbers"):
+        of_numbers([1.0], [1.0], test="chi2")
+    with pytest.raises(ValueError, match="two bins or more are needed, not 1"):
+        of_numbers([1.0], [1.0], bins=1)
+    assert drift(of_numbers([1.0, 2.0], [1.0, 2.0], bins=2)).statistic == 0

@@ -61,6 +61,22 @@ def test_joined_by_id_in_whatever_order() -> None:
     assert list(joined.candidate.scores["s"]) == [1, 2] and list(joined.baseline.scores["s"]) == [3, 4]
 
 
+def test_taken_rows_have_all_their_columns() -> None:
+    whole = examples(
+        ids=["a", "b", "c"],
+        labels=["1", None, "3"],
+        predictions=["4", "5", None],
+        clusters=["u", "v", "w"],
+        scores={"s": array("d", [1, 2, 3])},
+        slices={"c": ["x", "y", "z"]},
+    )
+    part = take(whole, [2, 0])
+    assert (part.source, part.ids, part.labels, part.predictions) == (whole.source, ["c", "a"], ["3", "1"], [None, "4"])
+    assert (part.clusters, part.scores, part.slices) == (["w", "u"], {"s": [3, 1]}, {"c": ["z", "x"]})
+    bare = take(examples(ids=["a", "b"], labels=None), [1])
+    assert (bare.ids, bare.labels, bare.predictions, bare.clusters) == (["b"], None, None, None)
+
+
 @pytest.mark.parametrize(
     ("candidate", "baseline", "words"),
     [

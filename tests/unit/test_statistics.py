@@ -338,6 +338,57 @@ def test_so_many_more_examples_would_settle_it(new: int, old: int, allowed: floa
         assert decide(again) != "INCONCLUSIVE"
 
 
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "words"),
+    [
+        ([1.0], [1.0, 2.0, 3.0], "1 seed of the candidate and 3 seeds of the baseline say nothing"),
+        ([1.0, 2.0], [1.0], "2 seeds of the candidate and 1 seed of the baseline say nothing"),
+        ([1.0, math.nan], [1.0, 2.0], "the candidate has the value nan"),
+        ([1.0, 2.0], [1.0, 1e100], "the baseline has the value 1e+100"),
+    ],
+)
+def test_seeds_that_no_test_can_use(candidate: list[float], baseline: list[float], words: str) -> None:
+    result = welch(candidate, baseline, UP)
+    assert isinstance(result, Undecided) and words in result.reason
+
+
+def wide(estimate: float, half: float, *, allowed: float, n: int = 100) -> Interval:
+    rule = Rule(higher_is_better=True, allowed=allowed)
+    low, high = estimate - half, estimate + half
+    return Interval(estimate=estimate, low=low, high=high, p=0.5, method="", n=n, unit="example", rule=rule)
+
+
+def test_how_many_more_are_needed() -> None:
+    """n grows by the square of (z₀.₉₅ + z₀.₈)·SE / |d + R|, the half width being z₀.₉₅·SE."""
+    from scipy.stats import norm
+
+    z, power_z = norm.isf(0.05), norm.isf(0.2)
+    for estimate, allowed in ((-0.02, 0.01), (-0.002, 0.01), (0.0, 0.01)):
+        factor = (0.05 / z * (z + power_z) / abs(estimate + allowed)) ** 2
+        assert power.more_needed(wide(estimate, 0.05, allowed=allowed)) == math.ceil(100 * factor) - 100
+    assert power.more_needed(wide(-0.01, 0.05, allowed=0.01)) is None  # just on the allowance
+    assert power.more_needed(wide(-0.5, 0.05, allowed=0.01)) == 0  # decided
+    assert power.more_needed(wide(-0.01 + 1e-6, 0.05, allowed=0.01)) is None  # more than a billion
+    lopsided = replace(wide(-0.02, 0.05, allowed=0.01), low=-9.0)
+    assert power.more_needed(lopsided) == power.more_needed(wide(-0.02, 0.05, allowed=0.01))
+
+
+def test_what_an_interval_can_detect() -> None:
+    from scipy.stats import norm
+
+    z, power_z = norm.isf(0.05), norm.isf(0.2)
+    result = wide(0.0, 0.02, allowed=0.01)
+    assert near(power.detectable(result), 0.02 / z * (z + power_z))
+    chance = norm.sf(z - 0.01 / (0.02 / z))
+    assert power.underpowered(result) == (
+        f"underpowered: a loss of twice the allowance would be found in {chance:.0%} of cases; "
+        f"what is found in 80% of them is a loss of {0.01 + power.detectable(result):.3g}"
+    )
+    assert power.underpowered(wide(0.0, 0.005, allowed=0.01)) is None
+    just = wide(0.0, 0.02, allowed=power.detectable(result))
+    assert power.underpowered(just) is None
+
+
 def test_underpowered_is_said() -> None:
     few = newcombe((85, 100), (86, 100), Rule(higher_is_better=True, allowed=0.01))
     many = newcombe((85_000, 100_000), (86_000, 100_000), Rule(higher_is_better=True, allowed=0.01))

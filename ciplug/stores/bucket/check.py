@@ -54,14 +54,14 @@ def key_of(name: str) -> str | None:
     return key if is_key(key) and object_name(key) == name else None
 
 
-def why_not(objects: Mapping[str, bytes], known: Mapping[str, bytes]) -> dict[str, str]:
-    """Key → why no fold takes a write of these objects, given those that are known."""
+def why_not(objects: Mapping[str, bytes], folded: Mapping[str, bytes]) -> dict[str, str]:
+    """Key → why no fold takes a write of these objects, given those that are folded."""
     return {
         key: "other bytes are kept under this key"
-        if known.get(key, data) != data
+        if folded.get(key, data) != data
         else "its name is too long for a file"
         for key, data in objects.items()
-        if known.get(key, data) != data or any(len(p.encode()) > _PART_MOST for p in object_name(key).split("/"))
+        if folded.get(key, data) != data or any(len(p.encode()) > _PART_MOST for p in object_name(key).split("/"))
     }
 
 
@@ -95,7 +95,7 @@ def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapp
                 found.rewrite.append(path)
             for key, row in rows.items():
                 if key in records:
-                    found.problems.append(Problem(key, f"it stands in {path} and in {records[key]}"))
+                    found.problems.append(Problem(key, f"it is in {path} and in {records[key]}"))
                 records[key] = path
                 beside.update(row.siblings)
                 if key in waiting:
@@ -150,7 +150,7 @@ def _strays(
         if rows is None:
             found.problems.append(Problem(name, "ciplug did not write this"))
         elif superfluous := {key for key in rows if key in records or key in state.dropped}:
-            found.repairable.append(Problem(name, "a segment that was written anew still exists"))
+            found.repairable.append(Problem(name, "a segment that was rewritten still exists"))
             if superfluous == rows.keys():
                 found.delete.append(name)
             else:

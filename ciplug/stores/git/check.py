@@ -32,17 +32,17 @@ class Findings:
 def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
     """Read everything."""
     content = view.content
-    found = Findings()
-    found.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
-    found.problems += [
+    findings = Findings()
+    findings.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
+    findings.problems += [
         Problem(ref, "it is not a write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)
     ]
-    found.problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
-    found.problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
-    found.problems += _gaps(content)
-    in_segments = _check_segments(remote, content, found)
-    found.problems += _doubled(view, in_segments)
-    return found
+    findings.problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
+    findings.problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
+    findings.problems += _gaps(content)
+    in_segments = _check_segments(remote, content, findings)
+    findings.problems += _doubled(view, in_segments)
+    return findings
 
 
 def _gaps(content: Content) -> Iterator[Problem]:
@@ -52,8 +52,8 @@ def _gaps(content: Content) -> Iterator[Problem]:
             yield Problem(log, f"entries are missing: it has {len(numbers)}, the last is {numbers[-1]}")
 
 
-def _check_segments(remote: CachedRemote, content: Content, found: Findings) -> dict[str, str]:
-    """Read every segment, and put what is wrong into `found`; returns key → blob of all that they hold."""
+def _check_segments(remote: CachedRemote, content: Content, findings: Findings) -> dict[str, str]:
+    """Read every segment, and put what is wrong into `findings`; returns key → blob of all that they hold."""
     index: dict[str, bytes] = {}
     indexed: dict[str, bytes] = {}
     for data in remote.sound_blobs(content.indexes).values():
@@ -63,27 +63,27 @@ def _check_segments(remote: CachedRemote, content: Content, found: Findings) -> 
     for name, oid in sorted(content.segments.items()):
         lines = remote.sound_blobs([oid]).get(oid)
         if lines is None:
-            found.problems.append(Problem(name, "the segment is lost or damaged on the remote"))
+            findings.problems.append(Problem(name, "the segment is lost or damaged on the remote"))
             continue
         try:
             held = segments.read_lines(lines, name)
         except RecordError as problem:
-            found.problems.append(Problem(name, problem.message))
+            findings.problems.append(Problem(name, problem.message))
             continue
         if not segments.is_named_for(name, lines):
-            found.problems.append(Problem(name, "its lines are not those that it was closed with"))
+            findings.problems.append(Problem(name, "its lines are not those that it was closed with"))
         in_segments.update({key: written.blob(data) for key, data in held.records.items()})
         in_segments.update(held.blobs)
-        found.problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
+        findings.problems += _unread(remote, held.blobs, "the series are lost or damaged on the remote")
         index[name] = segments.marks_of(held.keys)
         if indexed.get(name) != index[name]:
-            found.problems.append(Problem(name, "the INDEX does not match this segment", repairable=True))
+            findings.problems.append(Problem(name, "the INDEX does not match this segment", repairable=True))
         right = columns.encode(columns.of(sorted(held.records.items())))
         if not _are_columns(_blob(remote, content.columns.get(name)), right):
-            found.problems.append(Problem(name, "its columns are not those of its records", repairable=True))
-            found.columns[name] = right
+            findings.problems.append(Problem(name, "its columns are not those of its records", repairable=True))
+            findings.columns[name] = right
     if any(indexed.get(name) != marks for name, marks in index.items()):
-        found.index = {**indexed, **index}
+        findings.index = {**indexed, **index}
     return in_segments
 
 

@@ -68,25 +68,25 @@ class GitFiles:
 
     def missing(self, digests: Collection[str]) -> set[str]:
         with self._remote.locked():
-            found = self._find(self._look(), digests)
-        return set(digests) - found.keys()
+            blobs = self._find(self._look(), digests)
+        return set(digests) - blobs.keys()
 
     def put(self, files: Mapping[str, Path], tell: Tell) -> None:
         sizes = {digest: path.stat().st_size for digest, path in files.items() if path.exists()}
-        wanted = set(files)
+        absent = set(files)
         if sum(sizes.values()) > LOOK_FROM:
             with self._remote.locked():
-                found = self._find(self._look(), wanted)
+                blobs = self._find(self._look(), absent)
             # A file with other bytes than ours is damaged: sent again, it can be read again.
-            wanted = {
+            absent = {
                 digest
                 for digest, path in files.items()
-                if digest not in found or self._is_other(digest, path, found[digest])
+                if digest not in blobs or self._is_other(digest, path, blobs[digest])
             }
-            tell(sum(size for digest, size in sizes.items() if digest not in wanted))
+            tell(sum(size for digest, size in sizes.items() if digest not in absent))
         batch: dict[str, Path] = {}
         room = _PUSH_MOST
-        for digest in sorted(wanted):
+        for digest in sorted(absent):
             size = sizes.get(digest, 0)
             if batch and (size > room or len(batch) == _PUSH_FILES):
                 self._push(batch, tell)
@@ -168,18 +168,18 @@ class GitFiles:
 
     def get(self, digests: Collection[str], folder: Path, tell: Tell, most: int) -> None:
         with self._remote.locked():
-            found = self._find(self._look(), digests)
-            if lost := sorted(set(digests) - found.keys()):
+            blobs = self._find(self._look(), digests)
+            if lost := sorted(set(digests) - blobs.keys()):
                 raise StoreError(
                     f"{self._remote.address} does not hold {len(lost)} of {len(set(digests))} files, {lost[0]} first",
                     hint="were they recorded in another store, or has the branch been rewritten?",
                     cause=Cause.LOST,
                 )
-            self._bring([oids[0] for oids in found.values()])
+            self._bring([oids[0] for oids in blobs.values()])
 
             def one(digest: str) -> None:
                 # Of two that claim the digest, only one can be right.
-                for last, oid in enumerate(found[digest], 1 - len(found[digest])):
+                for last, oid in enumerate(blobs[digest], 1 - len(blobs[digest])):
                     try:
                         read: Callable[[int], Iterator[bytes]] = partial(self._read, oid)
                         receive(digest, folder, read, tell, most, self._remote.address)
@@ -189,7 +189,7 @@ class GitFiles:
                     else:
                         return
 
-            threads.each(one, sorted(found), _AT_ONCE)
+            threads.each(one, sorted(blobs), _AT_ONCE)
 
     def _read(self, oid: str, start: int) -> Iterator[bytes]:
         self._bring([oid])
@@ -207,15 +207,15 @@ class GitFiles:
         """Digest → blobs of those that exist: one, unless somebody has pushed other bytes under its name."""
         names = {hex_of(digest): digest for digest in digests}
         tops = {view.folders[name[:2]][1] for name in names if name[:2] in view.folders}
-        found: dict[str, dict[str, None]] = {}
+        blobs: dict[str, dict[str, None]] = {}
         folded = self._remote.fetched_trees(tops).values()
         for files in (
             *({name: oid for name, (mode, oid) in entries.items() if mode == BLOB} for entries in folded),
             *(files for _, files in view.pending.values()),
         ):
             for name in files.keys() & names.keys():
-                found.setdefault(names[name], {})[files[name]] = None
-        return {digest: list(oids) for digest, oids in found.items()}
+                blobs.setdefault(names[name], {})[files[name]] = None
+        return {digest: list(oids) for digest, oids in blobs.items()}
 
     def _look(self) -> _View:
         """What the remote holds now; if much is pending, it is folded on the way."""

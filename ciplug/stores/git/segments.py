@@ -133,7 +133,7 @@ def write_index(marks: Mapping[str, bytes]) -> bytes:
 
 def read_index(data: bytes) -> dict[str, bytes]:
     """Segment → marks, as far as it can be read: a segment that is not in it is searched in any case."""
-    found: dict[str, bytes] = {}
+    marks: dict[str, bytes] = {}
     at = 0
     while (end := data.find(b"\n", at, at + 64)) >= 0:
         name, _, count = data[at:end].decode(errors="replace").partition(" ")
@@ -142,13 +142,13 @@ def read_index(data: bytes) -> dict[str, bytes]:
         block = data[end + 1 : end + 1 + int(count) * MARK]
         if len(block) != int(count) * MARK:
             break
-        found[name] = block
+        marks[name] = block
         at = end + 1 + len(block)
-    return found
+    return marks
 
 
-def holds(block: bytes, wanted: set[bytes]) -> bool:
+def holds(block: bytes, marks: set[bytes]) -> bool:
     """Whether one of these marks is among those of a segment."""
     # As numbers: no object is made for each mark of the block.
-    numbers = set(memoryview(b"".join(wanted)).cast("I"))
+    numbers = set(memoryview(b"".join(marks)).cast("I"))
     return not numbers.isdisjoint(memoryview(block).cast("I"))

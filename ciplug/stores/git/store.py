@@ -240,9 +240,9 @@ class GitStore:
 
     def _what_is_gone(self, tip: str) -> str:
         return (
-            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; whoever "
-            f"has a full clone of it restores it by: git push REMOTE {tip}:{self._refs.tip}; if it was meant, "
-            "`ciplug compact` begins anew"
+            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; someone "
+            f"with a full clone restores it with: git push REMOTE {tip}:{self._refs.tip}; if this was intended, "
+            "`ciplug compact` starts a new one"
         )
 
     def _note(self, sentence: str) -> None:
@@ -257,16 +257,16 @@ class GitStore:
         with self._remote.locked():
             snapshot = self._fetch()
             view = snapshot.view
-            found = find_problems(self._remote, self._refs, view)
-            problems = list(found.problems)
+            findings = find_problems(self._remote, self._refs, view)
+            problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
-            if not repair or not (found.index or found.columns or view.lost):
+            if not repair or not (findings.index or findings.columns or view.lost):
                 return problems
             written = LooseObjects(self._remote.repository, self._remote.format)
             content = view.content.copy()
-            content.columns.update({name: written.blob(data) for name, data in found.columns.items()})
-            change = Change(content, "ciplug: repair", index=found.index or None)
+            content.columns.update({name: written.blob(data) for name, data in findings.columns.items()})
+            change = Change(content, "ciplug: repair", index=findings.index or None)
             result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
             self._seen = None
         if not result.ok:

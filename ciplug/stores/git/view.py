@@ -46,11 +46,11 @@ class View:
     @property
     def objects(self) -> dict[str, str]:
         """Key → blob of what is in no segment; of two pending writes of one key, the ref that sorts first."""
-        found = dict(self.content.new)
+        blobs = dict(self.content.new)
         for _, files in self.pending.values():
             for key, oid in files.items():
-                found.setdefault(key, oid)
-        return found
+                blobs.setdefault(key, oid)
+        return blobs
 
 
 def fetch_view(remote: CachedRemote, refs: Refs) -> View:
@@ -90,13 +90,13 @@ def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
     return None if again and GitKind.NO_REF in again.kinds else again
 
 
-def _view(remote: CachedRemote, refs: Refs, found: Mapping[str, str]) -> View:
-    tip = found.get(OUR_TIP)
-    kept = next((ref for ref in found if ref.startswith(OUR_KEEP)), None)
-    keep = (refs.remote(kept), found[kept]) if kept else (refs.keep[0], None)
-    files, unsound = _walk(remote, {ref: oid for ref, oid in found.items() if ref != kept or oid != tip})
+def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
+    tip = ours.get(OUR_TIP)
+    kept = next((ref for ref in ours if ref.startswith(OUR_KEEP)), None)
+    keep = (refs.remote(kept), ours[kept]) if kept else (refs.keep[0], None)
+    files, unsound = _walk(remote, {ref: oid for ref, oid in ours.items() if ref != kept or oid != tip})
     pending = {
-        refs.remote(ref): (found[ref], {key.removeprefix("new/"): oid for key, (_, oid) in files[ref].items()})
+        refs.remote(ref): (ours[ref], {key.removeprefix("new/"): oid for key, (_, oid) in files[ref].items()})
         for ref in sorted(files)
         if ref.startswith(OUR_INBOX)
     }
@@ -152,7 +152,7 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
                     inner.append((ref, f"{path}{name}/", oid))
                 else:
                     files[ref][path + name] = (mode, oid)
-        inner = [found for found in inner if found[0] in sound]
+        inner = [entry for entry in inner if entry[0] in sound]
         trees = remote.trees(oid for _, _, oid in inner)
         level = [(ref, path, trees[oid]) for ref, path, oid in inner]
     return {ref: files[ref] for ref in sound}, {ref: oid for ref, oid in refs.items() if ref not in sound}
