@@ -117,9 +117,7 @@ def test_odd_columns() -> None:
     assert drift(of_numbers([inf, -inf, 0.0] * 50, [inf, -inf, 0.0] * 50)).p == 1
     assert drift(of_numbers([math.nan] * 9, [math.nan] * 9)).p == 1
     assert drift(of_texts(["a"] * 9, ["a"] * 9)).p == 1
-    broken = Drift(
-        test="psi", statistic=math.nan, p=math.nan, effect=math.nan, reference_n=1, current_n=1, missing=(0, 0)
-    )
+    broken = Drift(test="psi", statistic=math.nan, p=math.nan, effect=math.nan, missing=(0, 0))
     assert broken.drifted(alpha=0.05, floor=0.1)
 
 
