@@ -26,7 +26,8 @@ from ciplug.registry.model import Version
 from ciplug.registry.state import read_model
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
-from ciplug.tracking.catalog import Catalog, Entry
+from ciplug.tracking.catalog import Catalog
+from ciplug.tracking.entries import Entry
 from ciplug.tracking.query import STATUS, Comparison, Key, Order
 from ciplug.tracking.query_language import parse_keys
 

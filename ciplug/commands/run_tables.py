@@ -16,7 +16,8 @@ from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Entry, Found
+    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.entries import Entry
 
 FORMATS = ("table", "markdown", "json", "csv")
 MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))

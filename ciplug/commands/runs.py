@@ -38,7 +38,7 @@ from ciplug.tracking.query import LIFECYCLE, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Entry
+    from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
 

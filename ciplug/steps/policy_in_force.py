@@ -24,27 +24,27 @@ class PolicyInForce:
     """The policy of one model, and where it was read."""
 
     policy: Policy
-    """With what counts for the branch."""
+    """As it applies to the branch."""
     digest: str
     """sha256 of the whole policy of the model."""
     source: PolicySource
     folder: str = ""
-    """Of the file, from the top of the repository: what paths in it are relative to."""
+    """The folder of the file, from the top of the repository: paths in the policy are relative to it."""
     evaluation: tuple[str, ...] = ()
     """The datasets that metrics are measured on, as runs name them."""
     missing: str | None = None
-    """Why it is not the base branch's policy that judges this pull request."""
+    """Why a pull request is judged by its own policy, and not by that of the base branch; None where it is not."""
 
 
 @dataclass(frozen=True)
 class Policies:
-    """What judges the models of a commit, and beside it what a pull request wants to have judge them."""
+    """The policies that judge the models of a commit, and those that a pull request proposes."""
 
     own: Config
     """The checkout's."""
     own_source: PolicySource
     branch: str | None
-    """What the commit is to go into, or is on."""
+    """The branch that the commit is to be merged into, or is on."""
     base: Config | None = None
     """That of the base branch; None outside of pull requests, and where the branch has no file."""
     base_source: PolicySource | None = None
@@ -58,14 +58,14 @@ class Policies:
 
     @property
     def baseline_branches(self) -> dict[str | None, None]:
-        """The branches that baselines are looked for on, in the order of the models; None: the target, as it is."""
+        """The branches of the baselines, in the order of the models; None: the target branch."""
         policies = [section.policy for section in (self.base or self.own).sections()]
         return dict.fromkeys(
             baseline.branch for policy in policies for baseline in (policy.baseline, *policy.baselines())
         )
 
     def of(self, model: str) -> PolicyInForce:
-        """What judges a model. Raises ConfigError where nothing does: that is no pass."""
+        """The policy that judges a model. Raises ConfigError if there is none: that must not count as a pass."""
         in_force = self.find(model)
         if in_force is None:
             raise _none(self.base or self.own, self.base_source or self.own_source, model)
@@ -81,7 +81,7 @@ class Policies:
             raise _none(self.own, self.own_source, model)
 
     def find(self, model: str) -> PolicyInForce | None:
-        """What judges a model, None where no gate does."""
+        """The policy that judges a model, None if no gate does."""
         if self.base_branch is None:
             return self._in_force(self.own, self.own_source, model)
         of_base = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
@@ -91,11 +91,11 @@ class Policies:
         return replace(proposed, missing=self._why(model)) if proposed else None
 
     def proposed(self, model: str) -> PolicyInForce | None:
-        """What the pull request wants to have judge the model; None where it has no gate for it."""
+        """The policy that the pull request proposes for the model; None if it has no gate for it."""
         return self._in_force(self.own, self.own_source, model)
 
     def changed(self, model: str) -> bool:
-        """Whether the pull request changes what judges the model."""
+        """Whether the pull request changes the policy of the model."""
         judging, proposed = self.find(model), self.proposed(model)
         return self.base_branch is not None and (judging and judging.digest) != (proposed and proposed.digest)
 
@@ -184,7 +184,7 @@ def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
 
     def read(name: str) -> str:
         if posixpath.isabs(name) or name.startswith(".."):
-            raise ConfigError(f"{name}: it lies outside of the repository, so {where} does not hold it")
+            raise ConfigError(f"{name}: it is outside the repository, so {where} does not contain it")
         return text(name, tree.read(name))
 
     return configuration.parse(text(path.as_posix(), data), path, read, origin=where)

@@ -1,7 +1,7 @@
-"""What a `workflow_run` job is about: the run before it, a fork's as a rule, and the pull request of that run.
+"""The run that a `workflow_run` job follows, usually a fork's, and the pull request of that run.
 
-Nothing of it is read from what that run left behind: the commit and the repository are GitHub's word in the event, and
-the pull request is GitHub's answer.
+Nothing is read from files of that run: the commit and the repository are in GitHub's event, and GitHub's API names the
+pull request.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def about(session: Session, follows: TriggeringRun) -> Session:
-    """The session as of the commit that the run before was about.
+    """The session for the commit of the run before.
 
-    On GitHub it is as a commit that wants to go into the default branch, whose checkout this is and whose gates judge.
+    On GitHub that commit counts as proposed for the default branch, whose checkout this is and whose gates judge it.
     """
     context = session.context
     owner = (follows.head_repository or "").partition("/")[0]

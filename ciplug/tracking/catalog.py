@@ -12,55 +12,24 @@ import sqlite3
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from ciplug.errors import RecordError, UsageError, nearest
-from ciplug.records import read
+from ciplug.errors import UsageError, nearest
 from ciplug.records.amendment import Changes, State
-from ciplug.records.columns import Columns, Sparse
+from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import is_run, misplaced, parse_amendment, parse_runs
+from ciplug.records.keys import is_run, parse_amendment, parse_runs
 from ciplug.stores.base import Store
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile
-from ciplug.tracking.query import LIFECYCLE, Column, Comparison, Key, Kind, Order, Selection
+from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
+from ciplug.tracking.query import Column, Comparison, Key, Kind, Order, Selection
 
 _NAMES_MOST = 12
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What the columns know of one run, as amended."""
-
-    key: str
-    attributes: Mapping[str, str]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return self.attributes["id"]
-
-    @property
-    def state(self) -> str:
-        """`active`, `withdrawn` or `deleted`."""
-        return self.attributes[LIFECYCLE.name]
-
-    def get(self, key: Key) -> Any:
-        """The value of a key, None where this run has none."""
-        kinds: dict[Kind, Mapping[str, Any]] = {
-            "metric": self.metrics,
-            "param": self.params,
-            "tag": self.tags,
-            "attribute": self.attributes,
-        }
-        return kinds[key.kind].get(key.name)
 
 
 class Found(NamedTuple):
@@ -207,7 +176,7 @@ class Catalog:
         loose = {key: objects[key] for key in keys if key in objects}
         for key in keys:
             if key not in objects:
-                self.problems[key] = f"{key}: the store does not hold it, or cannot read it any more"
+                self.problems[key] = f"{key}: it is missing from the store, or can no longer be read"
         if self._file.is_stale(names, loose):
             self._file.write(names, fetched, loose)
         self._file.touch()
@@ -222,9 +191,9 @@ class Catalog:
                     del own[key]
         self._beside_keys = sorted(own)
         columns = columns_of(own.items())
-        entries = (_entry(columns, row) for row in range(len(columns)))
-        wrong = {entry.key: problem for entry in entries if (problem := _problem(entry))}
-        wrong.update((key, _why_not(own[key], key)) for key in own.keys() - set(columns.keys))
+        entries = (entry_at(columns, row) for row in range(len(columns)))
+        wrong = {entry.key: problem for entry in entries if (problem := why_misplaced(entry))}
+        wrong.update((key, why_unread(own[key], key)) for key in own.keys() - set(columns.keys))
         self.problems.update(wrong)
         return columns_of((key, data) for key, data in own.items() if key not in wrong) if wrong else columns
 
@@ -284,9 +253,7 @@ class Catalog:
             return
         noun = {"metric": "a metric", "param": "a parameter", "tag": "a tag"}[key.kind]
         names = self._names(key.kind)
-        hint = nearest(key.name, names) if names else f"no run has {noun} at all"
-        if len(names) > _NAMES_MOST and hint.startswith("one of"):
-            hint = f"one of {len(names)}: {', '.join(names[:_NAMES_MOST])}, …"
+        hint = nearest(key.name, names, _NAMES_MOST) if names else f"no run has {noun} at all"
         raise UsageError(f"no run has {noun} '{key.name}'", hint=hint)
 
     def names(self, kind: Kind) -> list[str]:
@@ -297,7 +264,7 @@ class Catalog:
         listed = {segment.name for segment in self._segments}
         recorded = {name for name, segment in self._file.names(kind) if segment in listed}
         late = {name for changes in self._changes.values() for name in amended.names(changes, kind)}
-        return sorted(recorded | _sparse(self._rest, kind).keys() | late)
+        return sorted(recorded | sparse(self._rest, kind).keys() | late)
 
     def values(self, key: Key) -> set[Any]:
         """The different values of a key."""
@@ -368,7 +335,7 @@ class Catalog:
         for segment in self._segments:
             if segment.name in cells:
                 add(segment.first, cells[segment.name])
-        if (cell := _sparse(self._rest, key.kind).get(key.name)) is not None:
+        if (cell := sparse(self._rest, key.kind).get(key.name)) is not None:
             add(self._count - len(self._rest), Column(cell.rows, cell.values))
         if None in values:  # an attribute that is not known of every run
             present = [(row, value) for row, value in zip(rows, values, strict=True) if value is not None]
@@ -382,59 +349,13 @@ class Catalog:
             end = segment.first + segment.runs
             if own := rising[bisect_left(rising, segment.first) : bisect_left(rising, end)]:
                 columns = self._file.columns(segment.name, segment.runs)
-                found.update((row, _entry(columns, row - segment.first)) for row in own)
+                found.update((row, entry_at(columns, row - segment.first)) for row in own)
         first = self._count - len(self._rest)
-        found.update((row, _entry(self._rest, row - first)) for row in rising[bisect_left(rising, first) :])
+        found.update((row, entry_at(self._rest, row - first)) for row in rising[bisect_left(rising, first) :])
         entries = []
         for row in rows:
-            if problem := _problem(found[row]):
+            if problem := why_misplaced(found[row]):
                 self.problems[found[row].key] = problem
             else:
-                entries.append(_amended(found[row], self._changed_rows.get(row, amended.NO_CHANGES)))
+                entries.append(as_amended(found[row], self._changed_rows.get(row, amended.NO_CHANGES)))
         return entries
-
-
-def _sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:
-    if kind == "attribute":
-        every = list(range(len(columns)))
-        return {name: Sparse(every, list(values)) for name, values in columns.attributes.items()}
-    return {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}[kind]
-
-
-def _entry(columns: Columns, row: int) -> Entry:
-    def at(kind: Mapping[str, Sparse]) -> dict[str, Any]:
-        places = {name: bisect_left(cell.rows, row) for name, cell in kind.items()}
-        return {
-            name: cell.values[places[name]]
-            for name, cell in kind.items()
-            if places[name] < len(cell.rows) and cell.rows[places[name]] == row
-        }
-
-    attributes = {name: value for name, values in columns.attributes.items() if (value := values[row]) is not None}
-    return Entry(columns.keys[row], attributes, at(columns.metrics), at(columns.params), at(columns.tags))
-
-
-def _amended(entry: Entry, changes: Changes) -> Entry:
-    attributes = {**entry.attributes, LIFECYCLE.name: changes.state}
-    if changes.name is not None:
-        attributes["name"] = changes.name
-    tags = {**entry.tags, **changes.tags}
-    return replace(
-        entry,
-        attributes=attributes,
-        metrics={**entry.metrics, **changes.metrics},
-        tags={name: value for name, value in tags.items() if value is not None},
-    )
-
-
-def _why_not(data: bytes, key: str) -> str:
-    """Why a record that has no columns is not that of a run."""
-    try:
-        read.run(data, key)
-    except RecordError as problem:
-        return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
-    return f"{key}: not the record of a run"
-
-
-def _problem(entry: Entry) -> str | None:
-    return misplaced(entry.key, entry.attributes.get("commit"), entry.attributes.get("id", ""))

@@ -368,7 +368,7 @@ def test_gates_that_match_nothing_fail_and_the_comparison_is_shown(tmp_path: Pat
 def test_a_mistake_in_the_gates_is_said_before_the_training(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work", config="gates: {accuracy: 0.8}\n")
     done = project.ciplug("run", "--", sys.executable, "-c", "open('ran', 'w')", code=2)
-    assert "a mapping is expected, like {min: 0.8}" in done.stderr
+    assert "a mapping is expected, like {min: 0.9}" in done.stderr
     assert not (project.folder / "ran").exists()
 
 

@@ -16,12 +16,14 @@ import pytest
 from ciplug.errors import RecordError, UsageError
 from ciplug.git.workspace import configuration
 from ciplug.records import columns as columnar
+from ciplug.records.amendment import Amendment
 from ciplug.records.columns import Columns
+from ciplug.records.keys import amendment_object, parse_runs
 from ciplug.stores.git import folding
 from ciplug.stores.git.store import GitStore
 from ciplug.tracking import catalog_file as module
 from ciplug.tracking.catalog import Catalog
-from ciplug.tracking.query import Key
+from ciplug.tracking.query import LIFECYCLE, Key
 from ciplug.tracking.query_language import parse, parse_order
 from ciplug.tracking.runs import Runs
 
@@ -56,6 +58,7 @@ class MemoryStore:
         self.open: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.read_keys: list[str] = []
+        self.refreshed = 0
 
     def add(self, *records: tuple[str, bytes]) -> None:
         self.open.update(records)
@@ -64,6 +67,9 @@ class MemoryStore:
         """All that is loose goes into a segment."""
         self.closed[name] = columnar.encode(columnar.of(self.open.items()))
         self.open = {}
+
+    def refresh(self) -> None:
+        self.refreshed += 1
 
     def segments(self) -> list[str]:
         return sorted(self.closed)
@@ -80,6 +86,13 @@ class MemoryStore:
         wanted = list(keys)
         self.read_keys += wanted
         return {key: self.open[key] for key in wanted if key in self.open}
+
+
+def amendment(number: int, seq: int, **fields: Any) -> tuple[str, bytes]:
+    run = parse_runs([record(number)[0]])[0]
+    made = Amendment(run=run.id, commit=run.commit, model="wine", seq=seq, created="2026-11-28T00:00:00Z", **fields)
+    key, data = amendment_object(made)
+    return key.key, data
 
 
 @pytest.fixture
@@ -430,3 +443,45 @@ def asked_for(asked: list[str], names: Iterable[str]) -> list[str]:
     wanted = list(names)
     asked += wanted
     return wanted
+
+
+def test_a_long_lived_catalog_sees_what_others_write(store: MemoryStore, tmp_path: Path) -> None:
+    catalog = opened(store, tmp_path)
+    store.add(record(25), amendment(3, 1, name="late"), amendment(25, 1, lifecycle="deleted"))
+    catalog.refresh(max_age=3600)
+    assert (len(catalog), store.refreshed) == (25, 0), "it was asked a moment ago"
+    catalog.refresh()
+    assert (numbers(catalog), store.refreshed) == ([25, *ALL], 1)
+    assert [entry.id for entry in catalog.search(parse("run_name = 'late'")).entries] == [f"{3:032x}"]
+    found = catalog.search(hide=("deleted",))
+    assert (found.total, found.hidden) == (25, 1)
+    catalog.refresh(unsent=dict([record(26)]))
+    assert numbers(catalog) == [26, 25, *ALL]
+
+
+def test_amendments_change_what_is_read_and_not_what_is_kept(store: MemoryStore, tmp_path: Path) -> None:
+    store.add(amendment(3, 1, tags={"team": "red"}, metrics={"accuracy": 7.0, "auc": 0.5}), amendment(12, 2, name="b"))
+    store.add(amendment(12, 1, name="a"), amendment(99, 1, name="of no run"), amendment(3, 2, untag=("team",)))
+    for closed in (False, True):
+        if closed:
+            store.close("000003")
+        catalog = opened(store, tmp_path)
+        assert not catalog.problems
+        assert numbers(catalog, limit=1) == [3]
+        assert catalog.names("metric") == ["accuracy", "auc"]
+        assert list(catalog.column(Key("metric", "auc")).rows) == [catalog.row_of(record(3)[0])]
+        assert catalog.values(Key("attribute", "name")) == {"b"}
+        assert catalog.values(LIFECYCLE) == {"active"}
+        with pytest.raises(UsageError, match="no run has a tag 'team'"):
+            catalog.search(parse("tags.team = 'red'"))
+        row = catalog.row_of(record(12)[0])
+        assert row is not None and catalog.entries([row])[0].attributes["name"] == "b"
+
+
+def test_an_amendment_that_cannot_be_read_is_named(store: MemoryStore, tmp_path: Path) -> None:
+    key, _ = amendment(3, 1, name="x")
+    store.add((key, b'{"run":7}'))
+    catalog = opened(store, tmp_path)
+    assert list(catalog.problems) == [key]
+    objection = catalog.changes(record(3)[0]).objection
+    assert objection is not None and key in objection

@@ -139,4 +139,4 @@ def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) 
     remote = tmp_path / "remote.git"
     (ref,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/ciplug/files").split()
     git(remote, "update-ref", "-d", ref)
-    assert "model.bin: its bytes are not in git:" in project.ciplug("fsck", code=3).stdout
+    assert "model.bin: its bytes are missing from git:" in project.ciplug("fsck", code=3).stdout

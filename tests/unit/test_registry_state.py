@@ -132,7 +132,9 @@ def test_looking_versions_up() -> None:
     assert model.version(2).run == "run-2"
     version = model.of_run("run-1")
     assert version is not None and version.number == 1
-    assert model.of_run("none") is None
+    second = model.of_run("run-2")
+    assert second is not None and second.number == 2
+    assert [model.of_run(run) for run in ("", "none", "run-3")] == [None, None, None]
     assert model.next_version == 3
     with pytest.raises(NotFound, match="'wine' has no version 3") as caught:
         model.version(3)

@@ -249,9 +249,9 @@ class GitStore:
 
     def _what_is_gone(self, tip: str) -> str:
         return (
-            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; whoever "
-            f"has a full clone of it restores it by: git push REMOTE {tip}:{self._refs.tip}; if it was meant, "
-            "`ciplug compact` begins anew"
+            f"the store that was here is gone: somebody has deleted {self._refs.tip} and {self._refs.keep[0]}; someone "
+            f"with a full clone restores it with: git push REMOTE {tip}:{self._refs.tip}; if this was intended, "
+            "`ciplug compact` starts a new one"
         )
 
     def _note(self, sentence: str) -> None:

@@ -1,0 +1,96 @@
+"""What columns know of single runs."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ciplug.errors import RecordError
+from ciplug.records import read
+from ciplug.records.amendment import Changes
+from ciplug.records.columns import Columns, Sparse
+from ciplug.records.keys import misplaced
+from ciplug.tracking.query import LIFECYCLE, Key, Kind
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the columns know of one run, as amended."""
+
+    key: str
+    attributes: Mapping[str, str]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.attributes["id"]
+
+    @property
+    def state(self) -> str:
+        """`active`, `withdrawn` or `deleted`."""
+        return self.attributes[LIFECYCLE.name]
+
+    def get(self, key: Key) -> Any:
+        """The value of a key, None where this run has none."""
+        kinds: dict[Kind, Mapping[str, Any]] = {
+            "metric": self.metrics,
+            "param": self.params,
+            "tag": self.tags,
+            "attribute": self.attributes,
+        }
+        return kinds[key.kind].get(key.name)
+
+
+def sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:
+    """Name → column, of one kind."""
+    if kind == "attribute":
+        every = list(range(len(columns)))
+        return {name: Sparse(every, list(values)) for name, values in columns.attributes.items()}
+    return {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}[kind]
+
+
+def entry_at(columns: Columns, row: int) -> Entry:
+    """What was recorded of the run in a row."""
+
+    def at(kind: Mapping[str, Sparse]) -> dict[str, Any]:
+        places = {name: bisect_left(cell.rows, row) for name, cell in kind.items()}
+        return {
+            name: cell.values[places[name]]
+            for name, cell in kind.items()
+            if places[name] < len(cell.rows) and cell.rows[places[name]] == row
+        }
+
+    attributes = {name: value for name, values in columns.attributes.items() if (value := values[row]) is not None}
+    return Entry(columns.keys[row], attributes, at(columns.metrics), at(columns.params), at(columns.tags))
+
+
+def as_amended(entry: Entry, changes: Changes) -> Entry:
+    """The entry with what was changed since."""
+    attributes = {**entry.attributes, LIFECYCLE.name: changes.state}
+    if changes.name is not None:
+        attributes["name"] = changes.name
+    tags = {**entry.tags, **changes.tags}
+    return replace(
+        entry,
+        attributes=attributes,
+        metrics={**entry.metrics, **changes.metrics},
+        tags={name: value for name, value in tags.items() if value is not None},
+    )
+
+
+def why_unread(data: bytes, key: str) -> str:
+    """Why a record that has no columns is not that of a run."""
+    try:
+        read.run(data, key)
+    except RecordError as problem:
+        return f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+    return f"{key}: not the record of a run"
+
+
+def why_misplaced(entry: Entry) -> str | None:
+    """Why the entry cannot stand under its key; None if it can."""
+    return misplaced(entry.key, entry.attributes.get("commit"), entry.attributes.get("id", ""))

@@ -1,0 +1,206 @@
+"""The sentences of verdicts, made from facts: what a person reads, to the letter."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ciplug.config.gate import Gate
+from ciplug.gates import drift_gate, reasons
+from ciplug.gates.checks import Check, limit_of, settled, tolerance
+from ciplug.gates.number_text import counted, exact, shown, signed
+from ciplug.records.verdict import GateResult
+from ciplug.stats.drift_tests import Drift, DriftTest
+from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
+from tests.policies import policy_of
+
+
+def result(**facts: Any) -> GateResult:
+    return GateResult(**{"gate": "a", "metric": "a", "rule": "", "outcome": "ERROR", "reason": "", **facts})
+
+
+def gate(**keys: Any) -> Gate:
+    return policy_of({"gates": {"a": {"higher_is_better": True, "max_regression": 0.1, **keys}}}).resolved("a")
+
+
+@pytest.mark.parametrize(
+    ("value", "beside", "text"),
+    [
+        (0.1 + 0.2, (), "0.3"),
+        (1234567.0, (), "1234567"),
+        (123456.7, (), "123457"),
+        (1e16, (), "1e+16"),
+        (0.85, (math.nextafter(0.85, 0),), "0.85"),
+        (0.8500001, (0.85,), "0.8500001"),
+        (math.nan, (), "nan"),
+        (math.inf, (), "inf"),
+    ],
+)
+def test_shown(value: float, beside: tuple[float, ...], text: str) -> None:
+    assert shown(value, *beside) == text
+
+
+def test_numbers_in_words() -> None:
+    assert [exact(v) for v in (0.1 + 0.2, 1e-3, 100.0)] == ["0.3", "0.001", "100"]
+    assert [signed(v) for v in (0.0123456, -0.5, math.inf, -math.inf)] == ["+0.0123", "−0.5", "inf", "-inf"]
+    assert [counted(n, "run") for n in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
+
+
+@pytest.mark.parametrize(
+    ("up", "candidate", "slice", "text"),
+    [
+        (True, 0.9, None, "0.9 is 0.1 better than the baseline's 0.8"),
+        (True, 0.7, None, "0.7 is 0.1 worse than the baseline's 0.8, allowed 0.05"),
+        (False, 0.9, None, "0.9 is 0.1 worse than the baseline's 0.8, allowed 0.05"),
+        (False, 0.7, "country = fr", "country = fr: 0.7 is 0.1 better than the baseline's 0.8"),
+        (True, 0.8 + 1e-12, "country = fr", "country = fr: unchanged at 0.8"),
+    ],
+)
+def test_comparison(up: bool, candidate: float, slice: str | None, text: str) -> None:
+    facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
+    rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
+    assert reasons.comparison(facts, rule) == text
+    assert reasons.point(facts, rule) == f"{text} (one number a run: no uncertainty)"
+
+
+def interval(
+    low: float, high: float, *, up: bool = True, unit: Unit = "example", notes: tuple[str, ...] = ()
+) -> Interval:
+    return Interval(
+        estimate=(low + high) / 2,
+        low=low,
+        high=high,
+        p=0.01,
+        method="a test",
+        n=100,
+        unit=unit,
+        rule=Rule(higher_is_better=up, allowed=0.1),
+        notes=notes,
+    )
+
+
+def decided(of: Interval, *, adjusted_p: float | None = None, **keys: Any) -> GateResult:
+    up = of.rule.higher_is_better
+    facts = result(candidate=0.5, baseline=0.8, limit=0.1, advice="look", notes=("first",))
+    return settled(Check(gate=gate(higher_is_better=up, **keys), result=facts, interval=of), adjusted_p)
+
+
+def test_a_fail_by_an_interval() -> None:
+    failed = decided(interval(-0.4, -0.2, notes=("second",)))
+    assert failed == result(
+        candidate=0.5,
+        baseline=0.8,
+        limit=0.1,
+        outcome="FAIL",
+        advice="look",
+        reason="0.5 is 0.3 worse than the baseline's 0.8, allowed 0.1; 90% interval of the change −0.4 to −0.2: "
+        "more than is allowed, and more than noise",
+        method="a test",
+        confidence=0.9,
+        low=-0.4,
+        high=-0.2,
+        p=0.01,
+        n=100,
+        notes=("first", "second"),
+    )
+    assert decided(interval(-0.4, -0.2), severity="warning").outcome == "WARN"
+
+
+def test_the_interval_of_the_change_where_lower_is_better() -> None:
+    passed = decided(interval(-0.05, 0.2, up=False))
+    assert (passed.outcome, passed.low, passed.high, passed.advice) == ("PASS", -0.2, 0.05, None)
+    assert passed.reason.endswith("90% interval of the change −0.2 to +0.05: no more than is allowed")
+
+
+def test_an_undecided_interval_says_what_would_settle_it() -> None:
+    undecided = decided(interval(-0.3, 0.05, unit="seed"))
+    assert undecided.outcome == "INCONCLUSIVE" and undecided.reason.endswith(": the data do not tell")
+    assert (undecided.advice or "").endswith(" more runs with other seeds, on each side, would settle it")
+    assert decided(interval(-0.3, 0.05), on_inconclusive="fail").outcome == "FAIL"
+    chance = decided(interval(-0.4, -0.2), adjusted_p=0.5)
+    assert (chance.outcome, chance.p) == ("INCONCLUSIVE", 0.5)
+    assert (chance.advice or "").startswith("alone it would fail; beside the other tests of this run it may be chance")
+    just = decided(interval(-0.3, 0.1))
+    assert (just.advice or "").startswith("it lies just on the limit")
+
+
+@pytest.mark.parametrize(
+    ("unit", "words"),
+    [("example", "examples"), ("cluster", "clusters of examples"), ("run", "earlier runs")],
+)
+def test_the_unit_of_what_is_missing(unit: Unit, words: str) -> None:
+    assert reasons.settled_by(unit, 1200) == f"about 1,200 more {words} would settle it"
+
+
+def test_allowances() -> None:
+    allowed = gate(max_regression={"abs": 2, "rel": "10%"}).max_regression
+    assert allowed is not None
+    assert [limit_of(allowed, value) for value in (0.0, 10.0, -50.0, 1e308 * 10)] == [
+        2,
+        2,
+        5,
+        pytest.approx(1.797e308, rel=1e-3),
+    ]
+    relative = gate(max_regression="10%").max_regression
+    assert relative is not None and limit_of(relative, 0.0) is None and limit_of(relative, -30.0) == 3
+    assert tolerance(gate(atol=0.5), 3.0, -4.0) == 0.5 + 4e-9
+    assert tolerance(replace(gate(), atol=None)) == 0
+
+
+# --- Drift ---------------------------------------------------------------------------------------------------------
+
+
+def column(effect: float, p: float, test: DriftTest = "psi", new: tuple[str, ...] = ()) -> Drift:
+    return Drift(test=test, statistic=effect, p=p, effect=effect, missing=(0, 0), new=new)
+
+
+def drift(columns: Any, **keys: Any) -> GateResult:
+    policy = {"gates": {"data": {"kind": "drift", "reference": "train.csv", "current": "now.csv", **keys}}}
+    check = drift_gate.check("data", policy_of(policy).resolved("data"), columns)
+    assert check.rule is None
+    return check.result
+
+
+def test_a_drift_names_the_most_drifted_first() -> None:
+    columns = {
+        f"c{i}": column(0.1 + i / 10, 1e-6, "chi2" if i else "ks", new=("x",) if i == 6 else ()) for i in range(7)
+    }
+    found = drift({**columns, "calm": column(0.01, 0.5)})
+    assert found.outcome == "FAIL" and found.rule == "no drift from train.csv"
+    first = "7 of 8 columns have drifted: c6 (Cramér's V 0.7, p 8e-06); c5 (Cramér's V 0.6, p 8e-06)"
+    assert found.reason.startswith(first) and found.reason.endswith("c2 (Cramér's V 0.3, p 8e-06) and 2 more")
+    assert found.method == "chi2 and ks and psi, Holm over 8 columns"
+    assert found.notes == ("c6 has values that the reference never had: 'x'",)
+    assert found.advice == "look at where these columns come from, or train on newer data"
+    assert drift(columns, severity="warning").outcome == "WARN"
+
+
+def test_no_drift() -> None:
+    calm = drift({"a": column(0.01, 0.5), "b": column(0.02, 0.04, "ks")})
+    assert (calm.outcome, calm.advice) == ("PASS", None)
+    assert calm.reason == "none of 2 columns has drifted; most has b (KS distance 0.02, p 0.08)"
+    # 0.04 is below α; corrected over two columns it is not. The effect is above the floor.
+    assert drift({"a": column(0.3, 0.04), "b": column(0.3, 0.5)}).outcome == "PASS"
+    assert drift({"a": column(0.3, 0.04), "b": column(0.3, 0.5)}, alpha=0.1).outcome == "FAIL"
+    assert drift({"a": column(0.3, 0.04)}).outcome == "FAIL"
+    assert drift({"a": column(0.0999, 0.0)}).outcome == "PASS"
+
+
+def test_drift_that_cannot_be_decided() -> None:
+    some = {f"c{i}": Undecided("it is empty") for i in range(7)}
+    undecided = drift({**some, "a": column(0.01, 0.5)})
+    assert undecided.outcome == "INCONCLUSIVE"
+    assert undecided.reason == "; ".join(f"c{i}: it is empty" for i in range(5))
+    assert drift(some, on_inconclusive="fail").outcome == "FAIL"
+    assert drift({}).reason == "no column is in both files"
+    missing = drift(Undecided("now.csv: there is no such file"))
+    assert (missing.outcome, missing.method) == ("FAIL", None)
+    assert (missing.reason, missing.advice) == (
+        "now.csv: there is no such file",
+        "does the pipeline still write the file?",
+    )
+    assert drift(Undecided("x"), on_missing="warn").outcome == "WARN"
+    assert drift({"a": column(0.5, 0.0), **some}).reason.startswith("1 of 8 columns have drifted: a (PSI 0.5, p 0)")
