@@ -390,7 +390,7 @@ def test_tests_of_the_policy(project: Project) -> None:
         f"  accuracy: {GATE}}}\n",
         "policy_tests: tests/*.yaml\nstages: {production: {on_no_baseline: fail}}\n",
     )
-    assert "no file is named like tests/*.yaml" in project.ciplug("policy", "test", code=2).stderr
+    assert "no file matches tests/*.yaml" in project.ciplug("policy", "test", code=2).stderr
     (project.folder / "tests").mkdir()
     cases = project.folder / "tests" / "cases.yaml"
     cases.write_text(CASES)
