@@ -117,14 +117,14 @@ def test_the_interval_of_the_change_where_lower_is_better() -> None:
 
 def test_an_undecided_interval_says_what_would_settle_it() -> None:
     undecided = decided(interval(-0.3, 0.05, unit="seed"))
-    assert undecided.outcome == "INCONCLUSIVE" and undecided.reason.endswith(": the data do not tell")
-    assert (undecided.advice or "").endswith(" more runs with other seeds, on each side, would settle it")
+    assert undecided.outcome == "INCONCLUSIVE" and undecided.reason.endswith(": the data do not decide")
+    assert (undecided.advice or "").endswith(" more runs with other seeds, on each side, would decide")
     assert decided(interval(-0.3, 0.05), on_inconclusive="fail").outcome == "FAIL"
     chance = decided(interval(-0.4, -0.2), adjusted_p=0.5)
     assert (chance.outcome, chance.p) == ("INCONCLUSIVE", 0.5)
     assert (chance.advice or "").startswith("alone it would fail; beside the other tests of this run it may be chance")
     just = decided(interval(-0.3, 0.1))
-    assert (just.advice or "").startswith("it lies just on the limit")
+    assert (just.advice or "").startswith("it is exactly on the limit")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_an_undecided_interval_says_what_would_settle_it() -> None:
     [("example", "examples"), ("cluster", "clusters of examples"), ("run", "earlier runs")],
 )
 def test_the_unit_of_what_is_missing(unit: Unit, words: str) -> None:
-    assert reasons.settled_by(unit, 1200) == f"about 1,200 more {words} would settle it"
+    assert reasons.settled_by(unit, 1200) == f"about 1,200 more {words} would decide"
 
 
 def test_allowances() -> None:
