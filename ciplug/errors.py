@@ -233,11 +233,18 @@ class PromotionRefused(CiplugError):
         self.reason = reason
 
 
-def nearest(word: str, known: Sequence[str]) -> str:
-    """What was probably meant, for the hint of an error."""
+def closest(word: str, names: Sequence[str]) -> str | None:
+    """The one of the names that was probably meant; None where none is near."""
     import difflib
 
-    begun = [one for one in known if word and one.startswith(word)]
-    close = begun if len(begun) == 1 else difflib.get_close_matches(word, known, n=1)
-    more = f", and {len(known) - _NAMED_MOST} more" if len(known) > _NAMED_MOST else ""
-    return f"did you mean '{close[0]}'?" if close else f"one of: {', '.join(known[:_NAMED_MOST])}{more}"
+    begun = [one for one in names if word and one.startswith(word)]
+    close = begun if len(begun) == 1 else difflib.get_close_matches(word, names, n=1)
+    return close[0] if close else None
+
+
+def nearest(word: str, known: Sequence[str], most: int = _NAMED_MOST) -> str:
+    """What was probably meant, else at most so many of what there is: for the hint of an error."""
+    if close := closest(word, known):
+        return f"did you mean '{close}'?"
+    more = f", and {len(known) - most} more" if len(known) > most else ""
+    return f"one of: {', '.join(known[:most])}{more}"

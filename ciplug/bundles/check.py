@@ -43,7 +43,7 @@ def check(
         if is_run(key):
             run = _run(data, key, name)
             if run.id in runs:
-                raise RecordError(f"{name}: {key}: the run {run.id} stands in it twice")
+                raise RecordError(f"{name}: {key}: the bundle has the run {run.id} twice")
             if not trusted:
                 _check_claims(run, f"{name}: {key}", commits)
             runs[run.id] = run

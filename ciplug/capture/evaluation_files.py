@@ -102,9 +102,9 @@ def deepeval(source: Source, columns: Columns, table: ExampleTable) -> None:
             scores[f"{name}/success"] = math.nan if failed else metric.get("success")
         if any(isinstance(score, float) and math.isnan(score) for score in scores.values()):
             scores["success"] = math.nan
-        asked = [case.get(key) for key in ("input", "expectedOutput", "context", "scenario", "expectedOutcome")]
+        question = [case.get(key) for key in ("input", "expectedOutput", "context", "scenario", "expectedOutcome")]
         table.add(
-            id=unique(content_id(*asked)),
+            id=unique(content_id(*question)),
             label=case.get("expectedOutput"),
             prediction=case.get("actualOutput"),
             scores=scores,

@@ -54,8 +54,8 @@ def _format_of(source: Source) -> str:
         if isinstance(document, dict):
             return evaluation_files.tool_of_document(source, document)
         return "json"
-    known = ", ".join(formats.FORMATS)
-    raise source.wrong(f"no file of examples has the extension {source.extension!r}: {known}")
+    extensions = ", ".join(formats.FORMATS)
+    raise source.wrong(f"no file of examples has the extension {source.extension!r}: {extensions}")
 
 
 def _table(extension: str) -> Format:

@@ -105,7 +105,7 @@ class RunWriter:
         # Asked afterwards: the log is read once this file has gone, so what was written before that is in it.
         if not self.is_open:
             raise UsageError(
-                f"run {self.id} has ended: nothing can be logged to it any more",
+                f"run {self.id} has ended: nothing more can be logged to it",
                 hint="log before it ends, or to a run of its own: ciplug.start_run()",
             )
 

@@ -36,10 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pattern", metavar="GLOB", default=PATTERN, help=f"which files are bundles (default: {PATTERN})"
     )
     parser.add_argument(
-        "--commit", metavar="SHA", help="take runs of this commit only: of a fork's, where the place does not tell"
+        "--commit",
+        metavar="SHA",
+        help="accept only runs of this commit; needed for a fork's runs if the place does not name their commit",
     )
     trust = parser.add_mutually_exclusive_group()
-    trust.add_argument("--untrusted", action="store_true", help="they come from a fork, though nothing here says so")
+    trust.add_argument("--untrusted", action="store_true", help="they come from a fork, although nothing here shows it")
     trust.add_argument("--trusted", action="store_true", help="they come from this repository's own jobs")
 
 

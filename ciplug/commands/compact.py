@@ -17,7 +17,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session, now
 from ciplug.stores import Store
 from ciplug.tracking import retention
-from ciplug.tracking.retention import Known
+from ciplug.tracking.retention import RetainedRun
 
 _SHOWN = 20
 
@@ -65,14 +65,16 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
     console.say(f"dropped {len(dropped)} runs ({count} objects); kept are {keep}")
 
 
-def _all_runs(store: Store) -> list[Known]:
+def _all_runs(store: Store) -> list[RetainedRun]:
     segments = store.segments()
     held = store.columns(segments)
     loose = [key for key in store.loose() if is_run(key) or parse_amendment(key)]
-    return retention.known([*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())])
+    return retention.runs_in(
+        [*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())]
+    )
 
 
-def _protected(session: Session, runs: list[Known], old: set[str]) -> set[str]:
+def _protected(session: Session, runs: list[RetainedRun], old: set[str]) -> set[str]:
     """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays."""
     from ciplug.records import read
 
@@ -113,6 +115,6 @@ def _target_branches(session: Session) -> set[str]:
     return {name for name in branches if name}
 
 
-def _keys(store: Store, runs: list[Known]) -> list[str]:
+def _keys(store: Store, runs: list[RetainedRun]) -> list[str]:
     """Keys of all objects of these runs: records, series, examples, amendments and verdicts."""
     return store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))

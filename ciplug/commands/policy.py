@@ -1,32 +1,38 @@
-"""The policy of ciplug.yaml: check it, say what would pass, test it, print its JSON Schema."""
+"""The policy of ciplug.yaml: check it, explain what passes, test it, print its JSON Schema."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.config import FILE, Config
+from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.session import DEFAULT_MODEL, Session, now
+from ciplug.steps.session import DEFAULT_MODEL, now
+
+if TYPE_CHECKING:
+    from ciplug.gates.cases import Case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, what in (
-        ("check", "read ciplug.yaml and what it extends, and say what is wrong"),
-        ("explain", "say in plain words what would pass"),
+        ("check", "read ciplug.yaml and what it extends, and list every mistake"),
+        ("explain", "explain in plain words what passes"),
     ):
         verb = verbs.add_parser(name, help=what, description=what)
         verb.add_argument("--model", metavar="M", help="one model only")
         options.repeat_common(verb)
-    what = "see that numbers get the verdict that is due: cases in YAML files"
+    what = "check that cases in YAML files get the expected verdict"
     test = verbs.add_parser("test", help=what, description=what)
     test.add_argument("files", metavar="FILE", nargs="*", help="files of cases (default: policy_tests of ciplug.yaml)")
-    test.add_argument("--model", metavar="M", help="the model of cases that name none")
+    test.add_argument("--model", metavar="M", help="the model of cases that do not name one")
     options.repeat_common(test)
     what = "print the JSON Schema of ciplug.yaml, for editors"
     options.repeat_common(verbs.add_parser("schema", help=what, description=what))
@@ -38,38 +44,61 @@ def run(args: argparse.Namespace) -> int:
 
         console.out(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0
+    session = options.session_of(args)
     if args.verb == "test":
-        return _test(options.session_of(args), [Path(file) for file in args.files], args.model)
-    from ciplug.gates.digest import digest_of
-    from ciplug.gates.explain import explain
-
-    policies = read_policies(options.session_of(args))
-    config, source = policies.own, policies.own_source
-    for name, part in (config.models or {args.model or config.model or DEFAULT_MODEL: config}).items():
-        if args.model not in (None, name):
-            continue
+        return _test(session.config, [Path(file) for file in args.files], args.model)
+    policies = read_policies(session)
+    for name in _models(policies.own, args.model):
         policies.need_own(name)
-        policy = part.policy
-        if args.verb == "check":
-            for waiver in policy.waivers:
-                if waiver.expires < now().date():
-                    console.say(f"the waiver for '{waiver.gate}' has expired on {waiver.expires}: take it out")
-            gates = "1 gate" if len(policy.gates) == 1 else f"{len(policy.gates)} gates"
-            console.out(f"{source}: {name}: {gates}, digest {digest_of(policy).removeprefix('sha256:')[:12]}")
-        else:
-            console.out(f"{name}, by {source}:\n\n{explain(policy)}")
-    if args.model and config.models and args.model not in config.models:
-        policies.need_own(args.model)
+        section = policies.own.section_of(name)
+        if section is not None:
+            show = _check if args.verb == "check" else _explain
+            show(name, section.policy, str(policies.own_source))
     return 0
 
 
-def _test(session: Session, files: list[Path], model: str | None) -> int:
-    """Every case of the files; 1 when one of them gets another verdict than is due."""
+def _models(config: Config, asked: str | None) -> list[str]:
+    """The models of a file, or the one that is asked for."""
+    return [asked] if asked else list(config.models) or [config.model or DEFAULT_MODEL]
+
+
+def _check(name: str, policy: Policy, source: str) -> None:
+    from ciplug.gates.digest import digest_of
+
+    for waiver in policy.waivers:
+        if waiver.expires < now().date():
+            console.say(f"the waiver for '{waiver.gate}' expired on {waiver.expires}: remove it")
+    gates = "1 gate" if len(policy.gates) == 1 else f"{len(policy.gates)} gates"
+    console.out(f"{source}: {name}: {gates}, digest {digest_of(policy).removeprefix('sha256:')[:12]}")
+
+
+def _explain(name: str, policy: Policy, source: str) -> None:
+    from ciplug.gates.explain import explain
+
+    console.out(f"{name}, by {source}:\n\n{explain(policy)}")
+
+
+def _test(config: Config, files: list[Path], model: str | None) -> int:
+    """Judge every case of the files. Returns 1 when one of them gets another verdict than it expects."""
+    from ciplug.gates.cases import differences
+
+    wrong = count = 0
+    for case in _cases(files or _configured(config)):
+        wrongs = differences(config.of(case.model or model).policy, case)
+        console.out(f"{'FAIL' if wrongs else 'ok  '} {case.name}")
+        for words in wrongs:
+            console.out(f"     {case.where}: {words}")
+        wrong += bool(wrongs)
+        count += 1
+    console.say(f"{count - wrong} of {count} cases get the expected verdict")
+    return int(wrong > 0)
+
+
+def _cases(files: list[Path]) -> Iterator[Case]:
+    """The cases of the files. Raises ConfigError naming file, line and key."""
     from ciplug.gates import cases
     from ciplug.strict_yaml import load
 
-    files = files or _configured(session.config)
-    wrong = count = 0
     for file in files:
         try:
             document = load(file.read_text(encoding="utf-8"), str(file), ConfigError)
@@ -78,15 +107,7 @@ def _test(session: Session, files: list[Path], model: str | None) -> int:
         if not isinstance(document.data, list) or not document.data:
             raise ConfigError(f"{file}: a list of cases is expected, like - {{metrics: …, expect: PASS}}")
         for number, data in enumerate(document.data):
-            case = cases.read(data, f"{file}:{document.line((number,))}", number + 1)
-            found = cases.differences(session.config.of(case.model or model).policy, case)
-            console.out(f"{'FAIL' if found else 'ok  '} {case.name}")
-            for difference in found:
-                console.out(f"     {case.where}: {difference}")
-            wrong += bool(found)
-            count += 1
-    console.say(f"{count - wrong} of {count} cases get the verdict that is due")
-    return int(wrong > 0)
+            yield cases.read(data, f"{file}:{document.line((number,))}", number + 1)
 
 
 def _configured(config: Config) -> list[Path]:
@@ -94,9 +115,14 @@ def _configured(config: Config) -> list[Path]:
     patterns = [pattern for section in config.sections() for pattern in section.policy.policy_tests or ()]
     if not patterns:
         raise ConfigError(
-            f"{config.path or FILE}: it names no tests of its policy", hint="add policy_tests: tests/policy/*.yaml"
+            f"{config.path or FILE}: no tests of the policy are configured",
+            hint="add policy_tests: tests/policy/*.yaml",
         )
-    found = sorted({path for pattern in patterns for path in config.folder.glob(pattern) if path.is_file()})
-    if not found:
-        raise ConfigError(f"{config.places.where('policy_tests')}: no file is named like {', '.join(patterns)}")
-    return found
+    where = config.places.where("policy_tests")
+    try:
+        files = {path for pattern in patterns for path in config.folder.glob(pattern) if path.is_file()}
+    except (NotImplementedError, ValueError) as problem:  # An absolute path, or `**` within a name.
+        raise ConfigError(f"{where}: policy_tests: {problem}", hint="like tests/policy/*.yaml") from None
+    if not files:
+        raise ConfigError(f"{where}: no file matches {', '.join(patterns)}")
+    return sorted(files)

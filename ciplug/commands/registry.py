@@ -23,7 +23,7 @@ from ciplug.steps.session import Session
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="list|show|history")
     for name, what in (
-        ("list", "all models, and what stands in each stage"),
+        ("list", "all models, and the version in each stage"),
         ("show", "the versions of a model"),
         ("history", "every event of a model"),
     ):

@@ -202,7 +202,7 @@ def _gate(name: str, value: float, meaning: _Meaning) -> ProposedGate | None:
         max_regression=allowed,
         warns=meaning.machine,
         why=f"it was {value:.4g}; a change may lose {lost}"
-        + (f", and the bound lies {bounded} from that" if kept is not None else "")
+        + (f", and the bound is {bounded} from that" if kept is not None else "")
         + ("; it differs from machine to machine, so it only warns" if meaning.machine else ""),
     )
 

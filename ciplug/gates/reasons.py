@@ -81,8 +81,8 @@ def by_interval(result: GateResult, interval: Interval, decision: Decision) -> s
 def settled_by(unit: Unit, more: int | None) -> str:
     """What would settle a comparison that the data do not decide."""
     if more:
-        return f"about {more:,} more {_UNITS[unit]} would settle it"
-    return "it lies just on the limit, where no number of them settles it: widen the allowance, or accept the risk"
+        return f"about {more:,} more {_UNITS[unit]} would decide"
+    return "it is exactly on the limit, where no number of them decides: increase the allowance, or accept the risk"
 
 
 def baseline_not_finite(metric: str, value: float) -> str:
@@ -109,7 +109,7 @@ def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:
 _DECISIONS: dict[Decision, str] = {
     "PASS": "no more than is allowed",
     "FAIL": "more than is allowed, and more than noise",
-    "INCONCLUSIVE": "the data do not tell",
+    "INCONCLUSIVE": "the data do not decide",
 }
 _UNITS: dict[Unit, str] = {
     "example": "examples",

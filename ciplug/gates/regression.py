@@ -57,79 +57,81 @@ def check(name: str, gate: Gate, value: float, evidence: Evidence, examples: ByE
     side, allowed = evidence.baselines[name], gate.max_regression
     if allowed is None:
         raise ValueError(f"the gate '{name}' compares nothing")
-    known = blank(name, gate, allowed, value, side)
-    if known.baseline is None:
-        return without_baseline(gate, known, side)
+    result = blank(name, gate, allowed, value, side)
+    if result.baseline is None:
+        return without_baseline(gate, result, side)
     return compare(
         gate,
-        known,
+        result,
         allowed,
         side,
         lambda rule, reference: best_test(Pair(name, gate, value, reference, rule), evidence, examples, seeds),
     )
 
 
-def without_baseline(gate: Gate, known: GateResult, side: Side) -> Check:
+def without_baseline(gate: Gate, result: GateResult, side: Side) -> Check:
     if side.misnamed:
-        known = replace(known, outcome="ERROR", reason=side.how, advice="name another 'baseline:' in ciplug.yaml")
+        result = replace(result, outcome="ERROR", reason=side.how, advice="name another 'baseline:' in ciplug.yaml")
     elif side.unfit and not side.found:
         reason = reasons.baseline_unknown(side.unfit)
         outcome = by(gate.on_no_baseline, gate, undecided(gate))
-        known = replace(known, outcome=outcome, reason=reason, advice="fetch the whole history first")
+        result = replace(result, outcome=outcome, reason=reason, advice="fetch the whole history first")
     else:
         advice = "later runs have it" if side.found else side.remedy
         outcome = by(gate.on_no_baseline, gate, "WARN")
-        known = replace(known, outcome=outcome, reason=reasons.no_baseline(known.metric, side), advice=advice)
-    return Check(gate=gate, result=known)
+        result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
+    return Check(gate=gate, result=result)
 
 
 def compare(
-    gate: Gate, known: GateResult, allowed: Allowance, side: Side, test: Callable[[Rule, float], Tested]
+    gate: Gate, result: GateResult, allowed: Allowance, side: Side, test: Callable[[Rule, float], Tested]
 ) -> Check:
     """A comparison of two numbers, by a test or as they are."""
-    value, reference = known.candidate, known.baseline
+    value, reference = result.candidate, result.baseline
     if value is None or reference is None:
-        raise ValueError(f"the gate '{known.gate}' has nothing to compare")
+        raise ValueError(f"the gate '{result.gate}' has nothing to compare")
     if not math.isfinite(reference):
-        reason = reasons.of_slice(known, reasons.baseline_not_finite(known.metric, reference))
+        reason = reasons.of_slice(result, reasons.baseline_not_finite(result.metric, reference))
         advice = "record the baseline's commit again"
-        return Check(gate=gate, result=replace(known, outcome="ERROR", reason=reason, advice=advice))
+        return Check(gate=gate, result=replace(result, outcome="ERROR", reason=reason, advice=advice))
     if side.unfit:
         return Check(
             gate=gate,
             result=replace(
-                known,
+                result,
                 outcome=undecided(gate),
-                reason=reasons.of_slice(known, side.unfit),
+                reason=reasons.of_slice(result, side.unfit),
                 advice="run the baseline's commit again",
             ),
         )
     limit = limit_of(allowed, reference)
     if limit is None:
-        reason = reasons.of_slice(known, "a percentage of the baseline 0 is undefined")
+        reason = reasons.of_slice(result, "a percentage of the baseline 0 is undefined")
         advice = "add an absolute allowance: {rel: …, abs: …}"
-        return Check(gate=gate, result=replace(known, outcome=undecided(gate), reason=reason, advice=advice))
+        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=advice))
     rule = Rule(
         higher_is_better=bool(gate.higher_is_better),
         allowed=limit,
         alpha=gate.alpha or 0.05,
         tolerance=tolerance(gate, value, reference),
     )
-    known = replace(known, limit=limit)
+    result = replace(result, limit=limit)
     tested = test(rule, reference)
-    known = replace(known, notes=(*known.notes, *tested.notes))
+    result = replace(result, notes=(*result.notes, *tested.notes))
     d = (value - reference) * rule.sign
     if isinstance(tested.result, Undecided):
-        reason = f"{reasons.comparison(known, rule)}; {tested.result.reason}"
-        return Check(gate=gate, result=replace(known, outcome=undecided(gate), reason=reason, advice=_settle(tested)))
-    known = replace(known, reason=reasons.comparison(known, rule), advice=LOOK)
+        reason = f"{reasons.comparison(result, rule)}; {tested.result.reason}"
+        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=_settle(tested)))
+    result = replace(result, reason=reasons.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
-        return Check(gate=gate, result=known, rule="max_regression", interval=tested.result)
+        return Check(gate=gate, result=result, rule="max_regression", interval=tested.result)
     # A loss larger than any float is beyond every allowance.
     if -math.inf < d >= rule.bound:
-        return Check(gate=gate, result=replace(known, outcome="PASS", method=POINT, advice=None), rule="max_regression")
-    known = replace(known, outcome=failed(gate), reason=reasons.point(known, rule), method=POINT)
-    return Check(gate=gate, result=known, rule="max_regression")
+        return Check(
+            gate=gate, result=replace(result, outcome="PASS", method=POINT, advice=None), rule="max_regression"
+        )
+    result = replace(result, outcome=failed(gate), reason=reasons.point(result, rule), method=POINT)
+    return Check(gate=gate, result=result, rule="max_regression")
 
 
 LOOK = "look at what changed beside it, or ask for a waiver of this commit"

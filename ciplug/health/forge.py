@@ -71,7 +71,7 @@ def _granted(session: Session, to: str, otherwise: str) -> str:
     forge = _open(session)
     right = next((right for right in _rights(session) if right.to == to), None)
     if right is None or right.granted is None or isinstance(forge, NoForge):
-        raise skipped(f"the forge does not tell: {right.reason}" if right else "the forge does not tell")
+        raise skipped(f"the forge does not say: {right.reason}" if right else "the forge does not say")
     if not right.granted:
         raise failure(f"{otherwise}: {right.reason}", remedies.right(session.context.host, forge.name))
     return f"granted: {right.reason}"

@@ -28,7 +28,7 @@ def pack(objects: Mapping[str, bytes]) -> bytes:
     lines = [canonical.dumps({"format": FORMAT, "version": VERSION})]
     for key in sorted(objects):
         if not is_key(key):
-            raise RecordError(f"{key!r:.80} is no key")
+            raise RecordError(f"{key!r:.80} is not a key")
         lines.append(canonical.dumps({"key": key, **_value(objects[key])}))
     data = b"".join(lines)
     _check_size(len(data), len(objects), "the bundle")
@@ -65,9 +65,9 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
         try:
             key, value = _object(line)
             if key in objects:
-                raise ValueError(f"the key {key!r:.80} stands twice")
+                raise ValueError(f"the key {key!r:.80} appears twice")
         except (ValueError, RecursionError) as problem:
-            raise RecordError(f"{name}:{number}: no object of a bundle: {problem}") from None
+            raise RecordError(f"{name}:{number}: not an object of a bundle: {problem}") from None
         objects[key] = value
     return objects
 
@@ -84,7 +84,7 @@ def _object(line: bytes) -> tuple[str, bytes]:
     entry = dict(_two_strings(line.decode()))
     key = entry.pop("key", "")
     if not is_key(key):
-        raise ValueError(f"{key!r:.80} is no key")
+        raise ValueError(f"{key!r:.80} is not a key")
     if "text" in entry:
         return key, entry["text"].encode()
     if "base64" in entry:

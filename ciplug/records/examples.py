@@ -140,7 +140,7 @@ def _examples(source: str, rows: int, columns: Sequence[tuple[str, Any, int]], b
             values = json.loads(part)
             optional = kind in ("label", "prediction")
             if not isinstance(values, list) or not all(isinstance(v, str) or (optional and v is None) for v in values):
-                raise ValueError(f"the column '{name or kind}' is no list of texts")
+                raise ValueError(f"the column '{name or kind}' is not a list of strings")
             length = len(values)
             if kind == "slice":
                 slices[str(name)] = values

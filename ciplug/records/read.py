@@ -94,7 +94,7 @@ class DuplicateKeyError(ValueError):
     """A key stands twice in one JSON object."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the key {key!r} stands twice in one object")
+        super().__init__(f"the key {key!r} appears twice in one object")
         self.key = key
 
 

@@ -39,8 +39,6 @@ class Drift:
     """P(a statistic this large | no drift); what `holm` takes over the columns."""
     effect: float
     """Size of the drift whatever n: the index itself, the KS distance, Cramér's V."""
-    reference_n: int
-    current_n: int
     missing: tuple[float, float]
     """Share of missing values, reference and current."""
     new: tuple[str, ...] = ()
@@ -98,8 +96,6 @@ def categorical(reference: Counts, current: Counts) -> Drift | Undecided:
         statistic=statistic,
         p=chi2_sf(statistic, df) if df else 1.0,
         effect=math.sqrt(statistic / (n + m)),
-        reference_n=n,
-        current_n=m,
         missing=(before[MISSING] / n, now[MISSING] / m),
         new=tuple(sorted(now.keys() - before.keys() - {MISSING})),
     )
@@ -115,8 +111,6 @@ def _ks(reference: Sample, current: Sample) -> Drift | Undecided:
         statistic=distance,
         p=ks_sf(distance, n, m),
         effect=distance,
-        reference_n=n,
-        current_n=m,
         missing=_missing(reference, current),
     )
 
@@ -142,8 +136,6 @@ def _psi(before: list[int], now: list[int], missing: tuple[float, float]) -> Dri
         statistic=index,
         p=chi2_sf(nearest, df) if df else 1.0,
         effect=index,
-        reference_n=n,
-        current_n=m,
         missing=missing,
     )
 

@@ -43,9 +43,9 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not (0 <= self.allowed < math.inf and 0 <= self.tolerance < math.inf):
-            raise ValueError(f"an allowance is a finite number, 0 or more: {self.allowed}, {self.tolerance}")
+            raise ValueError(f"an allowance must be a finite number, 0 or more: {self.allowed}, {self.tolerance}")
         if not 0 < self.alpha < 0.5:
-            raise ValueError(f"an error rate lies between 0 and 0.5: {self.alpha}")
+            raise ValueError(f"an error rate must be between 0 and 0.5: {self.alpha}")
 
     @property
     def sign(self) -> int:

@@ -61,11 +61,11 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
 
 def slices(examples: Examples, columns: Iterable[str]) -> dict[tuple[str, str], list[int]]:
     """(column, value) → row numbers, the largest slice first. Raises KeyError on a missing column."""
-    found: dict[tuple[str, str], list[int]] = {}
+    rows_of: dict[tuple[str, str], list[int]] = {}
     for column in columns:
         for row, value in enumerate(examples.slices[column]):
-            found.setdefault((column, value), []).append(row)
-    return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
+            rows_of.setdefault((column, value), []).append(row)
+    return dict(sorted(rows_of.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
 def vanished(candidate: Examples, baseline: Examples, columns: Iterable[str]) -> list[tuple[str, str]]:

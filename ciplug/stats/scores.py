@@ -81,15 +81,15 @@ def cluster_index(side: Examples) -> Indices | None:
 # --- Scores of a table of counts ---------------------------------------------------------------------------------
 
 
-def _f1(true: Floats, labelled: Floats, said: Floats) -> Floats:
-    return 2 * true / (labelled + said)
+def _f1(true: Floats, labelled: Floats, predicted: Floats) -> Floats:
+    return 2 * true / (labelled + predicted)
 
 
-def _precision(true: Floats, labelled: Floats, said: Floats) -> Floats:
-    return true / said
+def _precision(true: Floats, labelled: Floats, predicted: Floats) -> Floats:
+    return true / predicted
 
 
-def _recall(true: Floats, labelled: Floats, said: Floats) -> Floats:
+def _recall(true: Floats, labelled: Floats, predicted: Floats) -> Floats:
     return true / labelled
 
 
@@ -115,18 +115,18 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
         positive = list(range(len(classes)))
     rate = _OF_A_CLASS.get(metric, _recall)
 
-    def side(weights: Floats, said_column: int) -> Floats:
+    def side(weights: Floats, prediction_column: int) -> Floats:
         total = np.zeros(len(weights))
         shares = np.zeros(len(weights))
         for c in positive:
-            is_label, is_said = cells[:, 0] == c, cells[:, said_column] == c
-            labelled, said = weights @ is_label, weights @ is_said
+            is_label, is_predicted = cells[:, 0] == c, cells[:, prediction_column] == c
+            labelled, predicted = weights @ is_label, weights @ is_predicted
             with np.errstate(divide="ignore", invalid="ignore"):
-                value = rate(weights @ (is_label & is_said), labelled, said)
+                value = rate(weights @ (is_label & is_predicted), labelled, predicted)
             if average is None and metric != "balanced_accuracy":
                 return value
             # As in sklearn: a class that is neither a label nor predicted does not count; a rate of 0/0 is 0.
-            present = labelled > 0 if metric == "balanced_accuracy" else (labelled + said) > 0
+            present = labelled > 0 if metric == "balanced_accuracy" else (labelled + predicted) > 0
             share = labelled if average == "weighted" else present.astype(np.float64)
             total += share * np.where(present, np.nan_to_num(value), 0)
             shares += share
@@ -240,13 +240,13 @@ def _sklearn(pair: Paired, metric: str) -> Prepared | Undecided:
     except (ValueError, TypeError) as error:
         return Undecided(f"sklearn cannot compute '{metric}' here: {error}")
 
-    def value(said: Any, rows: Indices) -> float:
+    def value(predicted: Any, rows: Indices) -> float:
         import warnings
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                return float(function(labels[rows], said[rows]))
+                return float(function(labels[rows], predicted[rows]))
             except ValueError:  # a class is missing in this resample
                 return float("nan")
 
@@ -323,11 +323,11 @@ def _numbers(side: Examples, whose: str) -> Floats | Undecided:
     if _NUMBERS in side.scores:
         numbers = np.asarray(side.scores[_NUMBERS], np.float64)
     else:
-        said = _texts(side.predictions, "prediction", side.ids)
-        if isinstance(said, Undecided):
-            return said
+        predicted = _texts(side.predictions, "prediction", side.ids)
+        if isinstance(predicted, Undecided):
+            return predicted
         try:
-            numbers = said.astype(np.float64)
+            numbers = predicted.astype(np.float64)
         except ValueError:
             return Undecided(f"{whose} has no column '{_NUMBERS}', and its predictions are not numbers")
     if not np.isfinite(numbers).all():

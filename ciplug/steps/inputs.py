@@ -197,7 +197,7 @@ def _files(
                 raise InputError(f"{path}: the metric '{min(both)}' is text here, and a number in another file")
             merge(params, named, path, "parameter")
             names = ", ".join(f"'{name}'" for name in named)
-            console.say(f"{path}: recorded as parameters, since text is no metric: {names}")
+            console.say(f"{path}: recorded as parameters, because text is not a metric: {names}")
         except InputError as problem:
             problems.append(problem)
     for path in inputs.params:

@@ -184,7 +184,7 @@ def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
 
     def read(name: str) -> str:
         if posixpath.isabs(name) or name.startswith(".."):
-            raise ConfigError(f"{name}: it lies outside of the repository, so {where} does not hold it")
+            raise ConfigError(f"{name}: it is outside the repository, so {where} does not contain it")
         return text(name, tree.read(name))
 
     return configuration.parse(text(path.as_posix(), data), path, read, origin=where)

@@ -132,7 +132,7 @@ def _authors(session: Session, name: str, run: Run) -> set[str]:
     if shown.returncode != 0:
         raise PromotionRefused(
             Refusal.AUTHOR_UNKNOWN,
-            f"{name} must be promoted by somebody else than the author, who is unknown: commit {commit[:12]} is not "
+            f"{name} must be promoted by someone other than the author, who is unknown: commit {commit[:12]} is not "
             "in this clone",
             hint=f"fetch it: git fetch origin {commit}",
         )

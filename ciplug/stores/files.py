@@ -81,9 +81,9 @@ def checked(path: Path, digest: str, tell: Tell | None = None) -> Iterator[bytes
                 if tell:
                     tell(len(chunk))
     except OSError as problem:
-        raise FileChanged(f"{path}: cannot be read any more: {problem.strerror}", digest) from None
+        raise FileChanged(f"{path}: can no longer be read: {problem.strerror}", digest) from None
     if content.hexdigest() != hex_of(digest):
-        raise FileChanged(f"{path}: it is not what it was when the run was recorded", digest)
+        raise FileChanged(f"{path}: its content has changed since the run was recorded", digest)
     if last:
         yield last
 

@@ -176,7 +176,7 @@ class Catalog:
         loose = {key: objects[key] for key in keys if key in objects}
         for key in keys:
             if key not in objects:
-                self.problems[key] = f"{key}: the store does not hold it, or cannot read it any more"
+                self.problems[key] = f"{key}: it is missing from the store, or can no longer be read"
         if self._file.is_stale(names, loose):
             self._file.write(names, fetched, loose)
         self._file.touch()
@@ -253,9 +253,7 @@ class Catalog:
             return
         noun = {"metric": "a metric", "param": "a parameter", "tag": "a tag"}[key.kind]
         names = self._names(key.kind)
-        hint = nearest(key.name, names) if names else f"no run has {noun} at all"
-        if len(names) > _NAMES_MOST and hint.startswith("one of"):
-            hint = f"one of {len(names)}: {', '.join(names[:_NAMES_MOST])}, …"
+        hint = nearest(key.name, names, _NAMES_MOST) if names else f"no run has {noun} at all"
         raise UsageError(f"no run has {noun} '{key.name}'", hint=hint)
 
     def names(self, kind: Kind) -> list[str]:

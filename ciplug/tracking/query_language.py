@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timezone
 
-from ciplug.errors import UsageError, nearest
+from ciplug.errors import UsageError, closest, nearest
 from ciplug.records import moment
 from ciplug.records.columns import ATTRIBUTES
 from ciplug.tracking.query import (
@@ -149,7 +149,7 @@ class _Reader:
             return Key(kind, name)
         if name.lower() not in _ATTRIBUTES:
             hint = nearest(name, list(_ATTRIBUTES))
-            if not dot and not hint.startswith("did you mean"):
+            if not dot and closest(name, list(_ATTRIBUTES)) is None:
                 hint = f"write metrics.{name}, params.{name} or tags.{name}"
             raise self._error(f"unknown attribute '{name}'", whole, hint)
         return Key(kind, _ATTRIBUTES[name.lower()])

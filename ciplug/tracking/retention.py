@@ -12,8 +12,8 @@ from ciplug.tracking.amended import NO_CHANGES, changes
 
 
 @dataclass(frozen=True)
-class Known:
-    """What retention has to know of a run."""
+class RetainedRun:
+    """A run, as far as retention looks at it."""
 
     key: str
     id: str
@@ -27,7 +27,7 @@ class Known:
     """False for one that was withdrawn or deleted: it stands for no branch, and takes no other's place."""
 
 
-def known(parts: Iterable[Columns]) -> list[Known]:
+def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
     """The runs of these parts of a store, oldest part first, in the order in which the store accepted them.
 
     Within a part it is that of their start: a clock that is off moves a run by no more than a part.
@@ -39,7 +39,7 @@ def known(parts: Iterable[Columns]) -> list[Known]:
     for part in parts:
         at = part.attributes
         rows = [
-            Known(
+            RetainedRun(
                 key=key,
                 id=at["id"][row] or "",
                 model=at["model"][row] or "",
@@ -64,7 +64,7 @@ def _moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:
+def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
     """Ids of the runs that stand for these branches: of each model the last that finished, and the last at all."""
     found: dict[tuple[str, str, bool], str] = {}
     for run in runs:
@@ -75,7 +75,7 @@ def newest_on(branches: Collection[str], runs: Sequence[Known]) -> set[str]:
     return set(found.values())
 
 
-def too_old(runs: Sequence[Known], *, last: int | None, days: float | None, now: datetime) -> list[Known]:
+def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None, now: datetime) -> list[RetainedRun]:
     """The runs that neither rule keeps. A run whose end is not known is of no age, and is kept by `days`.
 
     A run that does not count is kept as long as one that counts and is as old would be.

@@ -149,7 +149,7 @@ class Runs:
             try:
                 record = self._records.get(key) or read_run(data[key.key], key.key)
             except KeyError:
-                self.problems[key.key] = f"{key.key}: the store does not hold it, or cannot read it any more"
+                self.problems[key.key] = f"{key.key}: it is missing from the store, or can no longer be read"
             except RecordError as problem:
                 self._note(key.key, problem)
             else:

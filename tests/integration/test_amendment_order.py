@@ -25,7 +25,8 @@ from ciplug.tracking.amended import changes as changes_of
 from ciplug.tracking.catalog import Catalog
 from ciplug.tracking.query import LIFECYCLE, Key
 from ciplug.tracking.runs import Runs, run_objects
-from tests.stores import Place, close_segments_at
+from tests.servers.git_http import GitServer
+from tests.stores import Place, close_segments_at, git_place
 
 COMMITS = (None, "a" * 40, "b" * 40)
 RUNS = [
@@ -229,3 +230,44 @@ def test_the_fold_needs_no_clock_and_takes_any_order_of_arrival() -> None:
         states.append(lambda found=found: fold(read_amendment(objects[k.key], k.key) for k in found))  # type: ignore[misc]
     assert states[0]() == states[1]()
     assert parse_run(key.key) == key
+
+
+def filled(place: Place, *, amended: bool) -> None:
+    """Two closed segments of runs; with `amended`, one more of amendments, and a run and an amendment in none."""
+    for run in RUNS:
+        place.open().add(run_objects(run))
+    place.open().add({"verdicts/none-x-y.json": b"{}\n"})
+    place.open().compact()
+    for number in range(6 if amended else 0):
+        place.open().add(Writer().amend(RunKey(RUNS[0].commit, RUNS[0].id), str(number), {"tags": {"team": "x"}}))
+    if amended:
+        place.open().compact()
+        place.open().add(Writer().amend(RunKey(RUNS[1].commit, RUNS[1].id), "late", {"tags": {"team": "y"}}))
+    place.open().add(run_objects(Run(**{**RUNS[1].__dict__, "id": "f" * 32})))
+
+
+@pytest.mark.usefixtures("_small_segments")
+def test_amendments_cost_a_reader_no_request(tmp_path: Path, git_host: GitServer) -> None:
+    """Neither a question over all runs in a fresh clone, nor what a gate asks about one commit."""
+
+    def catalog(place: Place) -> None:
+        assert len(Catalog(place.open(), None)) == len(RUNS) + 1
+
+    def evidence(place: Place) -> None:
+        runs = Runs(place.open())
+        for run in runs.of_commits([RUNS[1].commit])[RUNS[1].commit or ""]:
+            runs.evidence(run)
+            assert runs.digests(run)
+
+    counts: dict[str, list[int]] = {}
+    for amended in (False, True):
+        folder = tmp_path / str(amended)
+        folder.mkdir()
+        place = git_place(folder, git_host, f"{tmp_path.name}-{amended}")
+        filled(place, amended=amended)
+        for ask in (catalog, evidence):
+            before = len(git_host.requests)
+            ask(place)
+            counts.setdefault(ask.__name__, []).append(len(git_host.requests) - before)
+    assert counts["catalog"][0] == counts["catalog"][1]
+    assert counts["evidence"][0] == counts["evidence"][1]

@@ -253,7 +253,7 @@ class TestOffline:
         (project.folder / "out" / "ä ü.txt").write_text("other words")
         away.rename(tmp_path / "remote.git")
         done = project.ciplug("record", "--spooled")
-        assert "it is not what it was when the run was recorded" in done.stderr
+        assert "its content has changed since the run was recorded" in done.stderr
         (run,) = project.json("runs", "list", "--json")
         assert [a.get("store") for a in run["artifacts"]] == ["git:", None]
         said = project.ciplug("pull", run["id"], "--to", str(tmp_path / "some"), code=2).stderr

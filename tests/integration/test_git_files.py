@@ -158,7 +158,7 @@ def test_a_file_that_was_changed_is_not_sent(served: tuple[GitServer, Open], tmp
         open_().put(files, nothing)
     assert [caught.value.digest] == list(files)
     path.unlink()
-    with pytest.raises(FileChanged, match="cannot be read any more"):
+    with pytest.raises(FileChanged, match="can no longer be read"):
         open_().put(files, nothing)
     assert open_().missing(files) == set(files)
 

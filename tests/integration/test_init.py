@@ -393,7 +393,7 @@ def test_what_it_does_not_fit(
     secret = "git+https://me:word@git.acme.org/runs.git"
     assert "word" not in (said := refused(folder, capfd, "--command", "x", "--store", secret))
     assert "credentials" in said
-    assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
+    assert "unsupported store" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
     assert "cannot be the name of a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
     assert "not an action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
     (folder / ".github").write_text("")
@@ -565,7 +565,7 @@ def test_each_project_says_what_the_others_own_jobs_have_decided(
         codes.append(cli.main(["ci", "--no-comment", "--", "python", "train.py"]))
     assert codes == [1, 0]
     err = capfd.readouterr().err
-    assert "recorded as parameters, since text is no metric: 'kind'" in err
+    assert "recorded as parameters, because text is not a metric: 'kind'" in err
     assert cli.main(["report", "--format", "markdown"]) == 0
     out = capfd.readouterr().out
     assert "2 models: 1 failed" in out and "0.9 is below 0.95" in out

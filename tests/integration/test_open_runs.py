@@ -116,7 +116,7 @@ def test_nothing_is_appended_to_a_run_that_has_ended(session: Session) -> None:
     other.append(events.metric("loss", 1.0))
     sealed = finish(session, entry, Inputs(), status="finished").sealed
     for writer in (entry, other):
-        with pytest.raises(UsageError, match=f"run {entry.id} has ended: nothing can be logged to it any more"):
+        with pytest.raises(UsageError, match=f"run {entry.id} has ended: nothing more can be logged to it"):
             writer.append(events.metric("loss", 2.0))
     assert session.spool.open(entry.id) is None
     with pytest.raises(subprocess.CalledProcessError) as refused:

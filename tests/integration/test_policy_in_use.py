@@ -390,12 +390,12 @@ def test_tests_of_the_policy(project: Project) -> None:
         f"  accuracy: {GATE}}}\n",
         "policy_tests: tests/*.yaml\nstages: {production: {on_no_baseline: fail}}\n",
     )
-    assert "no file is named like tests/*.yaml" in project.ciplug("policy", "test", code=2).stderr
+    assert "no file matches tests/*.yaml" in project.ciplug("policy", "test", code=2).stderr
     (project.folder / "tests").mkdir()
     cases = project.folder / "tests" / "cases.yaml"
     cases.write_text(CASES)
     done = project.ciplug("policy", "test", code=1)
-    assert "3 of 4 cases get the verdict that is due" in done.stderr
+    assert "3 of 4 cases get the expected verdict" in done.stderr
     assert "FAIL by mistake" in done.stdout
     assert "cases.yaml:9: verdict: PASS is expected, and it is FAIL: 0.7 is 0.15 worse than" in done.stdout
     cases.write_text(CASES.rpartition("- name: by mistake")[0])

@@ -84,13 +84,13 @@ def test_anything_else_is_a_record_error(noise: bytes) -> None:
 )
 def test_a_line_that_is_no_object(line: bytes) -> None:
     good = b'{"key":"good","text":"x"}\n'
-    with pytest.raises(RecordError, match="b:3: no object of a bundle"):
+    with pytest.raises(RecordError, match="b:3: not an object of a bundle"):
         bundle.unpack(HEADER + good + line + b"\n", "b")
 
 
 def test_a_key_that_stands_twice() -> None:
     line = b'{"key":"a","text":"x"}\n'
-    with pytest.raises(RecordError, match=r"b:3: .*'a' stands twice"):
+    with pytest.raises(RecordError, match=r"b:3: .*'a' appears twice"):
         bundle.unpack(HEADER + line + line, "b")
 
 
@@ -119,7 +119,7 @@ def test_what_is_too_much_is_refused_on_both_sides(monkeypatch: pytest.MonkeyPat
         bundle.pack({"a": b"x" * 1000})
     with pytest.raises(RecordError, match="at most 1,000"):
         bundle.unpack(packed, "b")
-    with pytest.raises(RecordError, match="is no key"):
+    with pytest.raises(RecordError, match="is not a key"):
         bundle.pack({"../a": b""})
 
 
@@ -255,7 +255,7 @@ def changed(**fields: Any) -> dict[str, bytes]:
         ({KEY: b"{"}, "not a JSON record"),
         ({KEY: b"[" * 100_000}, "nested"),
         ({KEY: b'{"a":' * 100 + b"1" + b"}" * 100}, "nested"),
-        ({KEY: b'{"id":"a","id":"b"}'}, "stands twice"),
+        ({KEY: b'{"id":"a","id":"b"}'}, "appears twice"),
         ({KEY: b"{}"}, "Field required"),
         ({KEY: b" " * (collected.MAX_RECORD + 1)}, "at most"),
         (changed(id="other"), "it holds the run 'other'"),
@@ -297,7 +297,7 @@ def test_a_verdict_is_of_a_run_of_the_bundle_and_under_its_own_key() -> None:
 
 def test_one_run_under_two_commits() -> None:
     objects = {**objects_of(RUN, judged=False), **objects_of(replace(RUN, commit="e" * 40), judged=False)}
-    with pytest.raises(RecordError, match="stands in it twice"):
+    with pytest.raises(RecordError, match="has the run"):
         check(objects)
 
 

@@ -124,8 +124,8 @@ def test_an_open_verdict_says_what_would_settle_it() -> None:
         judge(policy, side("candidate", {"a": [0.88, 0.90, 0.92]}), side("baseline", {"a": [0.89, 0.90, 0.93]}))
     )
     assert result.outcome == "INCONCLUSIVE"
-    assert "the data do not tell" in result.reason
-    assert "more runs with other seeds, on each side, would settle it" in (result.advice or "")
+    assert "the data do not decide" in result.reason
+    assert "more runs with other seeds, on each side, would decide" in (result.advice or "")
     assert result.low is not None and result.high is not None
     assert result.low < (result.change or 0) < result.high
 
@@ -155,7 +155,7 @@ def test_examples_decide_beside_the_noise() -> None:
     assert outcome(turned(RIGHT, 60)).outcome == "FAIL"
     undecided = outcome(turned(RIGHT, 60, 48))
     assert (undecided.outcome, undecided.method) == ("INCONCLUSIVE", "paired bootstrap of the mean")
-    assert "more examples would settle it" in (undecided.advice or "")
+    assert "more examples would decide" in (undecided.advice or "")
     # One number beside the other fails on what may be noise.
     assert outcome(turned(RIGHT, 60, 48), test="point").outcome == "FAIL"
     assert outcome(turned(RIGHT, 60), max_regression=0).method == "exact McNemar test"
@@ -255,9 +255,7 @@ def test_clusters_and_not_examples_settle_a_comparison_of_clusters() -> None:
         unit="cluster",
         rule=Rule(higher_is_better=True, allowed=0.05),
     )
-    assert reasons.settled_by(interval.unit, more_needed(interval)).endswith(
-        " more clusters of examples would settle it"
-    )
+    assert reasons.settled_by(interval.unit, more_needed(interval)).endswith(" more clusters of examples would decide")
 
 
 def test_history_is_asked_once_there_is_enough() -> None:

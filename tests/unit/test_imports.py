@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "forges": RECORDS,
     "bundles": RECORDS,
     "stores": {*RECORDS, "_version", "bundles", "git", "locking"},
-    "tracking": {*RECORDS, "stores", "git", "locking"},
+    "tracking": {*RECORDS, "stores"},
     "capture": {*RECORDS, "_version", "stats", "stores", "git", "locking", "strict_yaml"},
     "registry": {*RECORDS, "stores"},
     # What goes to the log of a job must not be taken for a command of its host.
@@ -45,13 +45,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
         *("comparison", "reports", "stats", "locking", "_version"),
     },
-    "health": {"errors", "_version", "ci", "config", "steps", "forges", "gates", "git", "stores"},
+    "health": {"errors", "_version", "ci", "config", "steps", "forges", "git", "stores"},
     "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "capture", "config", "console", "steps", "stores"},
     "api": {*RECORDS, "console", "capture", "steps"},
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "strict_yaml", "_version"),
+        *("reports", "steps", "health", "scaffold", "strict_yaml"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.

@@ -174,6 +174,6 @@ def test_any_name_of_a_model_is_read_as_it_is(name: str) -> None:
 
 def test_the_file_says_how_each_gate_came_about() -> None:
     text = written({"accuracy": 0.9333, "n_rows": 20.0})
-    assert "# accuracy: it was 0.9333; a change may lose 1 point, and the bound lies 5 points from that." in text
+    assert "# accuracy: it was 0.9333; a change may lose 1 point, and the bound is 5 points from that." in text
     assert "#   n_rows: its name does not say which way is better" in text
     assert "# Not used: odd.json:3: 'a b': no" in text

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.records.columns import ATTRIBUTES, Columns
-from ciplug.tracking.retention import Known, known, newest_on, too_old
+from ciplug.tracking.retention import RetainedRun, newest_on, runs_in, too_old
 
 NOW = datetime(2026, 11, 25, tzinfo=timezone.utc)
 
 
 def run(
     number: int, *, days: float | None = 0, model: str = "wine", branch: str = "main", status: str = "finished"
-) -> Known:
+) -> RetainedRun:
     ended = None if days is None else NOW - timedelta(days=days)
-    return Known(f"runs/c-{number}.json", str(number), model, "c", branch, status, "", ended)
+    return RetainedRun(f"runs/c-{number}.json", str(number), model, "c", branch, status, "", ended)
 
 
 def test_the_last_of_each_model_stay() -> None:
@@ -47,7 +47,7 @@ def test_the_order_is_that_of_the_parts_and_a_clock_moves_a_run_only_within_one(
         attributes = {name: [None] * len(keys) for name in ATTRIBUTES}
         return Columns(keys=keys, attributes={**attributes, "id": list(started), "started": list(started)})
 
-    found = known([part("2026-02", "2026-01"), part("1999-01")])
+    found = runs_in([part("2026-02", "2026-01"), part("1999-01")])
     assert [r.id for r in found] == ["2026-01", "2026-02", "1999-01"]
     assert found[0].ended is None
 

@@ -95,7 +95,7 @@ def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapp
                 found.rewrite.append(path)
             for key, row in rows.items():
                 if key in records:
-                    found.problems.append(Problem(key, f"it stands in {path} and in {records[key]}"))
+                    found.problems.append(Problem(key, f"it is in {path} and in {records[key]}"))
                 records[key] = path
                 beside.update(row.siblings)
                 if key in waiting:
@@ -150,7 +150,7 @@ def _strays(
         if rows is None:
             found.problems.append(Problem(name, "ciplug did not write this"))
         elif superfluous := {key for key in rows if key in records or key in state.dropped}:
-            found.repairable.append(Problem(name, "a segment that was written anew still exists"))
+            found.repairable.append(Problem(name, "a segment that was rewritten still exists"))
             if superfluous == rows.keys():
                 found.delete.append(name)
             else:

@@ -97,7 +97,7 @@ class Reader:
                     listed = {entry.name for kind in segments.KINDS for entry in self.bucket.list(kind)}
                     self._lost |= files.keys() - listed
                     self.current = None
-        raise StoreError(f"{self.address}: segments were written anew each time it was read", cause=Cause.CONFLICT)
+        raise StoreError(f"{self.address}: its segments were rewritten during every read", cause=Cause.CONFLICT)
 
     def _look(self) -> View:
         if self.current is None:
