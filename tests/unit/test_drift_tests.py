@@ -135,8 +135,6 @@ def test_everything_that_ks_says_of_a_column() -> None:
         statistic=near(oracle.statistic),
         p=near(oracle.pvalue),
         effect=near(oracle.statistic),
-        reference_n=40,
-        current_n=30,
         missing=(0.2, 0.4),
     )
 
@@ -166,8 +164,6 @@ def test_everything_that_psi_says_of_a_column() -> None:
         statistic=near(index),
         p=near(stats.chi2.sf(min(index / (1 / 100 + 1 / 100), pearson), 2)),
         effect=near(index),
-        reference_n=100,
-        current_n=100,
         missing=(0.0, 0.2),
     )
 
@@ -183,8 +179,6 @@ def test_everything_that_chi_square_says_of_a_column() -> None:
         statistic=near(oracle.statistic),
         p=near(oracle.pvalue),
         effect=near(math.sqrt(oracle.statistic / 200)),
-        reference_n=100,
-        current_n=100,
         missing=(0.0, 0.1),
         new=("c",),
     )
@@ -215,7 +209,7 @@ def test_rare_categories_are_one() -> None:
      (0.5, 0.5, 0.01, True), (math.nan, 0.5, None, True), (0.001, math.nan, None, True)],
 )  # fmt: skip
 def test_what_counts_as_drift(p: float, effect: float, adjusted: float | None, expected: bool) -> None:
-    found = Drift(test="ks", statistic=effect, p=p, effect=effect, reference_n=9, current_n=9, missing=(0, 0))
+    found = Drift(test="ks", statistic=effect, p=p, effect=effect, missing=(0, 0))
     assert found.drifted(alpha=0.01, floor=0.1, adjusted_p=adjusted) is expected
 
 

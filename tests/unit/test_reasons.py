@@ -154,7 +154,7 @@ def test_allowances() -> None:
 
 
 def column(effect: float, p: float, test: DriftTest = "psi", new: tuple[str, ...] = ()) -> Drift:
-    return Drift(test=test, statistic=effect, p=p, effect=effect, reference_n=9, current_n=9, missing=(0, 0), new=new)
+    return Drift(test=test, statistic=effect, p=p, effect=effect, missing=(0, 0), new=new)
 
 
 def drift(columns: Any, **keys: Any) -> GateResult:
