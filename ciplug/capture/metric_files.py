@@ -16,7 +16,7 @@ from ciplug.capture.metric_values import as_text, describes, number
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
-from ciplug.records.run import METRIC_NAME, Scalar
+from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, Scalar
 from ciplug.records.series import MAX_POINTS, Series
 
 MAX_PARAMETER_NAME = 250
@@ -144,8 +144,7 @@ def _leaves(source: Source, entry: Entry, *, lists: bool = False) -> Iterator[tu
 def _bad_name(source: Source, key: str, line: int | None, line_of_key: int | None) -> InputError:
     if not key:
         return source.wrong("a metric without a name", line=line, hint="with pandas, write it with index=False")
-    hint = "1 to 120 letters, digits, blanks and . _ @ / % + -"
-    return source.wrong("not a name for a metric", column=key, line=line_of_key, hint=hint)
+    return source.wrong("not a name for a metric", column=key, line=line_of_key, hint=METRIC_NAME_HINT)
 
 
 def _check_count(source: Source, count: int) -> None:

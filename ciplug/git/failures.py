@@ -51,7 +51,6 @@ _WORDS: tuple[tuple[GitKind, str], ...] = (
     ),
     (GitKind.DECLINED, r"declined|denied|deny|hidden ref|refused|rule violations"),
 )
-_PATTERNS = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _WORDS)
 
 _RACES = {
     *(GitKind.STALE, GitKind.MOVED, GitKind.BEHIND, GitKind.LOCKED, GitKind.EXISTS),
@@ -116,7 +115,8 @@ def read_failure(stderr: bytes) -> Failure:
 
 def failure_of(words: str) -> Failure:
     """Why git, or a server that it pushed to, refused, from its words in one line."""
-    return Failure(words, frozenset(kind for kind, pattern in _PATTERNS if pattern.search(words)))
+    # Compiled when git fails, not at every start.
+    return Failure(words, frozenset(kind for kind, known in _WORDS if re.search(known, words, re.IGNORECASE)))
 
 
 def last_words(stderr: bytes) -> str:

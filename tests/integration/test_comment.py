@@ -160,7 +160,7 @@ def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, g
     git(project.folder, "branch", "-D", "next")
     git(project.folder, "update-ref", "-d", "refs/remotes/origin/next")
     done = project.ciplug("report", "--post", env=of_push, code=None)
-    assert "no comment and no commit status: the branch 'next' is not on the remote, nor here" in done.stderr
+    assert "no comment and no commit status: no branch named 'next', on the remote or in this clone" in done.stderr
     assert done.returncode != 0
 
 

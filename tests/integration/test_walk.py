@@ -510,7 +510,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         (("--store", "x", "runs"), 2, "put it after"),
         (("runs", "list", "--store", "s3://key:secret@bucket/x"), 2, "without credentials"),
         (("runs", "list", "--store", "file://x"), 2, "full path of a folder"),
-        (("runs", "list", "--store", "nonsense"), 2, "no store that ciplug knows"),
+        (("runs", "list", "--store", "nonsense"), 2, "unsupported store"),
         (("runs", "list", "--store", "git:?branch=a..b"), 2, "not a valid name of a branch"),
         (("runs", "list", "--store", "git:?brunch=a"), 2, "unknown option 'brunch'"),
         (("runs", "list", "--store", "git+file:///nowhere/at/all"), 3, "cannot read the store"),

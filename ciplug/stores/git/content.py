@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ciplug.errors import Cause, StoreError
@@ -14,6 +14,8 @@ from ciplug.stores.git.segments import INDEX, NAME
 FORMAT = b"ciplug git store 1\n"
 NEW, SEGMENTS = "new", "segments"
 _LINES, _COLUMNS = ".ndjson", ".columns.json"
+DEEPEST, WRITE_MOST = 8, 20_000
+"""Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 
 Files = dict[str, tuple[str, str]]
 """Path → (mode, object id)."""
@@ -104,3 +106,10 @@ def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterab
         folded.get(key, oid) != oid or key in taken or any(part in folded for part in folders(key))
         for key, oid in keys.items()
     )
+
+
+def is_readable(keys: Collection[str]) -> bool:
+    """Whether readers take a write of these keys for one of ours, by its size and depth."""
+    paths = [f"{NEW}/{key}" for key in keys]
+    above = {part for path in paths for part in folders(path)}
+    return len(paths) + len(above) <= WRITE_MOST and all(path.count("/") <= DEEPEST for path in paths)

@@ -23,7 +23,7 @@ class _Dropping:
 
     content: Content
     """Without the unwanted objects that are in no segment."""
-    touched: Mapping[str, segments.Content]
+    touched: Mapping[str, segments.Segment]
     """The segments that hold an unwanted object."""
     unwanted: frozenset[str]
     count: int
@@ -47,7 +47,7 @@ def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[st
         return dropping.count
     if result.lost_race:
         raise Conflict("the store was written meanwhile", hint="try again")
-    raise folding.refused(remote, refs, result)
+    raise remote.refused(result, refs.push_hint)
 
 
 def _needs_parents(kinds: frozenset[GitKind]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ciplug.errors import GitKind, StoreError
+from ciplug.errors import GitKind
 from ciplug.git.push import PushResult
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
@@ -25,15 +25,6 @@ FOLD_AT = 64
 FOLD_MOST = 1000
 SEGMENT_AT = 1000
 """So many objects make a segment."""
-
-
-def refused(remote: CachedRemote, refs: Refs, result: PushResult) -> StoreError:
-    """The error for a push to one of the store's refs that the host refused."""
-    return remote.refused(
-        result,
-        f"allow pushes to refs/{refs.branch}/* and to the branches '{refs.branch}' and '{refs.branch}-series' "
-        "for the account that this job runs as",
-    )
 
 
 def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:
@@ -60,7 +51,7 @@ def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:
         return len(taken)
     if result.lost_race:
         return 0
-    raise refused(remote, refs, result)
+    raise remote.refused(result, refs.push_hint)
 
 
 def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:

@@ -38,6 +38,14 @@ class Refs:
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
 
     @property
+    def push_hint(self) -> str:
+        """What helps where the host refuses one of these refs."""
+        return (
+            f"allow pushes to refs/{self.branch}/* and to the branches '{self.branch}' and '{self.branch}-series' "
+            "for the account that this job runs as"
+        )
+
+    @property
     def places(self) -> dict[str, str]:
         """Folder of the remote → folder in our repository."""
         return {

@@ -26,7 +26,7 @@ MARK = 4
 _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
-class Content(NamedTuple):
+class Segment(NamedTuple):
     """What the lines of a segment hold."""
 
     records: dict[str, bytes]
@@ -59,9 +59,9 @@ def _quoted(key: str) -> bytes:
     return json.dumps(key).encode()
 
 
-def read_lines(data: bytes, name: str) -> Content:
+def read_lines(data: bytes, name: str) -> Segment:
     """What `write_lines` wrote, each record byte for byte. Raises RecordError, naming `name`, on anything else."""
-    content = Content({}, {})
+    content = Segment({}, {})
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         at = line.find(b'","record":{')
         if line.startswith(b'{"key":"') and at > 0 and line.endswith(b"}}"):

@@ -100,7 +100,7 @@ class Snapshot:
         marks = {segments.mark_of(key) for key in keys}
         return [name for name in names if name not in self.index or segments.holds(self.index[name], marks)]
 
-    def contents(self, names: Iterable[str]) -> dict[str, segments.Content]:
+    def contents(self, names: Iterable[str]) -> dict[str, segments.Segment]:
         """What segments hold. One that is damaged is noted, and does not stop the others."""
         oids = {name: self.view.content.segments[name] for name in names}
         blobs = self._remote.sound_blobs(oids.values())

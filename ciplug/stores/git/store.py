@@ -29,17 +29,16 @@ from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
 from ciplug.records.canonical import digest
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial
-from ciplug.stores.git import folding
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.content import entry_path
+from ciplug.stores.git.content import entry_path, is_readable
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
-from ciplug.stores.git.snapshot import Snapshot
-from ciplug.stores.git.tip import Change, push_tip
-from ciplug.stores.git.view import View, fetch_view, is_readable
 
+# What only readers and folds need is imported when they run: a job that records does neither.
 if TYPE_CHECKING:
     from ciplug.records.columns import Columns
+    from ciplug.stores.git.snapshot import Snapshot
+    from ciplug.stores.git.view import View
 
 _LOG_TRIES = 30
 
@@ -108,7 +107,7 @@ class GitStore:
             return
         if result.lost_race:
             raise Conflict(f"the store holds other bytes under the same key: {min(objects)}")
-        raise folding.refused(self._remote, self._refs, result)
+        raise self._remote.refused(result, self._refs.push_hint)
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         sent: Head | None = None
@@ -130,11 +129,13 @@ class GitStore:
             if result.ok:
                 return sent
             if not (seen or result.lost_race or result.network):
-                raise folding.refused(self._remote, self._refs, result)
+                raise self._remote.refused(result, self._refs.push_hint)
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
 
     def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
+        from ciplug.stores.git.tip import Change, push_tip
+
         written = LooseObjects(self._remote.repository, self._remote.format)
         content = snapshot.view.content.copy()
         content.logs[path] = written.blob(entry)
@@ -142,6 +143,8 @@ class GitStore:
 
     def compact(self) -> int:
         """Fold what is pending into the branch, and close a segment; 0 also where another was faster."""
+        from ciplug.stores.git import folding
+
         with self._remote.locked():
             snapshot = self._fetch()
             folded = folding.fold(self._remote, self._refs, snapshot)
@@ -154,6 +157,7 @@ class GitStore:
         return folded
 
     def drop(self, keys: Collection[str], reason: str) -> int:
+        from ciplug.stores.git import folding
         from ciplug.stores.git.dropping import drop
 
         with self._remote.locked():
@@ -217,6 +221,8 @@ class GitStore:
             yield self._seen
 
     def _fold_if_many(self, snapshot: Snapshot) -> None:
+        from ciplug.stores.git import folding
+
         waiting = len(snapshot.view.pending)
         if waiting >= folding.FOLD_AT and self._may_fold and not self._fold_tried:
             self._fold_tried = True
@@ -230,6 +236,9 @@ class GitStore:
 
     def _fetch(self) -> Snapshot:
         """Fetch, and read every name."""
+        from ciplug.stores.git.snapshot import Snapshot
+        from ciplug.stores.git.view import fetch_view
+
         self._seen = None
         view = self._remote.with_cache(lambda: fetch_view(self._remote, self._refs))
         for sentence in view.lost:
@@ -253,6 +262,7 @@ class GitStore:
 
     def check(self, *, repair: bool = False) -> list[Problem]:
         from ciplug.stores.git.check import find_problems
+        from ciplug.stores.git.tip import Change, push_tip
 
         with self._remote.locked():
             snapshot = self._fetch()
@@ -270,7 +280,7 @@ class GitStore:
             result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
             self._seen = None
         if not result.ok:
-            raise folding.refused(self._remote, self._refs, result)
+            raise self._remote.refused(result, self._refs.push_hint)
         return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
 
     def try_writes(self) -> list[Trial]:

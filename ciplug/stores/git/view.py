@@ -6,20 +6,18 @@ Whoever may push may push anything to any ref. What no writer of ours makes is l
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ciplug.errors import Cause, GitKind, StoreError
 from ciplug.git.failures import Failure
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
-from ciplug.stores.git.content import NEW, Content, Files, folders, read_content
+from ciplug.stores.git.content import DEEPEST, NEW, WRITE_MOST, Content, Files, read_content
 from ciplug.stores.git.objects import FILES, TREE
 from ciplug.stores.git.refs import OUR_INBOX, OUR_KEEP, OUR_TIP, Refs
 from ciplug.stores.git.restore import union, what_is_lost
 
 _MOMENT = 0.3
-_DEEPEST, _WRITE_MOST = 8, 20_000
-"""Folders of a key, and files and folders of a write: anyone who may push may push a tree that is endless."""
 
 
 @dataclass
@@ -140,8 +138,8 @@ def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, File
         for ref, path, entries in level:
             size[ref] += len(entries)
             if not _is_branch(ref) and (
-                size[ref] > _WRITE_MOST
-                or path.count("/") > _DEEPEST
+                size[ref] > WRITE_MOST
+                or path.count("/") > DEEPEST
                 or not all(_is_sound(path, name, mode) for name, (mode, _) in entries.items())
             ):
                 sound.discard(ref)
@@ -166,10 +164,3 @@ def _is_sound(folder: str, name: str, mode: str) -> bool:
     """Whether a writer of ours could have put this entry into its tree: new/, and files and folders below it."""
     named = name.isprintable() and "/" not in name and name.lower() not in ("", ".", "..", ".git")
     return named and (mode == TREE or mode in FILES if folder else name == NEW and mode == TREE)
-
-
-def is_readable(keys: Collection[str]) -> bool:
-    """Whether readers take a write of these keys for one of ours, by its size and depth."""
-    paths = [f"{NEW}/{key}" for key in keys]
-    above = {part for path in paths for part in folders(path)}
-    return len(paths) + len(above) <= _WRITE_MOST and all(path.count("/") <= _DEEPEST for path in paths)
