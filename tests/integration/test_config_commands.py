@@ -77,6 +77,7 @@ def test_the_stages_of_a_team(project: Project) -> None:
     assert "has no artifact" in project.ciplug("pull", "wine@live", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_version_in_a_stage_that_the_ladder_no_longer_has_starts_at_the_bottom(project: Project) -> None:
     project.train()
     project.ciplug("gate")
@@ -87,3 +88,9 @@ def test_a_version_in_a_stage_that_the_ladder_no_longer_has_starts_at_the_bottom
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "dev")
     assert "Staging" in project.ciplug("registry", "show", "wine").stdout
+
+
+def test_an_absolute_pattern_of_policy_tests_is_a_mistake(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text("policy_tests: /tmp/*.yaml\ngates: {accuracy: {min: 0.8}}\n")
+    done = project.ciplug("policy", "test", code=2)
+    assert "ciplug.yaml:1: policy_tests: Non-relative patterns are unsupported\n  -> like tests/policy" in done.stderr

@@ -393,7 +393,7 @@ def test_what_it_does_not_fit(
     secret = "git+https://me:word@git.acme.org/runs.git"
     assert "word" not in (said := refused(folder, capfd, "--command", "x", "--store", secret))
     assert "credentials" in said
-    assert "no store that ciplug knows" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
+    assert "unsupported store" in refused(folder, capfd, "--command", "x", "--store", "ftp://x")
     assert "cannot be the name of a model" in refused(folder, capfd, "--command", "x", "--model", "a/b")
     assert "not an action" in refused(folder, capfd, "--command", "x", "--source", "ciplug")
     (folder / ".github").write_text("")

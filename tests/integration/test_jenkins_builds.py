@@ -278,7 +278,7 @@ def test_hostile_bundles_are_named_and_nothing_else_is_lost(jenkins: Jenkins) ->
         whats = [f"{problem.where}: {problem.what}" for problem in store.check()]
         assert len(whats) == 4
         assert "demo #1: a/bundle.ndjson:1: not a bundle" in whats[0]
-        assert "demo #2" in whats[1] and "nothing else" in whats[1]
+        assert "demo #2" in whats[1] and "verdicts only" in whats[1]
         assert all("not the path of an artifact" in what and "\n" not in what for what in whats[2:])
         assert len(store.notes) == 1 and "and 3 more: ciplug fsck" in store.notes[0]
 
@@ -368,7 +368,7 @@ def test_the_login_goes_to_no_other_server(jenkins: Jenkins) -> None:
         ("jenkins+https://host/job/x?builds=0", "unknown option 'builds=0'"),
         ("jenkins+https://host/job/x?branch=", "unknown option 'branch='"),
         ("jenkins+https://host/job/x?depth=3", "unknown option 'depth=3'"),
-        ("jenkins+ftp://host/job/x", "no store that ciplug knows"),
+        ("jenkins+ftp://host/job/x", "unsupported store"),
     ],
 )
 def test_an_address_that_is_none_is_said(jenkins: Jenkins, uri: str, words: str) -> None:

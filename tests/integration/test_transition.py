@@ -152,6 +152,18 @@ def test_a_fork_s_run(team: Team) -> None:
     assert refusal.reason is Refusal.FORK_RUN and refusal.message.startswith(f"run {run.id[:12]} was recorded by")
 
 
+def test_a_run_that_was_withdrawn_and_restored(team: Team) -> None:
+    run = team.judged()
+    env = {"CIPLUG_STORE": team.session.store_uri}
+    team.project.ciplug("runs", "withdraw", run.id, "--reason", "wrong labels", env=env)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.WITHDRAWN and "wrong labels" in refusal.message
+    assert refusal.message.startswith(f"run {run.id[:12]} was ")
+    assert refusal.hint == f"if it is right: ciplug runs restore {run.id[:12]}"
+    team.project.ciplug("runs", "restore", run.id, env=env)
+    assert team.promote(run=run.id).version == 1
+
+
 def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
     run = team.judged()
     refusal = team.refused("production", run=run.id)

@@ -235,7 +235,7 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "empty cell of one row": ("m.csv", "a,loss\n1,\n", 2, "'loss': the text '' is not a number", ""),
     "integer beyond floats": ("m.json", '{"n": 1' + "0" * 400 + "}", 1, "'n': an integer too large", ""),
     "integer of thousands of digits": ("m.json", '{"n": ' + "9" * 5000 + "}", None, "thousands of digits", ""),
-    "name": ("m.json", '{"lo|ss": 1}', 1, "'lo|ss': not a name for a metric", "120"),
+    "name": ("m.json", '{"lo|ss": 1}', 1, "'lo|ss': not a name for a metric", "250"),
     "name with a line break": ("m.json", '{"a\\nb": 1}', None, "not a name for a metric", "250"),
     "name too long": ("m.json", json.dumps({"x" * 251: 1}), 1, "not a name for a metric", "250"),
     "name empty": ("m.json", '{"": 1}', None, "without a name", ""),

@@ -80,3 +80,10 @@ def test_a_team_s_own_stages() -> None:
 def test_a_ladder_is_not_changed_in_place() -> None:
     with pytest.raises(FrozenInstanceError):
         OWN.stages = ()  # type: ignore[misc]
+
+
+def test_a_version_in_a_stage_that_is_not_on_the_ladder_starts_at_the_bottom() -> None:
+    ladder = Ladder(("dev", "live"))
+    ladder.check_promotion(1, "Staging", "dev")
+    with pytest.raises(PromotionRefused, match="version 1 is in no stage, and live takes only versions from dev"):
+        ladder.check_promotion(1, "Staging", "live")

@@ -1,0 +1,122 @@
+"""An amendment is checked as it is read; what several add up to, and what of it is evidence."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ciplug.records.amendment import Amendment, Changes, evidence_of, fold, parse
+from ciplug.records.canonical import dumps, plain
+from ciplug.records.provenance import Context, Provenance
+from ciplug.records.run import Run
+from ciplug.records.series import Series, merge
+
+MOMENT = "2026-11-28T00:00:00Z"
+RECORD = Run(id="1", model="wine", status="finished", started=MOMENT, ended=MOMENT, metrics={"a": 1.0, "n": math.nan})
+FORK = Context(trusted=False)
+
+
+def made(seq: int = 1, **fields: Any) -> Amendment:
+    return Amendment(**{"run": "1", "model": "wine", "seq": seq, "created": MOMENT, **fields})
+
+
+WHOLE = st.builds(
+    made,
+    seq=st.integers(1, 10**6),
+    name=st.none() | st.text(max_size=5),
+    tags=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)),
+    untag=st.lists(st.sampled_from("cd"), unique=True).map(tuple),
+    metrics=st.dictionaries(st.sampled_from(["a", "b/c"]), st.floats()),
+    withdrawn=st.none() | st.booleans(),
+    lifecycle=st.sampled_from([None, "active", "deleted"]),
+    reason=st.none() | st.text(max_size=5),
+    by=st.none() | st.just("alice"),
+    context=st.builds(Context, trusted=st.booleans(), pull_request=st.none() | st.integers(1, 9)),
+)
+
+
+@given(WHOLE)
+def test_what_is_written_is_read_back(amendment: Amendment) -> None:
+    assert dumps(parse(json.loads(dumps(amendment)))) == dumps(amendment)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"run": None}, "run: it is missing"),
+        ({"run": 1}, "run: str is expected"),
+        ({"seq": True}, "seq: int is expected"),
+        ({"seq": "1"}, "seq: int is expected"),
+        ({"tags": {"a": 1}}, "tags: text is expected"),
+        ({"tags": ["a"]}, "tags: dict is expected"),
+        ({"untag": ["a", 1]}, "untag: text is expected"),
+        ({"untag": ["a"], "tags": {"a": "b"}}, "untag: 'a' is also set"),
+        ({"metrics": {"a": "0.5"}}, "metrics.a: a number is expected"),
+        ({"metrics": {"a": True}}, "metrics.a: a number is expected"),
+        ({"metrics": {"a": 10**400}}, "metrics.a: the number is too large"),
+        ({"metrics": {"a\n": 1}}, "cannot be the name of a metric"),
+        ({"withdrawn": "yes"}, "withdrawn: bool is expected"),
+        ({"lifecycle": "gone"}, "'active' or 'deleted' is expected"),
+        ({"context": {"trusted": "yes"}}, "trusted: bool is expected"),
+    ],
+)
+def test_wrong_fields_are_named(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        parse({**plain(made()), **fields})
+    with pytest.raises(ValueError, match="a JSON object is expected"):
+        parse([])
+
+
+def test_withdrawal_and_deletion_are_apart() -> None:
+    withdrawn, deleted = made(1, withdrawn=True, reason="bad", by="alice"), made(2, lifecycle="deleted", by="bob")
+    assert fold([]).objection is None
+    assert fold([withdrawn]).objection == "withdrawn by alice: bad"
+    assert fold([withdrawn, deleted]).objection == "deleted by bob"
+    back = fold([withdrawn, deleted, made(3, lifecycle="active")])
+    assert (back.state, back.objection) == ("withdrawn", "withdrawn by alice: bad")
+    both = fold([withdrawn, deleted, made(3, lifecycle="active", withdrawn=False)])
+    assert (both.state, both.objection, both.next_seq) == ("active", None, 4)
+    assert fold([made(1, withdrawn=True)]).objection == "withdrawn by an unnamed user (local)"
+
+
+def test_an_unread_amendment_may_be_a_withdrawal() -> None:
+    assert "cannot be read: amend/x" in (fold([], ["amend/x"]).objection or "")
+
+
+def test_what_is_added_is_evidence_and_what_is_changed_is_not() -> None:
+    changes = fold(
+        [
+            made(1, metrics={"b": 2.0, "n": math.nan, "a": 1.0}),
+            made(2, metrics={"a": 9.0}, by="mallory", name="x"),
+            made(3, metrics={"b": 3.0}, by="bob"),
+            made(4, metrics={"c": 4.0}, context=FORK),
+        ]
+    )
+    evidence = evidence_of(RECORD, changes)
+    assert repr(evidence.run.metrics) == repr({"a": 1.0, "n": math.nan, "b": 2.0})
+    assert {name: one.by for name, one in evidence.changed.items()} == {"a": "mallory", "b": "bob"}
+    assert evidence.run.name == "x"
+    assert changes.applied_to(RECORD).metrics["a"] == 9.0
+    assert evidence_of(RECORD, Changes()).run == RECORD
+
+
+def test_a_fork_s_late_metrics_count_for_its_own_run() -> None:
+    own = Run(**{**RECORD.__dict__, "provenance": Provenance(context=FORK)})
+    assert evidence_of(own, fold([made(1, metrics={"c": 4.0}, context=FORK)])).run.metrics["c"] == 4.0
+
+
+def test_late_series_are_joined_by_step() -> None:
+    first = {"a": Series((0, 1), (1.0, math.nan), (10.0, 11.0)), "b": Series((0,), (1.0,))}
+    late = {"a": Series((1, 0, 2), (math.nan, 5.0, 7.0), (11.0, 12.0, 13.0)), "c": Series((3,), (1.0,))}
+    joined = merge([first, late])
+    assert joined["a"].steps == (0, 0, 1, 2)
+    assert repr(joined["a"].values) == repr((1.0, 5.0, math.nan, 7.0))
+    assert joined["a"].times == (10.0, 12.0, 11.0, 13.0)
+    assert (joined["b"], joined["c"]) == (first["b"], late["c"])
+    assert merge([first, {"a": Series((9,), (1.0,))}])["a"].times is None
+    assert merge([]) == {}
