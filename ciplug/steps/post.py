@@ -67,7 +67,7 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
 
     write_summary(session, snapshot)
     context = session.context
-    forge = open_forge(context, session.env, session.remote_url)
+    forge = open_forge(context, session.env, session.remote_url, console.say)
     if isinstance(forge, NoForge):
         tell = console.detail if context.host == "local" and not how.on_request else console.say
         tell(f"no comment: {forge.reason}")
