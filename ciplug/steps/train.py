@@ -19,8 +19,6 @@ from ciplug.steps.session import Session
 
 _RIGHTS = {
     *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
-    # A host hides a repository from those who may not read it.
-    Cause.NOT_FOUND,
 }
 """Causes that a right to push, or a token that has it, removes."""
 _SECRETS = (
