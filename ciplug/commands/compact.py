@@ -61,8 +61,8 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
         console.say(f"and {len(dropped) - _SHOWN} more")
     if dry_run:
         return
-    count = store.drop(_keys(store, dropped), f"{len(dropped)} runs, kept are {keep}")
-    console.say(f"dropped {len(dropped)} runs ({count} objects); kept are {keep}")
+    count = store.drop(_keys(store, dropped), f"{len(dropped)} runs; the rule is keep: {keep}")
+    console.say(f"dropped {len(dropped)} runs ({count} objects); the rule is keep: {keep}")
 
 
 def _all_runs(store: Store) -> list[RetainedRun]:

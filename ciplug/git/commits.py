@@ -41,7 +41,7 @@ def merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) ->
 
 
 def base_before_merge(repository: Path, head: str, target_commits: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Where the branch of a `head` that is merged by now had left the target branch.
+    """Find where the branch of `head`, which is merged already, left the target branch.
 
     None if head is one of the target branch's own commits (`target_commits`, its first parents from the tip).
     """

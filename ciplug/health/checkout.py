@@ -125,7 +125,10 @@ def credentials(session: Session, before: Examined) -> str:
     if source:
         return sources[source]
     # git itself reads ~/.netrc and askpass programs: only a push shows whether they have a credential.
-    raise skipped(f"this checkout keeps none for {redact(url)}; the checks below show whether git has another")
+    raise skipped(
+        f"no credential for {redact(url)} is stored in this checkout; "
+        "the checks below show whether git finds one elsewhere"
+    )
 
 
 def remote(session: Session, before: Examined) -> str:

@@ -80,7 +80,8 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
         if target.found:
             session = _as_of(session, target.found)
             console.say(
-                f"the comment is as of pull request #{target.number}: judged by the gates of {target.found.base}"
+                f"the comment treats this commit as part of pull request #{target.number}, "
+                f"and uses the gates of {target.found.base}"
             )
             snapshot = again(session)
     except CiplugError as problem:
