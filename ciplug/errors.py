@@ -177,12 +177,50 @@ class Conflict(StoreError):
         self.head = head
 
 
+class ForgeKind(Enum):
+    """What an answer of a forge is about that is not a success."""
+
+    TOKEN = auto()
+    """The token is not accepted."""
+    PERMISSION = auto()
+    """The token lacks a permission."""
+    NOT_FOUND = auto()
+    """It is not there, or the token may not see it."""
+    LOCKED = auto()
+    """The conversation is locked."""
+    ARCHIVED = auto()
+    """The repository is archived."""
+    DISABLED = auto()
+    """Issues or pull requests are disabled."""
+    IP_ALLOW_LIST = auto()
+    SSO = auto()
+    """The token is not authorized for the organization's single sign-on."""
+    TWO_FACTOR = auto()
+    TOKEN_KIND = auto()
+    """The organization does not accept tokens of this kind."""
+    SUSPENDED = auto()
+    """The account of the token is suspended everywhere."""
+    BLOCKED = auto()
+    """The account of the token is blocked by an owner of the repository."""
+    INTERACTION_LIMIT = auto()
+    """Only some accounts may comment for a while."""
+    SPAM = auto()
+    UNAVAILABLE = auto()
+    """The forge itself has blocked the repository."""
+    RATE_LIMIT = auto()
+    UNKNOWN = auto()
+
+
 class ForgeError(CiplugError):
-    """The forge's API refused or did not answer."""
+    """The forge's API refused or did not answer; `kind` says why, as far as its answer tells."""
+
+    def __init__(self, message: str, *, hint: str | None = None, kind: ForgeKind = ForgeKind.UNKNOWN) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
 
 
 class PermissionDenied(ForgeError):
-    """The token may not do this; the hint names the permission that is missing."""
+    """This job may not do it, however often it tries; the hint says what has to change."""
 
 
 class Refusal(Enum):

@@ -14,8 +14,8 @@ from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import Session, open_session
 
 
-def session_of(args: argparse.Namespace) -> Session:
-    """The surroundings of a command, as its options name them."""
+def session_of(args: argparse.Namespace, *, for_recording: bool = False) -> Session:
+    """The surroundings of a command, as its options name them; `for_recording` as in `open_session`."""
     limit = getattr(args, "artifact_limit", None)
     size = None if limit is None else parse_size(limit)
     if limit is not None and size is None:
@@ -26,6 +26,7 @@ def session_of(args: argparse.Namespace) -> Session:
         artifact_store=getattr(args, "artifact_store", None),
         artifact_limit=size,
         output_dir=getattr(args, "output_dir", None),
+        for_recording=for_recording,
     )
 
 

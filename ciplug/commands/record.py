@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    session = options.session_of(args)
+    session = options.session_of(args, for_recording=True)
     if args.spooled:
         report_recovered(session)
         bundle = options.bundle_of(args)
@@ -51,7 +51,12 @@ def run(args: argparse.Namespace) -> int:
     if args.source:
         raise UsageError("--from goes with --spooled", hint="ciplug record --spooled --from ADDRESS")
     recorded = record_files(session, options.inputs_of(args, session))
-    return worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
+    code = worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
+    # The training is over: its run is recorded first, and the mistakes are an error all the same.
+    if session.policy_error:
+        console.complain(session.policy_error.message, session.policy_error.hint)
+        code = code or session.policy_error.exit_code
+    return code
 
 
 def _source(address: str | None, session: Session) -> str | None:

@@ -160,11 +160,11 @@ def _amend(session: Session, ids: list[str], change: Change) -> None:
         console.complain(f"warning: runs are looked up in the local cache: {view.offline.message}")
     for done in amend(session, targets_of(view, ids), change):
         run_id, model = done.target.key.id[:12], clean(done.target.model, 40)
-        console.say(f"run {run_id} ({model}): {clean(_said(done, change), 400)}")
+        console.say(f"run {run_id} ({model}): {clean(_outcome_of(done, change), 400)}")
 
 
-def _said(done: Amended, asked: Change) -> str:
-    """What came of it, in one clause."""
+def _outcome_of(done: Amended, asked: Change) -> str:
+    """What was changed, in one clause."""
     if done.change.is_empty:
         return f"{done.changes.objection} already" if asked.withdrawn or asked.lifecycle == "deleted" else "as it was"
     before, new = done.target, done.change

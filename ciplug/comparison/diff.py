@@ -17,7 +17,6 @@ from ciplug.records.comparison import (
 from ciplug.records.run import Run
 
 RTOL = 1e-9
-ATOL = 1e-12
 
 
 def compare(
@@ -36,7 +35,7 @@ def compare(
         sides: candidate, baseline, target, production.
         directions: metric → higher is better, for the metrics of which that is known.
         history: the last runs on the target branch, oldest first.
-        tolerances: metric → absolute difference that still counts as unchanged.
+        tolerances: metric → absolute difference that still counts as unchanged, where the user sets one.
     """
     names = sorted({name for side in sides for name in side.metrics})
     return Comparison(
@@ -46,7 +45,7 @@ def compare(
         target=sides[2],
         production=sides[3],
         metrics=tuple(
-            _metric(name, sides, directions.get(name), history, (tolerances or {}).get(name, ATOL)) for name in names
+            _metric(name, sides, directions.get(name), history, (tolerances or {}).get(name, 0.0)) for name in names
         ),
         params=_params(candidate, baseline) if baseline else (),
         datasets=_datasets(candidate, baseline) if baseline else (),

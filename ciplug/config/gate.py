@@ -93,7 +93,8 @@ class Defaults:
     on_missing: Action = key(ACTION, "fail")
     on_no_baseline: Action = key(ACTION, "warn")
     on_inconclusive: Action = key(ACTION, "warn")
-    atol: float = key(kinds.AMOUNT, 1e-9)
+    atol: float = key(kinds.AMOUNT, 0.0)
+    """Absolute, in the unit of each metric: none by default, since 1e-9 is a large error of a small one."""
     alpha: float = key(kinds.ERROR_RATE, 0.05)
     """One-sided: how often a gate may fail a candidate that is exactly at its limit."""
     correction: Literal["holm", "none"] = key(one_of("holm", "none"), "holm")

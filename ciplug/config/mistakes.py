@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.config.kinds import Mistake, Path, Unknown
 from ciplug.config.merging import Lines
 from ciplug.errors import ConfigError, nearest
 
+if TYPE_CHECKING:
+    from ciplug.config.model import Config
+
+JUDGING = frozenset(
+    {"seeds", "baseline", "defaults", "gates", "branches", "waivers", "stages", "monitor", "policy_tests"}
+)
+"""The keys of a model that nothing but the judging of runs reads."""
 _SHOWN_MOST = 50
 _KEY_MOST = 120
 _REPEATED_MOST = 60
+
+
+class PolicyError(ConfigError):
+    """Only keys that judge runs are wrong: `recording` has the settings by which runs are recorded all the same."""
+
+    def __init__(self, message: str, recording: Config, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.recording = recording
 
 
 class Located(NamedTuple):
@@ -23,6 +38,8 @@ class Located(NamedTuple):
     key: str
     words: str
     hint: str | Unknown | None = None
+    judging: bool = False
+    """Whether the key only matters when runs are judged."""
 
     @property
     def advice(self) -> str | None:
@@ -65,13 +82,23 @@ class Report:
             source, line = lines.get(at, (file, 1))
             # The extended file has not the part of a model that extends it.
             key = path[2:] if source != file and path[0] == "models" else path
-            self.add(Located(source, line, _dotted(key), words, hint))
+            own = path[2:] if path[:1] == ("models",) else path
+            self.add(Located(source, line, _dotted(key), words, hint, judging=bool(own) and own[0] in JUDGING))
 
-    def check(self, origin: str) -> None:
-        """Raise a ConfigError that lists every mistake, by file and line. `origin`: where the files are from."""
+    def check(self, origin: str, recording: Config) -> None:
+        """Raise a ConfigError that lists every mistake, by file and line.
+
+        Args:
+            origin: where the files are from.
+            recording: the settings that a PolicyError carries, where every mistake is in what judges runs.
+        """
         if self._mistakes:
             order = list(self.files)
-            raise _error(sorted(self._mistakes.values(), key=lambda m: (order.index(m.file), m.line or 0)), origin)
+            mistakes = sorted(self._mistakes.values(), key=lambda m: (order.index(m.file), m.line or 0))
+            error = _error(mistakes, origin)
+            if all(mistake.judging for mistake in mistakes):
+                raise PolicyError(error.message, recording, hint=error.hint)
+            raise error
 
 
 def _dotted(path: Path) -> str:

@@ -120,6 +120,14 @@ class Policy:
         own = self.gates[gate].atol
         return self.defaults.atol if own is None else own
 
+    def tolerances(self) -> dict[str, float]:
+        """Metric → the smallest `atol` of its gates: what one of them calls a change is not unchanged."""
+        smallest: dict[str, float] = {}
+        for gate in self.gates:
+            metric, own = self.metric_of(gate), self.tolerance(gate)
+            smallest[metric] = min(own, smallest.get(metric, own))
+        return smallest
+
     def resolved(self, gate: str) -> Gate:
         """The gate with the defaults and the baseline filled in."""
         own = self.gates[gate]

@@ -15,6 +15,7 @@ from ciplug.config.kinds import Mistake, Mistakes, Table
 from ciplug.config.merging import Lines, Merged, merge
 from ciplug.config.mistakes import Located, Report
 from ciplug.config.model import WHOLE_FILE, Config, Places
+from ciplug.config.policy import Policy
 from ciplug.config.tighten import loosenings
 from ciplug.errors import ConfigError
 
@@ -35,8 +36,18 @@ def parse(text: str, path: Path, read: Reader, origin: str = "") -> Config:
     """
     parser = _Parser(read)
     config = parser.file(text, path, ()).config
-    parser.report.check(origin)
+    parser.report.check(origin, _for_recording(config))
     return config
+
+
+def _for_recording(config: Config) -> Config:
+    """The settings without what judges runs, but with the files that are recorded for it."""
+    models = {name: replace(section, policy=_recorded(section.policy)) for name, section in config.models.items()}
+    return replace(config, policy=_recorded(config.policy), models=models)
+
+
+def _recorded(policy: Policy) -> Policy:
+    return Policy(evaluation=policy.evaluation, samples=policy.samples)
 
 
 class _File(NamedTuple):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.forges import bitbucket, gitea, github, gitlab
+from ciplug.forges import bitbucket, gitea, github, gitlab, patience
 from ciplug.forges.address import Job, job_of
 from ciplug.forges.base import Forge, ForgeModule, NoForge, Place, Right, State
 from ciplug.records.web import forge_of
@@ -23,14 +23,18 @@ FORGES: dict[str, ForgeModule] = {module.name: module for module in (gitlab, git
 _AZURE_REPOS = ("dev.azure.com", "ssh.dev.azure.com")
 
 
-def open_forge(context: Context, env: Mapping[str, str], remote_url: str | None) -> Forge | NoForge:
-    """The forge that this job can talk to. No request is made yet.
+def open_forge(
+    context: Context, env: Mapping[str, str], remote_url: str | None, say: Callable[[str], None] | None = None
+) -> Forge | NoForge:
+    """The forge that this job can talk to. No request is made yet; `say` tells the user of a wait that begins.
 
-    Raises ConfigError when a token or an address in the environment is malformed.
+    Raises ConfigError when a token, an address or a number in the environment is malformed.
     """
     job = job_of(context, env, remote_url)
     place = _place_of(job)
-    return place if isinstance(place, NoForge) else FORGES[place.kind].connect(place, job)
+    if isinstance(place, NoForge):
+        return place
+    return FORGES[place.kind].connect(replace(place, say=say) if say else place, job)
 
 
 def find_place(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place:
@@ -48,7 +52,8 @@ def forge_name(context: Context, env: Mapping[str, str], remote_url: str | None)
 
 def _place_of(job: Job) -> Place | NoForge:
     name = _name_of(job)
-    return FORGES[name].find_place(job) if name else _unknown(job)
+    place = FORGES[name].find_place(job) if name else _unknown(job)
+    return place if isinstance(place, NoForge) else replace(place, wait=patience.allowed_wait(job.env))
 
 
 def _name_of(job: Job) -> str | None:

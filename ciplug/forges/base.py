@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from ciplug.forges.patience import MAX_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -107,6 +110,10 @@ class Place:
     api_url: str
     repository: str
     token: str = field(repr=False)
+    wait: float = MAX_WAIT
+    """Seconds that the forge may ask this job to wait, in all."""
+    say: Callable[[str], None] = field(default=lambda message: None, repr=False, compare=False)
+    """Tells the user of a wait that begins."""
 
 
 @dataclass(frozen=True)

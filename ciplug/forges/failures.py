@@ -5,25 +5,34 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NoReturn
 
-from ciplug.errors import ForgeError, PermissionDenied
+from ciplug.errors import ForgeError, ForgeKind, PermissionDenied
 from ciplug.forges.patience import TIMEOUT
+from ciplug.forges.refusals import ADVICE, Reply, kind_of
 
 if TYPE_CHECKING:
     from ciplug.forges.base import Place
 
 
-def refusal(title: str, place: Place, task: str, status: int, reply: str, hint: str) -> ForgeError:
-    """The error for an answer that is not a success. `reply` holds the forge's own words, as `words` gives them."""
-    if status == 401:
-        return PermissionDenied(f"cannot {task}: {title} does not accept the token{reply}", hint=hint)
-    if status == 403:
-        return PermissionDenied(f"cannot {task}: {title} refuses{reply}", hint=hint)
-    if status == 404:
+def refusal(title: str, place: Place, task: str, reply: Reply, hint: str, kind: ForgeKind | None = None) -> ForgeError:
+    """The error for an answer that is not a success.
+
+    `hint` names the permission that the task needs. Other kinds of refusal have hints of their own; `kind` is given
+    where the caller knows it better than the answer tells.
+    """
+    kind = kind or kind_of(reply, place.repository)
+    said = words(reply.message)
+    if advice := ADVICE.get(kind):
+        return PermissionDenied(f"cannot {task}: {advice.what}{said}", hint=advice.hint, kind=kind)
+    if kind is ForgeKind.RATE_LIMIT:
+        return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="run the job again later", kind=kind)
+    if reply.status == 404:
         what = f"{title} shows it, or {place.repository}, to this token as not found"
-        return PermissionDenied(f"cannot {task}: {what}", hint=hint)
-    if status == 429:
-        return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="try again later")
-    return ForgeError(f"cannot {task}: {title} answers {status}{reply}")
+        return PermissionDenied(f"cannot {task}: {what}", hint=hint, kind=kind)
+    if reply.status == 401:
+        return PermissionDenied(f"cannot {task}: {title} does not accept the token{said}", hint=hint, kind=kind)
+    if reply.status == 403:
+        return PermissionDenied(f"cannot {task}: {title} refuses{said}", hint=hint, kind=kind)
+    return ForgeError(f"cannot {task}: {title} answers {reply.status}{said}", kind=kind)
 
 
 def cut(text: str, limit: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, below, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
-from ciplug.forges.failures import cut
+from ciplug.forges.failures import cut, words
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import Comment, check_body, upsert
 
@@ -137,7 +137,7 @@ class Gitea:
         except Refused as refusal:
             if refusal.status not in (403, 404, 422):
                 raise
-            return Right(to, refusal.status == 422, f"{refusal.status}{refusal.reply}")
+            return Right(to, refusal.status == 422, f"{refusal.status}{words(refusal.reply.message)}")
         return Right(to, None, "Gitea has taken a request that it should have refused")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.forges.address import address_in, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
-from ciplug.forges.failures import cut, not_understood
+from ciplug.forges.failures import cut, not_understood, words
 from ciplug.forges.github_client import client, errors, reply_of
 from ciplug.forges.sticky import Comment, check_body, upsert
 
@@ -190,7 +190,7 @@ class GitHub:
             except github.RateLimitExceededException:
                 raise
             except github.GithubException as error:
-                reason = f"{error.status}{reply_of(error.data)}{of}"
+                reason = f"{error.status}{words(reply_of(error).message)}{of}"
                 if error.status == 422:
                     return Right(to, True, reason)
                 if error.status in (403, 404):

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ciplug.forges import patience
-from ciplug.forges.failures import not_understood, refusal, unreachable, words
+from ciplug.forges.failures import not_understood, refusal, unreachable
+from ciplug.forges.refusals import Reply
 
 if TYPE_CHECKING:
     from ciplug.forges.base import Place
@@ -27,9 +28,11 @@ def client(place: Place) -> Any:
         lazy=True,
         timeout=patience.TIMEOUT,
         per_page=100,
-        retry=patience.patient(github.GithubRetry, "GitHub")(
+        retry=patience.patient(github.GithubRetry, patience.Waiting("GitHub", place.wait, place.say))(
             total=patience.RETRIES,
             backoff_factor=patience.BACKOFF,
+            # The class adds 403, which GitHub gives for its limits as well.
+            status_forcelist=[429, *range(500, 600)],
             allowed_methods={"GET", "POST", "PATCH", "DELETE"},
         ),
         # Its own throttle of a second between writes is for crawlers; ours are one or two.
@@ -47,9 +50,8 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
     try:
         yield
     except github.GithubException as error:
-        status = 429 if isinstance(error, github.RateLimitExceededException) else error.status
-        hint = "the token has expired, or is not for this server" if status == 401 else hint
-        raise refusal("GitHub", place, task, status, reply_of(error.data), hint) from None
+        hint = "the token has expired, or is not for this server" if error.status == 401 else hint
+        raise refusal("GitHub", place, task, reply_of(error), hint) from None
     except requests.RequestException as error:
         unreachable(place.api_url, error)
     except (AssertionError, AttributeError, TypeError) as error:
@@ -57,10 +59,15 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
         raise not_understood(place.api_url) from error
 
 
-def reply_of(data: Any) -> str:
-    """GitHub's own words: the message, or the particular one of a validation."""
-    if not isinstance(data, dict):
-        return ""
+def reply_of(error: Any) -> Reply:
+    """The answer behind an exception of the library; its message is the particular one of a validation, if there is."""
+    data = error.data if isinstance(error.data, dict) else {}
     errors = data.get("errors")
     first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
-    return words(first.get("message") or data.get("message"))
+    message, documentation = first.get("message") or data.get("message"), data.get("documentation_url")
+    return Reply(
+        error.status,
+        message if isinstance(message, str) else "",
+        documentation if isinstance(documentation, str) else "",
+        {str(name).lower(): str(value) for name, value in (error.headers or {}).items()},
+    )

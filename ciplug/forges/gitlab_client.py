@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ciplug.forges import patience
-from ciplug.forges.failures import not_understood, refusal, unreachable, words
+from ciplug.forges.failures import not_understood, refusal, unreachable
+from ciplug.forges.refusals import Reply
 
 if TYPE_CHECKING:
     from gitlab import Gitlab
@@ -33,7 +34,7 @@ def client(place: Place) -> Gitlab:
             return super().http_request(*args, **{"obey_rate_limit": False, **kwargs})
 
     session = Session()
-    patience.mount(session, "GitLab")
+    patience.mount(session, patience.Waiting("GitLab", place.wait, place.say))
     return Client(
         place.api_url.removesuffix("/api/v4"),
         private_token=place.token,
@@ -54,6 +55,14 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
     except gitlab.GitlabError as error:
         if error.response_code is None:
             raise not_understood(place.api_url) from None
-        raise refusal("GitLab", place, task, error.response_code, words(error.error_message), hint) from None
+        raise refusal("GitLab", place, task, Reply(error.response_code, _message(error)), hint) from None
     except requests.RequestException as error:
         unreachable(place.api_url, error)
+
+
+def _message(error: Any) -> str:
+    """GitLab's own words: the library hands over text, bytes, or what else the answer holds."""
+    message = error.error_message
+    if isinstance(message, bytes):
+        return message.decode(errors="replace")
+    return message if isinstance(message, str) else ""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError
 from ciplug.forges import patience
-from ciplug.forges.failures import not_understood, refusal, unreachable, words
+from ciplug.forges.failures import not_understood, refusal, unreachable
+from ciplug.forges.refusals import Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Refused(Exception):
-    """An answer that is not a success; `reply` holds the forge's own words, as `: words`, or nothing."""
+    """An answer that is not a success."""
 
-    status: int
-    reply: str
+    reply: Reply
+
+    @property
+    def status(self) -> int:
+        return self.reply.status
 
 
 class JsonApi:
@@ -60,7 +64,7 @@ class JsonApi:
         try:
             yield
         except Refused as refused:
-            raise refusal(self._title, self._place, task, refused.status, refused.reply, hint) from None
+            raise refusal(self._title, self._place, task, refused.reply, hint) from None
         except requests.RequestException as error:
             unreachable(self._place.api_url, error)
         except (KeyError, TypeError, AttributeError, ValueError):
@@ -75,28 +79,28 @@ class JsonApi:
                 f"{self._place.api_url} sends writes elsewhere", hint="set the address of the API to where it leads"
             )
         if not response.ok:
-            raise Refused(response.status_code, _reply_of(response))
+            raise Refused(_reply_of(response))
         return response
 
     def _session(self) -> requests.Session:
         if self._opened is None:
-            self._opened = _session(self._title, f"{self._scheme} {self._place.token}")
+            self._opened = _session(self._place, self._title, f"{self._scheme} {self._place.token}")
         return self._opened
 
 
-def _reply_of(response: requests.Response) -> str:
-    """The forge's own words: Gitea's `message`, Bitbucket's `error.message`."""
+def _reply_of(response: requests.Response) -> Reply:
+    """With the forge's own words: Gitea's `message`, Bitbucket's `error.message`."""
     try:
         data = response.json()
     except ValueError:
-        return ""
-    if not isinstance(data, dict):
-        return ""
-    inner = data.get("error")
-    return words(inner.get("message") if isinstance(inner, dict) else data.get("message"))
+        data = None
+    inner = data.get("error") if isinstance(data, dict) else None
+    message = inner.get("message") if isinstance(inner, dict) else data.get("message") if isinstance(data, dict) else ""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Reply(response.status_code, message if isinstance(message, str) else "", headers=headers)
 
 
-def _session(title: str, authorization: str) -> requests.Session:
+def _session(place: Place, title: str, authorization: str) -> requests.Session:
     import requests
 
     def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -107,5 +111,5 @@ def _session(title: str, authorization: str) -> requests.Session:
     # As a function, or a ~/.netrc would come before it.
     session.auth = authorize
     session.headers["Accept"] = "application/json"
-    patience.mount(session, title)
+    patience.mount(session, patience.Waiting(title, place.wait, place.say))
     return session

@@ -58,7 +58,7 @@ def within(value: float, key: Literal["min", "max"], bound: float) -> bool:
 
 
 def tolerance(gate: Gate, *values: float) -> float:
-    """The loss that rounding alone may cause."""
+    """The loss that rounding alone may cause, relative to the values, and what the user's `atol` adds."""
     return (gate.atol or 0.0) + RTOL * max(map(abs, values), default=0.0)
 
 

@@ -1,8 +1,8 @@
 """Rules that compare a metric with its baseline.
 
 d = s·(candidate − baseline), s = +1 where higher is better, else −1. One number a run passes when d ≥ −R − tol,
-R being the allowance and tol = atol + 1e-9·max(|candidate|, |baseline|) what rounding takes. Where the data tell
-how uncertain d is, its interval decides (`ciplug.gates.choice_of_test`).
+R being the allowance and tol = 1e-9·max(|candidate|, |baseline|) what rounding takes, plus `atol` where the user sets
+one. Where the data tell how uncertain d is, its interval decides (`ciplug.gates.choice_of_test`).
 """
 
 from __future__ import annotations

@@ -54,10 +54,10 @@ def svg(chart: Chart, ident: str) -> str:
     first, last = min(x for x, _ in points), max(x for x, _ in points)
 
     def x_at(x: float) -> float:
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (0.5 if first == last else _share(x, first, last))
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * (0.5 if first == last else figures.share(x, first, last))
 
     def y_at(y: float) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else _share(y, low, high))
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (0.5 if low == high else figures.share(y, low, high))
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{ident}-t {ident}-d">',
@@ -99,14 +99,9 @@ def tick_labels(values: Sequence[float]) -> list[str]:
     """Short labels that tell the ticks apart."""
     top = max(map(abs, values))
     if top >= 1e6 or 0 < top < 1e-3:
-        labels = [f"{v:.3g}" for v in values]
-        return labels if len(set(labels)) == len(labels) else [f"{v:.6g}" for v in values]
+        tries = ([f"{v:.{digits}g}" for v in values] for digits in range(3, 18))
+        return next(labels for labels in tries if len(set(labels)) >= len(set(values)))
     return figures.numbers([float(f"{v:.10g}") for v in values])
-
-
-def _share(value: float, low: float, high: float) -> float:
-    # Halves, since the difference of two large floats may overflow.
-    return (value / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def _x_axis(first: float, last: float, chart: Chart) -> list[str]:

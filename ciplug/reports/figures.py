@@ -138,17 +138,22 @@ def sparkline(values: Sequence[float], width: int = 20) -> str:
     if not finite:
         return ""
     low, high = min(finite), max(finite)
-    # Halves, since the difference of two large floats may overflow.
-    span = high / 2 - low / 2
 
     def block(value: float) -> str:
         if not math.isfinite(value):
             return "·"
-        if span == 0:
+        if low == high:
             return "▄"
-        return _BLOCKS[min(7, int((value / 2 - low / 2) / span * 8))]
+        return _BLOCKS[min(7, int(share(value, low, high) * 8))]
 
     return "".join(map(block, values))
+
+
+def share(value: float, low: float, high: float) -> float:
+    """How far a value lies from `low` to a larger `high`, 0 to 1, for the smallest and the largest floats as well."""
+    if math.isfinite(high - low):
+        return (value - low) / (high - low)
+    return (value / 2 - low / 2) / (high / 2 - low / 2)
 
 
 def duration(seconds: float | None) -> str | None:

@@ -20,13 +20,14 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
             "the noise between seeds: two or more a side are needed"
         )
     estimate = rule.sign * (statistics.fmean(candidate) - statistics.fmean(baseline))
-    parts = [(statistics.variance(values) / len(values), len(values) - 1) for values in (candidate, baseline)]
-    square = sum(part for part, _ in parts)
-    # Satterthwaite's degrees of freedom, by shares so that tiny variances do not underflow.
-    df = 1 / sum((part / square) ** 2 / degrees for part, degrees in parts) if square > 0 else 1.0
+    # Standard errors and their shares, not variances: the square of a tiny number would be 0.
+    parts = [(statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1) for values in (candidate, baseline)]
+    error = math.hypot(*(part for part, _ in parts))
+    # Satterthwaite's degrees of freedom.
+    df = 1 / sum((part / error) ** 4 / degrees for part, degrees in parts) if error > 0 else 1.0
     return student(
         estimate,
-        math.sqrt(square),
+        error,
         df,
         rule,
         method="Welch's t-test on seed means",

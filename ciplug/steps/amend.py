@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.tracking.catalog import Catalog
     from ciplug.tracking.runs import Runs
-
-Outcome = Literal["amended", "as it was"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         _baseline_run(finder, before, toward.by_commit.values()),
         sides=(finder.candidate(), before, finder.tip(branch), finder.production()),
         directions=policy.directions() if policy else {},
-        tolerances={policy.metric_of(name): policy.tolerance(name) for name in policy.gates} if policy else {},
+        tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
             *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ciplug import console
 from ciplug.errors import ForgeError
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
@@ -33,7 +34,7 @@ def record_deployment(session: Session, promotion: Promotion, environment: str |
 
     commit = promotion.run.commit
     environment = environment or promotion.stage.lower()
-    forge = forge_of(session)
+    forge = forge_of(session, console.say)
     if isinstance(forge, NoForge):
         return Deployment(environment, commit, failure=forge.reason)
     if commit is None:

@@ -67,11 +67,13 @@ def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
     Raises UsageError for a model's name that cannot be one.
     """
     try:
-        session = open_session()
+        session = open_session(for_recording=True)
         entry = begin(session, inputs, command=(sys.executable, *sys.argv), started=started)
     except (ConfigError, GitError, StoreError) as problem:
         console.complain(problem.message, problem.hint)
         return _unrecorded()
+    if session.policy_error:
+        console.complain(session.policy_error.message, session.policy_error.hint)
     return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status))
 
 
@@ -122,7 +124,7 @@ def resumed_run(run_id: str, env: Mapping[str, str]) -> OpenRun:
 def _spools(env: Mapping[str, str]) -> list[Spool]:
     """The places where an open run may be: beside the run of `ciplug run`, and where this program would put one."""
     around = env.get("CIPLUG_RUN_DIR")
-    return [*([Spool(Path(around).parent)] if around else []), open_session(env=env).spool]
+    return [*([Spool(Path(around).parent)] if around else []), open_session(env=env, for_recording=True).spool]
 
 
 def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> None:
@@ -165,7 +167,7 @@ def _leave(writer: RunWriter, status: Status) -> None:
         return
     parent = RunWriter.open(writer.folder.parent / writer.parent) if writer.parent else None
     if parent is None:
-        _end_own(open_session(), writer, Inputs(), status)
+        _end_own(open_session(for_recording=True), writer, Inputs(), status)
     else:
         parent.release()
         _seal(writer, Inputs(), status)

@@ -140,6 +140,8 @@ def read_policies(session: Session) -> Policies:
 
 
 def _read_policies(session: Session) -> Policies:
+    if session.policy_error:
+        raise session.policy_error
     target, inside = session.context.target_branch, _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     source = _source(session, inside)

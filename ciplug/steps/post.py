@@ -68,7 +68,7 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
 
     write_summary(session, snapshot)
     context = session.context
-    forge = forge_of(session)
+    forge = forge_of(session, console.say)
     if isinstance(forge, NoForge):
         tell = console.detail if context.host == "local" and not how.on_request else console.say
         tell(f"no comment: {forge.reason}")

@@ -72,6 +72,8 @@ class SessionOptions(NamedTuple):
     output_dir: str | None = None
     settings: config.Config | None = None
     """In place of the file's, which is not read then."""
+    for_recording: bool = False
+    """Nothing is judged: mistakes in the gates are kept as `Session.policy_error`, and are no reason to stop."""
 
 
 _DEFAULTS = SessionOptions()
@@ -99,6 +101,8 @@ class Session:
     """What it was opened with."""
     identity: Identity | None = None
     """Which commit the job is of, and why; None outside of a repository."""
+    policy_error: ConfigError | None = None
+    """The mistakes in what judges runs, of a session that only records."""
 
     def refreshed(self) -> Session:
         """A new session with the same options, which reads everything anew.
@@ -264,6 +268,7 @@ def open_session(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     settings: config.Config | None = None,
+    for_recording: bool = False,
 ) -> Session:
     """The surroundings of a folder.
 
@@ -271,14 +276,21 @@ def open_session(
 
     Args:
         settings: in place of the file's, which is not read then.
+        for_recording: nothing is judged, so mistakes in the gates are not raised: they are `Session.policy_error`.
     """
-    options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings)
+    options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings, for_recording)
     cwd = Path.cwd() if cwd is None else cwd
     env = os.environ if env is None else env
     workspace = discover(cwd)
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
+    policy_error = None
     if settings is None:
-        settings = config.load(cwd / path) if path else config.Config()
+        try:
+            settings = config.load(cwd / path) if path else config.Config()
+        except config.PolicyError as wrong:
+            if not for_recording:
+                raise
+            settings, policy_error = wrong.recording, wrong
     uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
     identity = identity_of(env, workspace, keeps_own_runs=uri.partition("?")[0] == DEFAULT_URI)
     return Session(
@@ -295,6 +307,7 @@ def open_session(
         output_dir=Path(output_dir) if output_dir else None,
         options=options,
         identity=identity,
+        policy_error=policy_error,
     )
 
 

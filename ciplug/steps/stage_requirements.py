@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+from ciplug import console
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
@@ -118,7 +119,7 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
 def _forge(session: Session) -> Forge | None:
     from ciplug.forges import NoForge, open_forge
 
-    forge = open_forge(session.context, session.env, session.remote_url)
+    forge = open_forge(session.context, session.env, session.remote_url, console.say)
     return None if isinstance(forge, NoForge) else forge
 
 

@@ -20,8 +20,6 @@ from ciplug.steps.session import Session
 
 _RIGHTS = {
     *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
-    # A host hides a repository from those who may not read it.
-    Cause.NOT_FOUND,
 }
 """Causes that a right to push, or a token that has it, removes."""
 _SECRETS = (
@@ -180,7 +178,7 @@ def _send(session: Session, recorded: Recorded) -> tuple[str, StoreError | None]
         send(session, recorded.sealed)
     except StoreError as problem:
         hints = [problem.hint or ""]
-        if isinstance(problem, RemoteError) and problem.cause in _RIGHTS:
+        if isinstance(problem, RemoteError) and problem.cause in _RIGHTS and not _is_on_disk(session.store.address):
             hints.append(ci.host_module(session.context.host).push_hint)
         console.complain(problem.message, "\n  -> ".join(filter(None, hints)))
         return kept, problem
@@ -190,6 +188,11 @@ def _send(session: Session, recorded: Recorded) -> tuple[str, StoreError | None]
         if _has_files(recorded.run):
             console.say("a bundle names artifacts by their digests, and holds none of their bytes")
     return kept, None
+
+
+def _is_on_disk(address: str) -> bool:
+    """Whether a repository lies in a folder of this machine, where no token is of use."""
+    return address.startswith("file:") or Path(address).is_absolute()
 
 
 def _has_files(run: Run) -> bool:

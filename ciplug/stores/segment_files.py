@@ -165,7 +165,7 @@ def _runs(rows: list[Row]) -> dict[str, pa.Array]:
         )
     arrays["metrics"] = pa.array(_maps(table, table.metrics), pa.map_(pa.string(), pa.float64()))
     for kind in ("params", "tags"):
-        named = {name: Sparse(c.rows, list(map(_said, c.values))) for name, c in getattr(table, kind).items()}
+        named = {name: Sparse(c.rows, list(map(_as_text, c.values))) for name, c in getattr(table, kind).items()}
         arrays[kind] = pa.array(_maps(table, named), pa.map_(pa.string(), pa.string()))
     return arrays
 
@@ -229,7 +229,7 @@ def _maps(table: Columns, named: Mapping[str, Sparse]) -> list[list[tuple[str, A
     return maps
 
 
-def _said(value: object) -> str:
+def _as_text(value: object) -> str:
     """A parameter or tag as text: numbers and truth as JSON has them."""
     return (_storable(value) or "") if isinstance(value, str) else json.dumps(value)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,25 @@ def test_every_command_reports_the_same_mistakes(project: Project) -> None:
         "  ciplug.yaml:3: samples.ID: unknown key (one of: file, format, id, label, prediction, cluster)\n"
         "  ciplug.yaml:5: gates.accuracy.mim: unknown key (did you mean 'min'?)\n"
     )
+
+
+def test_mistakes_in_the_gates_cost_no_run_of_a_training_that_is_over(project: Project) -> None:
+    gates = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {mim: 0.8}\n"
+    (project.folder / "ciplug.yaml").write_text(gates)
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    recorded = project.ciplug("record", code=2)
+    assert "wine, finished" in recorded.stderr
+    assert "ciplug.yaml:5: gates.accuracy.mim: unknown key" in recorded.stderr
+    script = "import ciplug; ciplug.log_metric('loss', 0.5); ciplug.end_run()"
+    logged = subprocess.run(
+        [sys.executable, "-c", script], cwd=project.folder, capture_output=True, text=True, check=True
+    ).stderr
+    assert "gates.accuracy.mim: unknown key" in logged and "recorded in" in logged
+    started = project.ciplug("run", "--", "touch", "started", code=2)
+    assert "gates.accuracy.mim: unknown key" in started.stderr
+    assert not (project.folder / "started").exists()
+    (project.folder / "ciplug.yaml").write_text(gates.replace("mim", "min"))
+    assert [run["model"] for run in project.json("runs", "list", "--json")] == ["wine", "wine"]
 
 
 def test_the_stages_of_a_team(project: Project) -> None:

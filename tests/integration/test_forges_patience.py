@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from ciplug.errors import ForgeError
+from ciplug.errors import ForgeError, ForgeKind
 from ciplug.forges import Forge, NoForge, open_forge
 from ciplug.records.provenance import Context
 from tests.servers.bitbucket_api import BitbucketApi
@@ -59,6 +59,9 @@ ONLY = {
         (Asked(403, dict, SECONDARY), 60),
         (Asked(403, reset("X-RateLimit-Reset", 20), PRIMARY), 20),
         (Asked(403, reset("X-RateLimit-Reset", 3600), PRIMARY), None),
+        (Asked(429, reset("X-RateLimit-Reset", 20), PRIMARY), 20),
+        (Asked(429, reset("X-RateLimit-Reset", 3600), PRIMARY), None),
+        (Asked(429, lambda: {"X-RateLimit-Remaining": "12", **reset("X-RateLimit-Reset", 3600)()}, SECONDARY), 0),
     ],
     "gitlab": [
         (Asked(429, reset("RateLimit-Reset", 20)), 20),
@@ -70,7 +73,7 @@ ONLY = {
 CASES = [(kind, *case) for kind in APIS for case in [*EVERYWHERE, *ONLY[kind]]]
 
 
-def opened(kind: str) -> Iterator[tuple[Any, Forge]]:
+def opened(kind: str, say: Callable[[str], None] | None = None, **env: str) -> Iterator[tuple[Any, Forge]]:
     with APIS[kind]() as api:
         if kind == "bitbucket":
             api.add_token("t", "ada", scopes=("pullrequest:write", "account"))
@@ -80,7 +83,7 @@ def opened(kind: str) -> Iterator[tuple[Any, Forge]]:
         variables = {"CIPLUG_BITBUCKET_URL": address} if kind == "bitbucket" else {}
         host = {"github": "github_actions", "gitlab": "gitlab_ci"}.get(kind, kind)
         context = Context(host=host, repository="acme/demo", api_url=address)
-        forge = open_forge(context, {f"CIPLUG_{kind.upper()}_TOKEN": "t", **variables}, None)
+        forge = open_forge(context, {f"CIPLUG_{kind.upper()}_TOKEN": "t", **variables, **env}, None, say)
         assert not isinstance(forge, NoForge) and forge.name == kind
         yield api, forge
 
@@ -90,7 +93,7 @@ def set_status(forge: Forge) -> None:
 
 
 @pytest.mark.parametrize(("kind", "asked", "seconds"), CASES)
-def test_what_is_asked_for_is_waited_up_to_a_minute(
+def test_what_is_asked_for_is_waited_within_bounds(
     kind: str, asked: Asked, seconds: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -99,7 +102,9 @@ def test_what_is_asked_for_is_waited_up_to_a_minute(
         asked_at = time.time()
         api.fail_next(asked.status, method="POST", headers=asked.headers(), body=asked.body)
         if seconds is None:
-            with pytest.raises(ForgeError, match=r"asks to wait 3[56]\d\d s, more than the 60 s"):
+            with pytest.raises(
+                ForgeError, match=r"asks to wait 3[56]\d\d s, until 20\d\d-.* UTC; ciplug waits 120 s at"
+            ):
                 set_status(forge)
             assert waits == [] and len(api.wrote()) == 1
         else:
@@ -118,8 +123,43 @@ def test_a_limit_that_lasts_is_named(kind: str, monkeypatch: pytest.MonkeyPatch)
         api.fail_next(429, times=9, headers={"Retry-After": "1"}, body={"message": "Too many requests"})
         with pytest.raises(ForgeError, match="rate limit is reached") as caught:
             set_status(forge)
-        assert caught.value.hint == "try again later"
+        assert caught.value.kind is ForgeKind.RATE_LIMIT
+        assert "after 4 retries and 4 s of waiting" in caught.value.message
+        assert caught.value.hint == "run the job again later"
         assert sum(waits) == len(waits) == 4
+
+
+@pytest.mark.parametrize("kind", APIS)
+def test_the_whole_wait_is_bounded_and_said(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    said: list[str] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    for api, forge in opened(kind, said.append):
+        for _ in range(2):
+            api.fail_next(429, method="POST", headers={"Retry-After": "50"})
+            set_status(forge)
+        api.fail_next(429, method="POST", headers={"Retry-After": "50"})
+        with pytest.raises(ForgeError, match=r"wait 50 s, until .* UTC, after 100 s already; .* 120 s") as caught:
+            set_status(forge)
+        assert sum(waits) == 100
+        assert "CIPLUG_FORGE_WAIT=151" in (caught.value.hint or "") and "UTC" in (caught.value.hint or "")
+        assert len(said) == 2 and "asks to wait 50 s, until 20" in said[0] and "CIPLUG_FORGE_WAIT" in said[0]
+
+
+@pytest.mark.parametrize("kind", APIS)
+def test_the_job_sets_how_long_it_waits(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    for api, forge in opened(kind, CIPLUG_FORGE_WAIT="3700"):
+        api.fail_next(429, method="POST", headers=at(3600)())
+        set_status(forge)
+        assert 3500 < sum(waits) <= 3601
+    for api, forge in opened(kind, CIPLUG_FORGE_WAIT="0"):
+        api.fail_next(502, method="POST")
+        set_status(forge)
+        api.fail_next(429, method="POST", headers={"Retry-After": "2"})
+        with pytest.raises(ForgeError, match="ciplug waits 0 s"):
+            set_status(forge)
 
 
 @pytest.mark.parametrize("kind", APIS)

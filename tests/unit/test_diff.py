@@ -49,6 +49,10 @@ def delta(new: float | None, old: float | None, higher: bool | None = None, atol
         (0.8, 0.8, None, "unchanged"),
         (0.1 + 0.2, 0.3, True, "unchanged"),
         (1e-8, 0.0, True, "better"),
+        (5.98e-09, 5.0172572763074186e-09, False, "worse"),
+        (8e-14, 1e-14, False, "worse"),
+        (1e-323, 5e-324, None, "changed"),
+        (1.1e300, 1e300, False, "worse"),
         (0.8, None, True, "new"),
         (None, 0.8, True, "missing"),
         (NAN, 0.8, True, "undefined"),
@@ -70,6 +74,11 @@ def test_changes() -> None:
     assert (delta(1.0, 0.0).change, delta(1.0, 0.0).relative) == (1.0, None)
     for new, old in ((NAN, 1.0), (1.0, INF), (None, 1.0), (1.0, None)):
         assert (delta(new, old).change, delta(new, old).relative) == (None, None)
+
+
+def test_nothing_absolute_is_unchanged_unless_a_gate_says_so() -> None:
+    (found,) = diff(run({"a": 8e-14}), run({"a": 1e-14}), directions={"a": False}).metrics
+    assert found.trend == "worse"
 
 
 def test_the_tolerance_of_a_metric_is_its_gate_s() -> None:

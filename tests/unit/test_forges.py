@@ -231,6 +231,17 @@ def test_a_malformed_address_is_refused(address: str) -> None:
     assert "CIPLUG_GITLAB_URL" in caught.value.message and "secret" not in caught.value.message
 
 
+@pytest.mark.parametrize("value", ["soon", "-1", "nan", "inf", "1m"])
+def test_a_malformed_wait_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="CIPLUG_FORGE_WAIT is not a number of seconds"):
+        open_forge(ACTIONS, {"GITHUB_TOKEN": "t", "CIPLUG_FORGE_WAIT": value}, None)
+
+
+def test_the_wait_is_the_job_s() -> None:
+    assert place(ACTIONS, {"GITHUB_TOKEN": "t"}).wait == 120
+    assert place(ACTIONS, {"GITHUB_TOKEN": "t", "CIPLUG_FORGE_WAIT": " 600 "}).wait == 600
+
+
 def test_the_token_is_not_in_any_repr() -> None:
     assert "hush" not in repr(place(ACTIONS, {"GITHUB_TOKEN": "hush"}))
 

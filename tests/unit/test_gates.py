@@ -97,6 +97,21 @@ OUTCOMES: list[tuple[str, Mapping[str, Any], float | None, float | str | None, O
     ("only abs exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 105.0, 100.0, "PASS"),
     ("only rel exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 11.5, 10.0, "PASS"),
     ("both exceeded", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 111.0, 100.0, "FAIL"),
+    ("a tiny error, beyond", {**DOWN, "max_regression": "5%"}, 5.98e-09, 5.0172572763074186e-09, "FAIL"),
+    ("a tiny error, 80 times as large", {**DOWN, "max_regression": "5%"}, 8e-10, 1e-11, "FAIL"),
+    ("a tiny error, within", {**DOWN, "max_regression": "5%"}, 5.2e-09, 5.0e-09, "PASS"),
+    ("a tiny error, abs beyond", {**DOWN, "max_regression": 1e-12}, 5.2e-09, 5.0e-09, "FAIL"),
+    ("a tiny score, beyond", {**UP, "max_regression": "5%"}, 1e-11, 8e-10, "FAIL"),
+    ("a tiny negative score, beyond", {**UP, "max_regression": "5%"}, -8e-10, -1e-11, "FAIL"),
+    ("a tiny error that the user calls noise", {**DOWN, "max_regression": "5%", "atol": 1e-6}, 8e-10, 1e-11, "PASS"),
+    ("a tiny error, nothing allowed", {**DOWN, "max_regression": 0}, 1.1e-300, 1e-300, "FAIL"),
+    ("rounding alone, tiny", {**DOWN, "max_regression": 0}, (0.1 + 0.2) * 2.0**-100, 0.3 * 2.0**-100, "PASS"),
+    ("rounding alone, huge", {**DOWN, "max_regression": 0}, (0.1 + 0.2) * 2.0**1000, 0.3 * 2.0**1000, "PASS"),
+    ("denormals", {**DOWN, "max_regression": "5%"}, 1e-323, 5e-324, "FAIL"),
+    ("huge, beyond", {**DOWN, "max_regression": "5%"}, 1.1e300, 1e300, "FAIL"),
+    ("nothing allowed beside 0", {**DOWN, "max_regression": 0}, 5e-324, 0.0, "FAIL"),
+    ("a tiny max", {"max": 5e-9}, 5.1e-9, "no run", "FAIL"),
+    ("a tiny min", {"min": 5e-9}, 4.9e-9, "no run", "FAIL"),
     ("missing", {"min": 0.8}, None, 0.8, "FAIL"),
     ("missing, the baseline had it", {**UP, "max_regression": 1}, None, 0.8, "FAIL"),
     ("missing may warn", {"min": 0.8, "on_missing": "warn"}, None, 0.8, "WARN"),
@@ -302,8 +317,8 @@ def test_a_pass_is_earned(
             Fraction(gate["max_regression"].get("abs", 0)),
             Fraction(gate["max_regression"].get("rel", 0)) * abs(b),
         ]
-        atol = Fraction(gate.get("atol", defaults.get("atol", 1e-9)))
-        slack = 2 * Fraction(1e-9) * max(abs(c), abs(b)) + atol + Fraction(1e-12)
+        atol = Fraction(gate.get("atol", defaults.get("atol", 0)))
+        slack = 2 * Fraction(1e-9) * max(abs(c), abs(b)) + atol + Fraction(5e-324)
         assert worse <= max(parts) * (1 + Fraction(1e-9)) + slack
 
 

@@ -190,6 +190,8 @@ def test_ticks_are_round() -> None:
     assert charts.ticks(0.87, 0.8931) == pytest.approx([0.87, 0.88, 0.89, 0.9])
     assert charts.tick_labels(charts.ticks(0.87, 0.8931)) == ["0.87", "0.88", "0.89", "0.90"]
     assert charts.ticks(3, 3) == [3]
+    assert charts.tick_labels([5.0172572e-9, 5.0172573e-9]) == ["5.0172572e-09", "5.0172573e-09"]
+    assert charts.tick_labels([0.0, 5e-324]) == ["0", "4.94e-324"]
 
 
 def test_a_long_series_keeps_its_peaks_and_gaps() -> None:

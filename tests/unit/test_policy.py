@@ -44,7 +44,7 @@ def test_the_six_lines() -> None:
 
 def test_the_defaults_of_the_defaults_are_strict_about_what_is_missing() -> None:
     defaults = Defaults()
-    assert (defaults.severity, defaults.on_missing, defaults.atol) == ("error", "fail", 1e-9)
+    assert (defaults.severity, defaults.on_missing, defaults.atol) == ("error", "fail", 0)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,8 @@ def test_the_ladder_is_the_order_of_the_stages(stages: str, ladder: tuple[str, .
 
 def test_several_gates_may_look_at_one_metric() -> None:
     found = read("gates:\n  a: {min: 1}\n  b: {metric: a, higher_is_better: true, max_regression: 1, atol: 0.5}")
-    assert (found.metric_of("b"), found.tolerance("a"), found.tolerance("b")) == ("a", 1e-9, 0.5)
+    assert (found.metric_of("b"), found.tolerance("a"), found.tolerance("b")) == ("a", 0, 0.5)
+    assert found.tolerances() == {"a": 0}
 
 
 FULL = """\

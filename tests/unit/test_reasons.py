@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ciplug.config.gate import Gate
-from ciplug.gates import drift_gate, reasons
-from ciplug.gates.checks import Check, limit_of, settled, tolerance
+from ciplug.gates import drift_gate, reasons, slices
+from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
 from ciplug.gates.number_text import counted, exact, shown, signed
 from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import Drift, DriftTest
@@ -204,3 +204,40 @@ def test_drift_that_cannot_be_decided() -> None:
     )
     assert drift(Undecided("x"), on_missing="warn").outcome == "WARN"
     assert drift({"a": column(0.5, 0.0), **some}).reason.startswith("1 of 8 columns have drifted: a (PSI 0.5, p 0)")
+
+
+# --- Slices --------------------------------------------------------------------------------------------------------
+
+
+def of_slice(name: str, rule: RuleKey, up: bool = True, **facts: Any) -> tuple[Check, GateResult]:
+    found = result(slice=name, reason=name, **facts)
+    return Check(gate=gate(higher_is_better=up), result=found, rule=rule), found
+
+
+def test_the_worst_slices_come_first() -> None:
+    """By the distance to the limit, in the direction of the rule; a slice without a value before all others."""
+    judged = [
+        of_slice("far above min", "min", outcome="FAIL", candidate=0.5, limit=0.7),
+        of_slice("just below min", "min", outcome="FAIL", candidate=0.69, limit=0.7),
+        of_slice("above max", "max", outcome="FAIL", candidate=0.4, limit=0.1),
+        of_slice("lost", "max_regression", outcome="FAIL", candidate=0.4, change=-0.25, limit=0.1),
+        of_slice("lower is better", "max_regression", False, outcome="FAIL", candidate=0.4, change=0.5, limit=0.1),
+        of_slice("undefined", "min", outcome="FAIL", candidate=math.nan, limit=0.7),
+        of_slice("error", "min", outcome="ERROR", candidate=0.9, limit=0.1),
+    ]
+    order = [found.slice for found in slices.shortened(judged)]
+    assert order == [
+        "error", "undefined", "lower is better", "above max", "far above min", "lost", "just below min",
+    ]  # fmt: skip
+
+
+def test_many_slices_are_shortened() -> None:
+    passed = [
+        of_slice(f"p{i}", "min", outcome="PASS", candidate=0.9 - i / 100, limit=0.5, notes=(f"n{i}",)) for i in range(3)
+    ]
+    failed = [of_slice(f"f{i:02}", "min", outcome="FAIL", candidate=i / 100, limit=0.5) for i in range(12)]
+    shown = list(slices.shortened([*passed, *failed]))
+    assert [found.slice for found in shown] == [*(f"f{i:02}" for i in range(10)), "f10", "p2"]
+    assert shown[10].reason == "2 more slices: fail, the worst is f10"
+    assert shown[11].reason == "3 slices: pass, the worst is p2" and shown[11].notes == ("n2", "n1", "n0")
+    assert [found.slice for found in slices.shortened(passed[:1])] == ["p0"]

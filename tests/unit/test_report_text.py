@@ -89,6 +89,8 @@ def test_sparkline() -> None:
     assert figures.sparkline([1.0, math.nan, 3.0, math.inf]) == "▁·█·"
     assert figures.sparkline([2.0, 2.0, 2.0]) == "▄▄▄"
     assert figures.sparkline([-1e308, 1e308]) == "▁█"
+    assert figures.sparkline([0.0, 5e-324]) == "▁█"
+    assert figures.sparkline([1e-9, 5e-9, 1e-9]) == "▁█▁"
     assert figures.sparkline([math.nan, math.nan]) == ""
     assert figures.sparkline([1.0]) == ""
     assert figures.sparkline([]) == ""
