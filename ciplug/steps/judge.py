@@ -20,6 +20,7 @@ from ciplug.steps.gate_evidence import gather
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
     from ciplug.records.verdict import Outcome, Verdict
@@ -132,7 +133,7 @@ def keep_verdicts(session: Session, verdicts: Sequence[Verdict], bundle: Path | 
     if objects and (session.context.trusted or bundle is not None):
         store_objects(session, objects, bundle)
     elif objects:
-        console.say("a fork's job must not write the store: the verdict is not recorded")
+        console.say(f"{MUST_NOT_WRITE}: the verdict is not recorded")
     return frozenset(objects)
 
 

@@ -17,6 +17,7 @@ from ciplug.steps.record import Recorded, begin, finish
 from ciplug.steps.recover import report_recovered
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 _RIGHTS = {
     *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
@@ -133,7 +134,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     elif not session.context.trusted:
         kept = "spooled"
         folder = recorded.sealed.folder
-        console.say(f"a fork's job must not write the store: the run is kept in {folder}, and not sent")
+        console.say(f"{MUST_NOT_WRITE}: the run is kept in {folder}, and not sent")
         console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
     else:
         kept, refusal = _send(session, recorded)
@@ -163,7 +164,7 @@ def _hand_over(session: Session, recorded: Recorded, bundle: Path) -> tuple[str,
     if _has_files(recorded.run):
         console.say(f"{bundle} names the artifacts by their digests, and holds none of their bytes")
     if not session.context.trusted:
-        console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
+        console.say(f"{MUST_NOT_WRITE}: the run is in {bundle}; see `ciplug collect`")
     return kept, None
 
 
