@@ -192,7 +192,7 @@ def _hand_over(session: Session, outputs: dict[str, str]) -> None:
 
 
 def _promote(session: Session, run: Run, stage: str) -> int:
-    if session.context.proposed:
+    if session.proposes:
         console.say(f"not promoted to {stage}: a pull request's job never promotes")
         return 0
     try:
