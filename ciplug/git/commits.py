@@ -27,6 +27,18 @@ def local_tip(workspace: Workspace, branch: str) -> str | None:
     return next(filter(None, tips), None)
 
 
+def origin_of(workspace: Workspace) -> tuple[tuple[str, ...], str]:
+    """The parents that HEAD names, and its committer's e-mail address.
+
+    They are read from the commit itself: in a shallow clone git pretends that it has no parents.
+    """
+    raw = run_git("--no-replace-objects", "cat-file", "commit", "HEAD", cwd=workspace.top, check=False).stdout
+    header = raw.partition(b"\n\n")[0].decode(errors="replace").splitlines()
+    parents = tuple(line.removeprefix("parent ") for line in header if line.startswith("parent "))
+    committer = next((line for line in header if line.startswith("committer ")), "")
+    return parents, committer.partition("<")[2].partition(">")[0]
+
+
 def has_commit(repository: Path, commit: str) -> bool:
     return run_git("cat-file", "-e", f"{commit}^{{commit}}", cwd=repository, check=False).returncode == 0
 
@@ -41,7 +53,7 @@ def merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) ->
 
 
 def base_before_merge(repository: Path, head: str, target_commits: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Where the branch of a `head` that is merged by now had left the target branch.
+    """Find where the branch of `head`, which is merged already, left the target branch.
 
     None if head is one of the target branch's own commits (`target_commits`, its first parents from the tip).
     """

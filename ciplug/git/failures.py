@@ -38,7 +38,7 @@ _WORDS: tuple[tuple[GitKind, str], ...] = (
     ),
     (
         GitKind.FORBIDDEN,
-        r"returned error: 403|permission to .* denied|write access|not allowed to push|read[- ]only|Contribute",
+        r"returned error: 403|permission to [^;]* denied|write access|not allowed to push|read[- ]only|TF401027",
     ),
     (
         GitKind.NETWORK,
@@ -51,6 +51,16 @@ _WORDS: tuple[tuple[GitKind, str], ...] = (
     ),
     (GitKind.DECLINED, r"declined|denied|deny|hidden ref|refused|rule violations"),
 )
+
+_NAMES = (
+    r"""(?<!\w)'[^;]*?'(?!\w)|"[^";]*"|`[^`;]*`"""  # quoted: a URL, a path, a ref
+    r"|\S*(?:/|@|\w[.:]\w)\S*"  # a URL, a path, a ref, a host, an address of ssh
+    r"|(?<=\])\s+\S+\s+->\s+\S+"  # the branches of a line like ! [rejected] a -> b (non-fast-forward)
+    r"|(?<=\bremote ref )(?!does not\b)\S+|(?<=\bhost: )\S+|(?<=\bhostname )\S+|(?<=\bdenied to )\S+"
+    r"|(?<=\bconnect to )(?!host\b)\S+|(?<=\bconnect to host )\S+"
+    r"|(?<=\bbranch )(?!protect(?:ed|ion)(?![\w-]))\S+"
+)
+"""What stands in git's sentences, and was chosen by people: it may be made of any words."""
 
 _RACES = {
     *(GitKind.STALE, GitKind.MOVED, GitKind.BEHIND, GitKind.LOCKED, GitKind.EXISTS),
@@ -114,9 +124,16 @@ def read_failure(stderr: bytes) -> Failure:
 
 
 def failure_of(words: str) -> Failure:
-    """Why git, or a server that it pushed to, refused, from its words in one line."""
-    # Compiled when git fails, not at every start.
-    return Failure(words, frozenset(kind for kind, known in _WORDS if re.search(known, words, re.IGNORECASE)))
+    """Why git, or a server that it pushed to, refused, from its words in one line.
+
+    Names in them decide nothing: a repository may be called protected-models.
+    """
+    sentence = _without_names(words)
+    return Failure(words, frozenset(kind for kind, known in _WORDS if re.search(known, sentence, re.IGNORECASE)))
+
+
+def _without_names(words: str) -> str:
+    return re.sub(_NAMES, "…", words)
 
 
 def last_words(stderr: bytes) -> str:

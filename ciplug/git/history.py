@@ -49,7 +49,7 @@ class History:
     merge_base: str | None
     """None where head is a commit of the target branch, or no common commit is known."""
     ancestors: tuple[str, ...]
-    """First parents, nearest first: of the merge base and with it, or, without one, of head and without it."""
+    """First parents, nearest first: starting with the merge base if there is one, else with the parent of head."""
     target_commits: tuple[str, ...]
     """First parents from the tip of the target branch, at most 1,000."""
     notes: tuple[str, ...] = ()

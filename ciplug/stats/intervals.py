@@ -24,12 +24,12 @@ LARGEST = 1e100
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Unit = Literal["example", "cluster", "seed", "run"]
-"""Of what an interval has n: a seed is a run a side, a run one of the history."""
+"""What `n` counts: examples, clusters, seeds (runs per side) or earlier runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What a comparison has to show. Raises ValueError on numbers that no rule can have."""
+    """The rule of a comparison. Raises ValueError for numbers out of range."""
 
     higher_is_better: bool
     allowed: float = 0.0

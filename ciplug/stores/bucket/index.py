@@ -60,17 +60,17 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """What a fold has left."""
+    """The result of a fold."""
 
     files: tuple[File, ...] = ()
     objects: tuple[str, ...] = ()
-    """Keys of objects beside the segments that no row tells of."""
+    """Keys of objects outside the segments that no row mentions."""
     gone: tuple[str, ...] = ()
-    """Segments that are no more."""
+    """Segments that the fold replaced."""
     dropped: tuple[str, ...] = ()
     reason: str | None = None
     lost: tuple[str, ...] = ()
-    """What was claimed and could not be found any more when the fold was repaired."""
+    """Claimed objects that no longer existed when the fold was repaired."""
 
 
 @dataclass
