@@ -1,4 +1,4 @@
-"""What git's words on a failure are about. This is the only module that looks into them."""
+"""Classify git's error output. No other module interprets it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Failure:
 
     @property
     def damaged(self) -> bool:
-        """Whether an object is damaged or missing."""
+        """Advice that does not depend on the command that failed."""
         return bool(self.kinds & _DAMAGE)
 
     @property
@@ -114,7 +114,7 @@ class Failure:
         return None
 
     def error(self, what: str) -> GitError:
-        """The error to raise; `what` begins the message: git fetch failed."""
+        """Return the reason for which git, or the server of a push, refused, from its message in one line."""
         return GitError(f"{what}: {self.words}", hint=self.hint, kind=self.kind)
 
 
