@@ -17,7 +17,7 @@ from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
 from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
-from ciplug.stats.intervals import holm
+from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate

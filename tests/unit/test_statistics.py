@@ -13,7 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ciplug.stats import power
-from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm
+from ciplug.stats.holm import holm
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.means import prediction, welch
 from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, wilson
 

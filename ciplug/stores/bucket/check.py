@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from ciplug.errors import RecordError
 from ciplug.records.bundle import is_key
-from ciplug.stores import segment_files as segments
 from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.index import State
 

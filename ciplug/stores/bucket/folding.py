@@ -14,13 +14,13 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
 from ciplug.records.keys import stem_of
-from ciplug.stores import segment_files as segments
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.check import object_name, why_not
 from ciplug.stores.bucket.index import Claim, Done, File, State
 from ciplug.stores.bucket.reading import SEE_FSCK, Reader, View
-from ciplug.stores.segment_files import Row
+from ciplug.stores.bucket.segment_files import Row
 
 FOLD_AT = 512
 """A segment of a few runs is read as slowly as one of a thousand, so a reader waits for many pending writes."""

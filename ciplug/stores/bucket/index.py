@@ -17,7 +17,7 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records.bundle import is_key
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
-from ciplug.stores.segment_files import PATH
+from ciplug.stores.bucket.segment_files import PATH
 
 VERSION = 1
 _NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
