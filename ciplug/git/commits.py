@@ -67,7 +67,7 @@ def base_before_merge(repository: Path, head: str, target_commits: Sequence[str]
 
 
 def first_parents_in(repository: Path, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the commit and its first parents, nearest first, at most 1,000; empty if the repository lacks the commit."""
+    """Return the commit and its first parents, nearest first, at most 1,000; empty if the commit is missing."""
     done = run_git(
         "rev-list", "--first-parent", f"--max-count={DEPTH + 1}", commit, cwd=repository, env=env, check=False
     )

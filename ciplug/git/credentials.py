@@ -67,7 +67,7 @@ Source = Literal["header", "url", "helper"]
 
 
 def stored_credential(config: Config, url: str) -> Source | None:
-    """Return where the configuration has a credential for an address; a configured helper may know one. None: nowhere."""
+    """Return the place of a credential for an address in the configuration; a helper may have one. None: no place."""
     if any(_authorizes(key, value, redact(url)) for key, value in config):
         return "header"
     if url.startswith("http") and _PASSWORD_IN_URL.search(url):
