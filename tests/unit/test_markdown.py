@@ -231,6 +231,15 @@ def test_the_baseline_is_stated_with_its_commit_and_its_run() -> None:
     )
 
 
+def test_the_name_of_a_branch_decides_nothing_about_how_a_baseline_is_stated() -> None:
+    section = samples.failing().sections[0]
+    tip = replace(section.comparison.baseline, label="tip", how="tip of tip", at_merge_base=False)
+    body = render(
+        replace(samples.failing(), sections=(replace(section, comparison=replace(section.comparison, baseline=tip)),))
+    )
+    assert "against **tip** " in body and "(tip of tip, 3 days older" in body
+
+
 def test_a_fork_s_record_makes_no_links_but_to_a_run_of_this_repository() -> None:
     (section,) = samples.untrusted().sections
     assert "evil" not in render(samples.untrusted())
