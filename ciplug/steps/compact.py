@@ -49,7 +49,7 @@ def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
     """Drop all objects of these runs: records, series, examples, amendments and verdicts; returns how many."""
     store = session.store
     keys = store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))
-    return store.drop(keys, f"{len(runs)} runs, kept are {keep}")
+    return store.drop(keys, f"{len(runs)} runs; the rule is keep: {keep}")
 
 
 def _all_runs(store: Store) -> list[RetainedRun]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
+from ciplug.ci.identity import doubt, explain
 from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
@@ -125,6 +126,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     """
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
+    _tell_identity(session)
     refusal = None
     children = len(_with_children(session, recorded)) - 1
     if bundle is not None:
@@ -140,6 +142,16 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         kept = "spooled"
     _report(session, recorded, kept, children)
     return refusal
+
+
+def _tell_identity(session: Session) -> None:
+    """Say which commit the run is of, where the CI host names another."""
+    identity = session.identity
+    if identity is None or not identity.elsewhere:
+        return
+    console.say(f"the run is of commit {(session.head or '')[:8]}, {explain(identity)}")
+    if why := doubt(identity):
+        console.say(f"this job counts as a fork's: {why}")
 
 
 def _hand_over(session: Session, recorded: Recorded, bundle: Path) -> tuple[str, StoreError | None]:
