@@ -27,6 +27,10 @@ class UsageError(CiplugError):
     exit_code = 2
 
 
+class ForkJob(UsageError):
+    """A fork's job must not do this: a job of the project itself may."""
+
+
 class NotFound(UsageError):
     """No run, commit, model or version has the name that was given, or more than one has."""
 

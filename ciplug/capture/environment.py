@@ -45,10 +45,9 @@ def python_environment(
 ) -> tuple[str, dict[str, str]]:
     """Version of a Python and its installed packages: normalised name → version, sorted.
 
-    `executable` is what a command line begins with. A name is looked up on the PATH of `env`; one that is no
-    Python (`make`, `bash`) stands for the `python` that such a command would find; None is our own Python.
-    A virtual environment is read from its files; another Python that is none gets started, to ask where its
-    packages are.
+    `executable` is the first word of a command line. A name is looked up on the PATH of `env`; for another
+    program (`make`, `bash`), the `python` that it would find is used; None is ciplug's own Python.
+    A virtual environment is read from its files; any other Python is started and asked for its package path.
     """
     path = _find_python(executable, env) if executable else None
     if path is None or _same(path.parent, Path(sys.executable).parent):

@@ -93,11 +93,11 @@ class RunWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether events are still taken."""
+        """Whether the run still accepts events."""
         return self._open.exists()
 
     def append(self, *events: Event) -> None:
-        """Log events, all in one write. What this returns from is in the run's record.
+        """Log events in one write. Once this returns, the events are in the run's record.
 
         Raises UsageError when the run has ended, StoreError when the disk does not take them.
         """

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from ciplug.ci import azure, bitbucket, gitea, github_actions, gitlab_ci, jenkins, local
+from ciplug.ci import azure, base, bitbucket, gitea, github_actions, gitlab_ci, jenkins, local
 from ciplug.ci.base import Host
 from ciplug.records.provenance import Context
 
@@ -20,20 +20,25 @@ _QUEUED = re.compile(r"gh-readonly-queue/(.+)/pr-\d+-[0-9a-f]+")
 HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, bitbucket, azure, jenkins, local)}
 
 
-def detect(env: Mapping[str, str], *, parents: Callable[[], list[str]] | None = None) -> Context:
-    """The context of the job.
-
-    `parents` returns the parents of the checked-out commit, if it is a merge that the host made for this job,
-    else nothing. It is called only if the environment does not show it (a pull request in Jenkins).
-    """
-    host = next(host for host in HOSTS.values() if host.detect(env))
+def detect(env: Mapping[str, str]) -> Context:
+    """What the host says of the job. Which of it is about the checkout, `identity.identify` decides."""
+    host = host_of(env)
     context = host.context(env)
     queued = _QUEUED.fullmatch(context.branch or "")
     if queued and context.target_branch is None:
         return dataclasses.replace(context, target_branch=queued[1])
-    if context.host == jenkins.name and context.pull_request is not None and parents is not None:
-        return jenkins.look_through_merge(context, parents())
     return context
+
+
+def host_of(env: Mapping[str, str]) -> Host:
+    """The host whose job has this environment."""
+    return next(host for host in HOSTS.values() if host.detect(env))
+
+
+def workspace_of(env: Mapping[str, str]) -> str | None:
+    """The folder that the host names as the checkout of this job; None outside of a job."""
+    host = host_of(env)
+    return base.text(env, host.workspace) if host.workspace else None
 
 
 def host_module(name: str) -> Host:

@@ -148,6 +148,8 @@ def _escape(value: str, further: str = "") -> str:
 
 
 names_the_head = False
+merged_head = base.second_parent
+workspace = "BUILD_SOURCESDIRECTORY"
 advice = base.Advice(
     push="Project settings > Repositories > Security > Build Service: Contribute = Allow",
     keep_credential="in the steps: - {checkout: self, persistCredentials: true}",

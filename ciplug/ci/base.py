@@ -48,6 +48,15 @@ class Host(Protocol):
         """What the environment says about the job; missing facts are None."""
         ...
 
+    def merged_head(self, checkout: Checkout) -> str | None:
+        """The head of a pull request that HEAD merges, if HEAD is a merge that this host has made."""
+        ...
+
+    @property
+    def workspace(self) -> str | None:
+        """The variable with the folder of the job's checkout."""
+        ...
+
     def write_summary(self, env: Mapping[str, str], markdown: str) -> bool:
         """Show markdown on the page of the job; False if the host has no such place."""
         ...
@@ -65,6 +74,21 @@ class Host(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Checkout:
+    """What git says of a checkout."""
+
+    head: str | None
+    """The full id of HEAD; None where it has no commit yet."""
+    parents: tuple[str, ...] = ()
+    """Of HEAD, as the commit itself names them: a shallow clone knows their ids, too."""
+    committer: str = ""
+    """The e-mail address of HEAD's committer."""
+    branch: str | None = None
+    """None when detached."""
+    remote_url: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Advice:
     """What to add to a job of this host where something is missing: first where it goes, then the line itself."""
@@ -80,6 +104,24 @@ class Advice:
 
 
 PUSH_HINT = "the job needs the right to push: set CIPLUG_PUSH_TOKEN to a token that may write the repository"
+
+
+def second_parent(checkout: Checkout) -> str | None:
+    """The head that was merged into its target."""
+    return checkout.parents[1] if len(checkout.parents) == 2 else None
+
+
+_HTTP_REMOTE = re.compile(r"(https?://)(?:[^/@]*@)?([^/]+)/(.+?)(?:\.git)?/?")
+_SSH_REMOTE = re.compile(r"(?:ssh://)?(?:[^/@]+@)([^/:]+)(?::\d+/|[:/])/*(.+?)(?:\.git)?/?")
+
+
+def place_of_remote(url: str | None) -> tuple[str | None, str | None]:
+    """Web address and repository of the forge, from the address of a remote; a folder has neither."""
+    if match := _HTTP_REMOTE.fullmatch(url or ""):
+        return match[1] + match[2], match[3]
+    if match := _SSH_REMOTE.fullmatch(url or ""):
+        return f"https://{match[1]}", match[2]
+    return None, None
 
 
 def no_summary(env: Mapping[str, str], markdown: str) -> bool:

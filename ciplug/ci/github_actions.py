@@ -38,7 +38,11 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """In a `workflow_run` event the commit is the default branch's, which such a job checks out."""
+    """In a `workflow_run` event the commit is the default branch's, which such a job checks out.
+
+    A job of a pull request that has been merged is about the commit of the target branch, which GitHub builds then. It
+    is trusted no more than the pull request was: GitHub gives it no more rights.
+    """
     payload = event_payload(env)
     pull_request = _dig(payload, "pull_request")
     built, is_tag = text(env, "GITHUB_SHA"), env.get("GITHUB_REF_TYPE") == "tag"
@@ -48,25 +52,29 @@ def context(env: Mapping[str, str]) -> Context:
     target = text(env, "GITHUB_BASE_REF") or _string(payload, "merge_group", "base_ref")
 
     about_pull_request = isinstance(pull_request, dict) or text(env, "GITHUB_HEAD_REF") is not None
-    if about_pull_request:
+    landed = about_pull_request and _has_landed(env, payload)
+    commit, branch, merge, number_ = built, None if is_tag else ref, None, None
+    if landed:
+        branch, target = target or _string(pull_request, "base", "ref"), None
+    elif about_pull_request:
         commit = _string(pull_request, "head", "sha")
         branch = text(env, "GITHUB_HEAD_REF") or _string(pull_request, "head", "ref")
         target = target or _string(pull_request, "base", "ref")
+        number_ = _pull_request_number(env, pull_request)
         # In pull_request_target, GITHUB_SHA is the tip of the target branch.
-        merged = env.get("GITHUB_EVENT_NAME") != "pull_request_target" and built != commit
-    else:
-        commit, branch, merged = built, None if is_tag else ref, False
+        if env.get("GITHUB_EVENT_NAME") != "pull_request_target" and built != commit:
+            merge = built
 
     return Context(
         host=name,
         event=text(env, "GITHUB_EVENT_NAME"),
         commit=commit,
-        merge_commit=built if merged else None,
+        merge_commit=merge,
         branch=branch,
         target_branch=target.removeprefix("refs/heads/") if target else None,
         default_branch=_string(payload, "repository", "default_branch"),
         tag=ref if is_tag else None,
-        pull_request=_pull_request_number(env, pull_request) if about_pull_request else None,
+        pull_request=number_,
         repository=repository,
         server_url=server,
         api_url=text(env, "GITHUB_API_URL"),
@@ -75,6 +83,20 @@ def context(env: Mapping[str, str]) -> Context:
         actor=text(env, "GITHUB_TRIGGERING_ACTOR") or text(env, "GITHUB_ACTOR"),
         trusted=_same_repository(pull_request) if about_pull_request else True,
     )
+
+
+def _has_landed(env: Mapping[str, str], payload: dict[str, Any]) -> bool:
+    """Whether GITHUB_SHA is a commit of the target branch that a pull request was merged into."""
+    pull_request = payload.get("pull_request")
+    if payload.get("action") != "closed" or _dig(pull_request, "merged") is False:
+        return False
+    built, merged = text(env, "GITHUB_SHA"), _dig(pull_request, "merged") is True
+    if merged and built == _string(pull_request, "merge_commit_sha"):
+        return True
+    if not env.get("GITHUB_REF", "").startswith("refs/heads/") or built == _string(pull_request, "head", "sha"):
+        return False
+    # pull_request_target is always of the target branch.
+    return merged or env.get("GITHUB_EVENT_NAME") != "pull_request_target"
 
 
 def event_payload(env: Mapping[str, str]) -> dict[str, Any]:
@@ -187,6 +209,8 @@ def _string(value: Any, *keys: str) -> str | None:
 
 
 names_the_head = True
+merged_head = base.second_parent
+workspace = "GITHUB_WORKSPACE"
 advice = base.Advice(
     push="in the job: permissions: {contents: write, pull-requests: write, statuses: write}",
     keep_credential="in the step of actions/checkout: with: {persist-credentials: true}",

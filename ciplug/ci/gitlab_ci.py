@@ -74,6 +74,8 @@ push_hint = (
     "else set CIPLUG_PUSH_TOKEN to a project access token with write_repository"
 )
 names_the_head = True
+merged_head = base.second_parent
+workspace = "CI_PROJECT_DIR"
 advice = base.Advice(
     push="Settings > CI/CD > Variables: {token}, a project access token, role Developer, scope write_repository; "
     "or Settings > CI/CD > Job token permissions: 'Allow Git push requests to the repository'",

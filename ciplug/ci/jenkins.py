@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from ciplug.ci import base
-from ciplug.ci.base import number, text
+from ciplug.ci.base import Checkout, number, place_of_remote, text
 from ciplug.records.provenance import Context
 
 name = "jenkins"
 
 _CHANGE_URL = re.compile(r"(https?://[^/]+)/(.+?)/(?:-/)?(?:pulls?|merge_requests|pull-requests)/\d+")
-_HTTP_REMOTE = re.compile(r"(https?://)(?:[^/@]*@)?([^/]+)/(.+?)(?:\.git)?/?")
-_SSH_REMOTE = re.compile(r"(?:ssh://)?(?:[^/@]+@)([^/:]+)(?::\d+/|[:/])/*(.+?)(?:\.git)?/?")
 
 
 def detect(env: Mapping[str, str]) -> bool:
@@ -26,15 +23,17 @@ def detect(env: Mapping[str, str]) -> bool:
 def context(env: Mapping[str, str]) -> Context:
     """Jenkins names no event, no API of a forge, and the default branch only in its own builds.
 
-    If Jenkins merges a pull request before the build, GIT_COMMIT is the merge: see `look_through_merge`. Whoever
+    If Jenkins merges a pull request before the build, GIT_COMMIT is the merge: see `merged_head`. Whoever
     answered an `input` is the actor of later steps: the pipeline sets CIPLUG_APPROVER.
     """
-    change, tag = text(env, "CHANGE_ID"), text(env, "TAG_NAME")
+    change, tag, built = text(env, "CHANGE_ID"), text(env, "TAG_NAME"), text(env, "GIT_COMMIT")
     server, repository = _forge(env)
     return Context(
         host=name,
         event="pull_request" if change else "tag" if tag else None,
-        commit=text(env, "GIT_COMMIT"),
+        commit=None if change else built,
+        # The merge, or the head itself where Jenkins had nothing to merge.
+        merge_commit=built if change else None,
         branch=_branch(env),
         target_branch=text(env, "CHANGE_TARGET"),
         default_branch=text(env, "BRANCH_NAME") if env.get("BRANCH_IS_PRIMARY") == "true" else None,
@@ -49,11 +48,10 @@ def context(env: Mapping[str, str]) -> Context:
     )
 
 
-def look_through_merge(context: Context, parents: list[str]) -> Context:
-    """Replace a merge that Jenkins made by the pull request's head: Jenkins merges the target *into* the head."""
-    if len(parents) != 2:
-        return context
-    return dataclasses.replace(context, commit=parents[0], merge_commit=context.commit)
+def merged_head(checkout: Checkout) -> str | None:
+    """Jenkins merges the target *into* the head, so the head is the first parent. A merge of a person's stays."""
+    own = checkout.committer == "nobody@nowhere" and len(checkout.parents) == 2
+    return checkout.parents[0] if own else None
 
 
 def _branch(env: Mapping[str, str]) -> str | None:
@@ -71,12 +69,7 @@ def _forge(env: Mapping[str, str]) -> tuple[str | None, str | None]:
     """Web address and repository of the forge: from the pull request's address, else from git's remote."""
     if match := _CHANGE_URL.match(env.get("CHANGE_URL", "")):
         return match[1], match[2]
-    remote = env.get("GIT_URL", "")
-    if match := _HTTP_REMOTE.fullmatch(remote):
-        return match[1] + match[2], match[3]
-    if match := _SSH_REMOTE.fullmatch(remote):
-        return f"https://{match[1]}", match[2]
-    return None, None
+    return place_of_remote(env.get("GIT_URL"))
 
 
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
@@ -95,6 +88,7 @@ write_summary = base.no_summary
 annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
+workspace = "WORKSPACE"
 advice = base.Advice(
     push="around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) { … }",
     variable="around the step: withCredentials([string(credentialsId: 'ciplug-comment', variable: '{name}')]) { … }",

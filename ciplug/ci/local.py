@@ -24,4 +24,6 @@ write_outputs = base.no_outputs
 annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
+merged_head = base.second_parent
+workspace = None
 advice = base.Advice()

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="REF",
-        help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
+        help="commit, branch or tag to compare with in the report; gates still use the policy's baseline",
     )
     options.add_label(parser)
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.label and args.no_comment:
-        raise UsageError("--label goes with the comment", hint="leave --no-comment out")
+        raise UsageError("--label cannot be used with --no-comment", hint="remove one of the two")
     session = options.session_of(args)
     session.need_head()
     bundle = _bundle(args, session)
@@ -112,7 +112,7 @@ def _show(session: Session, report: JobReport) -> int:
         console.complain(report.unjudged.message, report.unjudged.hint)
     if not report.counts:
         model = report.own.run.model
-        console.say(f"the comment shows another run of '{model}' on this commit, which counts for it")
+        console.say(f"the comment shows another run of '{model}': that one represents this commit")
     show_report(report.report)
     announce(session, report.report.sections)
     return report.unjudged.exit_code if report.unjudged else 0
@@ -134,7 +134,7 @@ def _post(args: argparse.Namespace, session: Session, job: JobRun, report: JobRe
         how = Posting(label=args.label)
         return post(session, report.snapshot, lambda later: report_on(later, job).snapshot, how).url
     if not args.no_comment:
-        console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
+        console.say("no comment: a fork's job cannot write one; the job that runs `ciplug collect` will")
     ci.host_module(session.context.host).write_summary(session.env, comment.render(report.report))
     return None
 
@@ -164,7 +164,8 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
         raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
-            "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"
+            "--promote-to cannot be used with --bundle: the run is not in the store yet",
+            hint="promote it after `ciplug collect`",
         )
     if asked is None and args.output_dir and not session.context.trusted:
         return Path(args.output_dir) / BUNDLE
@@ -191,7 +192,7 @@ def _hand_over(session: Session, outputs: dict[str, str]) -> None:
 
 
 def _promote(session: Session, run: Run, stage: str) -> int:
-    if session.context.proposed:
+    if session.proposes:
         console.say(f"not promoted to {stage}: a pull request's job never promotes")
         return 0
     try:

@@ -20,6 +20,7 @@ MACHINE = {"python": machine.python, "git": machine.git}
 CHECKS: dict[str, Check] = {
     "repository": checkout.repository,
     "job": checkout.job,
+    "commit": checkout.commit,
     "configuration": checkout.config,
     "policy": checkout.policy,
     "libraries": machine.libraries,

@@ -61,7 +61,7 @@ def _parts(one: Amendment) -> Iterator[str]:
     if one.lifecycle is not None:
         yield "deleted" if one.lifecycle == "deleted" else "no longer deleted"
     if one.reason:
-        yield f"since {one.reason}"
+        yield f"reason: {one.reason}"
     if one.name is not None:
         yield f"name {one.name}"
     yield from (f"tag {name}={value}" for name, value in sorted(one.tags.items()))

@@ -63,7 +63,7 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
 
     name = clean(str(by[0])) if by else ""
     for count, why in (
-        (found.left_out, "left out, as a number of the condition is NaN"),
+        (found.left_out, "left out: a value compared in --where is NaN"),
         (found.undefined, f"listed last, as {name} is NaN"),
         (found.absent, f"listed last, without {name}"),
     ):

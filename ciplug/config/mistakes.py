@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 JUDGING = frozenset(
     {"seeds", "baseline", "defaults", "gates", "branches", "waivers", "stages", "monitor", "policy_tests"}
 )
-"""The keys of a model that nothing but the judging of runs reads."""
+"""The keys of a model that are used only to judge runs."""
 _SHOWN_MOST = 50
 _KEY_MOST = 120
 _REPEATED_MOST = 60
 
 
 class PolicyError(ConfigError):
-    """Only keys that judge runs are wrong: `recording` has the settings by which runs are recorded all the same."""
+    """Mistakes only in keys for judging runs; `recording` has the settings for recording, which are still usable."""
 
     def __init__(self, message: str, recording: Config, *, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)

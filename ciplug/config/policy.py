@@ -121,7 +121,7 @@ class Policy:
         return self.defaults.atol if own is None else own
 
     def tolerances(self) -> dict[str, float]:
-        """Metric → the smallest `atol` of its gates: what one of them calls a change is not unchanged."""
+        """Metric → the smallest `atol` of its gates: a change that any gate counts is never shown as unchanged."""
         smallest: dict[str, float] = {}
         for gate in self.gates:
             metric, own = self.metric_of(gate), self.tolerance(gate)

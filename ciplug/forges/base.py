@@ -82,21 +82,21 @@ class Forge(Protocol):
         ...
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """The accounts that have let this pipeline run into a protected environment.
+        """Return the accounts that approved this pipeline's access to a protected environment.
 
-        None where the forge does not tell.
+        None if the forge does not provide this.
         """
         ...
 
     def accounts(self, commit: str) -> set[str]:
-        """The accounts of who wrote a commit and who committed it, as far as the forge knows them."""
+        """Return the accounts of a commit's author and committer, as far as the forge knows them."""
         ...
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """What the token may do: nothing is written.
+        """Return what the token may do, without writing anything.
 
-        Whether it may comment is asked of the pull request `number`, whether it may set a status of `commit`; what
-        is None is not asked, where it cannot be. Raises PermissionDenied when the token is not accepted at all.
+        The permission to comment is tested on the pull request `number`, the permission to set a status on `commit`;
+        a test whose argument is None is skipped.  Raises PermissionDenied when the token is not accepted at all.
         """
         ...
 

@@ -220,5 +220,5 @@ def _pages(api: JsonApi, path: str, params: dict[str, str]) -> Iterator[dict[str
     while query:
         page = api.get(path, query).json()
         yield from page["values"]
-        # Of the next page's address the query only: no answer chooses where the token goes.
+        # Only the query of the next page's address is used, so an answer cannot send the token to another host.
         query = dict(parse_qsl(urlsplit(page.get("next", "")).query))

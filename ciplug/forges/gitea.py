@@ -120,11 +120,11 @@ class Gitea:
         return None
 
     def accounts(self, commit: str) -> set[str]:
-        """The addresses of a commit are what git tells as well."""
+        """Return nothing: Gitea knows no more about a commit's authors than git does."""
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
+        """Send requests with fields of a wrong type: Gitea checks scopes and permissions before the fields."""
         with self._api.errors("read the repository", _HINT):
             self._api.get(self._path)
             probes: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
@@ -141,7 +141,7 @@ class Gitea:
             if refusal.status not in (403, 404, 422):
                 raise
             return Right(to, refusal.status == 422, f"{refusal.status}{words(refusal.reply.message)}")
-        return Right(to, None, "Gitea has taken a request that it should have refused")
+        return Right(to, None, "unclear: Gitea accepted a test request that should be refused")
 
 
 class _Comments:

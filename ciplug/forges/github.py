@@ -165,9 +165,9 @@ class GitHub:
             return {user.login for user in (shown.author, shown.committer) if user is not None}
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """No request tells what GITHUB_TOKEN may do, so one is sent that GitHub refuses for its content.
+        """Send requests with invalid content, since no API call lists the permissions of GITHUB_TOKEN.
 
-        GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
+        GitHub checks the permission first (403, or 404 for a user without it), then the content (422).
         """
         with self._errors("read the repository", _READING):
             repository = self._open()
@@ -198,7 +198,7 @@ class GitHub:
                 if error.status in (403, 404):
                     return Right(to, False, reason)
                 raise
-        return Right(to, None, "GitHub has taken a request that it should have refused")
+        return Right(to, None, "unclear: GitHub accepted a test request that should be refused")
 
     def _open(self) -> Repository:
         if self._repository is None:

@@ -86,7 +86,7 @@ class JsonApi:
         # A redirect may turn a write into a read, which would look as if all had gone well.
         if response.request.method != method:
             raise ForgeError(
-                f"{self._place.api_url} sends writes elsewhere", hint="set the address of the API to where it leads"
+                f"{self._place.api_url} redirects write requests", hint="set the API address to the redirect's target"
             )
         if not response.ok:
             raise Refused(_reply_of(response))

@@ -79,10 +79,10 @@ def by_interval(result: GateResult, interval: Interval, decision: Decision) -> s
 
 
 def settled_by(unit: Unit, more: int | None) -> str:
-    """What would settle a comparison that the data do not decide."""
+    """Advise on an undecided comparison: how much more data would decide it."""
     if more:
         return f"about {more:,} more {_UNITS[unit]} would decide"
-    return "it is exactly on the limit, where no number of them decides: increase the allowance, or accept the risk"
+    return "the change is exactly at the limit, so more data cannot decide it: raise the allowance, or accept the risk"
 
 
 def baseline_not_finite(metric: str, value: float) -> str:
@@ -95,7 +95,7 @@ def no_baseline(metric: str, side: Side) -> str:
 
 
 def baseline_unknown(why: str) -> str:
-    return f"whether there is a baseline is not known: {why}"
+    return f"the baseline could not be determined: {why}"
 
 
 def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:

@@ -16,14 +16,14 @@ _WORDS_MOST = 500
 
 @dataclass(frozen=True)
 class PushResult:
-    """What became of a push."""
+    """The result of a push."""
 
     rejected: Mapping[str, Failure] = field(default_factory=dict)
     """Ref → why the server, or git itself, refused it."""
     failure: Failure | None = None
-    """Why there was no answer for each ref."""
-    remote_words: str = ""
-    """What the server wrote beside a refusal."""
+    """The reason if the push failed before the server answered for each ref."""
+    remote: Failure | None = None
+    """The server's messages about a refusal."""
 
     @property
     def ok(self) -> bool:
@@ -45,11 +45,15 @@ class PushResult:
 
     @property
     def reason(self) -> Failure:
-        """Why it was not taken, over all refs."""
+        """The reason for the refusal, over all refs."""
         if self.failure:
             return self.failure
         words = "; ".join(sorted({reason.words for reason in self.rejected.values()}))
-        return failure_of(f"{words}: {self.remote_words}" if self.remote_words else words)
+        reasons = [*self.rejected.values(), *([self.remote] if self.remote else [])]
+        return Failure(
+            f"{words}: {self.remote.words}" if self.remote else words,
+            frozenset(kind for reason in reasons for kind in reason.kinds),
+        )
 
 
 def push_refs(
@@ -65,7 +69,7 @@ def push_refs(
     if done.returncode == 0:
         return PushResult()
     rejected = _rejected(done.stdout)
-    return PushResult(rejected, None if rejected else read_failure(done.stderr), _remote_words(done.stderr))
+    return PushResult(rejected, None if rejected else read_failure(done.stderr), _remote_failure(done.stderr))
 
 
 def _rejected(stdout: bytes) -> dict[str, Failure]:
@@ -76,7 +80,8 @@ def _rejected(stdout: bytes) -> dict[str, Failure]:
     }
 
 
-def _remote_words(stderr: bytes) -> str:
+def _remote_failure(stderr: bytes) -> Failure | None:
+    """What the server wrote for people; None where it wrote nothing."""
     lines = redact(stderr.decode(errors="replace")).splitlines()
     words = " ".join(line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:"))
-    return words[:_WORDS_MOST].strip()
+    return failure_of(words[:_WORDS_MOST].strip()) if words else None

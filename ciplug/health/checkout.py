@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 
 from ciplug import config as configuration
+from ciplug.ci.identity import doubt, explain
 from ciplug.config.policy import Policy
 from ciplug.errors import Cause
 from ciplug.git import history as commits
@@ -40,6 +41,18 @@ def job(session: Session, before: Examined) -> str:
     if not context.trusted:
         what += " of a fork or an unknown repository: nothing is expected to be writable"
     return what
+
+
+def commit(session: Session, before: Examined) -> str:
+    """Which commit a run of this job belongs to, and why; what the host says of another one."""
+    identity = session.identity
+    if identity is None or session.head is None:
+        raise skipped("there is no commit")
+    found = f"{session.head[:8]}: {explain(identity)}"
+    why = doubt(identity)
+    if why:
+        raise warning(f"{found}; not trusted: {why}", remedies.unpublished(session.context.host))
+    return found
 
 
 def config(session: Session, before: Examined) -> str:
@@ -125,7 +138,10 @@ def credentials(session: Session, before: Examined) -> str:
     if source:
         return sources[source]
     # git itself reads ~/.netrc and askpass programs: only a push shows whether they have a credential.
-    raise skipped(f"this checkout keeps none for {redact(url)}; the checks below show whether git has another")
+    raise skipped(
+        f"no credential for {redact(url)} is stored in this checkout; "
+        "the checks below show whether git finds one elsewhere"
+    )
 
 
 def remote(session: Session, before: Examined) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ciplug.errors import PermissionDenied
-from ciplug.forges import FORGES, Forge, NoForge, Right, forge_name, open_forge
+from ciplug.forges import FORGES, Forge, NoForge, Right, forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.health.checkout import FORKED
+from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
 
 
@@ -94,7 +95,7 @@ def _accepted(session: Session, before: Examined) -> Forge:
 
 
 def _open(session: Session) -> Forge | NoForge:
-    return session.remember("forge", lambda: open_forge(session.context, session.env, session.remote_url))
+    return session.remember("forge", lambda: forge_of(session))
 
 
 def _rights(session: Session) -> list[Right]:

@@ -58,5 +58,10 @@ def history(host: str) -> str:
     return ci.host_module(host).advice.full_history
 
 
+def unpublished(host: str) -> str:
+    """For a commit that the remote is not shown to have in a branch."""
+    return f"push the commit to a branch first; an older commit of a branch needs the history: {history(host)}"
+
+
 def _variable(host: str, name: str) -> str:
     return ci.host_module(host).advice.variable.replace("{name}", name)

@@ -28,13 +28,13 @@ def more_needed(interval: Interval) -> int | None:
 
 
 def detectable(interval: Interval) -> float:
-    """The least loss beyond the allowance that a test as wide as this one finds with a probability of 80%."""
+    """Return the smallest loss beyond the allowance that a test with this interval finds with a probability of 80%."""
     z = normal_isf(interval.rule.alpha)
     return (interval.high - interval.low) / 2 / z * (z + normal_isf(1 - POWER))
 
 
 def underpowered(interval: Interval) -> str | None:
-    """A warning where a loss of twice the allowance would often not be found; None where it would.
+    """Return a warning if a loss of twice the allowance would often be missed, else None.
 
     Without an allowance there is no such loss, and no warning.
     """
@@ -45,6 +45,6 @@ def underpowered(interval: Interval) -> str | None:
     error = (interval.high - interval.low) / 2 / z
     chance = normal_sf(z - allowed / error)
     return (
-        f"underpowered: a loss of twice the allowance would be found in {chance:.0%} of cases; "
-        f"what is found in {POWER:.0%} of them is a loss of {allowed + detectable(interval):.3g}"
+        f"too little data: a regression of twice the allowance would be found only {chance:.0%} of the time; "
+        f"{POWER:.0%} needs a regression of {allowed + detectable(interval):.3g}"
     )

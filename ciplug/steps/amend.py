@@ -17,6 +17,7 @@ from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
     from ciplug.records.series import Series
@@ -88,11 +89,12 @@ class Amended:
 def amend(session: Session, targets: Sequence[Target], change: Change) -> list[Amended]:
     """Amend runs: all objects in one write, and none for a run that is as asked for already.
 
-    Raises UsageError in a fork's job or for a change that cannot be, StoreError when the store did not take it: then it
-    waits in the spool, and the hint says how it is sent.
+    Raises ForkJob in a fork's job, UsageError for a change that cannot be, StoreError when the store did not take it:
+    then it waits in the spool, and the hint says how it is sent.
     """
-    if not session.context.trusted:
-        raise UsageError("a fork's job must not amend runs", hint="amend them in a trusted branch's pipeline")
+    need_trusted(
+        session, message="a fork's job must not amend runs", hint="amend them in the pipeline of a trusted branch"
+    )
     _check(change)
     done: list[Amended] = []
     objects: dict[str, bytes] = {}

@@ -14,6 +14,7 @@ from ciplug.records import bundle
 from ciplug.steps.open_bundles import BundleFilter, Source, open_source
 from ciplug.steps.record_bundles import Bundle, Recording, record_bundles
 from ciplug.steps.session import Session
+from ciplug.steps.trust import need_trusted
 
 MAX_TOTAL = 512 * 1024 * 1024
 """Bytes of all bundles together: they are held in memory until they are pushed."""
@@ -51,11 +52,10 @@ class Collected:
 def collect(session: Session, request: CollectRequest) -> Collected:
     """Record the runs of the bundles that are found.
 
-    Raises UsageError in a fork's job and for a request that contradicts the place, InputError where there is no
+    Raises ForkJob in a fork's job, UsageError for a request that contradicts the place, InputError where there is no
     bundle, StoreError where the store refuses. What is wrong with single bundles is in the result.
     """
-    if not session.context.trusted:
-        raise UsageError("a fork's job must not write the store", hint="collect in a trusted branch's pipeline")
+    need_trusted(session, hint="collect in the pipeline of a trusted branch")
     with open_source(session, request.source, request.only) as source:
         trusted, origin = _trust(request, source)
         if request.commit:

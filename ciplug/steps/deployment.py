@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.errors import ForgeError
+from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -29,11 +30,11 @@ def record_deployment(session: Session, promotion: Promotion, environment: str |
 
     A failure is returned, not raised: the promotion stands in any case.
     """
-    from ciplug.forges import NoForge, open_forge
+    from ciplug.forges import NoForge
 
     commit = promotion.run.commit
     environment = environment or promotion.stage.lower()
-    forge = open_forge(session.context, session.env, session.remote_url, console.say)
+    forge = forge_of(session, console.say)
     if isinstance(forge, NoForge):
         return Deployment(environment, commit, failure=forge.reason)
     if commit is None:

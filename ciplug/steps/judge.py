@@ -20,6 +20,7 @@ from ciplug.steps.gate_evidence import gather
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
     from ciplug.records.verdict import Outcome, Verdict
@@ -100,19 +101,19 @@ def judge(
 
 
 def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) -> str | None:
-    """What the policy that a pull request proposes would have decided, beside the verdict; None for no change."""
+    """Describe the verdict under the policy that a pull request proposes; None if it does not change the policy."""
     model = finder.given.model
     proposed, in_force = policies.proposed(model), policies.find(model)
     if in_force is None or not policies.changed(model) or (proposed and proposed.digest == in_force.digest):
         return None
     lead = f"this pull request changes the policy. {in_force.source} counts: {verdict.outcome}."
     if proposed is None:
-        return f"{lead} As it proposes, nothing would judge '{model}'."
+        return f"{lead} With the proposed policy, no gate would judge '{model}'."
     try:
         other = judge(replace(finder, in_force=proposed), proposed, dry_run=True)
     except ConfigError as problem:
-        return f"{lead} As it proposes, it would be an error: {problem.message}."
-    return f"{lead} As it proposes: {other.outcome}{_moved(verdict, other)}."
+        return f"{lead} With the proposed policy, it would be an error: {problem.message}."
+    return f"{lead} With the proposed policy: {other.outcome}{_moved(verdict, other)}."
 
 
 def _moved(verdict: Verdict, other: Verdict) -> str:
@@ -132,7 +133,7 @@ def keep_verdicts(session: Session, verdicts: Sequence[Verdict], bundle: Path | 
     if objects and (session.context.trusted or bundle is not None):
         store_objects(session, objects, bundle)
     elif objects:
-        console.say("a fork's job must not write the store: the verdict is not recorded")
+        console.say(f"{MUST_NOT_WRITE}: the verdict is not recorded")
     return frozenset(objects)
 
 

@@ -24,6 +24,7 @@ from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
@@ -136,7 +137,7 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
     if not session.context.trusted:
-        console.say(f"a fork's job must not write the store: run {entry.id} is kept in {entry.folder}")
+        console.say(f"{MUST_NOT_WRITE}: run {entry.id} is kept in {entry.folder}")
         return
     try:
         send(session, recorded.sealed)

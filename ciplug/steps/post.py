@@ -10,6 +10,7 @@ from ciplug import ci, console
 from ciplug.errors import CiplugError, ForgeError
 from ciplug.reports import comment
 from ciplug.steps import workflow_run
+from ciplug.steps.job_forge import forge_of
 from ciplug.steps.publish import Published, publish
 from ciplug.steps.session import Session
 from ciplug.steps.snapshot import Snapshot
@@ -63,11 +64,11 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
     Where nothing can be posted, a message says why. A missing permission is one clear line; the summary is written all
     the same.
     """
-    from ciplug.forges import NoForge, open_forge
+    from ciplug.forges import NoForge
 
     write_summary(session, snapshot)
     context = session.context
-    forge = open_forge(context, session.env, session.remote_url, console.say)
+    forge = forge_of(session, console.say)
     if isinstance(forge, NoForge):
         tell = console.detail if context.host == "local" and not how.on_request else console.say
         tell(f"no comment: {forge.reason}")
@@ -80,7 +81,8 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
         if target.found:
             session = _as_of(session, target.found)
             console.say(
-                f"the comment is as of pull request #{target.number}: judged by the gates of {target.found.base}"
+                f"the comment treats this commit as part of pull request #{target.number}, "
+                f"and uses the gates of {target.found.base}"
             )
             snapshot = again(session)
     except CiplugError as problem:

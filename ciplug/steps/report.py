@@ -63,11 +63,11 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
 
 
 def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:
-    """The last verdict that only another job could give, where it is believed.
+    """Return the last trusted verdict that this job cannot compute itself; None if there is none.
 
-    That is one by a policy whose gates read files of the machine that judged, or, without a policy for the model
-    here, by that of another ciplug.yaml. In a pull request it is by a policy of the target branch, from a job of the
-    pull request: a push is judged by thresholds of its own.
+    Only another job can judge if gates read files of its machine, or if the model belongs to another ciplug.yaml.
+    In a pull request, the verdict must come from a job of the pull request, by a policy of the target branch,
+    since a push is judged by its own thresholds.
     """
     if (in_force and not in_force.policy.reads_files) or not run.provenance.context.trusted:
         return None

@@ -10,14 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ciplug import ci, config
+from ciplug import config
 from ciplug.capture.spool import Spool
+from ciplug.ci.identity import Identity
 from ciplug.errors import ConfigError, UsageError
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
-from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context
+from ciplug.steps.job_identity import context_of, identity_of
 from ciplug.stores import (
     DEFAULT_URI,
     OWN,
@@ -98,6 +99,8 @@ class Session:
     """The folder of this job's results, where it names one."""
     options: SessionOptions = _DEFAULTS
     """What it was opened with."""
+    identity: Identity | None = None
+    """Which commit the job is of, and why; None outside of a repository."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 
@@ -225,6 +228,11 @@ class Session:
         return remotes.get("origin") or next(iter(remotes.values()), None)
 
     @property
+    def proposes(self) -> bool:
+        """Whether the job is of a pull request or of a merge queue, whatever it has checked out."""
+        return self.context.proposed or (self.identity is not None and self.identity.claim.proposed)
+
+    @property
     def head(self) -> str | None:
         """The commit that runs of this folder belong to: the pull request's own head, not its merge."""
         return self.context.commit
@@ -283,19 +291,22 @@ def open_session(
             if not for_recording:
                 raise
             settings, policy_error = wrong.recording, wrong
+    uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
+    identity = identity_of(env, workspace, keeps_own_runs=uri.partition("?")[0] == DEFAULT_URI)
     return Session(
         cwd=cwd,
         env=env,
         workspace=workspace,
         config=settings,
-        context=_context(env, workspace),
-        store_uri=store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI,
+        context=context_of(env, workspace, identity),
+        store_uri=uri,
         artifact_store=artifact_store or settings.artifact_store,
         artifact_limit=next(
             size for size in (artifact_limit, settings.artifact_limit, DEFAULT_ARTIFACT_LIMIT) if size is not None
         ),
         output_dir=Path(output_dir) if output_dir else None,
         options=options,
+        identity=identity,
         policy_error=policy_error,
     )
 
@@ -304,27 +315,3 @@ def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
     from ciplug.bundles import check as collected
 
     collected.check(objects, name, trusted=trusted)
-
-
-def _merge_parents(workspace: Workspace) -> list[str]:
-    """Parents of HEAD if it is a merge that Jenkins made; empty for any other commit, also for a person's merge."""
-    shown = run_git("show", "-s", "--format=%ce%n%P", "HEAD", cwd=workspace.top, check=False).stdout.decode()
-    committer, _, parents = shown.partition("\n")
-    return parents.split() if committer == "nobody@nowhere" else []
-
-
-def _context(env: Mapping[str, str], workspace: Workspace | None) -> Context:
-    """What the CI host says, completed by what the checkout knows."""
-    context = ci.detect(env, parents=lambda: _merge_parents(workspace) if workspace else [])
-    if workspace is None:
-        return context
-    completed = replace(
-        context,
-        # Where the host checked out a merge of its own, HEAD is not the commit under review.
-        commit=context.commit or (None if context.merge_commit else workspace.head),
-        branch=context.branch or workspace.branch,
-        actor=context.actor or workspace.setting("user.email") or workspace.setting("user.name"),
-    )
-    if context.host == "local" and workspace.head:
-        completed = replace(completed, commit=workspace.head)
-    return completed

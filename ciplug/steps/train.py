@@ -9,6 +9,7 @@ from pathlib import Path
 from ciplug import ci, console
 from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
+from ciplug.ci.identity import doubt, explain
 from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
@@ -16,6 +17,7 @@ from ciplug.steps.record import Recorded, begin, finish
 from ciplug.steps.recover import report_recovered
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
+from ciplug.steps.trust import MUST_NOT_WRITE
 
 _RIGHTS = {
     *(Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PROTECTED, Cause.RULE),
@@ -124,6 +126,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     """
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
+    _tell_identity(session)
     refusal = None
     children = len(_with_children(session, recorded)) - 1
     if bundle is not None:
@@ -131,7 +134,7 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     elif not session.context.trusted:
         kept = "spooled"
         folder = recorded.sealed.folder
-        console.say(f"a fork's job must not write the store: the run is kept in {folder}, and not sent")
+        console.say(f"{MUST_NOT_WRITE}: the run is kept in {folder}, and not sent")
         console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
     else:
         kept, refusal = _send(session, recorded)
@@ -139,6 +142,16 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         kept = "spooled"
     _report(session, recorded, kept, children)
     return refusal
+
+
+def _tell_identity(session: Session) -> None:
+    """Say which commit the run is of, where the CI host names another."""
+    identity = session.identity
+    if identity is None or not identity.elsewhere:
+        return
+    console.say(f"the run is of commit {(session.head or '')[:8]}, {explain(identity)}")
+    if why := doubt(identity):
+        console.say(f"this job counts as a fork's: {why}")
 
 
 def _hand_over(session: Session, recorded: Recorded, bundle: Path) -> tuple[str, StoreError | None]:
@@ -151,7 +164,7 @@ def _hand_over(session: Session, recorded: Recorded, bundle: Path) -> tuple[str,
     if _has_files(recorded.run):
         console.say(f"{bundle} names the artifacts by their digests, and holds none of their bytes")
     if not session.context.trusted:
-        console.say(f"a fork's job must not write the store: the run is in {bundle}; see `ciplug collect`")
+        console.say(f"{MUST_NOT_WRITE}: the run is in {bundle}; see `ciplug collect`")
     return kept, None
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 from ciplug._version import __version__
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
-from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
@@ -66,7 +65,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     Raises UsageError for a stage, a run or a version that does not exist, and PromotionRefused with the reason.
     """
     stage = ladder_of(session, request.model).stage(request.stage)
-    _check_job(session.context)
+    _check_job(session)
     runs = session.runs()
     for lost_races in range(_TRIES):
         log = ledger.read(session.log, request.model)
@@ -87,12 +86,12 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     )
 
 
-def _check_job(context: Context) -> None:
-    if not context.trusted:
+def _check_job(session: Session) -> None:
+    if not session.context.trusted:
         raise PromotionRefused(
             Refusal.FORK_JOB, "a fork's job must not promote", hint="promote from a trusted branch's pipeline"
         )
-    if context.proposed:
+    if session.proposes:
         # It is not decided yet that its commit goes in.
         raise PromotionRefused(
             Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"

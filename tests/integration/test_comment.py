@@ -180,7 +180,7 @@ def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, g
     }  # fmt: skip
 
     done = project.ciplug(*CI, env=of_push)
-    assert "the comment is as of pull request #7: judged by the gates of next" in done.stderr
+    assert "treats this commit as part of pull request #7, and uses the gates of next" in done.stderr
     (ours,) = github_api.comments[7]
     assert "ciplug.yaml of next" in ours["body"]
     assert github_api.statuses[project.head][-1]["state"] == "failure"

@@ -10,6 +10,8 @@ from ciplug.records.provenance import Context
 
 name = "plain_ci"
 names_the_head = True
+merged_head = base.second_parent
+workspace = "PLAIN_FOLDER"
 push_hint = base.PUSH_HINT
 advice = base.Advice(variable="Settings > Secrets: {name}")
 

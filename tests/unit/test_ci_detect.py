@@ -104,7 +104,7 @@ GITHUB_CASES: dict[str, tuple[Env, dict[str, Any], dict[str, Any]]] = {
     "pull request that was merged": (
         {**GITHUB_PR, "GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"},
         pull_request("acme/wine", action="closed"),
-        GITHUB_PR_CONTEXT,
+        {"event": "pull_request", "commit": MERGE, "branch": "main"},
     ),
     "comment on a pull request": (
         on("main", GITHUB_EVENT_NAME="issue_comment", GITHUB_REF="refs/heads/main"),
@@ -520,6 +520,9 @@ JENKINS_PR: Env = {
 }
 JENKINS_PR_CONTEXT: dict[str, Any] = {
     "event": "pull_request",
+    # Whether GIT_COMMIT is a merge that Jenkins has made, git shows.
+    "commit": None,
+    "merge_commit": HEAD,
     "branch": "faster",
     "target_branch": "main",
     "pull_request": 5,
@@ -534,7 +537,7 @@ JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
     ),
     "multibranch, pull request, no GIT_COMMIT in the pipeline": (
         {**JENKINS_PR, "GIT_COMMIT": "", "GIT_URL": ""},
-        {**JENKINS_PR_CONTEXT, "commit": None},
+        {**JENKINS_PR_CONTEXT, "merge_commit": None},
     ),
     "multibranch, merge request in GitLab": (
         {**JENKINS_PR, "CHANGE_URL": "https://gitlab.acme.org/ml/team/wine/-/merge_requests/5"},
@@ -588,34 +591,6 @@ JENKINS_CASES: dict[str, tuple[Env, dict[str, Any]]] = {
 def test_jenkins(case: str) -> None:
     env, expected = JENKINS_CASES[case]
     assert ci.detect({**JENKINS, **env}) == Context(**(JENKINS_CONTEXT | expected))
-
-
-@pytest.mark.parametrize(("fork", "expected"), [("", {}), ("mallory", {"trusted": False})])
-def test_jenkins_merge_is_looked_through(fork: str, expected: dict[str, Any]) -> None:
-    env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE, "CHANGE_FORK": fork}
-    context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT | {"merge_commit": MERGE} | expected))
-    assert ci.detect(env, parents=lambda: [HEAD, BASE]) == context
-
-
-def test_jenkins_merge_is_looked_through_where_the_pipeline_has_no_commit() -> None:
-    context = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
-    assert ci.detect({**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""}, parents=lambda: [HEAD, BASE]) == context
-
-
-@pytest.mark.parametrize("parents", [[], [BASE]])
-def test_jenkins_pull_request_that_is_up_to_date_is_its_own_head(parents: list[str]) -> None:
-    expected = Context(**(JENKINS_CONTEXT | JENKINS_PR_CONTEXT))
-    assert ci.detect({**JENKINS, **JENKINS_PR}, parents=lambda: parents) == expected
-
-
-@pytest.mark.parametrize(
-    "env", [{}, {**JENKINS, "BRANCH_NAME": "main"}, {**GITLAB, **GITLAB_MERGED}, GITHUB | on("main")]
-)
-def test_git_is_asked_for_jenkins_pull_requests_only(env: Env) -> None:
-    def parents() -> list[str]:
-        raise AssertionError("not needed")
-
-    assert ci.detect(env, parents=parents) == ci.detect(env)
 
 
 BITBUCKET: Env = {

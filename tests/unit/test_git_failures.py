@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ciplug.errors import Cause, Conflict, GitKind, RemoteError, StoreError
+from ciplug.git.failures import _WORDS as TABLE
 from ciplug.git.failures import failure_of, read_failure
 from ciplug.git.push import PushResult
 from ciplug.stores.git.causes import cause_of
@@ -81,10 +85,54 @@ def test_a_push_lost_a_race_when_every_ref_did() -> None:
 
 
 def test_the_reason_of_a_push_holds_the_servers_words() -> None:
-    result = PushResult({"a": failure_of("hook declined"), "b": failure_of("hook declined")}, None, "GH006: Protected")
+    result = PushResult(
+        {"a": failure_of("hook declined"), "b": failure_of("hook declined")}, None, failure_of("GH006: Protected")
+    )
     assert result.reason.words == "hook declined: GH006: Protected"
     assert cause_of(result.reason) == Cause.PROTECTED
     assert result.refuses("a", GitKind.DECLINED) and not result.refuses("c", GitKind.DECLINED)
+
+
+def test_the_reason_of_a_push_is_what_each_of_its_words_is_about() -> None:
+    apart = PushResult({"a": failure_of("Permission to write: x"), "b": failure_of("y denied")})
+    assert apart.reason.words == "Permission to write: x; y denied"
+    assert apart.reason.kinds == failure_of("y denied").kinds
+
+
+NAMES = [*sorted({word for _, pattern in TABLE for word in re.findall(r"\w{3,}", pattern)}), "GH006", "503", "403"]
+SENTENCES = (
+    "fatal: unable to access 'https://git.example/{0}/{0}.git/': Could not resolve host: git.example",
+    "fatal: unable to access 'https://{0}.example/x.git/': Could not resolve host: {0}.example",
+    "fatal: unable to access 'https://{0}/x.git/': Failed to connect to {0} port 443: Connection refused",
+    "ssh: Could not resolve hostname {0}: Name or service not known",
+    "ssh: connect to host {0} port 22: Connection timed out",
+    "fatal: unable to access 'https://x/{0}.git/': The requested URL returned error: 403",
+    "remote: Permission to acme/{0}.git denied to {0}.",
+    "git@{0}.example: Permission denied (publickey).",
+    "fatal: could not read Username for 'https://x/{0}': terminal prompts disabled",
+    "remote: Repository not found.; fatal: repository 'https://x/{0}/' not found",
+    "fatal: '/srv/a {0}/{0}.git' does not appear to be a git repository",
+    "fatal: couldn't find remote ref refs/heads/{0}",
+    "fatal: couldn't find remote ref {0}",
+    "error: cannot lock ref 'refs/heads/{0}': is at 0123 but expected 4567",
+    " ! [rejected] {0} -> {0} (non-fast-forward)",
+    " ! [remote rejected] {0} -> {0} (stale info)",
+    "remote: error: GH006: Protected branch update failed for refs/heads/{0}.",
+    "remote: error: branch {0} is not of this server: pre-receive hook declined",
+    "error: failed to push some refs to 'https://x/{0}.git'; fatal: early EOF",
+)
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+@given(words=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3))
+def test_a_name_never_changes_what_a_failure_is_about(sentence: str, words: list[str]) -> None:
+    name = "-".join((*words, "x"))
+    assert failure_of(sentence.format(name)).kinds == failure_of(sentence.format("plain")).kinds
+
+
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_failure_without_a_telling_name_is_known(sentence: str) -> None:
+    assert failure_of(sentence.format("plain")).kind != GitKind.UNKNOWN
 
 
 def test_an_error_in_other_words_keeps_its_facts() -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.records import web
-from ciplug.reports import markdown, untrusted
+from ciplug.reports import comment, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
 from tests import report_samples as samples
@@ -75,7 +75,7 @@ class Parsed(HTMLParser):
 
 
 def render(report: Report, limit: int = samples.LIMIT, html: bool = True) -> str:
-    return markdown.render(report, marker=samples.MARKER, limit=limit, html=html)
+    return comment.render(report, limit, html=html)
 
 
 REFERENCES = re.compile(
@@ -181,7 +181,7 @@ def test_what_was_not_judged_does_not_look_passed() -> None:
 
 def test_without_html() -> None:
     """For a forge that shows tags as text."""
-    body = markdown.render(samples.several(), marker="[ciplug]: # (report)", limit=samples.LIMIT, html=False)
+    body = render(samples.several(), html=False)
     assert "<" not in body
     check(body, ours(samples.several()))
 

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from ciplug.errors import RecordError
 from ciplug.records.bundle import is_key
-from ciplug.stores import segment_files as segments
 from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.index import State
 
@@ -124,7 +124,7 @@ def _strays(
     found: Found,
 ) -> None:
     """What is listed and in no index: a fold is at work on it, or was killed, or ciplug did not write it."""
-    # Some disks list a folder in the letters of who made it first, whoever asks for it in capitals or not.
+    # Case-insensitive disks list a folder with the spelling of whoever created it first.
     known = {path.casefold() for path in state.files}
     names = [name for name in listed if name.casefold() not in known and name not in objects]
     names = [name for name in names if index.number_of(name) not in state.open]

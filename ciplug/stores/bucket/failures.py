@@ -11,15 +11,36 @@ from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.git.credentials import redact
 
 _WORDS_MOST = 500
-_CAUSES = (
+_CODES = {
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed", "ExpiredToken"), Cause.BAD_CREDENTIAL
+    ),
+    **dict.fromkeys(("AccessDenied", "AuthorizationPermissionMismatch"), Cause.FORBIDDEN),
+    **dict.fromkeys(("NoSuchBucket", "ContainerNotFound"), Cause.NOT_FOUND),
+}
+"""The codes of S3 and Azure."""
+_STATUSES = {401: Cause.BAD_CREDENTIAL, 403: Cause.FORBIDDEN, 404: Cause.NOT_FOUND, 408: Cause.NETWORK}
+_TYPES = {
+    "UnauthenticatedError": Cause.BAD_CREDENTIAL,
+    **dict.fromkeys(("PermissionDeniedError", "PermissionError"), Cause.FORBIDDEN),
+    **dict.fromkeys(("NotFoundError", "FileNotFoundError"), Cause.NOT_FOUND),
+    **dict.fromkeys(("DefaultCredentialsError", "RefreshError"), Cause.NO_CREDENTIAL),
+    **dict.fromkeys(
+        ("ConnectionError", "TimeoutError", "Timeout", "TransportError", "HTTPError", "RetryError"), Cause.NETWORK
+    ),
+}
+"""The exceptions of obstore, Google's libraries, requests, urllib3 and Python, by the names of their classes."""
+_WORDS = (
     (Cause.FULL, r"No space left|os error 28"),
-    (Cause.BAD_CREDENTIAL, r"InvalidAccessKeyId|SignatureDoesNotMatch|AuthenticationFailed|ExpiredToken|\b401\b"),
-    (Cause.FORBIDDEN, r"AccessDenied|Forbidden|\b403\b|Permission ?denied|AuthorizationPermissionMismatch"),
-    (Cause.NOT_FOUND, r"NoSuchBucket|ContainerNotFound|not found|\b404\b"),
+    (Cause.FORBIDDEN, r"Permission denied"),
     (Cause.NO_CREDENTIAL, r"credential|identity"),
-    (Cause.NETWORK, r"error sending request|timed? ?out|connect|dns|\b5\d\d\b"),
+    (Cause.NETWORK, r"error sending request|timed? ?out|connect|dns"),
 )
-"""What the words of the libraries and the servers are about: the first that fits."""
+"""What the words of the libraries are about where they give nothing else: the first that fits."""
+_MACHINE_IDENTITY = r"Error performing \w+ http://169\.254\.169\.254/"
+"""obstore asks the machine for its identity when it has no other credential."""
+_NAMES = r"""'[^']*'|"[^"]*"|(?:\bfor path|\bat location) .*?(?=: | not found)|\S*/\S*|\S*\w[.:]\w\S*"""
+"""What stands in the words, and was chosen by people: addresses, paths, names."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +74,32 @@ def errors(access: Access, where: str) -> Iterator[None]:
 
 def library_error(where: str, problem: BaseException, hint: str | None) -> StoreError:
     """The error for what a library raised."""
-    words = _words(problem)
-    return StoreError(f"{where}: {words}", hint=hint, cause=_cause_of(words))
+    return StoreError(f"{where}: {_words(problem)}", hint=hint, cause=_cause_of(problem))
 
 
-def _cause_of(words: str) -> Cause:
-    return next((cause for cause, known in _CAUSES if re.search(known, words, re.IGNORECASE)), Cause.UNKNOWN)
+def _cause_of(problem: BaseException) -> Cause:
+    """By what the server answered, else by the type of the exception, else by its words without the names in them."""
+    text = _text(problem)
+    code, status = _answer(problem, text)
+    if re.match(f"[^:]*: {_MACHINE_IDENTITY}", text):
+        return Cause.NO_CREDENTIAL
+    if code in _CODES:
+        return _CODES[code]
+    if status is not None:
+        return _STATUSES.get(status, Cause.NETWORK if status >= 500 else Cause.UNKNOWN)
+    types = (_TYPES.get(cls.__name__) for cls in type(problem).__mro__)
+    words = re.sub(_NAMES, "…", text)
+    spoken = (cause for cause, known in _WORDS if re.search(known, words, re.IGNORECASE))
+    return next(filter(None, types), None) or next(spoken, Cause.UNKNOWN)
+
+
+def _answer(problem: BaseException, text: str) -> tuple[str | None, int | None]:
+    """The code and the status with which the server answered; None where there was no such answer."""
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    status = re.search(r" - Server returned non-2xx status code: (\d{3})\b", text)
+    own = getattr(problem, "code", None)
+    number = int(status[1]) if status else own if isinstance(own, int) else None
+    return code[1] if code else None, number
 
 
 def _is_of_a_library(problem: BaseException) -> bool:
@@ -71,7 +112,7 @@ def _is_of_a_library(problem: BaseException) -> bool:
 
 def _words(problem: BaseException) -> str:
     """In one line; of an answer in XML its status, code and message; no query of a URL, which may be signed."""
-    text = str(problem).partition("\n\nDebug source")[0]
+    text = _text(problem)
     code, message = re.search(r"<Code>(\w+)</Code>", text), re.search(r"<Message>([^<\n]+)", text)
     if code:
         status = re.search(r"status code: (\d+)", text)
@@ -80,3 +121,8 @@ def _words(problem: BaseException) -> str:
         re.sub(r"(https?://[^\s?]+)\?\S+", r"\1", redact(" ".join(text.split())))[:_WORDS_MOST]
         or type(problem).__name__
     )
+
+
+def _text(problem: BaseException) -> str:
+    """What a library wrote for people: obstore adds the structure of the error."""
+    return str(problem).partition("\n\nDebug source")[0]

@@ -14,13 +14,13 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
 from ciplug.records.keys import stem_of
-from ciplug.stores import segment_files as segments
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.check import object_name, why_not
 from ciplug.stores.bucket.index import Claim, Done, File, State
 from ciplug.stores.bucket.reading import SEE_FSCK, Reader, View
-from ciplug.stores.segment_files import Row
+from ciplug.stores.bucket.segment_files import Row
 
 FOLD_AT = 512
 """A segment of a few runs is read as slowly as one of a thousand, so a reader waits for many pending writes."""
@@ -31,11 +31,12 @@ _FILES_MOST = 64
 
 
 def create(bucket: Bucket, name: str, data: bytes, *, first: bool) -> bool:
-    """Put if absent; the first time, check that the server knows what that means."""
+    """Create an object if it is absent; the first time, check that the server supports this."""
     created = bucket.create(name, data)
     if created and first and bucket.create(name, data):
         raise StoreError(
-            f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store",
+            f"{bucket.address}: this server overwrites existing objects when asked to create only, "
+            "so it cannot be used as a store",
             hint="it must honour 'If-None-Match: *'; newer versions of most servers do",
             cause=Cause.UNSUPPORTED,
         )
@@ -73,7 +74,7 @@ class Folding:
     def drop(self, keys: Collection[str], reason: str) -> int:
         """Write the segments concerned anew, without these keys.
 
-        While that lasts, who reads the files by themselves may see a kept run twice, and never not at all.
+        Meanwhile, a reader of the files themselves may see a kept run twice, but never misses one.
         """
         wanted, gone = set(keys), set[str]()
         while True:

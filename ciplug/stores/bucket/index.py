@@ -17,7 +17,7 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records.bundle import is_key
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
-from ciplug.stores.segment_files import PATH
+from ciplug.stores.bucket.segment_files import PATH
 
 VERSION = 1
 _NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
@@ -60,17 +60,17 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """What a fold has left."""
+    """The result of a fold."""
 
     files: tuple[File, ...] = ()
     objects: tuple[str, ...] = ()
-    """Keys of objects beside the segments that no row tells of."""
+    """Keys of objects outside the segments that no row mentions."""
     gone: tuple[str, ...] = ()
-    """Segments that are no more."""
+    """Segments that the fold replaced."""
     dropped: tuple[str, ...] = ()
     reason: str | None = None
     lost: tuple[str, ...] = ()
-    """What was claimed and could not be found any more when the fold was repaired."""
+    """Claimed objects that no longer existed when the fold was repaired."""
 
 
 @dataclass

@@ -14,12 +14,12 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.locking import write_atomically
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
-from ciplug.stores import segment_files as segments
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, Listed, get_many
 from ciplug.stores.bucket.check import object_name
 from ciplug.stores.bucket.index import State
-from ciplug.stores.segment_files import Row
+from ciplug.stores.bucket.segment_files import Row
 
 T = TypeVar("T")
 SEE_FSCK = "see `ciplug fsck`, and `ciplug fsck --repair`"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ciplug.stores import segment_files as segments
 from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import each
 from ciplug.stores.bucket.check import Found, inspect
 from ciplug.stores.bucket.folding import Folding

@@ -1,0 +1,108 @@
+"""Fold pending writes, and drop the runs that `keep:` in ciplug.yaml does not keep.
+
+Versions of models, baselines and what recorded verdicts need are never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from ciplug.config import Keep
+from ciplug.errors import CiplugError, UsageError
+from ciplug.git import history
+from ciplug.records import columns
+from ciplug.records.keys import RunKey, is_run, parse_amendment
+from ciplug.registry import ledger
+from ciplug.registry.events import payload_of
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.session import Session, now
+from ciplug.stores import Store
+from ciplug.tracking import retention
+from ciplug.tracking.retention import RetainedRun
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What retention decides."""
+
+    dropped: Sequence[RetainedRun]
+    protected: int
+    """So many older runs stay, because they are in the registry, or baselines."""
+
+
+def fold(session: Session) -> int:
+    """Fold the pending writes of the store and of its files; returns how many those were."""
+    return session.store.compact() + (session.files.compact() if session.files else 0)
+
+
+def select(session: Session, keep: Keep) -> Selection:
+    """The runs to drop. Raises UsageError where it cannot be known which runs are needed."""
+    runs = _all_runs(session.store)
+    old = retention.too_old(runs, last=keep.last, days=keep.days, now=now())
+    protected = _protected(session, runs, {run.id for run in old})
+    dropped = [run for run in old if run.id not in protected]
+    return Selection(dropped, len(old) - len(dropped))
+
+
+def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
+    """Drop all objects of these runs: records, series, examples, amendments and verdicts; returns how many."""
+    store = session.store
+    keys = store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))
+    return store.drop(keys, f"{len(runs)} runs; the rule is keep: {keep}")
+
+
+def _all_runs(store: Store) -> list[RetainedRun]:
+    segments = store.segments()
+    held = store.columns(segments)
+    loose = [key for key in store.loose() if is_run(key) or parse_amendment(key)]
+    return retention.runs_in(
+        [*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())]
+    )
+
+
+def _protected(session: Session, runs: Sequence[RetainedRun], old: Collection[str]) -> set[str]:
+    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays."""
+    protected = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    staying = [run for run in runs if run.id not in old or run.id in protected]
+    return protected | set(_in_verdicts(session.store, staying))
+
+
+def _in_registry(session: Session) -> Iterator[str]:
+    """Ids of the runs that the events of the registry name. Raises UsageError for an event of a newer ciplug."""
+    for model in ledger.models(session.log):
+        for event in ledger.read(session.log, model).events:
+            payload = payload_of(event)
+            if payload is None:
+                raise UsageError(
+                    f"event {event.seq} of '{model}' has type {event.type[:60]!r}, which this ciplug does not know: "
+                    "it may need runs that would be dropped",
+                    hint="upgrade ciplug, and compact again",
+                )
+            needed = (getattr(payload, name, None) for name in ("run", "baseline_run"))
+            yield from (run for run in needed if run)
+
+
+def _in_verdicts(store: Store, runs: Sequence[RetainedRun]) -> Iterator[str]:
+    """Ids of the runs that the verdicts of these runs need. Raises UsageError for a verdict that cannot be read."""
+    from ciplug.records import read
+
+    keys = store.keys(*(RunKey(run.commit, run.id).verdicts for run in runs))
+    for key, data in store.read(keys).items():
+        try:
+            yield from read.verdict(data, key).needs
+        except CiplugError as problem:
+            raise UsageError(
+                f"{key} cannot be read, so the runs that it needs are unknown: {problem.message}",
+                hint="run: ciplug fsck",
+            ) from None
+
+
+def _target_branches(session: Session) -> set[str]:
+    """Branches whose last runs are baselines."""
+    branches = {*read_policies(session).baseline_branches, session.context.default_branch, "main", "master"}
+    if session.workspace:
+        branches.add(
+            history.target_branch(session.workspace, session.env, asked=None, context_target=None, context_default=None)
+        )
+    return {name for name in branches if name}
