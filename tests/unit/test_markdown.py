@@ -137,7 +137,7 @@ GOLDENS: dict[str, tuple[Callable[[], Report], int, bool]] = {
     "untrusted": (samples.untrusted, samples.LIMIT, True),
     "without_gates": (samples.without_gates, samples.LIMIT, True),
     "mistaken": (samples.mistaken, samples.LIMIT, True),
-    "bitbucket": (samples.several, 32_768, False),
+    "bitbucket": (samples.several, 32_200, False),
 }
 
 
