@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime
 
 from ciplug.records import moment
@@ -58,11 +59,9 @@ def merge_base_side(
             continue
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
-            how = f"merge base with {target}"
-        else:
-            label = "nearest ancestor"
-            how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
-        return side("baseline", label, how, run, now)
+            return replace(side("baseline", label, f"merge base with {target}", run, now), at_merge_base=True)
+        how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
+        return side("baseline", "nearest ancestor", how, run, now)
     if not ancestors:
         how = "there is no earlier commit" if merge_base is None else "the history is not known"
         return Side(role="baseline", label=label, how=how, remedy=_LATER)

@@ -39,6 +39,8 @@ class Side:
     unfit: str | None = None
     """Why it decides nothing: too old, measured on another evaluation set, or looked for in a history that is not
     known whole."""
+    at_merge_base: bool = False
+    """Whether it is a run of the merge base itself: then `how` states what the label does."""
     misnamed: bool = False
     """Whether a branch, tag or commit was asked for that is not there."""
     remedy: str | None = None

@@ -66,6 +66,15 @@ def verdict(data: bytes, key: str) -> Verdict:
     return _record(Verdict, data, key)
 
 
+def verdict_on(judged: Run, data: bytes, key: str) -> Verdict:
+    """The verdict on a run that the bytes of `key` hold. Raises RecordError for a verdict on another run, or none."""
+    made = verdict(data, key)
+    if (made.run, made.commit, made.model) != (judged.id, judged.commit, judged.model):
+        of = f"the run '{made.run}' of '{made.model}' on commit '{made.commit}'"
+        raise RecordError(f"{key}: it holds a verdict on {of}")
+    return made
+
+
 def registry_event(data: bytes, key: str) -> RegistryEvent:
     """Return the registry event from the content of `key`, with its payload unparsed.
 

@@ -56,6 +56,8 @@ class GateResult:
     """The bound, or the allowed regression in the metric's own unit."""
     method: str | None = None
     """The method of the comparison: "exact McNemar test", "one number a run"."""
+    point: bool = False
+    """Whether one number of each side was compared, without uncertainty: the reason of a failure states that."""
     confidence: float | None = None
     """The confidence of the interval, 1 − 2α."""
     low: float | None = None

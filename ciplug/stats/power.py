@@ -22,7 +22,8 @@ def more_needed(interval: Interval) -> int | None:
     distance = interval.estimate - interval.rule.bound
     reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
     z = normal_isf(interval.rule.alpha)
-    needed = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
+    wider = reach / z * (z + normal_isf(1 - POWER)) / abs(distance) if distance else math.nan
+    needed = interval.n * wider * wider  # infinite where `** 2` would raise
     # Nobody collects a billion.
     return math.ceil(needed) - interval.n if interval.n < needed < 1e9 else None
 

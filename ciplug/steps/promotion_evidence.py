@@ -69,11 +69,10 @@ def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
     """Key, verdict and digest of the last judgement of this run by the policy in force.
 
-    Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs, and what stands under
-    the run's keys and is of another run.
+    Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs.
     """
     judge = f"judge it: ciplug gate --run {run.id[:12]}"
-    of_run = {k: v for k, v in runs.verdicts(run).items() if v[0].stage is None and v[0].run == run.id}
+    of_run = {k: v for k, v in runs.verdicts(run).items() if v[0].stage is None}
     if not of_run:
         raise PromotionRefused(Refusal.NO_VERDICT, f"run {run.id[:12]} has no verdict", hint=judge)
     in_force = {k: v for k, v in of_run.items() if v[0].policy_digest == policy_digest}

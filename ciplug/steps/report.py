@@ -45,12 +45,13 @@ def judged_for_report(
 
 def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies) -> Judged:
     in_force = policies.find(run.model)
+    # Read first: a record that is left out is named in the comparison.
+    verdict = _recorded_verdict(session, runs, run, in_force)
     finder = baselines_of(session, runs, run, in_force)
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
     compared = replace(section(finder, comparison), series=runs.series(run))
-    verdict = _recorded_verdict(session, runs, run, in_force)
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
         return Judged(replace(compared, verdict=verdict))

@@ -252,13 +252,16 @@ class Runs:
             return None
 
     def verdicts(self, run: Run) -> dict[str, tuple[Verdict, str]]:
-        """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run."""
-        from ciplug.records import read
+        """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run.
 
-        found = {}
+        What cannot be read, or is a verdict on another run, is among the problems.
+        """
+        from ciplug.records.read import verdict_on
+
+        verdicts = {}
         for key, data in self._read(self._list(run_key(run).verdicts)).items():
             try:
-                found[key] = read.verdict(data, key), digest(data)
+                verdicts[key] = verdict_on(run, data, key), digest(data)
             except RecordError as problem:
                 self._note(key, problem)
-        return found
+        return verdicts
