@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, below, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, words
 from ciplug.forges.json_api import JsonApi, Refused
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,6 +24,8 @@ _HINT = (
     "of a user who may write to the repository"
 )
 _LABEL_COLOUR = "#6e7781"
+_JOBS = -2
+"""The id of the account that jobs act as; no account that somebody makes has a negative one."""
 _PAGE = 50
 """What a server gives at most, unless its owner has set another number."""
 
@@ -146,27 +149,58 @@ class _Comments:
 
     def __init__(self, api: JsonApi, path: str, number: int, user: int) -> None:
         self._api = api
+        self._repository = path
         self._path = f"{path}/issues"
         self._number = number
         self._user = user
+        self._authors: dict[int, int] = {}
+        """Comment → account, by their ids."""
+        self._trusted: dict[str, bool] = {}
+        """Login → whether it belongs to the repository."""
 
-    def mine(self) -> Iterator[Comment]:
+    def comments(self) -> Iterator[Comment]:
         # Today's servers give all comments on one page.
         comments = _pages(self._api, f"{self._path}/{self._number}/comments")
-        return (_comment(c) for c in comments if c["user"] and c["user"]["id"] == self._user)
+        return (self._comment(c) for c in comments if c["user"])
+
+    def is_mine(self, comment: Comment) -> bool:
+        return self._authors[comment.id] == self._user
+
+    def trusts(self, comment: Comment) -> bool:
+        """The account of all jobs, the owner, a collaborator, or a member of the organization that owns it."""
+        owner = self._repository.split("/")[2]
+        if self._authors[comment.id] == _JOBS or comment.author.lower() == owner.lower():
+            return True
+        if comment.author not in self._trusted and len(self._trusted) < AUTHORS:
+            login = quote(comment.author, safe="")
+            self._trusted[comment.author] = any(
+                self._api.allowed("GET", path)
+                for path in (f"{self._repository}/collaborators/{login}", f"/orgs/{owner}/members/{login}")
+            )
+        return self._trusted.get(comment.author, False)
 
     def create(self, body: str) -> Comment:
-        return _comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())
+        return self._comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())
 
     def edit(self, comment: Comment, body: str) -> None:
         self._api.send("PATCH", f"{self._path}/comments/{comment.id}", {"body": body})
 
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        return self._api.allowed("PATCH", f"{self._path}/comments/{comment.id}", {"body": body})
+
     def delete(self, comment: Comment) -> None:
         self._api.delete(f"{self._path}/comments/{comment.id}")
 
+    def hide(self, comment: Comment) -> None:
+        """Gitea's API hides no comment."""
 
-def _comment(shown: dict[str, Any]) -> Comment:
-    return Comment(shown["id"], shown["body"], shown["html_url"], shown["user"]["login"])
+    def show(self, comment: Comment) -> None:
+        """Gitea's API hides no comment."""
+
+    def _comment(self, shown: dict[str, Any]) -> Comment:
+        user = shown["user"]
+        self._authors[shown["id"]] = user["id"]
+        return Comment(shown["id"], shown["body"], shown["html_url"], user["login"])
 
 
 def _pages(api: JsonApi, path: str, **params: str) -> Iterator[dict[str, Any]]:

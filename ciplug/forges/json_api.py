@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ForgeError
+from ciplug.errors import ForgeError, ForgeKind
 from ciplug.forges import patience
 from ciplug.forges.failures import not_understood, refusal, unreachable
-from ciplug.forges.refusals import Reply
+from ciplug.forges.refusals import Reply, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,6 +47,16 @@ class JsonApi:
     def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> requests.Response:
         """As `get`, for a request that changes something."""
         return self._request(method, path, json=data)
+
+    def allowed(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> bool:
+        """Do as `send` or `get` do; False when the token may not, or when it is not there."""
+        try:
+            self._request(method, path, json=data)
+        except Refused as refusal:
+            if refusal.status not in (403, 404) or kind_of(refusal.reply) is ForgeKind.RATE_LIMIT:
+                raise
+            return False
+        return True
 
     def delete(self, path: str) -> None:
         """As `get`; that it is gone already is fine."""

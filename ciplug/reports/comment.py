@@ -195,12 +195,11 @@ def _compared(section: ModelSection, paint: Paint) -> str:
 
 def _baseline(section: ModelSection, side: Side) -> str:
     """ "**merge base with main** 9f8e7d6c (3 days older, run)": what it is, and how it was found."""
-    told = side.how.startswith(side.label)
-    name = untrusted.escape_markdown(side.how if told else side.label, untrusted.NAME_LIMIT) or "a run"
+    name = untrusted.escape_markdown(side.how if side.at_merge_base else side.label, untrusted.NAME_LIMIT) or "a run"
     older = text.older(side.recorded, section.comparison.candidate.recorded)
     run = model.run_link(section, side)
     more = [
-        "" if told else untrusted.escape_markdown(side.how),
+        "" if side.at_merge_base else untrusted.escape_markdown(side.how),
         older,
         _link("its run", run) if run else "",
     ]

@@ -167,7 +167,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
         "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": None if side.how == f"version {side.version}" else side.version,
+        "version": None if side.found else side.version,
     }
 
 

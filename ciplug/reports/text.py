@@ -110,7 +110,7 @@ def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:
         decided.append(
             f"against {gate.baseline_label}" + (f", run {gate.baseline_run[:8]}" if gate.baseline_run else "")
         )
-    if gate.method and gate.method not in gate.reason and (gate.confidence is not None or gate.outcome != "PASS"):
+    if gate.method and not gate.point and (gate.confidence is not None or gate.outcome != "PASS"):
         decided.append(gate.method)
         decided += [f"n = {gate.n:,}"] if gate.n is not None else []
         decided += [f"p = {gate.p:.2g}"] if gate.p is not None else []

@@ -1,4 +1,4 @@
-"""What a test can detect, and how much more data would settle an undecided one."""
+"""The smallest loss that a test can detect, and how much more data would decide an undecided one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POWER = 0.8
 
 
 def more_needed(interval: Interval) -> int | None:
-    """How many more units would decide with a probability of 80%, if d is what was measured.
+    """Return how many more units would decide with a probability of 80%, if d is the measured difference.
 
     The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
     number is enough: d lies just on the allowance, or the width has no meaning.
@@ -22,7 +22,8 @@ def more_needed(interval: Interval) -> int | None:
     distance = interval.estimate - interval.rule.bound
     reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
     z = normal_isf(interval.rule.alpha)
-    needed = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
+    wider = reach / z * (z + normal_isf(1 - POWER)) / abs(distance) if distance else math.nan
+    needed = interval.n * wider * wider  # infinite where `** 2` would raise
     # Nobody collects a billion.
     return math.ceil(needed) - interval.n if interval.n < needed < 1e9 else None
 

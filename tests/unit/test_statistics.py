@@ -370,6 +370,7 @@ def test_how_many_more_are_needed() -> None:
     assert power.more_needed(wide(-0.01, 0.05, allowed=0.01)) is None  # just on the allowance
     assert power.more_needed(wide(-0.5, 0.05, allowed=0.01)) == 0  # decided
     assert power.more_needed(wide(-0.01 + 1e-6, 0.05, allowed=0.01)) is None  # more than a billion
+    assert power.more_needed(wide(1e-218, 0.05, allowed=0)) is None  # more than any float
     lopsided = replace(wide(-0.02, 0.05, allowed=0.01), low=-9.0)
     assert power.more_needed(lopsided) == power.more_needed(wide(-0.02, 0.05, allowed=0.01))
 
