@@ -95,7 +95,7 @@ def _tell_left_out(board: Leaderboard) -> None:
     for count, why in (
         (board.unfinished, "left out, not finished"),
         (found.hidden, "left out, withdrawn or deleted"),
-        (found.left_out, "left out, as a number of the condition is NaN"),
+        (found.left_out, "left out: a value compared in --where is NaN"),
         (found.absent, f"left out, without {metric}"),
         (found.undefined, f"ranked last, as {metric} is NaN"),
     ):

@@ -103,9 +103,7 @@ def _ranking(session: Session, catalog: Catalog, model: str, request: RankingReq
     directions = ruling.policy.directions() if ruling else {}
     name = request.metric or next(iter(directions), None)
     if name is None:
-        raise UsageError(
-            "which metric ranks is not said", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml"
-        )
+        raise UsageError("no metric to rank by", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml")
     metric = Key("metric", name)
     catalog.need(metric)
     source = str(ruling.source) if ruling else ""
@@ -125,7 +123,7 @@ def _direction(metric: str, by_gate: bool | None, requested: bool | None, source
     higher = requested if by_gate is None else by_gate
     if higher is None:
         raise UsageError(
-            f"which way is better is not said for '{metric}'",
+            f"nothing says whether higher or lower is better for '{metric}'",
             hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
         )
     return higher
