@@ -252,7 +252,7 @@ class Runs:
             return None
 
     def verdicts(self, run: Run) -> dict[str, tuple[Verdict, str]]:
-        """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run.
+        """Return key → (verdict, digest of its stored content) for every verdict on a run.
 
         What cannot be read, or is a verdict on another run, is among the problems.
         """
