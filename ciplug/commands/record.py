@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         _tell_others(session)
         return 0
     if args.source:
-        raise UsageError("--from goes with --spooled", hint="ciplug record --spooled --from ADDRESS")
+        raise UsageError("--from needs --spooled", hint="ciplug record --spooled --from ADDRESS")
     recorded = record_files(session, options.inputs_of(args, session))
     code = worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
     # The training is over: its run is recorded first, and the mistakes are an error all the same.
@@ -113,11 +113,11 @@ def hand_over(session: Session, waiting: Sequence[Sealed], bundle: Path) -> None
         console.say(f"handed over in {bundle}: {len(put)} from the spool")
         for sealed in put:
             if sealed in with_files:
-                console.say(f"{sealed.folder.name}: handed over without the bytes of its artifacts")
+                console.say(f"{sealed.folder.name}: handed over without the content of its artifacts")
     if stay:
         raise StoreError(
-            f"not handed over: {len(stay)} with the bytes of artifacts, which a bundle does not hold; "
+            f"not handed over: {len(stay)} with the content of artifacts, which a bundle cannot hold; "
             f"kept in {stay[0].folder.parent}",
-            hint=f"send them: {session.send_command}; or give the bytes up: "
+            hint=f"send them: {session.send_command}; or give up their content: "
             f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
         )

@@ -1,4 +1,4 @@
-"""Where records and files are kept: `open_store` and `open_files` turn a URI into a place for them."""
+"""Places for records and files: `open_store` and `open_files` turn a URI into one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 @dataclass(frozen=True)
 class Bundles:
-    """What a store needs whose objects go through bundles that somebody else keeps."""
+    """The needs of a store whose objects go through bundles that another system keeps."""
 
     folder: Path
     """The folder of those that are written, until the pipeline archives them."""
@@ -122,7 +122,7 @@ def open_store(
 
 
 def _left_behind(uri: str, url: str, workspace: Workspace | None, branch: str) -> list[str]:
-    """What to do where the repository itself was the store before it had a remote."""
+    """Return advice for a repository that was its own store before it had a remote."""
     if workspace is None or not uri.startswith("git:") or url == file_url(workspace.common_dir):
         return []
     own = workspace.common_dir / "refs" / branch
@@ -183,7 +183,7 @@ def open_files(
 
 
 def reached_by(address: str, env: Mapping[str, str]) -> str | None:
-    """How to name the store of this address, in words of the command line; None where only a remote can name it."""
+    """Return the command-line name for the store at this address; None if only a remote can name it."""
     import shlex
 
     url, hash_sign, branch = address.rpartition("#")
@@ -209,7 +209,7 @@ def _object_format(uri: str, workspace: Workspace | None) -> str:
 
 
 def _git_place(uri: str, workspace: Workspace | None) -> tuple[str, str]:
-    """What git calls the repository, and the branch."""
+    """Return git's address of the repository, and the branch."""
     named = redact(uri)
     scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")
