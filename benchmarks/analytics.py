@@ -22,7 +22,7 @@ from ciplug.records.canonical import dumps
 from ciplug.records.keys import run_key
 from ciplug.stores.bucket.base import Bucket, each
 from ciplug.stores.bucket.opening import open_bucket
-from ciplug.stores.segment_files import Row, encode
+from ciplug.stores.bucket.segment_files import Row, encode
 from tests.duck import READ, connect
 from tests.servers.seaweedfs import seaweedfs
 

@@ -27,7 +27,8 @@ if __name__ == "__main__":
 
 from ciplug.records.examples import Examples  # noqa: E402
 from ciplug.stats import drift_tests, means, proportions, resampling  # noqa: E402  # noqa: E402
-from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm  # noqa: E402
+from ciplug.stats.holm import holm  # noqa: E402
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide  # noqa: E402
 from ciplug.stats.paired_examples import Paired  # noqa: E402
 from ciplug.stats.sample import Sample  # noqa: E402
 from ciplug.stats.scores import compare  # noqa: E402

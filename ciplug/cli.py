@@ -83,7 +83,7 @@ def _run(argv: list[str]) -> int:
         console.out(_overview())
         return 0 if argv and argv[0] in ("-h", "--help", "help") else 2
     if argv[0] != name:
-        console.complain(f"'{argv[0]}' is before the command", f"write: ciplug {name} {argv[0]} …")
+        console.complain(f"'{argv[0]}' must come after the command", f"write: ciplug {name} {argv[0]} …")
         return 2
     if name not in COMMANDS:
         console.complain(f"unknown command '{name}'", nearest(name, list(COMMANDS)))

@@ -72,7 +72,9 @@ def comparison(model: str = "wine-quality", **changes: object) -> Comparison:
     whole = Comparison(
         model=model,
         candidate=side("candidate", "this commit", "the run under review", "c" * 32, HEAD),
-        baseline=side("baseline", "merge base", "merge base with main", "b" * 32, BASE, 20),
+        baseline=replace(
+            side("baseline", "merge base", "merge base with main", "b" * 32, BASE, 20), at_merge_base=True
+        ),
         target=side("target", "main", "tip of main", "b" * 32, BASE, 20),
         production=replace(side("production", "production (v12)", "version 12", "9" * 32, PRODUCTION, 2), version=12),
         metrics=(

@@ -1,4 +1,4 @@
-"""Where a run ran: Python and its packages, machine, operating system, lock files; each in milliseconds."""
+"""The environment of a run: Python and its packages, machine, operating system, lock files; each in milliseconds."""
 
 from __future__ import annotations
 
@@ -45,10 +45,9 @@ def python_environment(
 ) -> tuple[str, dict[str, str]]:
     """Version of a Python and its installed packages: normalised name → version, sorted.
 
-    `executable` is what a command line begins with. A name is looked up on the PATH of `env`; one that is no
-    Python (`make`, `bash`) stands for the `python` that such a command would find; None is our own Python.
-    A virtual environment is read from its files; another Python that is none gets started, to ask where its
-    packages are.
+    `executable` is the first word of a command line. A name is looked up on the PATH of `env`; for another
+    program (`make`, `bash`), the `python` that it would find is used; None is ciplug's own Python.
+    A virtual environment is read from its files; any other Python is started and asked for its package path.
     """
     path = _find_python(executable, env) if executable else None
     if path is None or _same(path.parent, Path(sys.executable).parent):
@@ -69,7 +68,7 @@ def operating_system() -> str:
 
 
 def hardware() -> Hardware:
-    """What the job may use: cores by affinity, memory by the container's limit; None where unknown."""
+    """Return what the job may use: cores by affinity, memory by the container's limit; None if unknown."""
     return Hardware(cpu=_cpu(), cores=_cores(), memory_bytes=_memory(), gpus=_gpus())
 
 
@@ -171,7 +170,7 @@ def _memory() -> int | None:
 
 
 def _gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs, from the driver's files, else from its tool (Windows, WSL)."""
+    """Return the names of the NVIDIA GPUs, from the driver's files, else from its tool (Windows, WSL)."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     names = [_field(str(file), "Model", ":") for file in files]
     if not names and (tool := shutil.which("nvidia-smi")):
@@ -191,7 +190,7 @@ def _field(path: str, name: str, separator: str) -> str | None:
 
 
 def _output(argv: list[str]) -> str:
-    """What a helper program prints, or nothing: it is missing, slow, or failed."""
+    """Return the output of a helper program; empty if it is missing, slow, or fails."""
     try:
         return subprocess.run(
             argv, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=True

@@ -93,11 +93,11 @@ class RunWriter:
 
     @property
     def is_open(self) -> bool:
-        """Whether events are still taken."""
+        """Whether the run still accepts events."""
         return self._open.exists()
 
     def append(self, *events: Event) -> None:
-        """Log events, all in one write. What this returns from is in the run's record.
+        """Log events in one write. Once this returns, the events are in the run's record.
 
         Raises UsageError when the run has ended, StoreError when the disk does not take them.
         """
@@ -110,7 +110,7 @@ class RunWriter:
             )
 
     def logged(self) -> Logged:
-        """What all processes have logged so far."""
+        """Return what all processes have logged so far."""
         return self._reader.logged()
 
     def claim(self) -> bool:
@@ -180,7 +180,7 @@ class RunWriter:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """What a run's first file says: None where there is none, nothing where it cannot be read."""
+    """Read a run's first file: None if there is none, an empty result if it cannot be read."""
     try:
         facts = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         metavar="REF",
-        help="the commit, branch or tag that the report compares with; the gates keep the baseline of the policy",
+        help="commit, branch or tag to compare with in the report; gates still use the policy's baseline",
     )
     options.add_label(parser)
     parser.add_argument("--no-comment", action="store_true", help="post no comment and no commit status")
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.label and args.no_comment:
-        raise UsageError("--label goes with the comment", hint="leave --no-comment out")
+        raise UsageError("--label cannot be used with --no-comment", hint="remove one of the two")
     session = options.session_of(args)
     session.need_head()
     bundle = _bundle(args, session)
@@ -106,13 +106,13 @@ def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
 
 
 def _show(session: Session, report: JobReport) -> int:
-    """Print the report and what stands in the way of a verdict; returns the exit code of that."""
+    """Print the report, and the problem if there is no verdict; returns the exit code of the problem."""
     tell_problems(report.runs)
     if report.unjudged:
         console.complain(report.unjudged.message, report.unjudged.hint)
     if not report.counts:
         model = report.own.run.model
-        console.say(f"the comment shows another run of '{model}' on this commit, which counts for it")
+        console.say(f"the comment shows another run of '{model}': that one represents this commit")
     show_report(report.report)
     announce(session, report.report.sections)
     return report.unjudged.exit_code if report.unjudged else 0
@@ -134,13 +134,13 @@ def _post(args: argparse.Namespace, session: Session, job: JobRun, report: JobRe
         how = Posting(label=args.label)
         return post(session, report.snapshot, lambda later: report_on(later, job).snapshot, how).url
     if not args.no_comment:
-        console.say("no comment: a fork's job writes none, but the job that records its run; see `ciplug collect`")
+        console.say("no comment: a fork's job cannot write one; the job that runs `ciplug collect` will")
     ci.host_module(session.context.host).write_summary(session.env, comment.render(report.report))
     return None
 
 
 def _outputs(report: JobReport, files: dict[str, str], url: str | None) -> dict[str, str]:
-    """What later steps of the pipeline get."""
+    """Return the outputs for later steps of the pipeline."""
     verdict = report.own.verdict
     return {
         "run-id": report.own.run.id,
@@ -152,19 +152,20 @@ def _outputs(report: JobReport, files: dict[str, str], url: str | None) -> dict[
 
 
 def _with_report_url(session: Session, file: Path) -> Session:
-    """The run's record says where its report is going to be: any job's comment on the commit links to it."""
+    """Add the future address of the report to the run's record, so that any job's comment can link to it."""
     url = ci.host_module(session.context.host).report_url(session.env, file.resolve())
     return replace(session, context=replace(session.context, report_url=url))
 
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
-    """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
+    """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
     asked = options.bundle_of(args)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
-            "--promote-to: a run that goes into a bundle is in no store yet", hint="promote it after `ciplug collect`"
+            "--promote-to cannot be used with --bundle: the run is not in the store yet",
+            hint="promote it after `ciplug collect`",
         )
     if asked is None and args.output_dir and not session.context.trusted:
         return Path(args.output_dir) / BUNDLE

@@ -41,8 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="accept only runs of this commit; needed for a fork's runs if the place does not name their commit",
     )
     trust = parser.add_mutually_exclusive_group()
-    trust.add_argument("--untrusted", action="store_true", help="they come from a fork, although nothing here shows it")
-    trust.add_argument("--trusted", action="store_true", help="they come from this repository's own jobs")
+    trust.add_argument(
+        "--untrusted", action="store_true", help="treat the bundles as a fork's, even if nothing here shows it"
+    )
+    trust.add_argument(
+        "--trusted", action="store_true", help="treat the bundles as written by this repository's own jobs"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

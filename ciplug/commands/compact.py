@@ -38,7 +38,7 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
     _show(selection, keep, "would drop" if dry_run else "drops")
     if selection.dropped and not dry_run:
         objects = compact.drop(session, selection.dropped, keep)
-        console.say(f"dropped {len(selection.dropped)} runs ({objects} objects); kept are {keep}")
+        console.say(f"dropped {len(selection.dropped)} runs ({objects} objects); the rule is keep: {keep}")
 
 
 def _show(selection: compact.Selection, keep: Keep, verb: str) -> None:

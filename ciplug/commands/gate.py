@@ -24,7 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--commit", metavar="SHA", help="judge the runs of this commit (default: this one)")
     which.add_argument("--run", metavar="ID", help="judge this run")
     parser.add_argument("--model", metavar="M", help="one model only")
-    parser.add_argument("--dry-run", action="store_true", help="same verdict and record, exit code 0, promotes nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="judge and record as usual, but exit with 0; the verdict cannot be used to promote",
+    )
     parser.add_argument("--junit", metavar="FILE", help="write the gates as JUnit XML")
     parser.add_argument("--json", action="store_true", help="the verdicts as JSON on stdout")
 
@@ -62,7 +66,7 @@ def _chosen(args: argparse.Namespace, session: Session, runs: Runs) -> list[Run]
 
 
 def _with_gates(session: Session, chosen: list[Run]) -> list[Run]:
-    """Those that a gate judges; the others are named. Raises ConfigError where no gate judges any of them."""
+    """Return the runs that a gate judges, and name the others. Raises ConfigError if no gate judges any of them."""
     policies = read_policies(session)
     judged = [run for run in chosen if policies.find(run.model)]
     if not judged:

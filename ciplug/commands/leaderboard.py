@@ -35,11 +35,17 @@ _WITHDRAWN: tuple[State, ...] = ("withdrawn", "deleted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--metric", metavar="NAME", help="what ranks (default: the first gate that has a direction)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="metric to rank by (default: the first gate's with a direction)"
+    )
     direction = parser.add_mutually_exclusive_group()
     for word, higher in (("higher", True), ("lower", False)):
         direction.add_argument(
-            f"--{word}-is-better", dest="higher", action="store_const", const=higher, help="where no gate says so"
+            f"--{word}-is-better",
+            dest="higher",
+            action="store_const",
+            const=higher,
+            help=f"{word} values rank first; needed only if no gate sets it",
         )
     parser.add_argument("--model", metavar="M", help="which model (default: that of ciplug.yaml, or the only one)")
     parser.add_argument("--branch", metavar="B", help="runs of this branch only")
@@ -82,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     for count, why in (
         (0 if every is None else every - found.total, "left out, not finished"),
         (found.hidden, "left out, withdrawn or deleted"),
-        (found.left_out, "left out, as a number of the condition is NaN"),
+        (found.left_out, "left out: a value compared in --where is NaN"),
         (found.absent, f"left out, without {metric}"),
         (found.undefined, f"ranked last, as {metric} is NaN"),
     ):
@@ -107,14 +113,12 @@ def _model(asked: str | None, session: Session, catalog: Catalog) -> str:
 
 
 def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model: str) -> tuple[Key, bool, list[Key]]:
-    """What ranks, whether higher is better, and the other metrics that gates judge. Raises UsageError."""
+    """Return the metric to rank by, whether higher is better, and the other metrics of gates. Raises UsageError."""
     ruling = of_checkout(session, model)
     directions = ruling.policy.directions() if ruling else {}
     name = args.metric or next(iter(directions), None)
     if name is None:
-        raise UsageError(
-            "which metric ranks is not said", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml"
-        )
+        raise UsageError("no metric to rank by", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml")
     metric = Key("metric", name)
     catalog.need(metric)
     said = directions.get(name)
@@ -126,7 +130,7 @@ def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model
     higher = args.higher if said is None else said
     if higher is None:
         raise UsageError(
-            f"which way is better is not said for '{name}'",
+            f"nothing says whether higher or lower is better for '{name}'",
             hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
         )
     recorded = catalog.names("metric")

@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.post and args.model:
-        raise UsageError("--model: the comment is of all models of the commit, so it does not go with --post")
+        raise UsageError("--model cannot be used with --post: the comment covers all models of the commit")
     if args.label and not args.post:
-        raise UsageError("--label goes with --post")
+        raise UsageError("--label needs --post")
     session = options.session_of(args)
     follows = None if args.commit else github_actions.triggering_run(session.env)
     if follows:

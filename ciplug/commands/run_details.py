@@ -55,13 +55,13 @@ def _history_line(one: Amendment) -> str:
 
 
 def _parts(one: Amendment) -> Iterator[str]:
-    """What an amendment does, a clause each."""
+    """Yield the effects of an amendment, one clause each."""
     if one.withdrawn is not None:
         yield "withdrawn" if one.withdrawn else "no longer withdrawn"
     if one.lifecycle is not None:
         yield "deleted" if one.lifecycle == "deleted" else "no longer deleted"
     if one.reason:
-        yield f"since {one.reason}"
+        yield f"reason: {one.reason}"
     if one.name is not None:
         yield f"name {one.name}"
     yield from (f"tag {name}={value}" for name, value in sorted(one.tags.items()))

@@ -1,9 +1,10 @@
-"""Which run to compare with: the merge base's, else the nearest recorded ancestor's, and how that was found."""
+"""Choose the run to compare with: the merge base's, else the nearest recorded ancestor's, with the reason."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime
 
 from ciplug.records import moment
@@ -15,7 +16,7 @@ _LATER = "a first run has none: later ones are compared with it"
 
 
 def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
-    """The run of one commit that stands for it: of those that finished, the one that can be compared best.
+    """Return the run that represents a commit: of the finished runs, the one that can be compared best.
 
     That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
     several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
@@ -42,7 +43,7 @@ def merge_base_side(
     now: datetime,
     gated: AbstractSet[str] = frozenset(),
 ) -> Side:
-    """The baseline of `candidate`.
+    """Return the baseline of `candidate`.
 
     Args:
         by_commit: runs of the candidate's model.
@@ -58,11 +59,9 @@ def merge_base_side(
             continue
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
-            how = f"merge base with {target}"
-        else:
-            label = "nearest ancestor"
-            how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
-        return side("baseline", label, how, run, now)
+            return replace(side("baseline", label, f"merge base with {target}", run, now), at_merge_base=True)
+        how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
+        return side("baseline", "nearest ancestor", how, run, now)
     if not ancestors:
         how = "there is no earlier commit" if merge_base is None else "the history is not known"
         return Side(role="baseline", label=label, how=how, remedy=_LATER)

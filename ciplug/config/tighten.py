@@ -16,7 +16,7 @@ Loosening = tuple[tuple[str, ...], str]
 _ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 _ADDED = ("higher_is_better", "n", "history", "current")
 _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
-"""Of these nobody can say which value is the stricter one; those of `_ADDED` may be added where there was none."""
+"""Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
 _DEFAULTS = frozenset(one.name for one in fields(Defaults))
 _NOTHING = Narrowing()
 
@@ -78,7 +78,7 @@ def _steps(policy: Policy) -> str:
 
 def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loosening]:
     def at(key: str) -> tuple[str, ...]:
-        """Where the value comes from: the gate, or the defaults."""
+        """Return the path where the value is set: in the gate, or in the defaults."""
         own = getattr(child.gates[name], key, None) is not None
         if key == "baseline":
             return ("gates", name, "baseline") if own else ("baseline",)
@@ -94,10 +94,10 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
     yield from ((at("max"), words) for words in _bound(before.max, after.max, least=False))
     yield from ((at("max_regression"), words) for words in _allowance(before.max_regression, after.max_regression))
     if before.severity == "error" and after.severity == "warning":
-        yield at("severity"), "a gate of severity error may not become a warning"
+        yield at("severity"), "a gate of severity error may not be lowered to warning"
     for key in _ACTIONS:
         if getattr(before, key) == "fail" and getattr(after, key) == "warn":
-            yield at(key), "'fail' may not become 'warn'"
+            yield at(key), "'fail' may not be changed to 'warn'"
     if (after.atol or 0) > (before.atol or 0):
         yield at("atol"), f"{after.atol:g} is more than {before.atol:g}"
     if before.slices is not None:
@@ -111,15 +111,15 @@ def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
             yield _changed(was, now)
             return
     if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
-        yield f"max_age_days {before.max_age_days:g} may not become more"
+        yield f"max_age_days {before.max_age_days:g} may not be raised"
 
 
 def _slices(before: Slices, after: Slices | None, at: tuple[str, ...]) -> Iterator[Loosening]:
     if after is None:
-        yield at, "the slices may not be taken away"
+        yield at, "the slices may not be removed"
         return
     if lost := [column for column in before.by if column not in after.by]:
-        yield (*at, "by"), f"'{lost[0]}' may not be taken away"
+        yield (*at, "by"), f"'{lost[0]}' may not be removed"
     if after.min_samples > before.min_samples:
         yield (*at, "min_samples"), f"{after.min_samples} is more than {before.min_samples}: fewer slices are judged"
     yield from (((*at, "min"), words) for words in _bound(before.min, after.min, least=True))
@@ -131,7 +131,7 @@ def _bound(before: float | None, after: float | None, *, least: bool) -> Iterato
     if before is None:
         return
     if after is None:
-        yield "the bound may not be taken away"
+        yield "the bound may not be removed"
     elif after < before if least else after > before:
         yield f"{after:g} is {'below' if least else 'above'} {before:g}"
 
@@ -140,7 +140,7 @@ def _allowance(before: Allowance | None, after: Allowance | None) -> Iterator[st
     if before is None:
         return
     if after is None:
-        yield "the rule may not be taken away"
+        yield "the rule may not be removed"
         return
     for key in ("abs", "rel"):
         was, now = getattr(before, key), getattr(after, key)
@@ -151,28 +151,28 @@ def _allowance(before: Allowance | None, after: Allowance | None) -> Iterator[st
 def _narrowing(
     before: Narrowing, after: Narrowing, at: tuple[str, ...], base: Policy | None = None
 ) -> Iterator[Loosening]:
-    """`base` is given for a part that is new: what it does to the gates that were there."""
+    """Compare two narrowings. For a new part, `base` is the policy whose gates it narrows."""
     due = set(base.gates) if base else set(before.gates or ())
     if before.gates is None and after.gates is not None and base is None:
-        yield (*at, "gates"), "'all' may not become fewer"
+        yield (*at, "gates"), "'all' may not be narrowed"
     elif after.gates is not None and (lost := sorted(due - set(after.gates))):
         yield (*at, "gates"), f"'{lost[0]}' may not be left out"
     for key in _ACTIONS:
         was, now = getattr(before, key), getattr(after, key)
         if now == "warn" and (was == "fail" or (base and any(getattr(base.resolved(g), key) == "fail" for g in due))):
-            yield (*at, key), "'fail' may not become 'warn'"
+            yield (*at, key), "'fail' may not be changed to 'warn'"
         elif was == "fail" and now is None:
-            yield (*at, key), "'fail' may not be taken away"
+            yield (*at, key), "'fail' may not be removed"
 
 
 def _stage(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Loosening]:
     yield from _narrowing(before, after, at)
     if before.approvals.not_author and not after.approvals.not_author:
-        yield (*at, "approvals", "not_author"), "it may not be taken away"
+        yield (*at, "approvals", "not_author"), "it may not be removed"
     if before.approvals.environment not in (None, after.approvals.environment):
         yield (*at, "approvals", "environment"), "it may not be changed"
     if lost := [need for need in before.require if need not in after.require]:
-        yield (*at, "require"), f"'{lost[0]}' may not be taken away"
+        yield (*at, "require"), f"'{lost[0]}' may not be removed"
 
 
 def _changed(before: Any, after: Any) -> str:

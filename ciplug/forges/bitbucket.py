@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut
 from ciplug.forges.json_api import JsonApi, Refused
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -33,7 +33,7 @@ _SCOPES: tuple[tuple[Literal["comment", "status"], frozenset[str]], ...] = (
         ),
     ),
 )
-"""What lets a token do it, any one: the scopes of access tokens, and of API tokens; a larger one has the smaller."""
+"""The scopes of access tokens and of API tokens, of which any one is enough; larger scopes include smaller ones."""
 
 
 name = "bitbucket"
@@ -47,7 +47,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     env, repository = job.env, job.repository
     api = address_in(env, address_variable) or "https://api.bitbucket.org/2.0"
     value = token_in(env, token.variable)
@@ -69,7 +69,7 @@ class Bitbucket:
     """A repository on Bitbucket Cloud."""
 
     name = name
-    comment_limit = 32_768
+    comment_limit = 32_200
     html = False
 
     def __init__(self, place: Place) -> None:
@@ -126,7 +126,7 @@ class Bitbucket:
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """Bitbucket says the scopes of a token in a header of every answer."""
+        """Read the scopes of the token, which Bitbucket sends in a header of every answer."""
         with self._api.errors("read the repository", _HINT):
             header = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
         if not header:
@@ -135,7 +135,7 @@ class Bitbucket:
         return [Right(to, not scopes.isdisjoint(enough), f"scopes: {cut(header, 100)}") for to, enough in _SCOPES]
 
     def _user(self) -> str | None:
-        """Whose token this is. None for one that may not ask, such as an access token of a repository."""
+        """Return the user of the token; None for one that may not ask, such as an access token of a repository."""
         try:
             return str(self._api.get("/user").json()["uuid"])
         except Refused as refusal:
@@ -151,30 +151,62 @@ class _Comments:
         self._api = api
         self._path = path
         self._user = user
+        self._authors: dict[int, dict[str, Any]] = {}
+        """By id of the comment."""
+        self._trusted: dict[str, bool] = {}
+        """Account (uuid) → whether it is a member of the workspace."""
 
-    def mine(self) -> Iterator[Comment]:
+    def comments(self) -> Iterator[Comment]:
         for comment in _pages(self._api, self._path, {"pagelen": "100"}):
             # What is deleted stays in the list; a deleted account leaves comments without an author.
             user = comment.get("user")
-            if user and not comment.get("deleted") and self._is_me(user):
-                yield _comment(comment)
+            if user and not comment.get("deleted"):
+                yield self._comment(comment)
+
+    def is_mine(self, comment: Comment) -> bool:
+        return bool(self._authors[comment.id]["uuid"] == self._user)
+
+    def trusts(self, comment: Comment) -> bool:
+        """An app is an access token of the repository or its workspace; of people, members of the workspace."""
+        author = self._authors[comment.id]
+        if author["type"] != "user":
+            return True
+        uuid = str(author["uuid"])
+        if uuid not in self._trusted and len(self._trusted) < AUTHORS:
+            workspace = self._path.split("/")[2]
+            self._trusted[uuid] = self._api.allowed("GET", f"/workspaces/{workspace}/members/{quote(uuid, safe='')}")
+        return self._trusted.get(uuid, False)
 
     def create(self, body: str) -> Comment:
         shown = self._api.send("POST", self._path, {"content": {"raw": body}}).json()
         self._user = shown["user"]["uuid"]
-        return _comment(shown)
+        return self._comment(shown)
 
     def edit(self, comment: Comment, body: str) -> None:
         self._api.send("PUT", f"{self._path}/{comment.id}", {"content": {"raw": body}})
 
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        """Bitbucket lets nobody but its author edit a comment: then this is who we are."""
+        allowed = self._api.allowed("PUT", f"{self._path}/{comment.id}", {"content": {"raw": body}})
+        if allowed:
+            self._user = str(self._authors[comment.id]["uuid"])
+        return allowed
+
     def delete(self, comment: Comment) -> None:
         self._api.delete(f"{self._path}/{comment.id}")
 
-    def _is_me(self, user: dict[str, Any]) -> bool:
-        # An access token acts as an app, not as a person.
-        if self._user is None:
-            return bool(user["type"] != "user")
-        return bool(user["uuid"] == self._user)
+    def hide(self, comment: Comment) -> None:
+        """Bitbucket hides no comment."""
+
+    def show(self, comment: Comment) -> None:
+        """Bitbucket hides no comment."""
+
+    def _comment(self, shown: dict[str, Any]) -> Comment:
+        user = shown["user"]
+        self._authors[shown["id"]] = user
+        author = user.get("nickname") or user["uuid"]
+        url = shown["links"]["html"]["href"]
+        return Comment(shown["id"], shown["content"]["raw"], url, author)
 
 
 def _is_head(pull: dict[str, Any], commit: str) -> bool:
@@ -183,15 +215,10 @@ def _is_head(pull: dict[str, Any], commit: str) -> bool:
     return len(head) >= _SHORTEST_HASH and commit.startswith(head)
 
 
-def _comment(shown: dict[str, Any]) -> Comment:
-    author = shown["user"].get("nickname") or shown["user"]["uuid"]
-    return Comment(shown["id"], shown["content"]["raw"], shown["links"]["html"]["href"], author)
-
-
 def _pages(api: JsonApi, path: str, params: dict[str, str]) -> Iterator[dict[str, Any]]:
     query: dict[str, str] | None = params
     while query:
         page = api.get(path, query).json()
         yield from page["values"]
-        # Of the next page's address the query only: no answer chooses where the token goes.
+        # Only the query of the next page's address is used, so an answer cannot send the token to another host.
         query = dict(parse_qsl(urlsplit(page.get("next", "")).query))

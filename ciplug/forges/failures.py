@@ -1,4 +1,4 @@
-"""What went wrong with a forge, in our words: one line, no token, no dump of an answer."""
+"""Error messages for failed forge requests: one line, without tokens or raw answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refusal(title: str, place: Place, task: str, reply: Reply, hint: str, kind: 
     if kind is ForgeKind.RATE_LIMIT:
         return ForgeError(f"cannot {task}: {title}'s rate limit is reached", hint="run the job again later", kind=kind)
     if reply.status == 404:
-        what = f"{title} shows it, or {place.repository}, to this token as not found"
+        what = f"{title} answered 'not found': it does not exist, or this token may not see it or {place.repository}"
         return PermissionDenied(f"cannot {task}: {what}", hint=hint, kind=kind)
     if reply.status == 401:
         return PermissionDenied(f"cannot {task}: {title} does not accept the token{said}", hint=hint, kind=kind)
@@ -42,7 +42,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def words(message: object) -> str:
-    """What a forge replied, as `: its words`, or nothing when it is no short plain sentence."""
+    """Return a forge's message as `: message`, or an empty string if it is not a short plain sentence."""
     if isinstance(message, bytes):
         message = message.decode(errors="replace")
     if not isinstance(message, str) or not message.strip() or re.search(r"[<{\[]", message):
@@ -51,8 +51,8 @@ def words(message: object) -> str:
 
 
 def not_understood(address: str) -> ForgeError:
-    """The error for an answer of a shape that no forge gives, such as a proxy's login page."""
-    return ForgeError(f"{address} gave an answer that is not understood", hint="check the address of the API")
+    """Return the error for an answer in an unknown format, such as a proxy's login page."""
+    return ForgeError(f"{address} gave an answer that ciplug does not understand", hint="check the API address")
 
 
 def unreachable(address: str, error: Exception) -> NoReturn:
@@ -60,7 +60,7 @@ def unreachable(address: str, error: Exception) -> NoReturn:
     import requests
     from urllib3.exceptions import ReadTimeoutError
 
-    # Whoever has tried again calls the last timeout a failed connection.
+    # After retries, urllib3 reports the last timeout as a failed connection.
     last = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(last, ReadTimeoutError):
         error = requests.exceptions.Timeout()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, below, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, words
 from ciplug.forges.json_api import JsonApi, Refused
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,8 +24,10 @@ _HINT = (
     "of a user who may write to the repository"
 )
 _LABEL_COLOUR = "#6e7781"
+_JOBS = -2
+"""The id of the account that jobs act as; no account that somebody makes has a negative one."""
 _PAGE = 50
-"""What a server gives at most, unless its owner has set another number."""
+"""The page size limit of a server, unless its administrator has changed it."""
 
 
 name = "gitea"
@@ -38,7 +41,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     inside = context.host == "gitea"
     api = address_in(env, address_variable) or context.api_url
@@ -74,7 +77,7 @@ class Gitea:
         self._path = f"/repos/{place.repository}"
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """There is no search by commit or branch: all open ones are looked at."""
+        """Read all open pull requests: Gitea has no search by commit or branch."""
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pulls", state="open")
             ours = (p for p in pulls if p["head"]["sha"] == commit)
@@ -117,11 +120,11 @@ class Gitea:
         return None
 
     def accounts(self, commit: str) -> set[str]:
-        """The addresses of a commit are what git tells as well."""
+        """Return nothing: Gitea knows no more about a commit's authors than git does."""
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """By requests whose fields are of a wrong type: scopes and rights are looked at before those."""
+        """Send requests with fields of a wrong type: Gitea checks scopes and permissions before the fields."""
         with self._api.errors("read the repository", _HINT):
             self._api.get(self._path)
             probes: list[tuple[Literal["comment", "status"], str, dict[str, Any]]] = []
@@ -138,7 +141,7 @@ class Gitea:
             if refusal.status not in (403, 404, 422):
                 raise
             return Right(to, refusal.status == 422, f"{refusal.status}{words(refusal.reply.message)}")
-        return Right(to, None, "Gitea has taken a request that it should have refused")
+        return Right(to, None, "unclear: Gitea accepted a test request that should be refused")
 
 
 class _Comments:
@@ -146,27 +149,58 @@ class _Comments:
 
     def __init__(self, api: JsonApi, path: str, number: int, user: int) -> None:
         self._api = api
+        self._repository = path
         self._path = f"{path}/issues"
         self._number = number
         self._user = user
+        self._authors: dict[int, int] = {}
+        """Comment → account, by their ids."""
+        self._trusted: dict[str, bool] = {}
+        """Login → whether it belongs to the repository."""
 
-    def mine(self) -> Iterator[Comment]:
+    def comments(self) -> Iterator[Comment]:
         # Today's servers give all comments on one page.
         comments = _pages(self._api, f"{self._path}/{self._number}/comments")
-        return (_comment(c) for c in comments if c["user"] and c["user"]["id"] == self._user)
+        return (self._comment(c) for c in comments if c["user"])
+
+    def is_mine(self, comment: Comment) -> bool:
+        return self._authors[comment.id] == self._user
+
+    def trusts(self, comment: Comment) -> bool:
+        """The account of all jobs, the owner, a collaborator, or a member of the organization that owns it."""
+        owner = self._repository.split("/")[2]
+        if self._authors[comment.id] == _JOBS or comment.author.lower() == owner.lower():
+            return True
+        if comment.author not in self._trusted and len(self._trusted) < AUTHORS:
+            login = quote(comment.author, safe="")
+            self._trusted[comment.author] = any(
+                self._api.allowed("GET", path)
+                for path in (f"{self._repository}/collaborators/{login}", f"/orgs/{owner}/members/{login}")
+            )
+        return self._trusted.get(comment.author, False)
 
     def create(self, body: str) -> Comment:
-        return _comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())
+        return self._comment(self._api.send("POST", f"{self._path}/{self._number}/comments", {"body": body}).json())
 
     def edit(self, comment: Comment, body: str) -> None:
         self._api.send("PATCH", f"{self._path}/comments/{comment.id}", {"body": body})
 
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        return self._api.allowed("PATCH", f"{self._path}/comments/{comment.id}", {"body": body})
+
     def delete(self, comment: Comment) -> None:
         self._api.delete(f"{self._path}/comments/{comment.id}")
 
+    def hide(self, comment: Comment) -> None:
+        """Gitea's API hides no comment."""
 
-def _comment(shown: dict[str, Any]) -> Comment:
-    return Comment(shown["id"], shown["body"], shown["html_url"], shown["user"]["login"])
+    def show(self, comment: Comment) -> None:
+        """Gitea's API hides no comment."""
+
+    def _comment(self, shown: dict[str, Any]) -> Comment:
+        user = shown["user"]
+        self._authors[shown["id"]] = user["id"]
+        return Comment(shown["id"], shown["body"], shown["html_url"], user["login"])
 
 
 def _pages(api: JsonApi, path: str, **params: str) -> Iterator[dict[str, Any]]:

@@ -6,16 +6,18 @@ import re
 from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any, Literal
 
+from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, words
 from ciplug.forges.github_client import client, errors, reply_of
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.github_comments import Comments, viewer
+from ciplug.forges.refusals import kind_of
+from ciplug.forges.sticky import check_body, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
-    from github.IssueComment import IssueComment
     from github.PullRequest import PullRequest
     from github.Repository import Repository
 
@@ -43,7 +45,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     api = address_in(env, address_variable) or context.api_url
     named = bool(api) or server is None or server.host == "github.com"
@@ -109,7 +111,7 @@ class GitHub:
         check_body(body, marker, self.comment_limit)
         with self._errors(f"comment on pull request #{number}", _COMMENTS):
             login = self._login()
-            return upsert(_Comments(self._open().get_pull(number), login), marker, body)
+            return upsert(Comments(self._open().get_pull(number), login), marker, body)
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         optional = {"target_url": url} if url else {}
@@ -163,9 +165,9 @@ class GitHub:
             return {user.login for user in (shown.author, shown.committer) if user is not None}
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """No request tells what GITHUB_TOKEN may do, so one is sent that GitHub refuses for its content.
+        """Send requests with invalid content, since no API call lists the permissions of GITHUB_TOKEN.
 
-        GitHub asks for the permission first (403, or 404 for a user without the right), and for the content then (422).
+        GitHub checks the permission first (403, or 404 for a user without it), then the content (422).
         """
         with self._errors("read the repository", _READING):
             repository = self._open()
@@ -196,7 +198,7 @@ class GitHub:
                 if error.status in (403, 404):
                     return Right(to, False, reason)
                 raise
-        return Right(to, None, "GitHub has taken a request that it should have refused")
+        return Right(to, None, "unclear: GitHub accepted a test request that should be refused")
 
     def _open(self) -> Repository:
         if self._repository is None:
@@ -204,14 +206,14 @@ class GitHub:
         return self._repository
 
     def _login(self) -> str | None:
-        """Whose token this is. None for an installation's, such as GITHUB_TOKEN: it has no user."""
+        """Return the user of the token; None if unknown. An installation's token, such as GITHUB_TOKEN, has no user."""
         import github
 
         try:
             _, user = self._open().requester.requestJsonAndCheck("GET", "/user")
         except github.GithubException as error:
-            if error.status == 403 and not isinstance(error, github.RateLimitExceededException):
-                return None
+            if error.status == 403 and kind_of(reply_of(error)) is ForgeKind.PERMISSION:
+                return viewer(self._open().requester)
             raise
         if not isinstance(user, dict) or "login" not in user:
             raise not_understood(self._place.api_url)
@@ -223,37 +225,3 @@ class GitHub:
 
 def _seen(pull: PullRequest) -> OpenPullRequest:
     return OpenPullRequest(pull.number, pull.head.sha, pull.base.ref)
-
-
-class _Comments:
-    """The comments below one pull request; `login` None: a bot's that cannot learn its own name."""
-
-    def __init__(self, pull: PullRequest, login: str | None) -> None:
-        self._pull = pull
-        self._login = login
-        self._objects: dict[int, IssueComment] = {}
-
-    def mine(self) -> Iterator[Comment]:
-        for comment in self._pull.get_issue_comments():
-            # A deleted account leaves comments without an author.
-            user = comment.user
-            if user and (user.login == self._login if self._login else user.type == "Bot"):
-                yield self._keep(comment)
-
-    def create(self, body: str) -> Comment:
-        comment = self._keep(self._pull.create_issue_comment(body))
-        self._login = comment.author
-        return comment
-
-    def edit(self, comment: Comment, body: str) -> None:
-        self._objects[comment.id].edit(body)
-
-    def delete(self, comment: Comment) -> None:
-        import github
-
-        with suppress(github.UnknownObjectException):
-            self._objects[comment.id].delete()
-
-    def _keep(self, comment: IssueComment) -> Comment:
-        self._objects[comment.id] = comment
-        return Comment(comment.id, comment.body or "", comment.html_url, comment.user.login)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import re
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Any
 
+from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, below, token_in
 from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
-from ciplug.forges.failures import cut, not_understood
-from ciplug.forges.gitlab_client import client, errors
-from ciplug.forges.sticky import Comment, check_body, upsert
+from ciplug.forges.failures import cut, not_understood, refusal
+from ciplug.forges.gitlab_client import client, errors, reply_of
+from ciplug.forges.gitlab_notes import Notes
+from ciplug.forges.refusals import Reply
+from ciplug.forges.sticky import check_body, upsert
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
     from gitlab import Gitlab
 
@@ -39,7 +43,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     api = address_in(env, address_variable) or address_in(env, "CI_API_V4_URL") or context.api_url
     named = bool(api) or context.host == "gitlab_ci" or server is None or server.host == "gitlab.com"
@@ -70,7 +74,7 @@ class GitLab:
     """A project on GitLab."""
 
     name = name
-    comment_limit = 1_000_000
+    comment_limit = 999_500
     html = True
 
     def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None) -> None:
@@ -96,12 +100,23 @@ class GitLab:
             return str(self._project().mergerequests.get(number).sha)
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
+        import gitlab
+
         check_body(body, marker, self.comment_limit)
         with self._errors(f"comment on merge request !{number}", _COMMENTS):
             user = self._open().http_get("/user")
             if not isinstance(user, dict):
                 raise not_understood(self._place.api_url)
-            return upsert(_Notes(self._project().mergerequests.get(number), user["id"]), marker, body)
+            project = self._project()
+            merge_request = project.mergerequests.get(number)
+            try:
+                return upsert(Notes(project, merge_request, user["id"]), marker, body)
+            except gitlab.GitlabError as error:
+                reply = reply_of(error)
+                kind = self._why(reply, merge_request)
+                raise refusal(
+                    "GitLab", self._place, f"comment on merge request !{number}", reply, _COMMENTS, kind
+                ) from None
 
     def set_status(self, commit: str, state: State, *, name: str, description: str, url: str | None) -> None:
         import gitlab
@@ -141,7 +156,7 @@ class GitLab:
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """By the scopes of the token, and the role of whom it acts as."""
+        """Derive the permissions from the scopes of the token, and the role of its user."""
         import gitlab
 
         with self._errors("read what the token may do", _COMMENTS):
@@ -174,33 +189,15 @@ class GitLab:
     def _errors(self, task: str, hint: str) -> AbstractContextManager[None]:
         return errors(self._place, task, hint)
 
-
-class _Notes:
-    """The notes below one merge request."""
-
-    def __init__(self, merge_request: Any, user: int) -> None:
-        self._merge_request = merge_request
-        self._user = user
-
-    def mine(self) -> Iterator[Comment]:
-        for note in self._merge_request.notes.list(iterator=True, per_page=100, sort="asc"):
-            if note.author["id"] == self._user and not note.system:
-                yield self._comment(note)
-
-    def create(self, body: str) -> Comment:
-        return self._comment(self._merge_request.notes.create({"body": body}))
-
-    def edit(self, comment: Comment, body: str) -> None:
-        self._merge_request.notes.update(comment.id, {"body": body})
-
-    def delete(self, comment: Comment) -> None:
+    def _why(self, reply: Reply, merge_request: Any) -> ForgeKind | None:
+        """Find the reason for a refusal, since GitLab only answers "403 Forbidden"."""
         import gitlab
 
-        try:
-            self._merge_request.notes.delete(comment.id)
-        except gitlab.GitlabError as error:
-            if error.response_code != 404:
-                raise
-
-    def _comment(self, note: Any) -> Comment:
-        return Comment(note.id, note.body, f"{self._merge_request.web_url}#note_{note.id}", note.author["username"])
+        if reply.status not in (403, 404) or not re.fullmatch(r"40[34] (Forbidden|Not [Ff]ound)", reply.message):
+            return None
+        if getattr(merge_request, "discussion_locked", False):
+            return ForgeKind.LOCKED
+        with suppress(gitlab.GitlabError):
+            if getattr(self._open().projects.get(self._place.repository), "archived", False):
+                return ForgeKind.ARCHIVED
+        return None

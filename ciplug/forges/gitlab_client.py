@@ -55,14 +55,14 @@ def errors(place: Place, task: str, hint: str) -> Iterator[None]:
     except gitlab.GitlabError as error:
         if error.response_code is None:
             raise not_understood(place.api_url) from None
-        raise refusal("GitLab", place, task, Reply(error.response_code, _message(error)), hint) from None
+        raise refusal("GitLab", place, task, reply_of(error), hint) from None
     except requests.RequestException as error:
         unreachable(place.api_url, error)
 
 
-def _message(error: Any) -> str:
-    """GitLab's own words: the library hands over text, bytes, or what else the answer holds."""
+def reply_of(error: Any) -> Reply:
+    """The answer behind an exception of the library, which hands over text, bytes, or what else the answer holds."""
     message = error.error_message
     if isinstance(message, bytes):
-        return message.decode(errors="replace")
-    return message if isinstance(message, str) else ""
+        message = message.decode(errors="replace")
+    return Reply(error.response_code or 0, message if isinstance(message, str) else "")

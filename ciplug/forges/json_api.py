@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import ForgeError
+from ciplug.errors import ForgeError, ForgeKind
 from ciplug.forges import patience
 from ciplug.forges.failures import not_understood, refusal, unreachable
-from ciplug.forges.refusals import Reply
+from ciplug.forges.refusals import Reply, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class JsonApi:
     """A JSON API over requests, which brings proxies (HTTPS_PROXY) and own certificates (REQUESTS_CA_BUNDLE)."""
 
     def __init__(self, place: Place, title: str, scheme: str) -> None:
-        """`title` is how messages call the forge; `scheme` stands before the token, as in `Bearer <token>`."""
+        """`title` is the forge's name in messages; `scheme` precedes the token, as in `Bearer <token>`."""
         self._place = place
         self._title = title
         self._scheme = scheme
@@ -45,11 +45,21 @@ class JsonApi:
         return self._request("GET", path, params=params)
 
     def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> requests.Response:
-        """As `get`, for a request that changes something."""
+        """Send a request that changes something; otherwise like `get`."""
         return self._request(method, path, json=data)
 
+    def allowed(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> bool:
+        """Do as `send` or `get` do; False when the token may not, or when it is not there."""
+        try:
+            self._request(method, path, json=data)
+        except Refused as refusal:
+            if refusal.status not in (403, 404) or kind_of(refusal.reply) is ForgeKind.RATE_LIMIT:
+                raise
+            return False
+        return True
+
     def delete(self, path: str) -> None:
-        """As `get`; that it is gone already is fine."""
+        """Delete an object, like `get`; it is no error if it does not exist."""
         try:
             self._request("DELETE", path)
         except Refused as refusal:
@@ -76,7 +86,7 @@ class JsonApi:
         # A redirect may turn a write into a read, which would look as if all had gone well.
         if response.request.method != method:
             raise ForgeError(
-                f"{self._place.api_url} sends writes elsewhere", hint="set the address of the API to where it leads"
+                f"{self._place.api_url} redirects write requests", hint="set the API address to the redirect's target"
             )
         if not response.ok:
             raise Refused(_reply_of(response))

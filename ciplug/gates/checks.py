@@ -104,7 +104,9 @@ def _advice(decision: Decision, result: GateResult, interval: Interval) -> str |
     if decision != "INCONCLUSIVE":
         return result.advice if decision == "FAIL" else None
     if decide(interval) == "FAIL":
-        return "alone it would fail; beside the other tests of this run it may be chance: look at more examples"
+        return (
+            "this test fails on its own, but with several tests in one run that may be chance: evaluate more examples"
+        )
     from ciplug.stats.power import more_needed
 
     return reasons.settled_by(interval.unit, more_needed(interval))

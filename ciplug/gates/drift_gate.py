@@ -8,7 +8,8 @@ from ciplug.gates import reasons
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.drift_tests import Drift
-from ciplug.stats.intervals import Undecided, holm
+from ciplug.stats.holm import holm
+from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

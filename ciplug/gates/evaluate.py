@@ -17,7 +17,7 @@ from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
 from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
-from ciplug.stats.intervals import holm
+from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate
@@ -162,7 +162,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         if value is None:
             yield _missing(name, gate, evidence, run)
         elif tampered := _changed(name, gate, evidence):
-            yield _whole(name, gate, evidence, tampered, advice="record another run: what was measured stays as it was")
+            yield _whole(name, gate, evidence, tampered, advice="record another run: recorded values cannot be changed")
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
             yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
@@ -178,7 +178,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
 
 
 def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
-    """The sentence on a metric that was changed after the end of a run; None where nobody has."""
+    """Return the reason if somebody changed a metric after the end of a run, else None."""
     metric = gate.metric or name
     sides = [("", evidence.candidate)]
     if gate.max_regression is not None:
@@ -191,7 +191,7 @@ def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
 
 
 def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
-    """An ERROR, or what stands for all rules of a gate at once."""
+    """Return one result for all rules of a gate; an ERROR unless the caller changes it."""
     result = GateResult(
         gate=name,
         metric=gate.metric or name,
@@ -205,7 +205,7 @@ def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: st
 
 
 def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
-    check = _whole(name, gate, evidence, reason, advice="the verdict of the last of them counts")
+    check = _whole(name, gate, evidence, reason, advice="run the remaining seeds; the verdict on the last one counts")
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 

@@ -128,9 +128,11 @@ def compare(
     # A loss larger than any float is beyond every allowance.
     if -math.inf < d >= rule.bound:
         return Check(
-            gate=gate, result=replace(result, outcome="PASS", method=POINT, advice=None), rule="max_regression"
+            gate=gate,
+            result=replace(result, outcome="PASS", method=POINT, point=True, advice=None),
+            rule="max_regression",
         )
-    result = replace(result, outcome=failed(gate), reason=reasons.point(result, rule), method=POINT)
+    result = replace(result, outcome=failed(gate), reason=reasons.point(result, rule), method=POINT, point=True)
     return Check(gate=gate, result=result, rule="max_regression")
 
 

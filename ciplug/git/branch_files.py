@@ -1,4 +1,4 @@
-"""The files of a branch's tip, as the remote has it."""
+"""Read the files of a branch's tip on the remote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ciplug.locking import held
 
 @dataclass(frozen=True)
 class Tree:
-    """The files of a commit, in the checkout or in a repository of ours."""
+    """The files of a commit, in the checkout or in a repository of ciplug's own."""
 
     workspace: Workspace
     repository: Path
@@ -47,7 +47,7 @@ class Tree:
 
 
 def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) -> Tree:
-    """The tip of a branch as the remote has it; where that does not answer, as this clone knows it.
+    """Return the tip of a branch on the remote; if the remote does not answer, the tip that this clone knows.
 
     Raises GitError where there is no such branch.
     """

@@ -1,4 +1,4 @@
-"""Where what can be fetched or made again is kept on this machine."""
+"""Choose the folder for files that can be fetched or built again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ciplug.git.workspace import Workspace
 
 
 def cache_folder(workspace: Workspace | None, env: Mapping[str, str]) -> Path:
-    """A folder of ours, beside nothing of the user's: in the repository's .git if we may, else in the user's cache."""
+    """Return a folder for ciplug alone: in the repository's .git if it is writable, else in the user's cache."""
     if workspace is not None and os.access(workspace.common_dir, os.W_OK):
         return workspace.common_dir / "ciplug"
     home = Path(env.get("HOME") or env.get("USERPROFILE") or Path.home())

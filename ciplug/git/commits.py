@@ -9,11 +9,11 @@ from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 
 DEPTH = 1000
-"""How far back first parents are followed."""
+"""The number of first parents to follow."""
 
 
 def commit_named(repository: Path, name: str) -> str | None:
-    """The commit that a name stands for in this repository."""
+    """Return the commit that a name refers to in this repository."""
     done = run_git(
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
     )
@@ -21,7 +21,7 @@ def commit_named(repository: Path, name: str) -> str | None:
 
 
 def local_tip(workspace: Workspace, branch: str) -> str | None:
-    """The tip of a branch as this clone knows it: a remote-tracking branch comes before a local one."""
+    """Return the tip of a branch in this clone; a remote-tracking branch takes precedence over a local one."""
     remotes = [f"refs/remotes/{name}/{branch}" for name in workspace.remotes]
     tips = (commit_named(workspace.top, ref) for ref in (*remotes, f"refs/heads/{branch}"))
     return next(filter(None, tips), None)
@@ -53,7 +53,7 @@ def merge_base(repository: Path, head: str, tip: str, env: Mapping[str, str]) ->
 
 
 def base_before_merge(repository: Path, head: str, target_commits: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Where the branch of a `head` that is merged by now had left the target branch.
+    """Find where the branch of `head`, which is merged already, left the target branch.
 
     None if head is one of the target branch's own commits (`target_commits`, its first parents from the tip).
     """
@@ -67,7 +67,7 @@ def base_before_merge(repository: Path, head: str, target_commits: Sequence[str]
 
 
 def first_parents_in(repository: Path, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
-    """The commit and its first parents, nearest first, at most 1,000 back; empty where it is not in the repository."""
+    """Return the commit and its first parents, nearest first, at most 1,000; empty if the commit is missing."""
     done = run_git(
         "rev-list", "--first-parent", f"--max-count={DEPTH + 1}", commit, cwd=repository, env=env, check=False
     )

@@ -1,4 +1,4 @@
-"""The credentials that git sends to a remote: where they are kept, how they are handed over, and kept out of texts."""
+"""The credentials that git sends to a remote: find them, hand them over, and remove them from texts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def redact(text: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may stand in a command line, which everyone on the machine can read."""
+    """Return the URL without its password, fit for a command line that every user of the machine can read."""
     return _PASSWORD_IN_URL.sub("", url) if url.startswith("http") else url
 
 
 def transport_environment(config: Config, url: str, token: str | None = None) -> dict[str, str]:
-    """The environment for git in a repository of ours, with the credentials of the user's, to reach `url`.
+    """Return the environment for git in a repository of ciplug's own, with the user's credentials for `url`.
 
     A checkout may keep its token in a file that is included for that checkout's path only, so the
     resolved values are handed over, and no other configuration is read. A `token` takes the place of
@@ -69,7 +69,7 @@ Source = Literal["header", "url", "helper"]
 
 
 def stored_credential(config: Config, url: str) -> Source | None:
-    """Where the configuration keeps a credential for an address; a helper may know one. None: it keeps none."""
+    """Return the place of a credential for an address in the configuration; a helper may have one. None: no place."""
     if any(_authorizes(key, value, redact(url)) for key, value in config):
         return "header"
     if url.startswith("http") and _PASSWORD_IN_URL.search(url):

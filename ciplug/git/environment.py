@@ -1,4 +1,4 @@
-"""The environment that git runs in: the caller's own, without what a hook of git has set."""
+"""The environment that git runs in: the caller's own, without the variables of a git hook."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _KEPT_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 
 
 def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment for git: the caller's own, without what hooks set, without prompts."""
+    """Return the environment for git: the caller's own, without the variables of hooks, without prompts."""
     env = {
         key: value
         for key, value in os.environ.items()

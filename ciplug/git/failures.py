@@ -1,4 +1,4 @@
-"""What git's words on a failure are about. This is the only module that looks into them."""
+"""Classify git's error output. No other module interprets it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _NAMES = (
     r"|(?<=\bconnect to )(?!host\b)\S+|(?<=\bconnect to host )\S+"
     r"|(?<=\bbranch )(?!protect(?:ed|ion)(?![\w-]))\S+"
 )
-"""What stands in git's sentences, and was chosen by people: it may be made of any words."""
+"""Names in git's sentences that people have chosen: they may contain any words."""
 
 _RACES = {
     *(GitKind.STALE, GitKind.MOVED, GitKind.BEHIND, GitKind.LOCKED, GitKind.EXISTS),
@@ -72,21 +72,21 @@ _ACCESS = {GitKind.NO_CREDENTIAL, GitKind.BAD_CREDENTIAL, GitKind.FORBIDDEN}
 
 @dataclass(frozen=True)
 class Failure:
-    """Why git failed."""
+    """The reason for a failure of git."""
 
     words: str
-    """git's own and the server's, in one line, without credentials."""
+    """The message of git and of the server, in one line, without credentials."""
     kinds: frozenset[GitKind]
-    """All that the words are about: a broken connection often comes with a damaged pack."""
+    """Every kind that the message shows: a broken connection often comes with a damaged pack."""
 
     @property
     def kind(self) -> GitKind:
-        """The most telling of its kinds."""
+        """The most specific of the kinds."""
         return next((kind for kind in GitKind if kind in self.kinds), GitKind.UNKNOWN)
 
     @property
     def network(self) -> bool:
-        """Whether the connection failed, so that the same may go well later."""
+        """Whether the connection failed, so that a retry may succeed."""
         return GitKind.NETWORK in self.kinds
 
     @property
@@ -101,12 +101,12 @@ class Failure:
 
     @property
     def access(self) -> bool:
-        """Whether the host did not accept the credentials, or does not let them do this."""
+        """Whether the host rejected the credentials, or their permissions."""
         return bool(self.kinds & _ACCESS)
 
     @property
     def hint(self) -> str | None:
-        """What to do, where that does not depend on what was tried."""
+        """Advice that does not depend on the command that failed."""
         if GitKind.PUSH_OFF in self.kinds:
             return "git remote set-url --push NAME URL, or keep the runs elsewhere: --store git+https://…"
         if GitKind.DUBIOUS_OWNERSHIP in self.kinds:
@@ -116,17 +116,17 @@ class Failure:
         return None
 
     def error(self, what: str) -> GitError:
-        """The error to raise; `what` begins the message: git fetch failed."""
+        """Return the error to raise; `what` begins the message: git fetch failed."""
         return GitError(f"{what}: {self.words}", hint=self.hint, kind=self.kind)
 
 
 def read_failure(stderr: bytes) -> Failure:
-    """Why git failed, from what it wrote to stderr."""
+    """Return the reason for a failure of git, from its stderr."""
     return failure_of(last_words(stderr))
 
 
 def failure_of(words: str) -> Failure:
-    """Why git, or a server that it pushed to, refused, from its words in one line.
+    """Return the reason for which git, or the server of a push, refused, from its message in one line.
 
     Names in them decide nothing: a repository may be called protected-models.
     """
@@ -139,7 +139,7 @@ def _without_names(words: str) -> str:
 
 
 def last_words(stderr: bytes) -> str:
-    """What git wrote, in one line, without progress and credentials."""
+    """Return git's output in one line, without progress and credentials."""
     text = redact(stderr.decode(errors="replace"))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     telling = [

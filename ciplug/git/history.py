@@ -24,7 +24,7 @@ from ciplug.git.workspace import Workspace
 
 
 class Gap(Enum):
-    """Why commits of the history may be missing."""
+    """The reason why commits of the history may be missing."""
 
     NOT_FETCHED = auto()
     NOT_PUSHED = auto()
@@ -45,15 +45,15 @@ class Unseen:
 class History:
     head: str
     target: str | None
-    """Name of the target branch."""
+    """The name of the target branch."""
     merge_base: str | None
     """None where head is a commit of the target branch, or no common commit is known."""
     ancestors: tuple[str, ...]
-    """First parents, nearest first: of the merge base and with it, or, without one, of head and without it."""
+    """First parents, nearest first: starting with the merge base if there is one, else with the parent of head."""
     target_commits: tuple[str, ...]
     """First parents from the tip of the target branch, at most 1,000."""
     notes: tuple[str, ...] = ()
-    """What the reader must know: a shallow clone, a branch that does not exist."""
+    """Warnings to show: a shallow clone, a branch that does not exist."""
     no_target: bool = False
     """There is no branch of that name, here or on the remote."""
     unseen: Unseen | None = None
@@ -67,7 +67,7 @@ def target_branch(
     context_target: str | None,
     context_default: str | None,
 ) -> str | None:
-    """The branch to compare with: as asked for, else the pull request's, else the default branch.
+    """Return the branch to compare with: the requested one, else the pull request's target, else the default branch.
 
     A clone of one branch does not know the default branch, so then the remote is asked; None without an answer.
     """
@@ -86,19 +86,19 @@ def target_branch(
 
 @dataclass(frozen=True)
 class _Source:
-    """Where the commits are read from."""
+    """The repository from which the commits are read."""
 
     repository: Path
     env: Mapping[str, str]
     tip: str | None
-    """Of the target branch."""
+    """The tip of the target branch."""
     notes: tuple[str, ...] = ()
     no_target: bool = False
     unseen: Unseen | None = None
 
 
 def history_of(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
-    """The history of `head`. In a shallow clone, the commits are fetched into a repository of ours."""
+    """Return the history of `head`. For a shallow clone, fetch the commits into a repository of ciplug's own."""
     source = _with_shallow(workspace, _source(workspace, head, target, env))
     repository, tip, environment = source.repository, source.tip, source.env
     commits = first_parents_in(repository, tip, environment) if tip else ()
@@ -167,7 +167,7 @@ def _is_unpushed(workspace: Workspace, repository: Path, head: str, target: str 
 
 
 def first_parents(workspace: Workspace, commit: str, env: Mapping[str, str]) -> tuple[str, ...]:
-    """The commit and its first parents, nearest first, at most 1,000 back; the commit alone where no more is known."""
+    """Return the commit and its first parents, nearest first, at most 1,000; the commit alone if none is known."""
     own = first_parents_in(workspace.top, commit, git_environment())
     fetched = side_repository(workspace, env)
     if (workspace.shallow or not own) and fetched.exists():

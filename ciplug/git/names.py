@@ -1,4 +1,4 @@
-"""The commits that names stand for, in this clone or on its remote."""
+"""Find the commits that names refer to, in this clone or on its remote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ciplug.git.workspace import Workspace
 
 
 def resolve(workspace: Workspace, name: str, env: Mapping[str, str]) -> str | None:
-    """The commit of a name (branch, tag, HEAD~2, abbreviated id), here or on the remote; None where it has none."""
+    """Return the commit of a name (branch, tag, HEAD~2, abbreviated id), here or on the remote; None if unknown."""
     for candidate in (name, f"refs/remotes/origin/{name}"):
         if commit := commit_named(workspace.top, candidate):
             return commit
@@ -31,7 +31,7 @@ def resolve(workspace: Workspace, name: str, env: Mapping[str, str]) -> str | No
 
 
 def tagged(workspace: Workspace, tag: str, env: Mapping[str, str]) -> str | None:
-    """The commit of a tag, here or on the remote; None where there is no such tag.
+    """Return the commit of a tag, here or on the remote; None if there is no such tag.
 
     Raises GitError where the remote does not answer.
     """

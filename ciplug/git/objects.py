@@ -12,12 +12,12 @@ _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?\Z")
 
 
 def is_commit_id(text: str) -> bool:
-    """A full object id, SHA-1 or SHA-256."""
+    """Whether the text is a full object id, SHA-1 or SHA-256."""
     return bool(_HEX.match(text))
 
 
 def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str, bytes]]:
-    """Name → (type, content) of the objects among `names` that exist, by one `cat-file --batch`."""
+    """Return name → (type, content) of those objects among `names` that exist, with one `cat-file --batch`."""
     ordered = list(dict.fromkeys(names))
     if not ordered:
         return {}
@@ -36,7 +36,7 @@ def read_objects(repository: Path, names: Iterable[str]) -> dict[str, tuple[str,
 
 
 def present(repository: Path, names: Iterable[str]) -> set[str]:
-    """Which of these objects exist."""
+    """Return those of the objects that exist."""
     ordered = sorted(set(names))
     if not ordered:
         return set()

@@ -16,14 +16,14 @@ _WORDS_MOST = 500
 
 @dataclass(frozen=True)
 class PushResult:
-    """What became of a push."""
+    """The result of a push."""
 
     rejected: Mapping[str, Failure] = field(default_factory=dict)
     """Ref → why the server, or git itself, refused it."""
     failure: Failure | None = None
-    """Why there was no answer for each ref."""
+    """The reason if the push failed before the server answered for each ref."""
     remote: Failure | None = None
-    """What the server wrote beside a refusal."""
+    """The server's messages about a refusal."""
 
     @property
     def ok(self) -> bool:
@@ -45,7 +45,7 @@ class PushResult:
 
     @property
     def reason(self) -> Failure:
-        """Why it was not taken, over all refs."""
+        """The reason for the refusal, over all refs."""
         if self.failure:
             return self.failure
         words = "; ".join(sorted({reason.words for reason in self.rejected.values()}))

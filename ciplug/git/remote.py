@@ -23,32 +23,32 @@ _QUIET = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--no
 
 
 def url_of(workspace: Workspace) -> str:
-    """The remote's URL as the configuration has it, which may hold a password; empty without a remote."""
+    """Return the remote's URL from the configuration, which may contain a password; empty without a remote."""
     remotes = workspace.remotes
     return remotes.get("origin") or next(iter(remotes.values()), "")
 
 
 def side_repository(workspace: Workspace, env: Mapping[str, str]) -> Path:
-    """Where commits of the remote are kept on this machine."""
+    """Return the repository on this machine for commits fetched from the remote."""
     name = hashlib.sha256(without_password(url_of(workspace)).encode()).hexdigest()[:16]
     return cache_folder(workspace, env) / "git" / f"history-{name}.git"
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What `git ls-remote` answered."""
+    """The answer of `git ls-remote`."""
 
     text: str
     failure: Failure | None = None
 
     @property
     def first(self) -> str:
-        """The object id, or the symbolic ref, of the first line; empty where there is none."""
+        """Return the object id, or the symbolic ref, in the first line; empty if there is no line."""
         return self.text.partition("\t")[0]
 
 
 def list_refs(workspace: Workspace, env: Mapping[str, str], *names: str, symbolic: bool = False) -> Listing:
-    """The refs of these names on the remote; with `symbolic`, a line `ref: TARGET` stands before a symbolic one."""
+    """List these refs on the remote; with `symbolic`, a line `ref: TARGET` precedes a symbolic ref."""
     side = side_repository(workspace, env)
     with held(side.with_suffix(".lock")):
         init_bare(side, workspace.object_format)
@@ -62,7 +62,7 @@ def list_refs(workspace: Workspace, env: Mapping[str, str], *names: str, symboli
 
 
 def why_unreachable(workspace: Workspace, env: Mapping[str, str]) -> Failure | None:
-    """Why the remote does not answer; None where it does."""
+    """Return the reason why the remote cannot be read, or None if it can."""
     return list_refs(workspace, env, "HEAD").failure
 
 
@@ -85,9 +85,9 @@ class Fetched:
 
     repository: Path
     tip: str
-    """Of the branch."""
+    """The tip of the branch."""
     env: dict[str, str]
-    """The environment for git there."""
+    """The environment for git in that repository."""
 
 
 def fetch_commits(workspace: Workspace, head: str | None, branch: str, env: Mapping[str, str]) -> Fetched | Failure:

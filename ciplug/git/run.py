@@ -17,7 +17,7 @@ from ciplug.git.failures import read_failure
 _CHUNK = 1024 * 1024
 
 OLDEST = (2, 31)
-"""The first git with all that is used here: configuration in the environment, absolute paths, `fetch --stdin`."""
+"""The first version of git with configuration in the environment, absolute paths and `fetch --stdin`."""
 
 
 def run_git(
@@ -55,7 +55,7 @@ def git_version() -> tuple[int, ...]:
 
 
 def stream_blob(repository: Path, oid: str, start: int = 0) -> Iterator[bytes]:
-    """The content of a blob from byte `start` on, in pieces: it is never whole in memory. Raises GitError."""
+    """Yield the content of a blob from byte `start` on, in pieces, never all in memory. Raises GitError."""
     with subprocess.Popen(
         ["git", "cat-file", "blob", oid],
         cwd=repository,

@@ -24,7 +24,7 @@ def configuration(cwd: Path) -> Config:
 
 @dataclass(frozen=True)
 class Workspace:
-    """The repository that encloses a folder, as it was when it was looked at."""
+    """The repository that encloses a folder, as read at one moment."""
 
     top: Path
     git_dir: Path
@@ -41,12 +41,12 @@ class Workspace:
     """It belongs to another user, and this process has named it as safe to its own git calls."""
 
     def setting(self, key: str) -> str | None:
-        """The last value of a configuration key, as git resolves it."""
+        """Return the last value of a configuration key, as git resolves it."""
         return next((value for name, value in reversed(self.config) if name == key), None)
 
     @property
     def remotes(self) -> dict[str, str]:
-        """Name → URL. A path becomes a file:// URL: we push from elsewhere, and git filters only what has a name."""
+        """Name → URL. A path becomes a file:// URL, since git may run in another folder."""
         urls: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):
@@ -96,7 +96,7 @@ _FACTS = ("--show-toplevel", "--git-dir", "--git-common-dir", "--is-shallow-repo
 
 
 def discover(cwd: Path, job_folder: str | None = None) -> Workspace | None:
-    """The enclosing repository with a work tree, or None. Raises GitError for one that git refuses.
+    """Return the enclosing repository with a work tree, or None. Raises GitError if git refuses to read it.
 
     Args:
         job_folder: what the CI host names as the checkout of this job. That one is taken, whoever owns it.
@@ -137,7 +137,7 @@ def _discover(cwd: Path) -> Workspace | None:
 
 
 def _branch(ref: str) -> str | None:
-    """The branch of a full ref; None for a HEAD that is detached."""
+    """Return the branch of a full ref; None for a detached HEAD."""
     return ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
 
 

@@ -1,4 +1,4 @@
-"""Whether the code that ran is the code that was committed."""
+"""Compare the code that ran with the code that was committed."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def job(session: Session, before: Examined) -> str:
 
 
 def commit(session: Session, before: Examined) -> str:
-    """Which commit a run of this job belongs to, and why; what the host says of another one."""
+    """Show the commit that a run of this job belongs to, with the reason, and the host's if it is another one."""
     identity = session.identity
     if identity is None or session.head is None:
         raise skipped("there is no commit")
@@ -140,7 +140,10 @@ def credentials(session: Session, before: Examined) -> str:
     if source:
         return sources[source]
     # git itself reads ~/.netrc and askpass programs: only a push shows whether they have a credential.
-    raise skipped(f"this checkout keeps none for {redact(url)}; the checks below show whether git has another")
+    raise skipped(
+        f"no credential for {redact(url)} is stored in this checkout; "
+        "the checks below show whether git finds one elsewhere"
+    )
 
 
 def remote(session: Session, before: Examined) -> str:

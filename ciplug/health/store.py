@@ -45,7 +45,7 @@ def branch(session: Session, before: Examined) -> str:
     if trial is None:
         raise skipped("the store has no branch" if not is_git(session.store_uri) else "nothing can be pushed")
     if trial.cause is None:
-        return f"it may be moved: {trial.words}"
+        return f"the branch can be updated ({trial.words})"
     if trial.cause == Cause.UNKNOWN:
         raise skipped(f"no clear answer: {trial.words}")
     raise _refused(session, trial)

@@ -28,13 +28,13 @@ class Amendment:
 
     run: str
     model: str
-    """The run's own."""
+    """The model of the run."""
     seq: int
     """1 + the highest number that the writer has seen among the amendments of the run: a Lamport clock."""
     created: str
     """UTC, ISO 8601. For display: nothing is ordered by it."""
     commit: str | None = None
-    """The run's own."""
+    """The commit of the run."""
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     untag: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class Amendment:
     lifecycle: Lifecycle | None = None
     """Deleted: not listed, and its numbers no longer count. Active: listed again."""
     reason: str | None = None
-    """Why it is withdrawn, deleted or restored."""
+    """The reason to withdraw, delete or restore the run."""
     by: str | None = None
     """Who, in the words of the CI host or of git."""
     context: Context = field(default_factory=Context)
@@ -56,7 +56,7 @@ class Amendment:
 
     @property
     def author(self) -> str:
-        """Who made it, as a sentence names them."""
+        """The author's name, as a sentence can use it."""
         return self.by or f"an unnamed user ({self.context.host})"
 
 
@@ -74,7 +74,7 @@ _CONTEXT: dict[str, type] = {
 
 
 def parse(value: object) -> Amendment:
-    """The amendment that a JSON object holds; unknown fields are skipped.
+    """Return the amendment in a JSON object; unknown fields are skipped.
 
     Raises ValueError naming the field. Needs no pydantic, and takes microseconds: catalogs read thousands.
     """
@@ -101,7 +101,7 @@ def parse(value: object) -> Amendment:
 
 
 def _typed(value: Mapping[str, Any], kinds: Mapping[str, type]) -> dict[str, Any]:
-    """The fields that are known and not null. Raises ValueError for one of another type; no truth value is a number."""
+    """Return the known fields that are not null. Raises ValueError for a wrong type; true and false are not numbers."""
     fields = {}
     for name, one in value.items():
         kind = kinds.get(name)
@@ -133,18 +133,18 @@ def _number(name: str, value: object) -> float:
 
 @dataclass(frozen=True)
 class Changes:
-    """What the amendments of one run add up to."""
+    """The combined effect of the amendments of one run."""
 
     amendments: tuple[Amendment, ...] = ()
-    """In the order in which they were folded."""
+    """The amendments in the order in which they were folded."""
     name: str | None = None
     tags: Mapping[str, str | None] = field(default_factory=dict)
     """Tag → its value; None where it was taken away."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     withdrawal: Amendment | None = None
-    """The one in force."""
+    """The withdrawal in force."""
     deletion: Amendment | None = None
-    """The one in force."""
+    """The deletion in force."""
     unread: tuple[str, ...] = ()
     """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
 
@@ -154,19 +154,19 @@ class Changes:
 
     @property
     def next_seq(self) -> int:
-        """The number of an amendment that is made now."""
+        """Return the number of the next amendment."""
         return max((amendment.seq for amendment in self.amendments), default=0) + 1
 
     @property
     def objection(self) -> str | None:
-        """Why the numbers of the run do not count, and who decided so: one clause; None where they count."""
+        """Return why the numbers of the run do not count, and who decided it, as one clause; None if they count."""
         final = self.deletion or self.withdrawal
         if final is None:
             return f"left with an amendment that cannot be read: {self.unread[0]}" if self.unread else None
         return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
 
     def applied_to(self, record: Run) -> Run:
-        """The run as it is shown, with everything that was amended."""
+        """Return the run with all amendments applied, as it is shown."""
         tags = {**record.tags, **self.tags}
         return replace(
             record,
@@ -177,7 +177,7 @@ class Changes:
 
 
 def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
-    """What amendments of one run add up to. They must come in the order of `AmendmentKey.order`."""
+    """Combine the amendments of one run, which must be in the order of `AmendmentKey.order`."""
     history = tuple(amendments)
     name: str | None = None
     tags: dict[str, str | None] = {}
@@ -198,7 +198,7 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run as gates and comparisons take it: what was recorded, and the metrics that were added later."""
+    """A run as gates and comparisons use it: the recorded values, and the metrics that were added later."""
 
     run: Run
     changed: Mapping[str, Amendment] = field(default_factory=dict)
@@ -206,7 +206,7 @@ class Evidence:
 
 
 def evidence_of(record: Run, changes: Changes) -> Evidence:
-    """What counts of a run. A value that was recorded is never replaced: the amendment that tries it is named.
+    """Return the values of a run that count. A recorded value is never replaced: an amendment that tries to is named.
 
     A fork's amendments count for a fork's run alone.
     """

@@ -24,7 +24,7 @@ _DECODER = json.JSONDecoder()
 
 
 def pack(objects: Mapping[str, bytes]) -> bytes:
-    """The bytes of a bundle. Raises RecordError for what `unpack` would not take."""
+    """Return the content of a bundle. Raises RecordError for objects that `unpack` would not accept."""
     lines = [canonical.dumps({"format": FORMAT, "version": VERSION})]
     for key in sorted(objects):
         if not is_key(key):
@@ -43,7 +43,7 @@ def _value(data: bytes) -> dict[str, str]:
 
 
 def unpack(data: bytes, name: str) -> dict[str, bytes]:
-    """The objects of a bundle, which may be anybody's. Raises RecordError, naming `name` and the line."""
+    """Return the objects of a bundle, which may be untrusted. Raises RecordError, naming `name` and the line."""
     end = data.find(b"\n", 0, _MAX_HEADER)
     try:
         first: Any = json.loads(data[: max(end, 0)].decode())  # of bytes, json guesses the encoding
@@ -80,7 +80,7 @@ def _check_size(size: int, objects: int, name: str) -> None:
 
 
 def _object(line: bytes) -> tuple[str, bytes]:
-    """Key and bytes of one line. Raises ValueError."""
+    """Return the key and the content of one line. Raises ValueError."""
     entry = dict(_two_strings(line.decode()))
     key = entry.pop("key", "")
     if not is_key(key):
@@ -93,7 +93,7 @@ def _object(line: bytes) -> tuple[str, bytes]:
 
 
 def _two_strings(line: str) -> list[tuple[str, str]]:
-    """A JSON object as `pack` writes it, two members that are strings. Whatever a line holds, no more is ever built."""
+    """Parse a JSON object with two string members, as `pack` writes it. Whatever a line contains, no more is built."""
     members = []
     at = 0
     for mark in "{,":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NO_COMMIT = "none"
-"""What stands in a key for the commit of a run that belongs to none."""
+"""The commit in the keys of a run that belongs to none."""
 MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -46,5 +46,5 @@ def digest(data: bytes) -> str:
 
 
 def new_id() -> str:
-    """A random id of 32 hex digits, the form that MLflow's run ids have."""
+    """Return a random id of 32 hex digits, the form of MLflow's run ids."""
     return os.urandom(16).hex()

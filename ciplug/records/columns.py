@@ -49,16 +49,16 @@ class Columns:
     params: dict[str, Sparse] = field(default_factory=dict)
     tags: dict[str, Sparse] = field(default_factory=dict)
     amendments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Key → record of each amendment among the objects, also of runs elsewhere, as JSON has it."""
+    """Key → record, as parsed JSON, of each amendment among the objects, also of runs stored elsewhere."""
     lacking: frozenset[str] = frozenset()
-    """Names of attributes that whoever wrote this did not know: their values here are all None."""
+    """Names of attributes that the writer's version did not know: all their values here are None."""
 
     def __len__(self) -> int:
         return len(self.keys)
 
 
 def of(records: Iterable[tuple[str, bytes]]) -> Columns:
-    """The columns of the runs and amendments among these (key, record); anything else is passed over."""
+    """Return the columns of the runs and amendments among these (key, record); other keys are skipped."""
     columns = Columns()
     for key, data in records:
         if parse_amendment(key):
@@ -142,7 +142,7 @@ def encode(columns: Columns) -> bytes:
 
 
 def decode(data: bytes, name: str) -> Columns:
-    """What `encode` wrote. Raises RecordError, naming `name`, on anything else: it can be made anew."""
+    """Read what `encode` wrote. Raises RecordError, naming `name`, for anything else; the columns can be rebuilt."""
     try:
         value: Any = json.loads(data)
         if value["version"] != VERSION:

@@ -31,7 +31,7 @@ class Side:
     age_days: float | None = None
     """Age of that run when the comparison was made."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """Of several runs, their mean."""
+    """The metrics; of several runs, their means."""
     runs: tuple[str, ...] = ()
     """Ids of the runs that stand for this side together: several seeds, or the last runs of a branch."""
     repeats: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -39,10 +39,12 @@ class Side:
     unfit: str | None = None
     """Why it decides nothing: too old, measured on another evaluation set, or looked for in a history that is not
     known whole."""
+    at_merge_base: bool = False
+    """Whether it is a run of the merge base itself: then `how` states what the label does."""
     misnamed: bool = False
     """Whether a branch, tag or commit was asked for that is not there."""
     remedy: str | None = None
-    """Where there is no run, what brings one."""
+    """Advice on how to get a run, if there is none."""
 
     @property
     def found(self) -> bool:
@@ -56,7 +58,7 @@ class MetricDelta:
 
     metric: str
     values: Mapping[Role, float]
-    """By role; a side that lacks the metric is absent."""
+    """The values by role; a side that lacks the metric is absent."""
     higher_is_better: bool | None
     """None where nobody said: then no arrow and no better or worse."""
     change: float | None
@@ -103,5 +105,5 @@ class Comparison:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The sides that have a run, the candidate first; a run that stands in two roles is shown once each."""
+        """Return the sides that have a run, the candidate first; a run in two roles is returned once for each."""
         return tuple(s for s in (self.candidate, self.baseline, self.target, self.production) if s.run)

@@ -21,7 +21,7 @@ from ciplug.records import canonical
 FORMAT = "ciplug-examples"
 VERSION = 1
 MAX_BYTES = 10_000_000
-"""As it is stored."""
+"""The largest size as stored."""
 MAX_UNPACKED = 100_000_000
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 
@@ -35,16 +35,16 @@ class Examples:
     """The file, for messages."""
     ids: Sequence[str]
     labels: Sequence[str | None] | None = None
-    """What is right; None where a row does not say, or where no row does."""
+    """The correct answers; None for a row without one, or if no row has one."""
     predictions: Sequence[str | None] | None = None
-    """What the model said."""
+    """The answers of the model."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Numeric columns by name (array('d') where they come from a file): a score of each example, a probability, a
     latency. NaN where a row has no such score, ±inf where it has one that is no number."""
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Columns to slice by; "" where a row has no value."""
     clusters: Sequence[str] | None = None
-    """Which examples belong together (a user, a document) and so are not independent."""
+    """The cluster of each example (a user, a document); examples of one cluster are not independent."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -66,7 +66,7 @@ def means(examples: Examples) -> dict[str, float]:
 
 
 def encode(examples: Examples) -> bytes:
-    """The container's bytes. Raises RecordError where they are too many to be kept beside a run."""
+    """Return the container's content. Raises RecordError if it is too large to be kept beside a run."""
     columns: list[dict[str, Any]] = []
     parts: list[bytes] = []
 
@@ -99,7 +99,7 @@ def encode(examples: Examples) -> bytes:
 
 
 def decode(data: bytes, key: str = "examples") -> Examples:
-    """The examples. Raises RecordError, naming `key`, on anything that `encode` would not write."""
+    """Return the examples. Raises RecordError, naming `key`, for content that `encode` would not write."""
     end = data.find(b"\n", 0, MAX_HEADER_BYTES)
     try:
         header = json.loads(data[: max(end, 0)])

@@ -1,4 +1,4 @@
-"""The grammar of keys. No other module makes or takes apart a key.
+"""The grammar of keys. No other module builds or parses a key.
 
     runs/<commit>-<run>.json                     the record of a run; beside it
     runs/<commit>-<run>.series                   its step series, and
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 RUNS, AMENDMENTS, VERDICTS, REGISTRY = "runs", "amend", "verdicts", "registry"
 """The first folders of all keys."""
 EVERY_RUN = f"{RUNS}/"
-"""What every key of a run, and of what stands beside it, starts with."""
+"""The prefix of all keys of runs and of the objects beside them."""
 EVERY_AMENDMENT = f"{AMENDMENTS}/"
-"""What every key of an amendment starts with."""
+"""The prefix of all keys of amendments."""
 EVERY_LOG = f"{REGISTRY}/"
-"""What the name of every log of the registry starts with."""
+"""The prefix of the names of all logs of the registry."""
 RECORD, SERIES, EXAMPLES = ".json", ".series", ".examples"
 _AMENDMENT = re.compile(AMENDMENTS + r"/(?P<commit>.+)-(?P<run>[^-]+)-(?P<seq>[1-9]\d{0,14})-(?P<digest>[0-9a-f]{8})")
 _ENTRY = re.compile(r"(?P<log>.+)/(?P<seq>\d{6,12})\.json")
@@ -42,7 +42,7 @@ _COMMIT = re.compile("[0-9a-f]{7,64}")
 
 
 class RunKey(NamedTuple):
-    """Which run: all keys about it follow."""
+    """The identity of a run, from which all its keys follow."""
 
     commit: str | None
     id: str
@@ -53,7 +53,7 @@ class RunKey(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Of its record."""
+        """The key of the run's record."""
         return f"{RUNS}/{self._name}{RECORD}"
 
     @property
@@ -66,32 +66,32 @@ class RunKey(NamedTuple):
 
     @property
     def amendments(self) -> str:
-        """What the keys of its amendments start with."""
+        """The prefix of the keys of its amendments."""
         return f"{AMENDMENTS}/{self._name}-"
 
     @property
     def verdicts(self) -> str:
-        """What the keys of its verdicts start with."""
+        """The prefix of the keys of its verdicts."""
         return f"{VERDICTS}/{self._name}-"
 
     @property
     def everything(self) -> tuple[str, ...]:
-        """What the keys of all that is kept about it start with."""
+        """The prefixes of the keys of all objects about the run."""
         return f"{RUNS}/{self._name}.", self.amendments, self.verdicts
 
 
 class AmendmentKey(NamedTuple):
-    """Which amendment of which run."""
+    """The identity of an amendment."""
 
     commit: str | None
     run: str
     seq: int
     digest: str
-    """The first 8 hex digits of the sha256 of its bytes."""
+    """The first 8 hex digits of the sha256 of its content."""
 
     @property
     def key(self) -> str:
-        """Of its record."""
+        """The key of the amendment's record."""
         return f"{AMENDMENTS}/{self._name}{RECORD}"
 
     @property
@@ -113,7 +113,7 @@ class AmendmentKey(NamedTuple):
 
 
 class EntryKey(NamedTuple):
-    """Which entry of which log."""
+    """The identity of a log entry."""
 
     log: str
     seq: int
@@ -136,7 +136,7 @@ def is_run(key: str) -> bool:
 
 
 def parse_run(key: str) -> RunKey | None:
-    """The run whose record has this key; None for any other key."""
+    """Return the run whose record has this key; None for any other key."""
     return _run_of(key, RECORD)
 
 
@@ -146,12 +146,12 @@ def parse_runs(keys: Iterable[str]) -> list[RunKey]:
 
 
 def parse_series(key: str) -> RunKey | None:
-    """The run whose step series have this key; None for any other key."""
+    """Return the run whose step series have this key; None for any other key."""
     return _run_of(key, SERIES)
 
 
 def parse_examples(key: str) -> RunKey | None:
-    """The run whose examples have this key; None for any other key."""
+    """Return the run whose examples have this key; None for any other key."""
     return _run_of(key, EXAMPLES)
 
 
@@ -167,12 +167,12 @@ def _commit(text: str) -> str | None:
 
 
 def runs_on(commit: str | None) -> str:
-    """What the keys of the runs on a commit, and of what stands beside them, start with."""
+    """Return the prefix of the keys of the runs on a commit and of the objects beside them."""
     return f"{RUNS}/{commit or NO_COMMIT}-"
 
 
 def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
-    """Why no record of this run and this commit can stand under the key; None if it can."""
+    """Return why a record of this run and commit cannot have the key; None if it can."""
     if key != RunKey(commit, run_id).key:
         return f"{key}: it holds the run '{run_id}' of commit '{commit}'"
     if commit and not _COMMIT.fullmatch(commit):
@@ -184,7 +184,7 @@ def misplaced(key: str, commit: str | None, run_id: str) -> str | None:
 
 
 def amendment_object(amendment: Amendment) -> tuple[AmendmentKey, bytes]:
-    """Key and bytes of an amendment."""
+    """Return the key and the content of an amendment."""
     data = dumps(amendment)
     return amendment_key(amendment, data), data
 
@@ -194,7 +194,7 @@ def amendment_key(amendment: Amendment, data: bytes) -> AmendmentKey:
 
 
 def parse_amendment(key: str) -> AmendmentKey | None:
-    """The amendment whose record has this key; None for any other key."""
+    """Return the amendment whose record has this key; None for any other key."""
     return _amendment_of(key, RECORD)
 
 
@@ -205,7 +205,7 @@ def parse_amendments(keys: Iterable[str]) -> list[AmendmentKey]:
 
 
 def parse_late_series(key: str) -> AmendmentKey | None:
-    """The amendment whose step series have this key; None for any other key."""
+    """Return the amendment whose step series have this key; None for any other key."""
     return _amendment_of(key, SERIES)
 
 
@@ -215,7 +215,7 @@ def _amendment_of(key: str, ending: str) -> AmendmentKey | None:
 
 
 def amendments_on(commit: str | None) -> str:
-    """What the keys of the amendments of all runs on a commit start with."""
+    """Return the prefix of the keys of the amendments of all runs on a commit."""
     return f"{AMENDMENTS}/{commit or NO_COMMIT}-"
 
 
@@ -223,7 +223,7 @@ def amendments_on(commit: str | None) -> str:
 
 
 def verdict_object(verdict: Verdict) -> tuple[str, bytes]:
-    """Key and bytes of a verdict."""
+    """Return the key and the content of a verdict."""
     data = dumps(verdict)
     return verdict_key(verdict, data), data
 
@@ -238,7 +238,7 @@ def is_verdict(key: str) -> bool:
 
 
 def verdicts_on(commit: str | None) -> str:
-    """What the keys of the verdicts on all runs of a commit start with."""
+    """Return the prefix of the keys of the verdicts on all runs of a commit."""
     return f"{VERDICTS}/{commit or NO_COMMIT}-"
 
 
@@ -246,18 +246,18 @@ def verdicts_on(commit: str | None) -> str:
 
 
 def log_of(model: str) -> str:
-    """Name of the log that holds the events of a model."""
+    """Return the name of the log with the events of a model."""
     name = quote(model, safe=" ")
     return f"{REGISTRY}/{name.replace('.', '%2E') if name.strip('.') == '' else name}"
 
 
 def model_of(log: str) -> str:
-    """The model whose events this log of the registry holds."""
+    """Return the model whose events are in this log of the registry."""
     return unquote(log.removeprefix(EVERY_LOG))
 
 
 def parse_entry(key: str) -> EntryKey | None:
-    """The entry of a log that has this key; None for a key that is none of a log."""
+    """Return the log entry that has this key; None for a key outside the logs."""
     match = _ENTRY.fullmatch(key)
     return match and EntryKey(match["log"], int(match["seq"]))
 
@@ -266,11 +266,11 @@ def parse_entry(key: str) -> EntryKey | None:
 
 
 def stem_of(key: str) -> str:
-    """A key without its ending: the same for a record and for what stands beside it."""
+    """Return a key without its ending: the same for a record and for the objects beside it."""
     folder, slash, name = key.rpartition("/")
     return folder + slash + name.partition(".")[0]
 
 
 def record_beside(key: str) -> str:
-    """The key of the record that an object stands beside; of a record, its own."""
+    """Return the key of the record that an object belongs to; for a record, its own key."""
     return stem_of(key) + RECORD

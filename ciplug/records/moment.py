@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 def parse(text: str) -> datetime:
-    """A time in ISO 8601, with an offset only where the text has one. Raises ValueError.
+    """Parse a time in ISO 8601; the result has an offset only if the text has one. Raises ValueError.
 
     Python 3.10 reads neither `Z` nor fractions of another length than 3 and 6 digits.
     """

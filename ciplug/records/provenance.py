@@ -1,4 +1,4 @@
-"""Where a run came from: the CI job's context, the machine, the code."""
+"""The origin of a run: the CI job, the machine, the code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a CI host says about the job. Every field is optional: a laptop knows few of them."""
+    """The facts that a CI host provides about the job. Every field is optional: a laptop has few of them."""
 
     host: str = "local"
     """github_actions, gitlab_ci, jenkins, … or local."""
@@ -17,14 +17,14 @@ class Context:
     commit: str | None = None
     """Full id of the head commit: of the pull request's own head, never of its merge with the target."""
     merge_commit: str | None = None
-    """The merge commit that the host checked out in its place, if it did."""
+    """The merge commit that the host checked out instead, if it did."""
     branch: str | None = None
     target_branch: str | None = None
-    """The branch that a pull request wants to go into."""
+    """The branch that a pull request is to be merged into."""
     default_branch: str | None = None
     tag: str | None = None
     environment: str | None = None
-    """The deployment environment that the host runs the job in, where it tells the job."""
+    """The deployment environment of the job, if the host provides it."""
     pull_request: int | None = None
     """Number of the pull request (GitHub), iid of the merge request (GitLab)."""
     repository: str | None = None
@@ -58,12 +58,12 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How the numbers of a run came to be."""
+    """The origin of a run's numbers."""
 
     context: Context = field(default_factory=Context)
     command: tuple[str, ...] = ()
     exit_code: int | None = None
-    """Of the training command; None when ciplug did not start it."""
+    """The exit code of the training command; None if ciplug did not start it."""
     signal: str | None = None
     """SIGKILL, SIGTERM, … when the command ended by one."""
     wall_seconds: float | None = None

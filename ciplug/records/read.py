@@ -25,14 +25,14 @@ _NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float
 
 
 def run(data: bytes, key: str) -> Run:
-    """The run that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    """Return the run from the content of `key`. Raises RecordError naming the key and the field."""
     from ciplug.records.run import Run
 
     return _record(Run, data, key)
 
 
 def read_run(data: bytes, key: str) -> Run:
-    """The run that the bytes of `key` hold. Raises RecordError for one that is not what its key says, or no run."""
+    """Return the run from the content of `key`. Raises RecordError if it is not a run, or does not match its key."""
     from ciplug.records.keys import misplaced
     from ciplug.records.run import METRIC_NAME
 
@@ -45,7 +45,7 @@ def read_run(data: bytes, key: str) -> Run:
 
 
 def amendment(data: bytes, key: str) -> Amendment:
-    """The amendment that the bytes of `key` hold. Raises RecordError for one that is not what its key says."""
+    """Return the amendment from the content of `key`. Raises RecordError if it does not match its key."""
     from ciplug.records.amendment import SCHEMA, parse
     from ciplug.records.keys import amendment_key
 
@@ -60,14 +60,23 @@ def amendment(data: bytes, key: str) -> Amendment:
 
 
 def verdict(data: bytes, key: str) -> Verdict:
-    """The verdict that the bytes of `key` hold. Raises RecordError naming the key and the field."""
+    """Return the verdict from the content of `key`. Raises RecordError naming the key and the field."""
     from ciplug.records.verdict import Verdict
 
     return _record(Verdict, data, key)
 
 
+def verdict_on(judged: Run, data: bytes, key: str) -> Verdict:
+    """The verdict on a run that the bytes of `key` hold. Raises RecordError for a verdict on another run, or none."""
+    made = verdict(data, key)
+    if (made.run, made.commit, made.model) != (judged.id, judged.commit, judged.model):
+        of = f"the run '{made.run}' of '{made.model}' on commit '{made.commit}'"
+        raise RecordError(f"{key}: it holds a verdict on {of}")
+    return made
+
+
 def registry_event(data: bytes, key: str) -> RegistryEvent:
-    """The registry event that the bytes of `key` hold, its payload as it is.
+    """Return the registry event from the content of `key`, with its payload unparsed.
 
     Of an event of a newer schema that differs in shape, what every schema has. Raises RecordError naming the key and
     the field.
@@ -86,12 +95,12 @@ def registry_event(data: bytes, key: str) -> RegistryEvent:
 
 
 def payload(kind: type[T], value: Mapping[str, Any], key: str) -> T:
-    """A registry event's payload as the dataclass of its type. Raises RecordError naming the key and the field."""
+    """Return an event's payload as the dataclass of its type. Raises RecordError naming the key and the field."""
     return _record(kind, canonical.dumps(value), key)
 
 
 class DuplicateKeyError(ValueError):
-    """A key stands twice in one JSON object."""
+    """A key occurs twice in one JSON object."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"the key {key!r} appears twice in one object")

@@ -1,4 +1,4 @@
-"""What the registry's append-only log holds: one envelope for all events, and one dataclass for each type of them."""
+"""The events of the registry's append-only log: one envelope for all, and one dataclass for each type."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ SCHEMA = 1
 
 
 class Payload(Protocol):
-    """What the dataclass of an event type has besides its fields."""
+    """The members of an event type's dataclass besides its fields."""
 
     type: ClassVar[str]
-    """As it stands in the envelope; never changes its meaning."""
+    """The type as written in the envelope; its meaning never changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class RegistryEvent:
     """UTC, ISO 8601. Empty only where a newer schema has no such field."""
     actor: str | None = None
     actor_source: str | None = None
-    """How the actor was established: the CI host, or the git configuration of a laptop."""
+    """The source of the actor's name: the CI host, or the git configuration of a laptop."""
     run_url: str | None = None
     """The address of the pipeline run."""
     ciplug: str | None = None
@@ -46,7 +46,7 @@ class RegistryEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """A run becomes a version of the model. What is registered never changes."""
+    """Register a run as a version of the model. A registered version never changes."""
 
     type: ClassVar[str] = "register"
 
@@ -59,7 +59,7 @@ class Register:
 
 @dataclass(frozen=True, kw_only=True)
 class Promote:
-    """A version moves to a stage, on the evidence that is named."""
+    """Move a version to a stage, on the evidence given."""
 
     type: ClassVar[str] = "promote"
 
@@ -67,17 +67,17 @@ class Promote:
     run: str
     commit: str | None = None
     stage: str
-    """Where the version goes."""
+    """The new stage of the version."""
     from_stage: str | None = None
     replaces: int | None = None
     """Version that held `stage` when this event was made; it is archived."""
     reason: str | None = None
     policy_digest: str | None = None
     verdict: str | None = None
-    """Key of the verdict in the store."""
+    """The key of the verdict in the store."""
     verdict_digest: str | None = None
     baseline_run: str | None = None
     approvals: tuple[str, ...] = ()
-    """What the stage required, and what met it, one sentence each."""
+    """The requirements of the stage and how each was met, one sentence each."""
     waived: tuple[str, ...] = ()
-    """The gates that passed by a waiver, each with who agreed and why."""
+    """The gates that passed by a waiver, each with the approver and the reason."""

@@ -19,7 +19,7 @@ METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # 
 
 
 def is_model_name(name: str) -> bool:
-    """What a model may be called, as MLflow allows it."""
+    """Whether the text is a valid model name, by MLflow's rules."""
     return bool(name.strip()) and len(name) <= 120 and name.isprintable() and not any(c in name for c in "/:\\")
 
 
@@ -29,7 +29,7 @@ Status = Literal["finished", "failed", "killed"]
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file by its content: an artifact, or a dataset that was read."""
+    """A file identified by its content: an artifact, or a dataset that was read."""
 
     path: str
     """Relative to the repository's top, with `/`, or the address as it was given."""

@@ -23,7 +23,7 @@ VERSION = 1
 MAX_HEADER_BYTES = 4 * 1024 * 1024
 MAX_METRICS = 10_000
 MAX_POINTS = 5_000_000
-"""Of all series of a run together: at most 120 MB once unpacked."""
+"""The limit for all series of a run together: at most 120 MB once unpacked."""
 
 _WIDTH = 8
 _WRAP = 1 << 64
@@ -74,7 +74,7 @@ def _joined(parts: Sequence[Series]) -> Series:
 
 
 def encode(series: Mapping[str, Series]) -> bytes:
-    """The container's bytes. Raises RecordError on too many points, or a step beyond 64 bits."""
+    """Return the container's content. Raises RecordError for too many points, or a step beyond 64 bits."""
     _check_size(len(series), sum(len(s.steps) for s in series.values()), "the series of this run")
     metrics = []
     columns = []
@@ -92,7 +92,7 @@ def encode(series: Mapping[str, Series]) -> bytes:
 
 
 def decode(data: bytes, key: str = "series") -> dict[str, Series]:
-    """The series by metric. Raises RecordError, naming `key`, on anything that `encode` would not write."""
+    """Return the series by metric. Raises RecordError, naming `key`, for content that `encode` would not write."""
     metrics, body = _open(data, key)
     result = {}
     at = 0
@@ -107,12 +107,12 @@ def decode(data: bytes, key: str = "series") -> dict[str, Series]:
 
 
 def check(data: bytes, key: str = "series") -> list[str]:
-    """The names of the metrics, after all that `decode` checks, without its cost. Raises RecordError as that does."""
+    """Make all checks of `decode` at less cost, and return the names of the metrics. Raises RecordError."""
     return [name for name, _, _ in _open(data, key)[0]]
 
 
 def _open(data: bytes, key: str) -> tuple[list[tuple[str, int, bool]], bytes]:
-    """The header's metrics, and their columns."""
+    """Return the header's metrics and their columns."""
     end = data.find(b"\n", 0, MAX_HEADER_BYTES)
     metrics = _header(data[: max(end, 0)], key)
     size = sum(points * _WIDTH * (3 if times else 2) for _, points, times in metrics)

@@ -1,4 +1,4 @@
-"""What the gates said about one run, and why."""
+"""The verdict of the gates on one run, with its reasons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEVERITY: dict[Outcome, int] = {"PASS": 0, "WARN": 1, "INCONCLUSIVE": 2, "FAIL":
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:
-    """The outcome that counts for all of them. Raises ValueError on an empty list: nothing is not a pass."""
+    """Return the worst outcome. Raises ValueError for an empty list: no outcome is not a pass."""
     return max(outcomes, key=SEVERITY.__getitem__)
 
 
@@ -23,7 +23,7 @@ class Waived:
 
     limit: float
     expires: str
-    """The last day on which it holds: 2026-12-31."""
+    """The last day on which the waiver holds: 2026-12-31."""
     approved_by: str
     reason: str
     issue: str | None = None
@@ -37,29 +37,31 @@ class GateResult:
     """The gate's id: its key in ciplug.yaml."""
     metric: str
     rule: str
-    """As a person says it: "at least 0.85", "at most 0.01 worse than the baseline"."""
+    """The rule in words: "at least 0.85", "at most 0.01 worse than the baseline"."""
     outcome: Outcome
     reason: str
     """One sentence with the numbers."""
     advice: str | None = None
-    """What to do where it did not pass."""
+    """Advice for a gate that did not pass."""
     slice: str | None = None
-    """The part of the examples that it is about: "country = fr"."""
+    """The part of the examples that was judged: "country = fr"."""
     candidate: float | None = None
     baseline: float | None = None
     baseline_run: str | None = None
     baseline_label: str | None = None
-    """What it was compared with, as a person says it: "merge base 1a2b3c4d", "production (v3)"."""
+    """The baseline in words: "merge base 1a2b3c4d", "production (v3)"."""
     change: float | None = None
     """candidate − baseline."""
     limit: float | None = None
     """The bound, or the allowed regression in the metric's own unit."""
     method: str | None = None
-    """How a comparison was made: "exact McNemar test", "one number a run"."""
+    """The method of the comparison: "exact McNemar test", "one number a run"."""
+    point: bool = False
+    """Whether one number of each side was compared, without uncertainty: the reason of a failure states that."""
     confidence: float | None = None
-    """Of the interval, 1 − 2α."""
+    """The confidence of the interval, 1 − 2α."""
     low: float | None = None
-    """The interval of `change`."""
+    """The lower end of the interval of `change`."""
     high: float | None = None
     p: float | None = None
     """P(data this bad or worse | exactly at the limit), one-sided, after the correction for several tests."""
@@ -71,7 +73,7 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySource:
-    """Where a policy was read."""
+    """The place where a policy was read."""
 
     file: str
     branch: str | None = None
@@ -87,7 +89,7 @@ class PolicySource:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The worst of the gates, tied to the run, the policy and the baseline that it was made from."""
+    """The worst outcome of the gates, tied to its run, policy and baseline."""
 
     run: str
     model: str
@@ -99,7 +101,7 @@ class Verdict:
     policy_file: str
     """The path of ciplug.yaml, from the top of the repository."""
     policy_branch: str | None = None
-    """The branch at whose tip it was read, as in a pull request; None: it was read in the checkout."""
+    """The branch whose tip the policy was read at, as in a pull request; None if it was read in the checkout."""
     policy_commit: str | None = None
     """The commit at that tip."""
     policy_as_committed: bool = True
@@ -109,9 +111,9 @@ class Verdict:
     runs: tuple[str, ...] = ()
     """All the runs that were judged as one, where several seeds make one candidate."""
     judged: Mapping[str, str] = field(default_factory=dict)
-    """Key → sha256 of each record and amendment of the candidate that the gates looked at."""
+    """Key → sha256 of each record and amendment of the candidate that the gates used."""
     stage: str | None = None
-    """The stage that it was asked for, where it was a promotion that asked."""
+    """The stage that it was made for, if it was made for a promotion."""
     notes: tuple[str, ...] = ()
     """Sentences that the reader must see: a waiver that has expired."""
     dry_run: bool = False
@@ -134,7 +136,7 @@ class Verdict:
 
     @property
     def waived(self) -> tuple[str, ...]:
-        """The gates that pass by a waiver, each with who agreed and why."""
+        """The gates that pass by a waiver, each with the approver and the reason."""
         return tuple(
             f"{gate.gate} up to {gate.waived.limit:g} until {gate.waived.expires} by {gate.waived.approved_by}: "
             + ", ".join(filter(None, (gate.waived.reason, gate.waived.issue)))

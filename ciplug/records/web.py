@@ -10,12 +10,12 @@ from ciplug.records.provenance import Context
 
 
 class Pages(NamedTuple):
-    """How a forge is recognized, and where its pages are below that of a repository."""
+    """The signs of a forge, and the addresses of its pages below a repository's page."""
 
     ci_host: str | None
-    """The CI host that belongs to it."""
+    """The CI host of this forge."""
     servers: tuple[str, ...]
-    """A server is one of this forge where a part of its name between dots is one of these, or its whole name."""
+    """Names of servers: a server belongs to this forge if one of these is its name or a part of it between dots."""
     commit: str
     folder: str
     runs: str
@@ -34,7 +34,7 @@ _REMOTE = re.compile(r"(?:\w[\w+.-]*://)?(?:[^@/]*@)?([\w.-]+)(?::\d+(?=/))?[:/]
 
 
 def forge_of(context: Context) -> str | None:
-    """Which forge has the code: by the CI host that belongs to one, else by the name of its server; None: unknown."""
+    """Return the forge of the code, by its CI host, else by its server's name; None if unknown."""
     by_host = next((name for name, pages in FORGES.items() if pages.ci_host == context.host), None)
     server = _host(context.server_url)
     parts = {server, *server.split(".")}
@@ -42,14 +42,14 @@ def forge_of(context: Context) -> str | None:
 
 
 def repository_page(context: Context) -> str | None:
-    """The repository's own page, without a slash at its end."""
+    """Return the repository's page, without a slash at the end."""
     if not _host(context.server_url) or not context.repository:
         return None
     return f"{(context.server_url or '').rstrip('/')}/{_path(context.repository.strip('/'))}"
 
 
 def commit_page(context: Context, commit: str | None) -> str | None:
-    """The page of a commit of the repository that the context names."""
+    """Return the page of a commit in the context's repository."""
     forge, page = forge_of(context), repository_page(context)
     if forge is None or page is None or not re.fullmatch("[0-9a-f]{7,64}", commit or ""):
         return None
@@ -57,7 +57,7 @@ def commit_page(context: Context, commit: str | None) -> str | None:
 
 
 def folder_page(context: Context, branch: str, folder: str) -> str | None:
-    """The page of a folder of a branch of the repository that the context names."""
+    """Return the page of a folder of a branch in the context's repository."""
     forge, page = forge_of(context), repository_page(context)
     if forge is None or page is None:
         return None
@@ -83,7 +83,7 @@ def is_same_repository(remote: str, context: Context) -> bool:
 
 
 def _host(url: str | None) -> str:
-    """The host of a web address; empty where it is none."""
+    """Return the host of a web address; empty if it has none."""
     try:
         parts = urlsplit(url or "")
         return parts.hostname or "" if parts.scheme in ("http", "https") else ""

@@ -1,4 +1,4 @@
-"""A comment within the bytes that a forge takes: what gives way first, and the sentence that says so. Pure."""
+"""Fit a comment into a forge's size limit: drop the least important parts, and mention it. Pure."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Block:
     tail: str = ""
     noun: str = "row"
     rest: str = ""
-    """Where the rows are that are cut: ", see the full report"."""
+    """A pointer to the rows that are cut: ", see the full report"."""
     folded: bool = False
-    """Whether it stands in the fold of the models that passed: shown if the block is that begins it, the first."""
+    """Whether the block is in the fold of the models that passed; shown only if the block that opens it is shown."""
     close: str = ""
-    """What ends that fold, in the block that begins it."""
+    """The text that closes the fold, in the block that opens it."""
 
     def show(self, count: int) -> str:
-        """The first `count` rows, and how many more there are."""
+        """Return the first `count` rows and the number of the others."""
         hidden = len(self.rows) - count
         more = f"\n\n{text.plural(hidden, f'more {self.noun}')}{self.rest}." if hidden else ""
         return "\n".join((self.head, *self.rows[:count])) + more + self.tail

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ciplug.reports.report import ModelSection, Report
 
 MAX_CHARTS = 24
-"""Of a kind for each model; how many more there are is said."""
+"""The limit per kind and model; the number of the others is shown."""
 MAX_NAMED = 3
-"""So many models are named in the title."""
+"""The number of models to name in the title."""
 
 
 def render(report: Report) -> str:
@@ -141,7 +141,7 @@ def _links(section: ModelSection) -> dict[str, str]:
 
 
 def _telling(section: ModelSection) -> dict[str, str]:
-    """The metric that says most, for the overview."""
+    """Return the most important metric, for the overview."""
     metric = model.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}
@@ -167,7 +167,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
         "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": None if side.how == f"version {side.version}" else side.version,
+        "version": None if side.found else side.version,
     }
 
 

@@ -8,7 +8,7 @@ the interval's confidence is 1 − 2α, and for a test that holds its level:
 - a candidate that is no more than R worse FAILs with a probability of α at most (d = −R being the worst case),
 - a candidate that is more than R worse PASSes with a probability of α at most.
 
-`Interval.p` is the p-value of the first: of data this bad or worse while d ≥ −R. `holm` corrects it.
+`Interval.p` is the p-value of the first: of data this bad or worse while d ≥ −R. `stats/holm.py` corrects it.
 
 The tests are in `proportions`, `means`, `resampling` and `scores`; `paired_tests` chooses one for scores by example.
 """
@@ -16,22 +16,20 @@ The tests are in `proportions`, `means`, `resampling` and `scores`; `paired_test
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 LARGEST = 1e100
 """Larger numbers have squares that no float can hold."""
 
-K = TypeVar("K")
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Unit = Literal["example", "cluster", "seed", "run"]
-"""Of what an interval has n: a seed is a run a side, a run one of the history."""
+"""What `n` counts: examples, clusters, seeds (runs per side) or earlier runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What a comparison has to show. Raises ValueError on numbers that no rule can have."""
+    """The rule of a comparison. Raises ValueError for numbers out of range."""
 
     higher_is_better: bool
     allowed: float = 0.0
@@ -59,7 +57,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """What the data say about d under a rule."""
+    """The estimate and confidence interval of d, under a rule."""
 
     estimate: float
     """d as measured."""
@@ -68,7 +66,7 @@ class Interval:
     p: float
     """P(data this bad or worse | d = −R), one-sided."""
     method: str
-    """In the field's words, for the report: "Welch's t-test on seed means"."""
+    """The statistical term, for the report: "Welch's t-test on seed means"."""
     n: int
     """Units of the smaller side; more of them would narrow the interval."""
     unit: Unit
@@ -98,14 +96,3 @@ def decide(interval: Interval, *, adjusted_p: float | None = None) -> Decision:
     if interval.high < bound and (adjusted_p is None or adjusted_p <= interval.rule.alpha):
         return "FAIL"
     return "INCONCLUSIVE"
-
-
-def holm(p_values: Mapping[K, float]) -> dict[K, float]:
-    """Holm's adjusted p-values (S. Holm, 1979), by the keys of the tests; a NaN counts as 1."""
-    ordered = sorted(((1.0 if math.isnan(p) else p, key) for key, p in p_values.items()), key=lambda pair: pair[0])
-    adjusted: dict[K, float] = {}
-    highest = 0.0
-    for rank, (p, key) in enumerate(ordered):
-        highest = max(highest, min(1.0, (len(ordered) - rank) * p))
-        adjusted[key] = highest
-    return adjusted

@@ -1,4 +1,4 @@
-"""Tests on means by Student's t: of several seeds a side, or of one run beside earlier ones. Standard library alone."""
+"""Student's t-tests on means: of several seeds per side, or of one run against earlier ones. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
 
 
 def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> Interval | Undecided:
-    """Means of several runs with different seeds (B. L. Welch, 1947), one value a seed on each side."""
+    """Means of several runs with different seeds (B. L. Welch, 1947), one value per seed on each side."""
     if reason := _unusable(candidate, "the candidate") or _unusable(baseline, "the baseline"):
         return Undecided(reason)
     if len(candidate) < 2 or len(baseline) < 2:
         return Undecided(
-            f"{_seeds(len(candidate))} of the candidate and {_seeds(len(baseline))} of the baseline say nothing about "
-            "the noise between seeds: two or more a side are needed"
+            "noise between seeds cannot be estimated: at least two seeds are needed on each side "
+            f"(candidate {len(candidate)}, baseline {len(baseline)})"
         )
     estimate = rule.sign * (statistics.fmean(candidate) - statistics.fmean(baseline))
     # Standard errors and their shares, not variances: the square of a tiny number would be 0.
@@ -86,7 +86,3 @@ def student(estimate: float, error: float, df: float, rule: Rule, *, method: str
 def _unusable(values: Sequence[float], whose: str) -> str | None:
     bad = next((value for value in values if not abs(value) < LARGEST), None)
     return None if bad is None else f"{whose} has the value {bad}, which cannot be judged"
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seed" if count == 1 else f"{count} seeds"

@@ -1,4 +1,4 @@
-"""What a test can detect, and how much more data would settle an undecided one."""
+"""The smallest loss that a test can detect, and how much more data would decide an undecided one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POWER = 0.8
 
 
 def more_needed(interval: Interval) -> int | None:
-    """How many more units would decide with a probability of 80%, if d is what was measured.
+    """Return how many more units would decide with a probability of 80%, if d is the measured difference.
 
     The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
     number is enough: d lies just on the allowance, or the width has no meaning.
@@ -22,19 +22,20 @@ def more_needed(interval: Interval) -> int | None:
     distance = interval.estimate - interval.rule.bound
     reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
     z = normal_isf(interval.rule.alpha)
-    needed = interval.n * (reach / z * (z + normal_isf(1 - POWER)) / abs(distance)) ** 2 if distance else math.nan
+    wider = reach / z * (z + normal_isf(1 - POWER)) / abs(distance) if distance else math.nan
+    needed = interval.n * wider * wider  # infinite where `** 2` would raise
     # Nobody collects a billion.
     return math.ceil(needed) - interval.n if interval.n < needed < 1e9 else None
 
 
 def detectable(interval: Interval) -> float:
-    """The least loss beyond the allowance that a test as wide as this one finds with a probability of 80%."""
+    """Return the smallest loss beyond the allowance that a test with this interval finds with a probability of 80%."""
     z = normal_isf(interval.rule.alpha)
     return (interval.high - interval.low) / 2 / z * (z + normal_isf(1 - POWER))
 
 
 def underpowered(interval: Interval) -> str | None:
-    """A warning where a loss of twice the allowance would often not be found; None where it would.
+    """Return a warning if a loss of twice the allowance would often be missed, else None.
 
     Without an allowance there is no such loss, and no warning.
     """
@@ -45,6 +46,6 @@ def underpowered(interval: Interval) -> str | None:
     error = (interval.high - interval.low) / 2 / z
     chance = normal_sf(z - allowed / error)
     return (
-        f"underpowered: a loss of twice the allowance would be found in {chance:.0%} of cases; "
-        f"what is found in {POWER:.0%} of them is a loss of {allowed + detectable(interval):.3g}"
+        f"too little data: a regression of twice the allowance would be found only {chance:.0%} of the time; "
+        f"{POWER:.0%} needs a regression of {allowed + detectable(interval):.3g}"
     )

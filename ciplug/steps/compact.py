@@ -24,11 +24,11 @@ from ciplug.tracking.retention import RetainedRun
 
 @dataclass(frozen=True)
 class Selection:
-    """What retention decides."""
+    """The runs that the retention rule drops."""
 
     dropped: Sequence[RetainedRun]
     protected: int
-    """So many older runs stay, because they are in the registry, or baselines."""
+    """The number of older runs that are kept because they are in the registry, or baselines."""
 
 
 def fold(session: Session) -> int:
@@ -49,7 +49,7 @@ def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
     """Drop all objects of these runs: records, series, examples, amendments and verdicts; returns how many."""
     store = session.store
     keys = store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))
-    return store.drop(keys, f"{len(runs)} runs, kept are {keep}")
+    return store.drop(keys, f"{len(runs)} runs; the rule is keep: {keep}")
 
 
 def _all_runs(store: Store) -> list[RetainedRun]:

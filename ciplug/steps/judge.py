@@ -40,7 +40,7 @@ class Judged:
 
     section: ModelSection
     policy_change: str | None = None
-    """What the policy that the pull request proposes would have decided."""
+    """The verdict under the policy that the pull request proposes, as a sentence."""
     problem: ConfigError | None = None
     """The mistake in the policy because of which nothing was judged."""
 
@@ -101,19 +101,19 @@ def judge(
 
 
 def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) -> str | None:
-    """What the policy that a pull request proposes would have decided, beside the verdict; None for no change."""
+    """Describe the verdict under the policy that a pull request proposes; None if it does not change the policy."""
     model = finder.given.model
     proposed, in_force = policies.proposed(model), policies.find(model)
     if in_force is None or not policies.changed(model) or (proposed and proposed.digest == in_force.digest):
         return None
     lead = f"this pull request changes the policy. {in_force.source} counts: {verdict.outcome}."
     if proposed is None:
-        return f"{lead} As it proposes, nothing would judge '{model}'."
+        return f"{lead} With the proposed policy, no gate would judge '{model}'."
     try:
         other = judge(replace(finder, in_force=proposed), proposed, dry_run=True)
     except ConfigError as problem:
-        return f"{lead} As it proposes, it would be an error: {problem.message}."
-    return f"{lead} As it proposes: {other.outcome}{_moved(verdict, other)}."
+        return f"{lead} With the proposed policy, it would be an error: {problem.message}."
+    return f"{lead} With the proposed policy: {other.outcome}{_moved(verdict, other)}."
 
 
 def _moved(verdict: Verdict, other: Verdict) -> str:

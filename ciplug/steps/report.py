@@ -1,4 +1,4 @@
-"""What a job reports about a commit: the same in every job, whoever has judged."""
+"""The report of a commit: the same in every job, whichever job judged."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def judged_for_report(
 
 def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, policies: Policies) -> Judged:
     in_force = policies.find(run.model)
+    # Read first: a record that is left out is named in the comparison.
+    verdict = _recorded_verdict(session, runs, run, in_force)
     finder = baselines_of(session, runs, run, in_force)
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
     compared = replace(section(finder, comparison), series=runs.series(run))
-    verdict = _recorded_verdict(session, runs, run, in_force)
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
         return Judged(replace(compared, verdict=verdict))
@@ -63,11 +64,11 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
 
 
 def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:
-    """The last verdict that only another job could give, where it is believed.
+    """Return the last trusted verdict that this job cannot compute itself; None if there is none.
 
-    That is one by a policy whose gates read files of the machine that judged, or, without a policy for the model
-    here, by that of another ciplug.yaml. In a pull request it is by a policy of the target branch, from a job of the
-    pull request: a push is judged by thresholds of its own.
+    Only another job can judge if gates read files of its machine, or if the model belongs to another ciplug.yaml.
+    In a pull request, the verdict must come from a job of the pull request, by a policy of the target branch,
+    since a push is judged by its own thresholds.
     """
     if (in_force and not in_force.policy.reads_files) or not run.provenance.context.trusted:
         return None
@@ -93,14 +94,14 @@ def report_without_links(session: Session, judged: Sequence[Judged]) -> Report:
 
 
 def _policy_note(judged: Sequence[Judged]) -> str | None:
-    """What a pull request's change of the policy would have decided; None where it changes nothing."""
+    """Return the note on a pull request's change of the policy; None if the policy is unchanged."""
     notes = [(each.run.model, each.policy_change) for each in judged if each.policy_change]
     lead = len(judged) > 1
     return " ".join(f"{model}: {note}" if lead else note for model, note in notes) or None
 
 
 def _registry_page(session: Session, of: ModelSection) -> str | None:
-    """Where the forge shows the log of a model: if the store is a branch of the repository that the forge has."""
+    """Return the page of a model's log, if the store is a branch of the repository on the forge."""
     contexts = (of.run.provenance.context, *of.origins.values())
     place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
     remote, _, branch = session.store.address.rpartition("#")

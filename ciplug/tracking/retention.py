@@ -1,4 +1,4 @@
-"""Which runs a store need not keep for ever. Pure: nothing is dropped here."""
+"""Choose the runs that a store need not keep. Pure: nothing is dropped here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RetainedRun:
     started: str
     ended: datetime | None
     counts: bool = True
-    """False for one that was withdrawn or deleted: it stands for no branch, and takes no other's place."""
+    """False for a withdrawn or deleted run: it represents no branch, and uses up no place."""
 
 
 def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
@@ -65,7 +65,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
-    """Ids of the runs that stand for these branches: of each model the last that finished, and the last at all."""
+    """Return the ids of the runs that represent these branches: per model, the last finished run and the last run."""
     found: dict[tuple[str, str, bool], str] = {}
     for run in runs:
         if run.branch in branches and run.branch and run.counts:
@@ -76,9 +76,9 @@ def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str
 
 
 def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None, now: datetime) -> list[RetainedRun]:
-    """The runs that neither rule keeps. A run whose end is not known is of no age, and is kept by `days`.
+    """Return the runs that neither rule keeps. A run whose end is unknown has no age, and `days` keeps it.
 
-    A run that does not count is kept as long as one that counts and is as old would be.
+    A withdrawn or deleted run is kept as long as a counting run in the same position, but uses up no place.
     """
     rank: dict[str, int] = {}
     old = []

@@ -149,7 +149,7 @@ class TestTrain:
         assert outputs(job)[1] == verdict and outputs(job)[3] == ""
         assert "bundle.ndjson" in {f.name for f in (job.seen / "ciplug-report").iterdir()}
         kept = "a fork's job must not write the store: the run is in ciplug-report/bundle.ndjson"
-        job.says("Summary - ", kept, "no comment: a fork's job writes none")
+        job.says("Summary - ", kept, "no comment: a fork's job cannot write one")
 
 
 _CALLER = """\

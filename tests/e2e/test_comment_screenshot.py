@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.reports import html, markdown
+from ciplug.reports import comment, html
 from ciplug.reports.report import Report
 from tests import report_samples as samples
 
@@ -53,7 +53,7 @@ def comment_page(report: Report, html: bool = True) -> str:
     cmarkgfm = pytest.importorskip("cmarkgfm", reason="cmarkgfm is not installed")
     from cmarkgfm.cmark import Options
 
-    body = markdown.render(report, marker=samples.MARKER, limit=samples.LIMIT, html=html)
+    body = comment.render(report, samples.LIMIT, html=html)
     drawn = cmarkgfm.github_flavored_markdown_to_html(body, options=Options.CMARK_OPT_UNSAFE)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><style>{STYLE}</style>'
     return f'<!doctype html><html><head>{head}</head><body><div class="comment">{drawn}</div></body></html>'

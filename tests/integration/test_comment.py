@@ -94,6 +94,39 @@ def test_github_one_comment_that_stays_current(tmp_path: Path, github_api: GitHu
     assert len([c for c in github_api.wrote() if "comments" in c.path]) == wrote
 
 
+def test_a_comment_that_passed_does_not_stand_beside_one_that_failed(
+    tmp_path: Path, github_api: GitHubApi, project: Project
+) -> None:
+    granted = {"issues": "write", "statuses": "write", "pull-requests": "write"}
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions=granted)
+    github_api.add_token("person", "octocat")
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"))
+    project.numbers({"accuracy": 0.5})
+    project.commit("worse")
+    project.push()
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    github_api.own_only.add("person")
+    project.ciplug(*CI, env=github(tmp_path, github_api, project, token="person"), code=1)
+    passed, failed = (comment["body"] for comment in github_api.comments[7])
+    assert "failed" in failed and f"[1]({github_api.comments[7][0]['html_url']})" in failed and "failed" not in passed
+    github_api.own_only.clear()
+    project.ciplug("report", "--post", env=github(tmp_path, github_api, project, token="person"))
+    (one,) = github_api.comments[7]
+    assert "failed" in one["body"] and "supersedes" not in one["body"]
+
+
+def test_a_locked_conversation_is_named(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
+    granted = {"issues": "write", "statuses": "write", "pull-requests": "write"}
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions=granted)
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    github_api.locked.add(7)
+    done = project.ciplug(*CI, env=github(tmp_path, github_api, project, token="job"))
+    assert "the conversation is locked" in done.stderr and "unlock" in done.stderr
+    assert "pull-requests: write" not in done.stderr
+    assert github_api.statuses[project.head][-1]["state"] == "success"
+
+
 def test_two_runs_of_a_model_are_one_annotation(tmp_path: Path, github_api: GitHubApi, project: Project) -> None:
     github_api.add_token("job", "octocat")
     project.numbers({"accuracy": 0.5})
@@ -147,7 +180,7 @@ def test_a_push_job_says_what_the_job_of_its_pull_request_says(tmp_path: Path, g
     }  # fmt: skip
 
     done = project.ciplug(*CI, env=of_push)
-    assert "the comment is as of pull request #7: judged by the gates of next" in done.stderr
+    assert "treats this commit as part of pull request #7, and uses the gates of next" in done.stderr
     (ours,) = github_api.comments[7]
     assert "ciplug.yaml of next" in ours["body"]
     assert github_api.statuses[project.head][-1]["state"] == "failure"

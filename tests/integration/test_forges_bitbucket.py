@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ciplug.errors import ForgeError, InputError, PermissionDenied
+from ciplug.errors import ForgeError, ForgeKind, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
@@ -125,12 +125,48 @@ def test_trouble_is_retried_and_leaves_one_comment(api: BitbucketApi, status: in
 def test_a_web_page_is_no_answer(api: BitbucketApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
-        with pytest.raises(ForgeError, match="not understood"):
+        with pytest.raises(ForgeError, match="does not understand"):
             forge(api).upsert_comment(7, MARKER, BODY)
     assert api.wrote() == []
 
 
 def test_too_long_is_refused_before_the_request(api: BitbucketApi) -> None:
-    with pytest.raises(InputError, match="32,768"):
+    with pytest.raises(InputError, match="32,200"):
         forge(api).upsert_comment(7, MARKER, BODY + "x" * 32_768)
     assert api.calls == []
+
+
+def test_an_older_comment_of_another_token_is_named(api: BitbucketApi) -> None:
+    api.add_token("other-token", "other", app=True)
+    old = forge(api).upsert_comment(7, MARKER, BODY)
+    for text in ("failed", "failed again"):
+        url = forge(api, "other-token").upsert_comment(7, MARKER, BODY + text)
+        assert url != old and len(api.alive(7)) == 2
+        assert f"outdated: [1]({old})" in api.alive(7)[1] and api.alive(7)[1].endswith(text)
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_only_members_of_the_workspace_count(api: BitbucketApi, member: bool) -> None:
+    (theirs,) = api.add_comments(7, body=BODY, login="bob")
+    if member:
+        api.members.add(theirs["user"]["uuid"])
+    forge(api, "user-token").upsert_comment(7, MARKER, BODY + "New.")
+    assert api.alive(7)[0] == BODY
+    assert ("outdated" in api.alive(7)[1]) is member
+
+
+def test_strangers_with_our_marker_are_not_in_the_way(api: BitbucketApi) -> None:
+    for number in range(30):
+        api.add_comments(7, body=BODY, login="mallory" + "x" * number)
+    before = api.alive(7)
+    url = forge(api).upsert_comment(7, MARKER, BODY + "New.")
+    assert forge(api).upsert_comment(7, MARKER, BODY + "Newer.") == url
+    assert api.alive(7) == [*before, BODY + "Newer."]
+
+
+def test_the_hint_fits_the_refusal(api: BitbucketApi) -> None:
+    said = "To access this repository, an admin must whitelist your IP address."
+    api.fail_next(403, method="POST", body={"type": "error", "error": {"message": said}})
+    with pytest.raises(PermissionDenied, match="IP allow list") as caught:
+        forge(api).upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.IP_ALLOW_LIST and "scope" not in (caught.value.hint or "")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ciplug.errors import ForgeError, InputError, PermissionDenied
+from ciplug.errors import ForgeError, ForgeKind, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
@@ -139,14 +139,14 @@ def test_lasting_trouble_is_one_line(api: GiteaApi, monkeypatch: pytest.MonkeyPa
 def test_a_web_page_is_no_answer(api: GiteaApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
-        with pytest.raises(ForgeError, match="not understood"):
+        with pytest.raises(ForgeError, match="does not understand"):
             forge(api).upsert_comment(7, MARKER, BODY)
     assert api.wrote() == []
 
 
 def test_a_write_is_not_redirected_into_a_read(api: GiteaApi) -> None:
     api.fail_next(301, method="POST", headers={"Location": f"{api.api_url}/user"})
-    with pytest.raises(ForgeError, match="elsewhere"):
+    with pytest.raises(ForgeError, match="redirects write requests"):
         forge(api).set_status(COMMIT, "success", name="ciplug", description="", url=None)
 
 
@@ -174,3 +174,40 @@ def test_from_jenkins_by_the_remote_below_a_path() -> None:
         gitea = open_forge(Context(host="jenkins"), env, f"{api.url}/acme/demo.git")
         assert gitea is not None
         assert gitea.find_pull_request(COMMIT, "topic") == OpenPullRequest(3, COMMIT, "main")
+
+
+@pytest.mark.parametrize("writer", [True, False])
+@pytest.mark.parametrize("known", ["collaborators", "members", "owner", "jobs"])
+def test_another_token_takes_the_comment_over_or_names_it(any_api: GiteaApi, known: str, writer: bool) -> None:
+    login = "acme" if known == "owner" else "bob"
+    any_api.add_token("old", login, **({"scopes": None} if known == "jobs" else {}))
+    any_api.add_token("new", "carl", writer=writer)
+    if known in ("collaborators", "members"):
+        getattr(any_api, known).add(login)
+    old = forge(any_api, "old").upsert_comment(7, MARKER, BODY)
+    url = forge(any_api, "new").upsert_comment(7, MARKER, BODY + "failed")
+    if writer:
+        assert url == old and bodies(any_api) == [BODY + "failed"]
+    else:
+        assert url != old and f"outdated: [1]({old})" in bodies(any_api)[1]
+
+
+def test_strangers_with_our_marker_are_not_in_the_way(api: GiteaApi) -> None:
+    for number in range(30):
+        api.add_comments(7, body=BODY, login=f"mallory/{number}")
+    before = bodies(api)
+    url = forge(api).upsert_comment(7, MARKER, BODY + "New.")
+    assert forge(api).upsert_comment(7, MARKER, BODY + "Newer.") == url
+    assert bodies(api) == [*before, BODY + "Newer."]
+
+
+def test_the_hint_fits_the_refusal(api: GiteaApi) -> None:
+    api.add_token("reader", "eve", writer=False)
+    api.locked.add(7)
+    with pytest.raises(PermissionDenied, match="the conversation is locked") as caught:
+        forge(api, "reader").upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.LOCKED and "scope" not in (caught.value.hint or "")
+    api.archived = True
+    with pytest.raises(PermissionDenied, match="archived") as caught:
+        forge(api).upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.ARCHIVED and "unarchive" in (caught.value.hint or "")

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ciplug.errors import CiplugError, ForgeError, InputError, PermissionDenied
+from ciplug.errors import CiplugError, ForgeError, ForgeKind, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import OpenPullRequest
 from ciplug.records.provenance import Context
@@ -221,3 +221,76 @@ def test_who_approved_a_run_and_who_wrote_a_commit(api: GitHubApi) -> None:
     with pytest.raises(PermissionDenied, match="who approved this run") as caught:
         forge(api, "job-token").approvers(run, "live")
     assert "actions: read" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("first", "second"), [("job-token", "user-token"), ("user-token", "job-token")])
+def test_another_token_takes_the_comment_over(api: GitHubApi, first: str, second: str) -> None:
+    api.add_comments(7, 150)
+    url = forge(api, first).upsert_comment(7, MARKER, BODY)
+    api.add_comments(7, 150)
+    assert forge(api, second).upsert_comment(7, MARKER, BODY + "failed") == url
+    assert [b for b in bodies(api) if MARKER in b] == [BODY + "failed"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("job-token", "user-token"), ("user-token", "job-token")])
+def test_a_comment_that_another_token_may_not_edit_is_hidden_and_named(api: GitHubApi, first: str, second: str) -> None:
+    old = forge(api, first).upsert_comment(7, MARKER, BODY)
+    api.own_only.add(second)
+    for text in ("failed", "failed again"):
+        new = forge(api, second).upsert_comment(7, MARKER, BODY + text)
+        assert new != old and len(api.comments[7]) == 2
+        assert f"outdated: [1]({old})" in bodies(api)[1] and bodies(api)[1].endswith(text)
+    # Another's comment is hidden only where the token may.
+    assert api.minimized == set()
+    api.own_only.clear()
+    assert forge(api, second).upsert_comment(7, MARKER, BODY + "passed") == old
+    assert bodies(api) == [BODY + "passed"]
+
+
+def test_an_old_comment_is_hidden_where_only_that_is_allowed(api: GitHubApi) -> None:
+    old = forge(api, "job-token").upsert_comment(7, MARKER, BODY)
+    api.fail_next(403, method="PATCH", body={"message": "Must have admin rights to Repository."})
+    assert forge(api).upsert_comment(7, MARKER, BODY + "failed") != old
+    assert api.minimized == {api.comments[7][0]["id"]}
+    assert forge(api).upsert_comment(7, MARKER, BODY + "passed") == old
+    assert api.minimized == set() and bodies(api) == [BODY + "passed"]
+
+
+@pytest.mark.parametrize("token", ["user-token", "job-token"])
+def test_a_stranger_with_our_marker_is_neither_ours_nor_in_the_way(api: GitHubApi, token: str) -> None:
+    api.add_comments(7, 20, body=BODY, login="mallory")
+    before = bodies(api)
+    url = forge(api, token).upsert_comment(7, MARKER, BODY + "New.")
+    assert forge(api, token).upsert_comment(7, MARKER, BODY + "Newer.") == url
+    assert bodies(api) == [*before, BODY + "Newer."]
+    assert "mallory" not in str([call.path for call in api.calls])
+
+
+LOCKED = "unlock the conversation"
+
+
+@pytest.mark.parametrize(
+    ("state", "token", "kind", "hint"),
+    [
+        ({"locked": {7}}, "job-token", ForgeKind.LOCKED, LOCKED),
+        ({"archived": True}, "job-token", ForgeKind.ARCHIVED, "unarchive"),
+        ({"saml": True}, "user-token", ForgeKind.SSO, "single sign-on"),
+        ({"allow_list": True}, "job-token", ForgeKind.IP_ALLOW_LIST, "allow list"),
+    ],
+)
+def test_the_hint_fits_the_refusal(
+    api: GitHubApi, state: dict[str, object], token: str, kind: ForgeKind, hint: str
+) -> None:
+    for name, value in state.items():
+        setattr(api, name, value)
+    with pytest.raises(PermissionDenied) as caught:
+        forge(api, token).upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is kind and hint in (caught.value.hint or "")
+    assert "pull-requests: write" not in shown(caught.value) and "secret" not in shown(caught.value)
+
+
+def test_a_comment_in_a_locked_conversation_is_still_edited(api: GitHubApi) -> None:
+    url = forge(api, "job-token").upsert_comment(7, MARKER, BODY)
+    api.locked.add(7)
+    assert forge(api, "job-token").upsert_comment(7, MARKER, BODY + "New.") == url
+    assert bodies(api) == [BODY + "New."]

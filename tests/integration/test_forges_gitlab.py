@@ -6,9 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ciplug.errors import ForgeError, InputError, PermissionDenied
+from ciplug.errors import ForgeError, ForgeKind, InputError, PermissionDenied
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import OpenPullRequest
+from ciplug.forges.sticky import AUTHORS
 from ciplug.records.provenance import Context
 from tests.servers.gitlab_api import GitLabApi
 
@@ -157,7 +158,7 @@ def test_a_web_page_is_no_answer(api: GitLabApi) -> None:
 
 
 def test_too_long_is_refused_before_the_request(api: GitLabApi) -> None:
-    with pytest.raises(InputError, match="1,000,000"):
+    with pytest.raises(InputError, match="999,500"):
         forge(api).upsert_comment(7, MARKER, BODY + "x" * 1_000_000)
     assert api.calls == []
 
@@ -170,3 +171,50 @@ def test_from_jenkins_by_the_remote_below_a_path() -> None:
         gitlab = open_forge(Context(host="jenkins"), env, f"{api.url}/acme/demo.git")
         assert gitlab is not None
         assert gitlab.find_pull_request(COMMIT, "topic") == OpenPullRequest(3, COMMIT, "main")
+
+
+def test_another_token_takes_the_note_over(api: GitLabApi) -> None:
+    api.add_token("new", "project_1_bot", role="maintainer")
+    url = forge(api).upsert_comment(7, MARKER, BODY)
+    api.add_comments(7, 150)
+    assert forge(api, "new").upsert_comment(7, MARKER, BODY + "failed") == url
+    assert [b for b in bodies(api) if MARKER in b] == [BODY + "failed"]
+
+
+def test_a_note_that_another_token_may_not_edit_is_named(api: GitLabApi) -> None:
+    api.add_token("new", "project_1_bot", role="developer")
+    old = forge(api).upsert_comment(7, MARKER, BODY)
+    for text in ("failed", "failed again"):
+        assert forge(api, "new").upsert_comment(7, MARKER, BODY + text) != old
+        assert len(bodies(api)) == 2 and f"outdated: [1]({old})" in bodies(api)[1]
+
+
+def test_strangers_with_our_marker_are_not_in_the_way(api: GitLabApi) -> None:
+    for number in range(30):
+        api.add_comments(7, body=BODY, login=f"mallory-{number}")
+    api.add_token("guest", "mallory-guest", role="guest")
+    api.add_comments(7, body=BODY, login="mallory-guest")
+    before = bodies(api)
+    url = forge(api).upsert_comment(7, MARKER, BODY + "New.")
+    assert forge(api).upsert_comment(7, MARKER, BODY + "Newer.") == url
+    assert bodies(api) == [*before, BODY + "Newer."]
+    # Nobody makes us ask about everybody.
+    assert len([call for call in api.calls if "/members/" in call.path]) == 2 * AUTHORS
+
+
+def test_the_hint_fits_the_refusal(api: GitLabApi) -> None:
+    api.add_token("guest", "visitor", role="guest")
+    api.merge_requests[7]["discussion_locked"] = True
+    with pytest.raises(PermissionDenied, match="the conversation is locked") as caught:
+        forge(api, "guest").upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.LOCKED and "unlock" in (caught.value.hint or "")
+    api.merge_requests[7]["discussion_locked"] = False
+    api.archived = True
+    with pytest.raises(PermissionDenied, match="archived") as caught:
+        forge(api).upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.ARCHIVED and "scope" not in (caught.value.hint or "")
+    api.archived = False
+    api.fail_next(403, method="POST", body={"message": "403 Forbidden"})
+    with pytest.raises(PermissionDenied) as caught:
+        forge(api).upsert_comment(7, MARKER, BODY)
+    assert caught.value.kind is ForgeKind.PERMISSION and "scope `api`" in (caught.value.hint or "")

@@ -60,7 +60,7 @@ def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
     assert (found["outcome"], found["policy_branch"], found["policy_commit"]) == ("FAIL", "main", base)
     report = project.ciplug("report", env=job(project)).stdout
     assert "this pull request changes the policy" in report
-    assert "counts: FAIL. As it proposes: PASS (accuracy FAIL → PASS)" in report
+    assert "counts: FAIL. With the proposed policy: PASS (accuracy FAIL → PASS)" in report
     # Where it is no pull request, the checkout's counts, as it does once this one is merged.
     assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
 
@@ -80,7 +80,7 @@ def test_taking_the_file_away_does_not_help(project: Project) -> None:
     project.push()
     project.train("--metrics", "metrics.json", "--model", "wine", env=job(project))
     assert verdict(project, 1)["outcome"] == "FAIL"
-    assert "As it proposes, nothing would judge 'wine'" in project.ciplug("report", env=job(project)).stdout
+    assert "With the proposed policy, no gate would judge 'wine'" in project.ciplug("report", env=job(project)).stdout
 
 
 def test_a_nearer_file_does_not_help(project: Project) -> None:

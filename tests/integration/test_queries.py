@@ -66,7 +66,7 @@ def test_conditions_choose_and_order_sorts(project: Project, ids: list[str]) -> 
     where = "metrics.accuracy > 0.9 AND params.depth <= 10 AND status = 'finished'"
     found = project.ciplug("runs", "list", "--where", where, "--order-by", "metrics.accuracy DESC", "--format", "csv")
     assert [row["run"] for row in table(found.stdout)] == [ids[1], ids[0]]
-    assert "1 run left out, as a number of the condition is NaN" in found.stderr
+    assert "1 run left out: a value compared in --where is NaN" in found.stderr
     (row,) = project.json("runs", "list", "--where", "tags.team = 'it''s; DROP TABLE runs'", "--json")
     assert row["id"] == ids[1]
     assert row["provenance"]["context"]["host"] == "local", "the whole record"
@@ -141,7 +141,7 @@ def test_a_leaderboard_goes_the_way_of_the_gate(project: Project, ids: list[str]
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("--metric", "speed"), "which way is better is not said for 'speed'"),
+        (("--metric", "speed"), "nothing says whether higher or lower is better for 'speed'"),
         (("--metric", "spede", "--lower-is-better"), "no run has a metric 'spede'"),
         (("--lower-is-better",), "ciplug.yaml says that higher is better for 'accuracy'"),
         (("--model", "whine"), "no run of 'whine' is recorded"),

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from ciplug.records.keys import verdict_object
+from ciplug.records.canonical import dumps
+from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
@@ -56,3 +57,19 @@ def test_a_fork_s_run_has_none(team: Team) -> None:
     run = team.run(model="beer", provenance={"context": Context(trusted=False)})
     recorded(team, run, "PASS", "2026-11-10T00:00:00.000Z")
     assert shown(team, run) is None
+
+
+@pytest.mark.parametrize("change", [{"run": "e" * 32}, {"commit": "f" * 40}, {"model": "wine"}])
+def test_a_verdict_that_is_not_of_its_key_is_named_and_never_counted(team: Team, change: dict[str, str]) -> None:
+    run = team.run(model="beer")
+    recorded(team, run, "FAIL", "2026-11-10T00:00:00.000Z")
+    foreign = Verdict(
+        run=run.id, model=run.model, commit=run.commit, outcome="PASS", created="2026-11-11T00:00:00.000Z",
+        policy_digest="sha256:1", policy_file="beer/ciplug.yaml",
+    )  # fmt: skip
+    key = f"{run_key(run).verdicts}0123456789ab.json"
+    team.session.store.add({key: dumps(replace(foreign, **change))})
+    (judged,) = judged_for_report(team.session, team.session.runs(), [run])
+    assert judged.verdict and judged.verdict.outcome == "FAIL"
+    (note,) = (note for note in judged.section.comparison.notes if key in note)
+    assert "it holds a verdict on the run" in note and next(iter(change.values())) in note

@@ -50,7 +50,7 @@ def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None
     assert said.count("would drop") == 2
     assert runs_of(project) == set(ids)
     said = project.ciplug("compact").stderr
-    assert "dropped 2 runs (4 objects); kept are last 2" in said
+    assert "dropped 2 runs (4 objects); the rule is keep: last 2" in said
     assert "2 older runs are kept: they are in the registry, or baselines" in said
     assert runs_of(project) == {ids[0], *ids[3:]}
     assert "nothing to drop" in project.ciplug("compact").stderr

@@ -192,7 +192,10 @@ def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_
     other, asked = pair if recorded_first else pair[::-1]
     team.verdict(other)
     team.verdict(other, key_of=asked)
-    assert team.session.refreshed().runs().verdicts(asked), "it is found among those of the run"
+    runs = team.session.refreshed().runs()
+    assert not runs.verdicts(asked)
+    (problem,) = runs.problems.values()
+    assert f"it holds a verdict on the run '{other.id}'" in problem
     assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 

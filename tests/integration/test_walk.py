@@ -507,7 +507,7 @@ def test_the_training_keeps_its_output_and_input(project: Project) -> None:
         ((), 2, "usage: ciplug COMMAND"),
         (("frobnicate",), 2, "unknown command 'frobnicate'"),
         (("comapre",), 2, "did you mean 'compare'?"),
-        (("--store", "x", "runs"), 2, "is before the command"),
+        (("--store", "x", "runs"), 2, "must come after the command"),
         (("runs", "list", "--store", "s3://key:secret@bucket/x"), 2, "without credentials"),
         (("runs", "list", "--store", "file://x"), 2, "full path of a folder"),
         (("runs", "list", "--store", "nonsense"), 2, "unsupported store"),

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from tests.servers.loopback import Answer, Call, JsonApi, route, stand_alone
 
@@ -38,6 +38,8 @@ class BitbucketApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By id of the pull request, oldest first; what is deleted stays, and says so."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.members: set[str] = set()
+        """Accounts (uuid) of the workspace."""
         self.statuses: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         """By commit and key."""
 
@@ -124,6 +126,12 @@ class BitbucketApi(JsonApi):
         if token.app or "account" not in token.scopes:
             return self._error(403, "Your credentials lack one or more required privilege scopes.")
         return Answer(200, token.author)
+
+    @route("GET", "/workspaces/([^/]+)/members/([^/]+)")
+    def _member(self, call: Call, workspace: str, account: str) -> Answer:
+        if "account" not in self.tokens[call.token].scopes:
+            return self._error(403, "Your credentials lack one or more required privilege scopes.")
+        return Answer(200, {"type": "workspace_membership"}) if unquote(account) in self.members else self.not_found()
 
     @route("GET", "/repositories/([^/]+/[^/]+)")
     def _repository(self, call: Call, repository: str) -> Answer:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from tests.servers.loopback import Answer, Call, JsonApi, route, stand_alone
 
@@ -51,6 +52,12 @@ class GiteaApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.collaborators: set[str] = set()
+        self.members: set[str] = set()
+        """Logins of the organization that owns the repository."""
+        self.locked: set[int] = set()
+        """Numbers of pull requests whose conversation is locked."""
+        self.archived = False
         self.known_labels: dict[str, int] = {}
         """The repository's labels, by name."""
         self.labels: dict[int, list[str]] = defaultdict(list)
@@ -118,6 +125,8 @@ class GiteaApi(JsonApi):
             raise Answer(403, {"message": needed, "url": f"{self.url}/api/swagger"})
         if repository not in (None, self.repository):
             raise self.not_found()
+        if self.archived and call.method != "GET":
+            raise Answer(423, {"message": f"{self.repository.split('/')[1]} is archived"})
         if writer and not token.writer:
             raise Answer(403, {"message": "user should be an owner or a collaborator with write access"})
         return token
@@ -137,6 +146,15 @@ class GiteaApi(JsonApi):
     def _repository(self, call: Call, repository: str) -> Answer:
         token = self._enter(call, "repository", repository)
         return Answer(200, {"full_name": repository, "permissions": {"pull": True, "push": token.writer}})
+
+    @route("GET", "/repos/([^/]+/[^/]+)/collaborators/([^/]+)")
+    def _is_collaborator(self, call: Call, repository: str, login: str) -> Answer:
+        self._enter(call, "repository", repository)
+        return Answer(204) if unquote(login) in self.collaborators else self.not_found()
+
+    @route("GET", "/orgs/([^/]+)/members/([^/]+)")
+    def _is_member(self, call: Call, owner: str, login: str) -> Answer:
+        return Answer(204) if unquote(login) in self.members else self.not_found()
 
     @staticmethod
     def _bound(call: Call, *names: str) -> None:
@@ -185,6 +203,8 @@ class GiteaApi(JsonApi):
     @route("POST", r"/repos/([^/]+/[^/]+)/issues/(\d+)/comments")
     def _create_comment(self, call: Call, repository: str, number: str) -> Answer:
         author = self._enter(call, "issue", repository)
+        if int(number) in self.locked and not author.writer:
+            return Answer(403, {"message": "You cannot comment on a locked issue."})
         self._bound(call, "body")
         return Answer(201, self._comment(self._pull(number), author, call.body["body"]))
 

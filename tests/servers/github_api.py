@@ -59,6 +59,19 @@ class GitHubApi(JsonApi):
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """By number of the pull request, oldest first."""
         self.pulls: dict[int, dict[str, Any]] = {}
+        self.members: set[str] = set()
+        """Logins that GitHub calls members of the organization, besides those of tokens of people."""
+        self.minimized: set[int] = set()
+        """Ids of the comments that are hidden as outdated."""
+        self.locked: set[int] = set()
+        """Numbers of pull requests whose conversation is locked."""
+        self.archived = False
+        self.saml = False
+        """Whether tokens of people are not authorized for the organization's single sign-on."""
+        self.allow_list = False
+        """Whether the address of the caller is not on the IP allow list."""
+        self.own_only: set[str] = set()
+        """Tokens that may edit no comments but their own."""
         self.labels: dict[int, list[str]] = defaultdict(list)
         """By number of the pull request."""
         self.deployments: dict[int, dict[str, Any]] = {}
@@ -182,6 +195,10 @@ class GitHubApi(JsonApi):
             **which,
         )
 
+    def wrote(self) -> list[Call]:
+        """The calls that were meant to change something through the REST API."""
+        return [call for call in super().wrote() if not call.path.endswith("/graphql")]
+
     # -- access
 
     def token_of(self, headers: Any) -> str:
@@ -195,6 +212,19 @@ class GitHubApi(JsonApi):
             raise Answer(403, "Request forbidden by administrative rules.")
         if call.token and call.token not in self.tokens:
             raise Answer(401, {"message": "Bad credentials", "documentation_url": _DOCS, "status": "401"})
+        if self.allow_list:
+            owner = self.repository.split("/")[0]
+            said = f"the `{owner}` organization has an IP allow list enabled, and your IP address is not permitted"
+            raise Answer(
+                403, {"message": f"Although you appear to have the correct authorization credentials, {said}."}
+            )
+        token = self.tokens.get(call.token)
+        if self.saml and token and not token.app and call.path.startswith(f"{self.prefix}/repos/"):
+            message = "Resource protected by organization SAML enforcement."
+            sso = "required; url=https://github.com/orgs/acme/sso?authorization_request=secret"
+            raise Answer(403, {"message": message}, [("X-GitHub-SSO", sso)])
+        if self.archived and call.method != "GET" and not call.path.endswith("/graphql"):
+            raise Answer(403, {"message": "Repository was archived so is read-only.", "documentation_url": _DOCS})
 
     def _allow(self, call: Call, level: str, *permissions: str) -> Token:
         """The caller, if one of the permissions reaches `level`."""
@@ -265,12 +295,36 @@ class GitHubApi(JsonApi):
                 "html_url": f"{self.origin}/{self.repository}/pull/{number}#issuecomment-{ident}",
                 "issue_url": f"{self.url}/repos/{self.repository}/issues/{number}",
                 "body": body,
+                "node_id": f"IC_{ident}",
+                "author_association": self._association(author),
                 "user": author.author,
                 "created_at": "2026-11-23T19:24:00Z",
                 "updated_at": "2026-11-23T19:24:00Z",
             }
             self.comments[number].append(comment)
             return comment
+
+    def _association(self, author: Token) -> str:
+        people = {token.login for token in self.tokens.values() if not token.app}
+        return "MEMBER" if not author.app and author.login in self.members | people else "NONE"
+
+    @route("POST", "/graphql")
+    def _graphql(self, call: Call) -> Answer:
+        """Who the caller is, also for an installation, and the two mutations that hide a comment and show it."""
+        token = self.tokens.get(call.token)
+        if token is None:
+            return Answer(401, {"message": "Requires authentication", "documentation_url": _DOCS})
+        query, variables = call.body["query"], call.body["variables"]
+        if "viewer" in query:
+            return Answer(200, {"data": {"viewer": {"login": token.login}}})
+        name = "unminimizeComment" if "unminimizeComment" in query else "minimizeComment"
+        _, comment = self._find_comment(variables["input"]["subjectId"].removeprefix("IC_"))
+        if call.token in self.own_only and comment["user"]["login"] != token.login:
+            return Answer(200, {"data": None, "errors": [{"type": "FORBIDDEN", "message": f"{name} is forbidden"}]})
+        hidden = name == "minimizeComment"
+        (self.minimized.add if hidden else self.minimized.discard)(comment["id"])
+        key = "minimizedComment" if hidden else "unminimizedComment"
+        return Answer(200, {"data": {name: {key: {"isMinimized": hidden}}}})
 
     def _checked_body(self, call: Call) -> str:
         body = (call.body or {}).get("body")
@@ -308,6 +362,9 @@ class GitHubApi(JsonApi):
         author = self._allow(call, "write", "issues", "pull_requests")
         if int(number) not in self.pulls:
             return self.not_found()
+        if int(number) in self.locked and author.permissions is not None:
+            said = "Unable to create comment because issue is locked."
+            return Answer(403, {"message": said, "documentation_url": "https://docs.github.com/articles/locking/"})
         return Answer(201, dict(self._comment(int(number), author, self._checked_body(call))))
 
     @route("GET", r"/repos/([^/]+/[^/]+)/issues/comments/(\d+)")
@@ -319,8 +376,10 @@ class GitHubApi(JsonApi):
     @route("PATCH", r"/repos/([^/]+/[^/]+)/issues/comments/(\d+)")
     def _edit_comment(self, call: Call, name: str, ident: str) -> Answer:
         self._check_repository(name)
-        self._allow(call, "write", "issues", "pull_requests")
+        author = self._allow(call, "write", "issues", "pull_requests")
         _, comment = self._find_comment(ident)
+        if call.token in self.own_only and comment["user"]["login"] != author.login:
+            return Answer(403, {"message": "Must have admin rights to Repository.", "documentation_url": _DOCS})
         comment |= {"body": self._checked_body(call), "updated_at": "2026-11-23T20:00:00Z"}
         return Answer(200, dict(comment))
 

@@ -51,6 +51,7 @@ class GitLabApi(JsonApi):
         self.project = project
         self.project_id = 7
         self.tokens: dict[str, Token] = {}
+        self.archived = False
         self.comments: dict[int, list[dict[str, Any]]] = defaultdict(list)
         """Notes by iid of the merge request, oldest first."""
         self.merge_requests: dict[int, dict[str, Any]] = {}
@@ -191,7 +192,7 @@ class GitLabApi(JsonApi):
         if unquote(project) not in (self.project, str(self.project_id), *self.forks):
             raise Answer(404, {"message": "404 Project Not Found"})
         token = self.tokens[call.token]
-        if _ROLES[token.role] < _ROLES[role]:
+        if _ROLES[token.role] < _ROLES[role] or (self.archived and call.method != "GET"):
             raise Answer(403, {"message": "403 Forbidden"})
         return token
 
@@ -229,6 +230,7 @@ class GitLabApi(JsonApi):
                 "id": self.project_id,
                 "path_with_namespace": self.project,
                 "default_branch": "main",
+                "archived": self.archived,
                 "web_url": f"{self.url}/{self.project}",
                 "_links": {"self": f"{self.api_url}/projects/{quote(self.project, safe='')}"},
             },
@@ -284,7 +286,8 @@ class GitLabApi(JsonApi):
     @route("POST", r"/projects/([^/]+)/merge_requests/(\d+)/notes")
     def _create_note(self, call: Call, project: str, iid: str) -> Answer:
         author = self._enter(call, project)
-        self._merge_request(iid)
+        if self._merge_request(iid).get("discussion_locked") and author.role == "guest":
+            return Answer(403, {"message": "403 Forbidden"})
         return Answer(201, dict(self._note(int(iid), author, self._checked_body(call))))
 
     @route("GET", r"/projects/([^/]+)/merge_requests/(\d+)/notes/(\d+)")

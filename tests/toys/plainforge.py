@@ -85,8 +85,15 @@ class _Comments:
         self._api = api
         self._path = path
 
-    def mine(self) -> Iterator[Comment]:
-        return (_comment(shown) for shown in self._api.get(self._path).json() if shown["author"] == "me")
+    def comments(self) -> Iterator[Comment]:
+        return (_comment(shown) for shown in self._api.get(self._path).json())
+
+    def is_mine(self, comment: Comment) -> bool:
+        return comment.author == "me"
+
+    def trusts(self, comment: Comment) -> bool:
+        """Plainforge does not tell who else belongs to the project."""
+        return False
 
     def create(self, body: str) -> Comment:
         return _comment(self._api.send("POST", self._path, {"body": body}).json())
@@ -94,8 +101,17 @@ class _Comments:
     def edit(self, comment: Comment, body: str) -> None:
         self._api.send("PUT", f"{self._path}/{comment.id}", {"body": body})
 
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        return self._api.allowed("PUT", f"{self._path}/{comment.id}", {"body": body})
+
     def delete(self, comment: Comment) -> None:
         self._api.delete(f"{self._path}/{comment.id}")
+
+    def hide(self, comment: Comment) -> None:
+        """Plainforge hides no comment."""
+
+    def show(self, comment: Comment) -> None:
+        """Plainforge hides no comment."""
 
 
 def _comment(shown: dict[str, Any]) -> Comment:

@@ -30,12 +30,13 @@ def baseline(by_commit: Mapping[str, Sequence[Run]], ancestors: Sequence[str], m
 def test_the_merge_base() -> None:
     found = baseline({"m0": [run("b", "m0")], "m1": [run("older", "m1")]}, ["m0", "m1"])
     assert (found.run, found.commit, found.label, found.how) == ("b", "m0", "merge base", "merge base with main")
+    assert found.at_merge_base
     assert (found.role, found.age_days, found.metrics) == ("baseline", 3.0, {"a": 1.0})
 
 
 def test_the_nearest_recorded_ancestor_and_how_far_it_is() -> None:
     found = baseline({"m2": [run("b", "m2")]}, ["m0", "m1", "m2"])
-    assert (found.run, found.label) == ("b", "nearest ancestor")
+    assert (found.run, found.label, found.at_merge_base) == ("b", "nearest ancestor", False)
     assert found.how == "nearest recorded ancestor, 2 commits before the merge base"
     # Without a merge base the ancestors begin with the parent.
     found = baseline({"p1": [run("b", "p1")]}, ["p1", "p2"], merge_base=None)

@@ -111,7 +111,7 @@ def test_every_loosening_is_reported_beside_other_mistakes() -> None:
     assert message(files) == [
         "3 mistakes in ciplug.yaml:",
         "  ciplug.yaml:3: gates.a.min: 0.7 is below 0.8",
-        "  ciplug.yaml:4: gates.b.severity: a gate of severity error may not become a warning",
+        "  ciplug.yaml:4: gates.b.severity: a gate of severity error may not be lowered to warning",
         "  ciplug.yaml:5: gates.c.min: a number is expected, not 'x'",
     ]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import requests
@@ -19,7 +21,7 @@ from ciplug.forges.failures import cut, words
 from ciplug.forges.gitea import Gitea
 from ciplug.forges.github import GitHub
 from ciplug.forges.gitlab import GitLab
-from ciplug.forges.sticky import Comment, carries, upsert
+from ciplug.forges.sticky import NOTE_ROOM, Comment, carries, superseding, upsert
 from ciplug.records.provenance import Context
 
 MARKER = "<!-- ciplug -->"
@@ -253,7 +255,9 @@ def test_the_token_is_not_in_any_repr() -> None:
     ("body", "expected"),
     [
         (MARKER, True),
-        (f"Text\r\n{MARKER}  \r\nText", True),
+        (f"\r\n{MARKER}  \r\nText", True),
+        (f"{MARKER}\nText", True),
+        (f"Text\n{MARKER}\nText", False),
         (f"> {MARKER}", False),
         (f"    {MARKER}", False),
         (f"see {MARKER}", False),
@@ -261,38 +265,79 @@ def test_the_token_is_not_in_any_repr() -> None:
         ("", False),
     ],
 )
-def test_marker_on_its_own_line(body: str, expected: bool) -> None:
+def test_the_marker_is_the_first_line(body: str, expected: bool) -> None:
     assert carries(body, MARKER) is expected
 
 
 class Thread:
-    """Comments in memory; `racer` is what another job adds just after we create ours."""
+    """Comments in memory, by `me`, by others of the project, and by strangers.
 
-    def __init__(self, *comments: Comment, racer: Comment | None = None, lags: bool = False) -> None:
-        self.comments = {c.id: c for c in comments}
+    Args:
+        racer: what another job adds just after we create ours.
+        lags: the list does not show what was written.
+        editable: the authors, besides `me`, whose comments we may edit.
+    """
+
+    def __init__(
+        self,
+        *comments: Comment,
+        racer: Comment | None = None,
+        lags: bool = False,
+        editable: tuple[str, ...] = ("bot", "member"),
+    ) -> None:
+        self.listed = {c.id: c for c in comments}
         self.racer = racer
         self.lags = lags
+        self.editable = editable
         self.log: list[str] = []
 
-    def mine(self) -> Iterable[Comment]:
-        return [] if self.lags else list(self.comments.values())
+    def comments(self) -> Iterable[Comment]:
+        return [] if self.lags else list(self.listed.values())
+
+    def is_mine(self, comment: Comment) -> bool:
+        return comment.author == "me"
+
+    def trusts(self, comment: Comment) -> bool:
+        return comment.author in ("bot", "member")
 
     def create(self, body: str) -> Comment:
         self.log.append("create")
-        created = self.comments[50] = comment(50, body)
+        created = self.listed[50] = comment(50, body)
         if self.racer:
-            self.comments[self.racer.id] = self.racer
+            self.listed[self.racer.id] = self.racer
         return created
 
     def edit(self, comment: Comment, body: str) -> None:
-        self.log.append(f"edit {comment.id}")
+        assert comment.author == "me"
+        self._set(comment, body)
+
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        assert comment.author != "stranger"
+        if comment.author in self.editable:
+            self._set(comment, body)
+        return comment.author in self.editable
 
     def delete(self, comment: Comment) -> None:
+        assert comment.author == "me"
         self.log.append(f"delete {comment.id}")
+        del self.listed[comment.id]
+
+    def hide(self, comment: Comment) -> None:
+        self.log.append(f"hide {comment.id}")
+
+    def show(self, comment: Comment) -> None:
+        self.log.append(f"show {comment.id}")
+
+    def _set(self, comment: Comment, body: str) -> None:
+        self.log.append(f"edit {comment.id}")
+        self.listed[comment.id] = replace(comment, body=body)
 
 
-def comment(ident: int, body: str = MARKER) -> Comment:
-    return Comment(ident, body, f"https://forge/{ident}", "me")
+def comment(ident: int, body: str = MARKER, author: str = "me") -> Comment:
+    return Comment(ident, body, f"https://forge/{ident}", author)
+
+
+NEW = f"{MARKER}\nnew"
 
 
 @pytest.mark.parametrize(
@@ -301,16 +346,63 @@ def comment(ident: int, body: str = MARKER) -> Comment:
         (Thread(), ["create"], 50),
         (Thread(comment(1)), ["edit 1"], 1),
         (Thread(comment(1, f"{MARKER}\r\nnew\r\n")), [], 1),
-        (Thread(comment(3), comment(1), comment(2)), ["delete 3", "delete 2", "edit 1"], 1),
+        (Thread(comment(3), comment(1), comment(2)), ["delete 2", "delete 3", "edit 1"], 1),
         (Thread(comment(1, "another")), ["create"], 50),
         (Thread(racer=comment(49)), ["create", "delete 50", "edit 49"], 49),
         (Thread(racer=comment(51)), ["create", "delete 51"], 50),
         (Thread(lags=True), ["create"], 50),
+        # Other accounts of the project.
+        (Thread(comment(1, author="bot")), ["edit 1", "show 1"], 1),
+        (Thread(comment(1, NEW, author="bot")), [], 1),
+        (Thread(comment(1, author="bot"), comment(2)), ["edit 1", "show 1", "delete 2"], 1),
+        (Thread(comment(1), comment(2, author="bot")), ["edit 2", "hide 2", "edit 1"], 1),
+        (Thread(comment(1, author="bot"), editable=()), ["create", "hide 1"], 50),
+        (Thread(comment(1, author="bot"), comment(2), editable=()), ["edit 2", "hide 1"], 2),
+        (Thread(comment(1), comment(2, author="bot"), editable=()), ["edit 1", "hide 2"], 1),
+        (
+            Thread(comment(1, author="bot"), comment(2, author="member"), editable=("member",)),
+            ["edit 2", "show 2", "edit 2", "hide 1"],
+            2,
+        ),
+        (Thread(racer=comment(49, author="bot")), ["create", "edit 49", "show 49", "delete 50"], 49),
+        (Thread(racer=comment(51, author="bot")), ["create", "edit 51", "hide 51"], 50),
+        # Strangers.
+        (Thread(comment(1, author="stranger")), ["create"], 50),
+        (Thread(comment(1, NEW, author="stranger"), comment(2)), ["edit 2"], 2),
+        (Thread(racer=comment(49, author="stranger")), ["create"], 50),
     ],
 )
 def test_upsert_converges(thread: Thread, log: list[str], kept: int) -> None:
-    assert upsert(thread, MARKER, f"{MARKER}\nnew") == f"https://forge/{kept}"
+    strangers = {c for c in thread.listed.values() if c.author == "stranger"}
+    assert upsert(thread, MARKER, NEW) == f"https://forge/{kept}"
     assert thread.log == log
+    assert strangers <= set(thread.listed.values())
+
+
+@pytest.mark.parametrize("editable", [(), ("bot",), ("member",), ("bot", "member")])
+def test_whoever_may_edit_what_no_current_comment_is_outdated(editable: tuple[str, ...]) -> None:
+    authors = ("bot", "member", "me", "stranger")
+    for order in itertools.permutations(authors):
+        thread = Thread(*(comment(i, author=author) for i, author in enumerate(order, 1)), editable=editable)
+        upsert(thread, MARKER, NEW)
+        shown = [c for c in thread.listed.values() if carries(c.body, MARKER) and c.author != "stranger"]
+        (current,) = [c for c in shown if "new" in c.body]
+        for old in {c.id: c for c in shown if c != current}.values():
+            assert f"({old.url})" in current.body and f"hide {old.id}" in thread.log
+        thread.log.clear()
+        assert upsert(thread, MARKER, NEW) == current.url
+        assert not [entry for entry in thread.log if "create" in entry or "delete" in entry]
+
+
+def test_the_note_on_older_comments() -> None:
+    older = [comment(i) for i in range(1, 6)]
+    assert superseding(NEW, MARKER, []) == NEW
+    text = superseding(NEW, MARKER, older)
+    assert carries(text, MARKER) and text.endswith("\nnew")
+    assert "outdated: [1](https://forge/1), [2](https://forge/2), [3](https://forge/3) and 2 more\n" in text
+    long = [replace(c, url=c.url + "x" * 400) for c in older]
+    for some in (older, long):
+        assert len(superseding(NEW, MARKER, some).encode()) <= len(NEW.encode()) + NOTE_ROOM
 
 
 # -- what errors say
@@ -341,10 +433,10 @@ def test_cut() -> None:
 
 
 def test_limits_keep_below_the_forges_own() -> None:
-    assert GitHub.comment_limit <= 65_536
-    assert GitLab.comment_limit <= 1_000_000
-    assert Bitbucket.comment_limit <= 32_768
-    assert Gitea.comment_limit <= 65_536
+    assert GitHub.comment_limit + NOTE_ROOM <= 65_536
+    assert GitLab.comment_limit + NOTE_ROOM <= 1_000_000
+    assert Bitbucket.comment_limit + NOTE_ROOM <= 32_768
+    assert Gitea.comment_limit + NOTE_ROOM <= 65_536
 
 
 # PyGithub writes the port into the address.
@@ -363,7 +455,7 @@ TROUBLE = [
     (requests.exceptions.SSLError("x"), "certificate"),
     (requests.exceptions.ProxyError("x"), "proxy"),
     (requests.exceptions.RetryError("x"), "kept failing"),
-    (requests.exceptions.InvalidURL("x"), "not understood"),
+    (requests.exceptions.InvalidURL("x"), "does not understand"),
 ]
 
 

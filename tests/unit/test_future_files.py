@@ -15,7 +15,7 @@ from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import amendment_key, amendment_object, run_key
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
-from ciplug.stores import segment_files
+from ciplug.stores.bucket import segment_files
 from ciplug.stores.git import segments
 
 RUN = Run(id="1", model="wine", status="finished", started="2026-11-28T00:00:00Z", ended="2026-11-28T00:00:01Z")

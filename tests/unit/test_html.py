@@ -73,6 +73,16 @@ def test_it_is_sound(name: str) -> None:
     check(html.render(getattr(samples, name)()))
 
 
+def test_the_version_of_a_run_that_is_missing_is_named_once() -> None:
+    section = samples.failing().sections[0]
+    production = section.comparison.production
+    lost = replace(production, run=None, commit=None, how="its run cannot be read")
+    for side, count in ((production, 1), (replace(production, how="version 12, 3 runs"), 1), (lost, 1)):
+        compared = replace(section.comparison, production=side)
+        page = html.render(replace(samples.failing(), sections=(replace(section, comparison=compared),)))
+        assert page.count("version 12") == count
+
+
 def test_it_says_everything() -> None:
     page = check(html.render(samples.failing()))
     for words in (

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.records import web
-from ciplug.reports import markdown, untrusted
+from ciplug.reports import comment, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
 from tests import report_samples as samples
@@ -75,7 +75,7 @@ class Parsed(HTMLParser):
 
 
 def render(report: Report, limit: int = samples.LIMIT, html: bool = True) -> str:
-    return markdown.render(report, marker=samples.MARKER, limit=limit, html=html)
+    return comment.render(report, limit, html=html)
 
 
 REFERENCES = re.compile(
@@ -137,7 +137,7 @@ GOLDENS: dict[str, tuple[Callable[[], Report], int, bool]] = {
     "untrusted": (samples.untrusted, samples.LIMIT, True),
     "without_gates": (samples.without_gates, samples.LIMIT, True),
     "mistaken": (samples.mistaken, samples.LIMIT, True),
-    "bitbucket": (samples.several, 32_768, False),
+    "bitbucket": (samples.several, 32_200, False),
 }
 
 
@@ -181,7 +181,7 @@ def test_what_was_not_judged_does_not_look_passed() -> None:
 
 def test_without_html() -> None:
     """For a forge that shows tags as text."""
-    body = markdown.render(samples.several(), marker="[ciplug]: # (report)", limit=samples.LIMIT, html=False)
+    body = render(samples.several(), html=False)
     assert "<" not in body
     check(body, ours(samples.several()))
 
@@ -229,6 +229,15 @@ def test_the_baseline_is_stated_with_its_commit_and_its_run() -> None:
     assert (
         f"against **merge base with main** {commit} (3 days older, [its run]({samples.WEB}/actions/runs/977))" in body
     )
+
+
+def test_the_name_of_a_branch_decides_nothing_about_how_a_baseline_is_stated() -> None:
+    section = samples.failing().sections[0]
+    tip = replace(section.comparison.baseline, label="tip", how="tip of tip", at_merge_base=False)
+    body = render(
+        replace(samples.failing(), sections=(replace(section, comparison=replace(section.comparison, baseline=tip)),))
+    )
+    assert "against **tip** " in body and "(tip of tip, 3 days older" in body
 
 
 def test_a_fork_s_record_makes_no_links_but_to_a_run_of_this_repository() -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ciplug.records.examples import Examples
 from ciplug.stats import resampling
-from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm
+from ciplug.stats.holm import holm
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.paired_examples import Paired, join, slices, take, vanished
 from ciplug.stats.paired_tests import Answer, Question, Test, answer
 

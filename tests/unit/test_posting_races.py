@@ -109,7 +109,22 @@ class Leg:
     def set_status(self, commit: str, state: str, *, description: str, **more: Any) -> None:
         self._step().statuses.append(description)
 
-    def mine(self) -> Iterator[Comment]:
+    def is_mine(self, comment: Comment) -> bool:
+        return True
+
+    def trusts(self, comment: Comment) -> bool:
+        raise NotImplementedError
+
+    def try_edit(self, comment: Comment, body: str) -> bool:
+        raise NotImplementedError
+
+    def hide(self, comment: Comment) -> None:
+        raise NotImplementedError
+
+    def show(self, comment: Comment) -> None:
+        raise NotImplementedError
+
+    def comments(self) -> Iterator[Comment]:
         return iter([Comment(at, body, f"#{at}", "ciplug") for at, body in self._step().comments.items()])
 
     def create(self, body: str) -> Comment:

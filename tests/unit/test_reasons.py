@@ -122,9 +122,11 @@ def test_an_undecided_interval_says_what_would_settle_it() -> None:
     assert decided(interval(-0.3, 0.05), on_inconclusive="fail").outcome == "FAIL"
     chance = decided(interval(-0.4, -0.2), adjusted_p=0.5)
     assert (chance.outcome, chance.p) == ("INCONCLUSIVE", 0.5)
-    assert (chance.advice or "").startswith("alone it would fail; beside the other tests of this run it may be chance")
+    assert (chance.advice or "").startswith(
+        "this test fails on its own, but with several tests in one run that may be chance"
+    )
     just = decided(interval(-0.3, 0.1))
-    assert (just.advice or "").startswith("it is exactly on the limit")
+    assert (just.advice or "").startswith("the change is exactly at the limit")
 
 
 @pytest.mark.parametrize(

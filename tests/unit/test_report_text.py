@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.records.provenance import Context
+from ciplug.records.verdict import GateResult
 from ciplug.reports import figures, report, text, untrusted
 from tests import report_samples as samples
 from tests.report_samples import metric
@@ -100,6 +102,12 @@ def test_sparkline() -> None:
 @given(st.lists(st.floats()))
 def test_a_sparkline_takes_any_values(values: list[float]) -> None:
     assert len(figures.sparkline(values)) in (0, min(20, len(values)))
+
+
+def test_a_method_is_shown_unless_the_reason_of_a_point_states_it() -> None:
+    failed = GateResult(gate="a", metric="one number a run", rule="", outcome="FAIL", reason="1 is below 2", method="1")
+    assert text.footnotes(failed) == ["1"]
+    assert text.footnotes(replace(failed, point=True)) == []
 
 
 def test_words() -> None:

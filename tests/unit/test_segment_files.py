@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.errors import RecordError
 from ciplug.records.canonical import dumps
-from ciplug.stores.segment_files import NO_MONTH, Row, decode, encode, place
+from ciplug.stores.bucket.segment_files import NO_MONTH, Row, decode, encode, place
 
 pq = pytest.importorskip("pyarrow.parquet")
 COMMIT = "a" * 40

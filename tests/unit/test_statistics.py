@@ -13,7 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ciplug.stats import power
-from ciplug.stats.intervals import Interval, Rule, Undecided, decide, holm
+from ciplug.stats.holm import holm
+from ciplug.stats.intervals import Interval, Rule, Undecided, decide
 from ciplug.stats.means import prediction, welch
 from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, wilson
 
@@ -271,7 +272,7 @@ def test_values_that_do_not_vary() -> None:
 @pytest.mark.parametrize(("new", "old"), [([1.0], [1.0, 2.0]), ([], []), ([1.0, 2.0], [1.0])])
 def test_too_few_seeds_are_named(new: list[float], old: list[float]) -> None:
     result = welch(new, old, UP)
-    assert isinstance(result, Undecided) and "two or more" in result.reason
+    assert isinstance(result, Undecided) and "at least two seeds" in result.reason
 
 
 def test_a_history_of_one_says_nothing() -> None:
@@ -341,8 +342,8 @@ def test_so_many_more_examples_would_settle_it(new: int, old: int, allowed: floa
 @pytest.mark.parametrize(
     ("candidate", "baseline", "words"),
     [
-        ([1.0], [1.0, 2.0, 3.0], "1 seed of the candidate and 3 seeds of the baseline say nothing"),
-        ([1.0, 2.0], [1.0], "2 seeds of the candidate and 1 seed of the baseline say nothing"),
+        ([1.0], [1.0, 2.0, 3.0], "at least two seeds are needed on each side (candidate 1, baseline 3)"),
+        ([1.0, 2.0], [1.0], "at least two seeds are needed on each side (candidate 2, baseline 1)"),
         ([1.0, math.nan], [1.0, 2.0], "the candidate has the value nan"),
         ([1.0, 2.0], [1.0, 1e100], "the baseline has the value 1e+100"),
     ],
@@ -369,6 +370,7 @@ def test_how_many_more_are_needed() -> None:
     assert power.more_needed(wide(-0.01, 0.05, allowed=0.01)) is None  # just on the allowance
     assert power.more_needed(wide(-0.5, 0.05, allowed=0.01)) == 0  # decided
     assert power.more_needed(wide(-0.01 + 1e-6, 0.05, allowed=0.01)) is None  # more than a billion
+    assert power.more_needed(wide(1e-218, 0.05, allowed=0)) is None  # more than any float
     lopsided = replace(wide(-0.02, 0.05, allowed=0.01), low=-9.0)
     assert power.more_needed(lopsided) == power.more_needed(wide(-0.02, 0.05, allowed=0.01))
 
@@ -381,8 +383,8 @@ def test_what_an_interval_can_detect() -> None:
     assert near(power.detectable(result), 0.02 / z * (z + power_z))
     chance = norm.sf(z - 0.01 / (0.02 / z))
     assert power.underpowered(result) == (
-        f"underpowered: a loss of twice the allowance would be found in {chance:.0%} of cases; "
-        f"what is found in 80% of them is a loss of {0.01 + power.detectable(result):.3g}"
+        f"too little data: a regression of twice the allowance would be found only {chance:.0%} of the time; "
+        f"80% needs a regression of {0.01 + power.detectable(result):.3g}"
     )
     assert power.underpowered(wide(0.0, 0.005, allowed=0.01)) is None
     just = wide(0.0, 0.02, allowed=power.detectable(result))
@@ -392,7 +394,7 @@ def test_what_an_interval_can_detect() -> None:
 def test_underpowered_is_said() -> None:
     few = newcombe((85, 100), (86, 100), Rule(higher_is_better=True, allowed=0.01))
     many = newcombe((85_000, 100_000), (86_000, 100_000), Rule(higher_is_better=True, allowed=0.01))
-    assert "underpowered" in (power.underpowered(few) or "")
+    assert "too little data" in (power.underpowered(few) or "")
     assert power.underpowered(many) is None
     assert power.underpowered(newcombe((85, 100), (86, 100), UP)) is None
     assert power.detectable(few) > power.detectable(many) > 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ciplug.records import canonical, read
-from ciplug.records.verdict import PolicySource, Verdict
+from ciplug.records.verdict import GateResult, PolicySource, Verdict
 
 COMMIT = "1a2b3c4d" + "0" * 32
 
@@ -27,3 +29,13 @@ def test_where_a_policy_was_read(source: PolicySource, shown: str) -> None:
     again = read.verdict(canonical.dumps(verdict), "verdicts/x")
     assert again.policy_source == source
     assert str(again.policy_source) == shown
+
+
+def test_a_result_of_before_a_field_was_there_is_read() -> None:
+    result = GateResult(gate="a", metric="a", rule="", outcome="FAIL", reason="")
+    verdict = Verdict(
+        run="r", model="m", outcome="FAIL", gates=(result,), created="", policy_digest="", policy_file="ciplug.yaml"
+    )
+    data = json.loads(canonical.dumps(verdict))
+    data["gates"][0].pop("point", None)
+    assert read.verdict(json.dumps(data).encode(), "verdicts/x") == verdict

@@ -14,13 +14,13 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records import bundle
 from ciplug.records.canonical import digest
 from ciplug.records.keys import stem_of
-from ciplug.stores import segment_files as segments
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket, each, get_many
 from ciplug.stores.bucket.check import object_name, why_not
 from ciplug.stores.bucket.index import Claim, Done, File, State
 from ciplug.stores.bucket.reading import SEE_FSCK, Reader, View
-from ciplug.stores.segment_files import Row
+from ciplug.stores.bucket.segment_files import Row
 
 FOLD_AT = 512
 """A segment of a few runs is read as slowly as one of a thousand, so a reader waits for many pending writes."""
@@ -31,11 +31,12 @@ _FILES_MOST = 64
 
 
 def create(bucket: Bucket, name: str, data: bytes, *, first: bool) -> bool:
-    """Put if absent; the first time, check that the server knows what that means."""
+    """Create an object if it is absent; the first time, check that the server supports this."""
     created = bucket.create(name, data)
     if created and first and bucket.create(name, data):
         raise StoreError(
-            f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store",
+            f"{bucket.address}: this server overwrites existing objects when asked to create only, "
+            "so it cannot be used as a store",
             hint="it must honour 'If-None-Match: *'; newer versions of most servers do",
             cause=Cause.UNSUPPORTED,
         )
@@ -73,7 +74,7 @@ class Folding:
     def drop(self, keys: Collection[str], reason: str) -> int:
         """Write the segments concerned anew, without these keys.
 
-        While that lasts, who reads the files by themselves may see a kept run twice, and never not at all.
+        Meanwhile, a reader of the files themselves may see a kept run twice, but never misses one.
         """
         wanted, gone = set(keys), set[str]()
         while True:
@@ -111,7 +112,7 @@ class Folding:
                 self._bucket.delete(f"inbox/{name}")
 
     def _fold_of(self, view: View, among: Collection[str]) -> Claim | None:
-        """What can be folded of these writes, now that nothing else is under way.
+        """Return the claim for what can be folded of these writes, when no other fold is in progress.
 
         What holds other bytes under a key that is known stays where it is, to be looked at; `check` names it.
         """
@@ -184,7 +185,7 @@ class Folding:
         return len(writes)
 
     def is_stuck(self, number: int) -> bool:
-        """Whether a claim that is not done cannot be finished as it stands; else the next fold does so."""
+        """Whether an open claim can never be finished; otherwise the next fold finishes it."""
         *_, lost = self._inputs(number, self._bucket.get(index.claim_name(number)) or b"")
         return bool(lost) and self._bucket.get(index.done_name(number)) is None
 
@@ -245,7 +246,7 @@ class Folding:
         )
 
     def _clean_up_after(self, state: State) -> None:
-        """What the last fold should have deleted, had it not been killed before: segments are read by others, too."""
+        """Delete what the last fold did not, if it was killed: other programs read segments, too."""
         if state.last and state.last not in state.open:
             name = index.claim_name(state.last)
             with contextlib.suppress(RecordError):
@@ -253,5 +254,5 @@ class Folding:
 
 
 def _leftovers(claim: Claim) -> list[str]:
-    """What a fold deletes beside the writes it has taken in."""
+    """Return the objects that a fold deletes besides the folded writes."""
     return [*claim.files, *(object_name(key) for key in claim.delete)]

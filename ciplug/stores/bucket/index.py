@@ -17,7 +17,7 @@ from ciplug.errors import Cause, RecordError, StoreError
 from ciplug.records.bundle import is_key
 from ciplug.records.canonical import dumps
 from ciplug.stores.base import group_mark, group_of
-from ciplug.stores.segment_files import PATH
+from ciplug.stores.bucket.segment_files import PATH
 
 VERSION = 1
 _NAME = re.compile(r"index/(\d{6,12})\.(claim|done)")
@@ -26,10 +26,10 @@ _MARK = 4
 
 @dataclass(frozen=True)
 class Claim:
-    """What one fold does, down to the last byte: whoever carries it out does the same."""
+    """The exact description of a fold: everyone who finishes it does the same."""
 
     inbox: Mapping[str, str] = field(default_factory=dict)
-    """Name of a write in the inbox → digest of its bytes: these are folded …"""
+    """Name of a write in the inbox → digest of its content: these are folded …"""
     skip: tuple[str, ...] = ()
     """… but for these keys, which a segment holds already."""
     files: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Claim:
     adopt: tuple[str, ...] = ()
     """Keys of objects beside the segments that were in no index."""
     reason: str | None = None
-    """Why something is dropped."""
+    """The reason for dropping objects."""
     version: int = VERSION
 
 
@@ -60,22 +60,22 @@ class File:
 
 @dataclass(frozen=True)
 class Done:
-    """What a fold has left."""
+    """The result of a fold."""
 
     files: tuple[File, ...] = ()
     objects: tuple[str, ...] = ()
-    """Keys of objects beside the segments that no row tells of."""
+    """Keys of objects outside the segments that no row mentions."""
     gone: tuple[str, ...] = ()
-    """Segments that are no more."""
+    """Segments that the fold replaced."""
     dropped: tuple[str, ...] = ()
     reason: str | None = None
     lost: tuple[str, ...] = ()
-    """What was claimed and could not be found any more when the fold was repaired."""
+    """Claimed objects that no longer existed when the fold was repaired."""
 
 
 @dataclass
 class State:
-    """What all folds add up to."""
+    """The combined result of all folds."""
 
     files: dict[str, File] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
@@ -84,7 +84,7 @@ class State:
     """Claims that are not done, in order."""
     last: int = 0
     bad: dict[str, str] = field(default_factory=dict)
-    """Name of what cannot be read in the index → why."""
+    """Name of an unreadable object of the index → the reason."""
 
     def take(self, done: Done) -> None:
         for path in done.gone:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ciplug.stores import segment_files as segments
 from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import each
 from ciplug.stores.bucket.check import Found, inspect
 from ciplug.stores.bucket.folding import Folding
@@ -13,7 +13,7 @@ from ciplug.stores.bucket.reading import Reader, View
 
 
 def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
-    """What is wrong with a store, and which of it was repaired."""
+    """Return the problems of a store, and which of them were repaired."""
     problems = _finish_folds(reader, folding) if repair else []
     # Listed before the index is: what is in a segment that was listed is then in the index, too.
     listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}

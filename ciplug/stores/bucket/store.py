@@ -25,9 +25,9 @@ from ciplug.errors import Cause, Conflict, RecordError, StoreError
 from ciplug.records import bundle, columns
 from ciplug.records.columns import Columns
 from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, is_run, parse_amendment
-from ciplug.stores import segment_files as segments
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import folding, index
+from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket
 from ciplug.stores.bucket.folding import Folding
 from ciplug.stores.bucket.logs import BucketLog

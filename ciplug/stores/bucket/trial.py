@@ -18,7 +18,10 @@ def try_writes(bucket: Bucket) -> list[Trial]:
     except StoreError as problem:
         return [Trial("write", problem.cause, problem.message)]
     if overwritten:
-        words = f"{bucket.address}: the server overwrites what it is asked to create, so it cannot hold a store"
+        words = (
+            f"{bucket.address}: this server overwrites existing objects when asked to create only, "
+            "so it cannot be used as a store"
+        )
         return [Trial("write", Cause.RULE, words), _deleted(bucket, name)]
     return [Trial("write", None, bucket.address), _deleted(bucket, name)]
 

@@ -1,4 +1,4 @@
-"""Whether a git host accepts what a store writes: tried for real, and nothing of it stays."""
+"""Test with real pushes whether a git host accepts the writes of a store, and remove them again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.view import View
 
 _IN_THE_WAY = {GitKind.ROLLED_BACK, GitKind.LOCKED, GitKind.NAME_CLASH}
-"""Why a ref is refused that cannot be made, and what was to move with it: no rule was against them."""
+"""Reasons to refuse a ref that cannot exist, and the refs pushed with it: no rule of the host forbids them."""
 _WORDS_MOST = 300
 
 
 def try_writes(remote: CachedRemote, refs: Refs, view: View) -> list[Trial]:
-    """One push of an empty commit to a ref of its own, its deletion, and a move of the branch that cannot succeed."""
+    """Push an empty commit to a ref of its own, delete it, and try to move the branch in a push that must fail."""
     with remote.side() as (side, written):
         commit = written.commit(written.tree({}), (), "ciplug: a trial\n\n[skip ci]", 0)
         trials = _create_and_delete(remote, refs, side, commit)
@@ -61,10 +61,10 @@ def _deleted(remote: CachedRemote, side: Path, ref: str) -> Trial:
 
 
 def _try_branch(remote: CachedRemote, refs: Refs, view: View) -> Trial:
-    """Move the branch, all or none with a ref that cannot be beside it: `ciplug/x` where `ciplug` is a branch.
+    """Try to move the branch in an atomic push with a ref that cannot exist: `ciplug/x` where `ciplug` is a branch.
 
-    So the host checks the move against all its rules, and then accepts nothing. A host that does not keep its word on
-    `--atomic` would add an empty commit to the branch, which changes no fact.
+    So the host checks the move against all its rules, and then accepts nothing. A host that accepts but ignores
+    `--atomic` would add an empty commit to the branch, which changes no record.
     """
     commit = _same_content(remote, view)
     blocked = f"{refs.tip}/{secrets.token_hex(8)}"
@@ -78,9 +78,10 @@ def _try_branch(remote: CachedRemote, refs: Refs, view: View) -> Trial:
     result = push(refs.tip, blocked)
     if result.ok:
         remote.push(remote.repository, [f":{blocked}"])
-        return Trial("branch", None, f"{refs.tip}, which has got an empty commit: this host moves refs one by one")
+        words = f"accepted, but an empty commit is left on {refs.tip}: this host does not support atomic pushes"
+        return Trial("branch", None, words)
     if result.failure and GitKind.NO_ATOMIC in result.failure.kinds:
-        words = "this host moves refs one by one, so it cannot be tried without a trace"
+        words = "cannot be tested without leaving a commit: this host does not support atomic pushes"
         return Trial("branch", Cause.UNKNOWN, words)
     if result.rejected and all(result.refuses(ref, *_IN_THE_WAY) for ref in result.rejected):
         return Trial("branch", None, refs.tip)
@@ -92,7 +93,7 @@ def _try_branch(remote: CachedRemote, refs: Refs, view: View) -> Trial:
 
 
 def _same_content(remote: CachedRemote, view: View) -> str:
-    """A commit after the tip that changes nothing."""
+    """Create a commit on top of the tip that changes nothing."""
     written = LooseObjects(remote.repository, remote.format)
     if view.tip:
         shown = run_git("rev-parse", f"{view.tip}^{{tree}}", cwd=remote.repository, env=remote.env)
