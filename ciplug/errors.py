@@ -11,7 +11,7 @@ _NAMED_MOST = 50
 
 
 class CiplugError(Exception):
-    """Base of every expected error: `message` says what is wrong and where, `hint` what to do."""
+    """Base of every expected error: `message` describes the problem and its place, `hint` gives the remedy."""
 
     exit_code = 3
 
@@ -48,7 +48,7 @@ class InputError(CiplugError):
 
 
 class FileNotKept(InputError):
-    """The bytes of a file cannot be kept; its digest is, and so is the run."""
+    """The content of a file cannot be kept; its digest and the run are kept."""
 
 
 class FileChanged(InputError):
@@ -64,7 +64,7 @@ class RecordError(CiplugError):
 
 
 class GitKind(Enum):
-    """What git's words on a failure are about. Of several, the first in this order is the most telling."""
+    """The kind of a git failure. Of several, the first in this order is the most specific."""
 
     NOT_INSTALLED = auto()
     NOT_A_REPOSITORY = auto()
@@ -107,7 +107,7 @@ class GitKind(Enum):
     NETWORK = auto()
     """The connection failed, so the same may go well later."""
     NOT_FOUND = auto()
-    """There is no such repository, or it is hidden from this account."""
+    """The repository does not exist, or is hidden from this account."""
     DECLINED = auto()
     """A hook or a rule of the host declined the push."""
     UNKNOWN = auto()
@@ -122,7 +122,7 @@ class GitError(CiplugError):
 
 
 class Cause(Enum):
-    """Why a store did not take or give what it was asked for."""
+    """The cause of a failed request to a store."""
 
     NETWORK = auto()
     NO_CREDENTIAL = auto()
@@ -131,7 +131,7 @@ class Cause(Enum):
     FORBIDDEN = auto()
     """The credential is accepted, and may not do this."""
     NOT_FOUND = auto()
-    """There is no such repository, bucket, folder or job, or it is hidden from this account."""
+    """The repository, bucket, folder or job does not exist, or is hidden from this account."""
     PROTECTED = auto()
     """The branch is protected."""
     RULE = auto()
@@ -148,7 +148,7 @@ class Cause(Enum):
     """It is not a store, or of a format that this version does not read."""
     LIBRARY_MISSING = auto()
     UNSUPPORTED = auto()
-    """This kind of place cannot do it."""
+    """This kind of store does not support the request."""
     UNKNOWN = auto()
 
 
@@ -156,7 +156,7 @@ _StoreError = TypeVar("_StoreError", bound="StoreError")
 
 
 class StoreError(CiplugError):
-    """The store did not take or give what it was asked for; `cause` says why, as far as that is known."""
+    """A request to the store failed; `cause` has the reason, as far as it is known."""
 
     def __init__(self, message: str, *, hint: str | None = None, cause: Cause = Cause.UNKNOWN) -> None:
         super().__init__(message, hint=hint)
@@ -170,7 +170,7 @@ class StoreError(CiplugError):
 
 
 class RemoteError(StoreError):
-    """The git repository that a store lies in refused a push or a fetch, or did not answer."""
+    """The git repository of a store refused a push or a fetch, or did not answer."""
 
 
 class Conflict(StoreError):
@@ -182,7 +182,7 @@ class Conflict(StoreError):
 
 
 class ForgeKind(Enum):
-    """What an answer of a forge is about that is not a success."""
+    """The kind of a forge's error answer."""
 
     TOKEN = auto()
     """The token is not accepted."""
@@ -216,7 +216,7 @@ class ForgeKind(Enum):
 
 
 class ForgeError(CiplugError):
-    """The forge's API refused or did not answer; `kind` says why, as far as its answer tells."""
+    """The forge's API refused or did not answer; `kind` has the reason, as far as the answer shows it."""
 
     def __init__(self, message: str, *, hint: str | None = None, kind: ForgeKind = ForgeKind.UNKNOWN) -> None:
         super().__init__(message, hint=hint)
@@ -224,11 +224,11 @@ class ForgeError(CiplugError):
 
 
 class PermissionDenied(ForgeError):
-    """This job may not do it, however often it tries; the hint says what has to change."""
+    """This job lacks a permission, so a retry cannot help; the hint names what has to change."""
 
 
 class Refusal(Enum):
-    """Why a model version may not move to a stage."""
+    """The reason why a model version may not move to a stage."""
 
     FORK_JOB = "fork_job"
     """The job that asks is a fork's."""
@@ -256,7 +256,7 @@ class Refusal(Enum):
     NOT_SIGNED = "not_signed"
     OTHER_ENVIRONMENT = "other_environment"
     ENVIRONMENT_UNKNOWN = "environment_unknown"
-    """Neither the job nor its forge says which environment it runs in."""
+    """Neither the job nor its forge names the environment that the job runs in."""
     NOT_APPROVED = "not_approved"
     ACTOR_UNKNOWN = "actor_unknown"
     AUTHOR_UNKNOWN = "author_unknown"
@@ -266,7 +266,7 @@ class Refusal(Enum):
 
 
 class PromotionRefused(CiplugError):
-    """A model version may not move: no passing verdict, or a rule of the registry. `reason` says which."""
+    """A model version may not move: no passing verdict, or a rule of the registry. `reason` has the kind."""
 
     exit_code = 1
 
@@ -285,7 +285,7 @@ def closest(word: str, names: Sequence[str]) -> str | None:
 
 
 def nearest(word: str, known: Sequence[str], most: int = _NAMED_MOST) -> str:
-    """What was probably meant, else at most so many of what there is: for the hint of an error."""
+    """Return the name that was probably meant, else a list of some existing names: the hint of an error."""
     if close := closest(word, known):
         return f"did you mean '{close}'?"
     more = f", and {len(known) - most} more" if len(known) > most else ""

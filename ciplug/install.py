@@ -101,7 +101,7 @@ def names_a_source(settings: str) -> bool:
 
 
 def _home(env: Mapping[str, str]) -> Path | None:
-    """Where environments are kept, after outdated ones are removed; None if there is no such place."""
+    """Return the folder of environments, after removing outdated ones; None if there is no such place."""
     cache = env.get("RUNNER_TOOL_CACHE")
     if not cache:
         return None

@@ -45,7 +45,7 @@ def release(file: IO[bytes]) -> None:
 
 
 _WINDOWS_SHARES = 1024
-"""There a lock is of a range of bytes, and of one process alone: sharers lock a byte each, others all of them."""
+"""On Windows a lock is on a range of bytes, and for one process: sharers lock a byte each, others all of them."""
 
 
 def _try_lock(file: IO[bytes], *, shared: bool) -> bool:
@@ -109,7 +109,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a folder survive a power cut; Windows has no such call, and keeps them by itself."""
+    """Make the names in a folder survive a power cut; Windows needs no call for it."""
     if os.name == "nt":
         return
     folder = os.open(path, os.O_RDONLY)

@@ -21,16 +21,16 @@ _ZEROS = re.compile(r"[-+]?0\d+\Z")
 
 Path = tuple[str | int, ...]
 UNREADABLE = object()
-"""What stands in the data for a value that has a problem of its own."""
+"""The placeholder in the data for a value that has a problem of its own."""
 
 
 class Problem(NamedTuple):
-    """Why a text, or a part of it, cannot be taken."""
+    """The reason why a text, or a part of it, cannot be used."""
 
     line: int | None
     words: str
     path: Path | None = None
-    """Of the value that cannot be taken, where it is a single one."""
+    """The path of the value, if it is a single one."""
 
     def __str__(self) -> str:
         return f"{self.line}: {self.words}" if self.line else f" {self.words}"
@@ -38,12 +38,12 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML text says, and on which line (1-based) each key stands."""
+    """The content of a YAML text, and the line (1-based) of each key."""
 
     data: Any
     lines: Mapping[Path, int]
     problems: Sequence[Problem] = ()
-    """In the order of the text. `data` is None where the whole text has one."""
+    """The problems in the order of the text. `data` is None if the whole text has one."""
 
     def line(self, path: Path) -> int:
         """Line of the key at `path`, or of the nearest key around it."""
@@ -89,7 +89,7 @@ def _invalid(line: int | None, why: object) -> Document:
 
 
 def _tab(text: str, mark: yaml.Mark | None) -> str | None:
-    """What to do about a tab at the place of a mistake, which YAML takes for indentation."""
+    """Advice about a tab, which YAML takes for indentation, at the place of a mistake."""
     lines = text.splitlines()
     indented = mark and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]
     return "a tab is used for indentation: use spaces" if indented else None

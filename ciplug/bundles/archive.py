@@ -14,7 +14,7 @@ MAX_ARCHIVE = 256 * 1024 * 1024
 MAX_ENTRIES = 10_000
 MAX_FILE = 256 * 1024 * 1024
 MAX_UNFOLDED = 512 * 1024 * 1024
-"""Of all files that are wanted together: entries may share their bytes, and then a small archive is endless."""
+"""The limit for all selected files together: entries may share bytes, so a small archive can be endless."""
 MAX_RATIO = 200
 """Bytes out of one byte in, beyond the first mebibyte; JSON comes to 30 at most."""
 _FREE = 1024 * 1024

@@ -1,4 +1,4 @@
-"""What may be taken from a bundle that anybody can have written: runs, what is beside them, amendments, verdicts."""
+"""Check an untrusted bundle: it may hold runs, the objects beside them, amendments and verdicts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ID = re.compile("[0-9a-f]{32}")
 def check(
     objects: Mapping[str, bytes], name: str, *, trusted: bool, commits: Collection[str] | None = None
 ) -> list[Run]:
-    """The runs of the bundle `name`, each object of which is one of them or belongs to one of them.
+    """Return the runs of the bundle `name`; each of its objects must be one of them, or belong to one.
 
     A trusted bundle may amend runs that are recorded elsewhere, and hold nothing else; any other amends its own runs.
 

@@ -72,7 +72,7 @@ class GitLabPipeline:
 
 
 def _of_job(fetch: Any, *path: str) -> Iterable[bytes] | None:
-    """What a method of a job's artifacts streams; None where there is nothing."""
+    """Return the stream that a method of a job's artifacts gives; None if there is nothing."""
     import gitlab
 
     try:

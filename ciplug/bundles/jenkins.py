@@ -39,7 +39,7 @@ class JenkinsBuild:
 def bundles_of_build(
     client: Any, build: str, artifacts: Iterable[Mapping[str, str]], pattern: str = PATTERN
 ) -> Iterator[FoundBundle]:
-    """Those of the artifacts of a Jenkins build that are bundles, as its `artifacts[relativePath]` lists them."""
+    """Return those artifacts of a Jenkins build that are bundles, as `artifacts[relativePath]` lists them."""
     for path in [artifact["relativePath"] for artifact in artifacts]:
         if not fits(path, pattern):
             continue

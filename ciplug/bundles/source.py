@@ -1,4 +1,4 @@
-"""What every source of bundles is: where the jobs of a pipeline have left what they recorded.
+"""The interface of a source of bundles: the place where the jobs of a pipeline left their records.
 
 A source is read with the client of its own library, whose exceptions the caller turns into ours. What it gives is a
 name for people, and bytes that nobody has checked yet; nothing is written to disk.
@@ -29,16 +29,16 @@ class FoundBundle(NamedTuple):
 
 @dataclass(frozen=True)
 class Origin:
-    """What the place itself, and not the bundle, says about the jobs that wrote it."""
+    """The facts that the source, not the bundle, provides about the jobs that wrote it."""
 
     trusted: bool | None
     """Whether they may write the store; None where the place cannot tell."""
     commits: frozenset[str] | None = None
-    """What they ran on, None where the place does not say."""
+    """The commits of the jobs; None if the source does not know them."""
 
 
 class BundleSource(Protocol):
-    """Where the jobs of one pipeline have left their bundles."""
+    """A place where the jobs of one pipeline left their bundles."""
 
     name: str
     """For people: GitHub's run 42."""
@@ -56,7 +56,7 @@ def fits(path: str, pattern: str) -> bool:
 
 
 def bounded(chunks: Iterable[bytes], name: str, most: int) -> bytes | CiplugError:
-    """All chunks together, or, where they are more than `most` bytes, the error."""
+    """Return all chunks joined, or the error if they are more than `most` bytes."""
     parts = []
     room = most
     for chunk in chunks:

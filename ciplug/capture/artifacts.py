@@ -29,10 +29,10 @@ LIST, FOLDER = "files.json", "files"
 
 @dataclass(frozen=True)
 class Destination:
-    """Where the bytes of a job's artifacts go."""
+    """The place for the content of a job's artifacts."""
 
     uri: str
-    """As records name the place."""
+    """The name of the place in records."""
     limit: int | None = None
     """Bytes of the largest file that it takes."""
 
@@ -42,7 +42,7 @@ class Waiting:
     """The files of a spool entry that are to be sent before its record."""
 
     to: str
-    """As records name the place."""
+    """The name of the place in records."""
     files: Mapping[str, Path]
     """Digest → the bytes in the spool, or the file itself where it could not be linked."""
     size: int
@@ -55,7 +55,7 @@ def is_address(artifact: str) -> bool:
 
 
 def elsewhere(address: str, env: Mapping[str, str]) -> File:
-    """An artifact that lies at an address already. Raises InputError when it cannot be read there."""
+    """Return an artifact that is at an external address. Raises InputError if it cannot be read there."""
     from ciplug.stores.bucket.files import ADDRESSES, measure
 
     if not address.startswith(ADDRESSES):
@@ -73,7 +73,7 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
 
 
 def not_staged(entry: Path, problem: OSError) -> FileNotKept:
-    """What is wrong when files could not be put into the spool: no reason to lose the run."""
+    """Return a warning for files that could not be put into the spool: the run itself is kept."""
     return FileNotKept(
         f"{entry}: the artifacts cannot wait there: {problem.strerror or problem}; their digests are recorded",
         hint="is the disk full?",
@@ -81,7 +81,7 @@ def not_staged(entry: Path, problem: OSError) -> FileNotKept:
 
 
 def too_large(content: Content, limit: int | None) -> FileNotKept | None:
-    """What is wrong with an artifact that has a file of more than `limit` bytes."""
+    """Return a warning for an artifact that has a file of more than `limit` bytes."""
     for member in content.members.values():
         if limit is not None and member.size > limit:
             return FileNotKept(
@@ -114,7 +114,7 @@ def stage(entry: Path, to: str, contents: Iterable[Content]) -> tuple[File, ...]
 
 
 def waiting(entry: Path) -> Waiting | None:
-    """What waits in a spool entry, None where nothing does. Raises StoreError when its list cannot be read."""
+    """Return the files waiting in a spool entry, or None. Raises StoreError if their list cannot be read."""
     try:
         listed = json.loads((entry / LIST).read_bytes())
         found = {}
@@ -180,7 +180,7 @@ class Sent:
     objects: dict[str, bytes]
     """Its objects, as they may be sent now."""
     lost: str = ""
-    """Why some files were not, for people."""
+    """The reason why some files were not sent, for people."""
 
 
 def _sent(objects: Mapping[str, bytes], files: Waiting | None, lost: Mapping[str, FileChanged]) -> Sent:

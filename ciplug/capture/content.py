@@ -32,11 +32,11 @@ class Content(NamedTuple):
     file: File
     members: dict[str, Member]
     manifest: bytes | None
-    """Of a folder: the lines whose digest is the folder's digest."""
+    """For a folder: the lines whose digest is the folder's digest."""
 
 
 def examine(path: Path, top: Path) -> Content:
-    """A file or folder by its content, read once; the path is relative to `top` where it lies under it.
+    """Read a file or folder once and return its digest and size; the path is relative to `top` if it is below it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
     The path that is named may be a symbolic link; a link inside a folder counts as the file that it points

@@ -99,7 +99,7 @@ class Column:
 
 
 def counts_of(before: Column, now: Column) -> tuple[Counter[str | None], Counter[str | None]]:
-    """How often each category occurs in either column; each group of them, where one has too many."""
+    """Count each category in both columns; count groups of them if there are too many."""
     for column in (before, now):
         column.become_categories()
     if before.is_grouped or now.is_grouped:

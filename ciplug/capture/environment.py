@@ -1,4 +1,4 @@
-"""Where a run ran: Python and its packages, machine, operating system, lock files; each in milliseconds."""
+"""The environment of a run: Python and its packages, machine, operating system, lock files; each in milliseconds."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def operating_system() -> str:
 
 
 def hardware() -> Hardware:
-    """What the job may use: cores by affinity, memory by the container's limit; None where unknown."""
+    """Return what the job may use: cores by affinity, memory by the container's limit; None if unknown."""
     return Hardware(cpu=_cpu(), cores=_cores(), memory_bytes=_memory(), gpus=_gpus())
 
 
@@ -170,7 +170,7 @@ def _memory() -> int | None:
 
 
 def _gpus() -> tuple[str, ...]:
-    """Names of the NVIDIA GPUs, from the driver's files, else from its tool (Windows, WSL)."""
+    """Return the names of the NVIDIA GPUs, from the driver's files, else from its tool (Windows, WSL)."""
     files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
     names = [_field(str(file), "Model", ":") for file in files]
     if not names and (tool := shutil.which("nvidia-smi")):
@@ -190,7 +190,7 @@ def _field(path: str, name: str, separator: str) -> str | None:
 
 
 def _output(argv: list[str]) -> str:
-    """What a helper program prints, or nothing: it is missing, slow, or failed."""
+    """Return the output of a helper program; empty if it is missing, slow, or fails."""
     try:
         return subprocess.run(
             argv, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=True

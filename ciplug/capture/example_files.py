@@ -1,4 +1,4 @@
-"""Files with a row for each example of an evaluation: tables, and the results of evaluation tools.
+"""Read files with one row per example of an evaluation: tables, and the results of evaluation tools.
 
 `Columns` says which column of a table is what; every other column of numbers or booleans is a score. The tools are in
 `ciplug.capture.evaluation_files`. To add a format: a function that fills an `ExampleTable`, listed in FORMATS, and the

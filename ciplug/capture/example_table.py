@@ -19,7 +19,7 @@ MAX_TEXT = 1_000
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which column of a table is what."""
+    """The role of each column of a table."""
 
     id: str = "id"
     label: str | None = "label"

@@ -1,4 +1,4 @@
-"""What the events of a log add up to. The sum does not depend on the order of the lines.
+"""Combine the events of a log. The result does not depend on the order of the lines.
 
 - Of a metric's values the one that counts has the highest step, then the latest time, then the highest value. A value
   without a step counts as of step 0, and NaN is compared as 0. This is the rule of MLflow.
@@ -32,7 +32,7 @@ class Point(NamedTuple):
 
     @property
     def order(self) -> tuple[int, float, float, int]:
-        """What points are compared by. No two different values are equal in it."""
+        """Return the sort key of a point. No two different values have the same key."""
         value = self.value
         if value == 0:
             return (self.step, self.time, 0.0, 1 if math.copysign(1, value) > 0 else 0)
@@ -49,14 +49,14 @@ class Logged:
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     series: Mapping[str, Series] = field(default_factory=dict)
-    """Of the metrics that were logged with steps."""
+    """The series of the metrics that were logged with steps."""
     latest: Mapping[str, Point] = field(default_factory=dict)
     """The points that `metrics` are the values of."""
     model: str | None = None
     name: str | None = None
     seed: int | None = None
     started: float | None = None
-    """Unix seconds, where the program said when the run started."""
+    """Unix seconds, if the program set when the run started."""
     ended: float | None = None
     torn: int = 0
     """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
@@ -219,7 +219,7 @@ def _later(one: tuple[float, int, Any], other: tuple[float, int, Any]) -> bool:
 
 
 def _sorted(points: list[Point]) -> list[Point]:
-    """In the order of steps and times, each once."""
+    """Sort points by step and time, and remove duplicates."""
     if all(one[:2] < other[:2] for one, other in pairwise(points)):
         return points
     return list({point.order: point for point in sorted(points, key=lambda point: point.order)}.values())

@@ -33,7 +33,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> Metrics:
-    """The metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
+    """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
     An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. Text that
     does not look like a number describes the metrics.

@@ -25,10 +25,10 @@ _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
 
 @dataclass(frozen=True)
 class Entry:
-    """What was logged together."""
+    """Values that were logged together."""
 
     values: Mapping[str, Any]
-    """Names to numbers, texts, lists or such mappings."""
+    """Names → numbers, texts, lists or further mappings."""
     step: int | None = None
     line: int | None = None
     """The line of the file, if the entry is one."""

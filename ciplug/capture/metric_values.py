@@ -1,4 +1,4 @@
-"""What a value in a metric file is: a number, a text that describes the metrics, or a mistake."""
+"""Classify values of a metric file: a number, a text that describes the metrics, or a mistake."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def number(source: Source, value: Any, key: str, line: int | None) -> float:
 
 
 def _not_a_number(value: Any) -> tuple[str, str | None]:
-    """What the value is, and what to do about it."""
+    """Describe the value, and how to correct it."""
     if isinstance(value, str):
         quoted = isinstance(_meaning(value), (int, float))
         hint = "write the number without quotes (in YAML, not-a-number is .nan)" if quoted else None

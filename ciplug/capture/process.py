@@ -34,7 +34,7 @@ class NotExecutableError(UsageError):
 @dataclass(frozen=True)
 class ChildResult:
     exit_code: int
-    """As a shell reports it: 128 + n when signal n ended the command."""
+    """The exit code as a shell reports it: 128 + n if signal n ended the command."""
     signal: str | None
     """SIGKILL, SIGTERM, … or None when the command ended by itself."""
     wall_seconds: float

@@ -1,4 +1,4 @@
-"""How the numbers of a run came to be: what is known when it begins, completed by what is known when it has ended."""
+"""The origin of a run's numbers: the facts at its beginning, completed by those at its end."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def read_sealed(folder: Path) -> Sealed | None:
 
 
 def families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
-    """Each run with its child runs and theirs, as far as they are among these."""
+    """Return each run with its child runs and their children, as far as they are among these runs."""
     by_id = {entry.id: entry for entry in entries}
     groups: dict[str, list[Sealed]] = {}
     for entry in entries:

@@ -31,7 +31,7 @@ LEASE_SECONDS = 7 * 86_400
 
 
 class Spool:
-    """All runs on this disk that no store has accepted."""
+    """All runs on this disk that no store has accepted yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,7 +105,7 @@ class Spool:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:
-        """Put finished runs into the bundle `path`, in place of sending them; returns those that still waited.
+        """Put finished runs into the bundle `path` instead of sending them; returns those that still wait.
 
         Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
         StoreError when it cannot be written, or the file is no bundle: then everything stays here, and its hint says

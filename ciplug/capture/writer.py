@@ -110,7 +110,7 @@ class RunWriter:
             )
 
     def logged(self) -> Logged:
-        """What all processes have logged so far."""
+        """Return what all processes have logged so far."""
         return self._reader.logged()
 
     def claim(self) -> bool:
@@ -180,7 +180,7 @@ class RunWriter:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """What a run's first file says: None where there is none, nothing where it cannot be read."""
+    """Read a run's first file: None if there is none, an empty result if it cannot be read."""
     try:
         facts = json.loads(path.read_bytes())
     except FileNotFoundError:

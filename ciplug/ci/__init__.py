@@ -1,4 +1,4 @@
-"""The CI host of this job, and what its environment says about the job.
+"""The CI host of this job, and the facts about the job in its environment.
 
 To add a host: write a module with the functions of `base.Host`, and list it in HOSTS.
 """
@@ -21,7 +21,7 @@ HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, 
 
 
 def detect(env: Mapping[str, str]) -> Context:
-    """What the host says of the job. Which of it is about the checkout, `identity.identify` decides."""
+    """Return the host's facts about the job. `identity.identify` decides which of them describe the checkout."""
     host = host_of(env)
     context = host.context(env)
     queued = _QUEUED.fullmatch(context.branch or "")

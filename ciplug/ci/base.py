@@ -22,17 +22,17 @@ class Host(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in `Context.host`."""
+        """The name in `Context.host`."""
         ...
 
     @property
     def push_hint(self) -> str:
-        """How a job of this host gets the right to push to the repository."""
+        """Advice on how a job of this host gets permission to push to the repository."""
         ...
 
     @property
     def advice(self) -> Advice:
-        """What `ciplug doctor` tells a job of this host to add."""
+        """The advice of `ciplug doctor` on what to add to a job of this host."""
         ...
 
     @property
@@ -45,7 +45,7 @@ class Host(Protocol):
         ...
 
     def context(self, env: Mapping[str, str]) -> Context:
-        """What the environment says about the job; missing facts are None."""
+        """Return the environment's facts about the job; missing facts are None."""
         ...
 
     def merged_head(self, checkout: Checkout) -> str | None:
@@ -76,12 +76,12 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class Checkout:
-    """What git says of a checkout."""
+    """The facts about a checkout from git."""
 
     head: str | None
     """The full id of HEAD; None where it has no commit yet."""
     parents: tuple[str, ...] = ()
-    """Of HEAD, as the commit itself names them: a shallow clone knows their ids, too."""
+    """The parents of HEAD, from the commit itself: a shallow clone has their ids, too."""
     committer: str = ""
     """The e-mail address of HEAD's committer."""
     branch: str | None = None
@@ -91,16 +91,16 @@ class Checkout:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """What to add to a job of this host where something is missing: first where it goes, then the line itself."""
+    """Advice on what to add to a job of this host: first the place, then the line itself."""
 
     push: str = "export {token}=…, a token that may write to the repository"
-    """How a job gets the right to push."""
+    """The way to let a job push."""
     keep_credential: str | None = None
-    """How the checkout keeps its credential; None where that cannot be set."""
+    """The way to keep the checkout's credential; None if the host has no such setting."""
     variable: str = "export {name}=…"
-    """Where a secret is kept, and how a step gets it."""
+    """The place for a secret, and the way to pass it to a step."""
     full_history: str = "git fetch --unshallow"
-    """How to check out the complete history."""
+    """The way to check out the complete history."""
 
 
 PUSH_HINT = "the job needs the right to push: set CIPLUG_PUSH_TOKEN to a token that may write the repository"
@@ -189,7 +189,7 @@ _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u20
 _COMMAND_AT_START = re.compile(r"^([^\S\n]*):(?=:)", re.MULTILINE)
 _COMMAND_ANYWHERE = re.compile(r"##(?=\w*\[)")
 _NOTE_BYTES = 100
-"""Space for the line that says how much was cut."""
+"""Space for the line about what was cut."""
 
 
 def safe_log(untrusted: str) -> str:
@@ -202,7 +202,7 @@ def safe_log(untrusted: str) -> str:
 
 
 def cut_markdown(markdown: str, limit: int) -> str:
-    """Markdown of at most `limit` UTF-8 bytes: whole sections are dropped from its end, and a line says so.
+    """Cut Markdown to `limit` UTF-8 bytes: whole sections are dropped from the end, and a line mentions it.
 
     A section starts at a heading that stands outside of code fences and of <details>.
     """

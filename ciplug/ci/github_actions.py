@@ -38,7 +38,7 @@ def detect(env: Mapping[str, str]) -> bool:
 
 
 def context(env: Mapping[str, str]) -> Context:
-    """In a `workflow_run` event the commit is the default branch's, which such a job checks out.
+    """Return the context. In a `workflow_run` event, the commit is the default branch's, which the job checks out.
 
     A job of a pull request that has been merged is about the commit of the target branch, which GitHub builds then. It
     is trusted no more than the pull request was: GitHub gives it no more rights.

@@ -1,4 +1,4 @@
-"""Which commit a job's run belongs to: what git has checked out, understood with the help of the CI host.
+"""Find the commit of a job's run, from git's checkout and the facts of the CI host.
 
 The host's word serves to understand HEAD, never to contradict it. A job may check out another ref than the host built
 (`ref: develop` in a nightly job, a comment on a pull request, a second repository), and then nothing that the host says
@@ -19,7 +19,7 @@ _SHORTEST_ID = 7
 
 
 class Standing(Enum):
-    """How HEAD relates to what the host says."""
+    """The relation of HEAD to the host's facts."""
 
     NO_HOST = auto()
     NO_COMMIT = auto()
@@ -36,7 +36,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Published:
-    """What the remote of a checkout knows of HEAD."""
+    """The relation of HEAD to the branches and tags of the remote."""
 
     own: bool = False
     """HEAD is in a branch or under a tag of the remote. False where that cannot be shown."""
@@ -49,12 +49,12 @@ class Identity:
     """The commit that a job's runs belong to, and why."""
 
     context: Context
-    """The job, with what the host says of commit, branch and pull request where that is about HEAD."""
+    """The job, with the host's commit, branch and pull request if they are about HEAD."""
     claim: Context
-    """What the host says."""
+    """The host's facts."""
     standing: Standing
     published: Published = Published()
-    """Where the remote has HEAD, where it was asked."""
+    """The place of HEAD on the remote, if the remote was contacted."""
 
     @property
     def elsewhere(self) -> bool:
@@ -63,7 +63,7 @@ class Identity:
 
 
 def explain(identity: Identity) -> str:
-    """Why it is this commit, and what the host says that is not taken: one clause."""
+    """Explain the choice of this commit, and which facts of the host are not used, in one clause."""
     claim, context = identity.claim, identity.context
     standing = identity.standing
     if standing == Standing.MERGE:
@@ -82,7 +82,7 @@ def explain(identity: Identity) -> str:
 
 
 def doubt(identity: Identity) -> str | None:
-    """Why a job that the host trusts is not trusted; None where it is, or where the host does not trust it either."""
+    """Return why a job that the host trusts is not trusted; None if it is, or if the host does not trust it either."""
     if not identity.claim.trusted or identity.context.trusted:
         return None
     if identity.published.own:
@@ -91,7 +91,7 @@ def doubt(identity: Identity) -> str | None:
 
 
 def _named(claim: Context) -> str:
-    """What the host speaks of, for people."""
+    """Return the host's commit and branch, for people."""
     commit = claim.commit or claim.merge_commit
     parts = [
         commit[:8] if commit else "",
@@ -109,7 +109,7 @@ def identify(
     published: Callable[[], Published],
     keeps_own_runs: bool,
 ) -> Identity:
-    """The identity of a job.
+    """Return the identity of a job.
 
     Trust is never raised here: it is the host's, and where the host does not name HEAD, only a commit that the remote
     has in a branch or under a tag is trusted. A fork's head that such a job has checked out is not.
@@ -150,7 +150,7 @@ def _head_of_claim(claim: Context, checkout: Checkout, merged_head: Callable[[Ch
 
 
 def _contradicted(claim: Context, checkout: Checkout) -> bool:
-    """Whether git is on another branch, or in another repository, than the host says."""
+    """Whether git is on another branch, or in another repository, than the host's."""
     branches = {claim.branch, *(f"{kind}-{claim.pull_request}" for kind in ("PR", "MR"))}
     elsewhere = claim.branch is not None and checkout.branch is not None and checkout.branch not in branches
     return elsewhere or _of_another_repository(claim, checkout)

@@ -106,7 +106,7 @@ def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
 
 
 def _show(session: Session, report: JobReport) -> int:
-    """Print the report and what stands in the way of a verdict; returns the exit code of that."""
+    """Print the report, and the problem if there is no verdict; returns the exit code of the problem."""
     tell_problems(report.runs)
     if report.unjudged:
         console.complain(report.unjudged.message, report.unjudged.hint)
@@ -140,7 +140,7 @@ def _post(args: argparse.Namespace, session: Session, job: JobRun, report: JobRe
 
 
 def _outputs(report: JobReport, files: dict[str, str], url: str | None) -> dict[str, str]:
-    """What later steps of the pipeline get."""
+    """Return the outputs for later steps of the pipeline."""
     verdict = report.own.verdict
     return {
         "run-id": report.own.run.id,
@@ -152,13 +152,13 @@ def _outputs(report: JobReport, files: dict[str, str], url: str | None) -> dict[
 
 
 def _with_report_url(session: Session, file: Path) -> Session:
-    """The run's record says where its report is going to be: any job's comment on the commit links to it."""
+    """Add the future address of the report to the run's record, so that any job's comment can link to it."""
     url = ci.host_module(session.context.host).report_url(session.env, file.resolve())
     return replace(session, context=replace(session.context, report_url=url))
 
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
-    """Where the run goes in place of the store: as asked for, and in a fork's job beside the report."""
+    """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
     asked = options.bundle_of(args)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")

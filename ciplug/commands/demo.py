@@ -131,7 +131,7 @@ class _Scratch:
         self._commit(candidate.branch, candidate.what.capitalize())
 
     def pipeline(self, branch: str, *, passes: bool) -> None:
-        """What a CI job of this branch runs."""
+        """Run the steps of a CI job on this branch."""
         output = f"../reports/{branch}"
         self.ciplug("ci", "--output-dir", output, "--", self._python, "train.py", code=0 if passes else 1)
 

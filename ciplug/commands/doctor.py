@@ -38,7 +38,7 @@ CHECKS: dict[str, Check] = {
     "comment": forge.comment,
     "status": forge.status,
 }
-"""In the order in which they run: a check may be skipped because of an earlier one."""
+"""The checks in the order in which they run: a check may be skipped because of an earlier one."""
 _SHOWN: dict[State, str] = {"ok": "ok", "warning": "warning", "failure": "FAILS", "skipped": "-"}
 _COUNTED: dict[State, str] = {"ok": "ok", "failure": "fail", "warning": "warn", "skipped": "skipped"}
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY|_PAT\b")

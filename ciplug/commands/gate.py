@@ -66,7 +66,7 @@ def _chosen(args: argparse.Namespace, session: Session, runs: Runs) -> list[Run]
 
 
 def _with_gates(session: Session, chosen: list[Run]) -> list[Run]:
-    """Those that a gate judges; the others are named. Raises ConfigError where no gate judges any of them."""
+    """Return the runs that a gate judges, and name the others. Raises ConfigError if no gate judges any of them."""
     policies = read_policies(session)
     judged = [run for run in chosen if policies.find(run.model)]
     if not judged:

@@ -148,7 +148,7 @@ def _model(args: argparse.Namespace, whole: Project, folder: str, remote: str | 
 
 
 def _training(args: argparse.Namespace, ways: Trainings, asker: Asker) -> Training:
-    """How the model is trained: by --command, by the answer of the user, or by the project's files."""
+    """Return how to train the model: by --command, by the user's answer, or by the project's files."""
     best = ways.best
     if args.command is not None:
         return _named(args.command, ways)

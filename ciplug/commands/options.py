@@ -31,7 +31,7 @@ def session_of(args: argparse.Namespace, *, for_recording: bool = False) -> Sess
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
-    """What to record. Given here, a list takes the place of the same list in ciplug.yaml."""
+    """Add the options of what to record. A list given here replaces the same list of ciplug.yaml."""
     parser.add_argument("--model", metavar="M", help="which model this is a run of")
     parser.add_argument("--name", metavar="N", help="a name for people to find the run by")
     parser.add_argument("--seed", metavar="S", type=int, help="the random seed; the command finds it in CIPLUG_SEED")
@@ -87,7 +87,7 @@ def command_of(args: argparse.Namespace) -> list[str]:
 
 
 def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
-    """What the command line and ciplug.yaml ask for."""
+    """Return the inputs named by the command line and ciplug.yaml."""
     config = session.config.of(args.model)
 
     def paths(given: list[str] | None, configured: tuple[str, ...]) -> tuple[Path, ...]:

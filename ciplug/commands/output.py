@@ -1,4 +1,4 @@
-"""What several commands print and write."""
+"""Printing and writing that several commands share."""
 
 from __future__ import annotations
 

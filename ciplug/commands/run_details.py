@@ -55,7 +55,7 @@ def _history_line(one: Amendment) -> str:
 
 
 def _parts(one: Amendment) -> Iterator[str]:
-    """What an amendment does, a clause each."""
+    """Yield the effects of an amendment, one clause each."""
     if one.withdrawn is not None:
         yield "withdrawn" if one.withdrawn else "no longer withdrawn"
     if one.lifecycle is not None:

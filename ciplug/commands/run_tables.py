@@ -1,4 +1,4 @@
-"""What the commands over many runs share: what is asked, and tables of runs."""
+"""The common part of commands over many runs: their options, and tables of runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", 
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:
-    """What every question over many runs takes."""
+    """Add the options of every query over many runs."""
     parser.add_argument("--where", metavar="EXPR", help="like \"metrics.accuracy > 0.9 AND params.depth = '6'\"")
     parser.add_argument("--columns", metavar="KEYS", help="what to show, like metrics.accuracy,params.depth")
     parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20; 0: all)")
@@ -32,7 +32,7 @@ def add_query(parser: argparse.ArgumentParser) -> None:
 
 
 def conditions_of(args: argparse.Namespace) -> list[Comparison]:
-    """What --where and --model ask for; checks --limit, too."""
+    """Return the conditions of --where and --model; checks --limit, too."""
     if args.limit < 0:
         raise UsageError("--limit takes a number from 0 up")
     where = [] if args.where is None else list(parse(args.where))
@@ -40,7 +40,7 @@ def conditions_of(args: argparse.Namespace) -> list[Comparison]:
 
 
 def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
-    """All runs, with a catalog to be searched; how old it is is said where the store is not asked."""
+    """Return all runs, with a catalog to search; if the store is not contacted, the age of the data is printed."""
     if not args.offline:
         return all_runs(session)
     runs = session.runs(offline=True)
@@ -72,7 +72,7 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
 
 
 def facts_of(entry: Entry) -> list[str | None]:
-    """Run, model, commit, branch, status and start. The status of a withdrawn or deleted run says so."""
+    """Return run, model, commit, branch, status and start. The status shows a withdrawn or deleted run."""
     values = list(map(entry.attributes.get, ("model", "commit", "branch", "status", "started")))
     if entry.state != "active":
         values[3] = f"{values[3] or 'unknown'}, {entry.state}"

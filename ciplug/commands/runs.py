@@ -182,7 +182,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
 
 
 def _outcome_of(done: Amended, asked: Change) -> str:
-    """What was changed, in one clause."""
+    """Describe the change, in one clause."""
     if done.change.is_empty:
         return f"{done.changes.objection} already" if asked.withdrawn or asked.lifecycle == "deleted" else "as it was"
     before, new = done.target, done.change

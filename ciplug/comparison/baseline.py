@@ -1,4 +1,4 @@
-"""Which run to compare with: the merge base's, else the nearest recorded ancestor's, and how that was found."""
+"""Choose the run to compare with: the merge base's, else the nearest recorded ancestor's, with the reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LATER = "a first run has none: later ones are compared with it"
 
 
 def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
-    """The run of one commit that stands for it: of those that finished, the one that can be compared best.
+    """Return the run that represents a commit: of the finished runs, the one that can be compared best.
 
     That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
     several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
@@ -43,7 +43,7 @@ def merge_base_side(
     now: datetime,
     gated: AbstractSet[str] = frozenset(),
 ) -> Side:
-    """The baseline of `candidate`.
+    """Return the baseline of `candidate`.
 
     Args:
         by_commit: runs of the candidate's model.

@@ -1,4 +1,4 @@
-"""What differs between two runs. Pure."""
+"""The differences between two runs. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run took and left, as metrics that a gate can name. Pure."""
+"""The time and memory that a run used, and the size of its artifacts, as metrics that a gate can name. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong between one part of a policy and another. Pure."""
+"""Contradictions between the parts of a policy. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Readable:
     gates: Collection[str]
     """The names of all gates, those that could not be read among them."""
     unread: Collection[str] = ()
-    """The keys that could not be read, whole or in part."""
+    """The keys that could not be read, completely or in part."""
 
     def lacks(self, key: str) -> bool:
         return key not in self.unread and getattr(self.policy, key) is None

@@ -1,4 +1,4 @@
-"""Where ciplug.yaml is, and its text."""
+"""Find ciplug.yaml and read its text."""
 
 from __future__ import annotations
 

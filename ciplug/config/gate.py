@@ -23,12 +23,12 @@ BY_EXAMPLE = ("mcnemar", "bootstrap", "sign-flip")
 
 @dataclass(frozen=True, kw_only=True)
 class Allowance:
-    """How much worse than the baseline is still allowed; with both parts, a gate fails only beyond both."""
+    """The loss against the baseline that is allowed; with both parts, a gate fails only beyond both."""
 
     abs: float | None = key(kinds.ALLOWED_LOSS)
-    """In the metric's own unit."""
+    """The allowance in the metric's own unit."""
     rel: float | None = key(kinds.FRACTION)
-    """As a fraction of |baseline|."""
+    """The allowance as a fraction of |baseline|."""
 
     def mistakes(self) -> Iterator[str]:
         if self.abs is None and self.rel is None:
@@ -47,7 +47,7 @@ ALLOWANCE = Table(Allowance, "{rel: 10%, abs: 2}", _allowance, ({"type": "number
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What a comparing rule compares with."""
+    """The baseline of a comparing rule."""
 
     ref: str = key(kinds.TEXT, "merge-base")
     """merge-base, target (the tip of the branch), production (the last stage), best, mean, tag:NAME or commit:ID."""
@@ -73,7 +73,7 @@ class Baseline:
 
 
 def _baseline(value: Any) -> Any:
-    """Any other word than the references is a branch, and the merge base with it is meant."""
+    """Read any word that is not a reference as a branch, and compare with the merge base with it."""
     given = {"ref": value} if isinstance(value, str) and value.strip() else value
     if not isinstance(given, dict) or not isinstance(ref := given.get("ref"), str) or not ref.strip():
         return given
@@ -87,7 +87,7 @@ BASELINE = Table(Baseline, "{ref: merge-base, max_age_days: 30}", _baseline, ({"
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What holds for every gate that does not say otherwise."""
+    """The settings of every gate that does not set its own."""
 
     severity: Severity = key(SEVERITY, "error")
     on_missing: Action = key(ACTION, "fail")
@@ -98,7 +98,7 @@ class Defaults:
     alpha: float = key(kinds.ERROR_RATE, 0.05)
     """One-sided: how often a gate may fail a candidate that is exactly at its limit."""
     correction: Literal["holm", "none"] = key(one_of("holm", "none"), "holm")
-    """Over all the tests of a run that can fail it."""
+    """The correction over all tests of a run that can fail it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +131,7 @@ class History:
     NEEDLESS: ClassVar[Mapping[str, str]] = {"test": "the test of the history is always Student's t"}
 
     window: int = key(kinds.whole(2), 30)
-    """How many of the last runs."""
+    """The number of last runs to use."""
     min_samples: int = key(kinds.whole(2), 8)
     """With fewer, there is not enough history to judge by."""
 
@@ -150,7 +150,7 @@ class Gate:
     max_regression: Allowance | None = key(ALLOWANCE)
     baseline: Baseline | None = key(BASELINE)
     test: Test = key(one_of(*get_args(Test)), "auto")
-    """How the uncertainty is judged; auto: by the best that the data allow."""
+    """The test for the uncertainty; auto: the best one that the data allow."""
     n: str | None = key(kinds.TEXT)
     """The metric that counts the examples of which this one is a proportion."""
     history: History | None = key(Table(History, "{window: 30, min_samples: 8}"))

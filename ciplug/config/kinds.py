@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 class Mistake(NamedTuple):
-    """What is wrong with the value at `path`."""
+    """A mistake in the value at `path`."""
 
     path: Path
     words: str
@@ -36,7 +36,7 @@ Define = Callable[[type], Schema]
 
 
 class Kind(Protocol):
-    """What the value of a key may be."""
+    """The kind of a key's value."""
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
         """The value as the dataclass has it. What is wrong is added to `mistakes`, and the result is then of no use."""
@@ -102,7 +102,7 @@ class Named:
 
     of: Table
     empty: str | None = None
-    """Why there must be a name at least."""
+    """The message if there is no name."""
     name: Callable[[str], str] = str
     """Raises ValueError for a name that cannot be."""
     may_be_empty: bool = False

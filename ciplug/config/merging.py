@@ -1,4 +1,4 @@
-"""What a file and the one that it extends say together, before it is checked. Pure."""
+"""Combine a file with the one that it extends, before the check. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ciplug.config.model import Section
 from ciplug.config.policy import Policy
 
 Lines = Mapping[Path, tuple[str, int]]
-"""Path of a key → the file and line where it stands."""
+"""Path of a key → its file and line."""
 _MERGED = {"defaults": 1, "gates": 2, "branches": 2, "stages": 2}
 """Mappings that a file shares with the one that it extends, and how deep: all else is replaced."""
 _INHERITED = {*keys_of(Section), "store", "model"} - {"extends"}

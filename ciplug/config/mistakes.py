@@ -1,4 +1,4 @@
-"""The mistakes of ciplug.yaml and of what it extends, where each stands, and the error that lists them."""
+"""The mistakes of ciplug.yaml and of the files that it extends, with their places, and the error that lists them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PolicyError(ConfigError):
 
 
 class Located(NamedTuple):
-    """A mistake where it stands."""
+    """A mistake and its place."""
 
     file: str
     line: int | None
@@ -58,10 +58,10 @@ def _printable(text: str) -> str:
 
 @dataclass
 class Report:
-    """What is wrong, over several files. Several ways to the same file report its mistakes once."""
+    """The mistakes of several files. Several ways to the same file report its mistakes once."""
 
     files: dict[str, None] = field(default_factory=dict)
-    """In the order in which they were opened."""
+    """The files in the order in which they were opened."""
     _mistakes: dict[tuple[object, ...], Located] = field(default_factory=dict)
 
     def __len__(self) -> int:

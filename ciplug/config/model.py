@@ -1,4 +1,4 @@
-"""ciplug.yaml as a whole: the settings of a repository, and of each model of several."""
+"""ciplug.yaml as a whole: the settings of a repository, and of each of its models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FILE = "ciplug.yaml"
 
 @dataclass(frozen=True, kw_only=True)
 class Keep:
-    """Which runs `ciplug compact` keeps beside what is protected: a run that either rule keeps is kept."""
+    """The rules for `ciplug compact`: it keeps a run that either rule keeps, or that is protected."""
 
     last: int | None = key(kinds.whole(1))
     """This many runs of each model, by the order in which the store accepted them."""
@@ -33,7 +33,7 @@ class Keep:
 
 @dataclass(frozen=True)
 class Places:
-    """Where each key of a model stands."""
+    """The places of a model's keys."""
 
     file: str = FILE
     lines: Mapping[kinds.Path, tuple[str, int]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Places:
     """Path of the model's part."""
 
     def where(self, *keys: str | int) -> str:
-        """`ciplug.yaml:7`, of the nearest key that stands in the file."""
+        """Return `ciplug.yaml:7`, the place of the nearest key that is in the file."""
         path = (*self.section, *keys)
         while path and path not in self.lines:
             path = path[:-1]
@@ -67,7 +67,7 @@ class Section:
     policy: Policy = inline(Policy)
     model: str | None = None
     path: Path | None = None
-    """Of the file; None where there is none."""
+    """The path of the file; None if there is none."""
     places: Places = field(default_factory=Places, compare=False, repr=False)
 
     @property
@@ -89,19 +89,19 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Section):
-    """All of ciplug.yaml: one model, or several under `models`."""
+    """The whole ciplug.yaml: one model, or several under `models`."""
 
     version: int = key(kinds.VERSION, 1, nullable=False)
     """The format of this file."""
     store: str | None = key(kinds.TEXT)
-    """Where runs are kept."""
+    """The store of the runs."""
     artifact_store: str | None = key(kinds.TEXT)
-    """Where the bytes of artifacts are kept; `none`: only their digests. Default: the store of the runs."""
+    """The store of the artifacts' content; `none`: keep only digests. Default: the store of the runs."""
     artifact_limit: int | None = key(kinds.SIZE)
     """The largest artifact that goes to git, like `25 MB`."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
     model: str | None = key(kinds.TEXT)
-    """Which model a run is of. Default: `default`, and the gates are for every model."""
+    """The model of the runs. Default: `default`, and the gates are for every model."""
     models: Mapping[str, Section] = key(
         Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key", keeps_wrong=True),
         {},

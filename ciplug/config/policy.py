@@ -53,7 +53,7 @@ class Waiver:
 
     gate: str = required(kinds.TEXT)
     rule: Literal["min", "max", "max_regression"] | None = key(one_of("min", "max", "max_regression"))
-    """Which rule; default: max_regression if the gate has it, else its only bound."""
+    """The rule; default: max_regression if the gate has it, else its only bound."""
     limit: float = required(kinds.NUMBER)
     """The bound, or the allowed regression in the metric's own unit, that holds in place of the rule's."""
     commit: str = required(kinds.COMMIT)
@@ -76,7 +76,7 @@ class Monitor:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """All that decides on a model."""
+    """The policy for a model."""
 
     evaluation: tuple[str, ...] | None = key(kinds.NAMES)
     """Datasets that the metrics are measured on: runs that had others are not comparable."""
@@ -95,7 +95,7 @@ class Policy:
     """Pattern of the target branch → what counts there; the first that matches."""
     waivers: tuple[Waiver, ...] = key(Listed(Table(Waiver, "{gate: accuracy, limit: 0.02, …}")), ())
     stages: Mapping[str, Stage] = key(stages.STAGES, {})
-    """What a promotion to each takes. Names of your own, lowest first, take the place of staging and production."""
+    """The requirements of each stage. Your own names, lowest first, replace staging and production."""
     monitor: Monitor | None = key(Table(Monitor, "{gates: all}"))
     policy_tests: tuple[str, ...] | None = key(kinds.NAMES)
     """Files of cases for `ciplug policy test`; `*` and `**` match."""
@@ -166,7 +166,7 @@ class Policy:
         return replace(self, gates=left, stages={**self.stages, **narrower}) if left else self
 
     def for_branch(self, branch: str | None) -> Policy:
-        """What counts for what is to go into this branch."""
+        """Return the policy for changes that are to be merged into this branch."""
         patterns = (p for p in self.branches if branch is not None and fnmatchcase(branch, p))
         return self.narrowed(self.branches.get(next(patterns, "")))
 

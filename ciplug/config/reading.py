@@ -66,7 +66,7 @@ class _Parser:
     read: Reader
     report: Report = field(default_factory=Report)
     bases: dict[str, _File] = field(default_factory=dict)
-    """By path: a file of several models may extend another one many times."""
+    """The files by path: a file of several models may extend another one many times."""
 
     def file(self, text: str, path: Path, within: Sequence[str]) -> _File:
         """Read a file. `within`: the files that extend it, the outermost first."""
@@ -96,7 +96,7 @@ class _Parser:
         *,
         outermost: bool,
     ) -> Mistakes:
-        """What is wrong between the keys of a model, and between it and what it extends."""
+        """Find mistakes between the keys of a model, and between it and the file that it extends."""
         section = config.models.get(str(part[1])) if part else config
         if section is None:
             return []
@@ -111,7 +111,7 @@ class _Parser:
         return [mistake._replace(path=(*part, *mistake.path)) for mistake in others]
 
     def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path]]:
-        """What a file says by itself, and the paths of values that YAML cannot read."""
+        """Read one file without the ones that it extends; also returns the paths of values that YAML cannot read."""
         document = strict_yaml.read(text)
         lines = {at: (str(path), line) for at, line in document.lines.items()}
         self.report.add(*(Located(str(path), p.line, "", p.words) for p in document.problems))
@@ -150,7 +150,7 @@ class _Parser:
 
 
 def _parts(data: Mapping[str, Any]) -> Iterator[kinds.Path]:
-    """Where the settings of each model stand: at the top, or under `models`."""
+    """Return the place of each model's settings: the top, or below `models`."""
     if "models" not in data:
         yield ()
         return

@@ -16,7 +16,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> Schema:
-    """The schema of the whole file."""
+    """Return the schema of the whole file."""
     definitions: dict[str, Schema] = {}
 
     def define(table: type) -> Schema:

@@ -24,13 +24,13 @@ def ladder(stages: Collection[str]) -> tuple[str, ...]:
 
 
 def registry_name(stage: str) -> str:
-    """What a stage is called in the registry: `Staging`, `Production` as in MLflow, and a team's own as it is."""
+    """Return a stage's name in the registry: `Staging` and `Production` as in MLflow, other names unchanged."""
     return stage.capitalize() if stage in MLFLOW else stage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
-    """Which gates count, and what their named outcomes do, whatever the gates say themselves."""
+    """The gates that count, and the actions on their outcomes, which override those of the gates."""
 
     gates: tuple[str, ...] | None = key(kinds.SELECTION)
     """None: all."""
@@ -41,7 +41,7 @@ class Narrowing:
 
 @dataclass(frozen=True, kw_only=True)
 class Approvals:
-    """Who has to agree to a promotion."""
+    """The approvals that a promotion needs."""
 
     environment: str | None = key(kinds.TEXT)
     """The protected environment that the job runs in."""
@@ -51,7 +51,7 @@ class Approvals:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage(Narrowing):
-    """What a promotion to this stage takes."""
+    """The requirements for a promotion to this stage."""
 
     NEEDLESS: ClassVar[Mapping[str, str]] = {"from": "a stage takes versions from the one before it in 'stages:'"}
 

@@ -16,7 +16,7 @@ Loosening = tuple[tuple[str, ...], str]
 _ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 _ADDED = ("higher_is_better", "n", "history", "current")
 _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
-"""Of these nobody can say which value is the stricter one; those of `_ADDED` may be added where there was none."""
+"""Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
 _DEFAULTS = frozenset(one.name for one in fields(Defaults))
 _NOTHING = Narrowing()
 
@@ -78,7 +78,7 @@ def _steps(policy: Policy) -> str:
 
 def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loosening]:
     def at(key: str) -> tuple[str, ...]:
-        """Where the value comes from: the gate, or the defaults."""
+        """Return the path where the value is set: in the gate, or in the defaults."""
         own = getattr(child.gates[name], key, None) is not None
         if key == "baseline":
             return ("gates", name, "baseline") if own else ("baseline",)

@@ -1,4 +1,4 @@
-"""What a single value of ciplug.yaml may be. Each function returns the value, or raises ValueError with the reason."""
+"""Read single values of ciplug.yaml. Each function returns the value, or raises ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHOWN_MOST = 60
 
 
 def shown(value: Any) -> str:
-    """A value as it stands in YAML, shortened."""
+    """Return a value as YAML would show it, shortened."""
     if value is None or isinstance(value, bool):
         return {None: "an empty value", True: "true", False: "false"}[value]
     if isinstance(value, date):
@@ -66,7 +66,7 @@ def error_rate(value: Any) -> float:
 
 
 def whole(least: int) -> Callable[[Any], int]:
-    """A whole number from `least` up; 30.0 and 3e1 are whole."""
+    """Read a whole number of at least `least`; 30.0 and 3e1 are whole."""
 
     def convert(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least or value % 1 != 0:

@@ -1,4 +1,4 @@
-"""Who takes the comment and the status. To add a forge, see CONTRIBUTING.md, 'A forge'."""
+"""The forges, which show the comment and the status. To add one, see CONTRIBUTING.md, 'A forge'."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["FORGES", "Forge", "NoForge", "Place", "Right", "State", "find_place", "forge_name", "open_forge"]
 
 FORGES: dict[str, ForgeModule] = {module.name: module for module in (gitlab, gitea, bitbucket, github)}
-"""In the order in which their addresses are looked for: GITHUB_API_URL is set by other hosts as well."""
+"""The forges in the order in which their addresses are tried: other hosts set GITHUB_API_URL as well."""
 
 _AZURE_REPOS = ("dev.azure.com", "ssh.dev.azure.com")
 
@@ -38,7 +38,7 @@ def open_forge(
 
 
 def find_place(context: Context, env: Mapping[str, str], remote_url: str | None) -> Place:
-    """Where the forge of this job is, and with which token. Raises ConfigError where there is none."""
+    """Return the address of this job's forge, and the token for it. Raises ConfigError if there is none."""
     place = _place_of(job_of(context, env, remote_url))
     if isinstance(place, NoForge):
         raise ConfigError(place.reason)
@@ -46,7 +46,7 @@ def find_place(context: Context, env: Mapping[str, str], remote_url: str | None)
 
 
 def forge_name(context: Context, env: Mapping[str, str], remote_url: str | None) -> str | None:
-    """Which forge the code is on, with or without a token for it; None where that is not known."""
+    """Return the forge of the code, with or without a token for it; None if unknown."""
     return _name_of(job_of(context, env, remote_url))
 
 
@@ -57,7 +57,7 @@ def _place_of(job: Job) -> Place | NoForge:
 
 
 def _name_of(job: Job) -> str | None:
-    """By the CI host that belongs to a forge, else by the name of the server, else by an address that is set."""
+    """Find the forge by its CI host, else by the server's name, else by an address in the environment."""
     by_server = forge_of(replace(job.context, server_url=job.server.origin if job.server else None))
     if by_server:
         return by_server

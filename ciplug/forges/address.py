@@ -25,13 +25,13 @@ class Remote(NamedTuple):
 
     host: str
     origin: str
-    """Where its web pages are, as far as the address tells."""
+    """The address of its web pages, as far as it is known."""
     path: str
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a job and its checkout tell about the forge."""
+    """The facts about a forge from a job and its checkout."""
 
     context: Context
     env: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What every forge does, and what the module of a forge holds."""
+"""The interfaces of a forge, and of the module of a forge."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Right(NamedTuple):
     granted: bool | None
     """None: the forge does not tell."""
     reason: str
-    """How that is known."""
+    """The evidence for this."""
 
 
 class OpenPullRequest(NamedTuple):
@@ -43,7 +43,7 @@ class Forge(Protocol):
     """
 
     name: str
-    """As its module has it."""
+    """The name of its module."""
     comment_limit: int
     """Bytes of UTF-8 that a comment may have."""
     html: bool
@@ -63,7 +63,7 @@ class Forge(Protocol):
         ...
 
     def upsert_comment(self, number: int, marker: str, body: str) -> str:
-        """Make `body` our one comment that carries `marker` on a line of its own; returns its web address.
+        """Make `body` our only comment that has `marker` on a line of its own; returns its web address.
 
         Nothing is written when the comment already says so.
         """
@@ -103,7 +103,7 @@ class Forge(Protocol):
 
 @dataclass(frozen=True)
 class Place:
-    """Where to talk to, about which repository, with which token."""
+    """The address of a forge's API, the repository, and the token."""
 
     kind: str
     """The name of the forge."""
@@ -118,7 +118,7 @@ class Place:
 
 @dataclass(frozen=True)
 class NoForge:
-    """There is no forge that this job can talk to."""
+    """No forge is available to this job."""
 
     reason: str
     """One line on why, and what to set."""
@@ -130,7 +130,7 @@ class Token:
 
     variable: str
     needs: str
-    """What kind of token, with which rights."""
+    """The kind of token, and the permissions that it needs."""
     of_job: Mapping[str, str] = field(default_factory=dict)
     """CI host → the line that hands over a token which the host makes for each job."""
     rights_of_job: Mapping[str, str] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class ForgeModule(Protocol):
 
     @property
     def name(self) -> str:
-        """As it stands in `Forge.name`, and as a key of `ciplug.records.web.FORGES`."""
+        """The value of `Forge.name`, and the key in `ciplug.records.web.FORGES`."""
         ...
 
     @property
@@ -159,11 +159,11 @@ class ForgeModule(Protocol):
 
     @property
     def protected_branch(self) -> str:
-        """Where a protected branch is exempted, with `{names}` in place of the branches."""
+        """The place to exempt a protected branch, with `{names}` for the branches."""
         ...
 
     def find_place(self, job: Job) -> Place | NoForge:
-        """Where a job whose code is on this forge talks to. No request is made.
+        """Return the API for a job whose code is on this forge. Sends no request.
 
         Raises ConfigError when a token or an address in the environment is malformed.
         """
@@ -175,5 +175,5 @@ class ForgeModule(Protocol):
 
 
 def preferred(pulls: Iterable[OpenPullRequest], into: str | None) -> OpenPullRequest | None:
-    """Of the pull requests of one commit the one that it is judged for: whoever opens another does not choose."""
+    """Return the pull request that a commit is judged for, of several: opening another one does not change it."""
     return max(pulls, key=lambda pull: (pull.base == into, pull.number), default=None)

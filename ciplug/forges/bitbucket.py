@@ -33,7 +33,7 @@ _SCOPES: tuple[tuple[Literal["comment", "status"], frozenset[str]], ...] = (
         ),
     ),
 )
-"""What lets a token do it, any one: the scopes of access tokens, and of API tokens; a larger one has the smaller."""
+"""The scopes of access tokens and of API tokens, of which any one is enough; larger scopes include smaller ones."""
 
 
 name = "bitbucket"
@@ -47,7 +47,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     env, repository = job.env, job.repository
     api = address_in(env, address_variable) or "https://api.bitbucket.org/2.0"
     value = token_in(env, token.variable)
@@ -126,7 +126,7 @@ class Bitbucket:
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """Bitbucket says the scopes of a token in a header of every answer."""
+        """Read the scopes of the token, which Bitbucket sends in a header of every answer."""
         with self._api.errors("read the repository", _HINT):
             header = self._api.get(f"/repositories/{self._repository}").headers.get("X-OAuth-Scopes")
         if not header:
@@ -135,7 +135,7 @@ class Bitbucket:
         return [Right(to, not scopes.isdisjoint(enough), f"scopes: {cut(header, 100)}") for to, enough in _SCOPES]
 
     def _user(self) -> str | None:
-        """Whose token this is. None for one that may not ask, such as an access token of a repository."""
+        """Return the user of the token; None for one that may not ask, such as an access token of a repository."""
         try:
             return str(self._api.get("/user").json()["uuid"])
         except Refused as refusal:

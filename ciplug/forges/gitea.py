@@ -27,7 +27,7 @@ _LABEL_COLOUR = "#6e7781"
 _JOBS = -2
 """The id of the account that jobs act as; no account that somebody makes has a negative one."""
 _PAGE = 50
-"""What a server gives at most, unless its owner has set another number."""
+"""The page size limit of a server, unless its administrator has changed it."""
 
 
 name = "gitea"
@@ -41,7 +41,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     inside = context.host == "gitea"
     api = address_in(env, address_variable) or context.api_url
@@ -77,7 +77,7 @@ class Gitea:
         self._path = f"/repos/{place.repository}"
 
     def find_pull_request(self, commit: str, branch: str | None, into: str | None = None) -> OpenPullRequest | None:
-        """There is no search by commit or branch: all open ones are looked at."""
+        """Read all open pull requests: Gitea has no search by commit or branch."""
         with self._api.errors("look for the pull request", _HINT):
             pulls = _pages(self._api, f"{self._path}/pulls", state="open")
             ours = (p for p in pulls if p["head"]["sha"] == commit)

@@ -45,7 +45,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     api = address_in(env, address_variable) or context.api_url
     named = bool(api) or server is None or server.host == "github.com"
@@ -206,7 +206,7 @@ class GitHub:
         return self._repository
 
     def _login(self) -> str | None:
-        """Whose token this is. An installation's, such as GITHUB_TOKEN, has no user; None where that stays unknown."""
+        """Return the user of the token; None if unknown. An installation's token, such as GITHUB_TOKEN, has no user."""
         import github
 
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from github.PullRequest import PullRequest
 
 _MEMBERS = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
-"""What GitHub calls an author who belongs to the repository or its organization."""
+"""GitHub's names for authors who belong to the repository or its organization."""
 
 
 def viewer(requester: Any) -> str | None:
@@ -48,7 +48,7 @@ class Comments:
         return comment.author == self._login
 
     def trusts(self, comment: Comment) -> bool:
-        """A bot comments where an owner has installed it; of people, GitHub says who belongs to the repository."""
+        """Whether to trust an author: a bot was installed by an owner; for people, GitHub names their role."""
         shown = self._objects[comment.id]
         return shown.user.type == "Bot" or getattr(shown, "author_association", None) in _MEMBERS
 

@@ -43,7 +43,7 @@ token = Token(
 
 
 def find_place(job: Job) -> Place | NoForge:
-    """By what the job says, else by the git remote."""
+    """Find the place by the job's variables, else by the git remote."""
     context, env, server, repository = job.context, job.env, job.server, job.repository
     api = address_in(env, address_variable) or address_in(env, "CI_API_V4_URL") or context.api_url
     named = bool(api) or context.host == "gitlab_ci" or server is None or server.host == "gitlab.com"
@@ -156,7 +156,7 @@ class GitLab:
         return set()
 
     def rights(self, commit: str | None, number: int | None) -> list[Right]:
-        """By the scopes of the token, and the role of whom it acts as."""
+        """Derive the permissions from the scopes of the token, and the role of its user."""
         import gitlab
 
         with self._errors("read what the token may do", _COMMENTS):
@@ -190,7 +190,7 @@ class GitLab:
         return errors(self._place, task, hint)
 
     def _why(self, reply: Reply, merge_request: Any) -> ForgeKind | None:
-        """What a refusal is about. GitLab says no more than "403 Forbidden", so what it refuses is looked at."""
+        """Find the reason for a refusal, since GitLab only answers "403 Forbidden"."""
         import gitlab
 
         if reply.status not in (403, 404) or not re.fullmatch(r"40[34] (Forbidden|Not [Ff]ound)", reply.message):

@@ -34,7 +34,7 @@ class JsonApi:
     """A JSON API over requests, which brings proxies (HTTPS_PROXY) and own certificates (REQUESTS_CA_BUNDLE)."""
 
     def __init__(self, place: Place, title: str, scheme: str) -> None:
-        """`title` is how messages call the forge; `scheme` stands before the token, as in `Bearer <token>`."""
+        """`title` is the forge's name in messages; `scheme` precedes the token, as in `Bearer <token>`."""
         self._place = place
         self._title = title
         self._scheme = scheme
@@ -45,7 +45,7 @@ class JsonApi:
         return self._request("GET", path, params=params)
 
     def send(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> requests.Response:
-        """As `get`, for a request that changes something."""
+        """Send a request that changes something; otherwise like `get`."""
         return self._request(method, path, json=data)
 
     def allowed(self, method: str, path: str, data: Mapping[str, Any] | None = None) -> bool:
@@ -59,7 +59,7 @@ class JsonApi:
         return True
 
     def delete(self, path: str) -> None:
-        """As `get`; that it is gone already is fine."""
+        """Delete an object, like `get`; it is no error if it does not exist."""
         try:
             self._request("DELETE", path)
         except Refused as refusal:

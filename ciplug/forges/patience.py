@@ -1,4 +1,4 @@
-"""How often and how long a forge is waited for, the same for each of them: urllib3's Retry with bounds."""
+"""Limits on retries and waits for a forge, the same for all: urllib3's Retry with bounds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TIMEOUT = 10
 """Seconds to wait for a forge to answer one request."""
 RETRIES = 4
-"""How often a request is sent again after network trouble, a 5xx or a rate limit."""
+"""The number of retries after network trouble, a 5xx or a rate limit."""
 MAX_WAIT = 120
 """Seconds that a forge may ask a job to wait, in all; beyond that the job is better off without its comment."""
 VARIABLE = "CIPLUG_FORGE_WAIT"
@@ -42,7 +42,7 @@ def allowed_wait(env: Mapping[str, str]) -> float:
 
 
 class Waiting:
-    """What a forge has asked one job to wait so far, over all requests.
+    """The waits that a forge has requested from one job so far, over all requests.
 
     Args:
         title: how messages call the forge.

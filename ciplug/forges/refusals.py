@@ -1,4 +1,4 @@
-"""Why a forge refuses, read from its answer: status, message, link to its documentation, headers. Pure."""
+"""Classify a forge's refusal by its answer: status, message, link to its documentation, headers. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Reply:
 
     status: int
     message: str = ""
-    """In the forge's own words; empty where it gives none."""
+    """The forge's message; empty if there is none."""
     documentation: str = ""
     """The page of its documentation that the answer names."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """By lower-case name."""
+    """The headers by lower-case name."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ ADVICE: Mapping[ForgeKind, Advice] = {
         "comments are disabled in the repository", "enable issues and pull requests in the settings of the repository"
     ),
 }
-"""Of the kinds about which the forge's own words and the permissions of a token are not enough."""
+"""The kinds for which the forge's message and the token's permissions are not enough."""
 
 _BY_STATUS = {
     401: ForgeKind.TOKEN,
@@ -117,7 +117,7 @@ _BY_STATUS = {
 
 
 def kind_of(reply: Reply, repository: str = "") -> ForgeKind:
-    """What a refusal is about. `repository` is `owner/name`: names of users decide nothing."""
+    """Return the kind of a refusal. `repository` is `owner/name`: user-chosen names decide nothing."""
     if reply.status >= 500:
         return ForgeKind.UNKNOWN
     if reply.status == 429:

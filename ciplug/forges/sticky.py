@@ -30,7 +30,7 @@ class Thread(Protocol):
     """The comments below one pull request."""
 
     def comments(self) -> Iterable[Comment]:
-        """All comments of people and bots, over all pages."""
+        """Return the comments of people and bots, over all pages."""
         ...
 
     def is_mine(self, comment: Comment) -> bool:
@@ -73,7 +73,7 @@ class _Upsert:
     marker: str
     body: str
     superseded: dict[int, Comment] = field(default_factory=dict)
-    """By id: those of other accounts that this token may not edit."""
+    """The comments of other accounts that this token may not edit, by id."""
 
     def run(self) -> str:
         """Keep one comment; returns its web address."""
@@ -132,7 +132,7 @@ class _Upsert:
 
 
 def upsert(thread: Thread, marker: str, body: str) -> str:
-    """Keep one comment that carries the marker; returns its web address.
+    """Keep one comment that has the marker; returns its web address.
 
     One that another account of the project posted, by another token, is taken over where this token may edit it.
     Otherwise ours says which one it supersedes, and that one is hidden where the forge allows it. Comments of
@@ -144,7 +144,7 @@ def upsert(thread: Thread, marker: str, body: str) -> str:
 
 
 def superseding(body: str, marker: str, older: Collection[Comment]) -> str:
-    """The body, with a note below its marker on the older comments that it stands in for."""
+    """Return the body with a note, below its marker, on the older comments that it replaces."""
     if not older:
         return body
     links = ", ".join(f"[{number}]({c.url})" for number, c in enumerate(list(older)[:_NAMED], 1))

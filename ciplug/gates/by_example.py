@@ -74,7 +74,7 @@ class ByExample:
         return not self._seeds and self._own is not None and (metric in self._own.scores or _is_score(metric))
 
     def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
-        """The slices of the pair with a run, the largest first."""
+        """Return the slices of the pair with a run, the largest first."""
         pair = self.pair(run)
         if isinstance(pair, Undecided):
             return pair

@@ -29,7 +29,7 @@ class Case:
     where: str
     """File and line."""
     expect: Mapping[str, Outcome]
-    """Gate → outcome; "verdict" stands for the whole."""
+    """Gate → outcome; "verdict" is the outcome of all gates."""
     model: str | None = None
     metrics: Numbers = field(default_factory=dict)
     baseline: Numbers | None = None
@@ -43,7 +43,7 @@ class Case:
 
 
 def read(data: Any, where: str, number: int) -> Case:
-    """One case, as it stands in YAML. Raises ConfigError naming file, line and key."""
+    """Read one case from YAML. Raises ConfigError naming file, line and key."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a case is expected, like {{metrics: {{accuracy: 0.9}}, expect: PASS}}")
     for key in data:
@@ -102,7 +102,7 @@ def _expected(said: Any, fail: Any) -> dict[str, Outcome]:
 
 
 def differences(policy: Policy, case: Case) -> list[str]:
-    """What is other than the case says; empty where all is as it is due.
+    """Return the differences from the case's expected outcomes; empty if there are none.
 
     Slices and gates of kind drift need files, and are left out. Raises ConfigError for a gate or stage that the
     policy does not have.

@@ -1,4 +1,4 @@
-"""Which test a comparison gets: the best that the data allow, or the one that the gate asks for.
+"""Choose the test for a comparison: the best that the data allow, or the one that the gate names.
 
 In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number a run.
 """
@@ -29,7 +29,7 @@ class Pair:
     """Two numbers that a gate compares."""
 
     name: str
-    """Of the gate."""
+    """The name of the gate."""
     gate: Gate
     value: float
     reference: float
@@ -51,7 +51,7 @@ class Tested:
 
     result: Interval | Undecided | None
     notes: tuple[str, ...] = ()
-    """Why a better test was not possible."""
+    """The reasons why no better test was possible."""
 
 
 def best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Tested:

@@ -1,4 +1,4 @@
-"""What identifies a policy: the digest of what it means. Pure."""
+"""The identity of a policy: a digest of its meaning. Pure."""
 
 from __future__ import annotations
 

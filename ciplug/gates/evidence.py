@@ -1,4 +1,4 @@
-"""All that the gates look at: the numbers of one candidate, and of what each gate compares it with."""
+"""The input of the gates: the numbers of one candidate, and of the baseline of each gate."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Evidence:
     drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
     """Gate of kind drift → each column, or why they cannot be compared."""
     unfinished: Sequence[str] = ()
-    """How the runs ended that belong to the candidate and did not finish: "the run failed"."""
+    """The outcomes of the candidate's runs that did not finish: "the run failed"."""
     objections: Sequence[str] = ()
-    """Why a run that belongs to the candidate does not count: "run 1a2b was withdrawn by alice: wrong labels"."""
+    """Reasons why runs of the candidate do not count: "run 1a2b was withdrawn by alice: wrong labels"."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
     today: date = date.min

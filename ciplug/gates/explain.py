@@ -1,4 +1,4 @@
-"""What a policy lets pass, in plain words."""
+"""Explain in plain words what a policy accepts."""
 
 from __future__ import annotations
 

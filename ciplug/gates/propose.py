@@ -1,4 +1,4 @@
-"""Gates to begin with, from the numbers of one run: only where the name of a metric says which way is better."""
+"""Propose first gates from the numbers of one run, for metrics whose names tell which direction is better."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 MOST = 5
 POINTS, FLOOR_POINTS = 0.01, 0.05
-"""Of a proportion: what a change may lose, and how far the bound lies below the first run."""
+"""For a proportion: the loss that a change may cause, and the distance of the bound from the first run."""
 PART, BOUND_PART = 0.05, 0.20
-"""Of any other metric, likewise, as a fraction of its value."""
+"""The same for any other metric, as a fraction of its value."""
 MACHINE_PART, MACHINE_BOUND_PART = 0.20, 0.50
-"""Of what differs from machine to machine, likewise."""
+"""The same for values that differ from machine to machine."""
 
 
 def _set(words: str) -> frozenset[str]:
@@ -59,7 +59,7 @@ _SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval", "evaluation", "cv", "oof"), _VALIDATION),
     **dict.fromkeys(("train", "training"), _TRAINING),
 }
-"""Of what data a metric is, the better to judge by first."""
+"""The data that a metric is measured on, the best to judge by first."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 
 
@@ -70,11 +70,11 @@ class ProposedGate:
     bound: float | None
     """The least value where higher is better, else the largest; None: no bound is of use."""
     max_regression: str
-    """As it stands in ciplug.yaml: an amount, or a percentage of the baseline."""
+    """The value for ciplug.yaml: an amount, or a percentage of the baseline."""
     warns: bool
-    """It does not fail a run."""
+    """Whether the gate only warns."""
     why: str
-    """How it came about, in one sentence."""
+    """The origin of the gate, in one sentence."""
 
     @property
     def text(self) -> str:
@@ -95,7 +95,7 @@ class Proposal:
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What the name of a metric says."""
+    """The meaning of a metric's name."""
 
     higher_is_better: bool
     proportion: bool

@@ -1,4 +1,4 @@
-"""Why a gate has its outcome: one sentence with the numbers, made from facts, for people. No code reads it back."""
+"""The reasons for a gate's outcome: one sentence with the numbers, made from facts, for people only."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def changed_later(what: str, run: str, author: str) -> str:
 
 
 def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:
-    """Of a metric; `text` is the parameter of its name, since text in a metric file becomes one."""
+    """Return the reason for a missing metric; `text` is the parameter of its name, if the metric file had text."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"
     instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
@@ -51,7 +51,7 @@ def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> 
 
 
 def comparison(result: GateResult, rule: Rule) -> str:
-    """How candidate and baseline differ, and what is allowed."""
+    """Describe the difference between candidate and baseline, and the allowance."""
     value, reference, limit = result.candidate or 0.0, result.baseline or 0.0, result.limit or 0.0
     d = (value - reference) * rule.sign
     if abs(d) <= rule.tolerance:
@@ -99,7 +99,7 @@ def baseline_unknown(why: str) -> str:
 
 
 def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:
-    """The reason of a result to which a waiver applies, whether or not it covers the loss."""
+    """Return the reason of a result to which a waiver applies, whether or not it covers the loss."""
     who = f"{waiver.approved_by}'s waiver ({waiver.reason}{f', {waiver.issue}' if waiver.issue else ''})"
     if not covered:
         return f"{result.reason}; beyond {who} too, which allows {exact(waiver.limit)}"
@@ -149,7 +149,7 @@ def of_slice(result: GateResult, text: str) -> str:
 
 
 def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
-    """Of the columns in `moved`, the most drifted first."""
+    """Return the reason for drift in the columns of `moved`, the most drifted first."""
     some = "; ".join(_drift(column, tested[column], adjusted[column]) for column in moved[:SHOWN])
     return f"{len(moved)} of {columns} columns have drifted: {some}{_more(len(moved))}"
 
@@ -160,7 +160,7 @@ def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> s
 
 
 def drift_undecided(columns: Mapping[str, str]) -> str:
-    """Of columns that could not be compared, each with why."""
+    """Return the reason for columns that could not be compared, with the cause for each."""
     return (
         "; ".join(f"{column}: {why}" for column, why in list(columns.items())[:SHOWN]) or "no column is in both files"
     )

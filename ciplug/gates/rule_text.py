@@ -32,7 +32,7 @@ def allowance(allowed: Allowance) -> str:
 
 
 def all_rules(gate: Gate) -> str:
-    """All rules of a gate about the whole metric: "at least 0.85, at most 0.01 worse than the baseline"."""
+    """Return all rules of a gate for the whole metric: "at least 0.85, at most 0.01 worse than the baseline"."""
     rules = [bound(gate.min, least=True)] if gate.min is not None else []
     rules += [bound(gate.max, least=False)] if gate.max is not None else []
     rules += [regression(gate.max_regression)] if gate.max_regression is not None else []
@@ -50,7 +50,7 @@ def slices(rules: Slices) -> str:
 
 
 def baseline(of: Baseline) -> str:
-    """What a rule compares with, before the run is found: "the merge base with main"."""
+    """Describe the baseline of a rule before the run is known: "the merge base with main"."""
     kind, _, name = of.ref.partition(":")
     branch = of.branch or "the target branch"
     return {

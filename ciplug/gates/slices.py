@@ -105,7 +105,7 @@ def _undefined(gate: Gate, result: GateResult, answer: Answer) -> Check:
 
 
 def shortened(judged: Sequence[tuple[Check, GateResult]]) -> Iterator[GateResult]:
-    """The worst slices of a gate, and one result that stands for the others of each outcome."""
+    """Return the worst slices of a gate, and one result for the others of each outcome."""
     ordered = [result for _, result in sorted(judged, key=lambda pair: (-SEVERITY[pair[1].outcome], _margin(*pair)))]
     worst = [result for result in ordered if result.outcome != "PASS"][:WORST]
     yield from worst
@@ -119,7 +119,7 @@ def shortened(judged: Sequence[tuple[Check, GateResult]]) -> Iterator[GateResult
 
 
 def _margin(check: Check, result: GateResult) -> float:
-    """How far the value lies within its limit; unknown ones come first."""
+    """Return the distance of the value from its limit; unknown values come first."""
     value, limit = result.candidate, result.limit
     if value is None or limit is None or not math.isfinite(value):
         return -math.inf

@@ -70,7 +70,7 @@ def _covers(waiver: Waiver, check: Check, result: GateResult) -> bool:
 
 
 def unused(policy: Policy, results: Sequence[GateResult], *, commit: str | None, today: date) -> Iterator[str]:
-    """What has to be said of waivers that waive nothing: one that has expired, one of another commit."""
+    """Return warnings about waivers without effect: expired, or for another commit."""
     for waiver in policy.waivers:
         bad = any(r.gate == waiver.gate and r.outcome in ("FAIL", "INCONCLUSIVE", "ERROR") for r in results)
         name = f"The waiver of '{waiver.gate}' by {waiver.approved_by}"

@@ -19,9 +19,9 @@ class Finding:
     check: str
     state: State
     message: str
-    """What is wrong, what was found, or why the check was skipped."""
+    """The problem, the result, or the reason why the check was skipped."""
     remedy: str = ""
-    """What to add or to change, and where."""
+    """The line to add or to change, and its place."""
     exit_code: int = 0
     """The exit code that a failure asks for; 0 for any other state."""
 

@@ -44,7 +44,7 @@ def job(session: Session, before: Examined) -> str:
 
 
 def commit(session: Session, before: Examined) -> str:
-    """Which commit a run of this job belongs to, and why; what the host says of another one."""
+    """Show the commit that a run of this job belongs to, with the reason, and the host's if it is another one."""
     identity = session.identity
     if identity is None or session.head is None:
         raise skipped("there is no commit")

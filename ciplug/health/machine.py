@@ -1,4 +1,4 @@
-"""What runs here: Python, git, and the libraries that this configuration needs."""
+"""Check the programs in use: Python, git, and the libraries that this configuration needs."""
 
 from __future__ import annotations
 

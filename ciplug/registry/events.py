@@ -43,7 +43,7 @@ EVENT_TYPES: dict[str, EventType[Any]] = {
         EventType(Promote, promote),
     )
 }
-"""Type, as it stands in the envelope → its row."""
+"""Type, as written in the envelope → its row."""
 
 
 def wrap(
@@ -56,7 +56,7 @@ def wrap(
     run_url: str | None = None,
     ciplug: str | None = None,
 ) -> RegistryEvent:
-    """The event that says `payload`. Its place in the log is for `ledger.append` to fill in."""
+    """Return the event with `payload`. `ledger.append` fills in its place in the log."""
     return RegistryEvent(
         seq=0,
         type=payload.type,
@@ -84,5 +84,5 @@ def payload_of(event: RegistryEvent) -> Any:
 
 
 def skipped(event: RegistryEvent) -> SkippedEvent:
-    """What is noted of an event that cannot be applied."""
+    """Return the note for an event that cannot be applied."""
     return SkippedEvent(event.seq, event.type, event.schema if event.schema > SCHEMA else None)

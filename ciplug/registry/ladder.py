@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ciplug.errors import PromotionRefused, Refusal, UsageError, nearest
 
 NO_STAGE = "None"
-"""Where a version is after it was registered, in MLflow's words."""
+"""The stage of a newly registered version, in MLflow's words."""
 ARCHIVED = "Archived"
-"""Where a version goes when another one takes its stage."""
+"""The stage of a version after another one has taken its stage."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Model:
 
     name: str
     versions: tuple[Version, ...] = ()
-    """By number, lowest first."""
+    """The versions by number, lowest first."""
     skipped: tuple[SkippedEvent, ...] = ()
     """Events that are not part of this state: only a newer ciplug knows what they do."""
 
@@ -57,7 +57,7 @@ class Model:
         return self.versions[-1].number + 1 if self.versions else 1
 
     def of_run(self, run: str) -> Version | None:
-        """The version that was registered from a run."""
+        """Return the version that was registered from a run."""
         return next((v for v in self.versions if v.run == run), None)
 
     @property
@@ -77,7 +77,7 @@ class Model:
     # --- changes, each to a new state
 
     def with_version(self, version: Version) -> Model:
-        """With a new version. A number that exists keeps what was registered first."""
+        """Return the model with a new version. A number that exists keeps its first version."""
         if any(v.number == version.number for v in self.versions):
             return self
         return replace(self, versions=tuple(sorted((*self.versions, version), key=lambda v: v.number)))

@@ -38,7 +38,7 @@ def parse_version_name(name: str) -> VersionName | None:
 
 
 def find_version(model: Model, selector: str, ladder: Ladder) -> Version:
-    """The version that the second part of a name stands for. Raises NotFound where there is none.
+    """Return the version for the second part of a name. Raises NotFound if there is none.
 
     The stages that versions are in are known even where the ladder lacks them: who deploys may have no ciplug.yaml.
     """

@@ -1,4 +1,4 @@
-"""A comment within the bytes that a forge takes: what gives way first, and the sentence that says so. Pure."""
+"""Fit a comment into a forge's size limit: drop the least important parts, and mention it. Pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ciplug.reports import figures, untrusted
 WIDTH, HEIGHT = 360, 168
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 12, 26
 MAX_POINTS = 400
-"""Of a longer line each bucket keeps its first, lowest, highest and last point."""
+"""The limit of points: of a longer line, each bucket keeps its first, lowest, highest and last point."""
 
 Point = tuple[float, float]
 

@@ -24,7 +24,7 @@ _HEAD, _OVERVIEW, _FOOT, _TITLES, _GATES, _METRICS, _NOTES, _CHANGES, _FOLDED = 
 _NBSP = "\u00a0"
 MARKER = "<!-- ciplug:report -->"
 PLAIN_MARKER = "[//]: # (ciplug:report)"
-"""Where HTML is shown as text: a link definition that nothing uses is not shown at all."""
+"""The marker for forges that show HTML as text: an unused link definition is not shown at all."""
 NO_LIMIT = 1 << 30
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
@@ -36,7 +36,7 @@ def marker(*, html: bool) -> str:
 
 
 def render(report: Report, limit: int = NO_LIMIT, *, html: bool = True) -> str:
-    """The comment: the verdict, what it was compared with, gates, metrics, what else changed, links.
+    """Return the comment: the verdict, the baseline, gates, metrics, other changes, links.
 
     Of several models, an overview comes first, then those that did not pass, then the others, folded up. It is made
     of what the store holds only, so that jobs that race write the same.
@@ -74,7 +74,7 @@ def _overall(report: Report, sections: Sequence[ModelSection]) -> str:
 
 
 def _counts(sections: Sequence[ModelSection]) -> str:
-    """How many models ended how, the worst first: "1 failed, 2 passed"."""
+    """Count the models by outcome, the worst first: "1 failed, 2 passed"."""
     outcomes = [section.outcome for section in sections]
     counts = [f"{outcomes.count(o)} {word}" for o, word in text.OUTCOME_COUNTS.items() if o in outcomes]
     return ", ".join([*counts, *([f"{outcomes.count(None)} not judged"] if None in outcomes else [])])
@@ -106,7 +106,7 @@ def _many(sections: Sequence[ModelSection], paint: Paint) -> list[Block]:
 
 
 def _overview(sections: Sequence[ModelSection], paint: Paint) -> Block:
-    """One line a model, with the metric that says most."""
+    """Return one line per model, with its most important metric."""
     headers = ["model", "verdict", "metric", "change", "before → now", "history"]
     rows = []
     for section in sections:
@@ -217,7 +217,7 @@ def _commit(section: ModelSection, side: Side) -> str:
 
 
 def _links(section: ModelSection) -> list[str]:
-    """Where more is: the run, the full report, the registry."""
+    """Return links to more: the run, the full report, the registry."""
     parts = [_link(label, url) for label, url in model.links(section).items()]
     if section.versions and not section.registry_url:
         command = untrusted.code_markdown(f"ciplug registry history {shlex.quote(section.model)}", 200)
@@ -303,7 +303,7 @@ def _link(label: str, url: str) -> str:
 
 
 def _elsewhere(section: ModelSection) -> str:
-    """Where what is left out can be seen."""
+    """Return a pointer to the parts that were left out."""
     links = model.links(section)
     for label in ("full report", "run"):
         if label in links:

@@ -111,7 +111,7 @@ def change(delta: MetricDelta) -> str:
 
 
 def judgement(delta: MetricDelta) -> str:
-    """Where the value went, and whether that is good: "▲ better"; the arrow alone where nobody said what is good.
+    """Return the direction of the change, and whether it is good: "▲ better"; only the arrow if that is unknown.
 
     "= unchanged", "not a number"; empty for a metric that only one of the two runs has.
     """
@@ -150,7 +150,7 @@ def sparkline(values: Sequence[float], width: int = 20) -> str:
 
 
 def share(value: float, low: float, high: float) -> float:
-    """How far a value lies from `low` to a larger `high`, 0 to 1, for the smallest and the largest floats as well."""
+    """Return the position of a value between `low` and a larger `high`, 0 to 1, also for extreme floats."""
     if math.isfinite(high - low):
         return (value - low) / (high - low)
     return (value / 2 - low / 2) / (high / 2 - low / 2)

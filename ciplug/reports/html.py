@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ciplug.reports.report import ModelSection, Report
 
 MAX_CHARTS = 24
-"""Of a kind for each model; how many more there are is said."""
+"""The limit per kind and model; the number of the others is shown."""
 MAX_NAMED = 3
-"""So many models are named in the title."""
+"""The number of models to name in the title."""
 
 
 def render(report: Report) -> str:
@@ -141,7 +141,7 @@ def _links(section: ModelSection) -> dict[str, str]:
 
 
 def _telling(section: ModelSection) -> dict[str, str]:
-    """The metric that says most, for the overview."""
+    """Return the most important metric, for the overview."""
     metric = model.telling(section)
     if metric is None:
         return {"name": "", "now": "", "before": "", "change": "", "judgement": "", "trend": "", "spark": ""}

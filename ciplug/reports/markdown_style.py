@@ -9,7 +9,7 @@ from html import escape
 from ciplug.reports import untrusted
 
 _FEW_NAMES = 4
-"""So many names stand in the title of a folded part."""
+"""The number of names in the title of a folded part."""
 
 
 class Paint:

@@ -24,12 +24,12 @@ _ATTENTION: dict[Trend, int] = {"undefined": 0, "missing": 1, "worse": 2, "bette
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSection:
-    """All that is said about one model."""
+    """The report on one model."""
 
     model: str
     comparison: Comparison
     verdict: Verdict | None
-    """None: no gate judges this model, or `problem` says why it could not."""
+    """None: no gate judges this model, or `problem` has the reason."""
     run: Run
     """The candidate's record."""
     problem: str | None = None
@@ -39,13 +39,13 @@ class ModelSection:
     origins: Mapping[str, Context] = field(default_factory=dict)
     """Id of a run that it is compared with → the job that recorded it."""
     versions: int = 0
-    """How many versions of the model the registry holds."""
+    """The number of the model's versions in the registry."""
     registry_url: str | None = None
-    """Where their log can be seen."""
+    """The page of the model's log."""
 
     @property
     def outcome(self) -> Outcome | None:
-        """What the gates say; a policy that cannot be asked is an error. None: there is none."""
+        """The outcome of the gates; a policy that cannot be applied is an error. None: no gates."""
         return "ERROR" if self.problem else self.verdict.outcome if self.verdict else None
 
 
@@ -61,9 +61,9 @@ class Report:
     context: Context = field(default_factory=Context)
     """The job that makes the report: for its own files, and never in a comment."""
     notes: tuple[str, ...] = ()
-    """What this job alone has to say: for its own files, and never in a comment."""
+    """Notes of this job alone: for its own files, never in a comment."""
     policy_note: str | None = None
-    """What the change of the policy in this pull request would have decided."""
+    """The verdict under the policy that this pull request proposes, as a sentence."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -126,7 +126,7 @@ def is_quiet(section: ModelSection) -> bool:
 
 
 def telling(section: ModelSection) -> MetricDelta | None:
-    """The metric that says most of a model: of its worst check, else the first that changed."""
+    """Return the most important metric of a model: that of its worst check, else the first that changed."""
     changed, unchanged = by_attention(section.comparison)
     by_name = {metric.metric: metric for metric in (*changed, *unchanged)}
     gates = by_severity(section.verdict) if section.verdict else []
@@ -154,7 +154,7 @@ def links(section: ModelSection) -> dict[str, str]:
 
 
 def run_link(section: ModelSection, side: Side) -> str | None:
-    """The page of the pipeline that recorded the run of a side; a fork's only where it is one of this repository."""
+    """Return the page of the pipeline that recorded a side's run; a fork's only if it is in this repository."""
     context = _origin(section, side)
     if context is None or not context.run_url:
         return None
@@ -165,14 +165,14 @@ def run_link(section: ModelSection, side: Side) -> str | None:
 
 
 def commit_link(section: ModelSection, side: Side) -> str | None:
-    """The page of a side's commit."""
+    """Return the page of a side's commit."""
     own, place = _origin(section, side), _place(section)
     pages = (web.commit_page(c, side.commit) for c in (own, place) if c and c.trusted)
     return next((safe for page in pages if page and (safe := safe_url(page))), None)
 
 
 def _origin(section: ModelSection, side: Side) -> Context | None:
-    """The job that recorded the run of a side."""
+    """Return the job that recorded the run of a side."""
     return section.run.provenance.context if side.role == "candidate" else section.origins.get(side.run or "")
 
 

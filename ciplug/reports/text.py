@@ -34,7 +34,7 @@ OUTCOME_ADJECTIVES: dict[Outcome, str] = {
     "INCONCLUSIVE": "inconclusive",
     "ERROR": "error",
 }
-"""Of one check."""
+"""The adjective for one check."""
 OUTCOME_COUNTS: dict[Outcome, str] = {
     "ERROR": "in error",
     "FAIL": "failed",
@@ -55,7 +55,7 @@ def short_commit(commit: str) -> str:
 
 
 def older(recorded: str | None, than: str | None) -> str:
-    """How much older one record is than another, by their own times (ISO 8601): "3 days older", "2 hours newer".
+    """Return the difference in age of two records, by their own times (ISO 8601): "3 days older", "2 hours newer".
 
     Empty within two minutes, and where a time is unknown. Never by the clock of who reads: a report says the same
     whenever it is made.
@@ -87,7 +87,7 @@ def scalar(value: Scalar | None) -> str:
 
 
 def tally(verdict: Verdict) -> str:
-    """How many checks ended how, the worst first: "1 failed, 2 passed"."""
+    """Count the checks by outcome, the worst first: "1 failed, 2 passed"."""
     counts = ((word, sum(g.outcome == outcome for g in verdict.gates)) for outcome, word in OUTCOME_COUNTS.items())
     return ", ".join(f"{n} {word}" for word, n in counts if n)
 
@@ -101,7 +101,7 @@ def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str
 
 
 def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:
-    """What stands below the reason of a check: how it was compared and with which run, what else, what to do.
+    """Return the notes below a check's reason: the comparison and its run, other notes, the advice.
 
     `baseline` is the run that the report names as the baseline anyway.
     """
@@ -122,5 +122,5 @@ def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:
 
 
 def side_clause(side: Side, candidate: Side) -> str:
-    """How a side was chosen, and how much older than the candidate it is, one clause."""
+    """Describe how a side was chosen, and how much older than the candidate it is, in one clause."""
     return ", ".join(part for part in (side.how, older(side.recorded, candidate.recorded)) if part)

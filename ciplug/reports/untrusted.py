@@ -17,7 +17,7 @@ _REFERENCE = re.compile(
     r"|(?<=[A-Z]-)(?=\d)|(?<=[A-Z]\d-)(?=\d)|(?<=[gG][hHlL]-)(?=\d)"
 )
 _COMMIT = re.compile(r"(?<!\w)(?<!\d\.)(?=\d*[a-fA-F])[0-9a-fA-F]{7,64}(?!\w)")
-"""What a forge takes for the id of a commit; the decimals of a number are none."""
+"""Text that a forge takes for the id of a commit; the decimals of a number are excluded."""
 _ENTITIES = {c: f"&#{ord(c)};" for c in "|\\`$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACTIVE = re.compile(r"[|\\`$&<>]|[*\[\]~#!]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=[\s-]|$)")
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")

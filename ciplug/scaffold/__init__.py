@@ -1,1 +1,1 @@
-"""What `ciplug init` stands on: what lies in a project, and the files that fit it."""
+"""The base of `ciplug init`: the files of a project, and the files that fit it."""

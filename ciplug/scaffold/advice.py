@@ -1,4 +1,4 @@
-"""What is left to do by hand after the files are written."""
+"""Steps that are left to do by hand after the files are written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "cv2": "opencv-py
 
 
 def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]:
-    """What is left to do before there is something to judge.
+    """Return the steps that are needed before there are numbers to judge.
 
     Args:
         again: the command that proposes gates once there are numbers.
@@ -38,7 +38,7 @@ def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]
 
 
 def about_requirements(project: Project, whole: Project, training: Training) -> list[str]:
-    """What the pipeline needs in addition to what it installs."""
+    """Return what the pipeline needs besides what it installs."""
     owner = project if project.requirements else whole
     listed = requirements(project, whole)
     todo = []
@@ -57,7 +57,7 @@ def about_requirements(project: Project, whole: Project, training: Training) -> 
 
 
 def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[str]:
-    """What is left to do of a pipeline.
+    """Return the remaining steps for a pipeline.
 
     Args:
         kept: its existing files that stay, with their texts.
@@ -73,7 +73,7 @@ def about_pipeline(kept: Mapping[str, str], planned: Sequence[str]) -> Sequence[
 
 
 def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> list[str]:
-    """What a pipeline needs and git does not have: `paths` as they are now, and the code and lists of the training.
+    """Return what a pipeline needs and git does not have: `paths` as they are now, and the code of the training.
 
     Args:
         paths: relative to the project's folder.
@@ -100,7 +100,7 @@ def not_in_git(project: Project, training: Training, paths: Sequence[str]) -> li
 def next_steps(
     workspace: Workspace, project: Project, changed: Sequence[str], todo: Sequence[str], tokens: Sequence[str]
 ) -> str:
-    """What to do first, which tokens to set, and then the commands to run in the project's folder.
+    """Return the next steps: what to do first, the tokens to set, the commands to run in the project's folder.
 
     Args:
         changed: the files to commit, relative to the project's folder.

@@ -26,7 +26,7 @@ class Settings:
     unread: Mapping[str, Sequence[str]]
     """`metrics` or `params` → why other files are not used."""
     numbers_of: str
-    """Where the numbers for the gates come from: `metrics.json`, `a run of python train.py`."""
+    """The source of the numbers for the gates: `metrics.json`, `a run of python train.py`."""
     proposal: Proposal
 
 

@@ -34,7 +34,7 @@ Template = Callable[[str], str]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a project needs from its pipeline."""
+    """The needs of a project's pipeline."""
 
     command: str
     """The training, a line of shell."""
@@ -44,7 +44,7 @@ class Settings:
     install: str | None
     """The argument of `pip install` before the training; None: nothing is installed."""
     source: str | None
-    """Where ciplug is installed from; None: the placeholder of the template stays."""
+    """The source to install ciplug from; None keeps the placeholder of the template."""
     server: str | None = None
     """Host of the project's own forge, as its remote has it."""
     forge: str | None = None
@@ -65,9 +65,9 @@ class Pipeline:
     files: dict[str, str]
     """Path → text."""
     todo: tuple[str, ...] = ()
-    """What is left to do by hand before the pipeline works."""
+    """Steps to do by hand before the pipeline works."""
     tokens: tuple[str, ...] = ()
-    """What to set on the CI host."""
+    """The tokens to set on the CI host."""
 
 
 def template(name: str) -> str:

@@ -98,12 +98,12 @@ class Numbers:
     """The metrics in the files of the project."""
 
     files: tuple[str, ...] = ()
-    """As `metrics` of ciplug.yaml takes them."""
+    """The files, as `metrics` of ciplug.yaml takes them."""
     values: Mapping[str, float] = field(default_factory=dict)
     constants: frozenset[str] = frozenset()
     """Metrics with the same value at every step."""
     problems: tuple[str, ...] = ()
-    """Why other files are not used."""
+    """The reasons why other files are not used."""
     models: tuple[str, ...] = ()
     """Files that the training wrote its model to in the first run."""
 
@@ -131,7 +131,7 @@ def is_left_out(path: str) -> bool:
 
 
 def is_list(path: str) -> bool:
-    """Whether a file says what is installed, what is run, or with which parameters."""
+    """Whether a file lists requirements, commands or parameters."""
     return bool(_LISTS.fullmatch(posixpath.basename(path)) or _PARAMS.fullmatch(posixpath.basename(path)))
 
 

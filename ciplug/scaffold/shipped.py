@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:
-    """The path of a shipped file or folder, `templates/<host>/…` or `examples/<project>`.
+    """Return the path of a shipped file or folder, `templates/<host>/…` or `examples/<project>`.
 
     It lies in the data of the wheel, or in the checkout of this package. Raises CiplugError when it is missing.
     """

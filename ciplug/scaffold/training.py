@@ -1,4 +1,4 @@
-"""How a project trains its model, from its files. Python is read as text, and never imported or run."""
+"""Find out from a project's files how it trains its model. Python is read as text, never imported or run."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Training:
     imports: frozenset[str] = frozenset()
     """Top-level names of the third-party packages that it imports."""
     tools: frozenset[str] = frozenset()
-    """What it logs with: ciplug, mlflow, dvclive, huggingface, wandb."""
+    """The tools that it logs with: ciplug, mlflow, dvclive, huggingface, wandb."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Trainings:
 
 
 def trainings(files: Sequence[str], read: Read) -> Trainings:
-    """All ways to train that the files of a project show; paths are relative to its top, with `/`."""
+    """Return all trainings in the files of a project; paths are relative to its top, with `/`."""
     problems: list[str] = []
     detected: list[Training] = []
     names = set(files)
@@ -219,7 +219,7 @@ def _command(path: str, facts: _Facts) -> str:
 
 @dataclass
 class _Facts:
-    """What the source of a module shows."""
+    """The facts in the source of a module."""
 
     imports: set[str] = field(default_factory=set)
     calls: set[str] = field(default_factory=set)

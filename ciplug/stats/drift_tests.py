@@ -147,7 +147,7 @@ def _pearson(table: Sequence[tuple[int, int]], n: int, m: int) -> float:
 
 
 def _binned(sample: Sample, edges: Sequence[float]) -> list[int]:
-    """How many of the numbers are below the first edge, at or above it, …"""
+    """Count the numbers below the first edge, at or above it, …"""
     ranks = [0, *map(sample.below, edges), len(sample)]
     return [high - low for low, high in itertools.pairwise(ranks)]
 

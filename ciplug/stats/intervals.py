@@ -57,7 +57,7 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """What the data say about d under a rule."""
+    """The estimate and confidence interval of d, under a rule."""
 
     estimate: float
     """d as measured."""
@@ -66,7 +66,7 @@ class Interval:
     p: float
     """P(data this bad or worse | d = −R), one-sided."""
     method: str
-    """In the field's words, for the report: "Welch's t-test on seed means"."""
+    """The statistical term, for the report: "Welch's t-test on seed means"."""
     n: int
     """Units of the smaller side; more of them would narrow the interval."""
     unit: Unit

@@ -1,4 +1,4 @@
-"""Tests on means by Student's t: of several seeds a side, or of one run beside earlier ones. Standard library alone."""
+"""Student's t-tests on means: of several seeds per side, or of one run against earlier ones. Standard library only."""
 
 from __future__ import annotations
 

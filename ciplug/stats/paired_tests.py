@@ -1,4 +1,4 @@
-"""Which test an evaluation with a score for each example gets, and its answer.
+"""Choose and run the test for an evaluation with a score for each example.
 
 The metric of a question is the name of a numeric column, whose mean is compared; or `accuracy`, which is the share
 of predictions that equal their label; or a score over labels and predictions (see `ciplug.stats.scores`).

@@ -1,4 +1,4 @@
-"""What a test can detect, and how much more data would settle an undecided one."""
+"""The smallest loss that a test can detect, and how much more data would decide an undecided one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ POWER = 0.8
 
 
 def more_needed(interval: Interval) -> int | None:
-    """How many more units would decide with a probability of 80%, if d is what was measured.
+    """Return how many more units would decide with a probability of 80%, if d is the measured difference.
 
     The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
     number is enough: d lies just on the allowance, or the width has no meaning.

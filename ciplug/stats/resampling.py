@@ -93,7 +93,7 @@ def _expanded(alpha: float, n: int) -> float:
 
 
 def _contracted(tail: float, n: int) -> float:
-    """The inverse of `_expanded`: which α this tail stands for."""
+    """The inverse of `_expanded`: return the α of this tail."""
     if tail > 1 - 1e-12:
         return 1.0
     return t_sf(normal_isf(tail) * math.sqrt((n - 1) / n), n - 1)
@@ -250,7 +250,7 @@ def bootstrap_score(
 
 
 def draw_units(strata: Sequence[int], resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each unit was drawn: as many units as there are, from each stratum by itself.
+    """Draw as many units as there are, within each stratum; return how often each was drawn.
 
     The columns are the units of the first stratum, of the second, …
     """
@@ -271,7 +271,7 @@ def draw_units(strata: Sequence[int], resamples: int, seed: int) -> Iterator[Flo
 
 
 def draw_cells(counts: Floats, resamples: int, seed: int) -> Iterator[Floats]:
-    """How many of each kind were drawn; `counts` is how many examples of each kind there are."""
+    """Return how many of each kind were drawn; `counts` has the number of examples of each kind."""
     generator = np.random.default_rng(seed)
     n = int(counts.sum())
     rows = max(1, BLOCK // len(counts))

@@ -30,7 +30,7 @@ class Sample:
         self._is_sorted = False
 
     def extend_complete(self, values: Sequence[float]) -> None:
-        """As `extend`, quickly: none of the values is None."""
+        """Like `extend`, but faster: no value may be None."""
         try:
             block = array("d", values)
         except OverflowError:
@@ -43,7 +43,7 @@ class Sample:
         self._is_sorted = False
 
     def __len__(self) -> int:
-        """How many numbers, without those that are missing."""
+        """The count of numbers, without missing ones."""
         return len(self._values)
 
     @property
@@ -51,7 +51,7 @@ class Sample:
         return len(self) + self.missing
 
     def __iter__(self) -> Iterator[float]:
-        """In ascending order."""
+        """Iterate in ascending order."""
         self._sort()
         return heapq.merge(*(_slice(self._values, *run) for run in self._runs()))
 
@@ -66,7 +66,7 @@ class Sample:
         raise IndexError(rank)
 
     def below(self, value: float) -> int:
-        """How many numbers are smaller than `value`."""
+        """Count the numbers that are smaller than `value`."""
         self._sort()
         return sum(bisect.bisect_left(self._values, value, *run) - run[0] for run in self._runs())
 

@@ -1,1 +1,1 @@
-"""What the program does, one verb of the domain a file; commands and the Python API call these."""
+"""The actions of the program, one per file; commands and the Python API call these."""

@@ -1,4 +1,4 @@
-"""All runs that there are: those of the store, after those that wait on this machine were sent."""
+"""All runs: those of the store, after sending those that wait on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def all_runs(session: Session) -> Runs:
-    """All runs. What earlier commands could not send is sent first, and what a killed one left is recovered."""
+    """Return all runs. First send what earlier commands could not send, and recover runs of killed processes."""
     if session.context.trusted:
         report_recovered(session)
         try:

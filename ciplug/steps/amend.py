@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What is to be changed about a run. What is None or empty stays as it is."""
+    """The changes to a run. Fields that are None or empty change nothing."""
 
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -41,7 +41,7 @@ class Change:
     reason: str | None = None
 
     def of_a_run(self, before: Changes, tags: Mapping[str, str], name: str | None) -> Change:
-        """What of this is new to a run with these changes, tags and name."""
+        """Return the part of this change that is new for a run with these changes, tags and name."""
         return replace(
             self,
             name=None if self.name == name else self.name,
@@ -71,7 +71,7 @@ class Target:
     name: str | None
     tags: Mapping[str, str]
     changes: Changes
-    """What was amended before."""
+    """The earlier amendments of the run, combined."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,15 @@ class Amended:
     """A run after it was amended."""
 
     target: Target
-    """As it was before."""
+    """The run before the change."""
     change: Change
-    """What was new to it; empty where it was as asked for already."""
+    """The part of the change that was new; empty if there was nothing new."""
     changes: Changes
-    """What its amendments add up to now."""
+    """The amendments of the run including this one, combined."""
 
 
 def amend(session: Session, targets: Sequence[Target], change: Change) -> list[Amended]:
-    """Amend runs: all objects in one write, and none for a run that is as asked for already.
+    """Amend runs in one write; a run that already has the requested values gets no amendment.
 
     Raises ForkJob in a fork's job, UsageError for a change that cannot be, StoreError when the store did not take it:
     then it waits in the spool, and the hint says how it is sent.
@@ -142,7 +142,7 @@ def _amendment(session: Session, target: Target, change: Change) -> Amendment:
 
 
 def objects_of(amendment: Amendment, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
-    """Key → bytes of what is stored of an amendment."""
+    """Return key → content of the objects of an amendment."""
     key, data = amendment_object(amendment)
     if not series:
         return {key.key: data}
@@ -156,11 +156,11 @@ def objects_of(amendment: Amendment, series: Mapping[str, Series] | None = None)
 
 @dataclass(frozen=True)
 class View:
-    """What this machine knows of all runs."""
+    """All runs as far as this machine knows them."""
 
     runs: Runs
     offline: StoreError | None = None
-    """Why the store could not be asked; what it was like when it was asked last stands in for it."""
+    """The reason why the store could not be read; the last known state is used instead."""
 
     @property
     def catalog(self) -> Catalog:
@@ -168,7 +168,7 @@ class View:
 
 
 def view_of(session: Session) -> View:
-    """All runs as the store has them; where it cannot be reached, as it was when it was asked last.
+    """Return all runs of the store; if it cannot be reached, those of its last known state.
 
     Raises StoreError where it was never asked on this machine.
     """

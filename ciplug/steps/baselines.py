@@ -1,4 +1,4 @@
-"""Which runs a candidate is compared with: the baselines of the policy, the branch's tip, production."""
+"""Find the runs to compare a candidate with: the baselines of the policy, the branch's tip, production."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class BaselineFinder:
         return f"run {run.id[:12]} was {why}" if why else None
 
     def _counts(self, run: Run) -> bool:
-        """Whether a run may be compared with, or is the candidate itself.
+        """Whether a run may be a baseline, or is the candidate itself.
 
         A fork's job says its own numbers, so nothing is compared with them, and nothing with a withdrawn run.
         """
@@ -122,14 +122,14 @@ class BaselineFinder:
         return {}
 
     def runs_of(self, side: Side) -> list[Run]:
-        """The runs that stand for a side."""
+        """Return the runs that represent a side."""
         ids = side.runs or ((side.run,) if side.run else ())
         if side.commit and not all(run in self._read for run in ids):
             self.on([side.commit])
         return [self._read[run] for run in ids if run in self._read]
 
     def record(self, side: Side) -> Run | None:
-        """The one run that a side names."""
+        """Return the one run of a side."""
         return next((run for run in self.runs_of(side) if run.id == side.run), None)
 
     # --- sides
@@ -239,7 +239,7 @@ class BaselineFinder:
         return {}
 
     def baseline(self, asked: Baseline, metric: str = "", higher: bool | None = None) -> Side:
-        """What a rule compares with; `best` and `mean` depend on the metric and its direction."""
+        """Return the baseline of a rule; `best` and `mean` depend on the metric and its direction."""
         key = (asked, metric, higher) if asked.ref in ("best", "mean") else (asked,)
         if key not in self._baselines:
             self._baselines[key] = self._checked(asked, self._baseline(asked, metric, higher))
@@ -275,7 +275,7 @@ class BaselineFinder:
         return replace(side, misnamed=commit is None)
 
     def _of_id(self, name: str) -> Side:
-        """Of a commit's id, or of its beginning."""
+        """Return the side for a commit's id, or the beginning of one."""
         commit = names.resolve(self.session.need_workspace(), name, self.session.env)
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
@@ -306,7 +306,7 @@ class BaselineFinder:
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 
     def _unfit(self, side: Side, max_age_days: float | None) -> str | None:
-        """Why a baseline decides nothing: it is too old, or was measured on other data."""
+        """Return why a baseline decides nothing: it is too old, or was measured on other data."""
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
             # Its day, not its age: two jobs within the hour must write the same.
             day = side.recorded[:10] if side.recorded and side.age_days is not None else "unknown age"
@@ -323,7 +323,7 @@ class BaselineFinder:
 
 
 def baselines_of(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> BaselineFinder:
-    """What finds the baselines of a run."""
+    """Return the finder for the baselines of a run."""
     return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model))
 
 

@@ -31,7 +31,7 @@ class BranchRuns:
 
 
 def first_recorded(commits: Iterable[str], recorded: Mapping[str, object]) -> list[str]:
-    """The first of these commits that have a run, at most RECORDED_MOST."""
+    """Return the first of these commits that have a run, at most RECORDED_MOST."""
     return [commit for commit in commits if commit in recorded][:RECORDED_MOST]
 
 

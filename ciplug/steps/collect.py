@@ -19,7 +19,7 @@ from ciplug.steps.trust import need_trusted
 MAX_TOTAL = 512 * 1024 * 1024
 """Bytes of all bundles together: they are held in memory until they are pushed."""
 MAX_UNTRUSTED = 32 * 1024 * 1024
-"""Of a fork's: whoever opens a pull request makes the store grow."""
+"""The limit for a fork's bundles: whoever opens a pull request makes the store grow."""
 MAX_UNTRUSTED_OBJECTS = 1_000
 MAX_SHOWN = 600
 """Characters of a message: the name of a file in an archive can have 65,535."""
@@ -27,7 +27,7 @@ MAX_SHOWN = 600
 
 @dataclass(frozen=True)
 class CollectRequest:
-    """What to collect, and what a person says about it."""
+    """The bundles to collect, and the user's statements about them."""
 
     source: Source | None = None
     """None: the artifacts of this job's pipeline, or of the run that a workflow_run job follows."""
@@ -35,12 +35,12 @@ class CollectRequest:
     commit: str | None = None
     """Take runs of this commit only."""
     trust: Literal["trusted", "untrusted"] | None = None
-    """None: what the place says."""
+    """None: trust is decided by the source."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was found there, and what became of it."""
+    """The source of the bundles, and the result of recording them."""
 
     source: str
     """For people: GitHub's run 42."""
@@ -77,7 +77,7 @@ def _trust(request: CollectRequest, source: BundleSource) -> tuple[bool, Origin]
 
 
 def _narrowed(origin: Origin, commit: str, source: BundleSource) -> Origin:
-    """The origin, where a person says of which commit it is."""
+    """Return the origin, limited to the commit that the user named."""
     if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", commit):
         raise UsageError(f"--commit {commit}: a full commit id is expected")
     if origin.commits is not None and commit not in origin.commits:
@@ -86,7 +86,7 @@ def _narrowed(origin: Origin, commit: str, source: BundleSource) -> Origin:
 
 
 def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
-    """What is found, up to a size in all; what is beyond is named, too."""
+    """Return the bundles within a total size; those beyond it are named, too."""
     room = most
     for found in source.bundles():
         if not isinstance(found.content, CiplugError):

@@ -24,11 +24,11 @@ from ciplug.tracking.retention import RetainedRun
 
 @dataclass(frozen=True)
 class Selection:
-    """What retention decides."""
+    """The runs that the retention rule drops."""
 
     dropped: Sequence[RetainedRun]
     protected: int
-    """So many older runs stay, because they are in the registry, or baselines."""
+    """The number of older runs that are kept because they are in the registry, or baselines."""
 
 
 def fold(session: Session) -> int:

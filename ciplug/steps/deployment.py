@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What came of it."""
+    """The result of recording a deployment."""
 
     environment: str
     commit: str | None
     failure: str | None = None
-    """Why nothing was recorded; None where it was."""
+    """The reason why nothing was recorded; None on success."""
     hint: str | None = None
 
 

@@ -27,12 +27,12 @@ the number of bytes that have arrived since the last call."""
 
 
 class Fetched(NamedTuple):
-    """What a fetch left in the folder."""
+    """The result of a fetch."""
 
     files: tuple[Path, ...]
     """Every file that was asked for, below the folder."""
     written: int
-    """How many of them were not there before, or not as recorded."""
+    """The number of files that were missing, or differed from the record."""
     digest_only: tuple[File, ...]
     """Artifacts that were asked for, and of which only the digest was recorded."""
 
@@ -60,7 +60,7 @@ def fetch(
     force: bool = False,
     progress: Progress = _silent,
 ) -> Fetched:
-    """Write artifacts of a run below `folder`: each whole and verified, or not at all.
+    """Write artifacts of a run below `folder`, each completely and verified, or not at all.
 
     Args:
         paths: artifacts, folders above them, or files in them; none: everything.

@@ -27,13 +27,13 @@ Kept = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Checked:
-    """What was checked, and what is wrong."""
+    """The numbers of checked runs and models, and the problems."""
 
     runs: int
     models: int
     problems: Sequence[Problem]
     notes: Sequence[str]
-    """What the logs of the registry hold that this ciplug skips."""
+    """Entries of the registry's logs that this version of ciplug skips."""
     unchecked: Mapping[str, int]
     """Places that this checkout does not use → how many artifacts are kept there."""
 
@@ -77,7 +77,7 @@ def _read_runs(runs: Runs) -> tuple[int, Kept]:
 
 
 def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
-    """Amendments of runs that are not there. What one says is checked when its run is read."""
+    """Check amendments whose run does not exist. Other amendments are checked when their run is read."""
     recorded, listed = set(runs.recorded()), set(store.keys(EVERY_AMENDMENT))
     for key in sorted(listed):
         amendment = parse_amendment(key) or parse_late_series(key)

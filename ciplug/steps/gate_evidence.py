@@ -1,4 +1,4 @@
-"""What the gates of one candidate look at, gathered from the store and from disk."""
+"""Gather the input of the gates for one candidate, from the store and from disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
-    """All that the gates of the policy look at."""
+    """Return the input of all gates of the policy."""
     from ciplug.gates.evidence import Evidence
 
     policy = in_force.policy

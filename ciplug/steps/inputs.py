@@ -1,4 +1,4 @@
-"""What the user asked to have recorded, beside what the training logs, and how it is read."""
+"""Read what the user asked to record, besides what the training logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What the user asked to have recorded, beside what the training itself logs."""
+    """The user's request of what to record, besides what the training itself logs."""
 
     model: str | None = None
     name: str | None = None
@@ -43,7 +43,7 @@ class Inputs:
 
 
 class Surroundings(Protocol):
-    """What must be known of a job to record a run of it. A session is one."""
+    """The facts about a job that are needed to record its run. A session has them."""
 
     @property
     def cwd(self) -> Path: ...
@@ -63,7 +63,7 @@ class Surroundings(Protocol):
 
     @property
     def destination(self) -> Destination | None:
-        """Where the bytes of artifacts go; None: nowhere, their digests are recorded."""
+        """The store of the artifacts' content; None: only their digests are recorded."""
         ...
 
 
@@ -78,7 +78,7 @@ class Values:
 
 
 def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: list[CiplugError]) -> Values:
-    """What the files say, and what was logged. Of a metric in both, the file counts.
+    """Return the values of the files and of the log. For a metric in both, the file counts.
 
     Files that cannot be taken are added to `problems`.
     """
@@ -136,7 +136,7 @@ def read_artifacts(
 def _examples(
     inputs: Inputs, job: Surroundings, metrics: dict[str, float], problems: list[CiplugError]
 ) -> bytes | None:
-    """What is kept of the examples. Their means are metrics, where no file says otherwise."""
+    """Return the encoded examples. Their means become metrics, unless a file has the metric."""
     if inputs.samples is None:
         return None
     from ciplug.capture.example_files import read_examples

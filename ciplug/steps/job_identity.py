@@ -1,4 +1,4 @@
-"""Which commit this job is of: what the CI host says, and what git has checked out."""
+"""Find the commit of this job, from the CI host and the git checkout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ciplug.records.provenance import Context
 
 
 def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_own_runs: bool) -> Identity | None:
-    """What the job is of. The remote is contacted only where HEAD is not the commit that the CI host names."""
+    """Return the job's identity. The remote is contacted only if HEAD is not the commit that the CI host names."""
     if workspace is None:
         return None
     claim, head = ci.detect(env), workspace.head
@@ -29,7 +29,7 @@ def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_ow
 
 
 def _checkout(workspace: Workspace, *, of_host: bool) -> Checkout:
-    """What git says of HEAD; its parents only where a CI host may have made it."""
+    """Return git's facts about HEAD; its parents only if a CI host may have created it."""
     parents, committer = commits.origin_of(workspace) if of_host else ((), "")
     remotes = workspace.remotes
     remote = remotes.get("origin") or next(iter(remotes.values()), None)

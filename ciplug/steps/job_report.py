@@ -1,4 +1,4 @@
-"""What a job says after it has recorded a run: of its own run in its files, of the whole commit in the comment."""
+"""The report of a job after it recorded a run: its own run in its files, the whole commit in the comment."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ class JobRun:
 
     run: Run
     base: NamedCommit | None = None
-    """What the report compares with in place of the policy's baseline."""
+    """The commit to compare with instead of the policy's baseline."""
     notes: Sequence[str] = ()
     """Sentences for this job's own files."""
     bundle: Path | None = None
-    """Where the run is, if it is not in the store."""
+    """The bundle with the run, if it is not in the store."""
 
 
 @dataclass(frozen=True)
 class JobReport:
-    """What there is to say about a commit after one of its runs."""
+    """The report on a commit after one of its runs."""
 
     runs: Runs
     own: Judged
@@ -49,7 +49,7 @@ class JobReport:
     counts: bool
     """Whether the comment shows this job's run: another one of the model may speak for the commit."""
     unjudged: ConfigError | None = field(default=None)
-    """Why the gates did not judge this job's run."""
+    """The reason why the gates did not judge this job's run."""
 
 
 def report_on(session: Session, job: JobRun) -> JobReport:

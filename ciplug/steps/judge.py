@@ -40,7 +40,7 @@ class Judged:
 
     section: ModelSection
     policy_change: str | None = None
-    """What the policy that the pull request proposes would have decided."""
+    """The verdict under the policy that the pull request proposes, as a sentence."""
     problem: ConfigError | None = None
     """The mistake in the policy because of which nothing was judged."""
 

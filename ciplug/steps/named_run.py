@@ -1,4 +1,4 @@
-"""The run that a name stands for: a version of a model, the id of a run, or a commit."""
+"""Find the run for a name: a version of a model, the id of a run, or a commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class NamedRun(NamedTuple):
-    """What a name stands for."""
+    """The run, version or commit that a name refers to."""
 
     run: Run
     version: Version | None = None
@@ -29,7 +29,7 @@ class NamedRun(NamedTuple):
 
 
 def find_run(session: Session, runs: Runs, name: str, model: str | None = None) -> NamedRun:
-    """The run that `name` stands for.
+    """Return the run that `name` refers to.
 
     Args:
         name: MODEL@STAGE, MODEL@vN, a models:/ URI, the id of a run or its beginning, or a commit, branch or tag.

@@ -1,4 +1,4 @@
-"""Where bundles are collected from: files of this machine, or the artifacts of a pipeline."""
+"""Open the source of bundles to collect: files of this machine, or the artifacts of a pipeline."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Source = OfFiles | OfGitHub | OfGitLab | OfJenkins
 
 @dataclass(frozen=True)
 class BundleFilter:
-    """Which of the files there are bundles."""
+    """A filter that selects the bundles among files and artifacts."""
 
     artifact: str | None = None
     """GitHub: a glob pattern of the names of artifacts; GitLab: of the names of jobs."""
@@ -61,7 +61,7 @@ class BundleFilter:
 
 @contextmanager
 def open_source(session: Session, source: Source | None, only: BundleFilter) -> Iterator[BundleSource]:
-    """Where to collect from; None: the artifacts of this job's pipeline, or of the run that it follows.
+    """Open a source; None: the artifacts of this job's pipeline, or of the run that it follows.
 
     Inside the block, errors of the place are errors of ours. Raises UsageError where there is no such place.
     """
@@ -144,7 +144,7 @@ def _jenkins(session: Session, source: OfJenkins, only: BundleFilter) -> Iterato
 
 
 def _place(session: Session, forge: str, option: str, title: str) -> Place:
-    """Where to read artifacts from. Raises UsageError where the code is on another forge."""
+    """Return the forge to read artifacts from. Raises UsageError if the code is on another forge."""
     from ciplug.forges import find_place
 
     place = find_place(session.context, session.env, session.remote_url)

@@ -42,7 +42,7 @@ class OpenRun:
 
 @dataclass(frozen=True)
 class Job:
-    """What a run that is open knows of the job in which it began: enough to record it, from any process."""
+    """The facts about an open run's first job: enough to record the run from any process."""
 
     cwd: Path
     top: Path

@@ -46,7 +46,7 @@ def parts(path: str, *, windows: bool = os.name == "nt") -> tuple[str, ...]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError for a folder that is a `.git` or lies in one: git would read what is written there."""
+    """Raise UsageError for a folder that is, or is inside, a `.git`: git would read the files written there."""
     if any(part.casefold() == ".git" for part in folder.resolve().parts):
         raise UsageError(f"{folder} is in git's own folder: nothing is written there", hint="name another folder")
 
@@ -111,7 +111,7 @@ def clash(places: Sequence[tuple[str, ...]], *, one_case: bool = sys.platform in
 
 
 def below(folder: Path, names: tuple[str, ...]) -> Path:
-    """The path below `folder`. Raises RecordError when a symbolic link or a file stands in the way to it."""
+    """Return the path below `folder`. Raises RecordError if a symbolic link or a file is in the way."""
     at = folder
     for name in names[:-1]:
         at = at / name

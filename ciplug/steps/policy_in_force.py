@@ -1,4 +1,4 @@
-"""Which policy judges: in a pull request that of the branch that it wants to go into, else the checkout's."""
+"""Choose the policy that judges: in a pull request that of the target branch, else the checkout's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PolicyInForce:
     """The policy of one model, and where it was read."""
 
     policy: Policy
-    """As it applies to the branch."""
+    """The policy with the settings for the branch."""
     digest: str
     """sha256 of the whole policy of the model."""
     source: PolicySource
@@ -33,7 +33,7 @@ class PolicyInForce:
     evaluation: tuple[str, ...] = ()
     """The datasets that metrics are measured on, as runs name them."""
     missing: str | None = None
-    """Why a pull request is judged by its own policy, and not by that of the base branch; None where it is not."""
+    """The reason why a pull request is judged by its own policy, not the base branch's; None if it is not."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Policies:
     branch: str | None
     """The branch that the commit is to be merged into, or is on."""
     base: Config | None = None
-    """That of the base branch; None outside of pull requests, and where the branch has no file."""
+    """The base branch's settings; None outside of pull requests, and if the branch has no file."""
     base_source: PolicySource | None = None
     base_branch: str | None = None
 
@@ -161,14 +161,14 @@ def _read_policies(session: Session) -> Policies:
 
 
 def of_checkout(session: Session, model: str) -> PolicyInForce | None:
-    """What the checkout's own file says of a model, whoever judges it; nothing is fetched. None: no gate."""
+    """Return the policy for a model in the checkout's own file, without fetching anything. None: no gate."""
     inside = _inside(session)
     own = replace(session.config, path=inside or session.config.path)
     return Policies(own, _source(session, inside), session.context.branch).proposed(model)
 
 
 def _inside(session: Session) -> Path | None:
-    """Where the file is, or would be, from the top of the repository; None where it lies outside of it."""
+    """Return the path of the file from the top of the repository; None if it is outside."""
     path = session.config.path or session.cwd / configuration.FILE
     # The folder without its links; a file that is one itself is still the repository's.
     whole, top = path.parent.resolve() / path.name, session.top.resolve()

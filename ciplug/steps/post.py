@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Posting:
-    """How a report is to be posted."""
+    """Options for posting a report."""
 
     label: bool = False
     """Keep a label of the outcome on the pull request, too."""
     on_request: bool = False
-    """A user asked for it: on a laptop, too, a message says why nothing is posted."""
+    """Whether a user asked for the post: then a message says why nothing is posted, also on a laptop."""
     follows: TriggeringRun | None = None
     """The run of another workflow that the report is about."""
     foreign: bool = False
@@ -36,7 +36,7 @@ class Posting:
 
 @dataclass(frozen=True)
 class Posted:
-    """What became of it."""
+    """The result of posting."""
 
     url: str | None = None
     """The address of the comment."""
@@ -48,7 +48,7 @@ class _Target:
     """The pull request that gets the comment."""
 
     number: int | None
-    """None: the commit is in no open pull request, or `failure` says why that is not clear."""
+    """None: the commit is in no open pull request, or `failure` has the reason why that is unclear."""
     found: OpenPullRequest | None = None
     """The same, where it was looked for by its commit."""
     failure: ForgeError | None = None
@@ -140,7 +140,7 @@ def _as_of(session: Session, pull: OpenPullRequest) -> Session:
 
 
 def _newer(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapshot]) -> Snapshot | None:
-    """What there is to say by now, if a run has come since; None if not."""
+    """Return the new snapshot if a run was recorded since; else None."""
     # A session that has read nothing yet.
     later = replace(session)
     try:

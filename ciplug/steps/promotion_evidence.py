@@ -29,7 +29,7 @@ class Evidence(NamedTuple):
     """The recorded verdict that allows a promotion, and what else the stage required."""
 
     key: str
-    """Of the verdict in the store."""
+    """The key of the verdict in the store."""
     digest: str
     """sha256 of the verdict's bytes."""
     verdict: Verdict
@@ -38,7 +38,7 @@ class Evidence(NamedTuple):
 
 
 def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evidence:
-    """What allows the promotion of a run to a stage: its last verdict by the policy in force, confirmed today.
+    """Return the evidence for a promotion: the run's last verdict by the policy in force, confirmed today.
 
     Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts.
 
@@ -61,13 +61,13 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
 
 
 def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
-    """The stage as the policy writes it, and what the policy says of it."""
+    """Return the stage as named in the policy, and its rules."""
     name = stage.lower()  # The policy writes all stages in lower case.
     return name, policy.stages.get(name)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
-    """Key, verdict and digest of the last judgement of this run by the policy in force.
+    """Return key, verdict and digest of the last judgement of this run by the policy in force.
 
     Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs.
     """

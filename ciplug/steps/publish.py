@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATUS_NAME = "ciplug"
 LABEL = "ciplug: "
-"""What our labels of a pull request begin with; the outcome follows."""
+"""The prefix of ciplug's labels on a pull request; the outcome follows."""
 _STATES: dict[Outcome, State] = {
     "PASS": "success",
     "WARN": "success",
@@ -30,7 +30,7 @@ _STATES: dict[Outcome, State] = {
 
 @dataclass(frozen=True)
 class Published:
-    """What is on the forge by now, and what could not be put there."""
+    """The results on the forge, and the failures."""
 
     url: str | None = None
     """The address of the comment."""
@@ -40,7 +40,7 @@ class Published:
 
     @property
     def failure(self) -> ForgeError | None:
-        """What counts as a failure. Not every forge has labels: one that could not be set is named, and no more."""
+        """The failure that counts. Not every forge has labels: a label that could not be set is only mentioned."""
         return self.comment or self.status
 
 
@@ -105,7 +105,7 @@ def _label(outcome: Outcome) -> str:
 
 
 def _description(report: Report, outcome: Outcome) -> str:
-    """What the status says in its one line: the outcome, and the gates that decided it."""
+    """Return the status text in one line: the outcome, and the gates that decided it."""
     problems = [section.problem for section in report.sections if section.problem]
     if problems:
         return f"not judged: {problems[0]}"

@@ -1,4 +1,4 @@
-"""From a training to a sealed record: begin a run, finish it. What was logged is on disk at every point."""
+"""Begin a run and finish it as a sealed record. What was logged is on disk at every moment."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def begin(
 
 
 def facts_of(run: Run, job: Surroundings, spooled_for: str) -> dict[str, Any]:
-    """What is kept of a run that begins: enough to record it, and its child runs, from any process."""
+    """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process."""
     return {
         "run": plain(run),
         "store": spooled_for,
@@ -140,7 +140,7 @@ def finish(
 def objects_of(
     run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
 ) -> dict[str, bytes]:
-    """What is stored of a run. Series that are too long are a problem, and no reason to lose the run."""
+    """Return the objects of a run. Series that are too long are a problem, but the run is kept."""
     try:
         return run_objects(run, series, examples)
     except RecordError as problem:

@@ -26,7 +26,7 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Recording:
-    """What became of the bundles."""
+    """The result of recording bundles."""
 
     recorded: tuple[Bundle, ...] = ()
     repeated: tuple[Bundle, ...] = ()
@@ -42,7 +42,7 @@ class _Sorted:
     repeated: list[Bundle] = field(default_factory=list)
     refused: list[CiplugError] = field(default_factory=list)
     objects: dict[str, bytes] = field(default_factory=dict)
-    """What is to be written."""
+    """The objects to write."""
 
 
 def record_bundles(session: Session, bundles: list[Bundle], *, trusted: bool) -> Recording:

@@ -1,4 +1,4 @@
-"""What a job reports about a commit: the same in every job, whoever has judged."""
+"""The report of a commit: the same in every job, whichever job judged."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def report_without_links(session: Session, judged: Sequence[Judged]) -> Report:
 
 
 def _policy_note(judged: Sequence[Judged]) -> str | None:
-    """What a pull request's change of the policy would have decided; None where it changes nothing."""
+    """Return the note on a pull request's change of the policy; None if the policy is unchanged."""
     notes = [(each.run.model, each.policy_change) for each in judged if each.policy_change]
     lead = len(judged) > 1
     return " ".join(f"{model}: {note}" if lead else note for model, note in notes) or None
 
 
 def _registry_page(session: Session, of: ModelSection) -> str | None:
-    """Where the forge shows the log of a model: if the store is a branch of the repository that the forge has."""
+    """Return the page of a model's log, if the store is a branch of the repository on the forge."""
     contexts = (of.run.provenance.context, *of.origins.values())
     place = next((c for c in contexts if c.trusted and web.repository_page(c)), None)
     remote, _, branch = session.store.address.rpartition("#")

@@ -1,4 +1,4 @@
-"""Which commit is meant, and which runs speak for it."""
+"""Choose the commit, and the runs that represent it."""
 
 from __future__ import annotations
 

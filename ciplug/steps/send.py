@@ -16,9 +16,9 @@ from ciplug.steps.session import Session, beside_runs
 
 MOST_KEYS = 5_000
 MOST_BYTES = 64 * 1024 * 1024
-"""Of one write; a single run may have more."""
+"""The limit for one write; a single run may be larger."""
 _OF_ALL = {Cause.NETWORK, Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.NOT_FOUND, Cause.FULL}
-"""Why a write is refused whatever is in it."""
+"""Causes that refuse every write, whatever its content."""
 
 
 def store_objects(session: Session, objects: Mapping[str, bytes], bundle: Path | None = None) -> None:
@@ -83,7 +83,7 @@ def _batches(entries: Sequence[Sealed]) -> Iterator[list[Sealed]]:
 
 
 def _send_together(session: Session, batch: Sequence[Sealed], source: str | None) -> list[Sealed]:
-    """Send these in one write, and discard them. Raises StoreError, and keeps all, where it is refused."""
+    """Send these entries in one write and discard them. Raises StoreError, and keeps all, if it is refused."""
     try:
         objects = _send_files(session, batch, source)
         # What another process has sent meanwhile, it has removed, and its files with it.

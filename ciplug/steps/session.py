@@ -1,4 +1,4 @@
-"""What every command starts from: repository, configuration, CI context, store and spool of this folder."""
+"""The context of every command: repository, configuration, CI context, store and spool of this folder."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ DEFAULT_MODEL = "default"
 DEFAULT_ARTIFACT_LIMIT = 10_000_000
 NO_ARTIFACTS = "none"
 REPORT_FOLDER = "ciplug-report"
-"""What the pipeline archives, where no other folder is named."""
+"""The folder that the pipeline archives, unless another one is named."""
 FORK = "fork:"
-"""What the address of a store begins with in the spool entries of a fork's job."""
+"""The prefix of the store's address in the spool entries of a fork's job."""
 
 
 def now() -> datetime:
@@ -63,7 +63,7 @@ def beside_runs(place: str, address: str) -> bool:
 
 
 class SessionOptions(NamedTuple):
-    """What whoever opens a session chooses; None: what ciplug.yaml or the environment says."""
+    """The caller's choices for a session; None: use ciplug.yaml or the environment."""
 
     store: str | None = None
     config_file: str | None = None
@@ -71,9 +71,9 @@ class SessionOptions(NamedTuple):
     artifact_limit: int | None = None
     output_dir: str | None = None
     settings: config.Config | None = None
-    """In place of the file's, which is not read then."""
+    """Settings to use instead of the file, which is then not read."""
     for_recording: bool = False
-    """Nothing is judged: mistakes in the gates are kept as `Session.policy_error`, and are no reason to stop."""
+    """Whether nothing is judged: mistakes in the gates go to `Session.policy_error`, and do not stop the command."""
 
 
 _DEFAULTS = SessionOptions()
@@ -98,9 +98,9 @@ class Session:
     output_dir: Path | None = None
     """The folder of this job's results, where it names one."""
     options: SessionOptions = _DEFAULTS
-    """What it was opened with."""
+    """The options that it was opened with."""
     identity: Identity | None = None
-    """Which commit the job is of, and why; None outside of a repository."""
+    """The commit of the job, and how it was found; None outside of a repository."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 
@@ -115,7 +115,7 @@ class Session:
         return replace(fresh, context=replace(fresh.context, report_url=self.context.report_url))
 
     def remember(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What `make` returns, made once in the life of this session. An exception is not remembered."""
+        """Return the result of `make`, which is called once in a session's life. An exception is not remembered."""
         if key not in self._remembered:
             self._remembered[key] = make()
         value: T = self._remembered[key]
@@ -142,12 +142,12 @@ class Session:
 
     @property
     def to_archive(self) -> Path | None:
-        """The folder that the pipeline must archive so that no record is lost; None where the store keeps them."""
+        """The folder that the pipeline must archive to keep the records; None if the store keeps them."""
         return (self.output_dir or Path(REPORT_FOLDER)) if is_archived(self.store_uri) else None
 
     @property
     def destination(self) -> Destination | None:
-        """Where the bytes of this job's artifacts go; None where only their digests are kept. Nothing is opened."""
+        """The store of the artifacts' content; None if only their digests are kept. Nothing is opened."""
         from ciplug.capture.artifacts import Destination
 
         if not self.context.trusted or self.artifact_store == NO_ARTIFACTS or self.to_archive:
@@ -159,7 +159,7 @@ class Session:
 
     @cached_property
     def files(self) -> Files | None:
-        """Where this job's artifacts go; None where only their digests are kept, as of a fork's job.
+        """The store of this job's artifacts; None if only their digests are kept, as in a fork's job.
 
         Raises ConfigError for a place that does not exist.
         """
@@ -249,7 +249,7 @@ class Session:
         return self.head
 
     def runs(self, handed_over: Mapping[str, bytes] | None = None, *, offline: bool = False) -> Runs:
-        """All runs that the store holds, those of this spool that wait for it, and those of a bundle of this job."""
+        """All runs of the store, those in this spool that wait for it, and those in a bundle of this job."""
         from ciplug.tracking.runs import Runs
 
         unsent = dict(handed_over or {})

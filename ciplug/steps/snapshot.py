@@ -1,4 +1,4 @@
-"""What there is to say about a commit, and what the store held when it was said."""
+"""The report on a commit, and the state of the store that it was made from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage requires besides its gates: a clean tree, a signed commit, the approval of somebody else."""
+"""Requirements of a stage besides its gates: a clean tree, a signed commit, the approval of another person."""
 
 from __future__ import annotations
 

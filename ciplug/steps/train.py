@@ -77,7 +77,7 @@ def _is_secret(variable: str) -> bool:
 
 
 def _stale_problems(inputs: Inputs, stale: Sequence[Path]) -> list[CiplugError]:
-    """What is wrong with files that the command has not written; of artifacts it is a warning only."""
+    """Return the problems with files that the command did not write; for artifacts only a warning."""
     for path in stale:
         if path in inputs.artifacts:
             console.say(f"warning: {path}: the command did not write this artifact; it is kept as it is")
@@ -192,7 +192,7 @@ def _send(session: Session, recorded: Recorded) -> tuple[str, StoreError | None]
 
 
 def _is_on_disk(address: str) -> bool:
-    """Whether a repository lies in a folder of this machine, where no token is of use."""
+    """Whether a repository is on this machine's disk, where no token is needed."""
     return address.startswith("file:") or Path(address).is_absolute()
 
 
@@ -226,6 +226,6 @@ def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:
 
 
 def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
-    """What tells whether a file, or any file of a folder, was written: name, time of change, size."""
+    """Return the signs of a write to a file, or to any file of a folder: name, time of change, size."""
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     return [(str(f), s.st_mtime_ns, s.st_size) for f in files if f.is_file() and (s := f.stat())]

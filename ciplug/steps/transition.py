@@ -23,11 +23,11 @@ _TRIES = 20
 
 @dataclass(frozen=True)
 class PromotionRequest:
-    """What somebody asks for."""
+    """A user's request for a promotion."""
 
     model: str
     stage: str
-    """In upper or lower case."""
+    """The stage, in upper or lower case."""
     run: str | None = None
     """Id of the run, or its beginning; None, without a version either: the model's run of this commit."""
     version: int | None = None
@@ -49,7 +49,7 @@ class Promotion:
     event: int
     """Its number in the log of the model."""
     lost_races: int = 0
-    """How often another event was appended first."""
+    """The number of times that another event was appended first."""
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
@@ -168,7 +168,7 @@ def _append(
 
 
 def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
-    """The log, model and version of a run, after it has been registered if it is no version yet."""
+    """Return the log, model and version of a run; register the run first if it is not a version yet."""
     model = fold(run.model, log.events)
     version = model.of_run(run.id)
     if version is not None:

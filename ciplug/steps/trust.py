@@ -1,4 +1,4 @@
-"""What a fork's job must not do: its code is a stranger's, so it hands over its run and writes nothing itself."""
+"""Limits of a fork's job: its code is not trusted, so it hands over its run and writes nothing itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ MUST_NOT_WRITE = "a fork's job must not write the store"
 
 
 def need_trusted(session: Session, *, hint: str, message: str = MUST_NOT_WRITE) -> None:
-    """Raises ForkJob in a fork's job, before anything is written; `hint` says what to do instead."""
+    """Raise ForkJob in a fork's job, before anything is written; `hint` gives the alternative."""
     if not session.context.trusted:
         raise ForkJob(message, hint=hint)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ciplug.records import columns as tables
 
 PENDING_ALARM = 256
-"""So many writes wait only where nobody may fold them."""
+"""More pending writes than this show that nobody may fold them."""
 
 
 class Head(NamedTuple):
@@ -25,11 +25,11 @@ class Head(NamedTuple):
 
     seq: int
     digest: str
-    """sha256:<hex> of the entry's bytes."""
+    """sha256:<hex> of the entry's content."""
 
 
 class Problem(NamedTuple):
-    """What `ciplug fsck` found in a store."""
+    """A problem that `ciplug fsck` found in a store."""
 
     where: str
     """The key, ref or file."""
@@ -45,7 +45,7 @@ class Trial(NamedTuple):
     what: Literal["write", "delete", "branch"]
     """Add objects; delete what has been folded; move the branch, as folds and logs do."""
     cause: Cause | None
-    """Why it is refused; None where it is accepted. `UNKNOWN` also where it cannot be tried without a trace."""
+    """The cause of a refusal; None if accepted. `UNKNOWN` also if it cannot be tested without leaving a trace."""
     words: str
     """The place's own words, or where it was accepted."""
     spare: bool = False
@@ -53,7 +53,7 @@ class Trial(NamedTuple):
 
 
 class Objects(Protocol):
-    """Bytes by key. Keys are `/`-separated paths; a store does not look into the bytes.
+    """Content by key. Keys are `/`-separated paths; a store does not interpret the content.
 
     A key's first folder, and what follows up to the next `-` or `/`, is its group: `runs/<commit>-` of
     `runs/<commit>-<id>.json`. The keys of a group are found at a cost that does not grow with the store.
@@ -63,9 +63,9 @@ class Objects(Protocol):
     """
 
     uri: str
-    """As the user named it, without credentials."""
+    """The store as the user named it, without credentials."""
     address: str
-    """Where it really is, without credentials: the same for every name of one store."""
+    """The real address, without credentials: the same for every name of one store."""
 
     @property
     def notes(self) -> list[str]:
@@ -125,7 +125,7 @@ class Columns(Protocol):
     """
 
     def segments(self) -> list[str]:
-        """Names of the closed segments, oldest first. What a name stands for never changes."""
+        """Return the names of the closed segments, oldest first. The content of a segment never changes."""
         ...
 
     def columns(self, segments: Iterable[str]) -> dict[str, tables.Columns]:
@@ -159,12 +159,12 @@ class Log(Protocol):
         ...
 
     def logs(self, prefix: str) -> list[str]:
-        """Names of the logs that have an entry and start with `prefix`, sorted."""
+        """Return the names of the logs that have an entry and start with `prefix`, sorted."""
         ...
 
 
 class Store(Objects, Columns, Protocol):
-    """What every place is."""
+    """The interface of every store."""
 
 
 class LogStore(Store, Log, Protocol):

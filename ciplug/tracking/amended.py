@@ -42,7 +42,7 @@ def _read(record: object, key: str) -> Amendment:
 
 
 def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: int) -> Column:
-    """A column with the changes of some rows in it; a row whose value is taken away is left out."""
+    """Return a column with the changes of some rows; a row whose value is removed is left out."""
     if key == LIFECYCLE:
         states: list[str] = ["active"] * count
         for row, one in changed.items():
@@ -58,7 +58,7 @@ def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: in
 
 
 def names(changes: Changes, kind: Kind) -> Collection[str]:
-    """What the amendments of a run have set of this kind."""
+    """Return the names of this kind that the amendments of a run have set."""
     return [name for name, value in _values(changes, kind) if value is not None]
 
 

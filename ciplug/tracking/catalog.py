@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Found(NamedTuple):
-    """What a search found."""
+    """The result of a search."""
 
     entries: list[Entry]
     total: int
@@ -41,9 +41,9 @@ class Found(NamedTuple):
     left_out: int = 0
     """Runs that do not match only because a number in a condition is NaN there."""
     undefined: int = 0
-    """Of those that match, the runs whose number to order by is NaN."""
+    """The number of matching runs whose value to order by is NaN."""
     absent: int = 0
-    """Of those that match, the runs that have nothing to order by."""
+    """The number of matching runs without a value to order by."""
     hidden: int = 0
     """Runs that match, and are left out for the state that they are in."""
 
@@ -56,7 +56,7 @@ class _Segment(NamedTuple):
 
 
 class Catalog:
-    """All runs that a store held when this was made or refreshed, and those that wait to be sent."""
+    """All runs of a store at the last refresh, and those that wait to be sent."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class Catalog:
         return [row for row in rows if row not in gone] if gone else rows
 
     def count(self, where: Sequence[Comparison], *, hide: Collection[State] = ()) -> int:
-        """How many runs satisfy every condition. Raises UsageError as `search` does."""
+        """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
     def _select(self, where: Sequence[Comparison]) -> Selection:
@@ -245,7 +245,7 @@ class Catalog:
         return search.select(where, self._count, self._column)
 
     def need(self, key: Key) -> None:
-        """Raises UsageError for a metric, parameter or tag that no run has, if there is a run."""
+        """Raise UsageError for a metric, parameter or tag that no run has, unless there are no runs."""
         self._answer(lambda: self._need(key))
 
     def _need(self, key: Key) -> None:
@@ -275,11 +275,11 @@ class Catalog:
         return self._answer(lambda: self._column(key))
 
     def entries(self, rows: Sequence[int]) -> list[Entry]:
-        """What is known of the runs in these rows, in their order, without those that cannot be right."""
+        """Return the entries of the runs in these rows, in order, without invalid ones."""
         return self._answer(lambda: self._entries(rows))
 
     def changes(self, key: str) -> Changes:
-        """What the amendments of the run with this key add up to."""
+        """Return the combined amendments of the run with this key."""
         return self._changes.get(key, amended.NO_CHANGES)
 
     def find(self, run_id: str) -> list[str]:

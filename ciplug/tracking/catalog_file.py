@@ -33,7 +33,7 @@ _GRACE = 3600.0
 """Seconds for which a segment stays in the file after it has gone from the store: another process may be reading it."""
 _WAIT = 60.0
 DAMAGE = (sqlite3.DatabaseError, ValueError, KeyError, TypeError)
-"""What reading a damaged file raises."""
+"""Exceptions when reading a damaged file."""
 
 
 class CatalogFile:
@@ -74,7 +74,7 @@ class CatalogFile:
         return dict(self._db.execute("SELECT name, runs FROM segments"))
 
     def loose(self) -> dict[str, bytes]:
-        """Key → bytes of the objects that were in no segment."""
+        """Return key → content of the objects that were in no segment."""
         return dict(self._db.execute("SELECT key, record FROM loose"))
 
     def amendments(self) -> Iterator[tuple[str, str, Any]]:
@@ -99,7 +99,7 @@ class CatalogFile:
         return {name: _unpacked(key.kind, *cell, runs[name]) for name, cell in found.items()}
 
     def columns(self, segment: str, runs: int) -> Columns:
-        """All columns of a segment."""
+        """Return all columns of a segment."""
         columns = Columns()
         parts: dict[str, dict[str, Sparse]] = {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}
         sql = "SELECT kind, name, rows, data FROM columns WHERE segment = ?"
@@ -234,7 +234,7 @@ def _packed(segment: str, columns: Columns) -> Iterator[tuple[str, str, str, byt
 
 
 def _unpacked(kind: str, rows: bytes | None, data: bytes | str, runs: int) -> Column:
-    """What was packed. Raises ValueError when it is damaged."""
+    """Unpack a value. Raises ValueError if it is damaged."""
     values: Sequence[Any]
     if kind == "metric":
         values = array("d")

@@ -1,4 +1,4 @@
-"""What columns know of single runs."""
+"""Single runs, built from columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ciplug.tracking.query import LIFECYCLE, Key, Kind
 
 @dataclass(frozen=True)
 class Entry:
-    """What the columns know of one run, as amended."""
+    """One run as amended, as far as the columns have it."""
 
     key: str
     attributes: Mapping[str, str]
@@ -54,7 +54,7 @@ def sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:
 
 
 def entry_at(columns: Columns, row: int) -> Entry:
-    """What was recorded of the run in a row."""
+    """Return the recorded facts of the run in a row."""
 
     def at(kind: Mapping[str, Sparse]) -> dict[str, Any]:
         places = {name: bisect_left(cell.rows, row) for name, cell in kind.items()}
@@ -83,7 +83,7 @@ def as_amended(entry: Entry, changes: Changes) -> Entry:
 
 
 def why_unread(data: bytes, key: str) -> str:
-    """Why a record that has no columns is not that of a run."""
+    """Return why a record without columns is not the record of a run."""
     try:
         read.run(data, key)
     except RecordError as problem:
@@ -92,5 +92,5 @@ def why_unread(data: bytes, key: str) -> str:
 
 
 def why_misplaced(entry: Entry) -> str | None:
-    """Why the entry cannot stand under its key; None if it can."""
+    """Return why the entry does not belong under its key; None if it does."""
     return misplaced(entry.key, entry.attributes.get("commit"), entry.attributes.get("id", ""))

@@ -1,4 +1,4 @@
-"""What a question over many runs is made of: keys, conditions, orders, and the columns that answer them."""
+"""The parts of a query over many runs: keys, conditions, orders, and the columns that answer them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Kind = Literal["metric", "param", "tag", "attribute"]
 
 
 class Key(NamedTuple):
-    """What a run may have: metrics.accuracy, params.depth, tags.team, attributes.commit."""
+    """A key of a run: metrics.accuracy, params.depth, tags.team, attributes.commit."""
 
     kind: Kind
     name: str

@@ -46,7 +46,7 @@ _WORDS = {
     STATUS: ("finished", "failed", "killed", "running", "scheduled"),
     LIFECYCLE: ("active", "withdrawn", "deleted"),
 }
-"""What these attributes can be, with MLflow's words: any other word is a mistake, not an empty answer."""
+"""Values of these attributes, in MLflow's words: any other word is a mistake, not an empty answer."""
 
 _NUMERIC = ("=", "!=", "<", "<=", ">", ">=")
 _TEXTUAL = ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN")
@@ -64,7 +64,7 @@ def parse(expression: str) -> tuple[Comparison, ...]:
 
 
 def parse_order(text: str) -> Order:
-    """`metrics.accuracy DESC`: ascending where it is not said. Raises UsageError."""
+    """Parse `metrics.accuracy DESC`; the default is ascending. Raises UsageError."""
     reader = _Reader(text)
     key = reader.key()
     word = reader.word("ASC", "DESC") if reader.more() else "ASC"

@@ -14,9 +14,9 @@ _COMMENT = re.compile(r"--|/\*|# ")
 
 class Token(NamedTuple):
     sort: Sort
-    """`text` stands in single or double quotes, a `quoted name` in backticks."""
+    """`text` is in single or double quotes, a `quoted name` in backticks."""
     text: str
-    """As it stands in the expression, with its quotes."""
+    """The text in the expression, with its quotes."""
     start: int
 
     @property
@@ -72,7 +72,7 @@ def _quoted_at(source: str, start: int) -> Token:
 
 
 def unquoted(text: str) -> str:
-    """What stands in quotes; text without quotes is itself."""
+    """Return the text without its quotes; text without quotes is unchanged."""
     quote = text[:1]
     if quote and quote in QUOTES and len(text) > 1 and text.endswith(quote):
         return text[1:-1].replace(quote * 2, quote)

@@ -1,4 +1,4 @@
-"""Which runs a store need not keep for ever. Pure: nothing is dropped here."""
+"""Choose the runs that a store need not keep. Pure: nothing is dropped here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RetainedRun:
     started: str
     ended: datetime | None
     counts: bool = True
-    """False for one that was withdrawn or deleted: it stands for no branch, and takes no other's place."""
+    """False for a withdrawn or deleted run: it represents no branch, and uses up no place."""
 
 
 def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:

@@ -31,7 +31,7 @@ LOADED_MOST = 5_000
 def run_objects(
     run: Run, series: Mapping[str, Series] | None = None, examples: bytes | None = None
 ) -> dict[str, bytes]:
-    """What is stored of a run; `examples` as `ciplug.records.examples` encodes them."""
+    """Return the objects of a run; `examples` as `ciplug.records.examples` encodes them."""
     key = run_key(run)
     objects = {key.key: dumps(run)}
     if examples:
@@ -87,7 +87,7 @@ class Runs:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """All runs as columns, as the store is when this is first asked."""
+        """All runs as columns, in the state of the store at the first access."""
         from ciplug.tracking.catalog import Catalog
 
         return Catalog(self._store, self._cache, self._unsent, offline=self._offline)
@@ -181,7 +181,7 @@ class Runs:
                 self._changes[run] = folded[run.key]
 
     def changes(self, run: Run) -> Changes:
-        """What the amendments of a run that was loaded add up to."""
+        """Return the combined amendments of a loaded run."""
         return self._changes.get(run_key(run), NO_CHANGES)
 
     def evidence(self, run: Run) -> Evidence:
@@ -199,7 +199,7 @@ class Runs:
         return [*(run.key for run in wanted), *amendments]
 
     def digests(self, run: Run) -> dict[str, str]:
-        """Key → digest of the record and the amendments of a run, as the store has them."""
+        """Return key → digest of the record and the amendments of a run, as the store has them."""
         data = self._read(self.objects_of([run_key(run)]))
         return {key: digest(data[key]) for key in sorted(data)}
 
@@ -252,7 +252,7 @@ class Runs:
             return None
 
     def verdicts(self, run: Run) -> dict[str, tuple[Verdict, str]]:
-        """Key → verdict and digest of its bytes as they are stored, of every judgement that was recorded on a run.
+        """Return key → (verdict, digest of its stored content) for every verdict on a run.
 
         What cannot be read, or is a verdict on another run, is among the problems.
         """

@@ -63,7 +63,7 @@ def _operands(comparison: Comparison, column: Column) -> Column:
 
 
 def _numbers(column: Column) -> Column:
-    """Those of the values that are numbers, or text that says one."""
+    """Return the values that are numbers, or text in the form of a number."""
     found = [
         (row, number)
         for row, value in zip(column.rows, column.values, strict=True)
@@ -141,7 +141,7 @@ def arrange(rows: Sequence[int], by: Sequence[Order], columns: Columns, limit: i
 
 
 def _near_the_top(rows: Sequence[int], order: Order, columns: Columns, limit: int | None) -> list[int]:
-    """All rows that may be among the first `limit`, so that not all need be sorted."""
+    """Return all rows that may be among the first `limit`, so that not all need be sorted."""
     if not limit or len(rows) <= limit or order.key.kind == "param":  # parameters are of several types
         return list(rows)
     get = _getter(order, columns)

@@ -125,7 +125,7 @@ def test_trouble_is_retried_and_leaves_one_comment(api: BitbucketApi, status: in
 def test_a_web_page_is_no_answer(api: BitbucketApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
-        with pytest.raises(ForgeError, match="not understood"):
+        with pytest.raises(ForgeError, match="does not understand"):
             forge(api).upsert_comment(7, MARKER, BODY)
     assert api.wrote() == []
 

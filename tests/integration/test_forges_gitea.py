@@ -139,14 +139,14 @@ def test_lasting_trouble_is_one_line(api: GiteaApi, monkeypatch: pytest.MonkeyPa
 def test_a_web_page_is_no_answer(api: GiteaApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
-        with pytest.raises(ForgeError, match="not understood"):
+        with pytest.raises(ForgeError, match="does not understand"):
             forge(api).upsert_comment(7, MARKER, BODY)
     assert api.wrote() == []
 
 
 def test_a_write_is_not_redirected_into_a_read(api: GiteaApi) -> None:
     api.fail_next(301, method="POST", headers={"Location": f"{api.api_url}/user"})
-    with pytest.raises(ForgeError, match="elsewhere"):
+    with pytest.raises(ForgeError, match="redirects write requests"):
         forge(api).set_status(COMMIT, "success", name="ciplug", description="", url=None)
 
 

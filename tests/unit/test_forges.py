@@ -455,7 +455,7 @@ TROUBLE = [
     (requests.exceptions.SSLError("x"), "certificate"),
     (requests.exceptions.ProxyError("x"), "proxy"),
     (requests.exceptions.RetryError("x"), "kept failing"),
-    (requests.exceptions.InvalidURL("x"), "not understood"),
+    (requests.exceptions.InvalidURL("x"), "does not understand"),
 ]
 
 

@@ -17,13 +17,13 @@ from ciplug.capture.tables.table import Row, Table, check_shape, first_twice
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
 MOST_DIGITS = 4300
-"""As Python and its json allow."""
+"""The limit of Python and its json module."""
 
 
 class Delimited(Table):
     @cached_property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The header. Raises InputError on an empty file, and a name that stands twice."""
+        """Return the header. Raises InputError for an empty file, or a repeated name."""
         with self._open() as reader:
             return self._header(reader)
 
@@ -72,7 +72,7 @@ class Delimited(Table):
 
 
 def cell_value(cell: str) -> str | int | float | bool | None:
-    """What a cell means: nothing, true or false, a number, or its text. "007" and "1_000" are texts.
+    """Return the value of a cell: nothing, true or false, a number, or its text. "007" and "1_000" are texts.
 
     Raises OverflowError on an integer of thousands of digits.
     """

@@ -1,4 +1,4 @@
-"""Which table a file holds, by its extension. To add a format: a subclass of `Table`, listed in FORMATS."""
+"""Choose a table format by the file's extension. To add a format, list a subclass of `Table` in FORMATS."""
 
 from __future__ import annotations
 

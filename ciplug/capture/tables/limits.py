@@ -1,4 +1,4 @@
-"""How much of a file is read. docs/configuration.md has them in a table."""
+"""Limits on the size of files. docs/configuration.md has them in a table."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ class Limits:
     """The same for every format and for everybody who reads a file."""
 
     file_bytes: int = 1024**3
-    """Of a file that is read piece by piece; of Parquet, the columns that are read, unpacked."""
+    """The limit for a file that is read in pieces; of Parquet, for the columns that are read, unpacked."""
     document_bytes: int = 256 * 1024**2
-    """Of a file that is read as a whole: one JSON value, YAML, TOML."""
+    """The limit for a file that is read at once: one JSON value, YAML, TOML."""
     line_bytes: int = 16 * 1024**2
-    """Of a line of JSON lines or CSV."""
+    """The limit for a line of JSON lines or CSV."""
     cell_bytes: int = 1024**2
-    """Of the text in one cell, as UTF-8."""
+    """The limit for the text in one cell, as UTF-8."""
     rows: int = 5_000_000
     columns: int = 10_000
     cells: int = 50_000_000

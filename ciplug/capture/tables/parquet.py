@@ -1,4 +1,4 @@
-"""Parquet: batch by batch, only the columns that are asked for, with texts kept as a dictionary.
+"""Parquet: batch by batch, only the requested columns, with texts kept as a dictionary.
 
 A few kilobytes of Parquet can stand for millions of rows: what a file holds is counted from its metadata, before any
 value is read.
@@ -125,7 +125,7 @@ class Parquet(Table):
 
     @contextmanager
     def _translated_errors(self) -> Iterator[None]:
-        """What pyarrow raises becomes an InputError."""
+        """Turn the exceptions of pyarrow into InputError."""
         try:
             yield
         except OSError as error:

@@ -24,7 +24,7 @@ class Source:
 
     @property
     def extension(self) -> str:
-        """In lower case, with its dot: ".csv"."""
+        """Return the extension in lower case, with its dot: ".csv"."""
         return self.path.suffix.lower()
 
     def wrong(

@@ -1,4 +1,4 @@
-"""What every format of tables has in common: rows, batches of columns, and the limits on both."""
+"""The common part of all table formats: rows, batches of columns, and the limits on both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Row(NamedTuple):
     number: int
     """Counted from 1, without the header."""
     line: int | None = None
-    """Where a text has the row; of a quoted cell with line breaks, its last line."""
+    """The line of the row in a text; of a quoted cell with line breaks, its last line."""
 
 
 class Table:
@@ -29,11 +29,11 @@ class Table:
     by_column = False
     """One column is read without the cost of the others."""
     columns: Sequence[str] | None = None
-    """Where all rows have the same columns, their names in order; None where each row names its own."""
+    """The names of the columns in order, if all rows have the same; None if each row names its own."""
     text_columns: Collection[str] = ()
-    """Columns that surely hold no number, where the format says so."""
+    """Columns that cannot contain numbers, if the format declares it."""
     nested_columns: Collection[str] = ()
-    """Columns of lists or mappings, where the format says so."""
+    """Columns of lists or mappings, if the format declares it."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -91,7 +91,7 @@ def cell_too_long(source: Source, name: str, line: int | None = None, row: int |
 
 
 def first_twice(names: Iterable[str]) -> str | None:
-    """The first name that stands a second time."""
+    """Return the first name that occurs a second time."""
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -1,4 +1,4 @@
-"""What a bucket of an object store must do: a few verbs on objects by name."""
+"""The interface of a bucket of an object store: a few operations on objects by name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Bucket(Protocol):
         ...
 
     def part(self, name: str, start: int, length: int) -> bytes:
-        """Some bytes of an object that exists."""
+        """Return some bytes of an object that exists."""
         ...
 
     def delete(self, name: str) -> None:
@@ -58,7 +58,7 @@ class Bucket(Protocol):
         ...
 
     def list(self, folder: str) -> list[Listed]:
-        """All objects below a folder, by name."""
+        """List all objects below a folder, by name."""
         ...
 
 

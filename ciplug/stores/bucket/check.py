@@ -1,4 +1,4 @@
-"""What can be wrong in an object store: everything is read, and held against what the index says."""
+"""Check an object store: read everything, and compare it with the index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 32
 
 @dataclass
 class Found:
-    """What is wrong, and what would repair it."""
+    """The problems, and the changes that would repair them."""
 
     problems: list[Problem] = field(default_factory=list)
     """Only a person can repair these."""
@@ -38,7 +38,7 @@ class Found:
 
 
 def object_name(key: str) -> str:
-    """The name of an object that is not a row of a segment.
+    """Return the name of an object that is not a row of a segment.
 
     A folder's name has no dot and a file's has one or ends with %, so that no key stands in another's way.
     """
@@ -123,7 +123,7 @@ def _strays(
     waiting: set[str],
     found: Found,
 ) -> None:
-    """What is listed and in no index: a fold is at work on it, or was killed, or ciplug did not write it."""
+    """Report listed objects that no index has: a fold is in progress or was killed, or ciplug did not write them."""
     # Case-insensitive disks list a folder with the spelling of whoever created it first.
     known = {path.casefold() for path in state.files}
     names = [name for name in listed if name.casefold() not in known and name not in objects]

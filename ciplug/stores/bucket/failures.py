@@ -36,21 +36,21 @@ _WORDS = (
     (Cause.NO_CREDENTIAL, r"credential|identity"),
     (Cause.NETWORK, r"error sending request|timed? ?out|connect|dns"),
 )
-"""What the words of the libraries are about where they give nothing else: the first that fits."""
+"""Causes by the libraries' messages, for errors without other information: the first match decides."""
 _MACHINE_IDENTITY = r"Error performing \w+ http://169\.254\.169\.254/"
 """obstore asks the machine for its identity when it has no other credential."""
 _NAMES = r"""'[^']*'|"[^"]*"|(?:\bfor path|\bat location) .*?(?=: | not found)|\S*/\S*|\S*\w[.:]\w\S*"""
-"""What stands in the words, and was chosen by people: addresses, paths, names."""
+"""Parts of the messages that people have chosen: addresses, paths, names."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """What an error says of a kind of bucket."""
+    """Names and advice for the errors of one kind of bucket."""
 
     extra: str
     """The extra of ciplug that installs its library."""
     hint: str
-    """Where credentials come from."""
+    """The place where credentials come from."""
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def library_error(where: str, problem: BaseException, hint: str | None) -> Store
 
 
 def _cause_of(problem: BaseException) -> Cause:
-    """By what the server answered, else by the type of the exception, else by its words without the names in them."""
+    """Return the cause by the server's answer, else by the exception's type, else by its message without names."""
     text = _text(problem)
     code, status = _answer(problem, text)
     if re.match(f"[^:]*: {_MACHINE_IDENTITY}", text):
@@ -124,5 +124,5 @@ def _words(problem: BaseException) -> str:
 
 
 def _text(problem: BaseException) -> str:
-    """What a library wrote for people: obstore adds the structure of the error."""
+    """Return a library's message for people, without the structure that obstore adds."""
     return str(problem).partition("\n\nDebug source")[0]

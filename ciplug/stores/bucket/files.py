@@ -20,7 +20,7 @@ from ciplug.stores.bucket.opening import open_bucket
 from ciplug.stores.files import Tell, checked, hex_of, receive
 
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
-"""What the address of an artifact elsewhere may begin with."""
+"""Prefixes of an external artifact's address."""
 _FILES_AT_ONCE, _PARTS_AT_ONCE = 8, 4
 _PATIENCE = timedelta(hours=24)
 
@@ -127,7 +127,7 @@ def _key(digest: str) -> str:
 
 
 def _read(bucket: Bucket, name: str, size: int, start: int) -> Iterator[bytes]:
-    """The bytes of an object from `start` on, in order, while the next parts are on their way."""
+    """Yield the content of an object from `start` on, in order, while the next parts are being fetched."""
     parts = ((at, min(PART, size - at)) for at in range(start, size, PART))
     with threads.pool(_PARTS_AT_ONCE) as pool:
         if pool is None:

@@ -112,7 +112,7 @@ class Folding:
                 self._bucket.delete(f"inbox/{name}")
 
     def _fold_of(self, view: View, among: Collection[str]) -> Claim | None:
-        """What can be folded of these writes, now that nothing else is under way.
+        """Return the claim for what can be folded of these writes, when no other fold is in progress.
 
         What holds other bytes under a key that is known stays where it is, to be looked at; `check` names it.
         """
@@ -185,7 +185,7 @@ class Folding:
         return len(writes)
 
     def is_stuck(self, number: int) -> bool:
-        """Whether a claim that is not done cannot be finished as it stands; else the next fold does so."""
+        """Whether an open claim can never be finished; otherwise the next fold finishes it."""
         *_, lost = self._inputs(number, self._bucket.get(index.claim_name(number)) or b"")
         return bool(lost) and self._bucket.get(index.done_name(number)) is None
 
@@ -246,7 +246,7 @@ class Folding:
         )
 
     def _clean_up_after(self, state: State) -> None:
-        """What the last fold should have deleted, had it not been killed before: segments are read by others, too."""
+        """Delete what the last fold did not, if it was killed: other programs read segments, too."""
         if state.last and state.last not in state.open:
             name = index.claim_name(state.last)
             with contextlib.suppress(RecordError):
@@ -254,5 +254,5 @@ class Folding:
 
 
 def _leftovers(claim: Claim) -> list[str]:
-    """What a fold deletes beside the writes it has taken in."""
+    """Return the objects that a fold deletes besides the folded writes."""
     return [*claim.files, *(object_name(key) for key in claim.delete)]

@@ -114,7 +114,7 @@ class GoogleBucket:
 
 
 class _Reader:
-    """What comes in chunks, as a file that is read."""
+    """A file that is read from content in chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks

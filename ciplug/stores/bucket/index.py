@@ -26,10 +26,10 @@ _MARK = 4
 
 @dataclass(frozen=True)
 class Claim:
-    """What one fold does, down to the last byte: whoever carries it out does the same."""
+    """The exact description of a fold: everyone who finishes it does the same."""
 
     inbox: Mapping[str, str] = field(default_factory=dict)
-    """Name of a write in the inbox → digest of its bytes: these are folded …"""
+    """Name of a write in the inbox → digest of its content: these are folded …"""
     skip: tuple[str, ...] = ()
     """… but for these keys, which a segment holds already."""
     files: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Claim:
     adopt: tuple[str, ...] = ()
     """Keys of objects beside the segments that were in no index."""
     reason: str | None = None
-    """Why something is dropped."""
+    """The reason for dropping objects."""
     version: int = VERSION
 
 
@@ -75,7 +75,7 @@ class Done:
 
 @dataclass
 class State:
-    """What all folds add up to."""
+    """The combined result of all folds."""
 
     files: dict[str, File] = field(default_factory=dict)
     objects: set[str] = field(default_factory=set)
@@ -84,7 +84,7 @@ class State:
     """Claims that are not done, in order."""
     last: int = 0
     bad: dict[str, str] = field(default_factory=dict)
-    """Name of what cannot be read in the index → why."""
+    """Name of an unreadable object of the index → the reason."""
 
     def take(self, done: Done) -> None:
         for path in done.gone:

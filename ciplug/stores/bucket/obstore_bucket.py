@@ -27,7 +27,7 @@ def settings(env: Mapping[str, str], prefix: str, names: Iterable[str]) -> dict[
 
 
 def client_options(env: Mapping[str, str], bundle: str, endpoint: str | None) -> Any:
-    """How the library speaks HTTP: without TLS where the user has named such an endpoint; with their own authority."""
+    """Return HTTP options: no TLS if the user named such an endpoint; the user's own certificate authority."""
     options: dict[str, Any] = {"allow_http": True} if (endpoint or "").startswith("http://") else {}
     for name in (bundle, "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         if path := env.get(name):

@@ -21,11 +21,11 @@ from ciplug.stores.bucket.failures import Access, errors
 
 
 class Provider(Protocol):
-    """What a module of this folder says about the buckets of one scheme."""
+    """The description of one scheme's buckets, in a module of this folder."""
 
     @property
     def PLACE(self) -> str:  # noqa: N802
-        """What the provider calls a bucket."""
+        """The provider's word for a bucket."""
 
     @property
     def LIBRARY(self) -> str:  # noqa: N802
@@ -45,7 +45,7 @@ class Provider(Protocol):
 
     @property
     def ACCESS(self) -> Access:  # noqa: N802
-        """What errors say."""
+        """The names and advice for errors."""
 
     def open_bucket(self, address: str, name: str, prefix: str, env: Mapping[str, str]) -> Bucket:
         """The bucket of this name; this may look for credentials."""

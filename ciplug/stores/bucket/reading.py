@@ -1,4 +1,4 @@
-"""Read a bucket: what waits in the inbox, what the index says, and the segments and objects that it names."""
+"""Read a bucket: the writes in the inbox, the index, and the segments and objects that it names."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _KEPT = 64
 
 @dataclass
 class View:
-    """What the bucket held when it was read."""
+    """The content of the bucket when it was read."""
 
     pending: dict[str, dict[str, bytes]]
     """Name of a write in the inbox → its objects."""
     digests: dict[str, str]
-    """Name of a write in the inbox → sha256:<hex> of its bytes."""
+    """Name of a write in the inbox → sha256:<hex> of its content."""
     state: State
 
     def pending_among(self, keys: Collection[str]) -> dict[str, bytes]:
-        """Of two writes that share a key, the one that is folded first counts."""
+        """Return the pending objects; of two writes that share a key, the one that is folded first counts."""
         wanted, found = set(keys), dict[str, bytes]()
         for name in sorted(self.pending):
             for key in wanted & self.pending[name].keys():

@@ -13,7 +13,7 @@ from ciplug.stores.bucket.reading import Reader, View
 
 
 def check(reader: Reader, folding: Folding, *, repair: bool) -> list[Problem]:
-    """What is wrong with a store, and which of it was repaired."""
+    """Return the problems of a store, and which of them were repaired."""
     problems = _finish_folds(reader, folding) if repair else []
     # Listed before the index is: what is in a segment that was listed is then in the index, too.
     listed = {entry.name for kind in (*segments.KINDS, "objects") for entry in reader.bucket.list(kind)}

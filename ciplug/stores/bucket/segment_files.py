@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 KINDS = (RUNS, AMENDMENTS, VERDICTS)
 PATH = re.compile(rf"(?:{'|'.join(KINDS)})/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
-"""What Hive's readers take for NULL."""
+"""Hive's value for NULL."""
 _RECORD_MOST = 1024 * 1024
 _MODEL_MOST = 150
 _SPECIAL = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]""")
@@ -53,7 +53,7 @@ class Row:
 
 
 def escape(text: str) -> str:
-    """A part of a path as Hive writes it; whoever reads `%XX` as a character understands it."""
+    """Escape a part of a path as Hive does; readers decode `%XX`."""
     return _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", text)
 
 

@@ -87,7 +87,7 @@ class CachedRemote(GitRemote):
         return tuple(line.removeprefix("parent ") for line in header.splitlines() if line.startswith("parent "))
 
     def trees(self, names: Iterable[str]) -> dict[str, dict[str, tuple[str, str]]]:
-        """Name → entries of the trees among `names` that are here."""
+        """Return name → entries of the trees among `names` that exist here."""
         objects = read_objects(self.repository, names)
         return {name: parse_tree(data, self.format) for name, (kind, data) in objects.items() if kind == "tree"}
 

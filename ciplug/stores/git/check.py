@@ -1,4 +1,4 @@
-"""What is wrong with a git store: everything that its refs name is read, and compared with what it should be."""
+"""Check a git store: read everything that its refs name, and compare it with the expected content."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _AT_ONCE = 1000
 
 @dataclass
 class Findings:
-    """What is wrong, and what repairs it."""
+    """The problems, and the changes that repair them."""
 
     problems: list[Problem] = field(default_factory=list)
     index: dict[str, bytes] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What the branch of a store holds, as a tree of files."""
+"""The content of a store's branch, as a tree of files."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Files = dict[str, tuple[str, str]]
 
 @dataclass
 class Content:
-    """What a branch holds, by object ids."""
+    """The content of a branch, by object ids."""
 
     new: dict[str, str] = field(default_factory=dict)
     """Key → blob of the objects that are in no segment yet."""
     segments: dict[str, str] = field(default_factory=dict)
-    """Name → blob of its lines."""
+    """Name → blob of the segment's lines."""
     columns: dict[str, str] = field(default_factory=dict)
     indexes: list[str] = field(default_factory=list)
     """Blobs of the INDEX: two where two branches are seen as one."""
@@ -100,7 +100,7 @@ def root_tree(written: LooseObjects, content: Content, index: bytes) -> str:
 
 
 def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterable[str]) -> bool:
-    """Whether these keys (key → blob) cannot stand beside those that are folded: other bytes, or one below another."""
+    """Whether a key (of key → blob) conflicts with the folded ones: other content, or one path below another."""
     taken = set(above)
     return any(
         folded.get(key, oid) != oid or key in taken or any(part in folded for part in folders(key))

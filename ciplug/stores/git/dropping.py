@@ -19,7 +19,7 @@ from ciplug.stores.git.tip import Change, push_tip
 
 @dataclass(frozen=True)
 class _Dropping:
-    """What is to go."""
+    """The objects to drop."""
 
     content: Content
     """Without the unwanted objects that are in no segment."""
@@ -27,7 +27,7 @@ class _Dropping:
     """The segments that hold an unwanted object."""
     unwanted: frozenset[str]
     count: int
-    """Of the unwanted objects that exist."""
+    """The number of unwanted objects that exist."""
 
 
 def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str) -> int:

@@ -32,7 +32,7 @@ from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, parse_t
 
 FOLD_AT, FOLD_MOST = 64, 1000
 LOOK_FROM = 256 * 1024
-"""So many bytes are sent without a look-up first, which would cost as much."""
+"""Smaller files are sent without a look-up first, which would cost as much."""
 _PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 256
 _AT_ONCE = 4
 _NAME = re.compile(r"[0-9a-f]{64}")
@@ -41,7 +41,7 @@ _TIP, _CUSTOM, _PLAIN = "refs/files/branch", "refs/files/inbox/", "refs/files/in
 
 @dataclass(frozen=True)
 class _View:
-    """What one fetch saw."""
+    """The result of one fetch."""
 
     tip: str | None
     folders: dict[str, tuple[str, str]]
@@ -218,7 +218,7 @@ class GitFiles:
         return {digest: list(oids) for digest, oids in blobs.items()}
 
     def _look(self) -> _View:
-        """What the remote holds now; if much is pending, it is folded on the way."""
+        """Return the current view of the remote; if much is pending, fold it first."""
         view = self._remote.with_cache(self._fetch)
         if len(view.pending) >= FOLD_AT and self._may_fold:
             with contextlib.suppress(StoreError):

@@ -24,7 +24,7 @@ FOLD_AT = 64
 """A reader that finds so many pending writes folds them."""
 FOLD_MOST = 1000
 SEGMENT_AT = 1000
-"""So many objects make a segment."""
+"""The number of objects in a segment."""
 
 
 def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:

@@ -1,4 +1,4 @@
-"""git's objects as bytes: written loose by Python, so that recording starts one git process, not six."""
+"""git's objects as bytes: Python writes loose objects, so that recording starts one git process instead of six."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def object_id(kind: str, data: bytes, object_format: str) -> str:
 
 
 def blob_id(chunks: Iterable[bytes], size: int, object_format: str) -> str:
-    """The id that git gives to a blob of `size` bytes, as they come."""
+    """Return the id that git gives to a blob of `size` bytes, read in pieces."""
     content = hashlib.new(object_format, f"blob {size}".encode() + b"\0", usedforsecurity=False)
     for chunk in chunks:
         content.update(chunk)
@@ -49,7 +49,7 @@ class LooseObjects:
         return self._write("blob", data)
 
     def blob_of(self, chunks: Iterable[bytes], size: int) -> str:
-        """A blob of `size` bytes, written as they come. Raises ValueError when they are more or fewer."""
+        """Write a blob of `size` bytes in pieces. Raises ValueError if there are more or fewer."""
         header = f"blob {size}".encode() + b"\0"
         content, packer = hashlib.new(self._hash, header, usedforsecurity=False), zlib.compressobj(1)
         part = self._folder / f"tmp_{os.getpid()}_{id(chunks)}"
@@ -97,12 +97,12 @@ class LooseObjects:
 
 
 def _bytes(name: str) -> bytes:
-    """A name as it stands in a tree: not all of them are UTF-8."""
+    """Return a name as bytes of a tree: some names are not UTF-8."""
     return name.encode(errors="surrogateescape")
 
 
 def parse_tree(data: bytes, object_format: str) -> dict[str, tuple[str, str]]:
-    """Name → (mode, object id) of a raw tree object."""
+    """Return name → (mode, object id) of a raw tree object."""
     width = 20 if object_format == "sha1" else 32
     entries, at = {}, 0
     while at < len(data):

@@ -30,16 +30,16 @@ class Refs:
         return f"refs/{self.branch}/keep/tip", f"refs/heads/{self.branch}-keep/tip"
 
     def inbox(self, name: str) -> tuple[str, str]:
-        """Where a write goes; the second where the host refuses the first."""
+        """Return the refs for a write; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
 
     def trial(self, name: str) -> tuple[str, str]:
-        """Where a write is tried, which no reader sees; the second where the host refuses the first."""
+        """Return the refs for a test write, which no reader sees; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
 
     @property
     def push_hint(self) -> str:
-        """What helps where the host refuses one of these refs."""
+        """Return advice for a host that refuses one of these refs."""
         return (
             f"allow pushes to refs/{self.branch}/* and to the branches '{self.branch}' and '{self.branch}-series' "
             "for the account that this job runs as"

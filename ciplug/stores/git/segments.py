@@ -27,7 +27,7 @@ _BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class Segment(NamedTuple):
-    """What the lines of a segment hold."""
+    """The content of a segment's lines."""
 
     records: dict[str, bytes]
     blobs: dict[str, str]
@@ -115,7 +115,7 @@ def is_named_for(name: str, lines: bytes) -> bool:
 
 
 def mark_of(key: str) -> bytes:
-    """What the INDEX holds of a key: the mark of its group, or of itself where it is in none."""
+    """Return the INDEX entry of a key: the mark of its group, or its own mark if it is in no group."""
     return group_mark(group_of(key) or key)
 
 

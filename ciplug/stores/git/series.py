@@ -1,4 +1,4 @@
-"""The series branch: the bytes that are not lines of a segment, a folder for each segment."""
+"""The series branch: objects that are not lines of a segment, in a folder for each segment."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """What one view names, and the objects behind the names. The cache must be locked while it is used."""
+    """The refs and names in one view, and their objects. The cache must be locked while this is used."""
 
     def __init__(self, remote: CachedRemote, view: View, note: Callable[[str], None]) -> None:
         """
@@ -101,7 +101,7 @@ class Snapshot:
         return [name for name in names if name not in self.index or segments.holds(self.index[name], marks)]
 
     def contents(self, names: Iterable[str]) -> dict[str, segments.Segment]:
-        """What segments hold. One that is damaged is noted, and does not stop the others."""
+        """Return the content of segments. A damaged segment is noted, and does not stop the others."""
         oids = {name: self.view.content.segments[name] for name in names}
         blobs = self._remote.sound_blobs(oids.values())
         contents = {}

@@ -19,7 +19,7 @@ from ciplug.stores.git.view import View
 
 @dataclass(frozen=True)
 class Change:
-    """What a new tip holds, and what moves with it."""
+    """The content of a new tip, and the refs that move with it."""
 
     content: Content
     message: str
@@ -29,7 +29,7 @@ class Change:
     folded: tuple[tuple[str, str], ...] = ()
     """Refs, and their commits, that are deleted once the tip has moved."""
     parents: tuple[str, ...] | None = None
-    """Of the new tip; None: those that the view names."""
+    """The parents of the new tip; None: those of the view."""
 
 
 def push_tip(

@@ -22,24 +22,24 @@ _MOMENT = 0.3
 
 @dataclass
 class View:
-    """What one fetch saw."""
+    """The result of one fetch."""
 
     tip: str | None
     """Commit of the branch on the remote; None where there is none."""
     keep: tuple[str, str | None]
     """The ref that keeps the last tip, and its commit."""
     content: Content
-    """Of the branch, and of what was kept where the branch has lost it."""
+    """The content of the branch, completed by what `keep` has if the branch lost it."""
     pending: dict[str, tuple[str, dict[str, str]]]
     """Remote ref → commit, and key → blob, of each write that is not folded."""
     parents: tuple[str, ...]
-    """Of the next tip."""
+    """The parents of the next tip."""
     unsound: dict[str, str]
-    """Remote ref → commit of what no writer of ours has pushed."""
+    """Remote ref → commit of everything that no ciplug writer has pushed."""
     lost: tuple[str, ...] = ()
     """Sentences on what the branch has lost, and `keep` still holds."""
     gone: str | None = None
-    """The tip that was seen here before, where nothing is left of the branch nor of what was kept."""
+    """The last tip seen here, if both the branch and the kept ref are gone."""
 
     @property
     def objects(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ _BUILD = re.compile(r"(https?://[^/?#]+(?:/[^?#]*)?/job/[^/?#]+)/(\d+)/?")
 
 @dataclass(frozen=True)
 class Place:
-    """Which builds are read, and where the one that runs now puts what it adds."""
+    """The builds to read, and the place where the running build adds objects."""
 
     uri: str
     """As the user named it."""

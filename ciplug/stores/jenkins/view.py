@@ -23,7 +23,7 @@ _CHANGE = re.compile(r"(?:PR|MR)-\d+(?:-head|-merge)?")
 
 @dataclass
 class View:
-    """What the builds held when they were read."""
+    """The content of the builds when they were read."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
     segments: dict[str, list[str]] = field(default_factory=dict)
