@@ -13,7 +13,6 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_details import details
 from ciplug.commands.run_tables import (
-    COMMIT,
     FORMATS,
     add_query,
     columns_of,
@@ -26,7 +25,7 @@ from ciplug.commands.run_tables import (
     tell_unknown,
 )
 from ciplug.errors import UsageError
-from ciplug.records.amendment import Changes, State
+from ciplug.records.amendment import Changes
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
@@ -35,7 +34,8 @@ from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Targe
 from ciplug.steps.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
-from ciplug.tracking.query import LIFECYCLE, Comparison, Key
+from ciplug.tracking.hidden import hidden_states
+from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     runs = queried_runs(args, session)
     for key in columns:
         runs.catalog.need(key)
-    hide: tuple[State, ...] = () if args.all or _names_lifecycle(where) else ("deleted",)
+    hide = () if args.all else hidden_states(where)
     listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide)
     if args.format == "json":
         records = runs.load(parse_runs(entry.key for entry in listed.entries))
@@ -231,11 +231,6 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
         console.say(f"{listed.total - args.limit:,} more: --limit 0 lists all")
     return 0
-
-
-def _names_lifecycle(where: Sequence[Comparison]) -> bool:
-    """Whether the user chooses by the state of runs."""
-    return any(comparison.key == LIFECYCLE for comparison in where)
 
 
 def _on_commit(session: Session, name: str) -> Comparison:
