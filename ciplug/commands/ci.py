@@ -13,6 +13,7 @@ from ciplug.commands.output import make_folder, show_report, tell_problems, tell
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.reports import comment
 from ciplug.reports.formats import render
+from ciplug.steps.exit_codes import exit_code_of_ci
 from ciplug.steps.job_report import JobReport, JobRun, report_on
 from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
@@ -78,14 +79,15 @@ def run(args: argparse.Namespace) -> int:
     except CiplugError as problem:
         console.complain(problem.message, problem.hint)
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
-        return training or code or problem.exit_code
-    code = code or _show(session, report)
+        return exit_code_of_ci(training=training, recording=code, report=problem.exit_code)
+    unjudged = _show(session, report)
     files = _write(Path(args.output_dir), report.report) if args.output_dir else {}
     report, failed = _keep(session, report, bundle)
     url = _post(args, session, job, report)
     _hand_over(session, _outputs(report, files, url))
     verdict = report.own.verdict
-    code = training or code or failed or exit_code([verdict] if verdict else [], args.fail_on)
+    gates = exit_code([verdict] if verdict else [], args.fail_on)
+    code = exit_code_of_ci(training=training, recording=code, report=unjudged, keeping=failed, gates=gates)
     if args.promote_to and code == 0:
         return _promote(session, recorded.run, args.promote_to)
     return code

@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
-from ciplug.commands.run_tables import (
-    BRANCH,
-    FORMATS,
-    MODEL,
-    add_query,
-    columns_of,
-    conditions_of,
-    drawn,
-    queried_runs,
-    shown,
-)
-from ciplug.errors import NotFound, UsageError, nearest
-from ciplug.records.amendment import State
+from ciplug.commands.run_tables import FORMATS, add_query, columns_of, conditions_of, drawn, queried_runs, shown
 from ciplug.records.canonical import dumps
 from ciplug.registry.model import Version
-from ciplug.registry.state import read_model
-from ciplug.steps.policy_in_force import of_checkout
-from ciplug.steps.session import Session
-from ciplug.tracking.catalog import Catalog
+from ciplug.steps.leaderboard import Leaderboard, RankingRequest, rank
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.query import STATUS, Comparison, Key, Order
+from ciplug.tracking.query import Key
 from ciplug.tracking.query_language import parse_keys
-
-_WITHDRAWN: tuple[State, ...] = ("withdrawn", "deleted")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,38 +38,62 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    where = conditions_of(args)
-    columns = list(parse_keys(args.columns)) if args.columns else []
+    request = _request(args)
     runs = queried_runs(args, session)
-    catalog = runs.catalog
-    if not len(catalog):
+    if not len(runs.catalog):
         console.say("no run is recorded")
         return 0
-    model = _model(args.model, session, catalog)
-    metric, higher, others = _ranking(args, session, catalog, model)
-    where += [Comparison(MODEL, "=", model)] if args.model is None else []
-    where += [Comparison(BRANCH, "=", args.branch)] if args.branch else []
-    every = None
-    if all(comparison.key != STATUS for comparison in where):
-        every = catalog.count(where, hide=_WITHDRAWN)
-        where.append(Comparison(STATUS, "=", "finished"))
-    for key in columns:
-        catalog.need(key)
-    found = catalog.search(where, [Order(metric, higher)], args.limit or None, hide=_WITHDRAWN)
-    ranked = [entry for entry in found.entries if entry.get(metric) is not None]
-    versions = {} if args.offline or not ranked else _versions(session, model)
-    if args.format == "json":
-        listed = [_facts(place, entry, metric, versions) for place, entry in enumerate(ranked, start=1)]
-        head = {"schema": 1, "model": model, "metric": metric.name, "higher_is_better": higher}
-        console.out(dumps({**head, "runs": listed, "total": found.total - found.absent}))
-    elif ranked or args.format == "csv":
-        console.out(_board(ranked, [metric, *(columns or others)], versions, args.format))
+    board = rank(session, runs.catalog, request)
+    for note in board.notes:
+        console.complain(note)
+    _show(board, request.columns, args.format)
+    runs.problems.update(runs.catalog.problems)
+    tell_problems(runs)
+    _tell_left_out(board)
+    if (more := board.total - len(board.entries)) > 0 and args.format in ("table", "markdown"):
+        console.say(f"{more:,} more: --limit 0 lists all")
+    return 0
+
+
+def _request(args: argparse.Namespace) -> RankingRequest:
+    return RankingRequest(
+        model=args.model,
+        metric=args.metric,
+        higher_is_better=args.higher,
+        branch=args.branch,
+        where=conditions_of(args),
+        columns=list(parse_keys(args.columns)) if args.columns else [],
+        limit=args.limit or None,
+        with_versions=not args.offline,
+    )
+
+
+def _show(board: Leaderboard, columns: Sequence[Key], form: str) -> None:
+    if form == "json":
+        console.out(dumps(_as_json(board)))
+    elif board.entries or form == "csv":
+        keys = [board.ranking.metric, *(columns or board.ranking.others)]
+        console.out(_board(board.entries, keys, board.versions, form))
     else:
         console.say("no run matches")
-    runs.problems.update(catalog.problems)
-    tell_problems(runs)
+
+
+def _as_json(board: Leaderboard) -> dict[str, object]:
+    metric = board.ranking.metric
+    return {
+        "schema": 1,
+        "model": board.model,
+        "metric": metric.name,
+        "higher_is_better": board.ranking.higher_is_better,
+        "runs": [_facts(place, e, metric, board.versions) for place, e in enumerate(board.entries, start=1)],
+        "total": board.total,
+    }
+
+
+def _tell_left_out(board: Leaderboard) -> None:
+    metric, found = board.ranking.metric, board.found
     for count, why in (
-        (0 if every is None else every - found.total, "left out, not finished"),
+        (board.unfinished, "left out, not finished"),
         (found.hidden, "left out, withdrawn or deleted"),
         (found.left_out, "left out: a value compared in --where is NaN"),
         (found.absent, f"left out, without {metric}"),
@@ -94,58 +101,9 @@ def run(args: argparse.Namespace) -> int:
     ):
         if count:
             console.say(f"{count:,} {'run' if count == 1 else 'runs'} {why}")
-    if (more := found.total - found.absent - len(ranked)) > 0 and args.format in ("table", "markdown"):
-        console.say(f"{more:,} more: --limit 0 lists all")
-    return 0
 
 
-def _model(asked: str | None, session: Session, catalog: Catalog) -> str:
-    known = sorted(catalog.values(MODEL))
-    model = asked or session.config.model
-    if model is None and len(known) > 1:
-        raise UsageError(
-            f"the store has runs of {len(known)} models, and one is ranked at a time",
-            hint=f"choose by --model: {', '.join(known[:12])}" + (", …" if len(known) > 12 else ""),
-        )
-    if model is not None and model not in known:
-        raise NotFound(f"no run of '{model}' is recorded", hint=nearest(model, known))
-    return model or known[0]
-
-
-def _ranking(args: argparse.Namespace, session: Session, catalog: Catalog, model: str) -> tuple[Key, bool, list[Key]]:
-    """Return the metric to rank by, whether higher is better, and the other metrics of gates. Raises UsageError."""
-    ruling = of_checkout(session, model)
-    directions = ruling.policy.directions() if ruling else {}
-    name = args.metric or next(iter(directions), None)
-    if name is None:
-        raise UsageError("no metric to rank by", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml")
-    metric = Key("metric", name)
-    catalog.need(metric)
-    said = directions.get(name)
-    if ruling and said is not None and args.higher not in (None, said):
-        raise UsageError(
-            f"{ruling.source} says that {'higher' if said else 'lower'} is better for '{name}'",
-            hint="leave the option out, or change the gate",
-        )
-    higher = args.higher if said is None else said
-    if higher is None:
-        raise UsageError(
-            f"nothing says whether higher or lower is better for '{name}'",
-            hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
-        )
-    recorded = catalog.names("metric")
-    return metric, higher, [Key("metric", other) for other in directions if other != name and other in recorded]
-
-
-def _versions(session: Session, model: str) -> dict[str, Version]:
-    """Run → its version in the registry."""
-    registered = read_model(session.log, model)
-    for note in registered.notes:
-        console.complain(note)
-    return {version.run: version for version in registered.versions}
-
-
-def _facts(place: int, entry: Entry, metric: Key, versions: dict[str, Version]) -> dict[str, object]:
+def _facts(place: int, entry: Entry, metric: Key, versions: Mapping[str, Version]) -> dict[str, object]:
     value = entry.get(metric)
     version = versions.get(entry.id)
     return {
@@ -161,7 +119,7 @@ def _facts(place: int, entry: Entry, metric: Key, versions: dict[str, Version]) 
     }
 
 
-def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: dict[str, Version], form: str) -> str:
+def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: Mapping[str, Version], form: str) -> str:
     facts = [[e.id, *map(e.attributes.get, ("model", "commit", "branch", "status", "started"))] for e in entries]
     run, _, commit, branch, _, started = columns_of(facts, form)
     values = [shown(entries, key, form) for key in keys]

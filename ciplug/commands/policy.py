@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.config import FILE, Config
+from ciplug.config import Config
 from ciplug.config.policy import Policy
-from ciplug.errors import ConfigError
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, now
-
-if TYPE_CHECKING:
-    from ciplug.gates.cases import Case
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,49 +74,13 @@ def _explain(name: str, policy: Policy, source: str) -> None:
 
 def _test(config: Config, files: list[Path], model: str | None) -> int:
     """Judge every case of the files. Returns 1 when one of them gets another verdict than it expects."""
-    from ciplug.gates.cases import differences
+    from ciplug.steps.policy_tests import judge_cases
 
-    wrong = count = 0
-    for case in _cases(files or _configured(config)):
-        wrongs = differences(config.of(case.model or model).policy, case)
-        console.out(f"{'FAIL' if wrongs else 'ok  '} {case.name}")
-        for words in wrongs:
-            console.out(f"     {case.where}: {words}")
-        wrong += bool(wrongs)
-        count += 1
-    console.say(f"{count - wrong} of {count} cases get the expected verdict")
-    return int(wrong > 0)
-
-
-def _cases(files: list[Path]) -> Iterator[Case]:
-    """The cases of the files. Raises ConfigError naming file, line and key."""
-    from ciplug.gates import cases
-    from ciplug.strict_yaml import load
-
-    for file in files:
-        try:
-            document = load(file.read_text(encoding="utf-8"), str(file), ConfigError)
-        except (OSError, UnicodeDecodeError) as problem:
-            raise ConfigError(f"{file}: cannot be read: {problem}") from None
-        if not isinstance(document.data, list) or not document.data:
-            raise ConfigError(f"{file}: a list of cases is expected, like - {{metrics: …, expect: PASS}}")
-        for number, data in enumerate(document.data):
-            yield cases.read(data, f"{file}:{document.line((number,))}", number + 1)
-
-
-def _configured(config: Config) -> list[Path]:
-    """The files that `policy_tests` names. Raises ConfigError where there are none: that is no pass."""
-    patterns = [pattern for section in config.sections() for pattern in section.policy.policy_tests or ()]
-    if not patterns:
-        raise ConfigError(
-            f"{config.path or FILE}: no tests of the policy are configured",
-            hint="add policy_tests: tests/policy/*.yaml",
-        )
-    where = config.places.where("policy_tests")
-    try:
-        files = {path for pattern in patterns for path in config.folder.glob(pattern) if path.is_file()}
-    except (NotImplementedError, ValueError) as problem:  # An absolute path, or `**` within a name.
-        raise ConfigError(f"{where}: policy_tests: {problem}", hint="like tests/policy/*.yaml") from None
-    if not files:
-        raise ConfigError(f"{where}: no file matches {', '.join(patterns)}")
-    return sorted(files)
+    passed: list[bool] = []
+    for judged in judge_cases(config, files, model):
+        console.out(f"{'FAIL' if judged.differences else 'ok  '} {judged.case.name}")
+        for words in judged.differences:
+            console.out(f"     {judged.case.where}: {words}")
+        passed.append(not judged.differences)
+    console.say(f"{sum(passed)} of {len(passed)} cases get the expected verdict")
+    return int(not all(passed))

@@ -11,7 +11,7 @@ from ciplug.errors import UsageError, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
-from ciplug.tracking.query import Comparison, Key
+from ciplug.tracking.query import MODEL, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ciplug.tracking.entries import Entry
 
 FORMATS = ("table", "markdown", "json", "csv")
-MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
 
 
 def add_query(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,6 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_details import details
 from ciplug.commands.run_tables import (
-    COMMIT,
     FORMATS,
     add_query,
     columns_of,
@@ -26,15 +25,17 @@ from ciplug.commands.run_tables import (
     tell_unknown,
 )
 from ciplug.errors import UsageError
-from ciplug.records.amendment import Changes, State
+from ciplug.records.amendment import Changes
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, amend, targets_of, view_of
+from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
+from ciplug.steps.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
-from ciplug.tracking.query import LIFECYCLE, Comparison, Key
+from ciplug.tracking.hidden import hidden_states
+from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
@@ -158,9 +159,26 @@ def _amend(session: Session, ids: list[str], change: Change) -> None:
     view = view_of(session)
     if view.offline:
         console.complain(f"warning: runs are looked up in the local cache: {view.offline.message}")
-    for done in amend(session, targets_of(view, ids), change):
+    amended = amend(session, targets_of(view, ids), change)
+    for done in amended:
         run_id, model = done.target.key.id[:12], clean(done.target.model, 40)
         console.say(f"run {run_id} ({model}): {clean(_outcome_of(done, change), 400)}")
+    if change.withdrawn or change.lifecycle == "deleted":
+        _tell_held_stages(session, [done.target for done in amended])
+
+
+def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
+    """Warn of versions that keep their stage though the numbers of their run do not count any more."""
+    import shlex
+
+    from ciplug.reports.untrusted import clean
+
+    for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
+        stage, name = version.stage.lower(), clean(model, 120)
+        console.complain(
+            f"warning: version {version.number} of '{name}' is of run {version.run[:12]}, and stays in {stage}",
+            f"promote another run: ciplug promote {shlex.quote(name)} --to {shlex.quote(stage)} --run ID",
+        )
 
 
 def _outcome_of(done: Amended, asked: Change) -> str:
@@ -192,7 +210,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     runs = queried_runs(args, session)
     for key in columns:
         runs.catalog.need(key)
-    hide: tuple[State, ...] = () if args.all or _names_lifecycle(where) else ("deleted",)
+    hide = () if args.all else hidden_states(where)
     listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide)
     if args.format == "json":
         records = runs.load(parse_runs(entry.key for entry in listed.entries))
@@ -213,11 +231,6 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
         console.say(f"{listed.total - args.limit:,} more: --limit 0 lists all")
     return 0
-
-
-def _names_lifecycle(where: Sequence[Comparison]) -> bool:
-    """Whether the user chooses by the state of runs."""
-    return any(comparison.key == LIFECYCLE for comparison in where)
 
 
 def _on_commit(session: Session, name: str) -> Comparison:

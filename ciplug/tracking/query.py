@@ -27,6 +27,7 @@ def _quotes_for(name: str) -> str:
 STARTED, ENDED, RUN_ID, STATUS, LIFECYCLE = (
     Key("attribute", name) for name in ("started", "ended", "id", "status", "lifecycle")
 )
+MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
 
 
 class Comparison(NamedTuple):

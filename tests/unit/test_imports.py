@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("comparison", "reports", "stats", "locking", "_version"),
+        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version"),
     },
     "health": {"errors", "_version", "ci", "config", "steps", "forges", "git", "stores"},
     "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "capture", "config", "console", "steps", "stores"},
@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("reports", "steps", "health", "scaffold", "strict_yaml"),
+        *("reports", "steps", "health", "scaffold"),
     },
     "cli": {"errors", "console", "_version"},
     # What action.yml and the templates start.

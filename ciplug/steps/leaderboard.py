@@ -1,0 +1,134 @@
+"""Rank the runs of a model by a metric, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ciplug.errors import NotFound, UsageError, nearest
+from ciplug.registry.model import Version
+from ciplug.registry.state import read_model
+from ciplug.steps.policy_in_force import of_checkout
+from ciplug.steps.session import Session
+from ciplug.tracking.catalog import Catalog, Found
+from ciplug.tracking.entries import Entry
+from ciplug.tracking.hidden import RANKED
+from ciplug.tracking.query import BRANCH, MODEL, STATUS, Comparison, Key, Order
+
+_NAMED_MOST = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingRequest:
+    """What is to be ranked; None: by the gates, or the only one that there is."""
+
+    model: str | None = None
+    metric: str | None = None
+    higher_is_better: bool | None = None
+    branch: str | None = None
+    where: Sequence[Comparison] = ()
+    columns: Sequence[Key] = ()
+    """Values to be shown, which must be recorded of some run."""
+    limit: int | None = None
+    with_versions: bool = True
+
+
+@dataclass(frozen=True)
+class Ranking:
+    metric: Key
+    higher_is_better: bool
+    others: Sequence[Key]
+    """The other metrics that gates judge."""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    model: str
+    ranking: Ranking
+    entries: Sequence[Entry]
+    """The best first; those whose metric is NaN are the last."""
+    found: Found
+    unfinished: int
+    """Runs that match, and are left out because they did not finish."""
+    versions: Mapping[str, Version]
+    """Run → its version in the registry."""
+    notes: Sequence[str]
+    """What the log of the registry holds that this ciplug skips."""
+
+    @property
+    def total(self) -> int:
+        """Runs that can be ranked, also those beyond the limit."""
+        return self.found.total - self.found.absent
+
+
+def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderboard:
+    """The best runs. Only finished ones, unless a condition chooses by the status; the catalog has at least one run.
+
+    Raises UsageError where it is not clear which model or metric ranks, or which way is better, NotFound for a model
+    without runs.
+    """
+    model = _model(request.model or session.config.model, catalog)
+    ranking = _ranking(session, catalog, model, request)
+    where = [*request.where, Comparison(MODEL, "=", model)]
+    where += [Comparison(BRANCH, "=", request.branch)] if request.branch else []
+    every = None
+    if all(comparison.key != STATUS for comparison in where):
+        every = catalog.count(where, hide=RANKED)
+        where.append(Comparison(STATUS, "=", "finished"))
+    for key in request.columns:
+        catalog.need(key)
+    order = Order(ranking.metric, ranking.higher_is_better)
+    found = catalog.search(where, [order], request.limit, hide=RANKED)
+    ranked = [entry for entry in found.entries if entry.get(ranking.metric) is not None]
+    versions, notes = _versions(session, model) if request.with_versions and ranked else ({}, ())
+    return Leaderboard(model, ranking, ranked, found, 0 if every is None else every - found.total, versions, notes)
+
+
+def _model(model: str | None, catalog: Catalog) -> str:
+    recorded = sorted(catalog.values(MODEL))
+    if model is None and len(recorded) > 1:
+        raise UsageError(
+            f"the store has runs of {len(recorded)} models, and one is ranked at a time",
+            hint=f"choose by --model: {', '.join(recorded[:_NAMED_MOST])}"
+            + (", …" if len(recorded) > _NAMED_MOST else ""),
+        )
+    if model is not None and model not in recorded:
+        raise NotFound(f"no run of '{model}' is recorded", hint=nearest(model, recorded))
+    return model or recorded[0]
+
+
+def _ranking(session: Session, catalog: Catalog, model: str, request: RankingRequest) -> Ranking:
+    """By the request, else by the gates of the checkout."""
+    ruling = of_checkout(session, model)
+    directions = ruling.policy.directions() if ruling else {}
+    name = request.metric or next(iter(directions), None)
+    if name is None:
+        raise UsageError("no metric to rank by", hint="--metric NAME, or a gate with higher_is_better in ciplug.yaml")
+    metric = Key("metric", name)
+    catalog.need(metric)
+    source = str(ruling.source) if ruling else ""
+    higher = _direction(name, directions.get(name), request.higher_is_better, source)
+    recorded = catalog.names("metric")
+    others = [Key("metric", other) for other in directions if other != name and other in recorded]
+    return Ranking(metric, higher, others)
+
+
+def _direction(metric: str, by_gate: bool | None, requested: bool | None, source: str) -> bool:
+    """Whether higher is better. Raises UsageError where gate and request differ, or neither decides."""
+    if by_gate is not None and requested not in (None, by_gate):
+        raise UsageError(
+            f"{source} says that {'higher' if by_gate else 'lower'} is better for '{metric}'",
+            hint="leave the option out, or change the gate",
+        )
+    higher = requested if by_gate is None else by_gate
+    if higher is None:
+        raise UsageError(
+            f"nothing says whether higher or lower is better for '{metric}'",
+            hint="--higher-is-better or --lower-is-better, or higher_is_better in a gate of ciplug.yaml",
+        )
+    return higher
+
+
+def _versions(session: Session, model: str) -> tuple[dict[str, Version], Sequence[str]]:
+    registered = read_model(session.log, model)
+    return {version.run: version for version in registered.versions}, registered.notes

@@ -1,0 +1,17 @@
+"""Which runs a list leaves out for the state that they are in. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ciplug.records.amendment import State
+from ciplug.tracking.query import LIFECYCLE, Comparison
+
+RANKED: tuple[State, ...] = ("withdrawn", "deleted")
+"""States that a ranking leaves out: the numbers of these runs do not count."""
+_LISTED: tuple[State, ...] = ("deleted",)
+
+
+def hidden_states(where: Sequence[Comparison]) -> tuple[State, ...]:
+    """States that a list of runs leaves out: none where a condition chooses by the state itself."""
+    return () if any(comparison.key == LIFECYCLE for comparison in where) else _LISTED
