@@ -30,7 +30,8 @@ from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, amend, targets_of, view_of
+from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
+from ciplug.steps.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.hidden import hidden_states
@@ -158,9 +159,26 @@ def _amend(session: Session, ids: list[str], change: Change) -> None:
     view = view_of(session)
     if view.offline:
         console.complain(f"warning: runs are looked up in the local cache: {view.offline.message}")
-    for done in amend(session, targets_of(view, ids), change):
+    amended = amend(session, targets_of(view, ids), change)
+    for done in amended:
         run_id, model = done.target.key.id[:12], clean(done.target.model, 40)
         console.say(f"run {run_id} ({model}): {clean(_outcome_of(done, change), 400)}")
+    if change.withdrawn or change.lifecycle == "deleted":
+        _tell_held_stages(session, [done.target for done in amended])
+
+
+def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
+    """Warn of versions that keep their stage though the numbers of their run do not count any more."""
+    import shlex
+
+    from ciplug.reports.untrusted import clean
+
+    for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
+        stage, name = version.stage.lower(), clean(model, 120)
+        console.complain(
+            f"warning: version {version.number} of '{name}' is of run {version.run[:12]}, and stays in {stage}",
+            f"promote another run: ciplug promote {shlex.quote(name)} --to {shlex.quote(stage)} --run ID",
+        )
 
 
 def _outcome_of(done: Amended, asked: Change) -> str:

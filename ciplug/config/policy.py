@@ -66,7 +66,7 @@ class Waiver:
 
 @dataclass(frozen=True, kw_only=True)
 class Monitor:
-    """The settings of `ciplug monitor`."""
+    """What is to be watched in production. It is checked, and nothing acts on it yet."""
 
     labels: str | None = key(kinds.TEXT)
     gates: tuple[str, ...] | None = key(kinds.SELECTION)

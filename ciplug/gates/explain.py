@@ -22,9 +22,10 @@ def explain(policy: Policy) -> str:
     if policy.waivers:
         parts.append("\n".join(["Waived:", *(f"- {_waiver(w)}" for w in policy.waivers)]))
     if policy.monitor:
+        action = policy.monitor.on_fail.replace("_", " ")
         parts.append(
-            f"In production, {_which(policy.monitor.gates)} watched by ciplug monitor; after "
-            f"{policy.monitor.consecutive} failures in a row: {policy.monitor.on_fail.replace('_', ' ')}."
+            f"In production, {_which(policy.monitor.gates)} to be watched; after {policy.monitor.consecutive} failures "
+            f"in a row: {action}. Nothing acts on this yet."
         )
     return "\n\n".join(parts)
 

@@ -42,7 +42,14 @@ def find_run(session: Session, runs: Runs, name: str, model: str | None = None) 
     named = _of_version(session, runs, version_name) if version_name else _of_run_or_commit(session, runs, name, model)
     if model and named.run.model != model:
         raise UsageError(f"run {named.run.id} is of the model '{clean(named.run.model, 120)}', not '{model}'")
-    return named
+    return named._replace(notes=(*named.notes, *_objections(runs, named)))
+
+
+def _objections(runs: Runs, named: NamedRun) -> list[str]:
+    """A warning where the run was withdrawn or deleted: a version of it keeps its stage, and can be fetched."""
+    why = runs.changes(named.run).objection
+    version = f", version {named.version.number} of '{clean(named.run.model, 120)}'," if named.version else ""
+    return [f"warning: run {named.run.id[:12]}{version} was {clean(why, 400)}"] if why else []
 
 
 def _of_version(session: Session, runs: Runs, name: VersionName) -> NamedRun:

@@ -128,6 +128,26 @@ def test_a_withdrawn_run_is_neither_candidate_nor_baseline_and_is_not_promoted(p
     project.ciplug("promote", "wine", "--to", "staging", "--run", run)
 
 
+@pytest.mark.parametrize("verb", ["withdraw", "delete"])
+def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, verb: str) -> None:
+    run, other = project.train(), project.train()
+    project.ciplug("gate", "--run", run)
+    project.ciplug("promote", "wine", "--to", "staging", "--run", run)
+    assert "warning" not in project.ciplug("pull", "wine@staging", "--to", "out", code=2).stderr
+    assert "stays in" not in project.ciplug("runs", "tag", run, "a=b").stderr
+    assert "stays in" not in project.ciplug("runs", verb, other, "--reason", "a twin").stderr
+    told = f"""warning: version 1 of 'wine' is of run {run[:12]}, and stays in staging
+  -> promote another run: ciplug promote wine --to staging --run ID"""
+    for _ in range(2):
+        assert told in project.ciplug("runs", verb, run, "--reason", "bad").stderr
+    state = {"withdraw": "withdrawn", "delete": "deleted"}[verb]
+    warning = f"warning: run {run[:12]}, version 1 of 'wine', was {state} by test@example.com: bad"
+    assert warning in project.ciplug("pull", "wine@staging", "--to", "out", code=2).stderr
+    assert f"warning: run {run[:12]} was {state}" in project.ciplug("pull", run, "--to", "out", code=2).stderr
+    project.ciplug("runs", "restore", run)
+    assert "warning" not in project.ciplug("pull", "wine@staging", "--to", "out", code=2).stderr
+
+
 def test_a_deleted_run_is_hidden_and_comes_back(project: Project) -> None:
     kept, gone = project.train(), project.train()
     project.ciplug("runs", "delete", gone, "--reason", "a trial")

@@ -490,3 +490,5 @@ def test_explained() -> None:
     assert "- accuracy up to 0.02 for commit 1a2b3c4, until 2026-12-31, by alice (label fix, ML-42)" in words
     assert "whoever promotes has neither written the commit nor trained the run" in words
     assert "has not drifted from train.parquet" in words
+    watched = "In production, accuracy, drift are to be watched; after 3 failures in a row: open issue."
+    assert f"{watched} Nothing acts on this yet." in words
