@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug.gates.number_text import counted, shown
+from ciplug.errors import counted
+from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
 from ciplug.stats.intervals import Interval, Rule, Undecided
 

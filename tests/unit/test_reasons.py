@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ciplug.config.gate import Gate
+from ciplug.errors import counted
 from ciplug.gates import drift_gate, reasons, slices
 from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
-from ciplug.gates.number_text import counted, exact, shown, signed
+from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import Drift, DriftTest
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
