@@ -68,6 +68,8 @@ class GitKind(Enum):
 
     NOT_INSTALLED = auto()
     NOT_A_REPOSITORY = auto()
+    PUSH_OFF = auto()
+    """The configuration gives the remote no address that could be pushed to, such as `no_push`: git is not started."""
     DUBIOUS_OWNERSHIP = auto()
     NO_ATOMIC = auto()
     """The server does not support `--atomic`."""

@@ -1,6 +1,6 @@
 """Choose the test for a comparison: the best that the data allow, or the one that the gate names.
 
-In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number a run.
+In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number per run.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _by_seeds(pair: Pair, evidence: Evidence, seeds: Seeds | None) -> Interval |
 
 
 def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
-    """A test on one number a run: by its history, or as a proportion."""
+    """Return a test on one number per run: by its history, or as a proportion."""
     gate = pair.gate
     notes: tuple[str, ...] = ()
     if gate.history and gate.test == "auto":

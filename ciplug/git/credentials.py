@@ -9,6 +9,7 @@ from typing import Literal
 from urllib.parse import unquote
 
 from ciplug.git.environment import Config, git_environment
+from ciplug.git.safe import safe_settings
 
 _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
 _TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
@@ -55,6 +56,7 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     for key in [k for k in env if k.startswith(("GIT_CONFIG_",))]:
         del env[key]
     env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_COUNT=str(len(pairs)))
+    env.update(safe_settings(env, alone=True))
     for number, (key, value) in enumerate(pairs):
         env[f"GIT_CONFIG_KEY_{number}"] = key
         env[f"GIT_CONFIG_VALUE_{number}"] = value

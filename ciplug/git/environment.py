@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from ciplug.git.safe import safe_settings
+
 Config = tuple[tuple[str, str], ...]
 """Every resolved configuration value, in order, as git lists them; keys as git lower-cases them."""
 
@@ -43,5 +45,6 @@ def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         if not key.startswith("GIT_") or key in _KEPT or key.startswith(_KEPT_PREFIXES)
     }
     env.update(LC_ALL="C", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GCM_INTERACTIVE="never")
+    env.update(safe_settings(env, alone=False))
     env.update(extra or {})
     return env

@@ -107,6 +107,8 @@ class Failure:
     @property
     def hint(self) -> str | None:
         """Advice that does not depend on the command that failed."""
+        if GitKind.PUSH_OFF in self.kinds:
+            return "git remote set-url --push NAME URL, or keep the runs elsewhere: --store git+https://…"
         if GitKind.DUBIOUS_OWNERSHIP in self.kinds:
             return "run as the owner of the checkout, or: git config --global --add safe.directory <path>"
         if self.access and _BY_SSH not in self.words:

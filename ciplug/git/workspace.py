@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ciplug.errors import GitKind
+from ciplug.errors import GitError, GitKind
 from ciplug.git.bare import file_url
 from ciplug.git.environment import Config
 from ciplug.git.failures import read_failure
 from ciplug.git.objects import is_commit_id
 from ciplug.git.run import run_git
+from ciplug.git.safe import enclosing, is_named, is_of_job, name_safe
 
 
 def configuration(cwd: Path) -> Config:
@@ -36,6 +37,8 @@ class Workspace:
     shallow: bool
     object_format: str
     config: Config
+    named_safe: bool = False
+    """It belongs to another user, and this process has named it as safe to its own git calls."""
 
     def setting(self, key: str) -> str | None:
         """Return the last value of a configuration key, as git resolves it."""
@@ -51,16 +54,64 @@ class Workspace:
         return urls
 
 
+@dataclass(frozen=True)
+class PushPlace:
+    """Where git pushes to."""
+
+    url: str
+    """What is pushed there is read from there. Where pushes are off, the address to fetch from."""
+    config: Config
+    """The configuration to reach it with. A resolved address is not rewritten a second time."""
+    refusal: str | None = None
+    """Why nothing can be pushed, where that is what the configuration wants."""
+
+
+def push_place(workspace: Workspace, remote: str) -> PushPlace:
+    """Where git pushes to for a remote: `pushurl`, `pushInsteadOf`, else the address to fetch from.
+
+    Of several push addresses the first one counts.
+    """
+    fetched = workspace.remotes[remote]
+    settings = (f"remote.{remote}.pushurl", ".pushinsteadof")
+    if not any(key == settings[0] or key.endswith(settings[1]) for key, _ in workspace.config):
+        return PushPlace(fetched, workspace.config)
+    shown = run_git("remote", "get-url", "--push", "--", remote, cwd=workspace.top).stdout
+    named = shown.decode(errors="surrogateescape").splitlines()[0]
+    if _is_path(named) and not (workspace.top / Path(named).expanduser()).is_dir():
+        refusal = f"the push address of the remote '{remote}' is '{named}', so nothing is pushed"
+        return PushPlace(fetched, workspace.config, refusal)
+    plain = tuple((key, value) for key, value in workspace.config if not key.startswith("url."))
+    return PushPlace(_absolute(named, workspace.top), plain)
+
+
+def _is_path(url: str) -> bool:
+    return "://" not in url and not re.match(r"[^/\\]{2,}:", url)
+
+
 def _absolute(url: str, base: Path) -> str:
-    is_path = "://" not in url and not re.match(r"[^/\\]{2,}:", url)
-    return file_url(base / Path(url).expanduser()) if is_path else url
+    return file_url(base / Path(url).expanduser()) if _is_path(url) else url
 
 
 _FACTS = ("--show-toplevel", "--git-dir", "--git-common-dir", "--is-shallow-repository", "--show-object-format")
 
 
-def discover(cwd: Path) -> Workspace | None:
-    """Return the enclosing repository with a work tree, or None. Raises GitError if git refuses to read it."""
+def discover(cwd: Path, job_folder: str | None = None) -> Workspace | None:
+    """Return the enclosing repository with a work tree, or None. Raises GitError if git refuses to read it.
+
+    Args:
+        job_folder: what the CI host names as the checkout of this job. That one is taken, whoever owns it.
+    """
+    try:
+        return _discover(cwd)
+    except GitError as refused:
+        top = enclosing(cwd)
+        if refused.kind != GitKind.DUBIOUS_OWNERSHIP or top is None or not is_of_job(top, job_folder):
+            raise
+        name_safe(top)
+    return _discover(cwd)
+
+
+def _discover(cwd: Path) -> Workspace | None:
     done = run_git(
         *("rev-parse", "--path-format=absolute", *_FACTS, "HEAD", "--symbolic-full-name", "HEAD"), cwd=cwd, check=False
     )
@@ -81,6 +132,7 @@ def discover(cwd: Path) -> Workspace | None:
         shallow=shallow == "true",
         object_format=object_format,
         config=configuration(cwd),
+        named_safe=is_named(Path(top)),
     )
 
 

@@ -12,6 +12,7 @@ from ciplug.errors import Cause
 from ciplug.git import history as commits
 from ciplug.git.credentials import redact, stored_credential
 from ciplug.git.remote import why_unreachable
+from ciplug.git.workspace import push_place
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.steps.policy_in_force import read_policies
@@ -28,7 +29,8 @@ def repository(session: Session, before: Examined) -> str:
         raise failure(f"{session.cwd} is not in a git repository", "run inside a checkout: runs are tied to commits")
     if session.head is None:
         raise failure(f"{workspace.top} has no commit yet", "commit first: runs are tied to commits")
-    return f"{workspace.top}, commit {session.head[:8]}"
+    of_another = ", of another user: named as safe to the git calls of ciplug alone" if workspace.named_safe else ""
+    return f"{workspace.top}, commit {session.head[:8]}{of_another}"
 
 
 def job(session: Session, before: Examined) -> str:
@@ -170,7 +172,11 @@ def store_url(session: Session) -> str | None:
     """The address of a git store; None if the store is this repository itself."""
     if session.store_uri.startswith("git+"):
         return session.store_uri.removeprefix("git+").partition("?")[0]
-    return session.remote_url
+    workspace = session.workspace
+    remotes = workspace.remotes if workspace else {}
+    if workspace is None or not remotes:
+        return None
+    return push_place(workspace, "origin" if "origin" in remotes else next(iter(remotes))).url
 
 
 def history(session: Session, before: Examined) -> str:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ciplug import config
+from ciplug import ci, config
 from ciplug.capture.spool import Spool
 from ciplug.ci.identity import Identity
 from ciplug.errors import ConfigError, UsageError
@@ -281,7 +281,7 @@ def open_session(
     options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings, for_recording)
     cwd = Path.cwd() if cwd is None else cwd
     env = os.environ if env is None else env
-    workspace = discover(cwd)
+    workspace = discover(cwd, ci.workspace_of(env))
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
     policy_error = None
     if settings is None:

@@ -1,4 +1,4 @@
-"""Where records and files are kept: `open_store` and `open_files` turn a URI into a place for them."""
+"""Places for records and files: `open_store` and `open_files` turn a URI into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ciplug.errors import ConfigError
 from ciplug.git.bare import file_url
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
-from ciplug.git.workspace import Workspace, configuration
+from ciplug.git.run import run_git
+from ciplug.git.workspace import PushPlace, Workspace, configuration, push_place
 from ciplug.stores.base import Columns, Head, Log, Objects, Problem, Store, Trial, log_of
 from ciplug.stores.files import OWN, Files
 
@@ -46,7 +47,7 @@ _OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 @dataclass(frozen=True)
 class Bundles:
-    """What a store needs whose objects go through bundles that somebody else keeps."""
+    """The needs of a store whose objects go through bundles that another system keeps."""
 
     folder: Path
     """The folder of those that are written, until the pipeline archives them."""
@@ -105,28 +106,28 @@ def open_store(
             hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…', 'file:///…', 'jenkins:' or "
             "'jenkins+https://…'",
         )
-    url, branch = _git_place(uri, workspace)
+    place, branch = _git_place(uri, workspace)
     from ciplug.stores.git.store import GitStore
 
     return GitStore(
-        url,
+        place.url,
         uri=uri,
         branch=branch,
         cache=cache_folder(workspace, env) / "git",
-        config=workspace.config if workspace else configuration(Path.cwd()),
+        config=place.config,
         token=env.get("CIPLUG_PUSH_TOKEN") or None,
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
-        notes=_left_behind(uri, url, workspace, branch),
+        refusal=place.refusal,
+        notes=_left_behind(uri, place.url, workspace, branch),
     )
 
 
 def _left_behind(uri: str, url: str, workspace: Workspace | None, branch: str) -> list[str]:
-    """What to do where the repository itself was the store before it had a remote."""
+    """Return advice for a repository that was its own store before it had a remote."""
     if workspace is None or not uri.startswith("git:") or url == file_url(workspace.common_dir):
         return []
-    own = workspace.common_dir / "refs" / branch
-    if not any(path.is_file() for path in own.rglob("*")):
+    if not run_git("for-each-ref", "--count=1", f"refs/{branch}/", cwd=workspace.top, check=False).stdout:
         return []
     return [
         f"this repository itself holds runs, from before it had a remote: move them by git push REMOTE "
@@ -161,12 +162,13 @@ def open_files(
         from ciplug.stores.git.cached_remote import CachedRemote
         from ciplug.stores.git.files import GitFiles
 
-        url, branch = _git_place(uri, workspace)
+        place, branch = _git_place(uri, workspace)
         remote = CachedRemote(
-            url,
+            place.url,
             cache=cache_folder(workspace, env) / "git",
             name=f"{branch}-files",
-            config=workspace.config if workspace else configuration(Path.cwd()),
+            config=place.config,
+            refusal=place.refusal,
             token=(env.get("CIPLUG_PUSH_TOKEN") or None) if named_by_user else None,
             object_format=_object_format(uri, workspace),
         )
@@ -183,7 +185,7 @@ def open_files(
 
 
 def reached_by(address: str, env: Mapping[str, str]) -> str | None:
-    """How to name the store of this address, in words of the command line; None where only a remote can name it."""
+    """Return the command-line name for the store at this address; None if only a remote can name it."""
     import shlex
 
     url, hash_sign, branch = address.rpartition("#")
@@ -208,8 +210,8 @@ def _object_format(uri: str, workspace: Workspace | None) -> str:
     return workspace.object_format if workspace and not uri.startswith("git+") else "sha1"
 
 
-def _git_place(uri: str, workspace: Workspace | None) -> tuple[str, str]:
-    """What git calls the repository, and the branch."""
+def _git_place(uri: str, workspace: Workspace | None) -> tuple[PushPlace, str]:
+    """Return the address at which git reaches the repository, and the branch."""
     named = redact(uri)
     scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")
@@ -219,15 +221,13 @@ def _git_place(uri: str, workspace: Workspace | None) -> tuple[str, str]:
             raise ConfigError(
                 f"store '{named}': 'git:' takes no address", hint="name another repository by git+https://…"
             )
-        url = _own_remote(workspace)
-    else:
-        transport = scheme.removeprefix("git+")
-        if transport not in _TRANSPORTS:
-            raise ConfigError(f"store '{named}': git is not reached by '{transport}'", hint="https, ssh or file")
-        if not address.startswith("//"):
-            raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")
-        url = f"{transport}:{address}"
-    return url, branch
+        return _own_remote(workspace), branch
+    transport = scheme.removeprefix("git+")
+    if transport not in _TRANSPORTS:
+        raise ConfigError(f"store '{named}': git is not reached by '{transport}'", hint="https, ssh or file")
+    if not address.startswith("//"):
+        raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")
+    return PushPlace(f"{transport}:{address}", workspace.config if workspace else configuration(Path.cwd())), branch
 
 
 def _branch(named: str, query: str) -> str:
@@ -241,7 +241,7 @@ def _branch(named: str, query: str) -> str:
     return branch
 
 
-def _own_remote(workspace: Workspace | None) -> str:
+def _own_remote(workspace: Workspace | None) -> PushPlace:
     if workspace is None:
         raise ConfigError(
             "the store 'git:' is the enclosing repository, and this folder is in none",
@@ -249,11 +249,9 @@ def _own_remote(workspace: Workspace | None) -> str:
         )
     remotes = workspace.remotes
     if not remotes:
-        return file_url(workspace.common_dir)
-    if "origin" in remotes:
-        return remotes["origin"]
-    if len(remotes) == 1:
-        return next(iter(remotes.values()))
+        return PushPlace(file_url(workspace.common_dir), workspace.config)
+    if "origin" in remotes or len(remotes) == 1:
+        return push_place(workspace, "origin" if "origin" in remotes else next(iter(remotes)))
     raise ConfigError(
         f"the store 'git:' is the remote 'origin', and this repository has only {', '.join(sorted(remotes))}",
         hint="name the repository: --store git+https://…",

@@ -63,7 +63,7 @@ def test_comparison(up: bool, candidate: float, slice: str | None, text: str) ->
     facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
     rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
     assert reasons.comparison(facts, rule) == text
-    assert reasons.point(facts, rule) == f"{text} (one number a run: no uncertainty)"
+    assert reasons.point(facts, rule) == f"{text} (one number per run: no uncertainty)"
 
 
 def interval(

@@ -39,6 +39,7 @@ class GitRemote:
         config: Config,
         token: str | None = None,
         object_format: str = "sha1",
+        refusal: str | None = None,
     ) -> None:
         """
         Args:
@@ -47,11 +48,13 @@ class GitRemote:
             name: what the cache is of; two of one name and url share it.
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
+            refusal: why nothing can be pushed, where the configuration wants that.
         """
         self.address = redact(url)
         self.format = object_format
         self.env = transport_environment(config, url, token)
         self._url = without_password(url)
+        self._refusal = refusal
         self._cache = cache
         digest = hashlib.sha256(f"{self._url}\n{name}\n{object_format}".encode()).hexdigest()[:16]
         self.repository = cache / f"{digest}.git"
@@ -92,6 +95,8 @@ class GitRemote:
 
     def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:
         """One push; never raises for a refusal."""
+        if self._refusal:
+            return PushResult(failure=Failure(self._refusal, frozenset({GitKind.PUSH_OFF})))
         return push_refs(repository, self._url, refspecs, env=self.env, options=options)
 
     def refused(self, result: PushResult, hint: str) -> RemoteError:

@@ -57,6 +57,7 @@ class GitStore:
         token: str | None = None,
         object_format: str = "sha1",
         may_fold: bool = True,
+        refusal: str | None = None,
         notes: Iterable[str] = (),
     ) -> None:
         """
@@ -66,18 +67,19 @@ class GitStore:
             cache: a folder of ours, which may be emptied at any time.
             config: git's resolved configuration, for the credentials in it.
             token: takes the place of the credentials in `config`.
+            refusal: why nothing can be pushed, where the configuration wants that.
             may_fold: False in a job that must not write the store: then its readers fold nothing.
             notes: sentences on this store that are true whatever it holds.
         """
         self.uri = redact(uri)
         self._remote = CachedRemote(
-            url, cache=cache, name=branch, config=config, token=token, object_format=object_format
+            url, cache=cache, name=branch, config=config, token=token, object_format=object_format, refusal=refusal
         )
         self.address = f"{self._remote.address}#{branch}"
         self._standing_notes = tuple(notes)
         self.notes = list(self._standing_notes)
         self._refs = Refs(branch)
-        self._may_fold = may_fold
+        self._may_fold = may_fold and not refusal
         self._fold_tried = False
         self._seen: Snapshot | None = None
 
