@@ -158,6 +158,11 @@ class Changes:
         return max((amendment.seq for amendment in self.amendments), default=0) + 1
 
     @property
+    def counts(self) -> bool:
+        """Whether the numbers of the run count: it is active, and each of its amendments can be read."""
+        return self.state == "active" and not self.unread
+
+    @property
     def objection(self) -> str | None:
         """Return why the numbers of the run do not count, and who decided it, as one clause; None if they count."""
         final = self.deletion or self.withdrawal

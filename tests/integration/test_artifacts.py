@@ -303,7 +303,7 @@ class TestOffline:
         assert "ciplug record --spooled; or" in said and "--artifact-store none" in said
         assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1 and (entry / "files").exists()
         said = project.ciplug("record", "--spooled", "--bundle", file, "--artifact-store", "none").stderr
-        assert f"{entry.name}: handed over without the bytes" in said and not entry.exists()
+        assert f"{entry.name}: handed over without the content" in said and not entry.exists()
         assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 2
 
 
