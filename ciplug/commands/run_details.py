@@ -33,7 +33,7 @@ def details(run: Run, changes: Changes) -> str:
             lines.append(f"{pad}{untrusted.clean(name)}: {untrusted.clean(str(value), 400)}")
 
     if changes.objection:
-        write(changes.state, changes.objection, 0)
+        write("not counted" if changes.state == "active" else changes.state, changes.objection, 0)
     for name in ("id", "name", "model", "status", "commit", "started", "ended"):
         if name in facts:
             write(name, facts.pop(name), 0)

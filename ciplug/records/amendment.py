@@ -147,6 +147,8 @@ class Changes:
     """The deletion in force."""
     unread: tuple[str, ...] = ()
     """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
+    parent: Changes | None = None
+    """The changes of the run that started this one, where there is one: a child counts only if its parent does."""
 
     @property
     def state(self) -> State:
@@ -159,15 +161,18 @@ class Changes:
 
     @property
     def counts(self) -> bool:
-        """Whether the numbers of the run count: it is active, and each of its amendments can be read."""
-        return self.state == "active" and not self.unread
+        """Whether the numbers of the run count: it is active, its amendments can be read, and its parent counts."""
+        return self.state == "active" and not self.unread and (self.parent is None or self.parent.counts)
 
     @property
     def objection(self) -> str | None:
         """Return why the numbers of the run do not count, and who decided it, as one clause; None if they count."""
         final = self.deletion or self.withdrawal
+        if final is None and self.unread:
+            return f"left with an amendment that cannot be read: {self.unread[0]}"
         if final is None:
-            return f"left with an amendment that cannot be read: {self.unread[0]}" if self.unread else None
+            above = self.parent.objection if self.parent else None
+            return above and f"started by a run that was {above}"
         return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
 
     def applied_to(self, record: Run) -> Run:

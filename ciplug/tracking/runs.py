@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,8 +182,13 @@ class Runs:
                 self._changes[run] = folded[run.key]
 
     def changes(self, run: Run) -> Changes:
-        """Return the combined amendments of a loaded run."""
-        return self._changes.get(run_key(run), NO_CHANGES)
+        """Return the combined amendments of a loaded run, with those of its parent."""
+        own = self._changes.get(run_key(run), NO_CHANGES)
+        if run.parent is None:
+            return own
+        parent = RunKey(run.commit, run.parent)
+        self._fold([parent], self._read(self._unread_amendments([parent])))
+        return replace(own, parent=self._changes.get(parent, NO_CHANGES))
 
     def evidence(self, run: Run) -> Evidence:
         """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since."""

@@ -128,6 +128,30 @@ def test_a_withdrawn_run_is_neither_candidate_nor_baseline_and_is_not_promoted(p
     project.ciplug("promote", "wine", "--to", "staging", "--run", run)
 
 
+def test_the_children_of_a_withdrawn_run_count_as_little_as_it_does(project: Project) -> None:
+    sweep = (
+        "import ciplug\n"
+        "with ciplug.start_run(): ciplug.log_metric('accuracy', 0.9)\n"
+        "with ciplug.start_run(name='trial'): ciplug.log_metric('accuracy', 0.99)\n"
+    )
+    project.ciplug("run", "--", sys.executable, "-c", sweep, code=2)  # There is no metrics.json.
+    parent, child = sorted(project.json("runs", "list", "--json"), key=lambda run: "parent" in run)
+    assert child["parent"] == parent["id"]
+    project.ciplug("runs", "withdraw", parent["id"], "--reason", "trained on the test set")
+    none = project.ciplug("gate", code=2).stderr
+    assert f"run {child['id'][:12]} was started by a run that was withdrawn by" in none
+    project.ciplug("promote", "wine", "--to", "staging", "--run", child["id"], code=1)
+    assert "not counted: started by a run that was withdrawn" in project.ciplug("runs", "show", child["id"]).stdout
+    project.commit("next")
+    project.numbers({"accuracy": 0.5})
+    project.train()
+    side = project.json("compare", "--format", "json")["comparisons"][0]["baseline"]
+    assert side.get("run") is None
+    project.ciplug("runs", "restore", parent["id"])
+    side = project.json("compare", "--format", "json")["comparisons"][0]["baseline"]
+    assert side["run"] == parent["id"]
+
+
 @pytest.mark.parametrize("verb", ["withdraw", "delete"])
 def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, verb: str) -> None:
     run, other = project.train(), project.train()
