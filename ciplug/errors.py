@@ -277,6 +277,11 @@ class PromotionRefused(CiplugError):
         self.reason = reason
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 run", "1,200 runs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def closest(word: str, names: Sequence[str]) -> str | None:
     """The one of the names that was probably meant; None where none is near."""
     import difflib

@@ -37,7 +37,7 @@ class RunWriter:
         self.facts = facts
         """Of the run's beginning: `run` and `store`; `owner` of one that is leased."""
         self.notice = ""
-        """Why it is not in the folder where the user would look for it."""
+        """The reason why the run is not in the folder where the user would expect it."""
         self._lock = lock
         self._process = os.getpid()
         self._log = Log(folder)

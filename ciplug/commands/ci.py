@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from ciplug import ci, console
 from ciplug.commands import options
-from ciplug.commands.output import make_folder, show_report, tell_problems, tell_promotion, write_file
+from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.exit_codes import exit_code_of_ci
 from ciplug.steps.job_report import JobReport, JobRun, report_on
 from ciplug.steps.judge import exit_code, keep_verdicts
+from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
 from ciplug.steps.report import announce
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if args.promote_to:
         ladder_of(session, options.inputs_of(args, session).model or DEFAULT_MODEL).stage(args.promote_to)
     if args.output_dir:
-        make_folder("--output-dir", Path(args.output_dir))
+        make_folder(Path(args.output_dir), "--output-dir")
         session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     base = _check(args, session)
     recorded, training = _record(args, session)

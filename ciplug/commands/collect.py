@@ -9,7 +9,7 @@ from ciplug import console
 from ciplug.bundles.github import ARTIFACTS
 from ciplug.bundles.source import PATTERN
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, counted
 from ciplug.steps.collect import Collected, CollectRequest, collect
 from ciplug.steps.open_bundles import BundleFilter, OfFiles, OfGitHub, OfGitLab, OfJenkins, Source
 from ciplug.steps.record_bundles import Bundle
@@ -90,7 +90,7 @@ def _tell(collected: Collected, store: str) -> None:
     _tell_runs("recorded before", recording.repeated)
     line = f"{_counts(recording.recorded)} recorded in {store}"
     line += f"; {_counts(recording.repeated)} recorded before" if recording.repeated else ""
-    console.say(line + (f"; {_count(len(recording.refused), 'bundle')} refused" if recording.refused else ""))
+    console.say(line + (f"; {counted(len(recording.refused), 'bundle')} refused" if recording.refused else ""))
 
 
 def _tell_runs(what: str, bundles: Sequence[Bundle]) -> None:
@@ -102,8 +102,4 @@ def _tell_runs(what: str, bundles: Sequence[Bundle]) -> None:
 
 def _counts(bundles: Sequence[Bundle]) -> str:
     """ "3 runs of 2 bundles"."""
-    return f"{_count(sum(len(bundle.runs) for bundle in bundles), 'run')} of {_count(len(bundles), 'bundle')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    return f"{counted(sum(len(bundle.runs) for bundle in bundles), 'run')} of {counted(len(bundles), 'bundle')}"

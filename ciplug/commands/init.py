@@ -5,44 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 import posixpath
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from ciplug import config, console, forges
+from ciplug import config, console
 from ciplug.errors import UsageError
-from ciplug.git.credentials import redact
-from ciplug.git.workspace import Workspace, discover
-from ciplug.records.provenance import Context
-from ciplug.scaffold import configuration, pipelines
+from ciplug.git.workspace import Workspace
+from ciplug.scaffold import pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
 from ciplug.scaffold.asking import Asker
 from ciplug.scaffold.files import write
+from ciplug.scaffold.first_config import FirstConfig, first_config
 from ciplug.scaffold.first_run import first_run
-from ciplug.scaffold.project import (
-    Numbers,
-    Project,
-    default_branch,
-    metric_files,
-    model_name,
-    model_name_in,
-    models_elsewhere,
-    parameter_files,
-    read_numbers,
-    requirements,
-    scan,
-    server_of,
-)
-from ciplug.scaffold.training import Training, Trainings, trainings
-from ciplug.steps.record import check_model_name
-from ciplug.steps.session import DEFAULT_ARTIFACT_LIMIT
-from ciplug.stores import is_archived, is_git, open_store
+from ciplug.scaffold.hosts import detect_host
+from ciplug.scaffold.plan import choose_model, existing_files, open_workspace, plan_pipeline, remote_of
+from ciplug.scaffold.project import Numbers, Project, metric_files, read_numbers, scan
+from ciplug.scaffold.training import Training, Trainings, named_training, trainings
 
 _CI = (*pipelines.HOSTS, "none")
-_AZURE_REPOS = re.compile(r"[/@.](?:dev\.azure|visualstudio)\.com[/:]")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     training = _training(args, ways, asker)
     if training.tools:
         console.say(f"it logs with: {', '.join(sorted(training.tools))}")
-    remote = workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)
+    remote = remote_of(workspace)
     host = args.ci or _host(whole, remote, asker)
-    model = _model(args, whole, folder, remote)
+    model = choose_model(args.model, whole, folder, remote)
     console.say(f"model: {model}")
-    planned = _pipeline(args, workspace, project, whole, training, host, model)
+    planned = plan_pipeline(workspace, project, whole, training, host, model, args.source)
     own = posixpath.normpath(posixpath.join(folder, config.FILE))
     kept = _kept(args, [own, *planned.files], whole, planned.files, asker)
 
@@ -86,9 +68,11 @@ def run(args: argparse.Namespace) -> int:
     first: list[str] = []
     if own not in kept:
         numbers, numbers_of = _numbers(args, workspace, project, training, asker)
-        files[own], gated = _configuration(args, project, training, model, numbers, numbers_of)
+        written = first_config(project, training, model, args.store, numbers, numbers_of)
+        files[own] = written.text
+        _show(written, numbers_of)
         first = about_numbers(training, numbers, _again(args, training, ways))
-        if host == "jenkins" and not gated:
+        if host == "jenkins" and not written.gates:
             first.append("add a gate before the first build: without one, the stage Gate fails")
     others = {path: whole.read(path) or "" for path in kept if path in files and whole.read(path) != files[path]}
     files = {path: text for path, text in files.items() if path not in kept}
@@ -119,127 +103,40 @@ def _again(args: argparse.Namespace, training: Training, ways: Trainings) -> str
 def _workspace(args: argparse.Namespace) -> Workspace:
     if args.config:
         raise UsageError(f"init writes {config.FILE} into the current folder", hint="omit --config")
-    here = Path.cwd()
-    workspace = discover(here)
-    if workspace is None:
-        raise UsageError(
-            f"{here} is not in a git repository", hint="runs are tied to commits: run git init, then ciplug init"
-        )
-    if args.store:
-        if redact(args.store) != args.store:
-            raise UsageError(
-                "--store contains credentials, and ciplug.yaml is committed", hint="remove them from the address"
-            )
-        if not is_archived(args.store):
-            open_store(args.store, workspace)
-    return workspace
-
-
-def _model(args: argparse.Namespace, whole: Project, folder: str, remote: str | None) -> str:
-    if args.model is None:
-        return model_name(whole, remote) if folder == "." else model_name_in(folder, whole)
-    model = check_model_name(args.model)
-    if other := models_elsewhere("" if folder == "." else folder, whole).get(model):
-        raise UsageError(
-            f"{other} already has the model '{model}'",
-            hint="the runs of two trainings would be compared: choose another name",
-        )
-    return model
+    return open_workspace(Path.cwd(), args.store)
 
 
 def _training(args: argparse.Namespace, ways: Trainings, asker: Asker) -> Training:
     """Return how to train the model: by --command, by the user's answer, or by the project's files."""
     best = ways.best
     if args.command is not None:
-        return _named(args.command, ways)
+        return named_training(args.command, ways)
     others = ", ".join(t.command for t in ways.rivals[:4])
     if asker.may:
         if others:
             console.say(f"other possible commands: {others}")
         shown = f" [{best.command}]" if best else ""
-        return _named(asker.ask(f"Which command trains the model?{shown}", best.command if best else ""), ways)
+        return named_training(asker.ask(f"Which command trains the model?{shown}", best.command if best else ""), ways)
     if best is None:
-        return _named("", ways)
+        return named_training("", ways)
     also = f"; other possible commands: {others} (--command)" if others else ""
     console.say(f"training: {best.command} (by {best.why}){also}")
     return best
 
 
-def _named(command: str, ways: Trainings) -> Training:
-    command = command.strip()
-    if not command or not command.replace("\n", " ").isprintable():
-        raise UsageError("no training command detected", hint="name it: ciplug init --command 'python my_script.py'")
-    for training in ways.detected:
-        if training.command == command:
-            return training
-    # The command may start one of the scripts.
-    for training in ways.detected:
-        if training.why in command.split():
-            return replace(training, command=command)
-    return Training(command=command, why="--command", rank=0)
-
-
 def _host(project: Project, remote: str | None, asker: Asker) -> str:
-    """The CI host: that of an existing pipeline, else the forge of the remote."""
-    kind: str | None = forges.forge_name(Context(), os.environ, remote) if remote else None
-    if kind is None and remote and _AZURE_REPOS.search(remote):
-        kind = "azure"
-    existing = project.pipelines
-    if kind == "gitea" and "github" in existing:
-        # Gitea and Forgejo read GitHub's folder, too.
-        return _detected("gitea", f"the remote, and {existing['github']}")
-    if kind in existing:
-        return _detected(str(kind), existing[str(kind)])
-    if existing:
-        host = next(iter(existing))
-        more = f"; also present: {', '.join(list(existing)[1:])} (--ci)" if len(existing) > 1 else ""
-        return _detected(host, f"{existing[host]}{more}")
-    if kind:
-        return _detected(kind, "the remote")
+    """The CI host: as detected, else by the answer of the user."""
+    detected = detect_host(project.pipelines, remote, os.environ)
+    if detected.name:
+        console.say(f"CI: {detected.name} (by {detected.why})")
+        return detected.name
     if remote and asker.may:
         answer = asker.ask(f"Write a pipeline for which CI host ({', '.join(_CI)})? [none]", "none").lower()
         if answer not in _CI:
             raise UsageError(f"unknown CI host {answer!r}", hint=f"one of: {', '.join(_CI)}")
         return answer
-    why = "the remote's name does not show which forge it is" if remote else "there is no remote"
-    console.say(f"CI: none detected, because {why}; no pipeline is written: name a host with --ci")
+    console.say(f"CI: none detected, because {detected.why}; no pipeline is written: name a host with --ci")
     return "none"
-
-
-def _detected(host: str, why: str) -> str:
-    console.say(f"CI: {host} (by {why})")
-    return host
-
-
-def _pipeline(
-    args: argparse.Namespace,
-    workspace: Workspace,
-    project: Project,
-    whole: Project,
-    training: Training,
-    host: str,
-    model: str,
-) -> pipelines.Pipeline:
-    if host == "none":
-        return pipelines.Pipeline({})
-    remote = workspace.remotes.get("origin") or next(iter(workspace.remotes.values()), None)
-    install = requirements(project, whole) or ("-r requirements.txt" if training.imports else None)
-    settings = pipelines.Settings(
-        command=training.command,
-        model=model,
-        branch=default_branch(workspace),
-        install=install,
-        source=args.source,
-        server=server_of(remote),
-        forge=forges.forge_name(Context(), os.environ, remote) if remote else None,
-        folder=None if project is whole else project.top.relative_to(whole.top).as_posix(),
-        alone=".." not in (install or "").removeprefix("-r ").split("/"),
-    )
-    # The existing pipeline may already be the one to write.
-    alone = pipelines.pipeline(host, settings, ())
-    if all(whole.read(path) == text for path, text in alone.files.items()):
-        return alone
-    return pipelines.pipeline(host, settings, whole.files)
 
 
 def _kept(
@@ -249,22 +146,20 @@ def _kept(
 
     Raises UsageError if there is nobody to ask, and nothing would be written.
     """
-    existing = [p for p in paths if os.path.lexists(project.top / p)]
-    same = {p for p in existing if p in texts and project.read(p) == texts[p]}
-    different = [p for p in existing if p not in same]
-    if not different or args.force:
-        return same
-    names = " and ".join(different)
-    several = len(different) > 1
-    if not asker.may and set(existing) < set(paths):
-        return set(existing)
+    existing = existing_files(project, paths, texts)
+    if not existing.different or args.force:
+        return existing.same
+    names = " and ".join(existing.different)
+    several = len(existing.different) > 1
+    if not asker.may and existing.paths < set(paths):
+        return existing.paths
     if not asker.may:
         raise UsageError(
             f"{names} already {'exist' if several else 'exists'}; nothing was written",
             hint="--force replaces existing files; on a terminal, init asks",
         )
     question = f"{names} already {'exist' if several else 'exists'}. Replace {'them' if several else 'it'}?"
-    return same if asker.agree(question) else set(existing)
+    return existing.same if asker.agree(question) else existing.paths
 
 
 def _numbers(
@@ -283,38 +178,7 @@ def _numbers(
     return numbers, ", ".join(numbers.files)
 
 
-def _configuration(
-    args: argparse.Namespace, project: Project, training: Training, model: str, numbers: Numbers, numbers_of: str
-) -> tuple[str, bool]:
-    """The text of ciplug.yaml, and whether there is a gate in it."""
-    from ciplug.gates.propose import propose
-
-    params, unread = parameter_files(project, training.params)
-    in_git = not args.store or is_git(args.store)
-    large = {
-        path: f"{path}: too large for git: set an artifact_store (docs/artifacts.md)"
-        for path in numbers.models
-        if in_git and (project.top / path).stat().st_size > DEFAULT_ARTIFACT_LIMIT
-    }
-    proposal = propose(numbers.values, numbers.constants)
-    for problem in (*numbers.problems, *unread, *large.values()):
+def _show(first: FirstConfig, numbers_of: str) -> None:
+    for problem in first.unused:
         console.complain(f"warning: {problem}; not used")
-    named = numbers.files or (training.metrics if not numbers.values and not numbers.problems else ())
-    text = configuration.render(
-        configuration.Settings(
-            model=model,
-            store=args.store,
-            metrics=named,
-            params=params,
-            models=[path for path in numbers.models if path not in large],
-            model_files=training.models,
-            unread={"metrics": numbers.problems, "params": unread, "artifacts": list(large.values())},
-            numbers_of=numbers_of,
-            proposal=proposal,
-        )
-    )
-    # Read the text as every later command will, before it is written.
-    config.parse(text, Path(config.FILE))
-    gates = ", ".join(gate.metric for gate in proposal.gates)
-    console.say(f"gates: {gates} (from {numbers_of})" if gates else "gates: none yet")
-    return text, bool(proposal.gates)
+    console.say(f"gates: {', '.join(first.gates)} (from {numbers_of})" if first.gates else "gates: none yet")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,18 +43,6 @@ def tell_promotion(promotion: Promotion) -> None:
     console.say(
         f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"
     )
-
-
-def make_folder(option: str, folder: Path) -> None:
-    """Make the folder that an option names. Raises UsageError where that fails or it cannot be written into."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{option} {folder}: a file is in its place", hint="name a folder") from None
-    except PermissionError:
-        raise UsageError(f"{option} {folder}: no permission to make it", hint="name another folder") from None
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{option} {folder}: no permission to write into it", hint="name another folder")
 
 
 def write_file(path: Path, content: str | bytes) -> None:

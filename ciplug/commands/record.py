@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         _spooled(args, session)
         return 0
     if args.source:
-        raise UsageError("--from goes with --spooled", hint="ciplug record --spooled --from ADDRESS")
+        raise UsageError("--from needs --spooled", hint="ciplug record --spooled --from ADDRESS")
     recorded = record_files(session, options.inputs_of(args, session))
     code = worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
     # The training is over: its run is recorded first, and the mistakes are an error all the same.
@@ -78,6 +78,6 @@ def _hand_over(session: Session, source: str | None, bundle: Path) -> None:
     if done.entries:
         console.say(f"handed over in {bundle}: {len(done.entries)} from the spool")
     for sealed in done.without_files:
-        console.say(f"{sealed.folder.name}: handed over without the bytes of its artifacts")
+        console.say(f"{sealed.folder.name}: handed over without the content of its artifacts")
     if done.refusal:
         raise done.refusal

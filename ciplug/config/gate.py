@@ -54,9 +54,9 @@ class Baseline:
     branch: str | None = key(kinds.TEXT)
     """The branch of merge-base, target, best and mean; default: the pull request's target, else the default branch."""
     max_age_days: float | None = key(kinds.POSITIVE)
-    """An older run decides nothing."""
+    """The age limit of the baseline's run in days: an older run decides nothing."""
     last: int | None = key(kinds.whole(1))
-    """For best and mean: of how many of the last recorded runs on the branch (default 10)."""
+    """For best and mean: the number of last recorded runs on the branch to use (default 10)."""
 
     def mistakes(self) -> Iterator[str]:
         if self.last is not None and self.ref not in ("best", "mean"):
@@ -94,7 +94,7 @@ class Defaults:
     on_no_baseline: Action = key(ACTION, "warn")
     on_inconclusive: Action = key(ACTION, "warn")
     atol: float = key(kinds.AMOUNT, 0.0)
-    """Absolute, in the unit of each metric: none by default, since 1e-9 is a large error of a small one."""
+    """Absolute, in the metric's unit. The default is 0, since even 1e-9 can be a large error for a small metric."""
     alpha: float = key(kinds.ERROR_RATE, 0.05)
     """One-sided: how often a gate may fail a candidate that is exactly at its limit."""
     correction: Literal["holm", "none"] = key(one_of("holm", "none"), "holm")
@@ -144,7 +144,7 @@ class Gate:
     metric: str | None = key(kinds.TEXT)
     """Defaults to the gate's id."""
     higher_is_better: bool | None = key(kinds.FLAG)
-    """Required as soon as a rule compares: a direction is never guessed from a name."""
+    """Required for a rule that compares: the direction is never guessed from the name."""
     min: float | None = key(kinds.NUMBER)
     max: float | None = key(kinds.NUMBER)
     max_regression: Allowance | None = key(ALLOWANCE)
@@ -160,7 +160,7 @@ class Gate:
     current: str | None = key(kinds.TEXT)
     """kind drift: the current file; default: the samples."""
     columns: tuple[str, ...] | None = key(kinds.NAMES)
-    """kind drift: which columns; default: all that both files have."""
+    """kind drift: the columns to compare; default: all that both files have."""
     severity: Severity | None = key(SEVERITY)
     on_missing: Action | None = key(ACTION)
     on_no_baseline: Action | None = key(ACTION)

@@ -16,12 +16,12 @@ from ciplug.config.stages import Narrowing, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """The file with a row for each example of the evaluation, and which of its columns is what."""
+    """The file with a row for each example of the evaluation, and the roles of its columns."""
 
     file: str = required(kinds.TEXT)
     """Relative to the folder of the configuration."""
     format: str | None = key(kinds.TEXT)
-    """Default: what the extension and the content say."""
+    """Default: by the extension and the content."""
     id: str = key(kinds.TEXT, "id")
     label: str = key(kinds.TEXT, "label")
     prediction: str = key(kinds.TEXT, "prediction")
@@ -49,13 +49,13 @@ class Seeds:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiver:
-    """A failure that somebody has agreed to: up to a limit, of one commit, until a day."""
+    """An accepted failure: up to a limit, for one commit, until a day."""
 
     gate: str = required(kinds.TEXT)
     rule: Literal["min", "max", "max_regression"] | None = key(one_of("min", "max", "max_regression"))
     """The rule; default: max_regression if the gate has it, else its only bound."""
     limit: float = required(kinds.NUMBER)
-    """The bound, or the allowed regression in the metric's own unit, that holds in place of the rule's."""
+    """The bound, or the allowed regression in the metric's own unit, that replaces the rule's."""
     commit: str = required(kinds.COMMIT)
     expires: date = required(kinds.DAY)
     """The last day on which it holds (UTC)."""
@@ -79,7 +79,7 @@ class Policy:
     """The policy for a model."""
 
     evaluation: tuple[str, ...] | None = key(kinds.NAMES)
-    """Datasets that the metrics are measured on: runs that had others are not comparable."""
+    """Datasets that the metrics are measured on: runs with other datasets are not comparable."""
     samples: Samples | None = key(
         Table(Samples, "{file: predictions.jsonl}", _samples, ({"type": "string", "pattern": r"\S"},))
     )
@@ -92,7 +92,7 @@ class Policy:
         nullable=False,
     )
     branches: Mapping[str, Narrowing] = key(stages.BRANCHES, {})
-    """Pattern of the target branch → what counts there; the first that matches."""
+    """Pattern of the target branch → its settings; the first match is used."""
     waivers: tuple[Waiver, ...] = key(Listed(Table(Waiver, "{gate: accuracy, limit: 0.02, …}")), ())
     stages: Mapping[str, Stage] = key(stages.STAGES, {})
     """The requirements of each stage. Your own names, lowest first, replace staging and production."""

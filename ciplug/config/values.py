@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from ciplug.errors import counted
+
 _SHOWN_MOST = 60
 
 
@@ -20,15 +22,11 @@ def shown(value: Any) -> str:
     if isinstance(value, bytes):
         return "binary data"
     if isinstance(value, dict):
-        return f"a mapping with {_count(len(value), 'key')}"
+        return f"a mapping with {counted(len(value), 'key')}"
     if isinstance(value, int) and abs(value) >= 10**_SHOWN_MOST:
         return "a number with more than 60 digits"
     text = repr(value)
     return text if len(text) <= _SHOWN_MOST else f"{text[:_SHOWN_MOST]}…"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def number(value: Any) -> float:

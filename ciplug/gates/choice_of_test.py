@@ -1,6 +1,6 @@
 """Choose the test for a comparison: the best that the data allow, or the one that the gate names.
 
-In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number a run.
+In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number per run.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug.gates.number_text import counted, shown
+from ciplug.errors import counted
+from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
 from ciplug.stats.intervals import Interval, Rule, Undecided
 
@@ -83,7 +84,7 @@ def _by_seeds(pair: Pair, evidence: Evidence, seeds: Seeds | None) -> Interval |
 
 
 def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
-    """A test on one number a run: by its history, or as a proportion."""
+    """Return a test on one number per run: by its history, or as a proportion."""
     gate = pair.gate
     notes: tuple[str, ...] = ()
     if gate.history and gate.test == "auto":

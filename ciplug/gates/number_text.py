@@ -23,8 +23,3 @@ def shown(value: float, *beside: float) -> str:
 def signed(value: float) -> str:
     """A difference, three digits: "+0.012", "−0.5"."""
     return f"{value:+.3g}".replace("-", "−") if math.isfinite(value) else shown(value)
-
-
-def counted(count: int, noun: str) -> str:
-    """ "1 run", "1,200 runs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.stats.drift_tests import Drift
 
-POINT = "one number a run"
+POINT = "one number per run"
 SHOWN = 5
 """Columns, or new values of one, that are named."""
 

@@ -13,7 +13,7 @@ _BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
 
 
 class Places(NamedTuple):
-    """Where a remote has a commit."""
+    """The branches and tags of a remote that have a commit."""
 
     own: bool
     """In a branch or under a tag; False where the remote does not answer, or this clone lacks the history to tell."""

@@ -81,7 +81,7 @@ def _rejected(stdout: bytes) -> dict[str, Failure]:
 
 
 def _remote_failure(stderr: bytes) -> Failure | None:
-    """What the server wrote for people; None where it wrote nothing."""
+    """Return the server's message for people; None if there is none."""
     lines = redact(stderr.decode(errors="replace")).splitlines()
     words = " ".join(line.removeprefix("remote:").strip() for line in lines if line.startswith("remote:"))
     return failure_of(words[:_WORDS_MOST].strip()) if words else None

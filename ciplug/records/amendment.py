@@ -38,7 +38,7 @@ class Amendment:
     name: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     untag: tuple[str, ...] = ()
-    """Tags that are taken away; none of them is among `tags`."""
+    """Names of removed tags; none of them is in `tags`."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Last value of each metric that was logged late; the steps stand beside the amendment (series)."""
     withdrawn: bool | None = None
@@ -48,7 +48,7 @@ class Amendment:
     reason: str | None = None
     """The reason to withdraw, delete or restore the run."""
     by: str | None = None
-    """Who, in the words of the CI host or of git."""
+    """The author's name from the CI host or git."""
     context: Context = field(default_factory=Context)
     """The job that amended; `context.trusted` is False in a fork's pull request."""
     ciplug: str | None = None
@@ -139,7 +139,7 @@ class Changes:
     """The amendments in the order in which they were folded."""
     name: str | None = None
     tags: Mapping[str, str | None] = field(default_factory=dict)
-    """Tag → its value; None where it was taken away."""
+    """Tag → its value; None if it was removed."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     withdrawal: Amendment | None = None
     """The withdrawal in force."""
@@ -156,6 +156,11 @@ class Changes:
     def next_seq(self) -> int:
         """Return the number of the next amendment."""
         return max((amendment.seq for amendment in self.amendments), default=0) + 1
+
+    @property
+    def counts(self) -> bool:
+        """Whether the numbers of the run count: it is active, and each of its amendments can be read."""
+        return self.state == "active" and not self.unread
 
     @property
     def objection(self) -> str | None:

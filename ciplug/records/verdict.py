@@ -55,7 +55,7 @@ class GateResult:
     limit: float | None = None
     """The bound, or the allowed regression in the metric's own unit."""
     method: str | None = None
-    """The method of the comparison: "exact McNemar test", "one number a run"."""
+    """The method of the comparison: "exact McNemar test", "one number per run"."""
     point: bool = False
     """Whether one number of each side was compared, without uncertainty: the reason of a failure states that."""
     confidence: float | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ciplug import strict_yaml
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, UsageError
 
 Read = Callable[[str], str | None]
 """The text of a file by its path; None if it is not text, or too large."""
@@ -110,6 +110,21 @@ def trainings(files: Sequence[str], read: Read) -> Trainings:
             tools=best.tools | script.tools,
         )
     return Trainings(tuple(ordered), tuple(problems))
+
+
+def named_training(command: str, ways: Trainings) -> Training:
+    """The training by a command that the user names. Raises UsageError for one that is empty or not printable."""
+    command = command.strip()
+    if not command or not command.replace("\n", " ").isprintable():
+        raise UsageError("no training command detected", hint="name it: ciplug init --command 'python my_script.py'")
+    for training in ways.detected:
+        if training.command == command:
+            return training
+    # The command may start one of the scripts.
+    for training in ways.detected:
+        if training.why in command.split():
+            return replace(training, command=command)
+    return Training(command=command, why="--command", rank=0)
 
 
 def _dvc(text: str | None, problems: list[str]) -> Iterator[Training]:

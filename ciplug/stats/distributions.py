@@ -145,7 +145,7 @@ def _away_from_zero(value: float) -> float:
 
 
 def root(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function with different signs at both ends crosses zero, to the last digits of a float.
+    """Find the zero of a function with different signs at both ends, to the last digits of a float.
 
     T. Chandrupatla (1997): inverse quadratic interpolation where it is safe, else bisection. An end where the function
     is 0 is the answer; if the signs do not differ, the end whose value is nearer to 0.

@@ -39,7 +39,7 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
 def prediction(candidate: float, history: Sequence[float], rule: Rule) -> Interval | Undecided:
     """One new value beside the k values of earlier runs: their mean, ± t·s·√(1 + 1/k) with the sample SD s.
 
-    For a metric that is only one number a run. It takes the runs of the history for draws of the same distribution:
+    For a metric that is only one number per run. It takes the runs of the history for draws of the same distribution:
     a history that drifts makes s larger, and the gate blunter.
     """
     if reason := _unusable([candidate], "the candidate") or _unusable(history, "the history"):

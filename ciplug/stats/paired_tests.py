@@ -92,7 +92,7 @@ def _on_same_rows(
             answers[number] = _score(part, question)
         else:
             means = _Means(pair, chosen, sides, clustered=clusters is not None, question=question)
-            if isinstance(result := means.test(), str):
+            if (result := means.test()) is None:
                 flips.setdefault(means.rows.tobytes(), {})[number] = means
             else:
                 answers[number] = means.answer(result)
@@ -129,8 +129,8 @@ class _Means:
             result = replace(result, notes=(*result.notes, note))
         return Answer(new if math.isfinite(new) else math.nan, old if math.isfinite(old) else math.nan, result)
 
-    def test(self) -> Interval | Undecided | Literal["sign-flip"]:
-        """The result; "sign-flip" for the test that is made for many questions at once."""
+    def test(self) -> Interval | Undecided | None:
+        """The result; None where it is the sign-flip test, which is made for many questions at once."""
         metric = self.question.metric
         if not len(self.rows):
             return Undecided(f"no example has '{metric}'")
@@ -151,7 +151,7 @@ class _Means:
         if test == "bootstrap" and self.clustered:
             return Undecided("a mean over clusters is tested by 'sign-flip'")
         if test == "sign-flip":
-            return "sign-flip"
+            return None
         if test == "bootstrap":
             return bootstrap_mean(self.differences, self.question.rule)
         losses, wins = int((self.new < self.old).sum()), int((self.new > self.old).sum())

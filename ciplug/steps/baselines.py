@@ -77,8 +77,8 @@ class BaselineFinder:
 
     def objection(self, run: Run) -> str | None:
         """The sentence on a run that does not count any more; None where it counts."""
-        why = self.runs.changes(run).objection
-        return f"run {run.id[:12]} was {why}" if why else None
+        changes = self.runs.changes(run)
+        return None if changes.counts else f"run {run.id[:12]} was {changes.objection}"
 
     def _counts(self, run: Run) -> bool:
         """Whether a run may be a baseline, or is the candidate itself.

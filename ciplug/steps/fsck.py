@@ -63,7 +63,7 @@ def check(session: Session, *, repair: bool) -> Checked:
 
 
 def _read_runs(runs: Runs) -> tuple[int, Kept]:
-    """How many runs can be read, and the artifacts whose bytes are kept; a bad record goes to `runs.problems`."""
+    """Return the number of readable runs, and the artifacts whose content is kept; bad records go to `problems`."""
     count = 0
     kept: dict[str, dict[str, str]] = {}
     keys = runs.recorded()

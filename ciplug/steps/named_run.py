@@ -47,9 +47,11 @@ def find_run(session: Session, runs: Runs, name: str, model: str | None = None) 
 
 def _objections(runs: Runs, named: NamedRun) -> list[str]:
     """A warning where the run was withdrawn or deleted: a version of it keeps its stage, and can be fetched."""
-    why = runs.changes(named.run).objection
+    changes = runs.changes(named.run)
+    if changes.counts:
+        return []
     version = f", version {named.version.number} of '{clean(named.run.model, 120)}'," if named.version else ""
-    return [f"warning: run {named.run.id[:12]}{version} was {clean(why, 400)}"] if why else []
+    return [f"warning: run {named.run.id[:12]}{version} was {clean(changes.objection or '', 400)}"]
 
 
 def _of_version(session: Session, runs: Runs, name: VersionName) -> NamedRun:

@@ -51,16 +51,21 @@ def check_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is in git's own folder: nothing is written there", hint="name another folder")
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder where it does not exist. Raises UsageError where that fails or it cannot be written into."""
+def make_folder(folder: Path, option: str = "") -> None:
+    """Make the folder where it does not exist. Raises UsageError where that fails or it cannot be written into.
+
+    Args:
+        option: what named the folder, for the error.
+    """
+    name = f"{option} {folder}".lstrip()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UsageError(f"{folder}: a file is in its place", hint="name a folder") from None
+        raise UsageError(f"{name}: a file is in its place", hint="name a folder") from None
     except PermissionError:
-        raise UsageError(f"{folder}: no permission to make it", hint="name another folder") from None
+        raise UsageError(f"{name}: no permission to make it", hint="name another folder") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder}: no permission to write into it", hint="name another folder")
+        raise UsageError(f"{name}: no permission to write into it", hint="name another folder")
 
 
 def own_place(path: str) -> str:

@@ -193,7 +193,7 @@ def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
 
 
 def _source(session: Session, inside: Path | None) -> PolicySource:
-    """Where the policy was read, relative to the repository, and whether it is as it was committed."""
+    """Return the place of the policy, relative to the repository, and whether it is unchanged since its commit."""
     path = session.config.path
     if path is None:
         return PolicySource(file=configuration.FILE)

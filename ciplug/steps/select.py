@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.errors import NotFound, nearest
@@ -49,12 +49,11 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     """
     read_ahead(session, runs, commit)
     recorded = runs.of_commits([commit], model).get(commit, [])
-    objections = {run.id: why for run in recorded if (why := runs.changes(run).objection)}
-    recorded = [run for run in recorded if run.id not in objections]
-    if not recorded:
-        raise _nothing_recorded(runs, commit, model, objections)
+    counting = [run for run in recorded if runs.changes(run).counts]
+    if not counting:
+        raise _nothing_recorded(runs, commit, model, recorded)
     latest: dict[str, Run] = {}
-    for run in sorted(recorded, key=_precedence):
+    for run in sorted(counting, key=_precedence):
         latest[run.model] = run
     return [latest[name] for name in sorted(latest)]
 
@@ -63,9 +62,10 @@ def _precedence(run: Run) -> tuple[bool, bool, str, str]:
     return run.provenance.context.trusted, run.parent is None, run.started, run.id
 
 
-def _nothing_recorded(runs: Runs, commit: str, model: str | None, objections: Mapping[str, str]) -> NotFound:
-    if objections:
-        named = "; ".join(f"run {run[:12]} was {why}" for run, why in objections.items())
+def _nothing_recorded(runs: Runs, commit: str, model: str | None, recorded: Sequence[Run]) -> NotFound:
+    """The error for a commit with no run that counts; `recorded` are those that do not."""
+    if recorded:
+        named = "; ".join(f"run {run.id[:12]} was {runs.changes(run).objection}" for run in recorded)
         return NotFound(
             f"no run on commit {commit[:12]} counts: {named}", hint="record another, or: ciplug runs restore ID"
         )

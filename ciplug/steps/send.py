@@ -135,7 +135,7 @@ def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -
             continue
         to, changed = _destination(session, files.to, sealed.objects, source)
         if to is None:
-            console.say(f"{sealed.id}: sent without the bytes of its artifacts")
+            console.say(f"{sealed.id}: sent without the content of its artifacts")
             objects[sealed.folder] = artifacts.without_files(sealed.folder, changed)
         else:
             by_place.setdefault(to, {})[sealed.folder] = changed

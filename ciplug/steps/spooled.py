@@ -92,8 +92,8 @@ def hand_over(session: Session, source: str | None, bundle: Path) -> HandedOver 
 
 def _refusal(session: Session, staying: Sequence[Sealed], bundle: Path) -> StoreError:
     return StoreError(
-        f"not handed over: {len(staying)} with the bytes of artifacts, which a bundle does not hold; "
+        f"not handed over: {len(staying)} with the content of artifacts, which a bundle cannot hold; "
         f"kept in {staying[0].folder.parent}",
-        hint=f"send them: {session.send_command}; or give the bytes up: "
+        hint=f"send them: {session.send_command}; or give up their content: "
         f"{session.send_command} --bundle {shlex.quote(str(bundle))} --artifact-store none",
     )

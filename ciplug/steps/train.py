@@ -10,7 +10,7 @@ from ciplug import ci, console
 from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
 from ciplug.ci.identity import doubt, explain
-from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError
+from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError, counted
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import Recorded, begin, finish
@@ -210,12 +210,8 @@ def _report(session: Session, recorded: Recorded, kept: str, children: int) -> N
             "warning: this run has no metric, so nothing of it can be compared",
             "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
         )
-    facts = [_count(len(run.metrics), "metric"), *([_count(children, "child run")] if children else []), kept]
+    facts = [counted(len(run.metrics), "metric"), *([counted(children, "child run")] if children else []), kept]
     console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {', '.join(facts)}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def worst_code(recorded: Recorded, refusal: StoreError | None) -> int:

@@ -129,9 +129,12 @@ def _check_run(run: Run, model: str) -> None:
 
 
 def _check_counts(runs: Runs, run: Run) -> None:
-    if why := runs.changes(run).objection:
+    changes = runs.changes(run)
+    if not changes.counts:
         raise PromotionRefused(
-            Refusal.WITHDRAWN, f"run {run.id[:12]} was {why}", hint=f"if it is right: ciplug runs restore {run.id[:12]}"
+            Refusal.WITHDRAWN,
+            f"run {run.id[:12]} was {changes.objection}",
+            hint=f"if it is right: ciplug runs restore {run.id[:12]}",
         )
 
 

@@ -1,4 +1,4 @@
-"""Where records and files are kept: `open_store` and `open_files` turn a URI into a place for them."""
+"""Places for records and files: `open_store` and `open_files` turn a URI into one."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OBJECTS = ("file://", "s3://", "gs://", "az://")
 
 @dataclass(frozen=True)
 class Bundles:
-    """What a store needs whose objects go through bundles that somebody else keeps."""
+    """The needs of a store whose objects go through bundles that another system keeps."""
 
     folder: Path
     """The folder of those that are written, until the pipeline archives them."""
@@ -124,7 +124,7 @@ def open_store(
 
 
 def _left_behind(uri: str, url: str, workspace: Workspace | None, branch: str) -> list[str]:
-    """What to do where the repository itself was the store before it had a remote."""
+    """Return advice for a repository that was its own store before it had a remote."""
     if workspace is None or not uri.startswith("git:") or url == file_url(workspace.common_dir):
         return []
     if not run_git("for-each-ref", "--count=1", f"refs/{branch}/", cwd=workspace.top, check=False).stdout:
@@ -185,7 +185,7 @@ def open_files(
 
 
 def reached_by(address: str, env: Mapping[str, str]) -> str | None:
-    """How to name the store of this address, in words of the command line; None where only a remote can name it."""
+    """Return the command-line name for the store at this address; None if only a remote can name it."""
     import shlex
 
     url, hash_sign, branch = address.rpartition("#")
@@ -211,7 +211,7 @@ def _object_format(uri: str, workspace: Workspace | None) -> str:
 
 
 def _git_place(uri: str, workspace: Workspace | None) -> tuple[PushPlace, str]:
-    """Where git reaches the repository, and the branch."""
+    """Return the address at which git reaches the repository, and the branch."""
     named = redact(uri)
     scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")

@@ -1,4 +1,4 @@
-"""What every store promises, as three protocols. One contract suite holds each backend to them.
+"""The interfaces of every store, as three protocols. One contract suite checks each backend against them.
 
 `Objects` keeps bytes by key, `Columns` answers questions over many runs, `Log` keeps append-only logs. Every place is
 a `Store` (objects and columns); one that can decide which of two writers was first is a `Log` as well. What needs a

@@ -14,7 +14,7 @@ from typing import Protocol
 from ciplug.errors import Cause, FileChanged, StoreError
 
 OWN = "git:"
-"""What a record says if its files are in the same git store as the record, however that is reached."""
+"""The place in a record whose files are in the same git store as the record, whatever its address."""
 
 Tell = Callable[[int], None]
 """Called with the number of bytes that have been dealt with since the last call; by any thread."""

@@ -48,7 +48,7 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
                 status=at["status"][row],
                 started=at["started"][row] or "",
                 ended=_moment(at["ended"][row]),
-                counts=changed.get(key, NO_CHANGES).objection is None,
+                counts=changed.get(key, NO_CHANGES).counts,
             )
             for row, key in enumerate(part.keys)
         ]

@@ -299,11 +299,11 @@ class TestOffline:
         assert (entry / "sealed.json").exists(), "a bundle is of the run that was asked for"
         assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1
         said = project.ciplug("record", "--spooled", "--bundle", file, code=3).stderr
-        assert "not handed over: 1 with the bytes of artifacts" in said and str(entry.parent) in said
+        assert "not handed over: 1 with the content of artifacts" in said and str(entry.parent) in said
         assert "ciplug record --spooled; or" in said and "--artifact-store none" in said
         assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 1 and (entry / "files").exists()
         said = project.ciplug("record", "--spooled", "--bundle", file, "--artifact-store", "none").stderr
-        assert f"{entry.name}: handed over without the bytes" in said and not entry.exists()
+        assert f"{entry.name}: handed over without the content" in said and not entry.exists()
         assert len(bundle.unpack(Path(file).read_bytes(), "bundle")) == 2
 
 

@@ -120,3 +120,13 @@ def test_late_series_are_joined_by_step() -> None:
     assert (joined["b"], joined["c"]) == (first["b"], late["c"])
     assert merge([first, {"a": Series((9,), (1.0,))}])["a"].times is None
     assert merge([]) == {}
+
+
+def test_the_numbers_of_a_run_count_while_it_is_active_and_its_amendments_can_be_read() -> None:
+    withdrawn, deleted = made(1, withdrawn=True), made(2, lifecycle="deleted")
+    assert fold([]).counts
+    assert not fold([withdrawn]).counts and not fold([deleted]).counts
+    assert fold([withdrawn, deleted, made(3, withdrawn=False, lifecycle="active")]).counts
+    assert not fold([], ["amend/x"]).counts
+    for changes in (fold([]), fold([withdrawn]), fold([deleted], ["amend/x"]), fold([], ["amend/x"])):
+        assert changes.counts is (changes.objection is None)

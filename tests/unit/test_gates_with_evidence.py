@@ -184,7 +184,7 @@ def test_without_examples_of_the_baseline_the_next_best_decides_and_that_is_said
     policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.5}}}
     sides = side("candidate", {"accuracy": 0.8}), side("baseline", {"accuracy": 0.8})
     result = one(judge(policy, *sides, examples=(table(RIGHT), None)))
-    assert (result.outcome, result.method, result.point) == ("PASS", "one number a run", True)
+    assert (result.outcome, result.method, result.point) == ("PASS", "one number per run", True)
     assert result.notes == ("not compared example by example: the baseline has no samples",)
     asked = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.5, "test": "bootstrap"}}}
     assert one(judge(asked, *sides, examples=(table(RIGHT), None))).outcome == "INCONCLUSIVE"

@@ -46,11 +46,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("comparison", "reports", "stats", "locking", "strict_yaml", "_version"),
     },
     "health": {"errors", "_version", "ci", "config", "steps", "forges", "git", "stores"},
-    "scaffold": {*RECORDS, "gates", "git", "strict_yaml", "capture", "config", "console", "steps", "stores"},
+    "scaffold": {
+        *RECORDS,
+        *("gates", "git", "strict_yaml", "capture", "config", "console", "forges", "steps", "stores"),
+    },
     "api": {*RECORDS, "console", "capture", "steps"},
     "commands": {
         *RECORDS,
-        *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
+        *("config", "console", "ci", "gates", "git", "tracking", "capture", "registry", "bundles"),
         *("reports", "steps", "health", "scaffold"),
     },
     "cli": {"errors", "console", "_version"},

@@ -403,7 +403,7 @@ def as_json(text: str) -> object:
 def test_the_published_schema_is_that_of_the_models() -> None:
     published = Path(__file__).parents[2] / "docs" / "ciplug.schema.json"
     assert json.loads(published.read_text(encoding="utf-8")) == schema(), "write it: ciplug policy schema"
-    assert schema()["$defs"]["Gate"]["properties"]["higher_is_better"]["description"].startswith("Required as soon as")
+    assert schema()["$defs"]["Gate"]["properties"]["higher_is_better"]["description"].startswith("Required for a rule")
 
 
 def places(kind: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], type]]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from ciplug.config.gate import Gate
+from ciplug.errors import counted
 from ciplug.gates import drift_gate, reasons, slices
 from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
-from ciplug.gates.number_text import counted, exact, shown, signed
+from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import Drift, DriftTest
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
@@ -63,7 +64,7 @@ def test_comparison(up: bool, candidate: float, slice: str | None, text: str) ->
     facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
     rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
     assert reasons.comparison(facts, rule) == text
-    assert reasons.point(facts, rule) == f"{text} (one number a run: no uncertainty)"
+    assert reasons.point(facts, rule) == f"{text} (one number per run: no uncertainty)"
 
 
 def interval(

@@ -105,7 +105,9 @@ def test_a_sparkline_takes_any_values(values: list[float]) -> None:
 
 
 def test_a_method_is_shown_unless_the_reason_of_a_point_states_it() -> None:
-    failed = GateResult(gate="a", metric="one number a run", rule="", outcome="FAIL", reason="1 is below 2", method="1")
+    failed = GateResult(
+        gate="a", metric="one number per run", rule="", outcome="FAIL", reason="1 is below 2", method="1"
+    )
     assert text.footnotes(failed) == ["1"]
     assert text.footnotes(replace(failed, point=True)) == []
 

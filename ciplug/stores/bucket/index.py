@@ -1,4 +1,4 @@
-"""What an object store's index says: which fold takes what (a claim), and what came of it (the same number, done).
+"""The index of an object store: the content of each fold (a claim), and its result (the same number, done).
 
 Both are written once, and never change. What the store holds is what all that is done adds up to, by number.
 """

@@ -30,5 +30,5 @@ _CAUSES = {
 
 
 def cause_of(failure: Failure) -> Cause:
-    """What a failure of git means for a store."""
+    """Return the meaning of a git failure for a store."""
     return next((cause for kind, cause in _CAUSES.items() if kind in failure.kinds), Cause.UNKNOWN)

@@ -60,7 +60,7 @@ def _quoted(key: str) -> bytes:
 
 
 def read_lines(data: bytes, name: str) -> Segment:
-    """What `write_lines` wrote, each record byte for byte. Raises RecordError, naming `name`, on anything else."""
+    """Read the output of `write_lines`, each record unchanged. Raises RecordError, naming `name`, for anything else."""
     content = Segment({}, {})
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         at = line.find(b'","record":{')

@@ -1,4 +1,4 @@
-"""What one fetch of a git store shows: the branch, what is pending, and what was kept of a branch that is lost.
+"""The result of one fetch of a git store: the branch, pending writes, and what was kept of a lost branch.
 
 Whoever may push may push anything to any ref. What no writer of ours makes is left unread, and reported.
 """

@@ -1,4 +1,4 @@
-"""What one build of Jenkins has archived: checked bundle by bundle, and cached once the build has ended."""
+"""The archive of one Jenkins build: checked bundle by bundle, and cached once the build has ended."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Check(Protocol):
 
 
 class Build(NamedTuple):
-    """What one build has archived."""
+    """The bundles that one build has archived."""
 
     name: str
     """For people: main #12."""
     objects: Mapping[str, bytes]
     refused: tuple[str, ...] = ()
-    """Why which of its bundles are passed over."""
+    """Its skipped bundles, each with the reason."""
     final: bool = True
     """Whether that can change no more."""
 
@@ -53,7 +53,7 @@ class BuildReader:
     check: Check
 
     def read(self, job: str, listed: Mapping[str, Any], *, trusted: bool, room: int) -> Build:
-        """What a build has archived; `room`: bytes that may still be held in memory."""
+        """Return the content of a build's archive; `room`: bytes that may still be held in memory."""
         number = int(listed["number"])
         name = f"{unquote(unquote(job.rpartition('/')[2]))} #{number}"
         if not listed["artifacts"]:
@@ -110,7 +110,7 @@ def _file_name(build: Mapping[str, Any], trusted: bool) -> str:
 
 
 def _cached(file: Path, name: str) -> Build | None:
-    """What was kept of a build; None where there is nothing, or another version of ciplug has checked it."""
+    """Return the cached content of a build; None if there is none, or another version of ciplug checked it."""
     try:
         first, _, packed = file.read_bytes().partition(b"\n")
         header = json.loads(first)

@@ -1,4 +1,4 @@
-"""Which builds of Jenkins a store holds, from its URI and the build that runs now."""
+"""Choose the builds of Jenkins that a store reads, by its URI and the running build."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Place:
 
 
 def place_of(uri: str, env: Mapping[str, str]) -> Place:
-    """What a URI names: `jenkins:`, the job of this build, or `jenkins+https://host/job/demo`.
+    """Parse a URI: `jenkins:`, the job of this build, or `jenkins+https://host/job/demo`.
 
     `?branch=NAME` names a branch of a multibranch project, and may be repeated; `?builds=N` is how many builds of a
     job are read. Raises ConfigError.
@@ -92,5 +92,5 @@ def _options(uri: str, query: str) -> tuple[list[str], int]:
 
 
 def project_of(job: str) -> str:
-    """What holds a job: a multibranch project, a folder."""
+    """Return the parent of a job: a multibranch project, or a folder."""
     return job.rpartition("/job/")[0]

@@ -1,4 +1,4 @@
-"""What the builds of a place hold together: its jobs, the trusted ones first, and of each the newest builds."""
+"""The combined content of a place's builds: its jobs, the trusted ones first, and of each the newest builds."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Jobs:
     place: Place
     env: Mapping[str, str]
     cache: Path
-    """Where the bundles of builds that have ended are kept: they never change."""
+    """The cache for the bundles of builds that have ended: they never change."""
     check: Check
-    """What may be taken from a bundle."""
+    """The check that every object of a bundle must pass."""
     own_trusted: bool
     """Whether the running build's own job may write a store; False for a fork's."""
 
