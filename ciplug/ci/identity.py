@@ -75,8 +75,8 @@ def explain(identity: Identity) -> str:
     where = f"HEAD of {context.branch}" if context.branch else "HEAD"
     if standing == Standing.OTHER_REPOSITORY:
         return (
-            f"{where}, in {context.repository}: what {claim.host} says is about {claim.repository}, "
-            "and nothing is posted there"
+            f"{where}, in {context.repository or 'another repository'}: what {claim.host} says is about "
+            f"{claim.repository}, and nothing is posted there"
         )
     return f"{where}; {claim.host} names {_named(claim)}, which is not checked out"
 
@@ -192,9 +192,17 @@ def _branch_of(published: Published, claim: Context) -> str | None:
 def _of_another_repository(claim: Context, checkout: Checkout) -> bool:
     """Whether the remote is another repository than the job's; False where one of the two is not known."""
     _, repository = place_of_remote(checkout.remote_url)
-    if repository is None or claim.repository is None:
+    if claim.repository is None or not checkout.remote_url:
         return False
+    if repository is None:
+        # A folder on this disk has no owner: its name has to tell.
+        return _name(checkout.remote_url) != _name(claim.repository)
     return not f"/{repository}".lower().endswith(f"/{claim.repository.strip('/')}".lower())
+
+
+def _name(address: str) -> str:
+    """The last part of an address, without `.git`."""
+    return address.rstrip("/").rpartition("/")[2].removesuffix(".git").lower()
 
 
 def _is(commit: str, named: str | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ciplug.ci.identity import Standing
+from ciplug.git.credentials import redact
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -21,5 +22,6 @@ def forge_of(session: Session, say: Callable[[str], None] | None = None) -> Forg
 
     identity = session.identity
     if identity is not None and identity.standing == Standing.OTHER_REPOSITORY:
-        return NoForge(f"this checkout is of {session.context.repository}, and the job of {identity.claim.repository}")
+        here = session.context.repository or redact(session.remote_url or "")
+        return NoForge(f"this checkout is of {here}, and the job of {identity.claim.repository}")
     return open_forge(session.context, session.env, session.remote_url, say)

@@ -60,8 +60,8 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Job(Project.create(tmp_path / "work", remote=f"file://{tmp_path}/remote.git"), monkeypatch)
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "wine.git")
+    return Job(Project.create(tmp_path / "work", remote=f"file://{tmp_path}/wine.git"), monkeypatch)
 
 
 def on_branch(job: Job, name: str) -> str:
@@ -150,7 +150,7 @@ def test_an_older_commit_of_a_branch_is_the_repositorys_own(job: Job) -> None:
 def test_a_remote_that_does_not_answer_vouches_for_nothing(job: Job) -> None:
     first = job.project.head
     on_branch(job, "develop")
-    job.git("remote", "set-url", "origin", f"file://{job.project.folder}-gone.git")
+    job.git("remote", "set-url", "origin", f"file://{job.project.folder}/gone/wine.git")
     job.of("schedule", first, EVENT)
     assert not job.session().context.trusted
 
@@ -166,7 +166,7 @@ def test_a_merge_in_a_shallow_clone_is_looked_through(job: Job, tmp_path: Path) 
     job.git("push", "-q", "origin", "HEAD:refs/pull/5/merge")
     shallow = tmp_path / "shallow"
     git(tmp_path, "init", "-q", "shallow")
-    git(shallow, "remote", "add", "origin", f"file://{tmp_path}/remote.git")
+    git(shallow, "remote", "add", "origin", f"file://{tmp_path}/wine.git")
     git(shallow, "fetch", "-q", "--depth=1", "origin", "refs/pull/5/merge:refs/remotes/pull/5/merge")
     git(shallow, "checkout", "-q", "refs/remotes/pull/5/merge")
     assert git(shallow, "show", "-s", "--format=%P") == "", "git does not know the parents here"

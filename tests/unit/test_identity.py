@@ -356,6 +356,22 @@ CASES: dict[str, Case] = {
         pull_request("mallory/wine"),
         OWN,
     ),
+    "second repository, on this disk": Case(
+        github("push"),
+        at(OTHER, branch="main", remote_url="file:///srv/git/models.git"),
+        Standing.OTHER_REPOSITORY,
+        {"commit": OTHER, "branch": "main"},
+        ON_MAIN,
+        OWN,
+    ),
+    "the same repository, on this disk": Case(
+        github("push"),
+        at(OTHER, branch="main", remote_url="file:///srv/git/wine.git"),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "main"},
+        ON_MAIN,
+        OWN,
+    ),
     "the same repository by ssh, in other letters": Case(
         github("push"),
         at(OTHER, branch="develop", remote_url="git@github.com:Acme/Wine.git"),
