@@ -105,5 +105,5 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
     if len(together) > 1:
         notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
     elif len(same_commit) > 1:
-        notes.append(f"{len(same_commit)} runs of this commit are recorded; the one that started last is shown.")
+        notes.append(f"{len(same_commit)} runs of this commit are recorded; run {run.id[:12]} is shown.")
     return tuple(notes)
