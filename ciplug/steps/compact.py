@@ -12,7 +12,7 @@ from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
-from ciplug.records.keys import RunKey, is_run, parse_amendment
+from ciplug.records.keys import RunKey, amended_run, is_run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
@@ -55,7 +55,7 @@ def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
 def _all_runs(store: Store) -> list[RetainedRun]:
     segments = store.segments()
     held = store.columns(segments)
-    loose = [key for key in store.loose() if is_run(key) or parse_amendment(key)]
+    loose = [key for key in store.loose() if is_run(key) or amended_run(key)]
     return retention.runs_in(
         [*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())]
     )
