@@ -6,6 +6,7 @@ import itertools
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from ciplug.stats.sample import Sample
 
 MAX_CATEGORIES = 100_000
 """A column of more different texts is compared by groups of them."""
+CATEGORY_MOST = 200
+"""Characters of a category: a longer one is counted by its beginning and its digest."""
 GROUPS = 1024
 
 
@@ -85,7 +88,7 @@ class Column:
     def _count(self, values: Sequence[Any]) -> None:
         # True and 1 are equal, and are not the same category.
         for (_, value), count in Counter(zip(map(type, values), values, strict=True)).items():
-            category = as_text(value) or None
+            category = _short(as_text(value) or "") or None
             self.counts[_group(category) if self.is_grouped else category] += count
         if len(self.counts) > MAX_CATEGORIES:
             self.become_groups()
@@ -96,6 +99,13 @@ class Column:
             counts, self.counts = self.counts, Counter()
             for category, count in counts.items():
                 self.counts[_group(category)] += count
+
+
+def _short(category: str) -> str:
+    """Return a category for counting: a long one by its beginning and its digest."""
+    if len(category) <= CATEGORY_MOST:
+        return category
+    return f"{category[:CATEGORY_MOST]}… {sha256(category.encode(errors='replace')).hexdigest()}"
 
 
 def counts_of(before: Column, now: Column) -> tuple[Counter[str | None], Counter[str | None]]:

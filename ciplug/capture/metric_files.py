@@ -83,17 +83,16 @@ class _Collector:
         self._texts: dict[str, str] = {}
         self._points: dict[str, tuple[array[int], array[float]]] = {}
         self._count = 0
-        self._line_of_text: int | None = None
-        """Of the first text."""
+        self._first_text: tuple[Entry, str] | None = None
 
     def add(self, entry: Entry, key: str, value: Any) -> None:
         if not METRIC_NAME.fullmatch(key):
             raise _bad_name(self._source, key, entry.line, entry.line_of(key))
         if entry.step is None and isinstance(value, str) and describes(value):
             self._texts[key] = value
-            self._line_of_text = self._line_of_text or entry.line_of(key)
+            self._first_text = self._first_text or (entry, key)
         else:
-            self._values[key] = number(self._source, value, key, entry.line_of(key))
+            self._values[key] = number(self._source, value, key, entry.line_of)
             if entry.step is not None:
                 self._add_point(key, entry.step, self._values[key])
         _check_count(self._source, len(self._values) + len(self._texts))
@@ -108,10 +107,10 @@ class _Collector:
         values.append(value)
 
     def metrics(self) -> Metrics:
-        if self._texts and not self._values:
-            key, text = next(iter(self._texts.items()))
-            what = f"the text {text[:40]!r} is not a number, and the file holds no other value"
-            raise self._source.wrong(what, column=key, line=self._line_of_text)
+        if self._first_text and not self._values:
+            entry, key = self._first_text
+            what = f"the text {self._texts[key][:40]!r} is not a number, and the file holds no other value"
+            raise self._source.wrong(what, column=key, line=entry.line_of(key))
         if not self._values:
             raise self._source.wrong("holds no metric", hint="does the training write its metrics before it ends?")
         series = {key: Series(tuple(steps), tuple(values)) for key, (steps, values) in self._points.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ciplug.capture.tables.delimited import cell_value
@@ -29,15 +30,19 @@ def describes(text: str) -> bool:
     return bool(_DAY.fullmatch(meant)) or not _NUMBER.search(meant)
 
 
-def number(source: Source, value: Any, key: str, line: int | None) -> float:
-    """The value of a metric. Raises InputError for anything that is not a number."""
+def number(source: Source, value: Any, key: str, line_of: Callable[[str], int | None]) -> float:
+    """The value of a metric. Raises InputError for anything that is not a number.
+
+    Args:
+        line_of: finds the line of a name, which takes a search of the file: asked for an error only.
+    """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
-            raise source.wrong("an integer too large for a number", column=key, line=line) from None
+            raise source.wrong("an integer too large for a number", column=key, line=line_of(key)) from None
     what, hint = _not_a_number(value)
-    raise source.wrong(f"{what} is not a number", column=key, line=line, hint=hint)
+    raise source.wrong(f"{what} is not a number", column=key, line=line_of(key), hint=hint)
 
 
 def _not_a_number(value: Any) -> tuple[str, str | None]:

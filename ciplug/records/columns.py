@@ -25,7 +25,7 @@ from ciplug.records.run import METRIC_NAME, Scalar
 
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
-ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
+ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
 

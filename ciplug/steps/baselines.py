@@ -108,13 +108,32 @@ class BaselineFinder:
         return self._branches[name]
 
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
+        """Commit → the runs of the model that may represent it, and the candidate.
+
+        A child run may not where a run that is nobody's child is recorded, whether that one counts or not.
+        """
+        return {commit: self._without_children(runs) for commit, runs in self._counting(commits).items()}
+
+    def _counting(self, commits: Iterable[str]) -> dict[str, list[Run]]:
         """Commit → the runs of the model on it that count, and the candidate."""
+        recorded = self.runs.of_commits(dict.fromkeys(commits), self.run.model)
+        self._led.update(run.commit for runs in recorded.values() for run in runs if self._leads(run))
         by_commit = {
-            commit: [self._counted(run) for run in runs if self._counts(run)]
-            for commit, runs in self.runs.of_commits(dict.fromkeys(commits), self.run.model).items()
+            commit: [self._counted(run) for run in runs if self._counts(run)] for commit, runs in recorded.items()
         }
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
         return by_commit
+
+    def _leads(self, run: Run) -> bool:
+        return run.parent is None and (run.provenance.context.trusted or run.id == self.given.id)
+
+    def _without_children(self, runs: Sequence[Run]) -> list[Run]:
+        return [run for run in runs if run.parent is None or run.id == self.given.id or run.commit not in self._led]
+
+    @cached_property
+    def _led(self) -> set[str | None]:
+        """Return the commits on which a run of the model is recorded that is nobody's child."""
+        return set()
 
     @cached_property
     def _read(self) -> dict[str, Run]:
@@ -140,7 +159,7 @@ class BaselineFinder:
         policy = self.policy
         if policy is None or policy.seeds is None or self.run.commit is None:
             return (self.run,)
-        return repeats.group(self.run, self.on([self.run.commit]).get(self.run.commit, []), policy.seeds.key)
+        return repeats.group(self.run, self._counting([self.run.commit]).get(self.run.commit, []), policy.seeds.key)
 
     def candidate(self) -> Side:
         side = choose.side("candidate", "this commit", "the run under review", self.run, now())

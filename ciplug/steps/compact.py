@@ -62,10 +62,11 @@ def _all_runs(store: Store) -> list[RetainedRun]:
 
 
 def _protected(session: Session, runs: Sequence[RetainedRun], old: Collection[str]) -> set[str]:
-    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays."""
-    protected = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays; with families."""
+    needed = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    protected = retention.with_families(needed, runs)
     staying = [run for run in runs if run.id not in old or run.id in protected]
-    return protected | set(_in_verdicts(session.store, staying))
+    return retention.with_families(protected | set(_in_verdicts(session.store, staying)), runs)
 
 
 def _in_registry(session: Session) -> Iterator[str]:

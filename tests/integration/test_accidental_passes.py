@@ -468,3 +468,25 @@ def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
     project.train()
     (comparison,) = project.json("compare", "--format", "json")["comparisons"]
     assert "run" not in comparison["baseline"] and "run" not in comparison["target"]
+
+
+@pytest.mark.parametrize("baseline", ["target", "{ref: mean, last: 1}", "best", "main"])
+def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: str) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    config = (
+        "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, max_regression: 0.01, "
+        f"baseline: {baseline}, on_no_baseline: fail}}\n"
+    )
+    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=config)
+    good = "import ciplug; ciplug.log_metric('accuracy', 0.9)"
+    project.ciplug("run", "--", sys.executable, "-c", good)
+    project.commit("worse")
+    sweep = (
+        "import ciplug\n"
+        "with ciplug.start_run():\n"
+        "    ciplug.log_metric('accuracy', 0.6)\n"
+        "    for n in range(2):\n"
+        "        with ciplug.start_run(nested=True): ciplug.log_metric('accuracy', 0.6)\n"
+    )
+    project.ciplug("run", "--", sys.executable, "-c", sweep)
+    assert "0.3 worse than the baseline's 0.9" in project.ciplug("gate", code=1).stdout

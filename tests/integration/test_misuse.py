@@ -35,7 +35,7 @@ def test_a_wrong_place_for_artifacts_is_said_as_such(project: Project) -> None:
 
 def test_the_comment_is_of_all_models(project: Project) -> None:
     done = project.ciplug("report", "--post", "--model", "wine", code=2)
-    assert "the comment is of all models of the commit" in done.stderr
+    assert "the comment covers all models of the commit" in done.stderr
 
 
 def test_a_reader_does_not_make_the_folder_of_a_store(project: Project) -> None:

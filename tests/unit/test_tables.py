@@ -343,3 +343,31 @@ def test_rows_are_counted_before_any_is_read(tmp_path: Path) -> None:
     parquet.write_table(pyarrow.table({"x": pyarrow.repeat(1.5, 5_000_001)}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match="more than 5,000,000 rows"):
         next(open_table(Source(tmp_path / "t.parquet")).batches())
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory a process has had")
+@pytest.mark.slow
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_long_texts_that_all_differ_are_not_held_at_once(tmp_path: Path, dictionary: bool) -> None:
+    """240 MB of texts in a file of some hundred kilobytes."""
+    import pyarrow
+    from pyarrow import parquet
+
+    file = tmp_path / "long.parquet"
+    texts = pyarrow.table({"x": ["a" * 8000 + str(row) for row in range(30_000)]})
+    parquet.write_table(texts, file, compression="zstd", use_dictionary=dictionary)
+    code = f"""
+        from pathlib import Path
+        import pyarrow.parquet
+        from ciplug.capture.drift_files import compare
+        status = lambda key: int(open("/proc/self/status").read().split(key)[1].split()[0]) // 1024
+        before = status("VmRSS:")
+        (drift,) = compare(Path({str(file)!r}), Path({str(file)!r}), None, "auto").values()
+        assert drift.p == 1
+        print(status("VmHWM:") - before)
+    """
+    child = [sys.executable, "-c", "import textwrap; exec(textwrap.dedent(" + repr(code) + "))"]
+    done = subprocess.run(
+        child, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 220, "MiB"

@@ -16,8 +16,12 @@ from ciplug.capture.tables import limits
 from ciplug.capture.tables.table import Row, Table, cell_too_long, check_shape, first_twice, is_too_long
 
 BATCH_CELLS = 100_000
+BATCH_BYTES = 16 * 1024**2
+"""Of the values of a batch, as they are unpacked: a cell may hold a long text."""
 _TEXTS = {("BYTE_ARRAY", "UTF8"), ("BYTE_ARRAY", "NONE")}
 """Physical and converted type of the leaves that are read as a dictionary."""
+_INDEX_BYTES = 4
+"""A row of a column with a dictionary takes no more."""
 BUFFER = 1024**2
 """Bytes of a column that are read ahead."""
 
@@ -50,8 +54,7 @@ class Parquet(Table):
 
     def batches(self, names: Collection[str] | None = None) -> Iterator[Mapping[str, Sequence[Any]]]:
         wanted = [name for name in self.columns if names is None or name in names]
-        self._check_size(wanted)
-        size = max(1, BATCH_CELLS // max(1, len(wanted)))
+        size = self._batch_rows(wanted, self._check_size(wanted))
         with self._translated_errors():
             for batch in self._file.iter_batches(batch_size=size, columns=wanted, use_threads=False):
                 yield {name: self._values(batch.column(name), name) for name in wanted}
@@ -63,7 +66,13 @@ class Parquet(Table):
                 number += 1
                 yield Row(dict(zip(batch, cells, strict=True)), number)
 
-    def _check_size(self, names: Sequence[str]) -> None:
+    def _batch_rows(self, names: Sequence[str], unpacked: int) -> int:
+        """Return how many rows are read at once."""
+        rows: int = self._file.metadata.num_rows
+        return max(1, min(BATCH_CELLS // max(1, len(names)), BATCH_BYTES * rows // max(1, unpacked)))
+
+    def _check_size(self, names: Sequence[str]) -> int:
+        """Return the unpacked size of the columns in bytes. Raises InputError for a table above the limits."""
         with self._translated_errors():
             about = self._file.metadata
             check_shape(self.source, about.num_rows, len(names), about.num_rows * len(names))
@@ -75,6 +84,7 @@ class Parquet(Table):
                         unpacked += chunk.total_uncompressed_size
         if unpacked > limits.LIMITS.file_bytes:
             raise self.source.too_large(limits.LIMITS.file_bytes, ", once unpacked")
+        return unpacked
 
     def _values(self, column: Any, name: str) -> Sequence[Any]:
         types = self._pyarrow.types
@@ -103,9 +113,14 @@ class Parquet(Table):
     def _file(self) -> Any:
         _ = self.source.size
         parquet = self._parquet
-        schema = parquet.read_metadata(self.source.path).schema
-        leaves = [schema.column(i) for i in range(len(schema.names))]
-        texts = [leaf.path for leaf in leaves if (leaf.physical_type, leaf.converted_type) in _TEXTS]
+        about = parquet.read_metadata(self.source.path)
+        leaves = [about.schema.column(i) for i in range(len(about.schema.names))]
+        # pyarrow would build the dictionary of a column that has none, and hold all of its texts.
+        texts = [
+            leaf.path
+            for number, leaf in enumerate(leaves)
+            if (leaf.physical_type, leaf.converted_type) in _TEXTS and _is_repetitive(about, number)
+        ]
         return parquet.ParquetFile(self.source.path, read_dictionary=texts, buffer_size=BUFFER, pre_buffer=False)
 
     @cached_property
@@ -132,3 +147,12 @@ class Parquet(Table):
             raise self.source.unreadable(error) from None
         except (self._pyarrow.ArrowException, ValueError, OverflowError) as error:
             raise self.source.wrong(f"not Parquet: {str(error)[:200]}") from None
+
+
+def _is_repetitive(about: Any, column: int) -> bool:
+    """Whether a column is stored with a dictionary, and not mostly beside it, in every row group."""
+    chunks = (about.row_group(number).column(column) for number in range(about.num_row_groups))
+    return all(
+        chunk.has_dictionary_page and chunk.total_uncompressed_size <= BUFFER + _INDEX_BYTES * chunk.num_values
+        for chunk in chunks
+    )
