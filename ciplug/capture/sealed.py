@@ -6,7 +6,7 @@ import base64
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,6 +72,17 @@ def families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
     for entry in entries:
         groups.setdefault(_root(entry, by_id), []).append(entry)
     return list(groups.values())
+
+
+def whole(entries: Sequence[Sealed], open_runs: Collection[str]) -> list[Sealed]:
+    """Return the entries without those whose parent, or its parent, is among these ids of open runs: they wait for it.
+
+    Sent without it, a child run would stand for the commit.
+    """
+    waiting = {
+        one.id for members in families(entries) if any(one.parent in open_runs for one in members) for one in members
+    }
+    return [entry for entry in entries if entry.id not in waiting]
 
 
 def _root(entry: Sealed, by_id: Mapping[str, Sealed]) -> str:

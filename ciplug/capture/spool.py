@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.log import FILE
-from ciplug.capture.sealed import SEALED, Sealed, read_sealed
+from ciplug.capture.sealed import SEALED, Sealed, read_sealed, whole
 from ciplug.capture.writer import ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
 from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.locking import acquire, held, write_atomically
@@ -71,9 +71,20 @@ class Spool:
         return next(filter(None, (RunWriter.open(top / run_id) for top in self._folders())), None)
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
-        """The finished runs, of one store or of all. Raises StoreError for a damaged entry."""
-        entries = filter(None, (read_sealed(path.parent) for path in self._entries(SEALED)))
-        return [entry for entry in entries if store is None or entry.store == store]
+        """The finished runs, of one store or of all, without child runs whose parent is still open.
+
+        Raises StoreError for a damaged entry.
+        """
+        # Both before and after: a parent that is begun or sealed meanwhile must not be missed.
+        before = self._open_runs()
+        entries = list(filter(None, (read_sealed(path.parent) for path in self._entries(SEALED))))
+        ready = whole(entries, before | self._open_runs())
+        return [entry for entry in ready if store is None or entry.store == store]
+
+    def _open_runs(self) -> set[str]:
+        """Ids of the runs that nobody has sealed yet, whether a process has them open or not."""
+        folders = [path.parent for name in (OPEN, ENDING) for path in self._entries(name)]
+        return {folder.name for folder in folders if not (folder / SEALED).exists()}
 
     def abandoned(self) -> list[RunWriter]:
         """Runs that no process has open any more, and that nobody sealed: killed, or the machine went down.

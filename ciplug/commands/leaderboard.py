@@ -94,7 +94,7 @@ def _tell_left_out(board: Leaderboard) -> None:
     metric, found = board.ranking.metric, board.found
     for count, why in (
         (board.unfinished, "left out, not finished"),
-        (found.hidden, "left out, withdrawn or deleted"),
+        (found.hidden, "left out, withdrawn, deleted or with an amendment that cannot be read"),
         (found.left_out, "left out: a value compared in --where is NaN"),
         (found.absent, f"left out, without {metric}"),
         (found.undefined, f"ranked last, as {metric} is NaN"),

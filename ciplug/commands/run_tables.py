@@ -71,10 +71,11 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
 
 
 def facts_of(entry: Entry) -> list[str | None]:
-    """Return run, model, commit, branch, status and start. The status shows a withdrawn or deleted run."""
+    """Return run, model, commit, branch, status and start. The status shows a run that does not count."""
     values = list(map(entry.attributes.get, ("model", "commit", "branch", "status", "started")))
-    if entry.state != "active":
-        values[3] = f"{values[3] or 'unknown'}, {entry.state}"
+    if entry.standing != "active":
+        mark = "amendment unreadable" if entry.standing == "unread" else entry.standing
+        values[3] = f"{values[3] or 'unknown'}, {mark}"
     return [entry.id, *values]
 
 

@@ -100,7 +100,7 @@ def _add_delete(verbs: Verbs) -> argparse.ArgumentParser:
 
 
 def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
-    words = "undo a withdrawal or a deletion of runs"
+    words = "undo the deletion of runs, or the withdrawal of runs that are not deleted"
     return _add_ids(verbs.add_parser("restore", help=words, allow_abbrev=False))
 
 
@@ -131,8 +131,9 @@ def _show(args: argparse.Namespace, session: Session) -> int:
 
 def _as_json(shown_run: Run, changes: Changes) -> dict[str, object]:
     """The record as amended; of a run that was amended, the state that it is in and the amendments too."""
+    unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended = {"lifecycle": changes.state, "amendments": plain(changes.amendments)} if changes.amendments else {}
-    return {**plain(shown_run), **amended}
+    return {**plain(shown_run), **amended, **unread}
 
 
 def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
@@ -190,9 +191,16 @@ def _outcome_of(done: Amended, asked: Change) -> str:
     parts += [f"tag {key} removed" for key in new.untag]
     parts += [f"name {new.name}{_was(before.name)}"] if new.name is not None else []
     if new.withdrawn is not None or new.lifecycle is not None:
-        objection = before.changes.objection
-        parts.append(f"restored; it was {objection}" if asked.lifecycle == "active" else done.changes.state)
+        parts.append(_restored(done) if asked.lifecycle == "active" else done.changes.state)
     return ", ".join(parts)
+
+
+def _restored(done: Amended) -> str:
+    """Describe what was undone, and what is still in force."""
+    undone = f"restored; it was {done.target.changes.objection}"
+    if done.changes.state == "active":
+        return undone
+    return f"{undone}; it is still {done.changes.objection}; to undo this too, restore it again"
 
 
 def _was(value: str | None) -> str:

@@ -115,14 +115,14 @@ def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> 
             reason=f"{policy_missing}: this pull request is judged by gates of its own",
         )
     unfinished = evidence.unfinished or ([f"the run {run.status}"] if run.status != "finished" else [])
-    for objection in evidence.objections:
+    for objection, advice in evidence.objections.items():
         yield GateResult(
             gate="run",
             metric="run",
             rule="the run counts",
             outcome="ERROR",
             reason=f"{objection}; its numbers decide nothing",
-            advice="record another run; or, if this one is right after all: ciplug runs restore ID",
+            advice=advice,
         )
     for how in unfinished:
         yield GateResult(

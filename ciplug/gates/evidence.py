@@ -29,8 +29,8 @@ class Evidence:
     """Gate of kind drift → each column, or why they cannot be compared."""
     unfinished: Sequence[str] = ()
     """The outcomes of the candidate's runs that did not finish: "the run failed"."""
-    objections: Sequence[str] = ()
-    """Reasons why runs of the candidate do not count: "run 1a2b was withdrawn by alice: wrong labels"."""
+    objections: Mapping[str, str] = field(default_factory=dict)
+    """Why a run of the candidate does not count ("run 1a2b was withdrawn by alice: wrong labels") → what to do."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
     today: date = date.min

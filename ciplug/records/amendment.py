@@ -19,6 +19,10 @@ from ciplug.records.run import METRIC_NAME, Run
 SCHEMA = 1
 Lifecycle = Literal["active", "deleted"]
 State = Literal["active", "withdrawn", "deleted"]
+Standing = Literal["active", "withdrawn", "deleted", "unread"]
+"""A state, or `unread`: no change of state is known, but an amendment cannot be read."""
+LAST_SEQ = 10**15 - 1
+"""The highest number that the key of an amendment can have."""
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -155,9 +159,18 @@ class Changes:
         return "deleted" if self.deletion else "withdrawn" if self.withdrawal else "active"
 
     @property
+    def standing(self) -> Standing:
+        return "unread" if self.state == "active" and self.unread else self.state
+
+    @property
     def next_seq(self) -> int:
-        """Return the number of the next amendment."""
-        return max((amendment.seq for amendment in self.amendments), default=0) + 1
+        """Return the number of the next amendment; at the highest number, that number again."""
+        return min(max((amendment.seq for amendment in self.amendments), default=0) + 1, LAST_SEQ)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no number is left. A withdrawal or a deletion still takes effect (`fold`), no other change may."""
+        return any(amendment.seq >= LAST_SEQ for amendment in self.amendments)
 
     @property
     def counts(self) -> bool:
@@ -175,6 +188,18 @@ class Changes:
             return above and f"started by a run that was {above}"
         return f"{self.state} by {final.author}" + (f": {final.reason}" if final.reason else "")
 
+    @property
+    def advice(self) -> str:
+        """Return what to do about a run whose numbers do not count."""
+        final = self.deletion or self.withdrawal
+        if self.unread:
+            return "record another run; `ciplug fsck` names what cannot be read"
+        if final is None and self.parent:
+            return self.parent.advice
+        return "record another run" + (
+            f"; or, if this one is right after all: ciplug runs restore {final.run[:12]}" if final else ""
+        )
+
     def applied_to(self, record: Run) -> Run:
         """Return the run with all amendments applied, as it is shown."""
         tags = {**record.tags, **self.tags}
@@ -187,7 +212,10 @@ class Changes:
 
 
 def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
-    """Combine the amendments of one run, which must be in the order of `AmendmentKey.order`."""
+    """Combine the amendments of one run, which must be in the order of `AmendmentKey.order`.
+
+    Of those with the highest number none is later than another: a withdrawal or a deletion there stays in force.
+    """
     history = tuple(amendments)
     name: str | None = None
     tags: dict[str, str | None] = {}
@@ -200,10 +228,15 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         tags.update(one.tags)
         metrics.update(one.metrics)
         if one.withdrawn is not None:
-            withdrawal = one if one.withdrawn else None
+            withdrawal = one if one.withdrawn else _if_last(withdrawal)
         if one.lifecycle is not None:
-            deletion = one if one.lifecycle == "deleted" else None
+            deletion = one if one.lifecycle == "deleted" else _if_last(deletion)
     return Changes(history, name, tags, metrics, withdrawal, deletion, tuple(unread))
+
+
+def _if_last(before: Amendment | None) -> Amendment | None:
+    """What stays of a withdrawal or deletion that is undone: one with the highest number cannot be."""
+    return before if before and before.seq >= LAST_SEQ else None
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from typing import Any
 from ciplug.errors import RecordError
 from ciplug.records.amendment import parse
 from ciplug.records.canonical import dumps
-from ciplug.records.keys import is_run, parse_amendment
+from ciplug.records.keys import amended_run, is_run
 from ciplug.records.read import amendment as read_amendment
 from ciplug.records.run import METRIC_NAME, Scalar
 
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
-ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host")
+ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent")
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
 
@@ -48,8 +48,11 @@ class Columns:
     """Values are floats; NaN and infinities are among them."""
     params: dict[str, Sparse] = field(default_factory=dict)
     tags: dict[str, Sparse] = field(default_factory=dict)
-    amendments: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Key → record, as parsed JSON, of each amendment among the objects, also of runs stored elsewhere."""
+    amendments: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    """Key → record, as parsed JSON, of each amendment among the objects, also of runs stored elsewhere.
+
+    None for one that cannot be read: it may be a withdrawal.
+    """
     lacking: frozenset[str] = frozenset()
     """Names of attributes that the writer's version did not know: all their values here are None."""
 
@@ -61,7 +64,7 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
     """Return the columns of the runs and amendments among these (key, record); other keys are skipped."""
     columns = Columns()
     for key, data in records:
-        if parse_amendment(key):
+        if amended_run(key):
             _take_amendment(columns, key, data)
         if not is_run(key):
             continue
@@ -75,6 +78,7 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
 
 
 def _take_amendment(columns: Columns, key: str, data: bytes) -> None:
+    columns.amendments[key] = None
     with contextlib.suppress(RecordError):
         read_amendment(data, key)
         columns.amendments[key] = json.loads(data)
@@ -189,11 +193,12 @@ def is_newer(data: bytes) -> bool:
         return False
 
 
-def _amendments(value: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def _amendments(value: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Mapping[str, Any] | None]:
     for key, record in value.items():
-        if parse_amendment(key) is None:
+        if amended_run(key) is None:
             raise ValueError(f"{key!r:.80} is not the key of an amendment")
-        parse(record)
+        if record is not None:
+            parse(record)
     return dict(value)
 
 

@@ -35,7 +35,9 @@ EVERY_AMENDMENT = f"{AMENDMENTS}/"
 EVERY_LOG = f"{REGISTRY}/"
 """The prefix of the names of all logs of the registry."""
 RECORD, SERIES, EXAMPLES = ".json", ".series", ".examples"
-_AMENDMENT = re.compile(AMENDMENTS + r"/(?P<commit>.+)-(?P<run>[^-]+)-(?P<seq>[1-9]\d{0,14})-(?P<digest>[0-9a-f]{8})")
+_OF_A_RUN = AMENDMENTS + r"/(?P<commit>[^-/]+)-(?P<run>[^-/]+)-"
+_AMENDMENT = re.compile(_OF_A_RUN + r"(?P<seq>[1-9][0-9]{0,14})-(?P<digest>[0-9a-f]{8})")
+_AMONG_AMENDMENTS = re.compile(_OF_A_RUN)
 _ENTRY = re.compile(r"(?P<log>.+)/(?P<seq>\d{6,12})\.json")
 # It becomes an argument of git.
 _COMMIT = re.compile("[0-9a-f]{7,64}")
@@ -212,6 +214,15 @@ def parse_late_series(key: str) -> AmendmentKey | None:
 def _amendment_of(key: str, ending: str) -> AmendmentKey | None:
     match = _AMENDMENT.fullmatch(key.removesuffix(ending)) if key.endswith(ending) else None
     return match and AmendmentKey(_commit(match["commit"]), match["run"], int(match["seq"]), match["digest"])
+
+
+def amended_run(key: str) -> RunKey | None:
+    """Return the run that the object with this key amends, or could amend; None for late series and all other keys.
+
+    A key among the amendments of a run that is not in the grammar counts: what the object says is not known.
+    """
+    match = _AMONG_AMENDMENTS.match(key)
+    return RunKey(_commit(match["commit"]), match["run"]) if match and not parse_late_series(key) else None
 
 
 def amendments_on(commit: str | None) -> str:

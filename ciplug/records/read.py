@@ -47,8 +47,10 @@ def read_run(data: bytes, key: str) -> Run:
 def amendment(data: bytes, key: str) -> Amendment:
     """Return the amendment from the content of `key`. Raises RecordError if it does not match its key."""
     from ciplug.records.amendment import SCHEMA, parse
-    from ciplug.records.keys import amendment_key
+    from ciplug.records.keys import amendment_key, parse_amendment
 
+    if parse_amendment(key) is None:
+        raise RecordError(f"{key}: not the key of an amendment")
     value = _parse(data, key)
     try:
         made = parse(value)

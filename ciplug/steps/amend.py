@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
-from ciplug.records.amendment import Amendment, Changes, Lifecycle, fold
+from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, fold
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME
 from ciplug.steps.send import store_objects
@@ -41,13 +41,18 @@ class Change:
     reason: str | None = None
 
     def of_a_run(self, before: Changes, tags: Mapping[str, str], name: str | None) -> Change:
-        """Return the part of this change that is new for a run with these changes, tags and name."""
+        """Return the part of this change that is new for a run with these changes, tags and name.
+
+        Of a run that was withdrawn and then deleted, a restoration undoes the deletion only.
+        """
+        stays_withdrawn = self.lifecycle == "active" and before.deletion is not None
+        was_withdrawn = before.withdrawal is not None
         return replace(
             self,
             name=None if self.name == name else self.name,
             tags={key: value for key, value in self.tags.items() if tags.get(key) != value},
             untag=tuple(key for key in self.untag if key in tags),
-            withdrawn=None if self.withdrawn == (before.withdrawal is not None) else self.withdrawn,
+            withdrawn=None if stays_withdrawn or self.withdrawn == was_withdrawn else self.withdrawn,
             lifecycle=None if (self.lifecycle == "deleted") == (before.deletion is not None) else self.lifecycle,
         )
 
@@ -89,7 +94,8 @@ class Amended:
 def amend(session: Session, targets: Sequence[Target], change: Change) -> list[Amended]:
     """Amend runs in one write; a run that already has the requested values gets no amendment.
 
-    Raises ForkJob in a fork's job, UsageError for a change that cannot be, StoreError when the store did not take it:
+    Raises ForkJob in a fork's job, UsageError for a change that cannot be, RecordError for a run whose earlier
+    amendments do not allow it, StoreError when the store did not take it:
     then it waits in the spool, and the hint says how it is sent.
     """
     need_trusted(
@@ -99,13 +105,15 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
     done: list[Amended] = []
     objects: dict[str, bytes] = {}
     for target in targets:
+        _check_restorable(target, change)
         new = change.of_a_run(target.changes, target.tags, target.name)
         if new.is_empty:
             done.append(Amended(target, new, target.changes))
             continue
+        _check_number(target, new)
         amendment = _amendment(session, target, new)
         objects.update(objects_of(amendment, new.series))
-        done.append(Amended(target, new, fold([*target.changes.amendments, amendment])))
+        done.append(Amended(target, new, fold([*target.changes.amendments, amendment], target.changes.unread)))
     if objects:
         store_objects(session, objects)
     return done
@@ -118,6 +126,26 @@ def _check(change: Change) -> None:
         raise UsageError(f"{odd[0][:60]!r} cannot be the name of a metric")
     if "" in {*change.tags, *change.untag} or change.name == "":
         raise UsageError("an empty name")
+
+
+def _check_restorable(target: Target, change: Change) -> None:
+    if change.lifecycle == "active" and target.changes.unread:
+        raise RecordError(
+            f"run {target.key.id[:12]} cannot be restored: {target.changes.unread[0]} cannot be read, and may be a "
+            "withdrawal",
+            hint=target.changes.advice,
+        )
+
+
+def _check_number(target: Target, new: Change) -> None:
+    """Raise RecordError where other amendments of the highest number could come after this one."""
+    ends = new.withdrawn or new.lifecycle == "deleted"
+    if target.changes.is_full and not ends:
+        raise RecordError(
+            f"run {target.key.id[:12]} can only be withdrawn or deleted: it has an amendment with the highest number, "
+            f"{LAST_SEQ}",
+            hint="record another run",
+        )
 
 
 def _amendment(session: Session, target: Target, change: Change) -> Amendment:

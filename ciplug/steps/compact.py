@@ -12,7 +12,7 @@ from ciplug.config import Keep
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
-from ciplug.records.keys import RunKey, is_run, parse_amendment
+from ciplug.records.keys import RunKey, amended_run, is_run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
@@ -55,17 +55,18 @@ def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
 def _all_runs(store: Store) -> list[RetainedRun]:
     segments = store.segments()
     held = store.columns(segments)
-    loose = [key for key in store.loose() if is_run(key) or parse_amendment(key)]
+    loose = [key for key in store.loose() if is_run(key) or amended_run(key)]
     return retention.runs_in(
         [*(held[name] for name in segments if name in held), columns.of(store.read(loose).items())]
     )
 
 
 def _protected(session: Session, runs: Sequence[RetainedRun], old: Collection[str]) -> set[str]:
-    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays."""
-    protected = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays; with families."""
+    needed = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    protected = retention.with_families(needed, runs)
     staying = [run for run in runs if run.id not in old or run.id in protected]
-    return protected | set(_in_verdicts(session.store, staying))
+    return retention.with_families(protected | set(_in_verdicts(session.store, staying)), runs)
 
 
 def _in_registry(session: Session) -> Iterator[str]:

@@ -44,7 +44,11 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
         unfinished=[_ended(finder, policy, run) for run in finder.candidates if run.status != "finished"],
-        objections=[sentence for run in finder.candidates if (sentence := finder.objection(run))],
+        objections={
+            sentence: finder.runs.changes(run).advice
+            for run in finder.candidates
+            if (sentence := finder.objection(run))
+        },
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         today=now().date(),
     )

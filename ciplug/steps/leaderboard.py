@@ -12,7 +12,7 @@ from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, Found
 from ciplug.tracking.entries import Entry
-from ciplug.tracking.hidden import RANKED
+from ciplug.tracking.hidden import NOT_RANKED
 from ciplug.tracking.query import BRANCH, MODEL, STATUS, Comparison, Key, Order
 
 _NAMED_MOST = 12
@@ -73,12 +73,12 @@ def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderb
     where += [Comparison(BRANCH, "=", request.branch)] if request.branch else []
     every = None
     if all(comparison.key != STATUS for comparison in where):
-        every = catalog.count(where, hide=RANKED)
+        every = catalog.count(where, hide=NOT_RANKED)
         where.append(Comparison(STATUS, "=", "finished"))
     for key in request.columns:
         catalog.need(key)
     order = Order(ranking.metric, ranking.higher_is_better)
-    found = catalog.search(where, [order], request.limit, hide=RANKED)
+    found = catalog.search(where, [order], request.limit, hide=NOT_RANKED)
     ranked = [entry for entry in found.entries if entry.get(ranking.metric) is not None]
     versions, notes = _versions(session, model) if request.with_versions and ranked else ({}, ())
     return Leaderboard(model, ranking, ranked, found, 0 if every is None else every - found.total, versions, notes)

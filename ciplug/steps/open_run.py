@@ -145,7 +145,9 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
         # The training went well; that its record waits on disk is no reason to fail it.
         console.complain(problem.message, problem.hint)
     else:
-        console.say(f"run {entry.id} ({recorded.run.model}, {status}) recorded in {session.store.uri}")
+        # A child run whose parent's own parent is still open.
+        where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+        console.say(f"run {entry.id} ({recorded.run.model}, {status}) {where}")
 
 
 def _seal(entry: RunWriter, inputs: Inputs, status: Status) -> None:

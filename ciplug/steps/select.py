@@ -66,9 +66,8 @@ def _nothing_recorded(runs: Runs, commit: str, model: str | None, recorded: Sequ
     """The error for a commit with no run that counts; `recorded` are those that do not."""
     if recorded:
         named = "; ".join(f"run {run.id[:12]} was {runs.changes(run).objection}" for run in recorded)
-        return NotFound(
-            f"no run on commit {commit[:12]} counts: {named}", hint="record another, or: ciplug runs restore ID"
-        )
+        advice = runs.changes(max(recorded, key=_precedence)).advice
+        return NotFound(f"no run on commit {commit[:12]} counts: {named}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"
     hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"

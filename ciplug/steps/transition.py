@@ -134,7 +134,7 @@ def _check_counts(runs: Runs, run: Run) -> None:
         raise PromotionRefused(
             Refusal.WITHDRAWN,
             f"run {run.id[:12]} was {changes.objection}",
-            hint=f"if it is right: ciplug runs restore {run.id[:12]}",
+            hint=changes.advice,
         )
 
 

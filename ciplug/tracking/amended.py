@@ -8,7 +8,7 @@ from typing import Any
 from ciplug.errors import RecordError
 from ciplug.records import read
 from ciplug.records.amendment import Amendment, Changes, fold, parse
-from ciplug.records.keys import RunKey, parse_amendments
+from ciplug.records.keys import RunKey, amended_run, parse_amendment, parse_amendments
 from ciplug.tracking.query import LIFECYCLE, Column, Key, Kind
 
 NO_CHANGES = Changes()
@@ -18,7 +18,8 @@ def changes(amendments: Mapping[str, object], problems: dict[str, str]) -> dict[
     """Key of a run → what its amendments add up to.
 
     Args:
-        amendments: key of an amendment → its record, as bytes or as JSON has it.
+        amendments: key of an amendment → its record, as bytes or as JSON has it; None for one that cannot be read.
+            A key among the amendments of a run that is not in the grammar is unreadable.
         problems: takes in key → why an amendment cannot be read.
     """
     of_run: dict[RunKey, list[Amendment]] = {}
@@ -29,12 +30,18 @@ def changes(amendments: Mapping[str, object], problems: dict[str, str]) -> dict[
         except RecordError as problem:
             problems[key.key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
             unread.setdefault(key.run_key, []).append(key.key)
+    for stray in sorted(key for key in amendments if parse_amendment(key) is None):
+        if run := amended_run(stray):
+            problems[stray] = f"{stray}: not the key of an amendment"
+            unread.setdefault(run, []).append(stray)
     return {run.key: fold(of_run.get(run, ()), unread.get(run, ())) for run in {*of_run, *unread}}
 
 
 def _read(record: object, key: str) -> Amendment:
     if isinstance(record, bytes):
         return read.amendment(record, key)
+    if record is None:
+        raise RecordError(f"{key}: it cannot be read", hint="see why: ciplug fsck")
     try:
         return parse(record)
     except ValueError as problem:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import UsageError, nearest
-from ciplug.records.amendment import Changes, State
+from ciplug.records.amendment import Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import is_run, parse_amendment, parse_runs
+from ciplug.records.keys import amended_run, is_run, parse_runs
 from ciplug.stores.base import Store
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile
@@ -156,12 +156,12 @@ class Catalog:
         """Key → record of every amendment, in a segment or not."""
         listed = set(names)
         found = {key: record for segment, key, record in self._file.amendments() if segment in listed}
-        return {**found, **{key: data for key, data in objects.items() if parse_amendment(key)}}
+        return {**found, **{key: data for key, data in objects.items() if amended_run(key)}}
 
     def _extend(self) -> tuple[list[str], dict[str, bytes]]:
         """Fetch what the cache lacks, and note what is gone; returns the segments, and the objects in none."""
         # In this order, so that a run that is moved in between is seen twice rather than missed.
-        keys = [key for key in self._store.loose() if is_run(key) or parse_amendment(key)]
+        keys = [key for key in self._store.loose() if is_run(key) or amended_run(key)]
         names = self._store.segments()
         kept = self._file.loose()
         held = self._file.segments()
@@ -205,17 +205,17 @@ class Catalog:
         order_by: Sequence[Order] = (),
         limit: int | None = None,
         *,
-        hide: Collection[State] = (),
+        hide: Collection[Standing] = (),
     ) -> Found:
         """The first `limit` runs for which every condition holds, in order; without one, the latest first.
 
-        Runs in one of the states `hide` are left out, and counted. Raises UsageError for a metric, parameter or tag
+        Runs whose standing is in `hide` are left out, and counted. Raises UsageError for a metric, parameter or tag
         that no run has.
         """
         return self._answer(lambda: self._search(where, order_by, limit, hide))
 
     def _search(
-        self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None, hide: Collection[State]
+        self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None, hide: Collection[Standing]
     ) -> Found:
         selected = self._select(where)
         for order in order_by:
@@ -231,11 +231,11 @@ class Catalog:
             len(selected.rows) - len(rows),
         )
 
-    def _without(self, hide: Collection[State], rows: Sequence[int]) -> Sequence[int]:
-        gone = {row for row, changes in self._changed_rows.items() if changes.state in hide} if hide else set()
+    def _without(self, hide: Collection[Standing], rows: Sequence[int]) -> Sequence[int]:
+        gone = {row for row, changes in self._changed_rows.items() if changes.standing in hide} if hide else set()
         return [row for row in rows if row not in gone] if gone else rows
 
-    def count(self, where: Sequence[Comparison], *, hide: Collection[State] = ()) -> int:
+    def count(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> int:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 

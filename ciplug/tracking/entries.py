@@ -9,7 +9,7 @@ from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records import read
-from ciplug.records.amendment import Changes
+from ciplug.records.amendment import Changes, Standing
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.keys import misplaced
 from ciplug.tracking.query import LIFECYCLE, Key, Kind
@@ -24,6 +24,7 @@ class Entry:
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    standing: Standing = "active"
 
     @property
     def id(self) -> str:
@@ -79,6 +80,7 @@ def as_amended(entry: Entry, changes: Changes) -> Entry:
         attributes=attributes,
         metrics={**entry.metrics, **changes.metrics},
         tags={name: value for name, value in tags.items() if value is not None},
+        standing=changes.standing,
     )
 
 

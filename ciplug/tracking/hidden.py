@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ciplug.records.amendment import State
+from ciplug.records.amendment import Standing
 from ciplug.tracking.query import LIFECYCLE, Comparison
 
-RANKED: tuple[State, ...] = ("withdrawn", "deleted")
-"""States that a ranking leaves out: the numbers of these runs do not count."""
-_LISTED: tuple[State, ...] = ("deleted",)
+NOT_RANKED: tuple[Standing, ...] = ("withdrawn", "deleted", "unread")
+"""What a ranking leaves out: the numbers of these runs do not count."""
+_LISTED: tuple[Standing, ...] = ("deleted",)
 
 
-def hidden_states(where: Sequence[Comparison]) -> tuple[State, ...]:
+def hidden_states(where: Sequence[Comparison]) -> tuple[Standing, ...]:
     """States that a list of runs leaves out: none where a condition chooses by the state itself."""
     return () if any(comparison.key == LIFECYCLE for comparison in where) else _LISTED

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ciplug.records import moment
@@ -24,7 +25,9 @@ class RetainedRun:
     started: str
     ended: datetime | None
     counts: bool = True
-    """False for a withdrawn or deleted run: it represents no branch, and uses up no place."""
+    """False for a withdrawn or deleted run, and its children: it represents no branch, and uses up no place."""
+    parent: str | None = None
+    """The id of the run that it is a child of, which is of the same commit."""
 
 
 def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
@@ -49,11 +52,18 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
                 started=at["started"][row] or "",
                 ended=_moment(at["ended"][row]),
                 counts=changed.get(key, NO_CHANGES).counts,
+                parent=at["parent"][row],
             )
             for row, key in enumerate(part.keys)
         ]
         found += sorted(rows, key=lambda run: (run.started, run.id))
-    return found
+    return _counting(found)
+
+
+def _counting(runs: Sequence[RetainedRun]) -> list[RetainedRun]:
+    """The same runs, of which a child counts only if its parent does."""
+    withdrawn = {(run.commit, run.id) for run in runs if not run.counts}
+    return [replace(run, counts=False) if (run.commit, run.parent) in withdrawn else run for run in runs]
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -65,27 +75,66 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
-    """Return the ids of the runs that represent these branches: per model, the last finished run and the last run."""
-    found: dict[tuple[str, str, bool], str] = {}
-    for run in runs:
-        if run.branch in branches and run.branch and run.counts:
-            found[run.model, run.branch, False] = run.id
-            if run.status == "finished":
-                found[run.model, run.branch, True] = run.id
-    return set(found.values())
+    """Return the ids of the runs that represent these branches: per model, the last finished run and the last run.
+
+    As for baselines, a child run represents a commit only where all runs of the model are children.
+    """
+    counting = [run for run in runs if run.counts and run.branch and run.branch in branches]
+    with_top_level = {(run.model, run.commit) for run in counting if run.parent is None}
+    newest: dict[tuple[str, str | None, bool], str] = {}
+    for run in counting:
+        if run.parent is not None and (run.model, run.commit) in with_top_level:
+            continue
+        newest[run.model, run.branch, False] = run.id
+        if run.status == "finished":
+            newest[run.model, run.branch, True] = run.id
+    return set(newest.values())
 
 
 def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None, now: datetime) -> list[RetainedRun]:
     """Return the runs that neither rule keeps. A run whose end is unknown has no age, and `days` keeps it.
 
-    A withdrawn or deleted run is kept as long as a counting run in the same position, but uses up no place.
+    A family is kept or dropped together: `last` counts it once per model, in the position of its newest run, and it is
+    kept as long as one of its runs would be. A withdrawn or deleted run is kept as long as a counting run in the same
+    position, but uses up no place.
     """
-    rank: dict[str, int] = {}
-    old = []
+    if last is None and days is None:
+        return []
+    rank: Counter[str] = Counter()
+    dropped: set[RetainedRun] = set()
+    for family in reversed(families(runs)):
+        by_rank = last is not None and any(rank[run.model] < last for run in family)
+        rank.update({run.model for run in family if run.counts})
+        by_age = days is not None and any(
+            run.ended is None or now - run.ended <= timedelta(days=days) for run in family
+        )
+        if not (by_rank or by_age):
+            dropped.update(family)
+    return [run for run in runs if run in dropped]
+
+
+def with_families(ids: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
+    """Return these ids, and those of all runs in the same families."""
+    together = (family for family in families(runs) if any(run.id in ids for run in family))
+    return {*ids, *(run.id for family in together for run in family)}
+
+
+def families(runs: Sequence[RetainedRun]) -> list[list[RetainedRun]]:
+    """Return each top-level run with its child runs and their children, in the order of their newest runs.
+
+    Children whose parent is not among these runs are one family, too.
+    """
+    parents = {(run.commit, run.id): run.parent for run in runs}
+    groups: dict[tuple[str | None, str], list[RetainedRun]] = {}
     for run in reversed(runs):
-        by_rank = last is not None and rank.get(run.model, 0) < last
-        rank[run.model] = rank.get(run.model, 0) + run.counts
-        by_age = days is not None and (run.ended is None or now - run.ended <= timedelta(days=days))
-        if not (by_rank or by_age) and (last is not None or days is not None):
-            old.append(run)
-    return old[::-1]
+        groups.setdefault((run.commit, _root(run, parents)), []).append(run)
+    return [group[::-1] for group in groups.values()][::-1]
+
+
+def _root(run: RetainedRun, parents: Mapping[tuple[str | None, str], str | None]) -> str:
+    """The id of the run at the top of a family, also where that run is not in the store."""
+    root, passed = run.id, {run.id}
+    while (above := parents.get((run.commit, root))) and above not in passed:
+        root = above
+        passed.add(root)
+    return root

@@ -12,7 +12,7 @@ from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
 from ciplug.records.amendment import Changes, Evidence, evidence_of
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
-from ciplug.records.keys import RunKey, parse_amendment, parse_late_series, parse_runs, run_key
+from ciplug.records.keys import RunKey, amended_run, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.stores.base import Store
@@ -107,8 +107,10 @@ class Runs:
     def _take_amendments(self, listed: Iterable[str]) -> None:
         """Note the keys of amendments, and of the series beside them, by the run that they are of."""
         for key in listed:
-            if amendment := parse_amendment(key) or parse_late_series(key):
-                self._amendment_keys.setdefault(amendment.run_key, []).append(key)
+            if run := amended_run(key):
+                self._amendment_keys.setdefault(run, []).append(key)
+            elif late := parse_late_series(key):
+                self._amendment_keys.setdefault(late.run_key, []).append(key)
 
     def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
         """Commit → its runs, by their keys alone; commits without a run are absent. Nothing is listed."""
@@ -170,12 +172,12 @@ class Runs:
         else:
             self.recorded_on(run.commit for run in unlisted)
         keys = [key for run in runs if run not in self._changes for key in self._amendment_keys.get(run, ())]
-        return [key for key in keys if parse_amendment(key)]
+        return [key for key in keys if amended_run(key)]
 
     def _fold(self, runs: Iterable[RunKey], data: Mapping[str, bytes]) -> None:
         """Fold what was read of the amendments of these runs."""
         for run in runs:
-            keys = [key for key in self._amendment_keys.get(run, ()) if parse_amendment(key)]
+            keys = [key for key in self._amendment_keys.get(run, ()) if amended_run(key)]
             if run not in self._changes and keys:
                 # One that was listed, and is not there, is as unreadable as one that is damaged.
                 folded = fold_all({key: data.get(key, b"") for key in keys}, self.problems)
@@ -201,7 +203,7 @@ class Runs:
         """Keys of the records and the amendments of these runs: what `load` is going to read."""
         wanted = list(runs)
         self.recorded_on(run.commit for run in wanted)
-        amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if parse_amendment(key))
+        amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if amended_run(key))
         return [*(run.key for run in wanted), *amendments]
 
     def digests(self, run: Run) -> dict[str, str]:

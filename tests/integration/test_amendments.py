@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ciplug.records.amendment import Amendment
-from ciplug.records.keys import amendment_object, parse_amendment, parse_runs
+from ciplug.records.amendment import LAST_SEQ, Amendment
+from ciplug.records.keys import RunKey, amendment_object, parse_amendment, parse_runs
 from ciplug.records.series import Series
 from ciplug.steps.amend import Change, amend, targets_of, view_of
 from ciplug.steps.session import open_session
@@ -256,3 +256,51 @@ def test_fsck_names_amendments_that_are_wrong(project: Project) -> None:
     assert f"{key.key}: its run is not in the store" in done.stdout
     assert f"{damaged}: " in done.stdout
     assert "cannot be read" in project.ciplug("gate", code=2).stderr, "it may be a withdrawal"
+
+
+def recorded_key(project: Project, run: str) -> RunKey:
+    (key,) = (key for key in parse_runs(store_of(project).keys("runs/")) if key.id == run)
+    return key
+
+
+def test_a_withdrawal_after_the_highest_number_takes_effect(project: Project) -> None:
+    run = project.train()
+    commit = recorded_key(project, run).commit
+    made = Amendment(run=run, model="wine", commit=commit, seq=LAST_SEQ, created="2026-11-28T00:00:00Z", name="x")
+    key, data = amendment_object(made)
+    store_of(project).add({key.key: data})
+    assert "the highest number" in project.ciplug("runs", "tag", run, "a=b", code=3).stderr
+    project.ciplug("runs", "withdraw", run, "--reason", "wrong labels")
+    assert "wrong labels" in project.ciplug("gate", "--run", run, code=1).stdout
+    assert project.json("runs", "show", run, "--json")["lifecycle"] == "withdrawn"
+    assert "only be withdrawn or deleted" in project.ciplug("runs", "restore", run, code=3).stderr
+
+
+@pytest.mark.parametrize("rest", ["7-aaaaaaaa.json", "1000000000000000-aaaaaaaa.json"])
+def test_a_run_with_an_unreadable_amendment_does_not_count(project: Project, rest: str) -> None:
+    run = project.train()
+    stray = recorded_key(project, run).amendments + rest
+    store_of(project).add({stray: b"{}\n"})
+    gate = project.ciplug("gate", "--run", run, code=1).stdout
+    assert stray in gate and "ciplug fsck" in gate and "runs restore" not in gate
+    assert "runs restore" not in project.ciplug("gate", code=2).stderr
+    assert "runs restore" not in project.ciplug("promote", "wine", "--to", "staging", "--run", run, code=1).stderr
+    done = project.ciplug("runs", "list")
+    assert "finished, amendment unreadable" in done.stdout and stray in done.stderr
+    assert project.json("runs", "list", "--json")[0]["unread_amendments"] == [stray]
+    board = project.ciplug("leaderboard", "--metric", "accuracy")
+    assert run[:12] not in board.stdout and "with an amendment that cannot be read" in board.stderr
+    refused = project.ciplug("runs", "restore", run, code=3).stderr
+    assert "cannot be restored" in refused and stray in refused
+    assert stray in project.ciplug("fsck", code=3).stdout
+
+
+def test_a_restoration_undoes_one_state_at_a_time(project: Project) -> None:
+    run = project.train()
+    project.ciplug("runs", "withdraw", run, "--reason", "wrong labels")
+    project.ciplug("runs", "delete", run, "--reason", "a twin")
+    first = project.ciplug("runs", "restore", run).stderr
+    assert "it was deleted by" in first and "it is still withdrawn by" in first
+    assert project.json("runs", "show", run, "--json")["lifecycle"] == "withdrawn"
+    assert "it is still" not in project.ciplug("runs", "restore", run).stderr
+    assert project.json("runs", "show", run, "--json")["lifecycle"] == "active"

@@ -485,3 +485,13 @@ def test_an_amendment_that_cannot_be_read_is_named(store: MemoryStore, tmp_path:
     assert list(catalog.problems) == [key]
     objection = catalog.changes(record(3)[0]).objection
     assert objection is not None and key in objection
+
+
+def test_an_amendment_that_cannot_be_read_stays_so_in_a_segment(store: MemoryStore, tmp_path: Path) -> None:
+    damaged, _ = amendment(3, 1, name="x")
+    stray = amendment(4, 1, name="x")[0].replace("-1-", "-1000000000000000-")
+    store.add((damaged, b'{"run":7}'), (stray, b"{}"))
+    store.close("000003")
+    for catalog in (opened(store, tmp_path), opened(store, tmp_path)):
+        assert catalog.problems.keys() == {damaged, stray}
+        assert [catalog.changes(record(n)[0]).unread for n in (3, 4)] == [(damaged,), (stray,)]

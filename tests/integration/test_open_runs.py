@@ -264,6 +264,38 @@ def test_a_sweep_is_a_run_and_its_children_and_one_push(tmp_path: Path, git_serv
     assert compared["candidate"]["run"] == parent.id
 
 
+def test_a_finished_child_waits_for_its_parent_also_when_that_is_killed(session: Session) -> None:
+    code = (
+        "import sys, ciplug\n"
+        "top = ciplug.start_run(name='top')\n"
+        "with ciplug.start_run(name='nested', nested=True):\n"
+        "    with ciplug.start_run(name='inner', nested=True): ciplug.log_metric('loss', 1)\n"
+        "print(top.id, flush=True)\n"
+        "sys.stdin.read(1)\n"
+    )
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "ciplug", "run", "--", sys.executable, "-c", code]
+    sweep = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+    assert sweep.stdout is not None
+    top = sweep.stdout.readline().decode().strip()
+
+    def listed() -> dict[str, Any]:
+        runs = [sys.executable, "-m", "ciplug", "runs", "list", "--json"]
+        done = subprocess.run(runs, check=True, capture_output=True, text=True)
+        return {run["name"]: run for run in json.loads(done.stdout)}
+
+    assert listed() == {} and recorded() == {}
+    assert session.store.keys("runs/") == []
+    os.killpg(sweep.pid, signal.SIGKILL)
+    sweep.communicate(timeout=60)
+    assert recorded() == {}
+    assert listed().keys() == {"top", "nested", "inner"}
+    assert open_session().spool.sealed() == []
+    runs = {run.name: run for run in recorded().values()}
+    assert (runs["top"].id, runs["top"].status) == (top, "killed")
+    assert (runs["nested"].parent, runs["inner"].parent) == (top, runs["nested"].id)
+
+
 def test_workers_start_child_runs_of_their_own(session: Session) -> None:
     """Processes as joblib starts them, forked ones, and nested runs; one of them is killed."""
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,33 @@ def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None
     assert "0 problems" not in project.ciplug("fsck").stderr
     assert "4 runs, 1 models in the registry, no problem" in project.ciplug("fsck").stderr
     project.ciplug("compare")
+
+
+SWEEP = """\
+import pathlib, ciplug
+with ciplug.start_run():
+    pathlib.Path("metrics.json").write_text('{"accuracy": 0.9}')
+for number in range(4):
+    with ciplug.start_run():
+        ciplug.log_metric("accuracy", 0.6)
+"""
+
+
+def test_a_sweep_uses_one_place_and_stays_the_baseline(project: Project) -> None:
+    keep(project, "{last: 3}")
+    (project.folder / "sweep.py").write_text(SWEEP)
+    project.commit("sweep")
+    project.push()
+    project.ciplug("run", "--", sys.executable, "sweep.py")
+    (parent,) = (run["id"] for run in project.json("runs", "list", "--json", "--where", "metrics.accuracy > 0.8"))
+    assert "nothing to drop" in project.ciplug("compact").stderr
+    assert len(runs_of(project)) == 5
+    git(project.folder, "checkout", "-q", "-b", "worse")
+    project.numbers({"accuracy": 0.7})
+    project.commit("worse")
+    project.train()
+    (compared,) = project.json("compare", "--format", "json")["comparisons"]
+    assert compared["baseline"]["run"] == parent
 
 
 @pytest.mark.slow

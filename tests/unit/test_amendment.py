@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.records.amendment import Amendment, Changes, evidence_of, fold, parse
+from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, evidence_of, fold, parse
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.keys import amendment_object, parse_amendment
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series, merge
@@ -130,3 +131,28 @@ def test_the_numbers_of_a_run_count_while_it_is_active_and_its_amendments_can_be
     assert not fold([], ["amend/x"]).counts
     for changes in (fold([]), fold([withdrawn]), fold([deleted], ["amend/x"]), fold([], ["amend/x"])):
         assert changes.counts is (changes.objection is None)
+
+
+def test_the_next_amendment_has_a_key_that_is_read() -> None:
+    changes = fold([made(LAST_SEQ, name="x")])
+    assert changes.is_full and not fold([made(LAST_SEQ - 1)]).is_full
+    key, _ = amendment_object(made(changes.next_seq, withdrawn=True))
+    assert parse_amendment(key.key) == key
+
+
+def test_a_withdrawal_with_the_highest_number_stays_whatever_the_digests() -> None:
+    ends, undoes = made(LAST_SEQ, withdrawn=True), made(LAST_SEQ, withdrawn=False, lifecycle="active")
+    gone = made(LAST_SEQ, lifecycle="deleted")
+    for order in ([ends, undoes], [undoes, ends]):
+        assert fold(order).state == "withdrawn"
+    for order in ([gone, undoes], [undoes, gone]):
+        assert fold(order).state == "deleted"
+    assert fold([made(1, withdrawn=True), undoes]).state == "active"
+
+
+def test_the_advice_names_a_restoration_only_where_it_works() -> None:
+    withdrawn = made(1, withdrawn=True)
+    assert fold([withdrawn]).advice.endswith("ciplug runs restore 1")
+    assert Changes(parent=fold([withdrawn])).advice.endswith("ciplug runs restore 1")
+    for unread in (fold([], ["amend/x"]), fold([withdrawn], ["amend/x"]), Changes(parent=fold([], ["amend/x"]))):
+        assert "restore" not in unread.advice and "ciplug fsck" in unread.advice

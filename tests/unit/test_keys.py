@@ -60,6 +60,22 @@ def test_order_is_by_number_and_then_by_digest() -> None:
     assert keys.parse_amendments(amendment.key for amendment in made) == [made[2], made[1], made[0]]
 
 
+@given(AMENDMENTS)
+def test_what_amends_a_run_is_found_by_its_key(amendment: AmendmentKey) -> None:
+    assert keys.amended_run(amendment.key) == amendment.run_key
+    assert keys.amended_run(amendment.series) is None
+
+
+@pytest.mark.parametrize(
+    "rest", ["1000000000000000-aaaaaaaa.json", "x-3-aaaaaaaa.json", "1-a.json", "1-aaaaaaaa.new", ""]
+)
+def test_what_is_not_in_the_grammar_could_amend_the_run_all_the_same(rest: str) -> None:
+    run = RunKey(None, "1")
+    assert keys.parse_amendment(run.amendments + rest) is None
+    assert keys.amended_run(run.amendments + rest) == run
+    assert keys.amended_run(f"runs/none-1-{rest}") is None
+
+
 @pytest.mark.parametrize(
     "key",
     [

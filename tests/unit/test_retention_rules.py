@@ -7,17 +7,29 @@ from datetime import datetime, timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciplug.records.amendment import Amendment
+from ciplug.records.canonical import dumps
 from ciplug.records.columns import ATTRIBUTES, Columns
-from ciplug.tracking.retention import RetainedRun, newest_on, runs_in, too_old
+from ciplug.records.columns import of as columns_of
+from ciplug.records.keys import amendment_object, run_key
+from ciplug.records.run import Run
+from ciplug.tracking.retention import RetainedRun, newest_on, runs_in, too_old, with_families
 
 NOW = datetime(2026, 11, 25, tzinfo=timezone.utc)
 
 
 def run(
-    number: int, *, days: float | None = 0, model: str = "wine", branch: str = "main", status: str = "finished"
+    number: int,
+    *,
+    days: float | None = 0,
+    model: str = "wine",
+    branch: str = "main",
+    status: str = "finished",
+    parent: int | None = None,
 ) -> RetainedRun:
     ended = None if days is None else NOW - timedelta(days=days)
-    return RetainedRun(f"runs/c-{number}.json", str(number), model, "c", branch, status, "", ended)
+    above = None if parent is None else str(parent)
+    return RetainedRun(f"runs/c-{number}.json", str(number), model, "c", branch, status, "", ended, parent=above)
 
 
 def test_the_last_of_each_model_stay() -> None:
@@ -39,6 +51,52 @@ def test_an_end_that_is_not_known_is_no_age() -> None:
 def test_what_stands_for_a_branch() -> None:
     runs = [run(1), run(2, status="failed"), run(3, branch="side"), run(4, model="beer")]
     assert newest_on({"main"}, runs) == {"1", "2", "4"}
+
+
+def test_a_family_uses_one_place_and_stays_or_goes_together() -> None:
+    sweep = [run(1), run(2, parent=1), run(3, parent=1), run(4, parent=3)]
+    assert too_old(sweep, last=1, days=None, now=NOW) == []
+    assert too_old([run(0), *sweep, run(5)], last=3, days=None, now=NOW) == []
+    assert [r.id for r in too_old([run(0), *sweep, run(5)], last=2, days=None, now=NOW)] == ["0"]
+    assert [r.id for r in too_old([run(0), *sweep, run(5)], last=1, days=None, now=NOW)] == ["0", "1", "2", "3", "4"]
+
+
+def test_a_family_is_as_young_as_its_youngest_run() -> None:
+    runs = [run(1, days=400), run(2, days=10, parent=1), run(3, days=400, parent=1), run(4, days=400)]
+    assert [r.id for r in too_old(runs, last=None, days=30, now=NOW)] == ["4"]
+
+
+def test_children_of_another_model_stay_for_that_model() -> None:
+    runs = [run(1, model="sweep"), run(2, parent=1), run(3, model="sweep")]
+    assert too_old(runs, last=1, days=None, now=NOW) == []
+
+
+def test_children_without_their_parent_are_a_family() -> None:
+    assert [r.id for r in too_old([run(2, parent=1), run(3, parent=1), run(4)], last=1, days=None, now=NOW)] == [
+        "2",
+        "3",
+    ]
+
+
+def test_a_child_represents_a_branch_only_where_no_top_level_run_of_its_model_does() -> None:
+    assert newest_on({"main"}, [run(1), run(2, parent=1), run(3, parent=1)]) == {"1"}
+    assert newest_on({"main"}, [run(1, model="sweep"), run(2, parent=1), run(3, parent=1)]) == {"1", "3"}
+
+
+def test_what_is_needed_keeps_its_family() -> None:
+    runs = [run(1), run(2, parent=1), run(3, parent=1), run(4)]
+    assert with_families({"3"}, runs) == {"1", "2", "3"}
+
+
+def test_the_children_of_a_withdrawn_run_use_up_no_place() -> None:
+    def record(id: str, parent: str | None = None) -> tuple[str, bytes]:
+        made = Run(id=id, model="wine", status="finished", started=id, ended="", commit="c", parent=parent)
+        return run_key(made).key, dumps(made)
+
+    key, data = amendment_object(Amendment(run="2", model="wine", seq=1, created="", commit="c", withdrawn=True))
+    runs = runs_in([columns_of([record("1"), record("2"), record("3", "2"), (key.key, data)])])
+    assert [(r.id, r.counts, r.parent) for r in runs] == [("1", True, None), ("2", False, None), ("3", False, "2")]
+    assert too_old(runs, last=1, days=None, now=NOW) == []
 
 
 def test_the_order_is_that_of_the_parts_and_a_clock_moves_a_run_only_within_one() -> None:

@@ -24,7 +24,7 @@ from typing import TypeVar
 from ciplug.errors import Cause, Conflict, RecordError, StoreError
 from ciplug.records import bundle, columns
 from ciplug.records.columns import Columns
-from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, is_run, parse_amendment
+from ciplug.records.keys import EVERY_AMENDMENT, EVERY_RUN, amended_run, is_run
 from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import folding, index
 from ciplug.stores.bucket import segment_files as segments
@@ -165,7 +165,7 @@ class ObjectStore:
     def loose(self) -> list[str]:
         def question(view: View) -> list[str]:
             waiting = {key for objects in view.pending.values() for key in objects}
-            beside = {key for key in view.state.objects if is_run(key) or parse_amendment(key)}
+            beside = {key for key in view.state.objects if is_run(key) or amended_run(key)}
             return sorted((waiting - self._reader.known(view, waiting)) | beside)
 
         return self._ask(question)
