@@ -36,8 +36,8 @@ Call = Callable[..., Said]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "demo.git")
+    return Project.create(tmp_path / "work", remote=tmp_path / "demo.git")
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
         job.add_artifact(42, f"data-{number}", b"not to be fetched")
     job.add_artifact(42, "ciplug-report", zipped(report))
     git(project.folder, "push", "-q", "origin", "HEAD:refs/pull/7/head")
-    git(project.folder, "clone", "-q", tmp_path / "remote.git", tmp_path / "trusted")
+    git(project.folder, "clone", "-q", tmp_path / "demo.git", tmp_path / "trusted")
     trusted = after_the_fork_s_run(tmp_path, job, head)
     said = ciplug("collect", env=trusted, folder=tmp_path / "trusted")
     assert said.code == 0, said.err
