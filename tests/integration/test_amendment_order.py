@@ -271,3 +271,15 @@ def test_amendments_cost_a_reader_no_request(tmp_path: Path, git_host: GitServer
             counts.setdefault(ask.__name__, []).append(len(git_host.requests) - before)
     assert counts["catalog"][0] == counts["catalog"][1]
     assert counts["evidence"][0] == counts["evidence"][1]
+
+
+@pytest.mark.usefixtures("_small_segments")
+def test_an_amendment_that_is_no_json_stays_unread_in_a_segment(tmp_path: Path, git_host: GitServer) -> None:
+    place = git_place(tmp_path, git_host, tmp_path.name)
+    key = RunKey(RUNS[0].commit, RUNS[0].id)
+    damaged = f"{key.amendments}1-aaaaaaaa.json"
+    place.open().add({damaged: b"{\n"})
+    filled(place, amended=False)
+    store = place.open()
+    assert damaged not in store.loose() and store.check() == []
+    assert Catalog(store, None).changes(key.key).unread == (damaged,)

@@ -78,7 +78,7 @@ def _check_segments(remote: CachedRemote, content: Content, findings: Findings) 
         index[name] = segments.marks_of(held.keys)
         if indexed.get(name) != index[name]:
             findings.problems.append(Problem(name, "the INDEX does not match this segment", repairable=True))
-        right = columns.encode(columns.of(sorted(held.records.items())))
+        right = columns.encode(columns.of(sorted({**dict.fromkeys(held.blobs, b""), **held.records}.items())))
         if not _are_columns(_blob(remote, content.columns.get(name)), right):
             findings.problems.append(Problem(name, "its columns are not those of its records", repairable=True))
             findings.columns[name] = right

@@ -123,6 +123,8 @@ def write_segment(
     lines = segments.write_lines(records, blobs)
     name = segments.name_of(last + 1, lines)
     content.segments[name] = written.blob(lines)
-    content.columns[name] = written.blob(columns.encode(columns.of(sorted(records.items()))))
+    content.columns[name] = written.blob(
+        columns.encode(columns.of(sorted({**dict.fromkeys(blobs, b""), **records}.items())))
+    )
     index[name] = segments.marks_of([*records, *blobs])
     return name

@@ -137,7 +137,7 @@ class Snapshot:
         # What is lost, damaged, or of another version is made again from the records.
         again = [name for name in names if name not in tables or tables[name].lacking]
         for name, segment in self.contents(again).items():
-            tables[name] = columns.of(sorted(segment.records.items()))
+            tables[name] = columns.of(sorted({**dict.fromkeys(segment.blobs, b""), **segment.records}.items()))
         return tables
 
     # Logs
