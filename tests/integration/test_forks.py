@@ -233,8 +233,8 @@ def job(github_api: GitHubApi) -> GitHubApi:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    return Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "demo.git")
+    return Project.create(tmp_path / "work", remote=tmp_path / "demo.git")
 
 
 @pytest.fixture
@@ -585,7 +585,7 @@ def test_a_commit_that_is_named_gets_comment_and_status_wherever_the_job_is(
     # On GitHub, from a host that knows nothing of its events.
     job.add_pull(7, branch="topic", commit=HEAD, owner="stranger")
     env = {"CIPLUG_GITHUB_TOKEN": "job", "GITHUB_API_URL": job.url}
-    git(project.folder, "remote", "set-url", "--push", "origin", str(tmp_path / "remote.git"))
+    git(project.folder, "remote", "set-url", "--push", "origin", str(tmp_path / "demo.git"))
     env |= {"TF_BUILD": "True", "BUILD_REPOSITORY_PROVIDER": "GitHub", "BUILD_REPOSITORY_NAME": "acme/demo"}
     env |= {"BUILD_SOURCEBRANCH": "refs/heads/main", "BUILD_SOURCEVERSION": project.head}
     env |= {"BUILD_REPOSITORY_URI": "https://github.com/acme/demo"}
