@@ -263,7 +263,7 @@ class TestPromote:
         dispatch(73).ok().says("wine version 1 is in Staging")
         [event] = [text for text in project.stored("registry/") if '"promote"' in text]
         assert "environment staging, approved by bob" in event
-        assert json.loads(event)["reason"] == form["reason"]
+        assert json.loads(event)["payload"]["reason"] == form["reason"]
 
     def test_a_pull_request_gets_no_job(self, runner: Runner, project: Project, github_api: GitHubApi) -> None:
         head = project.pull_request(9, "topic", 0.95)

@@ -173,7 +173,7 @@ def on_main(commit: str, event: str = "push", **more: str) -> dict[str, str]:
 def events(project: Project) -> list[tuple[str, str, str | None]]:
     """(type, stage, …) of the registry's events."""
     found = [json.loads(line) for text in project.stored("registry/") for line in text.splitlines()]
-    return [(e["type"], e.get("stage"), e.get("actor")) for e in sorted(found, key=lambda e: e["seq"])]
+    return [(e["type"], e["payload"].get("stage"), e.get("actor")) for e in sorted(found, key=lambda e: e["seq"])]
 
 
 @pytest.fixture
