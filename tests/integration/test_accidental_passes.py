@@ -167,6 +167,7 @@ def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
     assert "no metric at all" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_fails(project: Project, value: str) -> None:
     (project.folder / "numbers.json").write_text(f'{{"accuracy": {value}}}')
@@ -237,6 +238,7 @@ def test_small_steps_down_add_up(project: Project) -> None:
     project.ciplug("gate", "--run", runs[-1], code=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ahead", [0, 2], ids=["main stood still", "main went on"])
 def test_a_pull_request_that_is_merged_is_compared_with_what_was_before_it(project: Project, ahead: int) -> None:
     main = project.json("runs", "list", "--json")[0]["id"]
@@ -470,6 +472,7 @@ def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
     assert "run" not in comparison["baseline"] and "run" not in comparison["target"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["target", "{ref: mean, last: 1}", "best", "main"])
 def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: str) -> None:
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")

@@ -28,6 +28,8 @@ from ciplug.tracking.runs import Runs, run_objects
 from tests.servers.git_http import GitServer
 from tests.stores import Place, close_segments_at, git_place
 
+pytestmark = pytest.mark.slow
+
 COMMITS = (None, "a" * 40, "b" * 40)
 RUNS = [
     Run(

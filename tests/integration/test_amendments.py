@@ -63,6 +63,7 @@ def test_tags_and_name(project: Project) -> None:
     assert project.json("runs", "show", second, "--json")["tags"] == {"team": "red", "note": "a=b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -152,6 +153,7 @@ def test_the_children_of_a_withdrawn_run_count_as_little_as_it_does(project: Pro
     assert side["run"] == parent["id"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["withdraw", "delete"])
 def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, verb: str) -> None:
     run, other = project.train(), project.train()
@@ -172,6 +174,7 @@ def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, v
     assert "warning" not in project.ciplug("pull", "wine@staging", "--to", "out", code=2).stderr
 
 
+@pytest.mark.slow
 def test_a_deleted_run_is_hidden_and_comes_back(project: Project) -> None:
     kept, gone = project.train(), project.train()
     project.ciplug("runs", "delete", gone, "--reason", "a trial")
@@ -209,6 +212,7 @@ def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Proj
     assert runs.series(shown)["auc"].steps == (5,)
 
 
+@pytest.mark.slow
 def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_path: Path) -> None:
     run = project.train()
     project.ciplug("runs", "list")
@@ -228,6 +232,7 @@ def test_a_forks_job_amends_nothing(project: Project) -> None:
     assert not store_of(project).keys("amend/")
 
 
+@pytest.mark.slow
 def test_retention_keeps_amendments_with_their_run_and_drops_them_with_it(project: Project) -> None:
     with (project.folder / "ciplug.yaml").open("a") as file:
         file.write("keep: {last: 1}\n")
@@ -263,6 +268,7 @@ def recorded_key(project: Project, run: str) -> RunKey:
     return key
 
 
+@pytest.mark.slow
 def test_a_withdrawal_after_the_highest_number_takes_effect(project: Project) -> None:
     run = project.train()
     commit = recorded_key(project, run).commit
@@ -276,6 +282,7 @@ def test_a_withdrawal_after_the_highest_number_takes_effect(project: Project) ->
     assert "only be withdrawn or deleted" in project.ciplug("runs", "restore", run, code=3).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rest", ["7-aaaaaaaa.json", "1000000000000000-aaaaaaaa.json"])
 def test_a_run_with_an_unreadable_amendment_does_not_count(project: Project, rest: str) -> None:
     run = project.train()
@@ -295,6 +302,7 @@ def test_a_run_with_an_unreadable_amendment_does_not_count(project: Project, res
     assert stray in project.ciplug("fsck", code=3).stdout
 
 
+@pytest.mark.slow
 def test_a_restoration_undoes_one_state_at_a_time(project: Project) -> None:
     run = project.train()
     project.ciplug("runs", "withdraw", run, "--reason", "wrong labels")

@@ -382,6 +382,7 @@ def test_an_address_in_a_bucket_is_pulled_and_verified(project: Project, tmp_pat
     assert not (tmp_path / "again" / "m.bin").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "kind"),
     [

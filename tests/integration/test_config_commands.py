@@ -71,6 +71,7 @@ def test_mistakes_in_the_gates_cost_no_run_of_a_training_that_is_over(project: P
     assert [run["model"] for run in project.json("runs", "list", "--json")] == ["wine", "wine"]
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_team(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(OWN_STAGES)
     project.commit("stages of our own")

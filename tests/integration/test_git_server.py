@@ -77,6 +77,7 @@ def test_a_repository_in_a_folder(work: Path, git_server: GitServer) -> None:
     assert refs(git_server, "acme/team/demo") == ["refs/heads/main"]
 
 
+@pytest.mark.slow
 def test_large_push_is_chunked_and_large_fetch_is_gzipped(work: Path, git_server: GitServer, tmp_path: Path) -> None:
     (work / "noise").write_bytes(os.urandom(3_000_000))
     git("add", ".", cwd=work)
@@ -166,6 +167,7 @@ def test_protected_from_the_start(work: Path, git_server: GitServer) -> None:
     git("push", git_server.url("locked"), "main:topic", cwd=work)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "applied"), [("before", False), ("half", False), ("after", True), ("503", False)])
 def test_faults_hit_one_push(work: Path, git_server: GitServer, fault: str, applied: bool) -> None:
     git_server.fail_next(fault)  # type: ignore[arg-type]

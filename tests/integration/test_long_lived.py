@@ -68,6 +68,7 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Project, di
     return made, {"CIPLUG_STORE": (tmp_path / "store").as_uri()} if request.param == "object store" else {}
 
 
+@pytest.mark.slow
 def test_it_sees_runs_versions_policy_and_history_of_another_process(project: tuple[Project, dict[str, str]]) -> None:
     checkout, env = project
     first = checkout.train(env=env)

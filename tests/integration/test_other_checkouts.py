@@ -109,6 +109,7 @@ def test_a_comment_on_a_pull_request_records_under_what_is_checked_out(job: Job)
     assert (commit, context.branch, context.pull_request, context.trusted) == (feature, "feature", None, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refspec", ["refs/pull/7/head", "+refs/pull/*/head:refs/remotes/origin/pr/*"])
 @pytest.mark.parametrize("event", ["issue_comment", "workflow_dispatch", "workflow_run", "push"])
 def test_the_head_of_a_fork_is_never_trusted(

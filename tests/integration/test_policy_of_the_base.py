@@ -17,6 +17,8 @@ from ciplug.git.workspace import discover
 from tests.project import CONFIG, Project, git
 from tests.servers.git_http import GitServer
 
+pytestmark = pytest.mark.slow
+
 PULL_REQUEST = {
     "GITLAB_CI": "true",
     "CI_MERGE_REQUEST_IID": "7",

@@ -95,6 +95,7 @@ def test_tables_show_what_is_asked_for(project: Project, ids: list[str]) -> None
     assert marked.splitlines()[1].startswith("|---")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words", "hint"),
     [
@@ -138,6 +139,7 @@ def test_a_leaderboard_goes_the_way_of_the_gate(project: Project, ids: list[str]
     assert (best["metric"], best["higher_is_better"], best["total"]) == ("accuracy", True, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -22,6 +22,8 @@ from tests.integration import test_docs
 from tests.project import Project
 from tests.toys import hello, plain_store
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(cli.__file__).parent
 
 

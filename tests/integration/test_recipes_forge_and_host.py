@@ -21,6 +21,8 @@ from tests.project import Project
 from tests.servers.loopback import Answer, Call, JsonApi, route
 from tests.toys import plain_ci, plainforge
 
+pytestmark = pytest.mark.slow
+
 COMMIT = "c" * 40
 
 

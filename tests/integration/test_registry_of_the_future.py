@@ -15,6 +15,8 @@ from ciplug.steps.session import open_session
 from ciplug.steps.transition import PromotionRequest, promote
 from tests.project import CONFIG, Project, git
 
+pytestmark = pytest.mark.slow
+
 LOG = log_of("wine")
 FREEZE = "event 3 of 'wine' has type 'freeze', which this ciplug does not know: upgrade ciplug"
 NEWER = "event 3 of 'wine' was written by a newer ciplug (schema 2) and is skipped: upgrade ciplug"
