@@ -79,7 +79,7 @@ def _examined(args: argparse.Namespace, before: dict[str, Finding]) -> dict[str,
 def _session(args: argparse.Namespace) -> tuple[Session, dict[str, Check]]:
     """The session and its checks. If ciplug.yaml cannot be read, a session without it, and a check that says why."""
     try:
-        return options.session_of(args), CHECKS
+        return options.session_of(args, for_recording=True), CHECKS
     except ConfigError as problem:
         unread = problem
 
