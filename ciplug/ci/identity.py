@@ -194,8 +194,8 @@ def _of_another_repository(claim: Context, checkout: Checkout) -> bool:
     _, repository = place_of_remote(checkout.remote_url)
     if claim.repository is None or not checkout.remote_url:
         return False
-    if repository is None:
-        # A folder on this disk has no owner: its name has to tell.
+    if repository is None or "/" not in repository:
+        # A folder on this disk has no owner, nor has a mirror at the top of a server: its name has to tell.
         return _name(checkout.remote_url) != _name(claim.repository)
     return not f"/{repository}".lower().endswith(f"/{claim.repository.strip('/')}".lower())
 

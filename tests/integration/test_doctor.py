@@ -433,7 +433,9 @@ def test_gitlab_by_scopes_and_role(world: World, gitlab_api: GitLabApi) -> None:
 def test_gitea_by_requests_that_are_refused(world: World, gitea_api: GiteaApi) -> None:
     gitea_api.add_pull(7, branch="main", commit=world.project.head)
     world.set(CIPLUG_GITEA_URL=gitea_api.url, BRANCH_NAME="topic", JENKINS_URL="https://ci.example.com/")
-    world.set(CHANGE_ID="7", CHANGE_TARGET="main", CHANGE_URL=f"{gitea_api.url}/acme/demo/pulls/7")
+    world.set(
+        CHANGE_ID="7", CHANGE_BRANCH="main", CHANGE_TARGET="main", CHANGE_URL=f"{gitea_api.url}/acme/demo/pulls/7"
+    )
     for token, scopes, writer, expected in (
         ("whole-token", ("write:issue", "write:repository", "read:user"), True, []),
         ("no-issues-token", ("write:repository", "read:user"), True, ["comment"]),
