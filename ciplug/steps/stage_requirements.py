@@ -70,19 +70,19 @@ def _check_actor(session: Session, name: str, authors: set[str]) -> str:
     actor = session.context.actor
     if not actor:
         raise PromotionRefused(
-            Refusal.ACTOR_UNKNOWN, f"{name} must be promoted by somebody else than the author: who promotes is unknown"
+            Refusal.ACTOR_UNKNOWN, f"{name} must be promoted by somebody other than the author: who promotes is unknown"
         )
     if actor.casefold() in authors:
         raise PromotionRefused(
             Refusal.ACTOR_IS_AUTHOR,
-            f"{name} must be promoted by somebody else than the author: {actor} wrote the commit or trained the run",
+            f"{name} must be promoted by somebody other than the author: {actor} wrote the commit or trained the run",
             hint="have somebody else promote it",
         )
     return f"{actor} is not the author"
 
 
 def _check_environment(session: Session, name: str, environment: str, authors: set[str]) -> Generator[str, None, bool]:
-    """Yield what shows that the job may run in `environment`; return whether somebody else than the authors approved.
+    """Yield what shows that the job may run in `environment`; return whether somebody other than the authors approved.
 
     Raises PromotionRefused where the job runs in another one, nobody approved, or neither can be determined.
     """

@@ -281,7 +281,7 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     project.ciplug("promote", "wine", "--to", "staging")
     author = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
     done = project.ciplug("promote", "wine", "--to", "production", "--run", second, code=1)
-    assert "test@example.com has written the commit or trained the run" in done.stderr
+    assert "test@example.com wrote the commit or trained the run" in done.stderr
     other = {**author, "GITLAB_USER_LOGIN": "bob"}
     project.ciplug("promote", "wine", "--to", "production", "--run", second, env=other)
     event = project.json("registry", "history", "wine", "--json")[-1]
