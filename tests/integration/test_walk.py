@@ -142,7 +142,7 @@ def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
 def test_stages_are_climbed_one_by_one_and_the_old_holder_is_archived(project: Project) -> None:
     project.train()
     project.ciplug("gate")
-    assert "takes from Staging only" in project.ciplug("promote", "wine", "--to", "production", code=1).stderr
+    assert "takes only versions from Staging" in project.ciplug("promote", "wine", "--to", "production", code=1).stderr
     project.ciplug("promote", "wine", "--to", "staging")
     project.ciplug("promote", "wine", "--to", "production")
     assert "already" in project.ciplug("promote", "wine", "--to", "production", code=1).stderr
