@@ -57,7 +57,7 @@ class Team:
             commit=self.project.head if commit == "" else commit,
             metrics={"accuracy": accuracy, "model_mb": 1.0},
             provenance=Provenance(**provenance),
-            artifacts=(MODEL,),
+            artifacts=fields.pop("artifacts", (MODEL,)),
         )
         self.session.store.add(run_objects(run))
         return run

@@ -19,6 +19,7 @@ _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
 """Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
 _DEFAULTS = frozenset(one.name for one in fields(Defaults))
 _NOTHING = Narrowing()
+_NO_RULES = Stage()
 
 
 def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Iterator[Loosening]:
@@ -70,6 +71,7 @@ def _stages(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Lo
             yield from _stage(base.stages[name], after, ("stages", name))
         else:
             yield from _narrowing(_NOTHING, after, ("stages", name), base)
+            yield from _requirements(_NO_RULES, after, ("stages", name))
 
 
 def _steps(policy: Policy) -> str:
@@ -171,8 +173,15 @@ def _stage(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Looseni
         yield (*at, "approvals", "not_author"), "it may not be removed"
     if before.approvals.environment not in (None, after.approvals.environment):
         yield (*at, "approvals", "environment"), "it may not be changed"
-    if lost := [need for need in before.require if need not in after.require]:
-        yield (*at, "require"), f"'{lost[0]}' may not be removed"
+    yield from _requirements(before, after, at)
+
+
+def _requirements(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Loosening]:
+    for lost in (need for need in before.requirements if need not in after.requirements):
+        if lost == "clean_tree":
+            yield (*at, "clean_tree"), "it may not be turned off"
+        else:
+            yield (*at, "require"), f"'{lost}' may not be removed"
 
 
 def _changed(before: Any, after: Any) -> str:
