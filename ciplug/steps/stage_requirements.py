@@ -56,11 +56,13 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             hint="record a run in a clone of the repository, with git installed, and promote that one",
         )
     if dirty:
+        files = run.provenance.named_dirt()
         raise PromotionRefused(
             Refusal.DIRTY_TREE,
-            f"{name} requires a clean tree, and run {run.id[:12]} was made with uncommitted changes",
-            hint="commit them, train again and promote that run; a stage takes any tree with `clean_tree: false` in "
-            "ciplug.yaml, and each promotion records that",
+            f"{name} requires a clean tree, and run {run.id[:12]} was made with uncommitted changes"
+            + (f": {files}" if files else ""),
+            hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
+            "ciplug.yaml; then train again. With `clean_tree: false` a stage takes any tree, and the registry records it",
         )
     return "clean tree"
 

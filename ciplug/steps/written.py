@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
+from ciplug.git.lfs import parse_pointer
 from ciplug.git.objects import read_objects
 from ciplug.records.run import File, Run
 from ciplug.steps.session import Session
-
-_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:.*\n)*?oid (sha256:[0-9a-f]{64})\n")
 
 
 class Reason(Enum):
@@ -60,6 +58,5 @@ def _committed(session: Session, run: Run) -> list[File]:
 
 def _holds(data: bytes, file: File) -> bool:
     """Whether a file in git has the content of an artifact, or is the LFS pointer to it."""
-    pointer = _LFS.match(data)
-    digest = pointer[1].decode() if pointer else f"sha256:{sha256(data).hexdigest()}"
-    return digest == file.digest
+    pointer = parse_pointer(data)
+    return file.digest == (pointer.digest if pointer else f"sha256:{sha256(data).hexdigest()}")
