@@ -241,6 +241,8 @@ class Refusal(Enum):
     """The run was recorded by a fork's job."""
     WITHDRAWN = "withdrawn"
     """The run was withdrawn or deleted, or an amendment of it cannot be read."""
+    UNKNOWN_AMENDMENTS = "unknown_amendments"
+    """The run has amendments that only a newer ciplug understands."""
     SAME_STAGE = "same_stage"
     NOT_ADJACENT = "not_adjacent"
     """The version would skip a stage, or go back."""

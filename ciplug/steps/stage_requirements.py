@@ -62,7 +62,7 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             f"{name} requires a clean tree, and run {run.id[:12]} was made with uncommitted changes"
             + (f": {files}" if files else ""),
             hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
-            "ciplug.yaml; then train again. With `clean_tree: false` a stage takes any tree, and the registry records it",
+            "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
         )
     return "clean tree"
 

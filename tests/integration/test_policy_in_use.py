@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 from tests.servers.github_api import GitHubApi
 
 HEAD = "version: 1\nmodel: wine\nmetrics: metrics.json\n"
@@ -263,8 +263,8 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     write(
         project,
         f"  accuracy: {GATE}, min: 0.8}}\n  loss: {{max: 1}}\n",
-        "stages:\n  staging: {gates: [accuracy]}\n"
-        "  production: {on_no_baseline: fail, approvals: {not_author: true}, require: [clean_tree]}\n",
+        "stages:\n  staging: {gates: [accuracy], clean_tree: false}\n"
+        "  production: {on_no_baseline: fail, approvals: {not_author: true}}\n",
     )
     project.numbers({"accuracy": 0.85, "loss": 2})
     project.commit("policy")
@@ -288,9 +288,12 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     assert event["payload"]["approvals"] == ["clean tree", "bob is not the author"]
     assert event["payload"]["stage"] == "Production"
     (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
-    dirty = project.train()
+    dirty = project.train(*MODEL)
     project.ciplug("gate", "--run", dirty)
-    project.ciplug("promote", "wine", "--to", "staging", "--run", dirty)
+    said = project.ciplug("promote", "wine", "--to", "staging", "--run", dirty).stderr
+    assert "warning: the policy does not require this of Staging: clean_tree; the registry records it" in said
+    assert "not required" in project.ciplug("registry", "show", "wine").stdout
+    assert project.ciplug("registry", "history", "wine").stdout.rstrip().endswith("clean_tree")
     done = project.ciplug("promote", "wine", "--to", "production", "--run", dirty, env=other, code=1)
     assert "production requires a clean tree" in done.stderr
 

@@ -13,7 +13,7 @@ import pytest
 
 from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal, UsageError
 from ciplug.records.canonical import digest
-from ciplug.records.keys import verdict_object
+from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import File, Run
@@ -163,6 +163,25 @@ def test_a_run_that_was_withdrawn_and_restored(team: Team) -> None:
     assert refusal.message.startswith(f"run {run.id[:12]} was ")
     assert (refusal.hint or "").endswith(f"if this one is right after all: ciplug runs restore {run.id[:12]}")
     team.project.ciplug("runs", "restore", run.id, env=env)
+    assert team.promote(run=run.id).version == 1
+
+
+def test_a_run_that_a_newer_ciplug_has_amended(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, schema=2)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.UNKNOWN_AMENDMENTS and "schema 2" in refusal.message
+
+
+def test_an_amendment_that_names_another_model_changes_nothing(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, model="beer", seq=7, withdrawn=True, tags={"a": "b"}, reason="mine now")
+    runs = team.session.refreshed().runs()
+    assert runs.get(run.id, run.commit) == run and runs.changes(run).counts
+    assert "names the model 'beer', and the run is of another one: ignored" in runs.notes[-1]
+    assert runs.catalog.entries([0])[0].standing == "active" and not runs.catalog.entries([0])[0].tags
+    assert runs.catalog.changes(run_key(run).key).next_seq == 8
+    assert sum("'beer'" in note for note in runs.notes) == 1
     assert team.promote(run=run.id).version == 1
 
 
