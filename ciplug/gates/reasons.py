@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.gates.number_text import exact, shown, signed
-from ciplug.records.notice import Kind, Notice
+from ciplug.records.notice import Notice
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, Unit
 
@@ -43,8 +43,7 @@ def changed_later(what: str, run: str, author: str) -> str:
 
 def unfinished(notice: Notice) -> str:
     """A run of the candidate that did not finish."""
-    which = f"the run of {notice.seed}" if notice.seed else "the run"
-    return f"{which} {'was killed' if notice.kind is Kind.KILLED else 'failed'}: its numbers decide nothing"
+    return f"{notice.ended}: its numbers decide nothing"
 
 
 def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:

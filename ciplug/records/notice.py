@@ -18,6 +18,7 @@ _NAMED_MOST = 5
 """Files or metrics that a sentence names."""
 
 Subject = Literal["candidate", "baseline", "production"]
+Resumed = Literal["then", "later"]
 
 
 class Kind(str, Enum):
@@ -117,8 +118,10 @@ class Notice:
     seed: str | None = None
     exit_code: int | None = None
     signal: str | None = None
+    resumed: Resumed | None = None
+    """then: the run did not finish when `by` resumed it. later: it was resumed after it had failed."""
     by: str | None = None
-    """The person who withdrew, deleted or amended."""
+    """The person who withdrew, deleted, amended or resumed."""
     reason: str | None = None
     """That person's reason."""
     because: Reason | None = None
@@ -163,6 +166,11 @@ class Notice:
         return f"{text[:1].upper()}{text[1:]}" + ("" if text.endswith((".", "?")) else ".")
 
     @property
+    def ended(self) -> str:
+        """How a run ended that did not finish: "the run of seed 3 failed (exit code 1)"."""
+        return f"the run{f' of {self.seed}' if self.seed else ''} {_ended(self)}"
+
+    @property
     def remedy(self) -> str | None:
         """What to do about it, as a clause; None where there is nothing to do."""
         found = _REMEDIES.get(self.kind)
@@ -194,12 +202,14 @@ def _which(notice: Notice) -> str:
 def _ended(notice: Notice) -> str:
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
-    return f"{word} ({why})" if why else word
+    if notice.resumed == "then":
+        return f"was resumed by {notice.by}, and {word} then"
+    later = " before it was resumed" if notice.resumed else ""
+    return (f"{word} ({why})" if why else word) + later
 
 
 def _unfinished(notice: Notice) -> str:
-    seed = f" of {notice.seed}" if notice.seed else ""
-    return f"the training{seed} {_ended(notice)}: its numbers may be incomplete"
+    return f"the training {_ended(notice)}: its numbers may be incomplete"
 
 
 def _dirty(notice: Notice) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ciplug.records.amendment import Changes
-from ciplug.records.notice import Kind, Notice, Subject
+from ciplug.records.notice import Kind, Notice, Resumed, Subject
 from ciplug.records.run import Run
+
+_NO_CHANGES = Changes()
 
 
 def objection(run: Run, changes: Changes, of: Subject = "candidate") -> Notice | None:
@@ -28,8 +30,11 @@ def objection(run: Run, changes: Changes, of: Subject = "candidate") -> Notice |
     )
 
 
-def unfinished_run(run: Run, seed: str | None = None) -> Notice:
+def unfinished_run(run: Run, changes: Changes = _NO_CHANGES, seed: str | None = None) -> Notice:
     """Return the notice on a run that failed or was killed; `seed` names it where it is one of several."""
-    kind = Kind.KILLED if run.status == "killed" else Kind.FAILED
+    kind, setback = Kind.KILLED if run.status == "killed" else Kind.FAILED, changes.setback
+    if setback and setback.status == run.status:
+        return Notice(kind=kind, run=run.id, seed=seed, by=setback.author, resumed="then")
     origin = run.provenance
-    return Notice(kind=kind, run=run.id, seed=seed, exit_code=origin.exit_code, signal=origin.signal)
+    resumed: Resumed | None = "later" if changes.status == "finished" else None
+    return Notice(kind=kind, run=run.id, seed=seed, exit_code=origin.exit_code, signal=origin.signal, resumed=resumed)

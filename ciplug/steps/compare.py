@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.objection import unfinished_run
@@ -87,7 +88,7 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
 
 def _notices(finder: BaselineFinder, toward: BranchRuns, before: Side) -> Iterator[Notice]:
     """Yield what the reader must know, the most important first."""
-    yield from _about(finder.given)
+    yield from _about(finder.run, finder.runs.changes(finder.given))
     yield from _several(finder, toward.by_commit.get(toward.past.head, []))
     if before.problem:
         yield before.problem
@@ -101,10 +102,10 @@ def _notices(finder: BaselineFinder, toward: BranchRuns, before: Side) -> Iterat
         yield Notice(kind=Kind.UNREADABLE, of="baseline", path=key, detail=problem)
 
 
-def _about(run: Run) -> Iterator[Notice]:
+def _about(run: Run, changes: Changes) -> Iterator[Notice]:
     origin = run.provenance
     if run.status != "finished":
-        yield unfinished_run(run)
+        yield unfinished_run(run, changes)
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
     if origin.dirty:

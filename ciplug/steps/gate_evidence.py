@@ -70,7 +70,8 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
 
 def _unfinished(finder: BaselineFinder, policy: Policy, run: Run) -> Notice:
     key = policy.seeds.key if policy.seeds else ""
-    return unfinished_run(run, f"{key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else None)
+    seed = f"{key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else None
+    return unfinished_run(run, finder.runs.changes(run), seed)
 
 
 def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
