@@ -170,7 +170,7 @@ def test_absent_sides_have_a_reason() -> None:
         "not shown: main: no run of 'wine-quality' on main · production: no version of 'wine-quality' is in production"
         in body
     )
-    assert "merge base |" not in body
+    assert "| merge base |" not in body
 
 
 def test_what_was_not_judged_does_not_look_passed() -> None:
