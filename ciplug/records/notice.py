@@ -134,7 +134,7 @@ class Notice:
     differs: tuple[str, ...] = ()
     """What differed between the environments of several runs: "Python 3.11.9, 3.12.3"."""
     count: int | None = None
-    """A number of runs, or of the commits that were searched after the first."""
+    """The number of runs, of all files, or of the commits that were searched after the first."""
     more: int | None = None
     """The number of those that were not looked at."""
     name: str | None = None
@@ -182,10 +182,11 @@ class Notice:
         return f"{self.message} → {self.remedy}" if self.remedy else self.message
 
 
-def listed(names: Sequence[str], most: int = _NAMED_MOST) -> str:
-    """ "a, b and 3 more"."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+def listed(names: Sequence[str], count: int | None = None) -> str:
+    """Return "a, b and 3 more"; `count` is the number of all, where `names` has only the first."""
+    shown = names[:_NAMED_MOST]
+    more = max(count or 0, len(names)) - len(shown)
+    return f"{', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
 
 
 # --- Sentences ---------------------------------------------------------------------------------------------------
@@ -213,7 +214,7 @@ def _unfinished(notice: Notice) -> str:
 
 
 def _dirty(notice: Notice) -> str:
-    files = f": {listed(notice.files)}" if notice.files else ""
+    files = f": {listed(notice.files, notice.count)}" if notice.files else ""
     return f"the run was made from a dirty tree: tracked files differed from the commit{files}"
 
 

@@ -109,7 +109,7 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
     if origin.dirty:
-        yield Notice(kind=Kind.DIRTY, run=run.id)
+        yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
 
 
 def _several(finder: BaselineFinder, same_commit: Sequence[Run]) -> Iterator[Notice]:
