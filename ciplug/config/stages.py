@@ -64,7 +64,8 @@ class Stage(Narrowing):
 
     def mistakes(self) -> Iterator[Mistake]:
         if not self.clean_tree and "clean_tree" in self.require:
-            yield Mistake(("clean_tree",), "'require' asks for clean_tree: remove one of the two")
+            about = (("clean_tree",), ("require",))
+            yield Mistake(("clean_tree",), "'require' asks for clean_tree: remove one of the two", None, about)
 
     @property
     def requirements(self) -> tuple[Requirement, ...]:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
+from ciplug.config.kinds import Mistake, Path
 from ciplug.config.policy import Policy
 from ciplug.config.stages import Narrowing, Stage
 
@@ -22,12 +23,19 @@ _NOTHING = Narrowing()
 _NO_RULES = Stage()
 
 
-def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Iterator[Loosening]:
+def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Iterator[Mistake]:
     """Every key by which `child`, which has all that `base` has and more, lets pass what `base` does not.
 
     Args:
-        unread: keys of `child` that could not be read: nothing is concluded from them.
+        wrong: paths of what could not be read in `child`: nothing is concluded from them.
     """
+    unread = {str(at[0]) for at in wrong if at}
+    found = (Mistake(at, words, None, (at,)) for at, words in _all(base, child, unread))
+    return (mistake for mistake in found if mistake.is_known(wrong))
+
+
+def _all(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
+    """`unread`: top-level keys that could not be read, completely or in part."""
     if not {"defaults", "baseline"} & set(unread):
         for name in (name for name in base.gates if name in child.gates):
             yield from _gate(base.resolved(name), child.resolved(name), name, child)
@@ -40,7 +48,7 @@ def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Ite
         yield from _seeds(base, child)
     yield from _branches(base, child)
     yield from _stages(base, child, unread)
-    for waiver in child.waivers:
+    for waiver in filter(None, child.waivers):
         if waiver not in base.waivers and waiver.gate in base.gates:
             yield ("waivers",), f"a waiver for the gate '{waiver.gate}' loosens it: put it into the file of the gate"
 
