@@ -52,6 +52,12 @@ def examine(path: Path, top: Path) -> Content:
     return Content(File(path=name, digest=digest, size=size), {digest: Member(digest, path, size)}, None)
 
 
+def shown_path(path: Path, top: Path) -> str:
+    """The path as people read it: from the top, with `/`; a path elsewhere stays as it was given."""
+    absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
+
+
 def _examine_folder(folder: Path, top: Path, name: str) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []

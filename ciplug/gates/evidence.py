@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
+    from ciplug.records.left_out import LeftOut
     from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
@@ -33,5 +34,7 @@ class Evidence:
     """Why a run of the candidate does not count ("run 1a2b was withdrawn by alice: wrong labels") → what to do."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    """Metric → what a run of the candidate has in the place of its number."""
     today: date = date.min
     """UTC; what waivers expire by."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.left_out import summary
 from ciplug.records.run import Run
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
@@ -100,6 +101,8 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
         notes.append(f"The training {ended}: its numbers may be incomplete.")
     if not run.provenance.context.trusted:
         notes.append("The run is of a fork's job: its numbers are what that job says.")
+    if run.left_out:
+        notes.append(f"In the files of metrics, {summary(run.left_out)}.")
     if run.provenance.dirty:
         notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
     if len(together) > 1:

@@ -120,9 +120,10 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=values.params,
             metrics=values.metrics,
+            left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
-            tags={**skeleton.tags, **logged.tags},
+            tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 skeleton.provenance,
                 env=job.env,
