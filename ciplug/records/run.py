@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.provenance import Provenance
 
@@ -81,6 +82,12 @@ class Run:
     """Names in the files of metrics that gave no metric."""
     datasets: tuple[File, ...] = ()
     artifacts: tuple[File, ...] = ()
+    inputs: tuple[DatasetInput, ...] = ()
+    """Datasets that the training named, beside the files in `datasets`."""
+    model_inputs: tuple[str, ...] = ()
+    """Ids of logged models that the training read."""
+    outputs: tuple[ModelOutput, ...] = ()
+    """Logged models that the training made."""
     tags: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     schema: int = SCHEMA

@@ -60,7 +60,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
+            *_notes(finder.run, toward.by_commit.get(toward.past.head, []), finder.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
             *finder.registered.notes,
