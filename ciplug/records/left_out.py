@@ -9,6 +9,8 @@ from typing import Literal
 Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step"]
 SHOWN = 5
 """Names in a summary."""
+NAME_MOST = 80
+"""Characters of a name in a summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +58,20 @@ class LeftOut:
 
 def summary(left: Sequence[LeftOut]) -> str:
     """ "2 names are left out: 'a' (null), 'b' (the text 'N/A')": one clause, without the files."""
-    each = [f"'{one.name}' ({one.reason})" for one in left]
+    each = [f"'{_visible(one.name)}' ({one.reason})" for one in left]
     return f"{len(left)} {'name is' if len(left) == 1 else 'names are'} left out: {_some(each)}"
 
 
 def some_names(names: Sequence[str]) -> str:
     """ "'a', 'b' and 3 more"."""
-    return _some([f"'{name}'" for name in names])
+    return _some([f"'{_visible(name)}'" for name in names])
 
 
 def _some(parts: Sequence[str]) -> str:
     return ", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
+
+
+def _visible(name: str) -> str:
+    """A name on one line: what is not printable as an escape, a long one cut."""
+    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return name if len(name) <= NAME_MOST else name[: NAME_MOST - 1] + "…"

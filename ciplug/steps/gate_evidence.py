@@ -10,6 +10,8 @@ from ciplug.comparison import repeats
 from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
 from ciplug.records.left_out import LeftOut
+from ciplug.records.notice import Notice
+from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.policy_in_force import PolicyInForce
@@ -44,12 +46,8 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         history=_history(finder, policy),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
-        unfinished=[_ended(finder, policy, run) for run in finder.candidates if run.status != "finished"],
-        objections={
-            sentence: finder.runs.changes(run).advice
-            for run in finder.candidates
-            if (sentence := finder.objection(run))
-        },
+        unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
+        objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         left_out=_left_out(finder.candidates),
         today=now().date(),
@@ -81,13 +79,10 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
     return {run: examples for run, examples in by_run.items() if examples is not None}
 
 
-def _ended(finder: BaselineFinder, policy: Policy, run: Run) -> str:
+def _unfinished(finder: BaselineFinder, policy: Policy, run: Run) -> Notice:
     key = policy.seeds.key if policy.seeds else ""
-    which = f"the run of {key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else "the run"
-    changes = finder.runs.changes(run)
-    if changes.setback and changes.setback.status == run.status:
-        return f"{which} was resumed by {changes.setback.author}, and {run.status} then"
-    return f"{which} {run.status}" + (" before it was resumed" if changes.status == "finished" else "")
+    seed = f"{key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else None
+    return unfinished_run(run, finder.runs.changes(run), seed)
 
 
 def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
