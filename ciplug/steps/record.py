@@ -122,6 +122,9 @@ def finish(
             metrics=values.metrics,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
+            inputs=logged.inputs,
+            model_inputs=logged.model_inputs,
+            outputs=logged.outputs,
             tags={**skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 skeleton.provenance,
@@ -133,19 +136,25 @@ def finish(
             ),
         )
         reported = [*problems, *(noted if status == "finished" else [])]
-        objects = objects_of(run, values.series, reported, values.examples)
+        objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported))
 
 
 def objects_of(
-    run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
+    run: Run,
+    series: Mapping[str, Series],
+    problems: list[CiplugError],
+    examples: bytes | None = None,
+    texts: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Return the objects of a run. Series that are too long are a problem, but the run is kept."""
-    try:
-        return run_objects(run, series, examples)
-    except RecordError as problem:
-        problems.append(problem)
-        return run_objects(run, examples=examples)
+    """Return the objects of a run. Series or texts that are too long are a problem, but the run is kept."""
+    objects = run_objects(run, examples=examples)
+    for beside in ({"series": series}, {"texts": texts}):
+        try:
+            objects.update(run_objects(run, **beside))
+        except RecordError as problem:
+            problems.append(problem)
+    return objects
 
 
 def skeleton_of(entry: RunWriter) -> Run:

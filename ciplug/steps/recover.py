@@ -39,7 +39,7 @@ def _recovered(entry: RunWriter) -> Recorded | None:
         _leave(entry, logged)
         return None
     problems: list[CiplugError] = []
-    objects = objects_of(run, logged.series, problems)
+    objects = objects_of(run, logged.series, problems, texts=logged.texts)
     return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems))
 
 
@@ -53,6 +53,9 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         ended=_last_sign_of_life(entry.folder),
         metrics=logged.metrics,
         params=logged.params,
+        inputs=logged.inputs,
+        model_inputs=logged.model_inputs,
+        outputs=logged.outputs,
         tags={**skeleton.tags, **logged.tags},
     )
 
