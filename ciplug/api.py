@@ -34,7 +34,7 @@ class ActiveRun:
 
     @property
     def id(self) -> str:
-        """32 hex digits. Another process of this machine opens the run by it: `ciplug.start_run(run_id=…)`."""
+        """32 hex digits. Another process opens the run by it, open or recorded: `ciplug.start_run(run_id=…)`."""
         return self._run.writer.id
 
     @property
@@ -96,13 +96,14 @@ def start_run(
     it ends. Use it as a context manager then: at exit, `sys.exit(1)` cannot be told from a good end.
 
     Args:
-        run_id: resume this run, which any process of this machine has open. The last process that leaves it ends it.
+        run_id: resume this run, which a process of this machine has open, or which is recorded in the store: what is
+            logged then is an amendment. The last process that leaves it ends it.
         nested: start a child run of the active run, which goes on.
         start_time: when the run started, if not now: a datetime, or Unix milliseconds.
         model: which model this is a run of; default: that of the parent or of ciplug.yaml.
         seed: the random seed, kept with the run.
 
-    Raises UsageError when a run is active already, or `run_id` is not open; ConfigError for a wrong ciplug.yaml.
+    Raises UsageError when a run is active already, or no run has the id `run_id`; ConfigError for a wrong ciplug.yaml.
     """
     from ciplug.steps.inputs import Inputs
 
@@ -140,7 +141,8 @@ def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
     if around is not None and around.id == run_id:
         around.claim()
         return _into(joined(around), inputs, started)
-    return _into(resumed_run(run_id, os.environ), inputs, started)
+    moment = None if started is None else datetime.fromtimestamp(started).astimezone()
+    return _into(resumed_run(run_id, inputs, moment, os.environ), inputs, started)
 
 
 def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:

@@ -48,6 +48,8 @@ class Logged:
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Scalar] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    untagged: tuple[str, ...] = ()
+    """Tags that were removed, and not set again."""
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()
@@ -175,10 +177,12 @@ class Fold:
         for points in self._points.values():
             points.put_in_order()
         inputs: list[tuple[DatasetInput, tuple[str, ...]]] = self._in_order("input")
+        tags = self._all("tag")
         return Logged(
             metrics={key: point.value for key, point in sorted(self._latest.items())},
             params=self._all("param"),
-            tags={key: value for key, value in self._all("tag").items() if value is not None},
+            tags={key: value for key, value in tags.items() if value is not None},
+            untagged=tuple(key for key, value in tags.items() if value is None),
             artifacts=tuple(self._in_order("artifact")),
             datasets=tuple(self._in_order("dataset")),
             inputs=tuple(dataset for dataset, _ in inputs),

@@ -107,7 +107,7 @@ def finish(
     ended = now()
     with entry.ending() as logged:
         if status == "finished":
-            _warn_of_lines(logged)
+            warn_of_lines(logged)
         noted: list[CiplugError] = []
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
@@ -176,7 +176,8 @@ def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
     return stated if logged.seed is None else logged.seed
 
 
-def _warn_of_lines(logged: Logged) -> None:
+def warn_of_lines(logged: Logged) -> None:
+    """Say that lines of a log are left out, and why."""
     if logged.torn:
         lines = "a line" if logged.torn == 1 else f"{logged.torn} lines"
         console.complain(f"warning: {lines} of what was logged cannot be read, and is left out")
