@@ -101,7 +101,10 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
     if not run.provenance.context.trusted:
         notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:
-        notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
+        named = run.provenance.named_dirt()
+        notes.append(
+            f"The run was made from a dirty tree: tracked files differed from the commit{named and ': '}{named}."
+        )
     if len(together) > 1:
         notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
     elif len(same_commit) > 1:

@@ -95,7 +95,16 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
 
 def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
     """The datasets by their content. Files that cannot be read are added to `problems`."""
-    return tuple(content.file for content in _examined(paths, job, problems))
+    from ciplug.git.lfs import FETCH_HINT
+
+    contents = _examined(paths, job, problems, by_pointer=True)
+    if pointers := [path for content in contents for path in content.pointers]:
+        more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
+        console.complain(
+            f"warning: {pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content",
+            FETCH_HINT,
+        )
+    return tuple(content.file for content in contents)
 
 
 def read_artifacts(
@@ -208,13 +217,15 @@ def _files(
     return metrics, series, params
 
 
-def _examined(paths: Sequence[Path], job: Surroundings, problems: list[CiplugError]) -> list[Content]:
+def _examined(
+    paths: Sequence[Path], job: Surroundings, problems: list[CiplugError], *, by_pointer: bool = False
+) -> list[Content]:
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:
         try:
-            content = examine(job.cwd / path, job.top)
+            content = examine(job.cwd / path, job.top, by_pointer=by_pointer)
             contents[content.file.path] = content
         except InputError as problem:
             problems.append(problem)
