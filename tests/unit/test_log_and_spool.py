@@ -463,7 +463,7 @@ def test_two_processes_that_recover_share_the_work(session: Session) -> None:
         "from ciplug.steps.recover import recover\n"
         "from ciplug.steps.send import send\n"
         "session = open_session(cwd=pathlib.Path(sys.argv[1]))\n"
-        "print(*[r.run.id for r in recover(session)])\nsend(session)\n"
+        "print(*[r.run.id for r in recover(session).runs])\nsend(session)\n"
     )
     workers = [python(code, session.cwd) for _ in range(3)]
     outputs = [worker.communicate()[0].decode().split() for worker in workers]
