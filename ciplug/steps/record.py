@@ -16,7 +16,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.config.clean import line_to_add
-from ciplug.errors import CiplugError, RecordError, UsageError
+from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -211,8 +211,7 @@ def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
 def warn_of_lines(logged: Logged) -> None:
     """Say that lines of a log are left out, and why."""
     if logged.torn:
-        lines = "a line" if logged.torn == 1 else f"{logged.torn} lines"
-        console.complain(f"warning: {lines} of what was logged cannot be read, and is left out")
+        console.complain(f"warning: {counted(logged.torn, 'line')} of what was logged cannot be read, and left out")
     if logged.unknown:
         console.complain(
             f"warning: {logged.unknown} of the logged events are of a kind that this ciplug does not know, and are "
