@@ -122,6 +122,8 @@ class Named:
     """The message if there is no name."""
     name: Callable[[str], str] = str
     """Raises ValueError for a name that cannot be."""
+    name_form: Schema | None = None
+    """What `name` takes, for the schema."""
     may_be_empty: bool = False
     """Whether a name may stand without a value, for a table of defaults."""
 
@@ -149,7 +151,9 @@ class Named:
     def schema(self, define: Define) -> Schema:
         inner = self.of.schema(define)
         entry = {"anyOf": [inner, {"type": "null"}]} if self.may_be_empty else inner
-        return {"type": "object", "additionalProperties": entry, **({"minProperties": 1} if self.empty else {})}
+        names = {"propertyNames": dict(self.name_form)} if self.name_form else {}
+        least = {"minProperties": 1} if self.empty else {}
+        return {"type": "object", **names, "additionalProperties": entry, **least}
 
 
 @dataclass(frozen=True)

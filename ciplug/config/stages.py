@@ -80,4 +80,6 @@ class Stage(Narrowing):
 
 
 BRANCHES = Named(Table(Narrowing, "{on_no_baseline: fail}"))
-STAGES = Named(Table(Stage, "{require: [signature]}"), name=values.stage_name, may_be_empty=True)
+STAGES = Named(
+    Table(Stage, "{require: [signature]}"), name=values.stage_name, name_form=values.STAGE_NAME_FORM, may_be_empty=True
+)

@@ -171,6 +171,7 @@ def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_fails(project: Project, value: str) -> None:
     (project.folder / "numbers.json").write_text(f'{{"accuracy": {value}}}')
+    project.commit("no number")
     project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", code=1)
     refused(project, says="is ERROR")
 
