@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from ciplug.capture.written import without
 from ciplug.errors import InputError
 from ciplug.records.run import File
 
@@ -35,29 +37,32 @@ class Content(NamedTuple):
     """For a folder: the lines whose digest is the folder's digest."""
 
 
-def examine(path: Path, top: Path) -> Content:
+def examine(path: Path, top: Path, left_out: Collection[Path] = ()) -> Content:
     """Read a file or folder once and return its digest and size; the path is relative to `top` if it is below it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
     The path that is named may be a symbolic link; a link inside a folder counts as the file that it points
     to, and may point neither out of both the folder and `top`, nor to a folder, nor to nothing.
 
+    Args:
+        left_out: absolute paths of files of a folder that do not count.
+
     Raises InputError on a missing, unreadable or special file, an empty folder and a link that is refused.
     """
     path = top / path
-    name = _relative(path, top)
+    name = name_of(path, top)
     if path.is_dir():
-        return _examine_folder(path, top, name)
+        return _examine_folder(path, top, name, left_out)
     digest, size = _digest_and_size(path)
     return Content(File(path=name, digest=digest, size=size), {digest: Member(digest, path, size)}, None)
 
 
-def _examine_folder(folder: Path, top: Path, name: str) -> Content:
+def _examine_folder(folder: Path, top: Path, name: str, left_out: Collection[Path]) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []
     total = 0
     members = {}
-    for file in _walk(folder):
+    for file in without(_walk(folder), left_out):
         if file.is_symlink():
             _check_link(file, roots)
         digest, size = _digest_and_size(file)
@@ -116,7 +121,7 @@ def _digest_and_size(path: Path) -> tuple[str, int]:
     return "sha256:" + content.hexdigest(), size
 
 
-def _relative(path: Path, top: Path) -> str:
+def name_of(path: Path, top: Path) -> str:
     """The path as records hold it: from the top, with `/`; a path elsewhere stays as it was given."""
     absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
     return _text(absolute.relative_to(root) if absolute.is_relative_to(root) else path)

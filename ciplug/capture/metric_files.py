@@ -6,7 +6,7 @@ The formats are in `ciplug.capture.metric_formats`. Names, sizes, duplicates and
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ciplug.capture.metric_formats import Entry, entries
 from ciplug.capture.metric_values import as_text, describes, number
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
+from ciplug.capture.written import without
 from ciplug.errors import InputError
 from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, Scalar
 from ciplug.records.series import MAX_POINTS, Series
@@ -32,17 +33,20 @@ class Metrics:
     """Texts beside the metrics that describe them, the name of a model for instance."""
 
 
-def read_metrics(path: Path) -> Metrics:
+def read_metrics(path: Path, left_out: Collection[Path] = ()) -> Metrics:
     """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
     An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. Text that
     does not look like a number describes the metrics.
 
+    Args:
+        left_out: absolute paths of files below a folder that do not count.
+
     Raises InputError naming file, line and key: a missing, empty, too large or malformed file, a name that metrics
     cannot have, a value that is not a number, a name that stands twice, no metric at all.
     """
     if path.is_dir():
-        return _dvclive(path)
+        return _dvclive(path, left_out)
     source = Source(path)
     metrics = _Collector(source)
     for entry in entries(source):
@@ -151,18 +155,18 @@ def _check_count(source: Source, count: int) -> None:
         raise source.wrong(f"more than {limits.LIMITS.columns:,} names")
 
 
-def _dvclive(folder: Path) -> Metrics:
+def _dvclive(folder: Path, left_out: Collection[Path]) -> Metrics:
     values: dict[str, float] = {}
     series: dict[str, Series] = {}
     texts: Mapping[str, str] = {}
     plots = folder / "plots" / "metrics"
-    for file in sorted(plots.rglob("*.tsv")):
+    for file in without(sorted(plots.rglob("*.tsv")), left_out):
         name = file.relative_to(plots).with_suffix("").as_posix()
         if not METRIC_NAME.fullmatch(name):
             raise _bad_name(Source(file), name, None, None)
         values[name], series[name] = _one_series(file)
     summary = folder / "metrics.json"
-    if summary.exists() or not series:
+    if (summary.exists() and without([summary], left_out)) or not series:
         metrics = read_metrics(summary)
         # "step" is DVCLive's own count.
         values |= {key: value for key, value in metrics.values.items() if key != "step"}

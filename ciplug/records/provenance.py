@@ -80,5 +80,7 @@ class Provenance:
     """Tracked files differed from the commit. None where there is no repository to ask."""
     diff_digest: str | None = None
     """sha256 of `git diff HEAD` of a dirty tree."""
+    unchanged: tuple[str, ...] = ()
+    """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
     ciplug: str | None = None
     """Version of ciplug that recorded the run."""

@@ -102,6 +102,9 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
         notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:
         notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
+    if run.provenance.unchanged:
+        names = ", ".join(run.provenance.unchanged)
+        notes.append(f"The command did not write {names}: counted as its own by --allow-unchanged.")
     if len(together) > 1:
         notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
     elif len(same_commit) > 1:

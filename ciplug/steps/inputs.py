@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ciplug import console
 from ciplug.config import Samples
+from ciplug.console import Note
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records.run import METRIC_NAME, File, Scalar
 
@@ -25,8 +25,12 @@ class Inputs:
     """The user's request of what to record, besides what the training itself logs."""
 
     model: str | None = None
+    model_is_asked: bool = False
+    """Whether the user named the model, so that the training may not change it; not if ciplug.yaml has it."""
     name: str | None = None
     seed: int | None = None
+    seed_key: str = "seed"
+    """The parameter that holds the seed."""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Path, ...] = ()
     params: tuple[Path, ...] = ()
@@ -36,9 +40,16 @@ class Inputs:
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
     addresses: tuple[str, ...] = ()
     """Artifacts that lie elsewhere already."""
+    allow_unchanged: tuple[Path, ...] = ()
+    """Outputs that count as the run's own though its command did not write them."""
+    left_out: frozenset[Path] = frozenset()
+    """Absolute paths of files in the folders above that are not the run's."""
+    unchanged: tuple[str, ...] = ()
+    """Outputs that were allowed, and were not written, as the record names them."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
+        """The files and folders that the training writes."""
         return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
 
 
@@ -75,6 +86,7 @@ class Values:
     series: Mapping[str, Series]
     params: Mapping[str, Scalar]
     examples: bytes | None
+    notes: tuple[Note, ...] = ()
 
 
 def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: list[CiplugError]) -> Values:
@@ -82,15 +94,15 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
 
     Files that cannot be taken are added to `problems`.
     """
-    metrics, series, params = _files(inputs, problems)
+    notes: list[Note] = []
+    metrics, series, params = _files(inputs, problems, notes)
     for name, value in logged.metrics.items():
         stated = metrics.setdefault(name, value)
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
-            console.complain(
-                f"warning: the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
-            )
+            words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
+            notes.append(Note(words, is_warning=True))
     examples = _examples(inputs, job, metrics, problems)
-    return Values(metrics, {**logged.series, **series}, {**params, **logged.params}, examples)
+    return Values(metrics, {**logged.series, **series}, {**params, **logged.params}, examples, tuple(notes))
 
 
 def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
@@ -113,7 +125,7 @@ def read_artifacts(
     paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
     files: dict[str, File] = {}
     kept = []
-    for content in _examined(paths, job, problems):
+    for content in _examined(paths, job, problems, inputs.left_out):
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -163,7 +175,7 @@ def _examples(
 
 
 def _files(
-    inputs: Inputs, problems: list[CiplugError]
+    inputs: Inputs, problems: list[CiplugError], notes: list[Note]
 ) -> tuple[dict[str, float], dict[str, Series], dict[str, Scalar]]:
     metrics: dict[str, float] = {}
     series: dict[str, Series] = {}
@@ -171,6 +183,7 @@ def _files(
     if not (inputs.metrics or inputs.params):
         return metrics, series, params
     from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.written import without
 
     sources: dict[str, Path] = {}
     texts: dict[Path, Mapping[str, str]] = {}
@@ -183,7 +196,7 @@ def _files(
 
     for path in inputs.metrics:
         try:
-            read = read_metrics(path)
+            read = read_metrics(path, inputs.left_out)
             merge(metrics, read.values, path, "metric")
             series.update(read.series)
             if read.texts:
@@ -197,10 +210,12 @@ def _files(
                 raise InputError(f"{path}: the metric '{min(both)}' is text here, and a number in another file")
             merge(params, named, path, "parameter")
             names = ", ".join(f"'{name}'" for name in named)
-            console.say(f"{path}: recorded as parameters, because text is not a metric: {names}")
+            notes.append(Note(f"{path}: recorded as parameters, because text is not a metric: {names}"))
         except InputError as problem:
             problems.append(problem)
     for path in inputs.params:
+        if path.is_dir() and not without([path / "params.yaml"], inputs.left_out):
+            continue
         try:
             merge(params, read_params(path), path, "parameter")
         except InputError as problem:
@@ -208,13 +223,15 @@ def _files(
     return metrics, series, params
 
 
-def _examined(paths: Sequence[Path], job: Surroundings, problems: list[CiplugError]) -> list[Content]:
+def _examined(
+    paths: Sequence[Path], job: Surroundings, problems: list[CiplugError], left_out: Collection[Path] = ()
+) -> list[Content]:
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:
         try:
-            content = examine(job.cwd / path, job.top)
+            content = examine(job.cwd / path, job.top, left_out)
             contents[content.file.path] = content
         except InputError as problem:
             problems.append(problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +12,10 @@ from ciplug import console
 from ciplug.capture import log
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
+from ciplug.console import Note
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
-from ciplug.steps.record import Recorded, objects_of, skeleton_of, stamp_of
+from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.session import Session, stamp
 
 
@@ -22,13 +24,12 @@ def recover(session: Session) -> list[Recorded]:
     return [recorded for entry in session.spool.abandoned() if (recorded := _recovered(entry))]
 
 
-def report_recovered(session: Session) -> None:
-    """Seal the runs that no process has open any more, and say so."""
-    for recorded in recover(session):
-        run = recorded.run
-        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
-        for problem in recorded.problems:
-            console.complain(problem.message, problem.hint)
+def told(recovered: Iterable[Recorded]) -> Iterator[Note]:
+    """What a person should know of recovered runs."""
+    for one in recovered:
+        run = one.run
+        yield Note(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        yield from (Note(problem.message, problem.hint, is_warning=True) for problem in one.problems)
 
 
 def _recovered(entry: RunWriter) -> Recorded | None:
@@ -54,6 +55,7 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         metrics=logged.metrics,
         params=logged.params,
         tags={**skeleton.tags, **logged.tags},
+        provenance=replace(skeleton.provenance, seed=seed_of(entry, logged, logged.params)),
     )
 
 
