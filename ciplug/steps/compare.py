@@ -59,7 +59,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
+            *_notes(finder.run, toward.by_commit.get(toward.past.head, []), finder.candidates),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
             *finder.registered.notes,
@@ -101,7 +101,10 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
     if not run.provenance.context.trusted:
         notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:
-        notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
+        named = run.provenance.named_dirt()
+        notes.append(
+            f"The run was made from a dirty tree: tracked files differed from the commit{named and ': '}{named}."
+        )
     if run.provenance.unchanged:
         names = ", ".join(run.provenance.unchanged)
         notes.append(f"The command did not write {names}: counted as its own by --allow-unchanged.")
