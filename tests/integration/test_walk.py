@@ -468,7 +468,8 @@ def test_what_a_run_holds(project: Project) -> None:
     (project.folder / "data.csv").write_text("a,b\n1,2\n")
     (project.folder / "requirements.txt").write_text("numpy\n")
     run_id = project.train(
-        "--params", "params.yaml", "--dataset", "data.csv", "--artifact", "train.py", "--allow-unchanged", "train.py", "--tag", "team=wine",
+        "--params", "params.yaml", "--dataset", "data.csv", "--artifact", "train.py", "--tag", "team=wine",
+        "--allow-unchanged", "train.py",
         "--seed", "7", "--name", "nightly",
     )  # fmt: skip
     run = project.json("runs", "show", run_id[:10], "--json")
