@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.notice import Kind, Notice, Subject
+from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.branches import BranchRuns
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
@@ -58,29 +62,20 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
-        notes=(
-            *_notes(finder.run, toward.by_commit.get(toward.past.head, []), finder.candidates),
-            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
-            *toward.past.notes,
-            *finder.registered.notes,
-            *(f"{sentence}." for run in finder.candidates if (sentence := finder.objection(run))),
-            *(f"Not compared with: {sentence}." for sentence in finder.passed_over.values()),
-            # An unreadable baseline must not look like a first run.
-            *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
-        ),
+        notices=tuple(dict.fromkeys(_notices(finder, toward, before))),
     )
 
 
 def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
-    """The comparison, with a note that the gates look at another baseline than the one that was asked for."""
-    note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
-    return replace(comparison, notes=(note, *comparison.notes))
+    """The comparison, with a notice that the gates look at another baseline than the one that was asked for."""
+    notice = Notice(kind=Kind.BASE_ASKED, of="baseline", name=base.name)
+    return replace(comparison, notices=(notice, *comparison.notices))
 
 
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
     if base:
-        return finder.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
+        return finder.of_commit(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
     return finder.merge_base(baseline.branch if baseline else None)
@@ -91,25 +86,49 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tuple[str, ...]:
-    notes = []
+def _notices(finder: BaselineFinder, toward: BranchRuns, before: Side) -> Iterator[Notice]:
+    """Yield what the reader must know, the most important first."""
+    yield from _about(finder.run, finder.runs.changes(finder.given))
+    yield from _several(finder, toward.by_commit.get(toward.past.head, []))
+    if before.problem:
+        yield before.problem
+    yield from toward.past.notices
+    yield from finder.registered.notices
+    yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
+    yield from finder.passed_over.values()
+    yield from _amended(finder, before)
+    # An unreadable baseline must not look like a first run.
+    for key, problem in finder.runs.problems.items():
+        yield Notice(kind=Kind.UNREADABLE, of="baseline", path=key, detail=problem)
+
+
+def _about(run: Run, changes: Changes) -> Iterator[Notice]:
+    origin = run.provenance
     if run.status != "finished":
-        code = run.provenance.exit_code
-        why = run.provenance.signal or (f"exit code {code}" if code is not None else "")
-        ended = ("was killed" if run.status == "killed" else run.status) + (f" ({why})" if why else "")
-        notes.append(f"The training {ended}: its numbers may be incomplete.")
-    if not run.provenance.context.trusted:
-        notes.append("The run is of a fork's job: its numbers are what that job says.")
-    if run.provenance.dirty:
-        named = run.provenance.named_dirt()
-        notes.append(
-            f"The run was made from a dirty tree: tracked files differed from the commit{named and ': '}{named}."
-        )
-    if run.provenance.unchanged:
-        names = ", ".join(run.provenance.unchanged)
-        notes.append(f"The command did not write {names}: counted as its own by --allow-unchanged.")
+        yield unfinished_run(run, changes)
+    if not origin.context.trusted:
+        yield Notice(kind=Kind.FORK, run=run.id)
+    if origin.dirty:
+        yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+    if origin.unchanged:
+        yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
+
+
+def _several(finder: BaselineFinder, same_commit: Sequence[Run]) -> Iterator[Notice]:
+    together = finder.candidates
     if len(together) > 1:
-        notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
+        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in together))
     elif len(same_commit) > 1:
-        notes.append(f"{len(same_commit)} runs of this commit are recorded; run {run.id[:12]} is shown.")
-    return tuple(notes)
+        yield Notice(kind=Kind.RERUNS, run=finder.given.id, count=len(same_commit))
+
+
+def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the metrics of the candidate and the baseline that were given another value after the end of the run."""
+    subjects: dict[str, Subject] = dict.fromkeys(before.runs or ((before.run,) if before.run else ()), "baseline")
+    subjects.update(dict.fromkeys((run.id for run in finder.candidates), "candidate"))
+    for run, of in subjects.items():
+        by_author: dict[str, list[str]] = {}
+        for metric, amendment in finder.changed.get(run, {}).items():
+            by_author.setdefault(amendment.author, []).append(metric)
+        for author, metrics in by_author.items():
+            yield Notice(kind=Kind.AMENDED_METRIC, of=of, run=run, by=author, metrics=tuple(sorted(metrics)))

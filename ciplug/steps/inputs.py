@@ -105,9 +105,18 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
     return Values(metrics, {**logged.series, **series}, {**params, **logged.params}, examples, tuple(notes))
 
 
-def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
+def read_datasets(
+    job: Surroundings, paths: Sequence[Path], problems: list[CiplugError], notes: list[Note]
+) -> tuple[File, ...]:
     """The datasets by their content. Files that cannot be read are added to `problems`."""
-    return tuple(content.file for content in _examined(paths, job, problems))
+    from ciplug.git.lfs import FETCH_HINT
+
+    contents = _examined(paths, job, problems, by_pointer=True)
+    if pointers := [path for content in contents for path in content.pointers]:
+        more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
+        words = f"{pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content"
+        notes.append(Note(words, FETCH_HINT, is_warning=True))
+    return tuple(content.file for content in contents)
 
 
 def read_artifacts(
@@ -224,14 +233,19 @@ def _files(
 
 
 def _examined(
-    paths: Sequence[Path], job: Surroundings, problems: list[CiplugError], left_out: Collection[Path] = ()
+    paths: Sequence[Path],
+    job: Surroundings,
+    problems: list[CiplugError],
+    left_out: Collection[Path] = (),
+    *,
+    by_pointer: bool = False,
 ) -> list[Content]:
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:
         try:
-            content = examine(job.cwd / path, job.top, left_out)
+            content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer)
             contents[content.file.path] = content
         except InputError as problem:
             problems.append(problem)

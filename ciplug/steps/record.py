@@ -17,7 +17,7 @@ from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note
-from ciplug.errors import CiplugError, RecordError, UsageError
+from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -140,6 +140,7 @@ def finish(
     ended = now()
     with entry.ending() as logged:
         noted: list[CiplugError] = []
+        pointers: list[Note] = []
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
         asked = _asked_seed(entry, logged)
@@ -152,7 +153,7 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
             metrics=values.metrics,
-            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
+            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
             tags={**skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
@@ -170,6 +171,7 @@ def finish(
             *(_lines_left_out(logged) if status == "finished" else []),
             *notes,
             *values.notes,
+            *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
         reported = [*problems, *(noted if status == "finished" else [])]
@@ -238,8 +240,8 @@ def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], ke
 def _lines_left_out(logged: Logged) -> list[Note]:
     notes = []
     if logged.torn:
-        lines = "a line" if logged.torn == 1 else f"{logged.torn} lines"
-        notes.append(Note(f"{lines} of what was logged cannot be read, and is left out", is_warning=True))
+        words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"
+        notes.append(Note(words, is_warning=True))
     if logged.unknown:
         words = f"{logged.unknown} of the logged events are of a kind that this ciplug does not know, and are left out"
         notes.append(Note(words, "record with the version that the training logs with", is_warning=True))
