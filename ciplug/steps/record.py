@@ -153,9 +153,13 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
             metrics=values.metrics,
+            left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
-            tags={**skeleton.tags, **logged.tags},
+            inputs=logged.inputs,
+            model_inputs=logged.model_inputs,
+            outputs=logged.outputs,
+            tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
                 env=job.env,
@@ -168,26 +172,32 @@ def finish(
         )
         said = [
             *([Note(entry.notice, is_warning=True)] if entry.notice else []),
-            *(_lines_left_out(logged) if status == "finished" else []),
+            *(lines_left_out(logged) if status == "finished" else []),
             *notes,
             *values.notes,
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
         reported = [*problems, *(noted if status == "finished" else [])]
-        objects = objects_of(run, values.series, reported, values.examples)
+        objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
 
 
 def objects_of(
-    run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
+    run: Run,
+    series: Mapping[str, Series],
+    problems: list[CiplugError],
+    examples: bytes | None = None,
+    texts: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Return the objects of a run. Series that are too long are a problem, but the run is kept."""
-    try:
-        return run_objects(run, series, examples)
-    except RecordError as problem:
-        problems.append(problem)
-        return run_objects(run, examples=examples)
+    """Return the objects of a run. Series or texts that are too long are a problem, but the run is kept."""
+    objects = run_objects(run, examples=examples)
+    for beside in ({"series": series}, {"texts": texts}):
+        try:
+            objects.update(run_objects(run, **beside))
+        except RecordError as problem:
+            problems.append(problem)
+    return objects
 
 
 def skeleton_of(entry: RunWriter) -> Run:
@@ -237,7 +247,8 @@ def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], ke
     ]
 
 
-def _lines_left_out(logged: Logged) -> list[Note]:
+def lines_left_out(logged: Logged) -> list[Note]:
+    """Return notes on the lines of a log that could not be read."""
     notes = []
     if logged.torn:
         words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"

@@ -10,11 +10,12 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note
 from ciplug.errors import CiplugError, FileNotKept, UsageError
+from ciplug.git.credentials import redact
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.outputs import Watch
 from ciplug.steps.record import Recorded, begin, finish
-from ciplug.steps.recover import recover
+from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Trained:
     recorded: Recorded
     exit_code: int
     """That of the command."""
-    recovered: tuple[Recorded, ...] = ()
+    recovered: Recovered
     """Child runs whose processes were killed: they are sent with the run."""
 
 
@@ -78,7 +79,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     if child.exit_code in (_NOT_EXECUTABLE, _NOT_FOUND) and not _has_begun(entry, watch):
         entry.discard()
         raise FailedStart(child.exit_code)
-    recovered = tuple(recover(session))
+    recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
     recorded = finish(
         session,
@@ -114,6 +115,9 @@ def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[
     """The environment of the training, without the tokens that ciplug was given."""
     env = {name: value for name, value in session.env.items() if not _is_secret(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
+    if (store := session.options.store) and redact(store) == store:
+        # A training that resumes a recorded run looks for it there.
+        env["CIPLUG_STORE"] = store
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
