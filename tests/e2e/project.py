@@ -22,7 +22,7 @@ if leaked:
     sys.exit(f"the training sees {leaked}")
 quality = json.loads(pathlib.Path("params.json").read_text())["quality"]
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": quality, "loss": 1 - quality}))
-pathlib.Path("model.bin").write_text(json.dumps({"quality": quality}))
+pathlib.Path("model.json").write_text(json.dumps({"quality": quality}))
 try:
     import ciplug
 except ImportError:
@@ -36,7 +36,7 @@ version: 1
 model: wine
 metrics: metrics.json
 params: params.json
-artifacts: model.bin
+artifacts: model.json
 gates:
   accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
 """
@@ -74,7 +74,7 @@ class Project:
             "train.py": _TRAIN,
             "ciplug.yaml": _CONFIG,
             "requirements.txt": "",
-            ".gitignore": "metrics.json\nmodel.bin\nciplug-report/\n.gitlab-ci-local/\n",
+            ".gitignore": "metrics.json\nmodel.json\nciplug-report/\n.gitlab-ci-local/\n",
             **(files or {}),
         }.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

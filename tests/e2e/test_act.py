@@ -219,7 +219,7 @@ _STAGES = """\
 version: 1
 model: wine
 metrics: metrics.json
-artifacts: model.bin
+artifacts: model.json
 gates:
   accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
 stages:
@@ -279,7 +279,7 @@ models:
   wine:
     metrics: metrics.json
     params: params.json
-    artifacts: model.bin
+    artifacts: model.json
     gates:
       accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
   wine-nightly:
@@ -292,7 +292,7 @@ models:
 _EVALUATE = """\
 import json, os, pathlib, sys
 
-quality = json.loads(pathlib.Path(sys.argv[1], "model.bin").read_text())["quality"]
+quality = json.loads(pathlib.Path(sys.argv[1], "model.json").read_text())["quality"]
 pathlib.Path("nightly.json").write_text(json.dumps({"accuracy": quality - float(os.environ["DRIFT"])}))
 """
 
