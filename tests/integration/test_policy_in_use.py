@@ -199,7 +199,7 @@ def test_drift_of_files(project: Project) -> None:
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{(n * 7) % 50}\n" for n in range(1000)))
     assert verdict(project, 0)["outcome"] == "PASS"
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{n % 50 + 20}\n" for n in range(1000)))
-    assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 columns have drifted: age (PSI")
+    assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 column has drifted: age (PSI")
 
 
 def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
