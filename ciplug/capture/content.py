@@ -61,6 +61,12 @@ def examine(path: Path, top: Path, *, by_pointer: bool = False) -> Content:
     return Content(file, {member.digest: member}, None, (path,) if is_pointer else ())
 
 
+def shown_path(path: Path, top: Path) -> str:
+    """The path as people read it: from the top, with `/`; a path elsewhere stays as it was given."""
+    absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
+
+
 def _member(path: Path, *, by_pointer: bool) -> tuple[Member, bool]:
     """A file by its content, and whether that is what its pointer says."""
     pointer = read_pointer(path)

@@ -11,6 +11,7 @@ from ciplug.git.history import History
 from ciplug.records import rerun_notices
 from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
@@ -119,6 +120,9 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield unfinished_run(run, changes)
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
+    if run.left_out:
+        names = tuple(one.name for one in run.left_out)
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
     if origin.dirty:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
 

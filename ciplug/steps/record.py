@@ -138,7 +138,7 @@ def finish(
     ended = now()
     with entry.ending() as logged:
         if status == "finished":
-            _warn_of_lines(logged)
+            warn_of_lines(logged)
         noted: list[CiplugError] = []
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
@@ -151,9 +151,13 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=values.params,
             metrics=values.metrics,
+            left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
-            tags={**skeleton.tags, **logged.tags},
+            inputs=logged.inputs,
+            model_inputs=logged.model_inputs,
+            outputs=logged.outputs,
+            tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
                 env=job.env,
@@ -164,19 +168,25 @@ def finish(
             ),
         )
         reported = [*problems, *(noted if status == "finished" else [])]
-        objects = objects_of(run, values.series, reported, values.examples)
+        objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported))
 
 
 def objects_of(
-    run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
+    run: Run,
+    series: Mapping[str, Series],
+    problems: list[CiplugError],
+    examples: bytes | None = None,
+    texts: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Return the objects of a run. Series that are too long are a problem, but the run is kept."""
-    try:
-        return run_objects(run, series, examples)
-    except RecordError as problem:
-        problems.append(problem)
-        return run_objects(run, examples=examples)
+    """Return the objects of a run. Series or texts that are too long are a problem, but the run is kept."""
+    objects = run_objects(run, examples=examples)
+    for beside in ({"series": series}, {"texts": texts}):
+        try:
+            objects.update(run_objects(run, **beside))
+        except RecordError as problem:
+            problems.append(problem)
+    return objects
 
 
 def skeleton_of(entry: RunWriter) -> Run:
@@ -199,7 +209,8 @@ def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
     return stated if logged.seed is None else logged.seed
 
 
-def _warn_of_lines(logged: Logged) -> None:
+def warn_of_lines(logged: Logged) -> None:
+    """Say that lines of a log are left out, and why."""
     if logged.torn:
         console.complain(f"warning: {counted(logged.torn, 'line')} of what was logged cannot be read, and left out")
     if logged.unknown:
