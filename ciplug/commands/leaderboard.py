@@ -21,6 +21,7 @@ from ciplug.commands.run_tables import (
     shown,
     starter_of,
 )
+from ciplug.errors import counted
 from ciplug.records.canonical import dumps
 from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
@@ -117,7 +118,7 @@ def _tell_left_out(board: Leaderboard) -> None:
         (found.undefined, f"ranked last, as {metric} is NaN"),
     ):
         if count:
-            console.say(f"{count:,} {'run' if count == 1 else 'runs'} {why}")
+            console.say(f"{counted(count, 'run')} {why}")
     if board.barred:
         console.say("--all ranks those that are dirty, a fork's or not finished, too")
 
