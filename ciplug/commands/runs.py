@@ -28,7 +28,7 @@ from ciplug.commands.run_tables import (
     tell_gaps,
     tell_unknown,
 )
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, counted
 from ciplug.records.amendment import Changes, RefusedParam
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
@@ -253,8 +253,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     tell_problems(runs)
     tell_gaps(listed, [order.key for order in order_by[:1]])
     if listed.folded:
-        runs_folded = "1 child run" if listed.folded == 1 else f"{listed.folded:,} child runs"
-        console.say(f"{runs_folded} not listed: --children lists them too")
+        console.say(f"{counted(listed.folded, 'child run')} not listed: --children lists them too")
     if listed.hidden:
         console.say(f"{listed.hidden:,} deleted: --all lists them too")
     if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
