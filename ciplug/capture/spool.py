@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,34 @@ class Spool:
                 ) from None
 
     def open(self, run_id: str) -> RunWriter | None:
-        """Open a run that any process of this machine has begun; None where it has ended, or is not here."""
-        return next(filter(None, (RunWriter.open(top / run_id) for top in self._folders())), None)
+        """Open a run that a process of this machine has begun, or resumed; None where it has ended, or is not here."""
+        return next(filter(None, map(RunWriter.open, self._folders_of(run_id))), None)
+
+    def _folders_of(self, run_id: str) -> list[Path]:
+        """The folders of a run, and of the times it was resumed."""
+        return [path for top in self._folders() for path in (top / run_id, *sorted(top.glob(f"{run_id}.*")))]
+
+    def create_session(self, run_id: str, facts: Mapping[str, Any]) -> RunWriter:
+        """Begin what is logged to a run that is recorded. Raises StoreError where nothing can be written."""
+        for number in itertools.count(1):
+            name = f"{run_id}.{number}"
+            if not any((top / name).exists() for top in self._folders()):
+                return self.create(name, facts)
+        raise AssertionError
+
+    def sealed_of(self, run_id: str) -> list[Sealed]:
+        """A run that waits to be sent, and its amendments that do. Raises StoreError for a damaged entry."""
+        return list(filter(None, map(read_sealed, self._folders_of(run_id))))
+
+    def open_of(self, processes: Collection[int]) -> RunWriter | None:
+        """Open the run that one of these processes has begun last; None where they have no open run."""
+        begun = []
+        for path in self._entries(OPEN):
+            with contextlib.suppress(OSError):
+                facts = read_facts(path)
+                if facts and facts.get("process") in processes:
+                    begun.append((path.stat().st_mtime_ns, path.parent))
+        return next(filter(None, (RunWriter.open(folder) for _, folder in sorted(begun, reverse=True))), None)
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all, without child runs whose parent is still open.

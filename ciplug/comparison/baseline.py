@@ -7,12 +7,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 
+from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
-
-_RECORD = "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
-_LATER = "a first run has none: later ones are compared with it"
 
 
 def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
@@ -60,15 +59,14 @@ def merge_base_side(
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
             return replace(side("baseline", label, f"merge base with {target}", run, now), at_merge_base=True)
-        how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
+        how = f"nearest recorded ancestor, {counted(steps, 'commit')} before {start}"
         return side("baseline", "nearest ancestor", how, run, now)
     if not ancestors:
-        how = "there is no earlier commit" if merge_base is None else "the history is not known"
-        return Side(role="baseline", label=label, how=how, remedy=_LATER)
-    before = len(ancestors) - bool(merge_base)
-    beyond = f" or the {_commits(before)} before it" if before else ""
-    how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
-    return Side(role="baseline", label=label, how=how, remedy=_RECORD)
+        kind = Kind.NO_ANCESTOR if merge_base is None else Kind.HISTORY_UNKNOWN
+        return Side.absent("baseline", label, Notice(kind=kind, of="baseline"))
+    count = len(ancestors) - bool(merge_base)
+    problem = Notice(kind=Kind.NO_RUN, of="baseline", model=candidate.model, name=start, count=count)
+    return Side.absent("baseline", label, problem)
 
 
 def asked_side(
@@ -84,10 +82,14 @@ def asked_side(
     for distance, commit in enumerate(line):
         run = latest(by_commit.get(commit, ()), candidate, gated)
         if run is not None:
-            how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
+            how = (
+                "as asked for"
+                if distance == 0
+                else f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
+            )
             return side("baseline", asked, how, run, now)
-    how = f"no run of '{candidate.model}' on {asked} or its ancestors"
-    return Side(role="baseline", label=asked, how=how, remedy="check it out, and record one: ciplug run -- COMMAND")
+    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=asked)
+    return Side.absent("baseline", asked, problem)
 
 
 def target_side(
@@ -103,10 +105,15 @@ def target_side(
     for distance, commit in enumerate(commits):
         run = latest(by_commit.get(commit, ()), candidate, gated)
         if run is not None:
-            how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
+            how = (
+                f"tip of {label}"
+                if distance == 0
+                else f"latest run on {label}, {counted(distance, 'commit')} before its tip"
+            )
             return side("target", label, how, run, now)
-    other = "other run" if candidate.commit in commits else "run"
-    return Side(role="target", label=label, how=f"no {other} of '{candidate.model}' on {label}", remedy=_RECORD)
+    own = candidate.id if candidate.commit in commits else None
+    problem = Notice(kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=candidate.model, name=label, run=own)
+    return Side.absent("target", label, problem)
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:
@@ -130,7 +137,3 @@ def age_days(started: str, now: datetime) -> float | None:
         return max(0.0, (now - then).total_seconds() / 86400)
     except (ValueError, TypeError):
         return None
-
-
-def _commits(number: int) -> str:
-    return "1 commit" if number == 1 else f"{number} commits"

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
+from ciplug.comparison.selection import Facts, Rules, facts_of, with_parents
 from ciplug.config.policy import Policy
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
+from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
+from ciplug.records.objection import objection
 from ciplug.records.run import Run
 from ciplug.registry.model import Model
 from ciplug.registry.state import read_model
@@ -71,14 +74,13 @@ class BaselineFinder:
         return {}
 
     @cached_property
-    def passed_over(self) -> dict[str, str]:
+    def passed_over(self) -> dict[str, Notice]:
         """Run → why it is not compared with: it was withdrawn or deleted, and by whom."""
         return {}
 
-    def objection(self, run: Run) -> str | None:
-        """The sentence on a run that does not count any more; None where it counts."""
-        changes = self.runs.changes(run)
-        return None if changes.counts else f"run {run.id[:12]} was {changes.objection}"
+    def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
+        """The notice on a run that does not count any more; None where it counts."""
+        return objection(run, self.runs.changes(run), of)
 
     def _counts(self, run: Run) -> bool:
         """Whether a run may be a baseline, or is the candidate itself.
@@ -87,10 +89,21 @@ class BaselineFinder:
         """
         if run.id == self.given.id:
             return True
-        if run.provenance.context.trusted and (why := self.objection(run)):
+        if run.provenance.context.trusted and (why := self.objection(run, "baseline")):
             self.passed_over[run.id] = why
             return False
         return run.provenance.context.trusted
+
+    @cached_property
+    def rules(self) -> Rules:
+        return Rules(gated=self.gated)
+
+    @cached_property
+    def facts_on_commit(self) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
+        recorded = self.runs.of_commits([self.given.commit]).get(self.given.commit or "", [])
+        facts = with_parents(facts_of(self._counted(run), self.runs.changes(run).objection) for run in recorded)
+        return {run.id: facts[run.id] for run in recorded if run.model == self.given.model}
 
     # --- runs
 
@@ -170,7 +183,7 @@ class BaselineFinder:
         toward = self.branch(branch)
         if branch and toward.past.no_target:
             # A mistyped name must not end in a comparison with some ancestor.
-            return Side(role="baseline", label="merge base", how=f"there is no branch '{branch}'", misnamed=True)
+            return Side.absent("baseline", "merge base", toward.past.no_target)
         side = choose.merge_base_side(
             toward.by_commit,
             merge_base=toward.past.merge_base,
@@ -180,12 +193,12 @@ class BaselineFinder:
             now=now(),
             gated=self.gated,
         )
-        unseen = toward.past.unseen.words if toward.past.unseen else None
+        unseen = toward.past.unseen
         if unseen and not side.found:
-            side = replace(side, how=unseen, unfit=unseen)
+            side = Side.absent(side.role, side.label, unseen)
         elif unseen and not toward.past.target_commits:
             # This is an earlier commit of the branch itself, and nothing is ever worse than that.
-            side = replace(side, unfit=unseen)
+            side = replace(side, problem=unseen)
         return self._with_seeds(side, toward.by_commit)
 
     def tip(self, branch: str | None) -> Side:
@@ -193,7 +206,7 @@ class BaselineFinder:
         toward = self.branch(branch)
         past = toward.past
         if branch and past.no_target:
-            return Side(role="target", label=branch, how=f"there is no branch '{branch}'", misnamed=True)
+            return Side.absent("target", branch, past.no_target)
         side = choose.target_side(self._others(toward), past.target_commits, past.target, self.run, now(), self.gated)
         return self._with_seeds(side, toward.by_commit)
 
@@ -212,10 +225,8 @@ class BaselineFinder:
         own = {run.id for run in self.candidates}
         return {commit: [run for run in runs if run.id not in own] for commit, runs in toward.by_commit.items()}
 
-    def of_commit(self, label: str, commit: str | None, why_not: str) -> Side:
+    def of_commit(self, label: str, commit: str) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
-        if commit is None:
-            return Side(role="baseline", label=label, how=why_not)
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
         side = choose.asked_side(by_commit, parents, label, candidate=self.run, now=now(), gated=self.gated)
@@ -226,18 +237,16 @@ class BaselineFinder:
         stage = (self.policy or Policy()).ladder[-1]
         called, holder = stage.lower(), self.registered.holder(stage)
         if holder is None:
-            how = f"no version of '{self.given.model}' is in {called}"
-            remedy = f"it comes with the first promotion to {called}"
-            return Side(role="production", label=called, how=how, remedy=remedy)
+            problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
+            return Side.absent("production", called, problem)
         label = f"{called} (v{holder.number})"
         try:
             recorded = self.runs.at(holder.commit, holder.run)
-        except CiplugError as problem:
-            how = f"its run cannot be read: {problem}"
-            return Side(role="production", label=label, how=how, version=holder.number)
-        if why := self.objection(recorded):
-            remedy = f"promote another version of '{self.given.model}'"
-            return Side(role="production", label=label, how=why, version=holder.number, remedy=remedy)
+        except CiplugError as error:
+            problem = Notice(kind=Kind.UNREADABLE, of="production", run=holder.run, detail=error.message)
+            return Side.absent("production", label, problem, holder.number)
+        if withdrawn := self.objection(recorded, "production"):
+            return Side.absent("production", label, withdrawn, holder.number)
         run = self._counted(recorded)
         side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {})
@@ -282,16 +291,18 @@ class BaselineFinder:
         """The side in its role as baseline, with the reason where it cannot decide anything."""
         side = replace(side, role="baseline")
         if side.found:
-            return replace(side, unfit=side.unfit or self._unfit(side, asked.max_age_days))
-        if side.misnamed or asked.ref == "production":
+            return replace(side, problem=side.problem or self._problem(side, asked.max_age_days))
+        if asked.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
             return side
         unseen = self.branch(asked.branch).past.unseen
-        return replace(side, how=unseen.words, unfit=unseen.words) if unseen else side
+        return Side.absent("baseline", side.label, unseen) if unseen else side
 
     def _tagged(self, tag: str) -> Side:
         commit = names.tagged(self.session.need_workspace(), tag, self.session.env)
-        side = self.of_commit(f"tag {tag}", commit, f"there is no tag '{tag}'")
-        return replace(side, misnamed=commit is None)
+        label = f"tag {tag}"
+        if commit is None:
+            return Side.absent("baseline", label, Notice(kind=Kind.NO_TAG, of="baseline", name=tag))
+        return self.of_commit(label, commit)
 
     def _of_id(self, name: str) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
@@ -299,9 +310,11 @@ class BaselineFinder:
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)
-        side = self.of_commit(f"commit {name[:8]}", commit, f"there is no commit '{name}' here")
-        # The remote cannot be asked for the beginning of an id, so the commit may be there.
-        return replace(side, unfit=side.how if commit is None else None)
+        label = f"commit {name[:8]}"
+        if commit is None:
+            # The remote cannot be asked for the beginning of an id, so the commit may be there.
+            return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
+        return self.of_commit(label, commit)
 
     def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
@@ -312,11 +325,12 @@ class BaselineFinder:
         last = measured[: asked.window]
         if not last:
             if asked.branch and past.no_target:
-                return Side(role="baseline", label=label, how=f"there is no branch '{asked.branch}'", misnamed=True)
-            how = f"no run of '{self.run.model}' with '{metric}' on {target}"
-            return Side(role="baseline", label=label, how=how, remedy="it comes with the first run there")
-        runs = "run" if len(last) == 1 else f"{len(last)} runs"
-        how = f"{kind} '{metric}' of the last {runs} on {target}"
+                return Side.absent("baseline", label, past.no_target)
+            problem = Notice(
+                kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=self.run.model, metrics=(metric,), name=target
+            )
+            return Side.absent("baseline", label, problem)
+        how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"
         if kind == "best":
             best = (max if higher else min)(last, key=lambda run: run.metrics[metric])
             return choose.side("baseline", label, how, best, now())
@@ -324,20 +338,20 @@ class BaselineFinder:
         value = repeats.mean([run.metrics[metric] for run in last])
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 
-    def _unfit(self, side: Side, max_age_days: float | None) -> str | None:
+    def _problem(self, side: Side, max_age_days: float | None) -> Notice | None:
         """Return why a baseline decides nothing: it is too old, or was measured on other data."""
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
             # Its day, not its age: two jobs within the hour must write the same.
-            day = side.recorded[:10] if side.recorded and side.age_days is not None else "unknown age"
-            return f"the baseline is of {day}, and at most {max_age_days:g} days are allowed"
+            day = side.recorded[:10] if side.recorded and side.age_days is not None else None
+            return Notice(kind=Kind.STALE, of="baseline", run=side.run, day=day, max_age_days=max_age_days)
         for path in self.in_force.evaluation if self.in_force else ():
             ours = {_digest(run, path) for run in self.candidates}
             theirs = {_digest(run, path) for run in self.runs_of(side)}
             if None in ours or len(ours) > 1:
-                return f"of the evaluation set '{path}' the run has no digest: is it among its datasets?"
+                return Notice(kind=Kind.NO_EVALUATION, run=self.run.id, path=path)
             if ours != theirs:
-                other = "has no digest of" if None in theirs else "was measured on another"
-                return f"the baseline {other} '{path}': the numbers cannot be compared"
+                kind = Kind.NO_EVALUATION if None in theirs else Kind.OTHER_EVALUATION
+                return Notice(kind=kind, of="baseline", run=side.run, path=path)
         return None
 
 

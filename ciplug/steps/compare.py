@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.git.history import History
+from ciplug.records import rerun_notices
+from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.left_out import summary
+from ciplug.records.notice import Kind, Notice, Subject
+from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
+from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
 
@@ -29,7 +37,14 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
     """
     policies = read_policies(session)
     finders = (baselines_of(session, runs, run, policies.find(run.model)) for run in chosen)
-    return [section(finder, compare(finder, base)) for finder in finders]
+    return [with_reruns(section(finder, compare(finder, base)), reruns_of(finder)) for finder in finders]
+
+
+def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
+    """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
+    found = rerun_notices.notices(section.run.id, reruns, section.verdict)
+    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    return replace(section, reruns=reruns, comparison=comparison)
 
 
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
@@ -58,29 +73,20 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
-        notes=(
-            *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
-            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
-            *toward.past.notes,
-            *finder.registered.notes,
-            *(f"{sentence}." for run in finder.candidates if (sentence := finder.objection(run))),
-            *(f"Not compared with: {sentence}." for sentence in finder.passed_over.values()),
-            # An unreadable baseline must not look like a first run.
-            *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
-        ),
+        notices=tuple(dict.fromkeys(_notices(finder, toward.past, before))),
     )
 
 
 def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
-    """The comparison, with a note that the gates look at another baseline than the one that was asked for."""
-    note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
-    return replace(comparison, notes=(note, *comparison.notes))
+    """The comparison, with a notice that the gates look at another baseline than the one that was asked for."""
+    notice = Notice(kind=Kind.BASE_ASKED, of="baseline", name=base.name)
+    return replace(comparison, notices=(notice, *comparison.notices))
 
 
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
     if base:
-        return finder.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
+        return finder.of_commit(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
     return finder.merge_base(baseline.branch if baseline else None)
@@ -91,19 +97,45 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tuple[str, ...]:
-    notes = []
+def _notices(finder: BaselineFinder, past: History, before: Side) -> Iterator[Notice]:
+    """Yield what the reader must know, the most important first."""
+    yield from _about(finder.run, finder.runs.changes(finder.given))
+    if len(finder.candidates) > 1:
+        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in finder.candidates))
+    if before.problem:
+        yield before.problem
+    yield from past.notices
+    yield from finder.registered.notices
+    yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
+    yield from finder.passed_over.values()
+    yield from _amended(finder, before)
+    # An unreadable baseline must not look like a first run.
+    for key, problem in finder.runs.problems.items():
+        yield Notice(kind=Kind.UNREADABLE, of="baseline", path=key, detail=problem)
+
+
+def _about(run: Run, changes: Changes) -> Iterator[Notice]:
+    origin = run.provenance
     if run.status != "finished":
-        code = run.provenance.exit_code
-        why = run.provenance.signal or (f"exit code {code}" if code is not None else "")
-        ended = ("was killed" if run.status == "killed" else run.status) + (f" ({why})" if why else "")
-        notes.append(f"The training {ended}: its numbers may be incomplete.")
-    if not run.provenance.context.trusted:
-        notes.append("The run is of a fork's job: its numbers are what that job says.")
-    if run.provenance.dirty:
-        notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
-    if len(together) > 1:
-        notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
-    elif len(same_commit) > 1:
-        notes.append(f"{len(same_commit)} runs of this commit are recorded; run {run.id[:12]} is shown.")
-    return tuple(notes)
+        yield unfinished_run(run, changes)
+    if not origin.context.trusted:
+        yield Notice(kind=Kind.FORK, run=run.id)
+    if run.left_out:
+        names = tuple(one.name for one in run.left_out)
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
+    if origin.dirty:
+        yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+    if origin.unchanged:
+        yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
+
+
+def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the metrics of the candidate and the baseline that were given another value after the end of the run."""
+    subjects: dict[str, Subject] = dict.fromkeys(before.runs or ((before.run,) if before.run else ()), "baseline")
+    subjects.update(dict.fromkeys((run.id for run in finder.candidates), "candidate"))
+    for run, of in subjects.items():
+        by_author: dict[str, list[str]] = {}
+        for metric, amendment in finder.changed.get(run, {}).items():
+            by_author.setdefault(amendment.author, []).append(metric)
+        for author, metrics in by_author.items():
+            yield Notice(kind=Kind.AMENDED_METRIC, of=of, run=run, by=author, metrics=tuple(sorted(metrics)))

@@ -11,13 +11,15 @@ from ciplug import ci
 from ciplug.errors import ConfigError
 from ciplug.records import web
 from ciplug.records.keys import log_of
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import ModelSection, Report
 from ciplug.steps.baselines import baselines_of
-from ciplug.steps.compare import compare, section, with_base_named
-from ciplug.steps.judge import Judged, judge, policy_change
+from ciplug.steps.compare import compare, section, with_base_named, with_reruns
+from ciplug.steps.judge import Judged, add_reruns, judge, policy_change
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
 from ciplug.stores import is_git
@@ -54,13 +56,14 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
     compared = replace(section(finder, comparison), series=runs.series(run))
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
-        return Judged(replace(compared, verdict=verdict))
+        return Judged(with_reruns(replace(compared, verdict=verdict), reruns_of(finder, verdict)))
     try:
-        verdict = verdict or judge(finder, in_force)
+        verdict = add_reruns(finder, in_force, verdict) if verdict else judge(finder, in_force)
         change = policy_change(finder, policies, verdict)
     except ConfigError as problem:
-        return Judged(replace(compared, verdict=verdict, problem=problem.message), problem=problem)
-    return Judged(replace(compared, verdict=verdict), change)
+        not_judged = Notice(kind=Kind.NOT_JUDGED, model=run.model, detail=problem.message, advice=problem.hint)
+        return Judged(replace(compared, verdict=verdict, problem=not_judged), problem=problem)
+    return Judged(with_reruns(replace(compared, verdict=verdict), verdict.reruns), change)
 
 
 def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:
@@ -75,7 +78,7 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
     verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
     ours = [v for v in verdicts if in_force is None or v.policy_digest == in_force.digest]
     target = session.context.target_branch
-    if target and not (in_force and in_force.missing):
+    if target and not (in_force and in_force.no_base_policy):
         ours = [v for v in ours if v.policy_branch == target]
     return max(ours, key=lambda v: v.created, default=None)
 

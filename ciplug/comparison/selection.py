@@ -1,0 +1,188 @@
+"""Which run of a commit counts. Pure, and the only place that knows: docs/which-run-counts.md has the rules as a table.
+
+Whatever takes a run for a commit asks `select`: compare, gate, report, promote, baselines, history. What takes single
+runs, such as a leaderboard or a group of seeds, asks `objection_to` with the same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from ciplug.records.run import Run
+from ciplug.records.selection import PassedOver, Reason
+
+LOCAL = "local"
+"""The host of a run that no CI system started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """The facts about one run that decide whether it counts."""
+
+    id: str
+    commit: str | None = None
+    parent: str | None = None
+    started: str = ""
+    finished: bool = True
+    trusted: bool = True
+    dirty: bool | None = None
+    """None: not recorded."""
+    pipeline: bool = False
+    """Whether a CI system started it."""
+    objection: str | None = None
+    """Who withdrew it, as one clause; None where nobody did."""
+    metrics: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What is asked of a run. Without a change, the rules for the run that a report, gate or promotion looks at."""
+
+    forks: bool = True
+    """Whether a fork's run may count where there is no trusted one."""
+    unfinished: bool = True
+    """Whether a run that failed may count where none finished."""
+    pipelines_only: bool = False
+    """Whether runs of a person's machine are out: `record: ci`, or `baseline: {source: ci}`."""
+    gated: frozenset[str] = frozenset()
+    """The metrics that gates look at."""
+    compared: frozenset[str] = frozenset()
+    """The metrics to compare with; they decide between runs with as many of the gated ones."""
+    measured: bool = False
+    """Whether a run needs one of these metrics at least."""
+    aside: frozenset[str] = frozenset()
+    """Runs that are not to be chosen, since they are what the choice is compared with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """The run that counts for a commit, and the others."""
+
+    chosen: str | None
+    passed_over: tuple[PassedOver, ...] = ()
+    """The one that would be chosen next comes first."""
+
+
+def baseline_rules(
+    *, gated: frozenset[str], compared: frozenset[str], aside: frozenset[str], pipelines_only: bool = False
+) -> Rules:
+    """Return the rules for a run that others are compared with: trusted, finished, and with a metric to compare."""
+    return Rules(
+        forks=False,
+        unfinished=False,
+        pipelines_only=pipelines_only,
+        gated=gated,
+        compared=compared,
+        measured=True,
+        aside=aside,
+    )
+
+
+def facts_of(run: Run, objection: str | None) -> Facts:
+    """Return the facts of a run.
+
+    Args:
+        run: as `Runs.evidence` has it: no amendment makes a finished run of one that failed.
+        objection: who withdrew it, or its parent.
+    """
+    origin = run.provenance
+    return Facts(
+        id=run.id,
+        commit=run.commit,
+        parent=run.parent,
+        started=run.started,
+        finished=run.status == "finished",
+        trusted=origin.context.trusted,
+        dirty=origin.dirty,
+        pipeline=origin.context.host != LOCAL,
+        objection=objection,
+        metrics=frozenset(run.metrics),
+    )
+
+
+def with_parents(runs: Iterable[Facts]) -> dict[str, Facts]:
+    """Return id → the facts of each run as they count: a child run is never better than the runs that started it.
+
+    Args:
+        runs: all runs of a commit, whatever their models.
+    """
+    by_id = {run.id: run for run in runs}
+    return {run.id: _limited(run, by_id) for run in by_id.values()}
+
+
+def _limited(run: Facts, by_id: dict[str, Facts]) -> Facts:
+    limited, passed, above = run, {run.id}, by_id.get(run.parent or "")
+    while above is not None and above.id not in passed:
+        limited = replace(
+            limited,
+            finished=limited.finished and above.finished,
+            trusted=limited.trusted and above.trusted,
+            dirty=True if limited.dirty or above.dirty else None if None in (limited.dirty, above.dirty) else False,
+            pipeline=limited.pipeline and above.pipeline,
+            objection=limited.objection or (above.objection and f"started by a run that was {above.objection}"),
+        )
+        passed.add(above.id)
+        above = by_id.get(above.parent or "")
+    return limited
+
+
+def objection_to(run: Facts, rules: Rules) -> Reason | None:
+    """Return why a run may not count even where it is the only one; None where it may."""
+    wanted = rules.gated or rules.compared
+    objections = {
+        Reason.WITHDRAWN: run.objection is not None,
+        Reason.FORK: not (run.trusted or rules.forks),
+        Reason.DIRTY: run.dirty is True,
+        Reason.STATE_UNKNOWN: run.dirty is None,
+        Reason.NOT_FINISHED: not (run.finished or rules.unfinished),
+        Reason.LAPTOP: rules.pipelines_only and not run.pipeline,
+        Reason.INCOMPLETE: rules.measured and bool(wanted) and not run.metrics & (rules.gated | rules.compared),
+    }
+    return next((reason for reason, holds in objections.items() if holds), None)
+
+
+def select(runs: Sequence[Facts], rules: Rules) -> Selection:
+    """Choose the run that counts among the runs of one model on one commit.
+
+    Of the runs that may count: a trusted one before a fork's, a finished one before one that failed, a pipeline's
+    before one of a person's machine, one that is no child before a child, then the one with the most of the gated
+    metrics, then of those to compare, then the last by start time and id.
+
+    Args:
+        runs: as `with_parents` gives them.
+    """
+    led = any(run.id in rules.aside and run.parent is None for run in runs)
+    others = [run for run in runs if run.id not in rules.aside]
+    against = {run.id: objection_to(run, rules) or _as_child(run, led) for run in others}
+    ranked = sorted(others, key=lambda run: _rank(run, rules), reverse=True)
+    fit = [run for run in ranked if against[run.id] is None]
+    # A withdrawn run is the last to be shown.
+    unfit = sorted((run for run in ranked if against[run.id]), key=lambda run: against[run.id] == Reason.WITHDRAWN)
+    behind = [_passed(run, _why_after(fit[0], run, rules)) for run in fit[1:]]
+    barred = [_passed(run, reason) for run in unfit if (reason := against[run.id])]
+    return Selection(chosen=fit[0].id if fit else None, passed_over=(*behind, *barred))
+
+
+def _passed(run: Facts, reason: Reason) -> PassedOver:
+    return PassedOver(run=run.id, reason=reason, commit=run.commit, objection=run.objection)
+
+
+def _as_child(run: Facts, led: bool) -> Reason | None:
+    return Reason.CHILD if led and run.parent is not None else None
+
+
+_RANKS = (Reason.FORK, Reason.NOT_FINISHED, Reason.LAPTOP, Reason.CHILD, Reason.INCOMPLETE, Reason.INCOMPLETE)
+"""The reason against a run that is behind another one in each place of `_rank`; after them, the later one counts."""
+
+
+def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, int, int, str, str]:
+    complete = (len(run.metrics & rules.gated), len(run.metrics & rules.compared))
+    return run.trusted, run.finished, run.pipeline, run.parent is None, *complete, run.started, run.id
+
+
+def _why_after(chosen: Facts, run: Facts, rules: Rules) -> Reason:
+    before, after = _rank(chosen, rules), _rank(run, rules)
+    return next(
+        (why for why, ours, theirs in zip(_RANKS, before, after, strict=False) if ours != theirs), Reason.EARLIER
+    )

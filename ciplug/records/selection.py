@@ -1,0 +1,44 @@
+"""Why a run does not count for its commit: what the choice of a run says, and what reports read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Reason(str, Enum):
+    """Why another run was chosen, or none: the first rule that decided against this one, in the order of the rules."""
+
+    WITHDRAWN = "withdrawn"
+    """It was withdrawn or deleted, its parent was, or an amendment of it cannot be read. It never counts."""
+    FORK = "fork"
+    """A fork's job recorded it. It is no baseline, and it represents a commit only where no trusted run does."""
+    DIRTY = "dirty"
+    """Tracked files differed from the commit. It never counts."""
+    STATE_UNKNOWN = "state_unknown"
+    """Nobody recorded whether tracked files differed from the commit. It never counts."""
+    NOT_FINISHED = "not_finished"
+    """Its training, or that of its parent, failed or was killed."""
+    LAPTOP = "laptop"
+    """A person's machine recorded it, and not a pipeline."""
+    CHILD = "child"
+    """It is a child run, and the commit has a run that is not."""
+    INCOMPLETE = "incomplete"
+    """It has fewer of the metrics that gates look at, or of those to compare."""
+    EARLIER = "earlier"
+    """It is as good as the chosen run, and started before it."""
+
+
+NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.STATE_UNKNOWN})
+"""Reasons for which a run does not represent its commit even where it is the only one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """A run that was not chosen, with the reason."""
+
+    run: str
+    reason: Reason
+    commit: str | None = None
+    objection: str | None = None
+    """Who withdrew or deleted it, and why, as one clause: "withdrawn by alice: wrong labels"."""
