@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ciplug import console
-from ciplug.config import Samples
+from ciplug.config import Samples, Section
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records.left_out import LeftOut, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
     from ciplug.capture.content import Content
     from ciplug.capture.logged import Logged
+    from ciplug.capture.metric_take import Reading
     from ciplug.records.series import Series
 
 
@@ -30,6 +32,8 @@ class Inputs:
     seed: int | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Path, ...] = ()
+    readings: Mapping[Path, Reading] = field(default_factory=dict)
+    """How a file of metrics is read, where the default does not fit."""
     params: tuple[Path, ...] = ()
     artifacts: tuple[Path, ...] = ()
     datasets: tuple[Path, ...] = ()
@@ -41,6 +45,19 @@ class Inputs:
     @property
     def outputs(self) -> tuple[Path, ...]:
         return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
+
+
+def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
+    """How the files of metrics in ciplug.yaml are read, by their path from `cwd`, where the default does not fit."""
+    from ciplug.capture.metric_take import Reading
+
+    return {
+        Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
+            step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
+        )
+        for one in section.metrics
+        if (one.step, one.take) != (None, "last")
+    }
 
 
 class Surroundings(Protocol):
@@ -204,11 +221,13 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError]) 
         return found
     from ciplug.capture.content import shown_path
     from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.metric_take import LAST
 
     sources: dict[str, str] = {}
     for path in inputs.metrics:
         try:
-            read = read_metrics(path, file := shown_path(job.cwd / path, job.top))
+            file = shown_path(job.cwd / path, job.top)
+            read = read_metrics(path, file, inputs.readings.get(path, LAST))
         except InputError as problem:
             problems.append(problem)
             continue

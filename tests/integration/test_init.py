@@ -52,6 +52,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return make
 
 
+def files(written: config.Config) -> list[str]:
+    """The files of metrics that a ciplug.yaml names."""
+    return [one.file for one in written.metrics]
+
+
 def tree(folder: Path) -> dict[str, str]:
     """All files and what they hold, and the empty folders; git's own are left out."""
     files = [p for p in sorted(folder.rglob("*")) if ".git" not in p.relative_to(folder).parts]
@@ -72,7 +77,7 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert "1. in .github/workflows/train.yml, replace your-org/ciplug@000… with your organisation's copy" in out
     assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
     written = config.load(folder / "ciplug.yaml")
-    assert (written.model, written.metrics) == ("wine", ("metrics.json",))
+    assert (written.model, files(written)) == ("wine", ["metrics.json"])
     assert list(written.policy.gates) == ["accuracy"]
     assert yaml.safe_load((folder / WORKFLOW).read_text())["name"] == "train"
     assert cli.main(["policy", "check"]) == 0
@@ -93,7 +98,7 @@ def test_a_training_that_is_run_is_recorded_nowhere(
     before = tree(folder)
     assert cli.main(["init", "--yes", "--run", "--ci", "none", "--model", "red", "--store", "file:///runs"]) == 0
     written = config.load(folder / "ciplug.yaml")
-    assert (written.model, written.store, written.metrics) == ("red", "file:///runs", ("metrics.json",))
+    assert (written.model, written.store, files(written)) == ("red", "file:///runs", ["metrics.json"])
     assert list(written.policy.gates) == ["accuracy", "rmse"]
     assert set(tree(folder)) - set(before) == {"metrics.json", "ciplug.yaml"}
     assert git(folder, "for-each-ref") == ""
@@ -322,7 +327,7 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     )
     assert cli.main(["init"]) == 0
     written = config.load(folder / "ciplug.yaml")
-    assert written.metrics == ("metrics.csv", "dvclive", "out/all_results.json")
+    assert files(written) == ["metrics.csv", "dvclive", "out/all_results.json"]
     assert written.params == ("hparams.yaml",)
     assert list(written.policy.gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
