@@ -11,9 +11,9 @@ from ciplug.records.run import Run, Scalar
 
 
 def seed(run: Run, key: str) -> Scalar | None:
-    """The seed of a run: the parameter of that name; `seed` is the run's own, too."""
-    found = run.params.get(key)
-    return run.provenance.seed if found is None and key == "seed" else found
+    """The seed of a run: the parameter of that name; for `seed`, the run's own, which `--seed` gives, comes first."""
+    own = run.provenance.seed if key == "seed" else None
+    return run.params.get(key) if own is None else own
 
 
 def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:

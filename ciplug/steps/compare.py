@@ -114,6 +114,8 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
     if origin.dirty:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+    if origin.unchanged:
+        yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 
 
 def _several(finder: BaselineFinder, same_commit: Sequence[Run]) -> Iterator[Notice]:

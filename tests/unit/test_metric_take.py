@@ -30,7 +30,7 @@ DOWN = {"val_loss": False, "acc": True}
 )
 def test_the_value_that_counts(tmp_path: Path, reading: Reading, values: dict[str, float]) -> None:
     (tmp_path / "m.csv").write_text(CSV)
-    found = read_metrics(tmp_path / "m.csv", "m.csv", reading)
+    found = read_metrics(tmp_path / "m.csv", "m.csv", reading=reading)
     assert repr(dict(sorted(found.values.items()))) == repr({n: float(values[n]) for n in sorted(values)})
     assert [(one.name, one.why) for one in found.left_out] == [
         ("late", "step") for _ in range("late" not in values and reading.step is None)
@@ -50,5 +50,5 @@ def test_the_value_that_counts(tmp_path: Path, reading: Reading, values: dict[st
 def test_what_cannot_be_taken(tmp_path: Path, reading: Reading, words: str) -> None:
     (tmp_path / "m.csv").write_text(CSV)
     with pytest.raises(InputError, match=words) as caught:
-        read_metrics(tmp_path / "m.csv", "m.csv", reading)
+        read_metrics(tmp_path / "m.csv", "m.csv", reading=reading)
     assert caught.value.message.startswith(str(tmp_path / "m.csv"))
