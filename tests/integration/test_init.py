@@ -145,11 +145,11 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
 ) -> None:
     stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
     files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
-    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "folds": [0.7, 0.9]}'})
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "auc": 0.9}'})
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "training: dvc repro (by the stages of dvc.yaml)" in err
-    assert "fix what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
+    assert "fix what cannot be recorded: metrics.json:1: duplicate key 'auc'" in out
     assert "`dvc pull` before the training" in out
     assert "add dvc to what `pip install -r requirements.txt` installs" in out
 
@@ -332,7 +332,7 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     assert list(written.policy.gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
     assert "#   flat_auc: it is 0.5 at every step" in text
-    assert "# Not used: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
+    assert "# Not used: other_metrics.json: holds no number: 'model' is the text 'forest'" in text
     assert "# Not used: params.yaml: one of its parameters has another value in hparams.yaml" in text
     assert "not used" in capfd.readouterr().err
 
