@@ -104,6 +104,8 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             for s in (comparison.candidate, comparison.baseline, comparison.target, comparison.production)
         ],
         "notes": (*(one.line for one in model.notices(section)), *(verdict.notes if verdict else ())),
+        "rerun_headers": model.RERUN_HEADERS,
+        "reruns": model.rerun_rows(section),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
@@ -161,9 +163,10 @@ def _telling(section: ModelSection) -> dict[str, str]:
 
 def _side(section: ModelSection, side: Side) -> dict[str, Any]:
     own = side.role == "candidate"
+    chosen = text.side_clause(side, section.comparison.candidate) if side.found else text.nothing(side)
     return {
         "label": side.label,
-        "clause": side.how if own else text.side_clause(side, section.comparison.candidate),
+        "clause": side.how if own else chosen,
         "commit_url": model.commit_link(section, side),
         "run_url": model.run_link(section, side),
         "run": side.run,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ciplug.config import Samples, Section
-from ciplug.console import Note
+from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records.left_out import LeftOut, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
@@ -125,7 +125,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
         stated = metrics.setdefault(name, value)
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
-            notes.append(Note(words, is_warning=True))
+            notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
     left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
     return Values(
@@ -149,7 +149,7 @@ def read_datasets(
     if pointers := [path for content in contents for path in content.pointers]:
         more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
         words = f"{pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content"
-        notes.append(Note(words, FETCH_HINT, is_warning=True))
+        notes.append(warning(words, FETCH_HINT))
     return tuple(content.file for content in contents)
 
 

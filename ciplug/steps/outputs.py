@@ -132,12 +132,12 @@ def _without(inputs: Inputs, old: Sequence[Old]) -> Inputs:
 
 def _problem(old: Old, inputs: Inputs) -> InputError:
     if old.path in inputs.metrics and old.whole:
-        elsewhere = "does the training write its metrics elsewhere? Name that file with --metrics"
+        elsewhere = "does the training write its metrics elsewhere? Name that file with --metrics."
     else:
-        elsewhere = "does the training write it elsewhere?" if old.whole else "remove old files before the training"
+        elsewhere = "does the training write it elsewhere?" if old.whole else "remove old files before the training."
     return InputError(
         f"{old.path}: the command did not write {'it' if old.whole else _some(old)}: it is not recorded",
-        hint=f"{elsewhere}. If it skips work on purpose: --allow-unchanged {old.path}",
+        hint=f"{elsewhere} If it skips work on purpose: --allow-unchanged {old.path}",
     )
 
 
