@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
+from ciplug.comparison.selection import Selection
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.run import Run
+from ciplug.records.selection import TOLD, PassedOver
 
 _RECORD = "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
 _LATER = "a first run has none: later ones are compared with it"
 
 
-def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
-    """Return the run that represents a commit: of the finished runs, the one that can be compared best.
+Pick = Callable[[Sequence[Run]], Selection]
+"""Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
 
-    That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
-    several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
-    a good one. A child run stands for a commit only where all runs are children. Start times order only the runs of one
-    commit.
-    """
 
-    def shared(run: Run) -> tuple[int, int]:
-        return len(run.metrics.keys() & gated), len(run.metrics.keys() & candidate.metrics.keys())
+class Nearest(NamedTuple):
+    """The first run on a line of commits that others may be compared with."""
 
-    known = gated or candidate.metrics
-    runs = [run for run in runs if run.parent is None] or runs
-    fit = [r for r in runs if r.id != candidate.id and r.status == "finished" and (any(shared(r)) or not known)]
-    return max(fit, key=lambda run: (*shared(run), run.started, run.id)) if fit else None
+    distance: int
+    """The number of commits before it."""
+    run: Run | None
+    passed_over: tuple[PassedOver, ...]
+    """Runs on the way to it that must not count."""
+
+
+def nearest(by_commit: Mapping[str, Sequence[Run]], commits: Sequence[str], pick: Pick) -> Nearest:
+    """Return the run of the first of these commits that has one to compare with."""
+    passed: list[PassedOver] = []
+    for distance, commit in enumerate(commits):
+        runs = by_commit.get(commit, ())
+        selection = pick(runs)
+        passed += [run for run in selection.passed_over if run.reason in TOLD]
+        if selection.chosen is not None:
+            run = next(run for run in runs if run.id == selection.chosen)
+            return Nearest(distance, run, tuple(passed))
+    return Nearest(len(commits), None, tuple(passed))
 
 
 def merge_base_side(
@@ -41,7 +52,7 @@ def merge_base_side(
     target: str | None,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """Return the baseline of `candidate`.
 
@@ -53,22 +64,21 @@ def merge_base_side(
     """
     label = "merge base" if merge_base else "parent"
     start = "the merge base" if merge_base else "this commit"
-    for distance, commit in enumerate(ancestors):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is None:
-            continue
+    distance, run, passed_over = nearest(by_commit, ancestors, pick)
+    if run is not None:
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
-            return replace(side("baseline", label, f"merge base with {target}", run, now), at_merge_base=True)
+            found = side("baseline", label, f"merge base with {target}", run, now)
+            return replace(found, at_merge_base=True, passed_over=passed_over)
         how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
-        return side("baseline", "nearest ancestor", how, run, now)
+        return replace(side("baseline", "nearest ancestor", how, run, now), passed_over=passed_over)
     if not ancestors:
         how = "there is no earlier commit" if merge_base is None else "the history is not known"
         return Side(role="baseline", label=label, how=how, remedy=_LATER)
     before = len(ancestors) - bool(merge_base)
     beyond = f" or the {_commits(before)} before it" if before else ""
     how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
-    return Side(role="baseline", label=label, how=how, remedy=_RECORD)
+    return Side(role="baseline", label=label, how=how, remedy=_RECORD, passed_over=passed_over)
 
 
 def asked_side(
@@ -78,16 +88,16 @@ def asked_side(
     *,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """The baseline that was asked for by name; `line` is that commit and its first parents."""
-    for distance, commit in enumerate(line):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is not None:
-            how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
-            return side("baseline", asked, how, run, now)
+    distance, run, passed_over = nearest(by_commit, line, pick)
+    if run is not None:
+        how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
+        return replace(side("baseline", asked, how, run, now), passed_over=passed_over)
     how = f"no run of '{candidate.model}' on {asked} or its ancestors"
-    return Side(role="baseline", label=asked, how=how, remedy="check it out, and record one: ciplug run -- COMMAND")
+    remedy = "check it out, and record one: ciplug run -- COMMAND"
+    return Side(role="baseline", label=asked, how=how, remedy=remedy, passed_over=passed_over)
 
 
 def target_side(
@@ -96,17 +106,17 @@ def target_side(
     target: str | None,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """The latest recorded run on the target branch, `commits` being its first parents from the tip."""
     label = target or "target"
-    for distance, commit in enumerate(commits):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is not None:
-            how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
-            return side("target", label, how, run, now)
+    distance, run, passed_over = nearest(by_commit, commits, pick)
+    if run is not None:
+        how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
+        return replace(side("target", label, how, run, now), passed_over=passed_over)
     other = "other run" if candidate.commit in commits else "run"
-    return Side(role="target", label=label, how=f"no {other} of '{candidate.model}' on {label}", remedy=_RECORD)
+    how = f"no {other} of '{candidate.model}' on {label}"
+    return Side(role="target", label=label, how=how, remedy=_RECORD, passed_over=passed_over)
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:

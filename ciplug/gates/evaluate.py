@@ -16,7 +16,8 @@ from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, wai
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
-from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
+from ciplug.records.selection import Reason
+from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ def evaluate(
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
     _need_a_match(policy, evidence, run, policy_source)
-    results = list(_about_the_run(evidence, run, policy_missing))
+    results = [*_standing(policy, evidence), *_about_the_run(evidence, run, policy_missing)]
     examples = ByExample(policy, evidence)
-    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
+    checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
     # Tests that cannot fail the run need no correction, and make the others no weaker.
     tests = {
         number: check.interval.p
@@ -88,6 +89,40 @@ def evaluate(
         notes=tuple(waivers.unused(policy, results, commit=commit, today=today)),
         dry_run=dry_run,
         ciplug=ciplug,
+    )
+
+
+def _checks(policy: Policy, evidence: Evidence, examples: ByExample, run: Run) -> list[Check]:
+    return [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
+
+
+def _decides_nothing(evidence: Evidence) -> bool:
+    """Whether the numbers of the candidate are not looked at, since it must not count for its commit.
+
+    Who names a run by its id wants to know about that run. One of a person's machine stays out all the same where only
+    pipelines count.
+    """
+    barred = evidence.barred
+    if barred is None or barred.reason is Reason.WITHDRAWN:
+        return False
+    return not evidence.named or barred.reason is Reason.LAPTOP
+
+
+def _standing(policy: Policy, evidence: Evidence) -> Iterator[GateResult]:
+    """The result for a run that must not count for its commit; a withdrawn one has a result of its own."""
+    barred = evidence.barred
+    if barred is None or barred.reason is Reason.WITHDRAWN:
+        return
+    outcome: Outcome = "WARN"
+    if _decides_nothing(evidence):
+        outcome = worst(["INCONCLUSIVE", *(undecided(policy.resolved(name)) for name in policy.gates)])
+    yield GateResult(
+        gate="run",
+        metric="run",
+        rule="the run counts for its commit",
+        outcome=outcome,
+        reason=reasons.barred(barred, judged=outcome == "WARN"),
+        advice=reasons.advice_on(barred),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
+    from ciplug.records.selection import PassedOver
     from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
@@ -31,6 +32,10 @@ class Evidence:
     """The outcomes of the candidate's runs that did not finish: "the run failed"."""
     objections: Mapping[str, str] = field(default_factory=dict)
     """Why a run of the candidate does not count ("run 1a2b was withdrawn by alice: wrong labels") → what to do."""
+    barred: PassedOver | None = None
+    """The candidate, where it must not count for its commit, with the reason."""
+    named: bool = False
+    """Whether somebody named the candidate by its id: then its own numbers are judged, whatever it was made from."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
     today: date = date.min

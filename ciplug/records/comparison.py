@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ciplug.records.run import Scalar
+from ciplug.records.selection import PassedOver, Reason
 
 Role = Literal["candidate", "baseline", "target", "production"]
 Trend = Literal["better", "worse", "unchanged", "changed", "new", "missing", "undefined"]
@@ -45,6 +46,11 @@ class Side:
     """Whether a branch, tag or commit was asked for that is not there."""
     remedy: str | None = None
     """Advice on how to get a run, if there is none."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Of the candidate: the other runs of its commit. Of others: the runs that would have been nearer, and must not
+    count."""
+    reason: Reason | None = None
+    """Of the candidate: why it is not the run that counts for its commit; None where it is."""
 
     @property
     def found(self) -> bool:

@@ -29,6 +29,8 @@ class Reason(str, Enum):
     """It is as good as the chosen run, and started before it."""
 
 
+TOLD = (Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.STATE_UNKNOWN, Reason.NOT_FINISHED, Reason.LAPTOP)
+"""Reasons that a report names: somebody may have expected these runs to count."""
 NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.STATE_UNKNOWN})
 """Reasons for which a run does not represent its commit even where it is the only one."""
 
@@ -42,3 +44,20 @@ class PassedOver:
     commit: str | None = None
     objection: str | None = None
     """Who withdrew or deleted it, and why, as one clause: "withdrawn by alice: wrong labels"."""
+
+    @property
+    def words(self) -> str:
+        """The reason as a clause whose subject is the run: "was made from a dirty tree"."""
+        return f"was {self.objection}" if self.reason is Reason.WITHDRAWN else _WORDS[self.reason]
+
+
+_WORDS = {
+    Reason.FORK: "is of a fork's job",
+    Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
+    Reason.STATE_UNKNOWN: "was recorded without the state of its tracked files",
+    Reason.NOT_FINISHED: "did not finish",
+    Reason.LAPTOP: "was recorded on a person's machine, not by a pipeline",
+    Reason.CHILD: "is a child run",
+    Reason.INCOMPLETE: "has fewer of the metrics",
+    Reason.EARLIER: "started before it",
+}

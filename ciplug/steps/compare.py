@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.errors import counted
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.run import Run
+from ciplug.records.selection import TOLD
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.policy_in_force import read_policies
@@ -18,6 +20,8 @@ from ciplug.steps.session import Session
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
 
+NAMED_MOST = 5
+"""Runs that were passed over, and are named."""
 HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
@@ -50,21 +54,23 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
     policy = finder.policy
     branch = policy.baseline.branch if policy else None
     toward = finder.branch(branch)
+    source = policy.baseline.source if policy else "any"
     before = _before(finder, base)
+    sides = (finder.candidate(), before, finder.tip(branch, source), finder.production())
     return diff.compare(
         finder.run,
         _baseline_run(finder, before, toward.by_commit.values()),
-        sides=(finder.candidate(), before, finder.tip(branch), finder.production()),
+        sides=sides,
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
-        history=finder.trail(branch)[:HISTORY_MOST][::-1],
+        history=finder.trail(branch, source)[:HISTORY_MOST][::-1],
         notes=(
             *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
+            *_passed_over(sides),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
             *finder.registered.notes,
             *(f"{sentence}." for run in finder.candidates if (sentence := finder.objection(run))),
-            *(f"Not compared with: {sentence}." for sentence in finder.passed_over.values()),
             # An unreadable baseline must not look like a first run.
             *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
         ),
@@ -83,12 +89,23 @@ def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
         return finder.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
-    return finder.merge_base(baseline.branch if baseline else None)
+    return finder.merge_base(baseline.branch, baseline.source) if baseline else finder.merge_base(None)
 
 
 def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequence[Run]]) -> Run | None:
     by_id = {run.id: run for runs in on_branch for run in runs}
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
+
+
+def _passed_over(sides: Sequence[Side]) -> list[str]:
+    """Return a sentence for each run that somebody may have expected to count."""
+    told = {one.run: (side.role, one) for side in reversed(sides) for one in side.passed_over if one.reason in TOLD}
+    lines = [
+        f"{'Passed over' if role == 'candidate' else 'Not compared with'}: run {one.run[:12]} {one.words}."
+        for role, one in reversed(told.values())
+    ]
+    more = len(lines) - NAMED_MOST
+    return [*lines[:NAMED_MOST], *([f"And {counted(more, 'more run')} that must not count."] if more > 0 else [])]
 
 
 def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tuple[str, ...]:

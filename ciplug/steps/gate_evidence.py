@@ -49,6 +49,8 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
             for run in finder.candidates
             if (sentence := finder.objection(run))
         },
+        barred=finder.barred,
+        named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         today=now().date(),
     )
