@@ -6,12 +6,14 @@ import re
 from collections.abc import Collection, Mapping
 
 from ciplug.errors import RecordError
-from ciplug.records import examples, moment, read, series
+from ciplug.records import examples, inputs, moment, read, series
 from ciplug.records.keys import (
     is_run,
     is_verdict,
     parse_amendment,
     parse_examples,
+    parse_inputs,
+    parse_late_inputs,
     parse_late_series,
     parse_series,
     verdict_key,
@@ -57,6 +59,14 @@ def check(
             if late.key not in objects:
                 raise RecordError(f"{where}: its amendment is not in the bundle")
             _check_series(data, where)
+        elif of := parse_inputs(key):
+            if of.key not in objects:
+                raise RecordError(f"{where}: its run is not in the bundle")
+            inputs.decode_texts(data, where)
+        elif late := parse_late_inputs(key):
+            if late.key not in objects:
+                raise RecordError(f"{where}: its amendment is not in the bundle")
+            inputs.decode_texts(data, where)
         elif parse_amendment(key):
             _check_amendment(key, data, name, runs, trusted=trusted)
         elif of := parse_examples(key):
@@ -66,7 +76,9 @@ def check(
         elif is_verdict(key):
             _check_verdict(key, data, where, runs)
         elif not is_run(key):
-            raise RecordError(f"{where}: a bundle holds runs, their series, examples, amendments and verdicts only")
+            raise RecordError(
+                f"{where}: a bundle holds runs, their series, examples, inputs, amendments and verdicts only"
+            )
     if not runs and not (trusted and any(map(parse_amendment, objects))):
         raise RecordError(f"{name}: it holds no run")
     return list(runs.values())

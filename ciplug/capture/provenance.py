@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
-from ciplug.git.worktree import dirty_state
-from ciplug.records.provenance import Context, Provenance
+from ciplug.git.worktree import Dirt
+from ciplug.records.provenance import MOST_FILES, Context, Provenance
 
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
-    from ciplug.git.workspace import Workspace
 
 
 def at_start(
     context: Context,
-    workspace: Workspace | None,
+    dirt: Dirt | None,
     *,
     command: Sequence[str] = (),
     seed: int | None = None,
-    outputs: Sequence[Path] = (),
 ) -> Provenance:
     """The part that a training can change.
 
     Args:
-        outputs: files that the training writes: that they differ from the commit makes no tree dirty.
+        dirt: the tracked files that differ from the commit; None outside of a repository.
     """
-    dirty, diff = dirty_state(workspace, outputs) if workspace else (None, None)
+    known = dirt or Dirt()
     return Provenance(
         context=context,
         command=tuple(command),
         seed=seed,
-        dirty=dirty,
-        diff_digest=diff,
+        dirty=None if dirt is None else bool(dirt.files),
+        dirty_files=known.files[:MOST_FILES],
+        dirty_count=len(known.files) or None,
+        ignored_files=known.ignored[:MOST_FILES],
+        diff_digest=known.digest,
         ciplug=__version__,
+    )
+
+
+def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
+    """The facts of a run whose program has named its outputs while it ran: that these differed does not count.
+
+    Args:
+        outputs: files and folders, from the repository's top.
+    """
+    files = [path for path in start.dirty_files if not any(path == o or path.startswith(f"{o}/") for o in outputs)]
+    count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
+    if count == (start.dirty_count or 0):
+        return start
+    return replace(
+        start,
+        dirty=count > 0,
+        dirty_files=tuple(files),
+        dirty_count=count or None,
+        diff_digest=start.diff_digest if count else None,
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ciplug.records.amendment import Amendment, Changes
+from ciplug.records.amendment import Amendment, Changes, RefusedParam
 from ciplug.records.canonical import plain
 from ciplug.records.run import Run
 
 
-def details(run: Run, changes: Changes) -> str:
+def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) -> str:
     """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them."""
     from ciplug.reports import untrusted
 
@@ -47,11 +47,18 @@ def details(run: Run, changes: Changes) -> str:
             "amendments:",
             *(f"  - {untrusted.clean(line, 400)}" for line in map(_history_line, changes.amendments)),
         ]
+    if refused:
+        lines.append("refused, because a parameter never changes:")
+        lines += [f"  - {untrusted.clean(_refusal_line(one), 400)}" for one in refused]
     return untrusted.defuse("\n".join(lines))
 
 
 def _history_line(one: Amendment) -> str:
     return f"{one.created[:16].replace('T', ' ')} {one.author}: {', '.join(_parts(one))}"
+
+
+def _refusal_line(one: RefusedParam) -> str:
+    return f"{one.name}={one.value} by {one.amendment.author}: it is {one.kept}"
 
 
 def _parts(one: Amendment) -> Iterator[str]:
@@ -67,3 +74,11 @@ def _parts(one: Amendment) -> Iterator[str]:
     yield from (f"tag {name}={value}" for name, value in sorted(one.tags.items()))
     yield from (f"tag {name} removed" for name in one.untag)
     yield from (f"metric {name}={value:g}" for name, value in sorted(one.metrics.items()))
+    yield from (f"parameter {name}={value}" for name, value in sorted(one.params.items()))
+    yield from (f"input {dataset.name} ({dataset.digest})" for dataset in one.inputs)
+    yield from (f"model input {model}" for model in one.model_inputs)
+    yield from (f"output {model.id}" for model in one.outputs)
+    if one.status is not None:
+        yield f"resumed, and {one.status}"
+    if one.is_newer:
+        yield f"written by a newer ciplug (schema {one.schema}), and understood in part only"

@@ -25,7 +25,7 @@ from ciplug.commands.run_tables import (
     tell_unknown,
 )
 from ciplug.errors import UsageError
-from ciplug.records.amendment import Changes
+from ciplug.records.amendment import Changes, RefusedParam
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
@@ -34,6 +34,7 @@ from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Targe
 from ciplug.steps.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
+from ciplug.tracking.amended import newer_notes
 from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
@@ -124,16 +125,22 @@ def run(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
     shown_run = runs.get(args.id)
-    changes = runs.changes(shown_run)
-    console.out(dumps(_as_json(shown_run, changes)) if args.json else details(shown_run, changes))
+    changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
+    console.out(dumps(_as_json(shown_run, changes, refused)) if args.json else details(shown_run, changes, refused))
+    for note in newer_notes(changes.newer):
+        console.complain(f"warning: {note}")
     return 0
 
 
-def _as_json(shown_run: Run, changes: Changes) -> dict[str, object]:
-    """The record as amended; of a run that was amended, the state that it is in and the amendments too."""
+def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
+    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused."""
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended = {"lifecycle": changes.state, "amendments": plain(changes.amendments)} if changes.amendments else {}
-    return {**plain(shown_run), **amended, **unread}
+    attempts = [
+        {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
+        for one in refused
+    ]
+    return {**plain(shown_run), **amended, **unread, **({"refused_params": attempts} if attempts else {})}
 
 
 def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
@@ -222,7 +229,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide)
     if args.format == "json":
         records = runs.load(parse_runs(entry.key for entry in listed.entries))
-        console.out(dumps([_as_json(record, runs.changes(record)) for record in records]))
+        console.out(dumps([_as_json(record, runs.changes(record), runs.refused_params(record)) for record in records]))
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed.entries, columns, args.format))
     elif not len(runs.catalog):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ciplug.config import kinds
+from ciplug.config.clean import Clean
 from ciplug.config.kinds import Named, Table, inline, key
 from ciplug.config.policy import Policy, Samples
 from ciplug.errors import ConfigError
@@ -64,6 +65,8 @@ class Section:
     """Files and folders that the training writes, or addresses where it puts them."""
     datasets: tuple[str, ...] = key(kinds.PATHS, ())
     """Files and folders that the training reads."""
+    clean: Clean = key(Table(Clean, "{ignore: [generated/]}"), Clean())
+    """What counts as a clean tree."""
     policy: Policy = inline(Policy)
     model: str | None = None
     path: Path | None = None
@@ -80,6 +83,13 @@ class Section:
         slices = [gate.slices for gate in self.policy.gates.values() if gate.slices]
         columns = dict.fromkeys(column for part in slices for column in part.by)
         return self.policy.samples and replace(self.policy.samples, slices=tuple(columns))
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The files and folders that the training writes."""
+        files = [path for path in self.artifacts if "://" not in path]
+        samples = [self.policy.samples.file] if self.policy.samples else []
+        return (*self.metrics, *files, *samples)
 
     @property
     def recorded_datasets(self) -> tuple[str, ...]:
@@ -118,6 +128,12 @@ class Config(Section):
         if self.models:
             return self.models.get(model)
         return self if self.model in (None, model) else None
+
+    def clean_of(self, model: str | None) -> Clean:
+        """What counts as a clean tree for runs of a model."""
+        only = next(iter(self.models.values()), None) if len(self.models) == 1 and model is None else None
+        section = self.models.get(model or "", only)
+        return section.clean if section else self.clean
 
     def ladder_of(self, model: str) -> tuple[str, ...]:
         """The stages that versions of a model climb, lowest first, as the registry names them."""

@@ -7,6 +7,7 @@ INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`, and its 
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def evaluate(
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
     _need_a_match(policy, evidence, run, policy_source)
-    results = [*_standing(policy, evidence), *_about_the_run(evidence, run, policy_missing)]
+    results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, policy_missing)]
     examples = ByExample(policy, evidence)
     checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
     # Tests that cannot fail the run need no correction, and make the others no weaker.
@@ -108,7 +109,7 @@ def _decides_nothing(evidence: Evidence) -> bool:
     return not evidence.named or barred.reason is Reason.LAPTOP
 
 
-def _standing(policy: Policy, evidence: Evidence) -> Iterator[GateResult]:
+def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Iterator[GateResult]:
     """The result for a run that must not count for its commit; a withdrawn one has a result of its own."""
     barred = evidence.barred
     if barred is None or barred.reason is Reason.WITHDRAWN:
@@ -122,7 +123,7 @@ def _standing(policy: Policy, evidence: Evidence) -> Iterator[GateResult]:
         rule="the run counts for its commit",
         outcome=outcome,
         reason=reasons.barred(barred, judged=outcome == "WARN"),
-        advice=reasons.advice_on(barred),
+        advice=reasons.advice_on(barred, posixpath.dirname(source.file)),
     )
 
 

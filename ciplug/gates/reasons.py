@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ciplug.config.clean import line_to_add
 from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.selection import PassedOver, Reason
 from ciplug.records.verdict import GateResult, Outcome
@@ -46,9 +47,12 @@ def barred(run: PassedOver, *, judged: bool) -> str:
     return f"run {run.run[:12]} {run.words}; {then}"
 
 
-def advice_on(run: PassedOver) -> str:
-    """Return what to do about a run that does not count."""
-    return _ADVICE.get(run.reason, "record another run: ciplug run -- COMMAND")
+def advice_on(run: PassedOver, folder: str) -> str:
+    """Return what to do about a run that does not count; `folder`: that of ciplug.yaml, from the repository's top."""
+    advice = _ADVICE.get(run.reason, "record another run: ciplug run -- COMMAND")
+    if run.reason is Reason.DIRTY and run.files:
+        return f"{advice}; if the pipeline itself rewrites them, add: {line_to_add(run.files[:SHOWN], folder)}"
+    return advice
 
 
 _ADVICE = {

@@ -1,34 +1,71 @@
-"""Compare the code that ran with the code that was committed."""
+"""Compare the code that runs with the code that was committed.
+
+The filters of the configuration (Git LFS, nbstripout, git-crypt) are switched off while git looks for files that
+differ: where such a program is not installed, git stops, or takes every file for changed. The files that then seem to
+differ are compared here, those of Git LFS by their digest.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from ciplug.git import lfs
+from ciplug.git.environment import Config
+from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
-from ciplug.git.workspace import Workspace
-from ciplug.records.canonical import digest
+from ciplug.git.safe import is_named, name_safe
+from ciplug.git.workspace import Workspace, configuration
+
+_CHUNK = 1024 * 1024
+_DIFF = ("diff", "HEAD", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
+_FILES = ("100644", "100755")
 
 
-def dirty_state(workspace: Workspace, outputs: Iterable[Path] = ()) -> tuple[bool, str | None]:
-    """(dirty, sha256 of the difference between tracked files and HEAD).
+@dataclass(frozen=True)
+class Dirt:
+    """The tracked files that differ from the commit. Paths are from the top of the repository, sorted."""
 
-    `outputs`, the files that the training writes, do not count: that they changed is their purpose. A relative
-    one is seen from the repository's top.
+    files: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """Those that differ and are set aside, because the user said so."""
+    digest: str | None = None
+    """sha256 of the names and contents of `files`; None where there are none."""
+    unfiltered: Mapping[str, str] = field(default_factory=dict)
+    """Those of `files` that could not be compared, since git's filter for them does not run here: path → its name."""
+
+
+def measure_dirt(
+    workspace: Workspace, outputs: Iterable[Path] = (), ignores: Callable[[str], bool] = lambda path: False
+) -> Dirt:
+    """Return the tracked files whose content, mode or kind differs from HEAD now: staged or not, deleted, renamed.
+
+    A submodule differs if another commit is checked out there, or a tracked file in it differs. Untracked files do not
+    count. Files that git was told to take for unchanged (`git update-index --assume-unchanged`) do.
+
+    Args:
+        outputs: files and folders that the training writes: that they changed is their purpose. A relative one is seen
+            from the repository's top.
+        ignores: whether a path is set aside by the user.
     """
     if workspace.head is None:
-        return False, None
-    excluded = []
-    for path in outputs:
-        absolute = Path(os.path.normpath(workspace.top / path))
-        if absolute.is_relative_to(workspace.top):
-            excluded.append(f":(exclude,top,literal){absolute.relative_to(workspace.top).as_posix()}")
-    diff = run_git(
-        *("diff", "HEAD", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--", ":/", *excluded),
-        cwd=workspace.top,
-    ).stdout
-    return bool(diff), digest(diff) if diff else None
+        return Dirt()
+    written = tuple(_inside(workspace.top, outputs))
+    found = [one for one in _differing(workspace.top, workspace.config, written) if not _is_in(one.path, written)]
+    found.sort(key=lambda one: one.path)
+    kept = [one for one in found if not ignores(one.name)]
+    return Dirt(
+        files=tuple(one.name for one in kept),
+        ignored=tuple(one.name for one in found if one not in kept),
+        digest=_digest(workspace.top, kept) if kept else None,
+        unfiltered={one.name: one.filter for one in kept if one.filter},
+    )
 
 
 def is_committed(workspace: Workspace, path: Path) -> bool:
@@ -39,3 +76,194 @@ def is_committed(workspace: Workspace, path: Path) -> bool:
     stored = run_git("rev-parse", "--verify", "--quiet", name, cwd=workspace.top, check=False).stdout.strip()
     here = run_git("hash-object", "--", str(path), cwd=workspace.top, check=False).stdout.strip()
     return bool(stored) and stored == here
+
+
+class _Change(NamedTuple):
+    """A path that differs from HEAD, or seems to."""
+
+    path: str
+    """With the bytes that are no UTF-8 as os.fsdecode gives them."""
+    committed: str = ""
+    """The id of its blob in HEAD, if it is a file in both with one mode: its content decides."""
+    filter: str = ""
+    """The filter that the file could not be read through."""
+
+    @property
+    def name(self) -> str:
+        """The path as a text that any file can hold."""
+        return self.path.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix: str = "") -> Iterator[_Change]:
+    """The paths of one repository and its submodules that differ; `prefix` precedes them."""
+    excluded = [f":(exclude,top,literal){path}" for path in outputs]
+    raw = run_git(*_without_filters(config), *_DIFF, "--", ":/", *excluded, cwd=top).stdout
+    submodules, hidden = _index(top, config)
+    changes = dict(_changes(raw))
+    for path, blob in hidden.items():
+        changes.setdefault(path, _Change(path, blob))
+    for change in _really_different(top, config, list(changes.values())):
+        yield change._replace(path=prefix + change.path)
+    for path in submodules:
+        if path not in changes and (top / path / ".git").exists():
+            inner = top / path
+            if is_named(top):
+                name_safe(inner.resolve())
+            if run_git("rev-parse", "--verify", "--quiet", "HEAD", cwd=inner, check=False).stdout:
+                yield from _differing(inner, configuration(inner), prefix=f"{prefix}{path}/")
+
+
+def _without_filters(config: Config) -> list[str]:
+    """The options of git that switch every filter of a configuration off."""
+    off = {"clean": "", "smudge": "", "process": "", "required": "false"}
+    return [
+        word for name in _filters(config) for key, to in off.items() for word in ("-c", f"filter.{name}.{key}={to}")
+    ]
+
+
+def _filters(config: Config) -> list[str]:
+    """The names of the filters that a configuration gives a program."""
+    keys = [key for key, _ in config if key.startswith("filter.")]
+    programs = (re.fullmatch(r"filter\.(.+)\.(?:clean|process|required)", key, re.DOTALL) for key in keys)
+    return list(dict.fromkeys(match[1] for match in programs if match))
+
+
+def _changes(raw: bytes) -> Iterator[tuple[str, _Change]]:
+    """The entries of `git diff --raw -z`: `:<mode> <mode> <blob> <blob> <status>`, NUL, path, NUL."""
+    parts = raw.split(b"\0")
+    for header, name in zip(parts[::2], parts[1::2], strict=False):
+        before, after, blob, _, status = header.decode().lstrip(":").split(" ")
+        path = os.fsdecode(name)
+        same_kind = status == "M" and before == after and before in _FILES
+        yield path, _Change(path, blob if same_kind else "")
+
+
+def _index(top: Path, config: Config) -> tuple[list[str], dict[str, str]]:
+    """The submodules, and the files in the work tree that git takes for unchanged unseen: path → blob."""
+    listed = run_git("ls-files", "-v", "--stage", "-z", cwd=top).stdout
+    submodules, hidden = [], {}
+    sparse = any(key == "core.sparsecheckout" and value.lower() == "true" for key, value in config)
+    for match in re.finditer(rb"(?:^|(?<=\0))(?:\S 160000|([a-zS]) 100\d+) (\w+) 0\t([^\0]+)", listed):
+        tag, blob, path = match[1], match[2].decode(), os.fsdecode(match[3])
+        if tag is None:
+            submodules.append(path)
+        elif not (sparse and tag in b"sS") and os.path.lexists(top / path):
+            hidden[path] = blob
+    return submodules, hidden
+
+
+def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iterator[_Change]:
+    """Leave out the files that only seem to differ, because git has compared them without their filter."""
+    undecided = [one for one in changes if one.committed]
+    yield from (one for one in changes if not one.committed)
+    by_filter = _attribute(top, [one.path for one in undecided])
+    of_lfs = [one for one in undecided if by_filter.get(one.path) == "lfs"]
+    pointers = _pointers(top, [one.committed for one in of_lfs])
+    known = set(_filters(config))
+    others = []
+    for one in undecided:
+        pointer = pointers.get(one.committed)
+        if pointer is not None and one in of_lfs:
+            if not _holds(top / one.path, pointer):
+                yield one
+        else:
+            others.append(one)
+    hashed = _hashed(top, [one.path for one in others])
+    for one in others:
+        if hashed.get(one.path) != one.committed and _unfiltered(top, one.path) != one.committed:
+            name = by_filter.get(one.path, "")
+            yield one._replace(filter=name if one.path not in hashed and name in known else "")
+
+
+def _holds(path: Path, pointer: lfs.Pointer) -> bool:
+    try:
+        return not path.is_symlink() and lfs.holds(path, pointer)
+    except OSError:
+        return False
+
+
+def _attribute(top: Path, paths: list[str]) -> dict[str, str]:
+    """Path → the name of its filter, for the paths that have one."""
+    if not paths:
+        return {}
+    asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    parts = run_git("check-attr", "-z", "--stdin", "filter", cwd=top, input=asked).stdout.split(b"\0")
+    named = zip(parts[::3], parts[2::3], strict=False)
+    return {os.fsdecode(path): os.fsdecode(value) for path, value in named if value not in (b"unspecified", b"unset")}
+
+
+def _pointers(top: Path, blobs: list[str]) -> dict[str, lfs.Pointer]:
+    """Blob → what it says, for the blobs that are pointers. The content of large ones is not read."""
+    if not blobs:
+        return {}
+    asked = "".join(f"{blob}\n" for blob in dict.fromkeys(blobs)).encode()
+    sizes = run_git("cat-file", "--batch-check=%(objectname) %(objectsize)", cwd=top, input=asked).stdout.split(b"\n")
+    fields = (line.split() for line in sizes)
+    small = [two[0].decode() for two in fields if len(two) == 2 and two[1].isdigit() and int(two[1]) < 1024]
+    read = {blob: lfs.parse_pointer(data) for blob, (_, data) in read_objects(top, small).items()}
+    return {blob: pointer for blob, pointer in read.items() if pointer is not None}
+
+
+def _hashed(top: Path, paths: list[str]) -> dict[str, str]:
+    """Path → the id that git would give the file, through its filter; without those whose filter does not run."""
+    if not paths:
+        return {}
+    plain = [path for path in paths if "\n" not in path and not path.startswith('"')]
+    asked = b"".join(os.fsencode(path) + b"\n" for path in plain)
+    done = run_git("hash-object", "--stdin-paths", cwd=top, input=asked, check=False)
+    ids = done.stdout.decode().split()
+    # Of a filter that is not required, git reports the failure and goes on without it.
+    if done.returncode == 0 and not done.stderr and len(ids) == len(plain) == len(paths):
+        return dict(zip(paths, ids, strict=True))
+    hashed = {}
+    for path in paths:
+        done = run_git("hash-object", "--", path, cwd=top, check=False)
+        if done.returncode == 0 and not done.stderr:
+            hashed[path] = done.stdout.decode().strip()
+    return hashed
+
+
+def _unfiltered(top: Path, path: str) -> str:
+    done = run_git("hash-object", "--no-filters", "--", path, cwd=top, check=False)
+    return done.stdout.decode().strip() if done.returncode == 0 else ""
+
+
+def _inside(top: Path, paths: Iterable[Path]) -> Iterator[str]:
+    """The paths that are in the repository, from its top."""
+    for path in paths:
+        absolute = Path(os.path.normpath(top / path))
+        if absolute.is_relative_to(top):
+            yield absolute.relative_to(top).as_posix()
+
+
+def _is_in(path: str, places: tuple[str, ...]) -> bool:
+    """Whether a path is one of the places, or in a folder among them."""
+    return any(place in (path, ".") or path.startswith(f"{place}/") for place in places)
+
+
+def _digest(top: Path, changes: list[_Change]) -> str:
+    """The digest of paths, modes and contents: two trees of one commit with the same one are the same code."""
+    lines = hashlib.sha256()
+    for change in changes:
+        lines.update(os.fsencode(change.path) + b"\0" + _content(top / change.path) + b"\n")
+    return f"sha256:{lines.hexdigest()}"
+
+
+def _content(path: Path) -> bytes:
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            return b"link " + os.fsencode(path.readlink())
+        if stat.S_ISDIR(mode):
+            return b"folder " + run_git("rev-parse", "HEAD", cwd=path, check=False).stdout.strip()
+        if not stat.S_ISREG(mode):
+            return b"other"
+        content = hashlib.sha256()
+        with path.open("rb", buffering=0) as file:
+            while chunk := file.read(_CHUNK):
+                content.update(chunk)
+    except FileNotFoundError:
+        return b"deleted"
+    except OSError:
+        return b"unreadable"
+    return f"{mode & 0o111 != 0:d} {content.hexdigest()}".encode()

@@ -1,4 +1,4 @@
-"""What changed about a run after it was recorded: its name, tags, late metrics, a withdrawal or a deletion, or its end.
+"""What changed about a run after it was recorded: its name, tags, late values and inputs, its end, or its withdrawal.
 
 A record never changes. An amendment is an object of its own beside the run, and any number may be added at once. All
 readers fold the amendments of a run in one order, which needs no clock: by number, of equal numbers by digest
@@ -9,14 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
+from ciplug.records import moment
+from ciplug.records.inputs import (
+    DatasetInput,
+    ModelOutput,
+    merged_datasets,
+    merged_ids,
+    merged_models,
+    parse_dataset,
+    parse_model,
+)
 from ciplug.records.provenance import Context
-from ciplug.records.run import METRIC_NAME, Run
+from ciplug.records.run import METRIC_NAME, Run, Scalar, Status
 
 SCHEMA = 1
+S = TypeVar("S")
 Lifecycle = Literal["active", "deleted"]
 State = Literal["active", "withdrawn", "deleted"]
 Standing = Literal["active", "withdrawn", "deleted", "unread"]
@@ -45,6 +56,16 @@ class Amendment:
     """Names of removed tags; none of them is in `tags`."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Last value of each metric that was logged late; the steps stand beside the amendment (series)."""
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    """Parameters that were logged late. A parameter never changes: its first value counts."""
+    status: Status | None = None
+    """How the run ended when it was resumed. For display: no amendment makes evidence of a run that did not finish."""
+    ended: str | None = None
+    """UTC, ISO 8601: when it ended then."""
+    inputs: tuple[DatasetInput, ...] = ()
+    """Datasets that were named late; their schemas and profiles stand beside the amendment."""
+    model_inputs: tuple[str, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
     withdrawn: bool | None = None
     """True: its numbers no longer count. False: they count again."""
     lifecycle: Lifecycle | None = None
@@ -63,13 +84,20 @@ class Amendment:
         """The author's name, as a sentence can use it."""
         return self.by or f"an unnamed user ({self.context.host})"
 
+    @property
+    def is_newer(self) -> bool:
+        """Whether a newer ciplug wrote it: it may do more to the run than this one understands."""
+        return self.schema > SCHEMA
+
 
 _REQUIRED = ("run", "model", "seq", "created")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
-    **dict.fromkeys(("tags", "metrics", "context"), dict),
+    **dict.fromkeys(("status", "ended"), str),
+    **dict.fromkeys(("tags", "metrics", "params", "context"), dict),
+    **dict.fromkeys(("untag", "inputs", "model_inputs", "outputs"), list),
     **dict.fromkeys(("seq", "schema"), int),
-    **{"untag": list, "withdrawn": bool},
+    "withdrawn": bool,
 }
 _CONTEXT: dict[str, type] = {
     **{one.name: str for one in dataclasses.fields(Context)},
@@ -94,11 +122,23 @@ def parse(value: object) -> Amendment:
         fields["untag"] = tuple(fields["untag"])
     if "metrics" in fields:
         fields["metrics"] = {name: _number(name, one) for name, one in fields["metrics"].items()}
+    if "params" in fields:
+        _check_params(fields["params"])
+    if "model_inputs" in fields:
+        _check_texts("model_inputs", fields["model_inputs"])
+        fields["model_inputs"] = tuple(fields["model_inputs"])
+    for name, read in (("inputs", parse_dataset), ("outputs", parse_model)):
+        if name in fields:
+            fields[name] = _parsed_each(name, fields[name], read)
     if "context" in fields:
         fields["context"] = Context(**_typed(fields["context"], _CONTEXT))
     made = Amendment(**fields)
     if made.lifecycle not in (None, "active", "deleted"):
         raise ValueError(f"lifecycle: 'active' or 'deleted' is expected, not {made.lifecycle!r:.40}")
+    if made.status not in (None, *get_args(Status)):
+        raise ValueError(f"status: one of {', '.join(get_args(Status))} is expected, not {made.status!r:.40}")
+    if made.ended is not None:
+        _check_moment("ended", made.ended)
     if made.untag and (both := sorted(set(made.untag) & made.tags.keys())):
         raise ValueError(f"untag: {both[0]!r:.60} is also set")
     return made
@@ -123,6 +163,26 @@ def _check_texts(name: str, values: Iterable[object]) -> None:
             raise ValueError(f"{name}: text is expected, not {one!r:.60}")
 
 
+def _check_params(params: Mapping[str, object]) -> None:
+    for name, value in params.items():
+        if not isinstance(value, (str, int, float, bool)):
+            raise ValueError(f"params.{name}: text, a number or a boolean is expected, not {value!r:.60}")
+
+
+def _parsed_each(name: str, values: Iterable[object], read: Callable[[object], Any]) -> tuple[Any, ...]:
+    try:
+        return tuple(read(value) for value in values)
+    except ValueError as problem:
+        raise ValueError(f"{name}: {problem}") from None
+
+
+def _check_moment(name: str, value: str) -> None:
+    try:
+        moment.parse(value)
+    except ValueError:
+        raise ValueError(f"{name}: a time in ISO 8601 is expected, not {value!r:.40}") from None
+
+
 def _number(name: str, value: object) -> float:
     number = _NOT_FINITE.get(value) if isinstance(value, str) else value
     if not METRIC_NAME.fullmatch(name):
@@ -135,6 +195,17 @@ def _number(name: str, value: object) -> float:
         raise ValueError(f"metrics.{name}: the number is too large") from None
 
 
+class RefusedParam(NamedTuple):
+    """A parameter that an amendment gave another value than it had: its first value counts."""
+
+    name: str
+    value: Scalar
+    """The refused value."""
+    kept: Scalar
+    amendment: Amendment
+    """The amendment that tried to change it."""
+
+
 @dataclass(frozen=True)
 class Changes:
     """The combined effect of the amendments of one run."""
@@ -145,6 +216,14 @@ class Changes:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     """Tag → its value; None if it was removed."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    """Parameters that were logged late, each with its first value; one that the record has keeps that value."""
+    status: Status | None = None
+    """How the run ended last, when it was resumed."""
+    ended: str | None = None
+    inputs: tuple[DatasetInput, ...] = ()
+    model_inputs: tuple[str, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
     withdrawal: Amendment | None = None
     """The withdrawal in force."""
     deletion: Amendment | None = None
@@ -161,6 +240,32 @@ class Changes:
     @property
     def standing(self) -> Standing:
         return "unread" if self.state == "active" and self.unread else self.state
+
+    @property
+    def newer(self) -> tuple[Amendment, ...]:
+        """The amendments that a newer ciplug wrote: what they do to the run is understood in part only."""
+        return tuple(one for one in self.amendments if one.is_newer)
+
+    @property
+    def setback(self) -> Amendment | None:
+        """The first amendment by which the run did not finish when it was resumed."""
+        return next((one for one in self.amendments if one.status not in (None, "finished")), None)
+
+    def status_of(self, recorded: S) -> S | Status:
+        """Return the status that counts as evidence: finished only if the run ended so every time."""
+        later = self.setback.status if self.setback else None
+        return later if later and recorded == "finished" else recorded
+
+    def refused_params(self, recorded: Mapping[str, Scalar]) -> tuple[RefusedParam, ...]:
+        """Return the attempts to change a parameter of a run that was recorded with these, in the order of folding."""
+        params = dict(recorded)
+        refused = []
+        for one in self.amendments:
+            for name, value in one.params.items():
+                kept = params.setdefault(name, value)
+                if not same_param(kept, value):
+                    refused.append(RefusedParam(name, value, kept, one))
+        return tuple(refused)
 
     @property
     def next_seq(self) -> int:
@@ -208,7 +313,18 @@ class Changes:
             name=record.name if self.name is None else self.name,
             tags={name: value for name, value in tags.items() if value is not None},
             metrics={**record.metrics, **self.metrics},
+            params={**self.params, **record.params},
+            status=self.status or record.status,
+            ended=self.ended or record.ended,
+            inputs=merged_datasets(record.inputs, self.inputs),
+            model_inputs=merged_ids(record.model_inputs, self.model_inputs),
+            outputs=merged_models(record.outputs, self.outputs),
         )
+
+
+def same_param(one: Scalar, other: Scalar) -> bool:
+    """Whether two values of a parameter are the same text: MLflow's parameters are text, so 6 is '6'."""
+    return str(one) == str(other)
 
 
 def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
@@ -220,6 +336,9 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
     name: str | None = None
     tags: dict[str, str | None] = {}
     metrics: dict[str, float] = {}
+    params: dict[str, Scalar] = {}
+    status: Status | None = None
+    ended: str | None = None
     withdrawal: Amendment | None = None
     deletion: Amendment | None = None
     for one in history:
@@ -227,11 +346,27 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         tags.update(dict.fromkeys(one.untag))
         tags.update(one.tags)
         metrics.update(one.metrics)
+        params = {**one.params, **params} if one.params else params
+        status, ended = one.status or status, one.ended or ended
         if one.withdrawn is not None:
             withdrawal = one if one.withdrawn else _if_last(withdrawal)
         if one.lifecycle is not None:
             deletion = one if one.lifecycle == "deleted" else _if_last(deletion)
-    return Changes(history, name, tags, metrics, withdrawal, deletion, tuple(unread))
+    return Changes(
+        amendments=history,
+        name=name,
+        tags=tags,
+        metrics=metrics,
+        params=params,
+        status=status,
+        ended=ended,
+        inputs=merged_datasets(*(one.inputs for one in history)),
+        model_inputs=merged_ids(*(one.model_inputs for one in history)),
+        outputs=merged_models(*(one.outputs for one in history)),
+        withdrawal=withdrawal,
+        deletion=deletion,
+        unread=tuple(unread),
+    )
 
 
 def _if_last(before: Amendment | None) -> Amendment | None:
@@ -241,7 +376,10 @@ def _if_last(before: Amendment | None) -> Amendment | None:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A run as gates and comparisons use it: the recorded values, and the metrics that were added later."""
+    """A run as gates and comparisons use it: the record, with the metrics that were added later, and its present tags.
+
+    Parameters, inputs, outputs and times are the record's. It is finished only if it ended so every time.
+    """
 
     run: Run
     changed: Mapping[str, Amendment] = field(default_factory=dict)
@@ -251,7 +389,7 @@ class Evidence:
 def evidence_of(record: Run, changes: Changes) -> Evidence:
     """Return the values of a run that count. A recorded value is never replaced: an amendment that tries to is named.
 
-    A fork's amendments count for a fork's run alone.
+    Of what a resumed run logged, its metrics alone count. A fork's amendments count for a fork's run alone.
     """
     metrics = dict(record.metrics)
     changed: dict[str, Amendment] = {}
@@ -261,5 +399,6 @@ def evidence_of(record: Run, changes: Changes) -> Evidence:
                 before = metrics.setdefault(name, value)
                 if before != value and not (math.isnan(before) and math.isnan(value)):
                     changed[name] = amendment
-    amended = replace(changes.applied_to(record), metrics=metrics)
-    return Evidence(amended, changed)
+    shown = changes.applied_to(record)
+    status = changes.status_of(record.status)
+    return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

@@ -26,8 +26,10 @@ from ciplug.records.run import METRIC_NAME, Scalar
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
 ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent")
+DATASETS = ("name", "digest", "context")
+"""What is kept of the datasets among a run's inputs: columns in which a row stands once for each dataset."""
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-_SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}}
+_SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}, "datasets": {str}}
 
 
 @dataclass
@@ -48,13 +50,15 @@ class Columns:
     """Values are floats; NaN and infinities are among them."""
     params: dict[str, Sparse] = field(default_factory=dict)
     tags: dict[str, Sparse] = field(default_factory=dict)
+    datasets: dict[str, Sparse] = field(default_factory=dict)
+    """Of each dataset among the inputs what `DATASETS` names; a run with several has as many rows."""
     amendments: dict[str, Mapping[str, Any] | None] = field(default_factory=dict)
     """Key → record, as parsed JSON, of each amendment among the objects, also of runs stored elsewhere.
 
     None for one that cannot be read: it may be a withdrawal.
     """
     lacking: frozenset[str] = frozenset()
-    """Names of attributes that the writer's version did not know: all their values here are None."""
+    """Names of attributes that the writer's version did not know, whose values here are None; `datasets` likewise."""
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -109,6 +113,11 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     for name, value in _items(record, "tags"):
         if isinstance(value, str):
             _put(columns.tags, name, row, value)
+    inputs = record.get("inputs")
+    for one in inputs if isinstance(inputs, list) else ():
+        for name in DATASETS if isinstance(one, dict) else ():
+            if isinstance(value := one.get(name), str):
+                _put(columns.datasets, name, row, value)
 
 
 def _items(record: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:
@@ -140,6 +149,7 @@ def encode(columns: Columns) -> bytes:
             "metrics": plain(columns.metrics),
             "params": plain(columns.params),
             "tags": plain(columns.tags),
+            "datasets": plain(columns.datasets),
             "amendments": columns.amendments,
         }
     )
@@ -154,6 +164,9 @@ def decode(data: bytes, name: str) -> Columns:
         columns = Columns(keys=_of_types(value["keys"], {str}))
         every = list(range(len(columns)))
         columns.lacking = frozenset(ATTRIBUTES) - value["attributes"].keys()
+        if "datasets" not in value:
+            columns.lacking |= {"datasets"}
+            value["datasets"] = {}
         for attribute in ATTRIBUTES:
             values = value["attributes"].get(attribute, [None] * len(columns))
             columns.attributes[attribute] = _of_types(values, {str, type(None)})
@@ -171,11 +184,12 @@ def decode(data: bytes, name: str) -> Columns:
             return found
 
         columns.metrics, columns.params, columns.tags = sparse("metrics"), sparse("params"), sparse("tags")
+        columns.datasets = {name: column for name, column in sparse("datasets").items() if name in DATASETS}
         lengths = {len(values) for values in columns.attributes.values()}
         wrong = any(
             len(c.rows) != len(c.values)
             or not all(type(r) is int and 0 <= r < len(every) for r in (c.rows if c.rows is not every else ()))
-            for kind in (columns.metrics, columns.params, columns.tags)
+            for kind in (columns.metrics, columns.params, columns.tags, columns.datasets)
             for c in kind.values()
         )
         if lengths != {len(columns)} or wrong:

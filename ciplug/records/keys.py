@@ -1,10 +1,12 @@
 """The grammar of keys. No other module builds or parses a key.
 
     runs/<commit>-<run>.json                     the record of a run; beside it
-    runs/<commit>-<run>.series                   its step series, and
-    runs/<commit>-<run>.examples                 the examples of its evaluation
+    runs/<commit>-<run>.series                   its step series,
+    runs/<commit>-<run>.examples                 the examples of its evaluation, and
+    runs/<commit>-<run>.inputs                   schemas and profiles of its inputs
     amend/<commit>-<run>-<seq>-<digest>.json     what changed about a run after it was recorded; beside it
-    amend/<commit>-<run>-<seq>-<digest>.series   step series that were logged late
+    amend/<commit>-<run>-<seq>-<digest>.series   step series that were logged late, and
+    amend/<commit>-<run>-<seq>-<digest>.inputs   schemas and profiles of inputs that were
     verdicts/<commit>-<run>-<digest>.json        one judgement of a run
     registry/<model>/<seq>.json                  one event of a model's log
 
@@ -34,7 +36,7 @@ EVERY_AMENDMENT = f"{AMENDMENTS}/"
 """The prefix of all keys of amendments."""
 EVERY_LOG = f"{REGISTRY}/"
 """The prefix of the names of all logs of the registry."""
-RECORD, SERIES, EXAMPLES = ".json", ".series", ".examples"
+RECORD, SERIES, EXAMPLES, INPUTS = ".json", ".series", ".examples", ".inputs"
 _OF_A_RUN = AMENDMENTS + r"/(?P<commit>[^-/]+)-(?P<run>[^-/]+)-"
 _AMENDMENT = re.compile(_OF_A_RUN + r"(?P<seq>[1-9][0-9]{0,14})-(?P<digest>[0-9a-f]{8})")
 _AMONG_AMENDMENTS = re.compile(_OF_A_RUN)
@@ -65,6 +67,10 @@ class RunKey(NamedTuple):
     @property
     def examples(self) -> str:
         return f"{RUNS}/{self._name}{EXAMPLES}"
+
+    @property
+    def inputs(self) -> str:
+        return f"{RUNS}/{self._name}{INPUTS}"
 
     @property
     def amendments(self) -> str:
@@ -99,6 +105,10 @@ class AmendmentKey(NamedTuple):
     @property
     def series(self) -> str:
         return f"{AMENDMENTS}/{self._name}{SERIES}"
+
+    @property
+    def inputs(self) -> str:
+        return f"{AMENDMENTS}/{self._name}{INPUTS}"
 
     @property
     def run_key(self) -> RunKey:
@@ -157,6 +167,11 @@ def parse_examples(key: str) -> RunKey | None:
     return _run_of(key, EXAMPLES)
 
 
+def parse_inputs(key: str) -> RunKey | None:
+    """Return the run whose schemas and profiles have this key; None for any other key."""
+    return _run_of(key, INPUTS)
+
+
 def _run_of(key: str, ending: str) -> RunKey | None:
     if not (key.startswith(EVERY_RUN) and key.endswith(ending)):
         return None
@@ -211,18 +226,26 @@ def parse_late_series(key: str) -> AmendmentKey | None:
     return _amendment_of(key, SERIES)
 
 
+def parse_late_inputs(key: str) -> AmendmentKey | None:
+    """Return the amendment whose schemas and profiles have this key; None for any other key."""
+    return _amendment_of(key, INPUTS)
+
+
 def _amendment_of(key: str, ending: str) -> AmendmentKey | None:
     match = _AMENDMENT.fullmatch(key.removesuffix(ending)) if key.endswith(ending) else None
     return match and AmendmentKey(_commit(match["commit"]), match["run"], int(match["seq"]), match["digest"])
 
 
 def amended_run(key: str) -> RunKey | None:
-    """Return the run that the object with this key amends, or could amend; None for late series and all other keys.
+    """Return the run that the object with this key amends, or could amend; None for any other key.
+
+    What stands beside an amendment is such a key: late series, schemas and profiles.
 
     A key among the amendments of a run that is not in the grammar counts: what the object says is not known.
     """
     match = _AMONG_AMENDMENTS.match(key)
-    return RunKey(_commit(match["commit"]), match["run"]) if match and not parse_late_series(key) else None
+    beside = parse_late_series(key) or parse_late_inputs(key)
+    return RunKey(_commit(match["commit"]), match["run"]) if match and not beside else None
 
 
 def amendments_on(commit: str | None) -> str:

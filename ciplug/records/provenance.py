@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MOST_FILES = 20
+"""Names of files that a record keeps of a dirty tree."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
@@ -77,8 +80,20 @@ class Provenance:
     """Path relative to the repository → sha256:<hex>."""
     hardware: Hardware = field(default_factory=Hardware)
     dirty: bool | None = None
-    """Tracked files differed from the commit. None where there is no repository to ask."""
+    """Tracked files differed from the commit when the run began. None where there is no repository to ask."""
+    dirty_files: tuple[str, ...] = ()
+    """Paths of the first of them, from the repository's top: at most MOST_FILES."""
+    dirty_count: int | None = None
+    """The number of all of them."""
+    ignored_files: tuple[str, ...] = ()
+    """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_FILES."""
     diff_digest: str | None = None
-    """sha256 of `git diff HEAD` of a dirty tree."""
+    """sha256 of the names and contents of the files that differed."""
     ciplug: str | None = None
     """Version of ciplug that recorded the run."""
+
+    def named_dirt(self, most: int = 5) -> str:
+        """The files that differed, for people: `a.py, b.py and 3 more`; empty where their names are not known."""
+        shown = self.dirty_files[:most]
+        more = (self.dirty_count or 0) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more > 0 and shown else "")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
@@ -63,6 +64,12 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     datasets: tuple[File, ...] = ()
     artifacts: tuple[File, ...] = ()
+    inputs: tuple[DatasetInput, ...] = ()
+    """Datasets that the training named, beside the files in `datasets`."""
+    model_inputs: tuple[str, ...] = ()
+    """Ids of logged models that the training read."""
+    outputs: tuple[ModelOutput, ...] = ()
+    """Logged models that the training made."""
     tags: Mapping[str, str] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
     schema: int = SCHEMA

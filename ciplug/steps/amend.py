@@ -1,4 +1,4 @@
-"""Amend recorded runs: a name, tags, late metrics, a withdrawal, a deletion, or the end of these.
+"""Amend recorded runs: a name, tags, late values and inputs, a later end, a withdrawal, a deletion, or a restoration.
 
 Each amendment is an object beside its run. It is kept in the spool until the store has it, so nothing is lost where
 the store cannot be reached.
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
-from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, fold
+from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, fold, same_param
+from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
-from ciplug.records.run import METRIC_NAME
+from ciplug.records.run import METRIC_NAME, Scalar, Status
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -36,12 +37,23 @@ class Change:
     """Last value of each metric."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its steps."""
+    params: Mapping[str, Scalar] = field(default_factory=dict)
+    status: Status | None = None
+    ended: str | None = None
+    """UTC, ISO 8601."""
+    inputs: tuple[DatasetInput, ...] = ()
+    model_inputs: tuple[str, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
+    texts: tuple[str, ...] = ()
+    """The schemas and profiles that `inputs` name by digest."""
     withdrawn: bool | None = None
     lifecycle: Lifecycle | None = None
     reason: str | None = None
 
-    def of_a_run(self, before: Changes, tags: Mapping[str, str], name: str | None) -> Change:
-        """Return the part of this change that is new for a run with these changes, tags and name.
+    def of_a_run(
+        self, before: Changes, tags: Mapping[str, str], name: str | None, params: Mapping[str, Scalar]
+    ) -> Change:
+        """Return the part of this change that is new for a run with these changes, tags, name and parameters.
 
         Of a run that was withdrawn and then deleted, a restoration undoes the deletion only.
         """
@@ -52,14 +64,16 @@ class Change:
             name=None if self.name == name else self.name,
             tags={key: value for key, value in self.tags.items() if tags.get(key) != value},
             untag=tuple(key for key in self.untag if key in tags),
+            params={key: value for key, value in self.params.items() if key not in params},
             withdrawn=None if stays_withdrawn or self.withdrawn == was_withdrawn else self.withdrawn,
             lifecycle=None if (self.lifecycle == "deleted") == (before.deletion is not None) else self.lifecycle,
         )
 
     @property
     def is_empty(self) -> bool:
-        values = (self.name, self.withdrawn, self.lifecycle)
-        return not any((self.tags, self.untag, self.metrics, self.series)) and values == (None, None, None)
+        values = (self.name, self.withdrawn, self.lifecycle, self.status, self.ended)
+        added = (self.metrics, self.series, self.params, self.inputs, self.model_inputs, self.outputs)
+        return not any((self.tags, self.untag, *added)) and values == (None,) * len(values)
 
 
 WITHDRAW = Change(withdrawn=True)
@@ -75,6 +89,7 @@ class Target:
     model: str
     name: str | None
     tags: Mapping[str, str]
+    params: Mapping[str, Scalar]
     changes: Changes
     """The earlier amendments of the run, combined."""
 
@@ -106,13 +121,14 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
     objects: dict[str, bytes] = {}
     for target in targets:
         _check_restorable(target, change)
-        new = change.of_a_run(target.changes, target.tags, target.name)
+        check_params(target.key.id, target.params, change.params)
+        new = change.of_a_run(target.changes, target.tags, target.name, target.params)
         if new.is_empty:
             done.append(Amended(target, new, target.changes))
             continue
         _check_number(target, new)
         amendment = _amendment(session, target, new)
-        objects.update(objects_of(amendment, new.series))
+        objects.update(objects_of(amendment, new.series, new.texts))
         done.append(Amended(target, new, fold([*target.changes.amendments, amendment], target.changes.unread)))
     if objects:
         store_objects(session, objects)
@@ -135,6 +151,16 @@ def _check_restorable(target: Target, change: Change) -> None:
             "withdrawal",
             hint=target.changes.advice,
         )
+
+
+def check_params(run_id: str, known: Mapping[str, Scalar], new: Mapping[str, Scalar]) -> None:
+    """Raise RecordError for a parameter with another value than the run has: a parameter never changes."""
+    for name, value in new.items():
+        if name in known and not same_param(known[name], value):
+            raise RecordError(
+                f"the parameter '{name}' of run {run_id[:12]} is {known[name]!r}, and cannot become {value!r}",
+                hint="give it another name, or start a run of its own",
+            )
 
 
 def _check_number(target: Target, new: Change) -> None:
@@ -160,6 +186,12 @@ def _amendment(session: Session, target: Target, change: Change) -> Amendment:
         tags=change.tags,
         untag=change.untag,
         metrics=change.metrics,
+        params=change.params,
+        status=change.status,
+        ended=change.ended,
+        inputs=change.inputs,
+        model_inputs=change.model_inputs,
+        outputs=change.outputs,
         withdrawn=change.withdrawn,
         lifecycle=change.lifecycle,
         reason=change.reason,
@@ -169,14 +201,19 @@ def _amendment(session: Session, target: Target, change: Change) -> Amendment:
     )
 
 
-def objects_of(amendment: Amendment, series: Mapping[str, Series] | None = None) -> dict[str, bytes]:
-    """Return key → content of the objects of an amendment."""
+def objects_of(
+    amendment: Amendment, series: Mapping[str, Series] | None = None, texts: Sequence[str] = ()
+) -> dict[str, bytes]:
+    """Return key → content of the objects of an amendment; `texts` are the schemas and profiles of its inputs."""
     key, data = amendment_object(amendment)
-    if not series:
-        return {key.key: data}
-    from ciplug.records.series import encode
+    objects = {key.key: data}
+    if series:
+        from ciplug.records.series import encode
 
-    return {key.key: data, key.series: encode(series)}
+        objects[key.series] = encode(series)
+    if texts:
+        objects[key.inputs] = encode_texts(texts)
+    return objects
 
 
 # Which runs are meant
@@ -235,4 +272,5 @@ def _target(catalog: Catalog, key: str) -> Target:
     if not entries or run is None:
         raise RecordError(f"{key} cannot be read", hint="see: ciplug fsck")
     entry = entries[0]
-    return Target(run, entry.attributes["model"], entry.attributes.get("name"), entry.tags, catalog.changes(key))
+    named = entry.attributes.get("name")
+    return Target(run, entry.attributes["model"], named, entry.tags, entry.params, catalog.changes(key))

@@ -65,7 +65,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch, source)[:HISTORY_MOST][::-1],
         notes=(
-            *_notes(finder.given, toward.by_commit.get(toward.past.head, []), finder.candidates),
+            *_notes(finder.run, toward.by_commit.get(toward.past.head, []), finder.candidates),
             *_passed_over(sides),
             *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
             *toward.past.notes,
@@ -118,7 +118,10 @@ def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tup
     if not run.provenance.context.trusted:
         notes.append("The run is of a fork's job: its numbers are what that job says.")
     if run.provenance.dirty:
-        notes.append("The run was made from a dirty tree: tracked files differed from the commit.")
+        named = run.provenance.named_dirt()
+        notes.append(
+            f"The run was made from a dirty tree: tracked files differed from the commit{named and ': '}{named}."
+        )
     if len(together) > 1:
         notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
     elif len(same_commit) > 1:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ciplug.errors import CiplugError
 from ciplug.git.credentials import redact
 from ciplug.records import canonical
-from ciplug.records.keys import EVERY_AMENDMENT, log_of, parse_amendment, parse_late_series, run_key
+from ciplug.records.keys import EVERY_AMENDMENT, log_of, parse_amendment, parse_late_inputs, parse_late_series, run_key
 from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
@@ -80,7 +80,7 @@ def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:
     """Check amendments whose run does not exist. Other amendments are checked when their run is read."""
     recorded, listed = set(runs.recorded()), set(store.keys(EVERY_AMENDMENT))
     for key in sorted(listed):
-        amendment = parse_amendment(key) or parse_late_series(key)
+        amendment = parse_amendment(key) or parse_late_series(key) or parse_late_inputs(key)
         if amendment is None:
             yield Problem(key, "not the key of an amendment")
         elif amendment.key not in listed:

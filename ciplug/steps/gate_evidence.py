@@ -75,7 +75,10 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
 def _ended(finder: BaselineFinder, policy: Policy, run: Run) -> str:
     key = policy.seeds.key if policy.seeds else ""
     which = f"the run of {key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else "the run"
-    return f"{which} {run.status}"
+    changes = finder.runs.changes(run)
+    if changes.setback and changes.setback.status == run.status:
+        return f"{which} was resumed by {changes.setback.author}, and {run.status} then"
+    return f"{which} {run.status}" + (" before it was resumed" if changes.status == "finished" else "")
 
 
 def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:

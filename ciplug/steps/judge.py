@@ -92,7 +92,7 @@ def judge(
     verdict = evaluate(
         policy.narrowed(policy.stages.get(stage)) if stage else policy,
         gather(finder, in_force),
-        finder.given,
+        finder.run,
         created=stamp(now()),
         policy_source=in_force.source,
         policy_digest=in_force.digest,

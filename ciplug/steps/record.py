@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -13,7 +15,9 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
+from ciplug.config.clean import line_to_add
 from ciplug.errors import CiplugError, RecordError, UsageError
+from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
@@ -55,7 +59,6 @@ def begin(
     Raises ConfigError for a place of artifacts that does not exist, StoreError when the disk does not take it.
     """
     spooled_for = session.spooled_for  # Opened first, so that a wrong store is not reported as one for artifacts.
-    outputs = [session.cwd / path for path in inputs.outputs]
     if inputs.artifacts or session.artifact_store:
         # A place that cannot be is reported before the training, not after it.
         _ = session.files
@@ -69,14 +72,42 @@ def begin(
         commit=session.head,
         name=inputs.name,
         tags=inputs.tags,
-        provenance=provenance.at_start(
-            session.context, session.workspace, command=command, seed=inputs.seed, outputs=outputs
-        ),
+        provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
     )
     entry = session.spool.create(run.id, facts_of(run, session, spooled_for))
     if entry.notice:
         console.complain(f"warning: {entry.notice}")
     return entry
+
+
+def _named_outputs(job: Surroundings, logged: Logged) -> list[str]:
+    """The artifacts that the program has logged, from the repository's top."""
+    files = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
+    return [path.as_posix() for path in files]
+
+
+def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
+    """The tracked files that differ from the commit now, without the outputs that are declared anywhere."""
+    workspace = session.workspace
+    if workspace is None:
+        return None
+    config = session.config
+    declared = [config.folder / path for section in config.sections() for path in section.outputs]
+    home = Path(os.path.relpath(config.folder.absolute(), workspace.top)).as_posix()
+    # A ciplug.yaml that is elsewhere speaks of the whole repository.
+    folder = "." if home == ".." or home.startswith("../") else home
+    clean = config.clean_of(inputs.model)
+    dirt = measure_dirt(
+        workspace,
+        [session.cwd / path for path in (*inputs.outputs, *declared)],
+        lambda path: clean.ignores(posixpath.relpath(path, folder)),
+    )
+    for path, name in dirt.unfiltered.items():
+        console.complain(
+            f"warning: {path}: git's filter '{name}' does not run here, so the file counts as changed",
+            f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
+        )
+    return dirt
 
 
 def facts_of(run: Run, job: Surroundings, spooled_for: str) -> dict[str, Any]:
@@ -124,7 +155,7 @@ def finish(
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
             tags={**skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
-                skeleton.provenance,
+                provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
                 env=job.env,
                 top=job.top,
                 seed=_seed(logged, values.params),
@@ -153,7 +184,8 @@ def skeleton_of(entry: RunWriter) -> Run:
     facts: dict[str, Any] = dict(entry.facts.get("run") or {})
     start = dict(facts.pop("provenance", {}))
     context = Context(**start.pop("context", {}))
-    start["command"] = tuple(start.get("command", ()))
+    for name in ("command", "dirty_files", "ignored_files"):
+        start[name] = tuple(start.get(name, ()))
     return Run(**facts, provenance=Provenance(**start, context=context))
 
 

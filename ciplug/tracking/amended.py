@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records import read
-from ciplug.records.amendment import Amendment, Changes, fold, parse
+from ciplug.records.amendment import SCHEMA, Amendment, Changes, fold, parse
+from ciplug.records.inputs import DatasetInput
 from ciplug.records.keys import RunKey, amended_run, parse_amendment, parse_amendments
 from ciplug.tracking.query import LIFECYCLE, Column, Key, Kind
 
@@ -55,13 +56,40 @@ def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: in
         for row, one in changed.items():
             states[row] = one.state
         return Column(range(count), states)
+    if key.kind == "dataset":
+        return _with_datasets(key, recorded, changed)
     news = {row: value for row, one in changed.items() for name, value in _values(one, key.kind) if name == key.name}
     if not news:
         return recorded
     cells = dict(zip(recorded.rows, recorded.values, strict=True))
-    cells.update(news)
+    # A parameter never changes: its first value counts.
+    cells = {**news, **cells} if key.kind == "param" else {**cells, **news}
     rows = sorted(row for row, value in cells.items() if value is not None)
     return Column(range(count) if len(rows) == count else rows, [cells[row] for row in rows])
+
+
+def _with_datasets(key: Key, recorded: Column, changed: Mapping[int, Changes]) -> Column:
+    """Return a column with a value for each dataset of a row: rows are repeated."""
+    cells = [*zip(recorded.rows, recorded.values, strict=True)]
+    cells += [(row, facts[key.name]) for row, one in changed.items() for facts in dataset_facts(one.inputs)]
+    cells = sorted(dict.fromkeys((row, value) for row, value in cells if value is not None))
+    return Column([row for row, _ in cells], [value for _, value in cells])
+
+
+def dataset_facts(inputs: Iterable[DatasetInput]) -> list[dict[str, str | None]]:
+    """Return what a search asks about datasets."""
+    return [{"name": one.name, "digest": one.digest, "context": one.context} for one in inputs]
+
+
+def newer_notes(newer: Sequence[Amendment]) -> list[str]:
+    """Return the sentence on amendments that are understood in part only; none where there are none."""
+    if not newer:
+        return []
+    more = f" and {len(newer) - 1:,} more" if len(newer) > 1 else ""
+    return [
+        f"amendment {newer[0].seq} of run {newer[0].run[:12]}{more}: written by a newer ciplug (schema "
+        f"{newer[0].schema}, this one knows {SCHEMA}), and understood in part only: upgrade ciplug"
+    ]
 
 
 def names(changes: Changes, kind: Kind) -> Collection[str]:
@@ -71,5 +99,6 @@ def names(changes: Changes, kind: Kind) -> Collection[str]:
 
 def _values(changes: Changes, kind: Kind) -> Iterable[tuple[str, Any]]:
     if kind == "attribute":
-        return () if changes.name is None else (("name", changes.name),)
-    return {"metric": changes.metrics, "tag": changes.tags}.get(kind, {}).items()
+        facts = {"name": changes.name, "status": changes.status, "ended": changes.ended}
+        return [(name, value) for name, value in facts.items() if value is not None]
+    return {"metric": changes.metrics, "tag": changes.tags, "param": changes.params}.get(kind, {}).items()

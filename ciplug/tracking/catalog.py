@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import UsageError, nearest
-from ciplug.records.amendment import Changes, Standing
+from ciplug.records.amendment import Amendment, Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import amended_run, is_run, parse_runs
@@ -245,12 +245,14 @@ class Catalog:
         return search.select(where, self._count, self._column)
 
     def need(self, key: Key) -> None:
-        """Raise UsageError for a metric, parameter or tag that no run has, unless there are no runs."""
+        """Raise UsageError for a metric, parameter, tag or dataset that no run has, unless there are no runs."""
         self._answer(lambda: self._need(key))
 
     def _need(self, key: Key) -> None:
         if not self._count or key.kind == "attribute" or self._column(key).rows:
             return
+        if key.kind == "dataset":
+            raise UsageError(f"no run has a dataset with a {key.name}", hint="log one: ciplug.log_input")
         noun = {"metric": "a metric", "param": "a parameter", "tag": "a tag"}[key.kind]
         names = self._names(key.kind)
         hint = nearest(key.name, names, _NAMES_MOST) if names else f"no run has {noun} at all"
@@ -281,6 +283,11 @@ class Catalog:
     def changes(self, key: str) -> Changes:
         """Return the combined amendments of the run with this key."""
         return self._changes.get(key, amended.NO_CHANGES)
+
+    @property
+    def newer(self) -> list[Amendment]:
+        """The amendments that a newer ciplug wrote."""
+        return [one for changes in self._changes.values() for one in changes.newer]
 
     def find(self, run_id: str) -> list[str]:
         """Keys of the runs whose id begins so; the one whose id it is, if there is one."""
@@ -340,7 +347,8 @@ class Catalog:
         if None in values:  # an attribute that is not known of every run
             present = [(row, value) for row, value in zip(rows, values, strict=True) if value is not None]
             rows, values = [row for row, _ in present], [value for _, value in present]
-        return Column(range(self._count) if len(rows) == self._count else rows, values)
+        whole = len(rows) == self._count and key.kind != "dataset"
+        return Column(range(self._count) if whole else rows, values)
 
     def _entries(self, rows: Sequence[int]) -> list[Entry]:
         found: dict[int, Entry] = {}

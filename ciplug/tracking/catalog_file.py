@@ -21,7 +21,7 @@ from typing import Any
 from ciplug.records.columns import Columns, Sparse
 from ciplug.tracking.query import Column, Key
 
-_VERSION = 3 * 2 + (sys.byteorder == "big")
+_VERSION = 4 * 2 + (sys.byteorder == "big")
 _SCHEMA = (
     "CREATE TABLE segments (name TEXT PRIMARY KEY, runs INTEGER NOT NULL, gone REAL)",
     "CREATE TABLE columns (kind TEXT, name TEXT, segment TEXT, rows BLOB, data, PRIMARY KEY (kind, name, segment))",
@@ -101,7 +101,7 @@ class CatalogFile:
     def columns(self, segment: str, runs: int) -> Columns:
         """Return all columns of a segment."""
         columns = Columns()
-        parts: dict[str, dict[str, Sparse]] = {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}
+        parts = dict(_cells(columns))
         sql = "SELECT kind, name, rows, data FROM columns WHERE segment = ?"
         for kind, name, rows, data in self._db.execute(sql, (segment,)):
             cell = _unpacked(kind, rows, data, runs)
@@ -226,11 +226,18 @@ def _packed(segment: str, columns: Columns) -> Iterator[tuple[str, str, str, byt
     for name, values in columns.attributes.items():
         alike = values[:1] if values.count(values[0]) == len(values) else values
         yield "attribute", name, segment, None, json.dumps(alike)
-    for kind, cells in (("metric", columns.metrics), ("param", columns.params), ("tag", columns.tags)):
+    every = list(range(len(columns)))
+    for kind, cells in _cells(columns):
         for name, cell in cells.items():
-            rows = None if len(cell.rows) == len(columns) else array("I", cell.rows).tobytes()
+            rows = None if cell.rows == every else array("I", cell.rows).tobytes()
             data = array("d", cell.values).tobytes() if kind == "metric" else json.dumps(cell.values)
             yield kind, name, segment, rows, data
+
+
+def _cells(columns: Columns) -> Iterator[tuple[str, dict[str, Sparse]]]:
+    """The columns that not every run has a value in, by kind."""
+    yield from (("metric", columns.metrics), ("param", columns.params))
+    yield from (("tag", columns.tags), ("dataset", columns.datasets))
 
 
 def _unpacked(kind: str, rows: bytes | None, data: bytes | str, runs: int) -> Column:

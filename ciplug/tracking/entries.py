@@ -42,6 +42,7 @@ class Entry:
             "param": self.params,
             "tag": self.tags,
             "attribute": self.attributes,
+            "dataset": {},
         }
         return kinds[key.kind].get(key.name)
 
@@ -51,7 +52,7 @@ def sparse(columns: Columns, kind: Kind) -> Mapping[str, Sparse]:
     if kind == "attribute":
         every = list(range(len(columns)))
         return {name: Sparse(every, list(values)) for name, values in columns.attributes.items()}
-    return {"metric": columns.metrics, "param": columns.params, "tag": columns.tags}[kind]
+    return {"metric": columns.metrics, "param": columns.params, "tag": columns.tags, "dataset": columns.datasets}[kind]
 
 
 def entry_at(columns: Columns, row: int) -> Entry:
@@ -71,14 +72,14 @@ def entry_at(columns: Columns, row: int) -> Entry:
 
 def as_amended(entry: Entry, changes: Changes) -> Entry:
     """The entry with what was changed since."""
-    attributes = {**entry.attributes, LIFECYCLE.name: changes.state}
-    if changes.name is not None:
-        attributes["name"] = changes.name
+    later = {"name": changes.name, "status": changes.status, "ended": changes.ended, LIFECYCLE.name: changes.state}
+    attributes = {**entry.attributes, **{name: value for name, value in later.items() if value is not None}}
     tags = {**entry.tags, **changes.tags}
     return replace(
         entry,
         attributes=attributes,
         metrics={**entry.metrics, **changes.metrics},
+        params={**changes.params, **entry.params},
         tags={name: value for name, value in tags.items() if value is not None},
         standing=changes.standing,
     )

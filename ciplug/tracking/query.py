@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["metric", "param", "tag", "attribute"]
+Kind = Literal["metric", "param", "tag", "attribute", "dataset"]
 
 
 class Key(NamedTuple):
-    """A key of a run: metrics.accuracy, params.depth, tags.team, attributes.commit."""
+    """A key of a run: metrics.accuracy, params.depth, tags.team, attributes.commit, datasets.name."""
 
     kind: Kind
     name: str
@@ -44,7 +44,7 @@ class Order(NamedTuple):
 
 
 class Column(NamedTuple):
-    """The values of a key, and the rows that they stand in, which rise."""
+    """The values of a key, and the rows that they stand in, which rise; a run with several datasets has several."""
 
     rows: Sequence[int]
     values: Sequence[Any]

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 from ciplug.errors import UsageError, closest, nearest
 from ciplug.records import moment
-from ciplug.records.columns import ATTRIBUTES
+from ciplug.records.columns import ATTRIBUTES, DATASETS
 from ciplug.tracking.query import (
     ENDED,
     LIFECYCLE,
@@ -30,6 +30,7 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("params", "param", "parameters", "parameter"), "param"),
     **dict.fromkeys(("tags", "tag"), "tag"),
     **dict.fromkeys(("attributes", "attribute", "attr", "run"), "attribute"),
+    **dict.fromkeys(("datasets", "dataset"), "dataset"),
 }
 _ATTRIBUTES = {
     "run_id": "id",
@@ -66,7 +67,7 @@ def parse(expression: str) -> tuple[Comparison, ...]:
 def parse_order(text: str) -> Order:
     """Parse `metrics.accuracy DESC`; the default is ascending. Raises UsageError."""
     reader = _Reader(text)
-    key = reader.key()
+    key = reader.single()
     word = reader.word("ASC", "DESC") if reader.more() else "ASC"
     reader.end()
     return Order(key, word == "DESC")
@@ -75,10 +76,10 @@ def parse_order(text: str) -> Order:
 def parse_keys(text: str) -> tuple[Key, ...]:
     """`metrics.accuracy, params.depth`. Raises UsageError."""
     reader = _Reader(text)
-    found = [reader.key()]
+    found = [reader.single()]
     while reader.more():
         reader.word(",")
-        found.append(reader.key())
+        found.append(reader.single())
     return tuple(found)
 
 
@@ -140,11 +141,13 @@ class _Reader:
         prefix, dot, name = raw.partition(".")
         kind = _KINDS.get(prefix.strip("`").lower()) if dot else "attribute"
         if first.sort in ("text", "comparison", "number") or kind is None:
-            known = ["metrics", "params", "tags", "attributes"]
+            known = ["metrics", "params", "tags", "attributes", "datasets"]
             raise self._error("a key is expected, like metrics.accuracy", whole, nearest(prefix, known))
         name = unquoted(name if dot else raw)
         if not name:
             raise self._error("a name is expected after the point", whole)
+        if kind == "dataset" and name not in DATASETS:
+            raise self._error(f"unknown field '{name}' of a dataset", whole, nearest(name, list(DATASETS)))
         if kind != "attribute":
             return Key(kind, name)
         if name.lower() not in _ATTRIBUTES:
@@ -153,6 +156,14 @@ class _Reader:
                 hint = f"write metrics.{name}, params.{name} or tags.{name}"
             raise self._error(f"unknown attribute '{name}'", whole, hint)
         return Key(kind, _ATTRIBUTES[name.lower()])
+
+    def single(self) -> Key:
+        """A key of which a run has one value."""
+        at = self._next
+        key = self.key()
+        if key.kind == "dataset":
+            raise self._error("a run may have several datasets: they are for --where only", self._tokens[at])
+        return key
 
     def comparison(self) -> Comparison:
         key = self.key()
@@ -164,7 +175,7 @@ class _Reader:
             return Comparison(key, comparator.text, self._moment(value, token))
         if key.kind == "metric" and isinstance(value, str):
             raise self._error(f"{key} is a number: compare it with one, without quotes", token)
-        if key.kind in ("tag", "attribute") and not isinstance(value, str):
+        if key.kind in ("tag", "attribute", "dataset") and not isinstance(value, str):
             raise self._error(f"{key} is text: put the value in quotes", token)
         # A parameter is either.
         known = list(_TEXTUAL if isinstance(value, str) else _NUMERIC)

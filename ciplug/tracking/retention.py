@@ -22,8 +22,10 @@ class RetainedRun:
     commit: str | None
     branch: str | None
     status: str | None
+    """Finished if it ended so every time, as for baselines."""
     started: str
     ended: datetime | None
+    """When it ended last: one that was resumed is kept from then on."""
     counts: bool = True
     """False for a withdrawn or deleted run, and its children: it represents no branch, and uses up no place."""
     parent: str | None = None
@@ -48,9 +50,9 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
                 model=at["model"][row] or "",
                 commit=at["commit"][row],
                 branch=at["branch"][row],
-                status=at["status"][row],
+                status=changed.get(key, NO_CHANGES).status_of(at["status"][row]),
                 started=at["started"][row] or "",
-                ended=_moment(at["ended"][row]),
+                ended=_moment(changed.get(key, NO_CHANGES).ended or at["ended"][row]),
                 counts=changed.get(key, NO_CHANGES).counts,
                 parent=at["parent"][row],
             )

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
-from ciplug.records.amendment import Changes, Evidence, evidence_of
+from ciplug.records.amendment import Amendment, Changes, Evidence, RefusedParam, evidence_of
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
-from ciplug.records.keys import RunKey, amended_run, parse_late_series, parse_runs, run_key
+from ciplug.records.inputs import decode_texts, encode_texts
+from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.stores.base import Store
-from ciplug.tracking.amended import NO_CHANGES
+from ciplug.tracking.amended import NO_CHANGES, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
 if TYPE_CHECKING:
@@ -30,9 +31,16 @@ LOADED_MOST = 5_000
 
 
 def run_objects(
-    run: Run, series: Mapping[str, Series] | None = None, examples: bytes | None = None
+    run: Run,
+    series: Mapping[str, Series] | None = None,
+    examples: bytes | None = None,
+    texts: Iterable[str] = (),
 ) -> dict[str, bytes]:
-    """Return the objects of a run; `examples` as `ciplug.records.examples` encodes them."""
+    """Return the objects of a run; `examples` as `ciplug.records.examples` encodes them.
+
+    Args:
+        texts: the schemas and profiles of its inputs, which name them by digest.
+    """
     key = run_key(run)
     objects = {key.key: dumps(run)}
     if examples:
@@ -41,6 +49,8 @@ def run_objects(
         from ciplug.records.series import encode
 
         objects[key.series] = encode(series)
+    if texts := tuple(texts):
+        objects[key.inputs] = encode_texts(texts)
     return objects
 
 
@@ -74,7 +84,13 @@ class Runs:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the state of the store that a person must see, as far as it has been read."""
-        return tuple(self._store.notes)
+        return (*self._store.notes, *newer_notes(self.newer))
+
+    @property
+    def newer(self) -> tuple[Amendment, ...]:
+        """The amendments of a newer ciplug, of the runs that were read."""
+        read = [one for changes in self._changes.values() for one in changes.newer]
+        return tuple(dict.fromkeys((*read, *(self.catalog.newer if "catalog" in self.__dict__ else ()))))
 
     def _list(self, *prefixes: str) -> list[str]:
         own = [key for key in self._unsent if key.startswith(prefixes)]
@@ -105,11 +121,11 @@ class Runs:
         return self._keys
 
     def _take_amendments(self, listed: Iterable[str]) -> None:
-        """Note the keys of amendments, and of the series beside them, by the run that they are of."""
+        """Note the keys of amendments, and of the objects beside them, by the run that they are of."""
         for key in listed:
             if run := amended_run(key):
                 self._amendment_keys.setdefault(run, []).append(key)
-            elif late := parse_late_series(key):
+            elif late := parse_late_series(key) or parse_late_inputs(key):
                 self._amendment_keys.setdefault(late.run_key, []).append(key)
 
     def recorded_on(self, commits: Iterable[str | None]) -> dict[str, list[RunKey]]:
@@ -192,6 +208,11 @@ class Runs:
         self._fold([parent], self._read(self._unread_amendments([parent])))
         return replace(own, parent=self._changes.get(parent, NO_CHANGES))
 
+    def refused_params(self, run: Run) -> tuple[RefusedParam, ...]:
+        """The attempts to change a parameter of a run that was loaded, in the order in which they are folded."""
+        key = run_key(run)
+        return self._changes[key].refused_params(self._records[key].params) if key in self._changes else ()
+
     def evidence(self, run: Run) -> Evidence:
         """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since."""
         key = run_key(run)
@@ -246,6 +267,14 @@ class Runs:
         keys = [key.series, *(one.series for one in late)]
         data = self._read(keys)
         return merge([decode(data[one], one) for one in keys if one in data])
+
+    def input_texts(self, run: Run) -> dict[str, str]:
+        """Digest → schema or profile of an input, with those of inputs that were named late."""
+        key = run_key(run)
+        self.recorded_on([run.commit])
+        keys = [key.inputs, *filter(parse_late_inputs, self._amendment_keys.get(key, ()))]
+        data = self._read(keys)
+        return {name: text for one in keys if one in data for name, text in decode_texts(data[one], one).items()}
 
     def examples(self, run: Run) -> Examples | None:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""

@@ -16,14 +16,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from ciplug.records import columns
 from ciplug.records.amendment import Amendment, Changes, fold
 from ciplug.records.canonical import dumps
-from ciplug.records.keys import RunKey, amendment_object, parse_amendment, parse_amendments, parse_run
+from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
+from ciplug.records.keys import AmendmentKey, RunKey, amendment_object, parse_amendment, parse_amendments, parse_run
 from ciplug.records.provenance import Context
 from ciplug.records.read import amendment as read_amendment
 from ciplug.records.run import Run
 from ciplug.records.series import Series, encode
 from ciplug.tracking.amended import changes as changes_of
 from ciplug.tracking.catalog import Catalog
-from ciplug.tracking.query import LIFECYCLE, Key
+from ciplug.tracking.query import LIFECYCLE, STATUS, Key
 from ciplug.tracking.runs import Runs, run_objects
 from tests.servers.git_http import GitServer
 from tests.stores import Place, close_segments_at, git_place
@@ -40,17 +41,39 @@ RUNS = [
         ended=f"2026-11-2{number}T00:00:01.000Z",
         commit=COMMITS[number % 3],
         metrics={"accuracy": number / 10},
+        params={"depth": 6} if number % 2 else {},
+        inputs=(DatasetInput(name="a", digest="1", source_type="local", source="x"),) if number % 2 else (),
         tags={"team": "red"} if number % 2 else {},
     )
     for number in range(5)
 ]
 KEYS = st.sampled_from([RunKey(run.commit, run.id) for run in RUNS])
+PARAMS = st.dictionaries(st.sampled_from(["depth", "rate"]), st.sampled_from([6, 7, "6"]), min_size=1, max_size=2)
+DATASETS = st.builds(
+    DatasetInput,
+    name=st.sampled_from("ab"),
+    digest=st.sampled_from("12"),
+    source_type=st.just("local"),
+    source=st.sampled_from("xy"),
+    context=st.sampled_from([None, "training"]),
+)
+MODELS = st.builds(ModelOutput, id=st.sampled_from(["m-1", "m-2"]), step=st.integers(0, 1))
 TAGS = st.sampled_from(["team", "note"])
 CHANGES = st.one_of(
     st.fixed_dictionaries({"tags": st.dictionaries(TAGS, st.sampled_from("xyz"), min_size=1, max_size=2)}),
     st.fixed_dictionaries({"untag": st.tuples(TAGS)}),
     st.fixed_dictionaries({"name": st.sampled_from(["one", "two"])}),
     st.fixed_dictionaries({"withdrawn": st.booleans(), "reason": st.sampled_from(["bad", "good"])}),
+    st.fixed_dictionaries({"params": PARAMS}),
+    st.fixed_dictionaries(
+        {
+            "status": st.sampled_from(["finished", "failed", "killed"]),
+            "ended": st.sampled_from(["2026-11-28T00:00:00.000Z", "2026-11-29T00:00:00.000Z"]),
+        }
+    ),
+    st.fixed_dictionaries({"inputs": st.lists(DATASETS, min_size=1, max_size=2).map(tuple)}),
+    st.fixed_dictionaries({"outputs": st.lists(MODELS, min_size=1, max_size=2).map(tuple)}),
+    st.fixed_dictionaries({"model_inputs": st.lists(st.sampled_from(["m-1", "m-2"]), max_size=2).map(tuple)}),
     st.fixed_dictionaries({"lifecycle": st.sampled_from(["active", "deleted"])}),
     st.fixed_dictionaries({"metrics": st.dictionaries(st.sampled_from(["accuracy", "auc"]), st.floats(), max_size=2)}),
 )
@@ -79,21 +102,39 @@ class Writer:
         if made.metrics:
             steps = {name: Series((made.seq,), (value,)) for name, value in made.metrics.items()}
             objects[amendment.series] = encode(steps)
+        if made.inputs:
+            objects[amendment.inputs] = encode_texts([f"schema {made.seq}"])
         self.seen.update(objects)
         return objects
+
+
+def comparable(run: Run) -> str:
+    """A run as text: the order of its parameters says nothing, and NaN is NaN."""
+    return dumps(run).decode()
 
 
 def plainly(recorded: Run, objects: dict[str, bytes]) -> Run:
     """The run as amended, thought through once more: sort, then apply one after the other."""
     own = [key for key in objects if (k := parse_amendment(key)) and k.run == recorded.id]
     made = [read_amendment(objects[key], key) for key in own]
-    name, tags, metrics = recorded.name, dict(recorded.tags), dict(recorded.metrics)
-    for key, one in sorted(zip(own, made, strict=True), key=lambda pair: (pair[1].seq, pair[0].rpartition("-")[2])):
-        assert key
-        name = one.name or name
-        tags = {k: v for k, v in tags.items() if k not in one.untag} | dict(one.tags)
-        metrics |= one.metrics
-    return Run(**{**recorded.__dict__, "name": name, "tags": tags, "metrics": metrics})
+    state: dict[str, Any] = {**recorded.__dict__, "tags": dict(recorded.tags), "metrics": dict(recorded.metrics)}
+    state["params"] = dict(recorded.params)
+    lists = {
+        "inputs": lambda one: (one.name, one.digest, one.context),
+        "outputs": lambda one: one.id,
+        "model_inputs": lambda one: one,
+    }
+    for _, one in sorted(zip(own, made, strict=True), key=lambda pair: (pair[1].seq, pair[0].rpartition("-")[2])):
+        state.update({field: value for field in ("name", "status", "ended") if (value := getattr(one, field))})
+        state["tags"] = {k: v for k, v in state["tags"].items() if k not in one.untag} | dict(one.tags)
+        state["metrics"] |= one.metrics
+        for param, value in one.params.items():
+            state["params"].setdefault(param, value)
+        for attribute, identity in lists.items():
+            for item in getattr(one, attribute):
+                if identity(item) not in map(identity, state[attribute]):
+                    state[attribute] = (*state[attribute], item)
+    return Run(**state)
 
 
 class Amendments(RuleBasedStateMachine):
@@ -137,7 +178,7 @@ class Amendments(RuleBasedStateMachine):
         expected = [plainly(run, self.sent) for run in RUNS]
         runs = Runs(store)
         shown = [run for found in runs.of_commits(COMMITS).values() for run in found]
-        assert sorted(map(repr, shown)) == sorted(map(repr, expected))
+        assert sorted(map(comparable, shown)) == sorted(map(comparable, expected))
         catalog = Catalog(self.place.open(), self.folder)
         entries = {entry.id: entry for entry in catalog.search().entries}
         for run in expected:
@@ -146,12 +187,26 @@ class Amendments(RuleBasedStateMachine):
             assert repr((entry.attributes.get("name"), entry.tags, entry.metrics, entry.state)) == repr(
                 (run.name, dict(run.tags), dict(run.metrics), state)
             )
+            assert (entry.params, entry.attributes["status"], entry.attributes["ended"]) == (
+                run.params,
+                run.status,
+                run.ended,
+            )
             row = catalog.row_of(RunKey(run.commit, run.id).key)
             assert row is not None
             lifecycle = catalog.column(LIFECYCLE)
             assert lifecycle.values[list(lifecycle.rows).index(row)] == state
-            team = catalog.column(Key("tag", "team"))
-            assert dict(zip(team.rows, team.values, strict=True)).get(row) == run.tags.get("team")
+            for key, value in (
+                (Key("tag", "team"), run.tags.get("team")),
+                (Key("param", "depth"), run.params.get("depth")),
+                (STATUS, run.status),
+            ):
+                cells = catalog.column(key)
+                assert dict(zip(cells.rows, cells.values, strict=True)).get(row) == value
+            for name in ("name", "digest", "context"):
+                cells = catalog.column(Key("dataset", name))
+                held = {value for at, value in zip(cells.rows, cells.values, strict=True) if at == row}
+                assert held == {value for one in run.inputs if (value := getattr(one, name))}
         self.segments_hold_them()
 
     def segments_hold_them(self) -> None:
@@ -175,6 +230,10 @@ class Amendments(RuleBasedStateMachine):
             late = [key for key in parse_amendments(self.sent) if key.run == run.id and key.series in self.sent]
             points = {name for key in late for name in read_amendment(self.sent[key.key], key.key).metrics}
             assert runs.series(run).keys() == points
+            assert len(runs.input_texts(run)) == len({key.seq for key in self.inputs_of(run)})
+
+    def inputs_of(self, run: Run) -> list[AmendmentKey]:
+        return [key for key in parse_amendments(self.sent) if key.run == run.id and key.inputs in self.sent]
 
     def teardown(self) -> None:
         if hasattr(self, "sent"):

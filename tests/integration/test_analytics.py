@@ -20,6 +20,10 @@ from tests.servers.seaweedfs import S3
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "object-stores.md").read_text(encoding="utf-8")
 PLACE = "s3://acme-ml/ciplug"
 MOMENT = "2026-03-01T00:00:00Z"
+DATASET = ", ".join(
+    f"{name}: string" for name in ("name", "digest", "source_type", "source", "context", "schema", "profile")
+)
+DATASET += ", tags: map<string, string>"
 MODELS = ["wine", "acme/wine = 50%", "Größe, süß", "2026"]
 
 
@@ -86,16 +90,19 @@ def test_the_query_with_amendments_marks_what_does_not_count(tmp_path: Path) -> 
     amend(4, 2, untag=("team",))
     amend(5, 1, withdrawn=True)
     amend(5, 2, withdrawn=False)
+    amend(5, 3, status="killed", ended=MOMENT)
+    amend(5, 4, status="failed", ended=MOMENT, params={"depth": 6})
     amend(6, 1, lifecycle="deleted", withdrawn=True)
     store().compact()
     query = block("amended").replace(PLACE, str(tmp_path / "store"))
     rows = {row[1]: row[2:] for row in duckdb.sql(query).fetchall()}
     catalog = Catalog(store())
     for entry in catalog.search().entries:
-        name, _, state, team = rows[entry.id]
+        name, status, _, state, team = rows[entry.id]
         assert (name, state, team) == (entry.attributes.get("name"), entry.state, entry.tags.get("team"))
+        assert status == entry.attributes["status"]
     assert len(rows) == 40
-    assert [rows[f"{n:032x}"][2] for n in range(1, 7)] == [
+    assert [rows[f"{n:032x}"][3] for n in range(1, 7)] == [
         *("withdrawn", "active", "active", "active", "active", "deleted")
     ]
     check(duckdb.sql(block("query").replace(PLACE, str(tmp_path / "store"))).fetchall())
@@ -115,13 +122,15 @@ def test_the_table_has_the_columns_of_the_files(tmp_path: Path) -> None:
     fill((tmp_path / "store").as_uri(), {"HOME": str(tmp_path)})
     files = sorted((tmp_path / "store" / "runs").rglob("*.parquet"))
     declared, partitions = block("table").split("PARTITIONED BY")
-    columns = dict(re.findall(r"`(\w+)` ([\w<>,]+?),?\n", declared))
+    columns = dict(re.findall(r"`(\w+)` ([\w<>,:]+?),?\n", declared))
     hive = {
         "string": "string",
         "timestamp[us, tz=UTC]": "timestamp",
         "list<element: string>": "array<string>",
         "map<string, double>": "map<string,double>",
         "map<string, string>": "map<string,string>",
+        f"list<element: struct<{DATASET}>>": f"array<struct<{DATASET.replace(': ', ':').replace(', ', ',')}>>",
+        "list<element: struct<id: string, step: int64>>": "array<struct<id:string,step:bigint>>",
     }
     for file in files:
         schema = parquet.read_schema(file)

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciplug.errors import RecordError
 from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, evidence_of, fold, parse
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.inputs import DatasetInput, ModelOutput, decode_texts, encode_texts
 from ciplug.records.keys import amendment_object, parse_amendment
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series, merge
+from ciplug.tracking.amended import newer_notes
 
 MOMENT = "2026-11-28T00:00:00Z"
 RECORD = Run(id="1", model="wine", status="finished", started=MOMENT, ended=MOMENT, metrics={"a": 1.0, "n": math.nan})
+DATASET = {"name": "d", "digest": "1", "source_type": "local", "source": "x"}
 FORK = Context(trusted=False)
 
 
@@ -33,6 +38,24 @@ WHOLE = st.builds(
     tags=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)),
     untag=st.lists(st.sampled_from("cd"), unique=True).map(tuple),
     metrics=st.dictionaries(st.sampled_from(["a", "b/c"]), st.floats()),
+    params=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3) | st.integers() | st.floats() | st.booleans()),
+    status=st.sampled_from([None, "finished", "failed", "killed"]),
+    ended=st.sampled_from([None, MOMENT]),
+    inputs=st.lists(
+        st.builds(
+            DatasetInput,
+            name=st.text(max_size=3),
+            digest=st.text(max_size=3),
+            source_type=st.just("local"),
+            source=st.text(max_size=3),
+            context=st.none() | st.just("training"),
+            tags=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)),
+            schema=st.none() | st.just("sha256:0"),
+        ),
+        max_size=2,
+    ).map(tuple),
+    model_inputs=st.lists(st.just("m-1"), max_size=1).map(tuple),
+    outputs=st.lists(st.builds(ModelOutput, id=st.just("m-2"), step=st.integers(-9, 9)), max_size=1).map(tuple),
     withdrawn=st.none() | st.booleans(),
     lifecycle=st.sampled_from([None, "active", "deleted"]),
     reason=st.none() | st.text(max_size=5),
@@ -61,6 +84,14 @@ def test_what_is_written_is_read_back(amendment: Amendment) -> None:
         ({"metrics": {"a": True}}, "metrics.a: a number is expected"),
         ({"metrics": {"a": 10**400}}, "metrics.a: the number is too large"),
         ({"metrics": {"a\n": 1}}, "cannot be the name of a metric"),
+        ({"params": {"a": [1]}}, "params.a: text, a number or a boolean is expected"),
+        ({"status": "running"}, "status: one of finished, failed, killed is expected"),
+        ({"ended": "yesterday"}, "ended: a time in ISO 8601 is expected"),
+        ({"inputs": [{"name": "a"}]}, "inputs: digest: text is expected"),
+        ({"inputs": ["a"]}, "inputs: a JSON object is expected"),
+        ({"inputs": [{**DATASET, "tags": {"a": 1}}]}, "inputs: tags: texts are expected"),
+        ({"outputs": [{"id": "m-1", "step": 0.5}]}, "outputs: step: a whole number"),
+        ({"model_inputs": [1]}, "model_inputs: text is expected"),
         ({"withdrawn": "yes"}, "withdrawn: bool is expected"),
         ({"lifecycle": "gone"}, "'active' or 'deleted' is expected"),
         ({"context": {"trusted": "yes"}}, "trusted: bool is expected"),
@@ -156,3 +187,84 @@ def test_the_advice_names_a_restoration_only_where_it_works() -> None:
     assert Changes(parent=fold([withdrawn])).advice.endswith("ciplug runs restore 1")
     for unread in (fold([], ["amend/x"]), fold([withdrawn], ["amend/x"]), Changes(parent=fold([], ["amend/x"]))):
         assert "restore" not in unread.advice and "ciplug fsck" in unread.advice
+
+
+def test_the_first_value_of_a_parameter_counts_and_other_values_are_named() -> None:
+    record = Run(**{**RECORD.__dict__, "params": {"depth": 6}})
+    changes = fold(
+        [
+            made(1, params={"depth": "6", "rate": 0.1}, by="alice"),
+            made(2, params={"depth": 7, "rate": 0.2, "seed": 1}, by="bob"),
+        ]
+    )
+    assert changes.applied_to(record).params == {"depth": 6, "rate": 0.1, "seed": 1}
+    refused = [(one.name, one.value, one.kept, one.amendment.by) for one in changes.refused_params(record.params)]
+    assert refused == [("depth", 7, 6, "bob"), ("rate", 0.2, 0.1, "bob")]
+    other = fold(list(reversed(changes.amendments)))
+    assert other.applied_to(record).params["rate"] == 0.2, "the one order decides, whatever it is"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "later", "shown", "counts"),
+    [
+        ("finished", [], "finished", "finished"),
+        ("finished", ["finished"], "finished", "finished"),
+        ("failed", ["finished"], "finished", "failed"),
+        ("killed", ["finished"], "finished", "killed"),
+        ("finished", ["failed"], "failed", "failed"),
+        ("finished", ["killed", "finished"], "finished", "killed"),
+    ],
+)
+def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(
+    recorded: str, later: list[Any], shown: str, counts: str
+) -> None:
+    record = Run(**{**RECORD.__dict__, "status": recorded})
+    changes = fold(made(seq, status=status, ended="2026-12-01T00:00:00Z") for seq, status in enumerate(later, 1))
+    assert changes.applied_to(record).status == shown
+    evidence = evidence_of(record, changes).run
+    assert (evidence.status, evidence.ended) == (counts, record.ended)
+
+
+def test_nothing_but_metrics_that_are_added_becomes_evidence() -> None:
+    record = Run(**{**RECORD.__dict__, "params": {"depth": 6}})
+    late = DatasetInput(name="eval.csv", digest="other", source_type="local", source="x")
+    changes = fold(
+        [made(1, params={"seed": 7}, inputs=(late,), outputs=(ModelOutput(id="m-1"),), model_inputs=("m-0",))]
+    )
+    shown = changes.applied_to(record)
+    assert (shown.params, shown.inputs, shown.outputs, shown.model_inputs) == (
+        {"depth": 6, "seed": 7},
+        (late,),
+        (ModelOutput(id="m-1"),),
+        ("m-0",),
+    )
+    assert evidence_of(record, changes).run == record
+
+
+def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
+    def dataset(**fields: Any) -> DatasetInput:
+        return DatasetInput(**{**DATASET, **fields})
+
+    record = Run(**{**RECORD.__dict__, "inputs": (dataset(tags={"a": "1"}),)})
+    changes = fold([made(1, inputs=(dataset(tags={"a": "2"}), dataset(context="training"), dataset(source="y")))])
+    assert changes.applied_to(record).inputs == (dataset(tags={"a": "1"}), dataset(context="training"))
+
+
+def test_amendments_of_a_newer_ciplug_are_a_fact() -> None:
+    changes = fold([made(1, tags={"a": "b"}), made(2, schema=2)])
+    assert [one.seq for one in changes.newer] == [2]
+    assert changes.counts, "what it does is not known: a promotion must refuse it by this fact"
+    (note,) = newer_notes(changes.newer)
+    assert "amendment 2 of run 1: written by a newer ciplug (schema 2, this one knows 1)" in note
+    assert not newer_notes(fold([made(1)]).newer)
+
+
+def test_schemas_and_profiles_are_kept_by_their_digests() -> None:
+    data = encode_texts(["{}", "\ud800", "{}"])
+    assert sorted(decode_texts(data, "x").values()) == ["?", "{}"]
+    assert encode_texts(["?", "{}"]) == data
+    for harmed in (b"", data[:-1], zlib.compress(b"[]"), zlib.compress(b'{"sha256:0": "a"}'), zlib.compress(b"\xff")):
+        with pytest.raises(RecordError, match="x: not the schemas and profiles"):
+            decode_texts(harmed, "x")
+    with pytest.raises(RecordError, match="more than"):
+        encode_texts([str(n) * 9_000_000 for n in range(4)])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from ciplug.errors import RecordError
 from ciplug.records import columns
 from ciplug.records.canonical import dumps
+from ciplug.records.inputs import DatasetInput
 from ciplug.records.keys import run_key
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
@@ -29,6 +30,17 @@ RUNS = st.builds(
     metrics=st.dictionaries(NAMES, st.floats(), max_size=3),
     params=st.dictionaries(NAMES, st.integers() | st.text(max_size=3) | st.booleans(), max_size=3),
     tags=st.dictionaries(NAMES, st.text(max_size=3), max_size=2),
+    inputs=st.lists(
+        st.builds(
+            DatasetInput,
+            name=NAMES,
+            digest=NAMES,
+            source_type=st.just("local"),
+            source=NAMES,
+            context=st.none() | NAMES,
+        ),
+        max_size=3,
+    ).map(tuple),
     provenance=st.just(Provenance(context=Context(branch="main", actor="alice", host="local"))),
 )
 
@@ -42,6 +54,10 @@ def test_columns_say_what_the_records_say_also_after_a_journey(runs: list[Run]) 
         assert found.attributes["branch"] == ["main"] * len(runs)
         assert found.attributes["commit"] == [run.commit for run in runs]
         for row, run in enumerate(runs):
+            for name in columns.DATASETS:
+                column = found.datasets.get(name, columns.Sparse())
+                held = [value for at, value in zip(column.rows, column.values, strict=True) if at == row]
+                assert held == [value for one in run.inputs if (value := getattr(one, name)) is not None]
             for kind in ("metrics", "params", "tags"):
                 said = {
                     name: column.values[column.rows.index(row)]

@@ -76,6 +76,7 @@ def test_what_belongs_to_a_run_is_known_by_its_row() -> None:
 
 
 def test_the_columns_of_runs() -> None:
+    dataset = {"name": "d", "digest": "1", "source_type": "local", "source": "x", "context": "training"}
     context = {"branch": "main", "actor": "octocat", "host": "github_actions"}
     _, data = run(
         status="finished",
@@ -85,6 +86,9 @@ def test_the_columns_of_runs() -> None:
         metrics={"accuracy": 0.5, "loss": "NaN", "rows": 3, "odd": "x", "bad\nname": 1},
         params={"depth": 6, "fast": True, "rate": 0.1, "kind": "a", "list": [1]},
         tags={"team": "b"},
+        inputs=[{**dataset, "tags": {"a": "b"}, "planet": "Mars"}, {"name": "of a newer ciplug"}],
+        outputs=[{"id": "m-1", "step": 3}],
+        model_inputs=["m-0"],
         provenance={"context": context},
         new_field={"of": "a newer ciplug"},
     )
@@ -104,6 +108,9 @@ def test_the_columns_of_runs() -> None:
         "ended": datetime(2026, 11, 23, 19, 24, tzinfo=timezone.utc),
         **context,
         "tags": [("team", "b")],
+        "inputs": [{**dataset, "schema": None, "profile": None, "tags": [("a", "b")]}],
+        "outputs": [{"id": "m-1", "step": 3}],
+        "model_inputs": ["m-0"],
         "also": [".series"],
         "record": data.decode(),
     }

@@ -10,24 +10,27 @@ and are made from it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciplug.errors import RecordError
 from ciplug.records import columns, moment
 from ciplug.records.amendment import Amendment, parse
 from ciplug.records.bundle import is_key
 from ciplug.records.columns import Columns, Sparse
+from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
 from ciplug.records.keys import AMENDMENTS, RUNS, VERDICTS, is_verdict, parse_amendment, record_beside, stem_of
 from ciplug.stores.base import group_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+T = TypeVar("T")
 KINDS = (RUNS, AMENDMENTS, VERDICTS)
 PATH = re.compile(rf"(?:{'|'.join(KINDS)})/model=[^/]+/month=[^/]+/[\w-]+\.parquet")
 NO_MONTH = "__HIVE_DEFAULT_PARTITION__"
@@ -167,7 +170,41 @@ def _runs(rows: list[Row]) -> dict[str, pa.Array]:
     for kind in ("params", "tags"):
         named = {name: Sparse(c.rows, list(map(_as_text, c.values))) for name, c in getattr(table, kind).items()}
         arrays[kind] = pa.array(_maps(table, named), pa.map_(pa.string(), pa.string()))
-    return arrays
+    records = [json.loads(row.record) for row in rows]
+    inputs = [_parsed(record.get("inputs"), parse_dataset) for record in records]
+    outputs = [_parsed(record.get("outputs"), parse_model) for record in records]
+    ids = [[text for text in record.get("model_inputs") or () if isinstance(text, str)] for record in records]
+    return {**arrays, **_inputs(inputs, ids, outputs)}
+
+
+def _parsed(values: object, read: Callable[[object], T]) -> list[T]:
+    """Return the items that can be read: a newer record may have others."""
+    found = []
+    for value in values if isinstance(values, list) else ():
+        with contextlib.suppress(ValueError):
+            found.append(read(value))
+    return found
+
+
+def _inputs(
+    inputs: Sequence[Sequence[DatasetInput]], ids: Sequence[Sequence[str]], outputs: Sequence[Sequence[ModelOutput]]
+) -> dict[str, pa.Array]:
+    """Return the columns of what runs, or amendments, name as their inputs and outputs."""
+    import pyarrow as pa
+
+    names = ("name", "digest", "source_type", "source", "context", "schema", "profile")
+    texts = pa.map_(pa.string(), pa.string())
+    dataset = pa.struct([*((name, pa.string()) for name in names), ("tags", texts)])
+    datasets = [
+        [{**{name: _storable(getattr(one, name)) for name in names}, "tags": _stored_texts(one.tags)} for one in of]
+        for of in inputs
+    ]
+    model = pa.struct([("id", pa.string()), ("step", pa.int64())])
+    return {
+        "inputs": pa.array(datasets, pa.list_(dataset)),
+        "model_inputs": pa.array([list(map(_storable, of)) for of in ids], pa.list_(pa.string())),
+        "outputs": pa.array([[{"id": _storable(m.id), "step": m.step} for m in of] for of in outputs], pa.list_(model)),
+    }
 
 
 def _amendments(rows: list[Row]) -> dict[str, pa.Array]:
@@ -180,6 +217,7 @@ def _amendments(rows: list[Row]) -> dict[str, pa.Array]:
         "by": [one.by for one in made],
         "name": [one.name for one in made],
         "lifecycle": [one.lifecycle for one in made],
+        "status": [one.status for one in made],
         "reason": [one.reason for one in made],
     }
     arrays = {name: pa.array(map(_storable, values), pa.string()) for name, values in texts.items()}
@@ -187,12 +225,18 @@ def _amendments(rows: list[Row]) -> dict[str, pa.Array]:
     arrays["seq"] = pa.array([seq for seq, _ in order], pa.int64())
     arrays["tie"] = pa.array([tie for _, tie in order], pa.string())
     arrays["created"] = _moments([one.created for one in made])
+    arrays["ended"] = _moments([one.ended for one in made])
     arrays["withdrawn"] = pa.array([one.withdrawn for one in made], pa.bool_())
     arrays["metrics"] = pa.array([list(_names_stored(one.metrics)) for one in made], pa.map_(pa.string(), pa.float64()))
-    tags = [[(name, _storable(value)) for name, value in _names_stored(one.tags)] for one in made]
-    arrays["tags"] = pa.array(tags, pa.map_(pa.string(), pa.string()))
+    texts_of: dict[str, list[Mapping[str, Any]]] = {
+        "tags": [one.tags for one in made],
+        "params": [one.params for one in made],
+    }
+    for kind, named in texts_of.items():
+        arrays[kind] = pa.array(list(map(_stored_texts, named)), pa.map_(pa.string(), pa.string()))
     arrays["untag"] = pa.array([list(map(_storable, one.untag)) for one in made], pa.list_(pa.string()))
-    return arrays
+    inputs, ids, outputs = ([getattr(one, name) for one in made] for name in ("inputs", "model_inputs", "outputs"))
+    return {**arrays, **_inputs(inputs, ids, outputs)}
 
 
 _NOTHING = Amendment(run="", model="", seq=0, created="")
@@ -200,6 +244,10 @@ _NOTHING = Amendment(run="", model="", seq=0, created="")
 
 def _names_stored(values: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
     return ((_storable(name) or "", value) for name, value in sorted(values.items()))
+
+
+def _stored_texts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(name, _as_text(value)) for name, value in _names_stored(values)]
 
 
 def _verdicts(rows: list[Row]) -> dict[str, pa.Array]:

@@ -1,0 +1,248 @@
+"""Dirt is what differed from the commit before the command began."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.cli import main
+from ciplug.git.workspace import discover
+from ciplug.git.worktree import Dirt, measure_dirt
+from tests.project import Project, git
+
+PYTHON = sys.executable
+WRITE = "import pathlib, sys; [pathlib.Path(name).write_text('{\"accuracy\": 0.9}') for name in sys.argv[1:]]"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "r.git")
+    project = Project.create(tmp_path / "work", remote=f"file://{tmp_path}/r.git")
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+def measured(top: Path, *outputs: str) -> Dirt:
+    workspace = discover(top)
+    assert workspace is not None
+    return measure_dirt(workspace, [Path(path) for path in outputs])
+
+
+def last(project: Project) -> dict[str, Any]:
+    provenance: dict[str, Any] = project.json("runs", "list", "--limit", "1", "--json")[0]["provenance"]
+    return {key: provenance.get(key) for key in ("dirty", "dirty_files", "dirty_count", "ignored_files")}
+
+
+CLEAN = {"dirty": False, "dirty_files": None, "dirty_count": None, "ignored_files": None}
+
+
+def dirty(*files: str) -> dict[str, Any]:
+    return {**CLEAN, "dirty": True, "dirty_files": list(files), "dirty_count": len(files)}
+
+
+# What differs
+
+
+def test_what_counts(project: Project) -> None:
+    top = project.folder
+    for name in ("staged", "deleted", "removed", "moved", "mode", "link", "kept", "été", "back"):
+        (top / name).write_text(f"{name} has its own text\n")
+    project.commit("files")
+    assert measured(top) == Dirt()
+    (top / "train.py").write_text("pass\n")
+    (top / "staged").write_text("other\n")
+    (top / "new").write_text("new\n")
+    git(top, "add", "staged", "new")
+    (top / "deleted").unlink()
+    git(top, "rm", "-q", "removed")
+    git(top, "mv", "moved", "to here")
+    (top / "mode").chmod(0o755)
+    (top / "link").unlink()
+    (top / "link").symlink_to("kept")
+    (top / "été").write_text("changed\n")
+    os.utime(top / "kept", (1, 1))
+    # A change that was staged, and then undone in the work tree, is not of the code that runs.
+    (top / "back").write_text("other\n")
+    git(top, "add", "back")
+    (top / "back").write_text("back has its own text\n")
+    # Nor do untracked files count.
+    (top / "untracked.py").write_text("x = 1\n")
+    found = measured(top)
+    names = {"train.py", "staged", "new", "deleted", "removed", "moved", "to here", "mode", "link", "été"}
+    assert found.files == tuple(sorted(names))
+    first = found.digest
+    (top / "train.py").write_text("pass \n")
+    assert measured(top).digest != first
+    (top / "train.py").write_text("pass\n")
+    assert measured(top).digest == first
+
+
+@pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
+def test_a_change_that_git_was_told_not_to_see(project: Project, bit: str) -> None:
+    git(project.folder, "update-index", bit, "train.py", "numbers.json")
+    assert measured(project.folder) == Dirt()
+    (project.folder / "train.py").write_text("pass\n")
+    assert git(project.folder, "status", "--porcelain") == ""
+    assert measured(project.folder).files == ("train.py",)
+
+
+def test_a_sparse_checkout_is_clean(project: Project) -> None:
+    (project.folder / "big").mkdir()
+    (project.folder / "big" / "file").write_text("1")
+    project.commit("big")
+    git(project.folder, "sparse-checkout", "set", "--no-cone", "/*", "!/big/")
+    assert not (project.folder / "big").exists()
+    assert measured(project.folder) == Dirt()
+
+
+def test_ends_of_lines_that_git_converts(project: Project) -> None:
+    (project.folder / ".gitattributes").write_text("*.txt text eol=crlf\n")
+    (project.folder / "a.txt").write_bytes(b"a\r\n")
+    project.commit("text")
+    (project.folder / "a.txt").write_bytes(b"a\n")
+    assert measured(project.folder) == Dirt()
+
+
+@pytest.mark.parametrize("setting", ["diff.ignoreSubmodules=all", "diff.noprefix=true", "diff.relative=true"])
+def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
+    library = Project.create(tmp_path / "library")
+    git(project.folder, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.folder), "lib")
+    project.commit("submodule")
+    git(project.folder, "config", *setting.split("="))
+    inner = project.folder / "lib"
+    assert measured(project.folder) == Dirt()
+    (inner / "untracked").write_text("1")
+    assert measured(project.folder) == Dirt()
+    (inner / "train.py").write_text("pass\n")
+    assert measured(project.folder).files == ("lib/train.py",)
+    assert measured(project.folder, "lib/train.py") == Dirt()
+    git(inner, "commit", "-qam", "other")
+    assert measured(project.folder).files == ("lib",)
+    # One that was not checked out is no change.
+    fresh = tmp_path / "fresh"
+    git(tmp_path, "clone", "-q", str(project.folder), "fresh")
+    assert measured(fresh) == Dirt()
+
+
+def test_a_merge_with_conflicts(project: Project) -> None:
+    project.branch("other", {"accuracy": 0.1})
+    git(project.folder, "checkout", "-q", "main")
+    project.numbers({"accuracy": 0.2})
+    project.commit("here")
+    subprocess.run(["git", "merge", "-q", "other"], cwd=project.folder, check=False, capture_output=True)
+    assert measured(project.folder).files == ("numbers.json",)
+
+
+# When it is measured, and what is set aside
+
+
+def test_what_the_command_changes_is_no_dirt(project: Project) -> None:
+    """A pipeline that rewrites tracked files: this run is clean, and the next one in the same tree is not."""
+    write = ("run", "--", PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
+    project.ciplug(*write)
+    assert last(project) == CLEAN
+    project.ciplug(*write)
+    assert last(project) == dirty("numbers.json")
+    assert "tracked files differed from the commit: numbers.json." in project.ciplug("compare").stdout
+
+
+def test_a_program_of_its_own_is_measured_when_its_run_starts(project: Project) -> None:
+    (project.folder / "own.py").write_text(
+        "import ciplug, pathlib\n"
+        "with ciplug.start_run():\n"
+        "    pathlib.Path('numbers.json').write_text('{}')\n"
+        "    ciplug.log_metric('accuracy', 0.9)\n"
+    )
+    for expected in (CLEAN, dirty("numbers.json")):
+        subprocess.run([PYTHON, "own.py"], cwd=project.folder, check=True)
+        assert last(project) == expected
+
+
+def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> None:
+    (project.folder / "model.bin").write_text("1")
+    project.commit("a model in git")
+    (project.folder / "own.py").write_text(
+        "import ciplug, pathlib\n"
+        "with ciplug.start_run():\n"
+        "    pathlib.Path('model.bin').write_text('2')\n"
+        "    ciplug.log_artifact('model.bin')\n"
+    )
+    for _ in range(2):
+        subprocess.run([PYTHON, "own.py"], cwd=project.folder, check=True)
+        assert last(project) == CLEAN
+    (project.folder / "train.py").write_text("pass\n")
+    subprocess.run([PYTHON, "own.py"], cwd=project.folder, check=True)
+    assert last(project) == dirty("train.py")
+
+
+def test_the_files_of_a_record_after_the_fact(project: Project) -> None:
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    project.numbers({"accuracy": 0.1})
+    assert main(["record"]) == 0
+    assert last(project) == dirty("numbers.json")
+
+
+def test_declared_outputs_of_every_model_and_of_options_are_set_aside(project: Project) -> None:
+    tracked = ("a/metrics.json", "b/metrics.json", "b/out/model.bin", "b/rows.jsonl", "extra.json")
+    for name in tracked:
+        (project.folder / name).parent.mkdir(exist_ok=True, parents=True)
+        (project.folder / name).write_text("{}")
+    (project.folder / ".gitignore").unlink()
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\n"
+        "models:\n"
+        "  a: {metrics: a/metrics.json}\n"
+        "  b: {metrics: b/metrics.json, artifacts: [b/out, s3://bucket/model], samples: b/rows.jsonl}\n"
+    )
+    project.commit("tracked outputs")
+    for name in tracked:
+        (project.folder / name).write_text('{"accuracy": 0.9}')
+    assert main(["record", "--model", "a", "--metrics", "extra.json"]) == 0
+    assert last(project) == CLEAN
+    assert main(["record", "--model", "a"]) == 0
+    assert last(project) == dirty("extra.json")
+
+
+def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Project) -> None:
+    inner = project.folder / "models"
+    inner.mkdir()
+    (project.folder / "ciplug.yaml").rename(inner / "ciplug.yaml")
+    (inner / "version.py").write_text("v = 0\n")
+    (project.folder / "poetry.lock").write_text("1\n")
+    with (inner / "ciplug.yaml").open("a") as file:
+        file.write("clean: {ignore: [/version.py, '*.lock']}\n")
+    project.commit("generated files")
+    (inner / "metrics.json").write_text('{"accuracy": 0.9}')
+    (inner / "version.py").write_text("v = 1\n")
+    (project.folder / "poetry.lock").write_text("2\n")
+    project.ciplug("record", cwd=inner)
+    assert last(project) == {**CLEAN, "ignored_files": ["models/version.py", "poetry.lock"]}
+    project.numbers({"accuracy": 0.1})
+    project.ciplug("record", cwd=inner)
+    assert last(project) == {**dirty("numbers.json"), "ignored_files": ["models/version.py", "poetry.lock"]}
+
+
+def test_a_record_names_the_first_files_and_counts_all(project: Project) -> None:
+    names = [f"{number:02}.txt" for number in range(30)]
+    for name in names:
+        (project.folder / name).write_text("1")
+    project.commit("many")
+    for name in names:
+        (project.folder / name).write_text("2")
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    project.ciplug("record")
+    assert last(project) == {**dirty(*names[:20]), "dirty_count": 30}
+    assert "00.txt, 01.txt, 02.txt, 03.txt, 04.txt and 25 more" in project.ciplug("compare").stdout
+
+
+def test_a_wrong_pattern_is_an_error_with_its_line(project: Project) -> None:
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("clean:\n  ignore: ['*.lock', '!']\n  ignored: x\n")
+    done = project.ciplug("record", code=2)
+    assert "ciplug.yaml:8: clean: ignored: unknown key" in done.stderr or "ignored" in done.stderr
+    assert "'ignore'" in done.stderr
