@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ class ActiveRun:
 
     @property
     def id(self) -> str:
-        """32 hex digits. Another process of this machine opens the run by it: `ciplug.start_run(run_id=…)`."""
+        """32 hex digits. Another process opens the run by it, open or recorded: `ciplug.start_run(run_id=…)`."""
         return self._run.writer.id
 
     @property
@@ -96,13 +96,14 @@ def start_run(
     it ends. Use it as a context manager then: at exit, `sys.exit(1)` cannot be told from a good end.
 
     Args:
-        run_id: resume this run, which any process of this machine has open. The last process that leaves it ends it.
+        run_id: resume this run, which a process of this machine has open, or which is recorded in the store: what is
+            logged then is an amendment. The last process that leaves it ends it.
         nested: start a child run of the active run, which goes on.
         start_time: when the run started, if not now: a datetime, or Unix milliseconds.
         model: which model this is a run of; default: that of the parent or of ciplug.yaml.
         seed: the random seed, kept with the run.
 
-    Raises UsageError when a run is active already, or `run_id` is not open; ConfigError for a wrong ciplug.yaml.
+    Raises UsageError when a run is active already, or no run has the id `run_id`; ConfigError for a wrong ciplug.yaml.
     """
     from ciplug.steps.inputs import Inputs
 
@@ -140,7 +141,8 @@ def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
     if around is not None and around.id == run_id:
         around.claim()
         return _into(joined(around), inputs, started)
-    return _into(resumed_run(run_id, os.environ), inputs, started)
+    moment = None if started is None else datetime.fromtimestamp(started).astimezone()
+    return _into(resumed_run(run_id, inputs, moment, os.environ), inputs, started)
 
 
 def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:
@@ -245,6 +247,48 @@ def log_artifact(path: str | os.PathLike[str]) -> None:
 def log_dataset(path: str | os.PathLike[str]) -> None:
     """Keep a file or folder that the training read, by its digest at the end of the run."""
     _run().append({"dataset": os.path.abspath(path)})  # noqa: PTH100
+
+
+def log_input(dataset: object, context: str | None = None, tags: Mapping[str, object] | None = None) -> None:
+    """Name a dataset that the training reads, as MLflow does. Nothing of it is checked, and no gate looks at it.
+
+    Args:
+        dataset: a dataset of MLflow, or a mapping of its name, digest, source_type and source, and perhaps its schema
+            and profile, of up to 1 MiB each.
+        context: training, validation, …
+
+    Raises UsageError for anything else.
+    """
+    _run().append(events.dataset_input(dataset, context, tags))
+
+
+def log_inputs(
+    datasets: Sequence[object | None] | None = None,
+    contexts: Sequence[str | None] | None = None,
+    tags_list: Sequence[Mapping[str, object] | None] | None = None,
+    models: Sequence[object | None] | None = None,
+) -> None:
+    """Name several datasets, and logged models that the training reads, all or none: see `log_input`.
+
+    Args:
+        contexts, tags_list: one for each dataset.
+        models: ids, or MLflow's LoggedModelInput.
+    """
+    named = list(datasets or ())
+    lists = [list(one) if one is not None else [None] * len(named) for one in (contexts, tags_list)]
+    if any(len(one) != len(named) for one in lists):
+        raise UsageError("datasets, contexts and tags_list differ in length")
+    batch = [
+        events.dataset_input(dataset, context, tags)
+        for dataset, context, tags in zip(named, *lists, strict=True)
+        if dataset is not None
+    ]
+    _run().append(*batch, *(events.model_input(model) for model in models or () if model is not None))
+
+
+def log_outputs(models: Sequence[object]) -> None:
+    """Name logged models that the training made: ids, or MLflow's LoggedModelOutput, which has a step."""
+    _run().append(*(events.output(model) for model in models))
 
 
 def set_tag(key: str, value: object) -> None:

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from ciplug.records.comparison import Comparison, DatasetDelta, MetricDelta, ParamDelta, Role, Side, Trend
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.series import Series
@@ -268,18 +269,25 @@ def passing() -> Report:
 
 def first_run() -> Report:
     """Nothing to compare with, and nothing in production."""
+    nothing_recorded = Notice(kind=Kind.NO_RUN, of="baseline", model="wine-quality", name="the merge base")
+    no_holder = Notice(kind=Kind.NO_HOLDER, of="production", model="wine-quality", name="production")
     nothing = comparison(
-        baseline=side("baseline", "merge base", "no run is recorded on main yet", None, None),
-        target=side("target", "main", "no run is recorded on main yet", None, None),
-        production=side("production", "production", "nothing holds production yet", None, None),
+        baseline=Side.absent("baseline", "merge base", nothing_recorded),
+        target=Side.absent("target", "main", replace(nothing_recorded, kind=Kind.NO_RUN_ON_BRANCH, name="main")),
+        production=Side.absent("production", "production", no_holder),
         metrics=(metric("accuracy", 0.9142, better=True), metric("latency_p95_ms", 41.8, better=False)),
         params=(),
         datasets=(),
-        notes=("This clone is shallow: ancestors beyond its depth are not seen.",),
+        notices=(Notice(kind=Kind.SHALLOW, of="baseline"),),
     )
     gates = (
         gate("accuracy", "PASS", "at least 0.85", "0.9142 is at least 0.85"),
-        gate("accuracy", "WARN", "at most 0.01 worse than the baseline", "no baseline: no run is recorded on main yet"),
+        gate(
+            "accuracy",
+            "WARN",
+            "at most 0.01 worse than the baseline",
+            f"no baseline: {nothing_recorded.clause}",
+        ),
     )
     return Report(sections=(section(nothing, verdict(gates), origins={}, versions=0, registry_url=None),))
 
@@ -375,7 +383,7 @@ def untrusted() -> Report:
     """A fork's run: what its record says of addresses is not believed."""
     strange = context(981, trusted=False, report_url="https://evil.example/report.html")
     fork = run(provenance=replace(run().provenance, context=strange))
-    noted = comparison(notes=("The run is of a fork's job: its numbers are what that job says.",))
+    noted = comparison(notices=(Notice(kind=Kind.FORK),))
     return Report(sections=(section(noted, verdict(), fork),))
 
 
@@ -386,7 +394,8 @@ def without_gates() -> Report:
 
 def mistaken() -> Report:
     """A policy that cannot be asked is no pass."""
-    problem = "ciplug.yaml: no gate matches a metric: gates look at acuracy, the run has accuracy"
+    words = "ciplug.yaml: no gate matches a metric: gates look at acuracy, the run has accuracy"
+    problem = Notice(kind=Kind.NOT_JUDGED, detail=words, advice="name the metric in the gate: 'metric: NAME'")
     return Report(sections=(section(comparison(), None, problem=problem),))
 
 
@@ -424,7 +433,10 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         ),
         params=tuple(ParamDelta(name=t(i), before=t(i + 1), after=t(i + 2)) for i in n),
         datasets=tuple(DatasetDelta(path=t(i), before=t(i + 1), after=None) for i in n),
-        notes=tuple(texts),
+        notices=(
+            *(Notice(kind=Kind.UNREADABLE, path=words, detail=words) for words in texts),
+            *(Notice(kind=Kind.WITHDRAWN, run=words, by=words, reason=words) for words in texts),
+        ),
     )
     gates = tuple(
         gate(
@@ -472,7 +484,13 @@ def hostile(texts: tuple[str, ...] = HOSTILE) -> Report:
         sections=(
             common,
             replace(common, model=t(4), verdict=passed, registry_url=None),
-            replace(common, model=t(5), verdict=None, problem=t(6), registry_url=f"https://ci.example/)<b>|`\n[{t(1)}"),
+            replace(
+                common,
+                model=t(5),
+                verdict=None,
+                problem=Notice(kind=Kind.NOT_JUDGED, detail=t(6), advice=t(7)),
+                registry_url=f"https://ci.example/)<b>|`\n[{t(1)}",
+            ),
         ),
         context=Context(repository=t(0), branch=t(1)),
         notes=tuple(texts),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ciplug.errors import InputError
+from ciplug.git.lfs import FETCH_HINT, ONLY_POINTER, read_pointer
 from ciplug.records.run import File
 
 _CHUNK = 1024 * 1024
@@ -33,42 +34,69 @@ class Content(NamedTuple):
     members: dict[str, Member]
     manifest: bytes | None
     """For a folder: the lines whose digest is the folder's digest."""
+    pointers: tuple[Path, ...] = ()
+    """The files of which only a Git LFS pointer is here: they count as what it names."""
 
 
-def examine(path: Path, top: Path) -> Content:
+def examine(path: Path, top: Path, *, by_pointer: bool = False) -> Content:
     """Read a file or folder once and return its digest and size; the path is relative to `top` if it is below it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
     The path that is named may be a symbolic link; a link inside a folder counts as the file that it points
     to, and may point neither out of both the folder and `top`, nor to a folder, nor to nothing.
 
-    Raises InputError on a missing, unreadable or special file, an empty folder and a link that is refused.
+    Args:
+        by_pointer: a Git LFS pointer is known by the digest and size of its content, so that these are the same with
+            and without the content.
+
+    Raises InputError on a missing, unreadable or special file, an empty folder, a link that is refused, and a pointer
+    where its content is needed.
     """
     path = top / path
     name = _relative(path, top)
     if path.is_dir():
-        return _examine_folder(path, top, name)
-    digest, size = _digest_and_size(path)
-    return Content(File(path=name, digest=digest, size=size), {digest: Member(digest, path, size)}, None)
+        return _examine_folder(path, top, name, by_pointer=by_pointer)
+    member, is_pointer = _member(path, by_pointer=by_pointer)
+    file = File(path=name, digest=member.digest, size=member.size)
+    return Content(file, {member.digest: member}, None, (path,) if is_pointer else ())
 
 
-def _examine_folder(folder: Path, top: Path, name: str) -> Content:
+def shown_path(path: Path, top: Path) -> str:
+    """The path as people read it: from the top, with `/`; a path elsewhere stays as it was given."""
+    absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
+
+
+def _member(path: Path, *, by_pointer: bool) -> tuple[Member, bool]:
+    """A file by its content, and whether that is what its pointer says."""
+    pointer = read_pointer(path)
+    if pointer is None:
+        digest, size = _digest_and_size(path)
+        return Member(digest, path, size), False
+    if not by_pointer:
+        raise InputError(f"{path}: {ONLY_POINTER}", hint=FETCH_HINT)
+    return Member(pointer.digest, path, pointer.size), True
+
+
+def _examine_folder(folder: Path, top: Path, name: str, *, by_pointer: bool) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []
     total = 0
     members = {}
+    pointers = []
     for file in _walk(folder):
         if file.is_symlink():
             _check_link(file, roots)
-        digest, size = _digest_and_size(file)
-        lines.append(f"{digest} {_text(file.relative_to(folder))}\n")
-        members[digest] = Member(digest, file, size)
-        total += size
+        member, is_pointer = _member(file, by_pointer=by_pointer)
+        lines.append(f"{member.digest} {_text(file.relative_to(folder))}\n")
+        members[member.digest] = member
+        total += member.size
+        pointers += [file] if is_pointer else []
     if not lines:
         raise InputError(f"{folder}: the folder holds no file", hint="does the training write it elsewhere?")
     manifest = "".join(sorted(lines)).encode()
     digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
-    return Content(File(path=name, digest=digest, size=total, kind="folder"), members, manifest)
+    return Content(File(path=name, digest=digest, size=total, kind="folder"), members, manifest, tuple(pointers))
 
 
 def _walk(folder: Path) -> list[Path]:
@@ -108,9 +136,9 @@ def _digest_and_size(path: Path) -> tuple[str, int]:
                 content.update(chunk)
                 size += len(chunk)
     except FileNotFoundError:
-        raise InputError(
-            f"{path}: there is no such file", hint="is the path right, seen from the repository?"
-        ) from None
+        in_dvc = path.with_name(f"{path.name}.dvc").exists()
+        hint = "DVC keeps it: dvc pull" if in_dvc else "is the path right, seen from the repository?"
+        raise InputError(f"{path}: there is no such file", hint=hint) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     return "sha256:" + content.hexdigest(), size

@@ -2,20 +2,27 @@
 
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
 {"untag": "k"}     {"artifact": PATH}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}     {"seed": 7}
-{"started": SECONDS}     {"ended": SECONDS}
+{"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
+{"input": {"name": "d", "digest": "1a2b3c4d", "source_type": "local", "source": "…"}, "schema": TEXT, "profile": TEXT}
 
 Each may have a "time", in Unix seconds; an event without one gets the time at which it is appended.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ciplug.errors import UsageError
+from ciplug.records.inputs import DIGEST_MOST, NAME_MOST, SOURCE_MOST, TEXT_MOST
 from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT
 
 Event = dict[str, Any]
+_DATASET = {"name": NAME_MOST, "digest": DIGEST_MOST, "source_type": NAME_MOST, "source": SOURCE_MOST}
+_TEXTS = ("schema", "profile")
+DATASET_HINT = "give one of MLflow's, or {'name': …, 'digest': …, 'source_type': …, 'source': …}"
 
 
 def metric(key: str, value: object, step: object = None, time: float | None = None) -> Event:
@@ -50,6 +57,66 @@ def tag(key: str, value: object) -> Event:
 def untag(key: str) -> Event:
     """The removal of a tag. Raises UsageError for an empty name."""
     return {"untag": _name(key)}
+
+
+def dataset_input(dataset: object, context: str | None = None, tags: Mapping[str, object] | None = None) -> Event:
+    """A dataset that the training read.
+
+    Args:
+        dataset: one of MLflow, or a mapping with its fields: name, digest, source, source_type, schema, profile.
+        context: training, validation, …
+
+    Raises UsageError for anything else, and for a schema or profile of more than 1 MiB.
+    """
+    facts = dataset.to_dict() if hasattr(dataset, "to_dict") else dataset
+    if not isinstance(facts, Mapping):
+        raise UsageError(f"a dataset is expected, not {type(dataset).__name__}", hint=DATASET_HINT)
+    if unknown := sorted(map(str, facts.keys() - {*_DATASET, *_TEXTS})):
+        raise UsageError(f"a dataset has no field '{unknown[0]}'", hint=DATASET_HINT)
+    stated = {name: _dataset_text(name, facts.get(name)) for name in (*_DATASET, *_TEXTS)}
+    for name, most in _DATASET.items():
+        if not (text := stated[name]) or len(text) > most:
+            raise UsageError(f"the dataset's {name} is a text of 1 to {most:,} characters", hint=DATASET_HINT)
+    event: Event = {"input": {name: stated[name] for name in _DATASET}}
+    if context is not None:
+        event["input"]["context"] = _name(context)
+    if tags:
+        event["input"]["tags"] = {_name(key): str(value) for key, value in tags.items()}
+    for name in _TEXTS:
+        if (text := stated[name]) is not None:
+            if len(text.encode(errors="replace")) > TEXT_MOST:
+                raise UsageError(f"the dataset's {name} has more than {TEXT_MOST:,} bytes", hint="leave it out")
+            event[name] = text
+    return event
+
+
+def _dataset_text(name: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if name in _DATASET:
+        raise UsageError(f"the dataset's {name} is text, not {type(value).__name__}", hint=DATASET_HINT)
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as problem:
+        raise UsageError(f"the dataset's {name} is neither text nor JSON: {problem}") from None
+
+
+def model_input(model: object) -> Event:
+    """A logged model that the training read: its id, or one of MLflow's LoggedModelInput. Raises UsageError."""
+    return {"model_input": _model_id(model)}
+
+
+def output(model: object, step: object = None) -> Event:
+    """A logged model that the training made: its id, or one of MLflow's LoggedModelOutput. Raises UsageError."""
+    at = getattr(model, "step", 0) if step is None else step
+    return {"output": _model_id(model), "step": whole_step(_model_id(model), at or 0)}
+
+
+def _model_id(model: object) -> str:
+    text = getattr(model, "model_id", model)
+    if not isinstance(text, str) or not text.strip() or len(text) > NAME_MOST:
+        raise UsageError(f"the id of a logged model is expected, not {model!r:.60}")
+    return text
 
 
 def number(key: str, value: object) -> float:

@@ -4,20 +4,22 @@
   without a step counts as of step 0, and NaN is compared as 0. This is the rule of MLflow.
 - Of parameters, tags, names and seeds the latest counts.
 - A value of a metric that was logged twice, with the same step and time, is kept once.
+- A dataset in a context, and a logged model, counts once, as it was named first.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
+from ciplug.records.canonical import digest
+from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
@@ -46,8 +48,15 @@ class Logged:
     metrics: Mapping[str, float] = field(default_factory=dict)
     params: Mapping[str, Scalar] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
+    untagged: tuple[str, ...] = ()
+    """Tags that were removed, and not set again."""
     artifacts: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
+    inputs: tuple[DatasetInput, ...] = ()
+    model_inputs: tuple[str, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
+    texts: tuple[str, ...] = ()
+    """The schemas and profiles that `inputs` name by digest."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """The series of the metrics that were logged with steps."""
     latest: Mapping[str, Point] = field(default_factory=dict)
@@ -64,18 +73,67 @@ class Logged:
     """Events of a kind that this version does not know."""
 
 
+class _Points:
+    """The points of one metric that was logged with steps: columns that are appended to, and never changed."""
+
+    def __init__(self) -> None:
+        self.columns: tuple[list[int], list[float], list[float]] = ([], [], [])
+        """Steps, times and values."""
+        self._rises = True
+        """Whether each point has a later step, or time of the same step, than the one before it."""
+
+    def add(self, point: Point) -> None:
+        steps, times, values = self.columns
+        if steps and (steps[-1], times[-1]) >= point[:2]:
+            self._rises = False
+        steps.append(point.step)
+        times.append(point.time)
+        values.append(point.value)
+
+    def put_in_order(self) -> None:
+        """Sort the points by step and time, and keep each once. Two values of one step and time stay two points."""
+        if self._rises:
+            return
+        points = sorted(map(Point, *self.columns), key=lambda point: point.order)
+        ordered = {point.order: point for point in points}.values()
+        steps, times, values = zip(*ordered, strict=True)
+        self.columns = list(steps), list(times), list(values)
+        self._rises = True
+
+
+class _SeriesSoFar(Mapping[str, Series]):
+    """Metric → its series up to a moment. A series is made when it is asked for: a reader may want the latest only."""
+
+    def __init__(self, points: Mapping[str, _Points]) -> None:
+        self._columns = {name: (points[name].columns, len(points[name].columns[0])) for name in sorted(points)}
+        self._made: dict[str, Series] = {}
+
+    def __getitem__(self, name: str) -> Series:
+        if name not in self._made:
+            (steps, times, values), count = self._columns[name]
+            self._made[name] = Series(tuple(steps[:count]), tuple(values[:count]), tuple(times[:count]))
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class Fold:
     """Adds up lines as they come."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Point] = {}
-        self._points: dict[str, list[Point]] = {}
-        self._series: dict[str, Series] = {}
-        """As it was last asked for, of metrics that have no new point since."""
+        self._points: dict[str, _Points] = {}
         self._set: dict[tuple[str, str], tuple[float, int, Any]] = {}
         """Kind and key → time, position in its line, and value of what counts."""
-        self._paths: dict[tuple[str, str], tuple[float, int]] = {}
-        """Kind and path → when it was first named."""
+        self._firsts: dict[str, dict[object, _First]] = {kind: {} for kind in _ONCE}
+        """Kind → identity → when it was first named, and how."""
         self._torn = 0
         self._unknown = 0
 
@@ -93,15 +151,17 @@ class Fold:
             else:
                 self._take(*one, position)
 
-    def _take(self, kind: str, key: str, value: Any, time: float, position: int) -> None:
+    def _take(self, kind: str, key: Any, value: Any, time: float, position: int) -> None:
         if kind == "metric":
             self._take_point(key, *value)
-        elif kind in _PATHS:
-            first = self._paths.get((kind, key), (math.inf, 0))
-            self._paths[kind, key] = min(first, (time, position))
+        elif kind in _ONCE:
+            one = _First(time, position, repr(value[0] if kind == "input" else value), value)
+            before = self._firsts[kind].get(key)
+            if before is None or one[:3] < before[:3]:
+                self._firsts[kind][key] = one
         else:
-            before = self._set.get((kind, key))
-            if before is None or _later((time, position, value), before):
+            was = self._set.get((kind, key))
+            if was is None or _later((time, position, value), was):
                 self._set[kind, key] = (time, position, value)
 
     def _take_point(self, key: str, point: Point, has_step: bool) -> None:
@@ -110,22 +170,26 @@ class Fold:
         if before is None or point[:2] > before[:2] or point.order > before.order:
             self._latest[key] = point
         if has_step:
-            self._points.setdefault(key, []).append(point)
-            self._series.pop(key, None)
+            self._points.setdefault(key, _Points()).add(point)
 
     def logged(self) -> Logged:
         """The sum of all lines so far."""
-        for key in self._points.keys() - self._series.keys():
-            points = self._points[key] = _sorted(self._points[key])
-            steps, times, values = zip(*points, strict=True)
-            self._series[key] = Series(steps=steps, values=values, times=times)
+        for points in self._points.values():
+            points.put_in_order()
+        inputs: list[tuple[DatasetInput, tuple[str, ...]]] = self._in_order("input")
+        tags = self._all("tag")
         return Logged(
             metrics={key: point.value for key, point in sorted(self._latest.items())},
             params=self._all("param"),
-            tags={key: value for key, value in self._all("tag").items() if value is not None},
-            artifacts=self._in_order("artifact"),
-            datasets=self._in_order("dataset"),
-            series=dict(sorted(self._series.items())),
+            tags={key: value for key, value in tags.items() if value is not None},
+            untagged=tuple(key for key, value in tags.items() if value is None),
+            artifacts=tuple(self._in_order("artifact")),
+            datasets=tuple(self._in_order("dataset")),
+            inputs=tuple(dataset for dataset, _ in inputs),
+            model_inputs=tuple(self._in_order("model_input")),
+            outputs=tuple(self._in_order("output")),
+            texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
+            series=_SeriesSoFar(self._points),
             latest=dict(sorted(self._latest.items())),
             model=self._one("model"),
             name=self._one("name"),
@@ -142,19 +206,26 @@ class Fold:
     def _one(self, kind: str) -> Any:
         return self._set.get((kind, ""), (0, 0, None))[2]
 
-    def _in_order(self, kind: str) -> tuple[str, ...]:
-        return tuple(sorted((path for which, path in self._paths if which == kind), key=lambda p: self._place(kind, p)))
+    def _in_order(self, kind: str) -> list[Any]:
+        return [first.value for first in sorted(self._firsts[kind].values(), key=lambda first: first[:3])]
 
-    def _place(self, kind: str, path: str) -> tuple[float, int, str]:
-        return (*self._paths[kind, path], path)
+
+class _First(NamedTuple):
+    """How something was named that counts once, and when."""
+
+    time: float
+    position: int
+    tie: str
+    value: Any
 
 
 _PATHS = ("artifact", "dataset")
+_ONCE = (*_PATHS, "input", "model_input", "output")
 _TEXTS = ("model", "name")
 _TIMES = ("started", "ended")
 
 
-def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
+def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
     """Kind, key, value and time of an event; None for one of an unknown kind.
 
     Raises ValueError, TypeError, KeyError, OverflowError or UsageError for what is no event.
@@ -163,7 +234,7 @@ def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
         raise TypeError
     if "metric" in event:
         return _metric(event)
-    kind = next((kind for kind in ("param", "tag", "untag", *_PATHS, *_TEXTS, *_TIMES, "seed") if kind in event), None)
+    kind = next((kind for kind in ("param", "tag", "untag", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event), None)
     if kind is None:
         return None
     time = _time(event)
@@ -175,11 +246,25 @@ def _parsed(event: Any) -> tuple[str, str, Any, float] | None:
         return kind, str(event[kind]), str(event["value"]), time
     if kind == "untag":
         return "tag", str(event[kind]), None, time
-    if kind in _PATHS:
-        return kind, str(event[kind]), None, time
+    if kind == "input":
+        return _input(event, time)
+    if kind == "output":
+        model = parse_model({"id": event[kind], "step": event.get("step", 0)})
+        return kind, model.id, model, time
+    if kind in _ONCE:
+        return kind, str(event[kind]), str(event[kind]), time
     if kind in _TIMES:
         return kind, "", _moment(event[kind]), time
     return kind, "", int(event[kind]) if kind == "seed" else str(event[kind]), time
+
+
+def _input(event: Mapping[str, Any], time: float) -> tuple[str, Any, Any, float]:
+    texts = {name: text for name in ("schema", "profile") if isinstance(text := event.get(name), str)}
+    if not isinstance(event["input"], dict):
+        raise TypeError
+    kept = {name: digest(text.encode(errors="replace")) for name, text in texts.items()}
+    dataset = parse_dataset({**event["input"], **kept})
+    return "input", dataset.identity, (dataset, tuple(texts.values())), time
 
 
 def _metric(event: Mapping[str, Any]) -> tuple[str, str, Any, float]:
@@ -216,13 +301,6 @@ def _later(one: tuple[float, int, Any], other: tuple[float, int, Any]) -> bool:
     if one[:2] != other[:2]:
         return one[:2] > other[:2]
     return json.dumps(one[2]) > json.dumps(other[2])
-
-
-def _sorted(points: list[Point]) -> list[Point]:
-    """Sort points by step and time, and remove duplicates."""
-    if all(one[:2] < other[:2] for one, other in pairwise(points)):
-        return points
-    return list({point.order: point for point in sorted(points, key=lambda point: point.order)}.values())
 
 
 def _by_key(item: tuple[tuple[str, str], Any]) -> tuple[str, str]:

@@ -24,7 +24,7 @@ class Sealed:
     store: str
     objects: Mapping[str, bytes]
     parent: str | None = None
-    """The id of the run that it is a child of, and is sent with."""
+    """The id of the run that it is a child of, or the amendment of, and is sent with."""
 
     @property
     def id(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -67,8 +68,24 @@ class Spool:
                 ) from None
 
     def open(self, run_id: str) -> RunWriter | None:
-        """Open a run that any process of this machine has begun; None where it has ended, or is not here."""
-        return next(filter(None, (RunWriter.open(top / run_id) for top in self._folders())), None)
+        """Open a run that a process of this machine has begun, or resumed; None where it has ended, or is not here."""
+        return next(filter(None, map(RunWriter.open, self._folders_of(run_id))), None)
+
+    def _folders_of(self, run_id: str) -> list[Path]:
+        """The folders of a run, and of the times it was resumed."""
+        return [path for top in self._folders() for path in (top / run_id, *sorted(top.glob(f"{run_id}.*")))]
+
+    def create_session(self, run_id: str, facts: Mapping[str, Any]) -> RunWriter:
+        """Begin what is logged to a run that is recorded. Raises StoreError where nothing can be written."""
+        for number in itertools.count(1):
+            name = f"{run_id}.{number}"
+            if not any((top / name).exists() for top in self._folders()):
+                return self.create(name, facts)
+        raise AssertionError
+
+    def sealed_of(self, run_id: str) -> list[Sealed]:
+        """A run that waits to be sent, and its amendments that do. Raises StoreError for a damaged entry."""
+        return list(filter(None, map(read_sealed, self._folders_of(run_id))))
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all, without child runs whose parent is still open.

@@ -1,5 +1,7 @@
 """An open run: any process of the machine may open it by its id and append; one seals it.
 
+A recorded run that was resumed is open in the same way, in a folder <spool>/<run id>.<number>.
+
 <spool>/<run id>/lock         held by every process that logs to the run, shared
 <spool>/<run id>/open.json    what was known when the run began; it is there as long as events are taken
 <spool>/<run id>/ending.json  the same file, from the moment at which somebody begins to seal the run
@@ -16,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from ciplug.capture.amending import check_late
 from ciplug.capture.events import Event
 from ciplug.capture.log import Log, Reader
 from ciplug.capture.logged import Logged
@@ -35,7 +38,7 @@ class RunWriter:
     def __init__(self, folder: Path, facts: Mapping[str, Any], lock: IO[bytes] | None) -> None:
         self.folder = folder
         self.facts = facts
-        """Of the run's beginning: `run` and `store`; `owner` of one that is leased."""
+        """Of the run's beginning: `run` and `store`; `owner` of a leased run; `amends` of one that was resumed."""
         self.notice = ""
         """The reason why the run is not in the folder where the user would expect it."""
         self._lock = lock
@@ -78,7 +81,13 @@ class RunWriter:
 
     @property
     def id(self) -> str:
-        return self.folder.name
+        return run_of(self.folder.name)
+
+    @property
+    def amends(self) -> Mapping[str, Any] | None:
+        """What an amendment needs, of a recorded run that was resumed; None for a run that is not recorded yet."""
+        facts = self.facts.get("amends")
+        return facts if isinstance(facts, dict) else None
 
     @property
     def parent(self) -> str | None:
@@ -99,8 +108,11 @@ class RunWriter:
     def append(self, *events: Event) -> None:
         """Log events in one write. Once this returns, the events are in the run's record.
 
-        Raises UsageError when the run has ended, StoreError when the disk does not take them.
+        Raises UsageError when the run has ended, or is recorded and cannot take them; StoreError when the disk does
+        not take them.
         """
+        if self.amends is not None:
+            check_late(self.id, self.amends.get("params", {}), events)
         self._log.append(*events)
         # Asked afterwards: the log is read once this file has gone, so what was written before that is in it.
         if not self.is_open:
@@ -147,7 +159,7 @@ class RunWriter:
         """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
         try:
             with self._closed():
-                sealed = write_sealed(self.folder, store, objects, self.parent)
+                sealed = write_sealed(self.folder, store, objects, self.id if self.amends else self.parent)
         except OSError as problem:
             raise StoreError(
                 f"the run cannot be kept: {self.folder}: {problem.strerror}",
@@ -177,6 +189,11 @@ class RunWriter:
             release(lock)
         else:
             lock.close()
+
+
+def run_of(folder: str) -> str:
+    """Return the id of the run that a folder of the spool is of."""
+    return folder.partition(".")[0]
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from ciplug.errors import counted
 from ciplug.records.provenance import Context
 
 Level = Literal["notice", "warning", "error"]
@@ -218,7 +219,7 @@ def cut_markdown(markdown: str, limit: int) -> str:
     if limit < _NOTE_BYTES:
         return ""
     left = len(sections) - kept
-    what = "1 section was" if left == 1 else f"{left:,} sections were"
+    what = f"{counted(left, 'section')} {'was' if left == 1 else 'were'}"
     note = f"_{what} left out here for lack of space: see the full report._\n"
     return "".join([*sections[:kept], "\n" if kept else "", note])
 

@@ -9,6 +9,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
 from ciplug.commands.run_tables import FORMATS, add_query, columns_of, conditions_of, drawn, queried_runs, shown
+from ciplug.errors import counted
 from ciplug.records.canonical import dumps
 from ciplug.registry.model import Version
 from ciplug.steps.leaderboard import Leaderboard, RankingRequest, rank
@@ -100,7 +101,7 @@ def _tell_left_out(board: Leaderboard) -> None:
         (found.undefined, f"ranked last, as {metric} is NaN"),
     ):
         if count:
-            console.say(f"{count:,} {'run' if count == 1 else 'runs'} {why}")
+            console.say(f"{counted(count, 'run')} {why}")
 
 
 def _facts(place: int, entry: Entry, metric: Key, versions: Mapping[str, Version]) -> dict[str, object]:

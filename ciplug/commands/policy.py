@@ -10,6 +10,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.config import Config
 from ciplug.config.policy import Policy
+from ciplug.errors import counted
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import DEFAULT_MODEL, now
 
@@ -62,8 +63,8 @@ def _check(name: str, policy: Policy, source: str) -> None:
     for waiver in policy.waivers:
         if waiver.expires < now().date():
             console.say(f"the waiver for '{waiver.gate}' expired on {waiver.expires}: remove it")
-    gates = "1 gate" if len(policy.gates) == 1 else f"{len(policy.gates)} gates"
-    console.out(f"{source}: {name}: {gates}, digest {digest_of(policy).removeprefix('sha256:')[:12]}")
+    gates, digest = counted(len(policy.gates), "gate"), digest_of(policy).removeprefix("sha256:")[:12]
+    console.out(f"{source}: {name}: {gates}, digest {digest}")
 
 
 def _explain(name: str, policy: Policy, source: str) -> None:

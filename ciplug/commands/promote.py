@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _record_deployment(session: Session, promotion: Promotion, environment: str) -> None:
     deployment = record_deployment(session, promotion, environment)
-    if deployment.failure:
-        console.complain(f"no deployment recorded: {deployment.failure}", deployment.hint)
+    if deployment.unrecorded:
+        console.complain(f"no deployment recorded: {deployment.words}", deployment.hint)
     else:
         console.say(f"deployment of {(deployment.commit or '')[:8]} to {deployment.environment} recorded")

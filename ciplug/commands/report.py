@@ -63,7 +63,7 @@ def _write(args: argparse.Namespace, report: Report) -> None:
     """The report to the file or to stdout, and what could not be judged."""
     for section in report.sections:
         if section.problem:
-            console.complain(f"{section.model}: not judged: {section.problem}")
+            console.complain(f"{section.model}: not judged: {section.problem.clause}")
     content = render(report, args.format)
     if args.output:
         write_file(Path(args.output), content)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.errors import UsageError, nearest
+from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
@@ -57,7 +57,6 @@ def tell_unknown(model: str, runs: Runs) -> None:
 
 def tell_gaps(found: Found, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
-    from ciplug.reports.text import plural
     from ciplug.reports.untrusted import clean
 
     name = clean(str(by[0])) if by else ""
@@ -67,7 +66,7 @@ def tell_gaps(found: Found, by: Sequence[Key]) -> None:
         (found.absent, f"listed last, without {name}"),
     ):
         if count:
-            console.say(f"{plural(count, 'run')} {why}")
+            console.say(f"{counted(count, 'run')} {why}")
 
 
 def facts_of(entry: Entry) -> list[str | None]:

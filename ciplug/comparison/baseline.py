@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ciplug.comparison.selection import Selection
+from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
 from ciplug.records.selection import TOLD, PassedOver
-
-_RECORD = "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
-_LATER = "a first run has none: later ones are compared with it"
-
 
 Pick = Callable[[Sequence[Run]], Selection]
 """Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
@@ -70,15 +68,14 @@ def merge_base_side(
         if merge_base and distance == 0:
             found = side("baseline", label, f"merge base with {target}", run, now)
             return replace(found, at_merge_base=True, passed_over=passed_over)
-        how = f"nearest recorded ancestor, {_commits(steps)} before {start}"
+        how = f"nearest recorded ancestor, {counted(steps, 'commit')} before {start}"
         return replace(side("baseline", "nearest ancestor", how, run, now), passed_over=passed_over)
     if not ancestors:
-        how = "there is no earlier commit" if merge_base is None else "the history is not known"
-        return Side(role="baseline", label=label, how=how, remedy=_LATER)
-    before = len(ancestors) - bool(merge_base)
-    beyond = f" or the {_commits(before)} before it" if before else ""
-    how = f"no run of '{candidate.model}' to compare with on {start}{beyond}"
-    return Side(role="baseline", label=label, how=how, remedy=_RECORD, passed_over=passed_over)
+        kind = Kind.NO_ANCESTOR if merge_base is None else Kind.HISTORY_UNKNOWN
+        return Side.absent("baseline", label, Notice(kind=kind, of="baseline"))
+    count = len(ancestors) - bool(merge_base)
+    problem = Notice(kind=Kind.NO_RUN, of="baseline", model=candidate.model, name=start, count=count)
+    return replace(Side.absent("baseline", label, problem), passed_over=passed_over)
 
 
 def asked_side(
@@ -93,11 +90,11 @@ def asked_side(
     """The baseline that was asked for by name; `line` is that commit and its first parents."""
     distance, run, passed_over = nearest(by_commit, line, pick)
     if run is not None:
-        how = "as asked for" if distance == 0 else f"nearest recorded ancestor, {_commits(distance)} before {asked}"
+        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
+        how = before if distance else "as asked for"
         return replace(side("baseline", asked, how, run, now), passed_over=passed_over)
-    how = f"no run of '{candidate.model}' on {asked} or its ancestors"
-    remedy = "check it out, and record one: ciplug run -- COMMAND"
-    return Side(role="baseline", label=asked, how=how, remedy=remedy, passed_over=passed_over)
+    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=asked)
+    return replace(Side.absent("baseline", asked, problem), passed_over=passed_over)
 
 
 def target_side(
@@ -112,11 +109,12 @@ def target_side(
     label = target or "target"
     distance, run, passed_over = nearest(by_commit, commits, pick)
     if run is not None:
-        how = f"tip of {label}" if distance == 0 else f"latest run on {label}, {_commits(distance)} before its tip"
+        before = f"latest run on {label}, {counted(distance, 'commit')} before its tip"
+        how = before if distance else f"tip of {label}"
         return replace(side("target", label, how, run, now), passed_over=passed_over)
-    other = "other run" if candidate.commit in commits else "run"
-    how = f"no {other} of '{candidate.model}' on {label}"
-    return Side(role="target", label=label, how=how, remedy=_RECORD, passed_over=passed_over)
+    own = candidate.id if candidate.commit in commits else None
+    problem = Notice(kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=candidate.model, name=label, run=own)
+    return replace(Side.absent("target", label, problem), passed_over=passed_over)
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:
@@ -140,7 +138,3 @@ def age_days(started: str, now: datetime) -> float | None:
         return max(0.0, (now - then).total_seconds() / 86400)
     except (ValueError, TypeError):
         return None
-
-
-def _commits(number: int) -> str:
-    return "1 commit" if number == 1 else f"{number} commits"

@@ -14,6 +14,7 @@ from ciplug.records.comparison import (
     Side,
     Trend,
 )
+from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 
 RTOL = 1e-9
@@ -27,7 +28,7 @@ def compare(
     directions: Mapping[str, bool],
     history: Sequence[Run] = (),
     tolerances: Mapping[str, float] | None = None,
-    notes: tuple[str, ...] = (),
+    notices: tuple[Notice, ...] = (),
 ) -> Comparison:
     """The comparison of two runs of a model.
 
@@ -49,7 +50,7 @@ def compare(
         ),
         params=_params(candidate, baseline) if baseline else (),
         datasets=_datasets(candidate, baseline) if baseline else (),
-        notes=notes,
+        notices=notices,
     )
 
 

@@ -83,7 +83,12 @@ def baseline_rules(
 
 
 def facts_of(run: Run, objection: str | None) -> Facts:
-    """Return the facts of a run; `objection`: who withdrew it, or its parent."""
+    """Return the facts of a run.
+
+    Args:
+        run: as `Runs.evidence` has it: no amendment makes a finished run of one that failed.
+        objection: who withdrew it, or its parent.
+    """
     origin = run.provenance
     return Facts(
         id=run.id,

@@ -32,9 +32,9 @@ class Allowance:
     rel: float | None = key(kinds.FRACTION)
     """The allowance as a fraction of |baseline|."""
 
-    def mistakes(self) -> Iterator[str]:
+    def mistakes(self) -> Iterator[Mistake]:
         if self.abs is None and self.rel is None:
-            yield "give 'abs', 'rel' or both"
+            yield Mistake((), "give 'abs', 'rel' or both")
 
 
 def _allowance(value: Any) -> Any:
@@ -62,16 +62,16 @@ class Baseline:
     source: Source = key(SOURCE, "any")
     """ci: runs that a pipeline recorded only; a run of a person's machine is no baseline."""
 
-    def mistakes(self) -> Iterator[str]:
+    def mistakes(self) -> Iterator[Mistake]:
         if self.last is not None and self.ref not in ("best", "mean"):
-            yield f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it"
+            yield Mistake((), f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it")
         if self.branch is not None and self.ref not in ("merge-base", "target", "best", "mean"):
-            yield f"'{self.ref}' does not depend on a branch: remove 'branch'"
+            yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'")
         if self.source != "any" and self.ref == "production":
-            yield "'production' is the run of a version, whoever recorded it: remove 'source'"
+            yield Mistake(("source",), "'production' is the run of a version, whoever recorded it: remove it")
         kind, _, name = self.ref.partition(":")
         if kind in ("tag", "commit") and not name.strip():
-            yield f"write '{kind}:' with a name after it"
+            yield Mistake((), f"write '{kind}:' with a name after it")
 
     @property
     def window(self) -> int:
@@ -119,15 +119,15 @@ class Slices:
     max: float | None = key(kinds.NUMBER)
     max_regression: Allowance | None = key(ALLOWANCE)
 
-    def mistakes(self) -> Iterator[str]:
+    def mistakes(self) -> Iterator[Mistake]:
         if self.min is None and self.max is None and self.max_regression is None:
-            yield "slices need a rule: min, max or max_regression"
+            yield Mistake((), "slices need a rule: min, max or max_regression")
         yield from _crossed(self.min, self.max)
 
 
-def _crossed(least: float | None, most: float | None) -> Iterator[str]:
+def _crossed(least: float | None, most: float | None) -> Iterator[Mistake]:
     if least is not None and most is not None and least > most:
-        yield f"min {least:g} is above max {most:g}: nothing could pass"
+        yield Mistake((), f"min {least:g} is above max {most:g}: nothing could pass")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,27 +179,27 @@ class Gate:
         """Whether one of its rules needs a baseline."""
         return self.max_regression is not None or (self.slices is not None and self.slices.max_regression is not None)
 
-    def mistakes(self) -> Iterator[str | Mistake]:
+    def mistakes(self) -> Iterator[Mistake]:
         yield from self._of_drift() if self.kind == "drift" else self._of_metric()
 
-    def _of_metric(self) -> Iterator[str | Mistake]:
+    def _of_metric(self) -> Iterator[Mistake]:
         for name in ("reference", "current", "columns"):
             if getattr(self, name) is not None:
                 yield Mistake((name,), "it is for a gate of kind drift: add 'kind: drift', or remove it")
         if self.test not in METRIC_TESTS:
             yield Mistake(("test",), f"the test '{self.test}' is for a gate of kind drift")
         if self.min is None and self.max is None and self.max_regression is None:
-            yield "a gate needs a rule: min, max or max_regression"
+            yield Mistake((), "a gate needs a rule: min, max or max_regression")
         yield from _crossed(self.min, self.max)
         if self.compares and self.higher_is_better is None:
-            yield "max_regression compares, so the direction is needed: higher_is_better: true or false"
+            yield Mistake((), "max_regression compares, so the direction is needed: higher_is_better: true or false")
         for name in ("baseline", "history", "n"):
             if getattr(self, name) is not None and not self.compares:
                 yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
 
-    def _of_drift(self) -> Iterator[str | Mistake]:
+    def _of_drift(self) -> Iterator[Mistake]:
         if self.reference is None:
-            yield "a gate of kind drift needs a reference: the file to compare with"
+            yield Mistake((), "a gate of kind drift needs a reference: the file to compare with")
         used = {"kind", "reference", "current", "columns", "test", "alpha", "severity", "on_missing", "on_inconclusive"}
         for one in fields(self):
             if one.name not in used and getattr(self, one.name) != one.default:

@@ -212,7 +212,7 @@ def read_table(table: type, data: Mapping[str, Any], path: Path, mistakes: Mista
         return None
     result = table(**given)
     if len(mistakes) == before and hasattr(result, "mistakes"):
-        mistakes += [_below(path, mistake) for mistake in result.mistakes()]
+        mistakes += [one._replace(path=(*path, *one.path)) for one in result.mistakes()]
     return result
 
 
@@ -229,12 +229,6 @@ def _values(table: type, data: Mapping[str, Any], path: Path, mistakes: Mistakes
             # Of a list or mapping, what is right is kept: other parts may refer to it.
             if len(mistakes) == before or isinstance(result, dict):
                 yield one.name, result
-
-
-def _below(path: Path, mistake: str | Mistake) -> Mistake:
-    if isinstance(mistake, str):
-        return Mistake(path, mistake)
-    return mistake._replace(path=(*path, *mistake.path))
 
 
 def one_of(*choices: str) -> Scalar:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ciplug.config import kinds
 from ciplug.config.clean import Clean
-from ciplug.config.kinds import Named, Table, inline, key
+from ciplug.config.kinds import Mistake, Named, Table, inline, key
 from ciplug.config.policy import Policy, Samples
 from ciplug.errors import ConfigError
 
@@ -24,8 +24,9 @@ class Keep:
     days: float | None = key(kinds.AMOUNT)
     """Runs that ended in the last days."""
 
-    def mistakes(self) -> list[str]:
-        return [] if (self.last, self.days) != (None, None) else ["a rule is needed: last, days or both"]
+    def mistakes(self) -> Iterator[Mistake]:
+        if (self.last, self.days) == (None, None):
+            yield Mistake((), "a rule is needed: last, days or both")
 
     def __str__(self) -> str:
         rules = [f"last {self.last}"] if self.last is not None else []

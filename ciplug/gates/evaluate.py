@@ -17,6 +17,7 @@ from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, wai
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
+from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ciplug.config.gate import Gate
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
+    from ciplug.records.notice import Notice
     from ciplug.records.run import Run
 
 
@@ -36,7 +38,7 @@ def evaluate(
     created: str,
     policy_source: PolicySource,
     policy_digest: str | None = None,
-    policy_missing: str | None = None,
+    no_base_policy: Notice | None = None,
     stage: str | None = None,
     dry_run: bool = False,
     ciplug: str | None = None,
@@ -45,14 +47,14 @@ def evaluate(
 
     Args:
         policy_digest: of the whole policy, where `policy` is a part of it.
-        policy_missing: why the base branch's policy does not judge this pull request.
+        no_base_policy: why the base branch's policy does not judge this pull request.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is no pass.
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
     _need_a_match(policy, evidence, run, policy_source)
-    results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, policy_missing)]
+    results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, no_base_policy)]
     examples = ByExample(policy, evidence)
     checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
     # Tests that cannot fail the run need no correction, and make the others no weaker.
@@ -130,35 +132,33 @@ def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Itera
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
-    if run.status == "finished" and known and asked and not asked & known:
-        texts = sorted(metric for metric in asked if isinstance(run.params.get(metric), str))
+    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
-            hint=f"the run has text in place of {_some(texts)}: have the training write numbers"
-            if texts
-            else "name the metric in the gate: 'metric: NAME'",
+            hint="name the metric in the gate: 'metric: NAME'",
         )
 
 
-def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> Iterator[GateResult]:
-    if policy_missing:
+def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
+    if no_base_policy:
         yield GateResult(
             gate="policy",
             metric="policy",
             rule="the base branch has the policy",
             outcome="WARN",
-            reason=f"{policy_missing}: this pull request is judged by gates of its own",
+            reason=no_base_policy.clause,
+            advice=no_base_policy.remedy,
         )
-    unfinished = evidence.unfinished or ([f"the run {run.status}"] if run.status != "finished" else [])
-    for objection, advice in evidence.objections.items():
+    unfinished = evidence.unfinished or ([unfinished_run(run)] if run.status != "finished" else [])
+    for objection in evidence.objections:
         yield GateResult(
             gate="run",
             metric="run",
             rule="the run counts",
             outcome="ERROR",
-            reason=f"{objection}; its numbers decide nothing",
-            advice=advice,
+            reason=f"{objection.clause}; its numbers decide nothing",
+            advice=objection.remedy,
         )
     for how in unfinished:
         yield GateResult(
@@ -166,8 +166,8 @@ def _about_the_run(evidence: Evidence, run: Run, policy_missing: str | None) -> 
             metric="run",
             rule="the training finishes",
             outcome="ERROR",
-            reason=f"{how}: its numbers decide nothing",
-            advice="look at the log of the training",
+            reason=reasons.unfinished(how),
+            advice=how.remedy,
         )
     if not unfinished and not evidence.candidate.metrics:
         # However lenient each gate is about its own metric, nothing at all was judged.
@@ -196,7 +196,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
-            yield _missing(name, gate, evidence, run)
+            yield _missing(name, gate, evidence)
         elif tampered := _changed(name, gate, evidence):
             yield _whole(name, gate, evidence, tampered, advice="record another run: recorded values cannot be changed")
         elif not math.isfinite(value):
@@ -245,13 +245,16 @@ def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 
-def _missing(name: str, gate: Gate, evidence: Evidence, run: Run) -> Check:
+def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
     metric, side = gate.metric or name, evidence.baselines[name]
     had = side.metrics.get(metric)
     runs = len(evidence.candidate.runs)
-    reason = reasons.missing(metric, runs=runs, text=run.params.get(metric), baseline=had)
-    check = _whole(name, gate, evidence, reason, advice=f"does the training still write '{metric}'?")
-    result = replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    instead = evidence.left_out.get(metric)
+    reason = reasons.missing(metric, runs=runs, instead=instead.clause if instead else None, baseline=had)
+    advice = f"does the training still write '{metric}'?" if instead is None else "have the training write a number"
+    check = _whole(name, gate, evidence, reason, advice=advice)
+    # A value that cannot be read is not a metric that the policy allows to be missing.
+    result = check.result if instead is not None else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
+    from ciplug.records.left_out import LeftOut
+    from ciplug.records.notice import Notice
     from ciplug.records.selection import PassedOver
     from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
@@ -28,15 +30,17 @@ class Evidence:
     """Run → the examples of its evaluation."""
     drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
     """Gate of kind drift → each column, or why they cannot be compared."""
-    unfinished: Sequence[str] = ()
-    """The outcomes of the candidate's runs that did not finish: "the run failed"."""
-    objections: Mapping[str, str] = field(default_factory=dict)
-    """Why a run of the candidate does not count ("run 1a2b was withdrawn by alice: wrong labels") → what to do."""
+    unfinished: Sequence[Notice] = ()
+    """The candidate's runs that did not finish."""
+    objections: Sequence[Notice] = ()
+    """The candidate's runs whose numbers do not count, as they were withdrawn."""
     barred: PassedOver | None = None
     """The candidate, where it must not count for its commit, with the reason."""
     named: bool = False
     """Whether somebody named the candidate by its id: then its own numbers are judged, whatever it was made from."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    """Metric → what a run of the candidate has in the place of its number."""
     today: date = date.min
     """UTC; what waivers expire by."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.config.clean import line_to_add
+from ciplug.errors import counted
 from ciplug.gates.number_text import exact, shown, signed
+from ciplug.records.notice import Notice
 from ciplug.records.selection import PassedOver, Reason
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, Unit
@@ -62,12 +64,17 @@ _ADVICE = {
 }
 
 
-def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:
-    """Return the reason for a missing metric; `text` is the parameter of its name, if the metric file had text."""
+def unfinished(notice: Notice) -> str:
+    """A run of the candidate that did not finish."""
+    return f"{notice.ended}: its numbers decide nothing"
+
+
+def missing(metric: str, *, runs: int, instead: str | None, baseline: float | None) -> str:
+    """Return the reason for a missing metric; `instead` is what the file of metrics has in its place, if anything."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"
-    instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
+    found = f", but {instead}" if instead is not None else ""
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
-    return f"{who} metric '{metric}'{instead}{lost}"
+    return f"{who} metric '{metric}'{found}{lost}"
 
 
 # --- Comparisons ---------------------------------------------------------------------------------------------------
@@ -117,8 +124,8 @@ def no_baseline(metric: str, side: Side) -> str:
     return f"no baseline to compare with: {why}"
 
 
-def baseline_unknown(why: str) -> str:
-    return f"the baseline could not be determined: {why}"
+def baseline_unknown(problem: Notice) -> str:
+    return f"the baseline could not be determined: {problem.clause}"
 
 
 def waived(result: GateResult, waiver: Waiver, *, covered: bool) -> str:
@@ -154,8 +161,8 @@ def slices_too_small(min_samples: int, largest: int) -> str:
 
 def small_slices(count: int, min_samples: int) -> str:
     """A note on slices that are not judged."""
-    few = "1 slice has" if count == 1 else f"{count:,} slices have"
-    return f"{few} fewer than {min_samples:,} examples, and {'is' if count == 1 else 'are'} not judged"
+    has, are = ("has", "is") if count == 1 else ("have", "are")
+    return f"{counted(count, 'slice')} {has} fewer than {min_samples:,} examples, and {are} not judged"
 
 
 def other_slices(count: int, outcome: Outcome, worst: GateResult) -> str:

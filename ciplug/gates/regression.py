@@ -16,6 +16,7 @@ from ciplug.gates import reasons, rule_text
 from ciplug.gates.checks import Check, by, failed, limit_of, tolerance, undecided
 from ciplug.gates.choice_of_test import Pair, Tested, best_test
 from ciplug.gates.reasons import POINT
+from ciplug.records.notice import MISNAMED, UNSEEN
 from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Rule, Undecided
 
@@ -70,14 +71,14 @@ def check(name: str, gate: Gate, value: float, evidence: Evidence, examples: ByE
 
 
 def without_baseline(gate: Gate, result: GateResult, side: Side) -> Check:
-    if side.misnamed:
-        result = replace(result, outcome="ERROR", reason=side.how, advice="name another 'baseline:' in ciplug.yaml")
-    elif side.unfit and not side.found:
-        reason = reasons.baseline_unknown(side.unfit)
+    problem = side.problem
+    if problem and problem.kind in MISNAMED:
+        result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
+    elif problem and problem.kind in UNSEEN and not side.found:
         outcome = by(gate.on_no_baseline, gate, undecided(gate))
-        result = replace(result, outcome=outcome, reason=reason, advice="fetch the whole history first")
+        result = replace(result, outcome=outcome, reason=reasons.baseline_unknown(problem), advice=problem.remedy)
     else:
-        advice = "later runs have it" if side.found else side.remedy
+        advice = "later runs have it" if side.found or not problem else problem.remedy
         outcome = by(gate.on_no_baseline, gate, "WARN")
         result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
     return Check(gate=gate, result=result)
@@ -94,14 +95,14 @@ def compare(
         reason = reasons.of_slice(result, reasons.baseline_not_finite(result.metric, reference))
         advice = "record the baseline's commit again"
         return Check(gate=gate, result=replace(result, outcome="ERROR", reason=reason, advice=advice))
-    if side.unfit:
+    if side.problem:
         return Check(
             gate=gate,
             result=replace(
                 result,
                 outcome=undecided(gate),
-                reason=reasons.of_slice(result, side.unfit),
-                advice="run the baseline's commit again",
+                reason=reasons.of_slice(result, side.problem.clause),
+                advice=side.problem.remedy,
             ),
         )
     limit = limit_of(allowed, reference)

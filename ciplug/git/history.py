@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum, auto
 from pathlib import Path
 
 from ciplug.errors import GitKind
@@ -21,24 +20,7 @@ from ciplug.git.failures import Failure
 from ciplug.git.remote import fetch_commits, list_refs, side_repository
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
-
-
-class Gap(Enum):
-    """The reason why commits of the history may be missing."""
-
-    NOT_FETCHED = auto()
-    NOT_PUSHED = auto()
-    """The clone is shallow, and its commit is not on the remote yet."""
-    SHALLOW = auto()
-
-
-@dataclass(frozen=True)
-class Unseen:
-    """There may be ancestors that this clone does not have."""
-
-    gap: Gap
-    words: str
-    """One clause for people."""
+from ciplug.records.notice import UNSEEN, Kind, Notice
 
 
 @dataclass(frozen=True)
@@ -52,11 +34,18 @@ class History:
     """First parents, nearest first: starting with the merge base if there is one, else with the parent of head."""
     target_commits: tuple[str, ...]
     """First parents from the tip of the target branch, at most 1,000."""
-    notes: tuple[str, ...] = ()
-    """Warnings to show: a shallow clone, a branch that does not exist."""
-    no_target: bool = False
-    """There is no branch of that name, here or on the remote."""
-    unseen: Unseen | None = None
+    notices: tuple[Notice, ...] = ()
+    """A shallow clone, a branch that does not exist."""
+
+    @property
+    def no_target(self) -> Notice | None:
+        """Return whether there is no branch of that name, here or on the remote."""
+        return next((one for one in self.notices if one.kind is Kind.NO_BRANCH), None)
+
+    @property
+    def unseen(self) -> Notice | None:
+        """Return why there may be ancestors that this clone does not have."""
+        return next((one for one in self.notices if one.kind in UNSEEN), None)
 
 
 def target_branch(
@@ -92,9 +81,7 @@ class _Source:
     env: Mapping[str, str]
     tip: str | None
     """The tip of the target branch."""
-    notes: tuple[str, ...] = ()
-    no_target: bool = False
-    unseen: Unseen | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 def history_of(workspace: Workspace, head: str, target: str | None, env: Mapping[str, str]) -> History:
@@ -114,9 +101,7 @@ def history_of(workspace: Workspace, head: str, target: str | None, env: Mapping
         merge_base=base,
         ancestors=ancestors if base else ancestors[1:],
         target_commits=commits,
-        notes=source.notes,
-        no_target=source.no_target,
-        unseen=source.unseen,
+        notices=source.notices,
     )
 
 
@@ -124,8 +109,8 @@ def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[st
     """This clone if it has all commits, else a repository of ours that they are fetched into."""
     here = workspace.top, git_environment()
     if target is None:
-        note = "the default branch is not known: name the branch to compare with as 'baseline:' in ciplug.yaml"
-        return _Source(*here, None, (note,))
+        return _Source(*here, None, (Notice(kind=Kind.TARGET_UNKNOWN, of="baseline"),))
+    no_branch = Notice(kind=Kind.NO_BRANCH, of="baseline", name=target)
     tip = local_tip(workspace, target)
     if workspace.remotes and (tip is None or workspace.shallow or not has_commit(workspace.top, head)):
         fetched = fetch_commits(workspace, head, target, env)
@@ -137,26 +122,21 @@ def _source(workspace: Workspace, head: str, target: str | None, env: Mapping[st
             )
             return source if first_parents_in(source.repository, head, source.env) else _not_pushed(source, head)
         if GitKind.NO_REF in fetched.kinds:
-            note = f"no branch named '{target}' on the remote: is 'baseline:' in ciplug.yaml right?"
-            return _Source(*here, tip, (note,), no_target=True)
-        unseen = Unseen(Gap.NOT_FETCHED, f"the history could not be fetched ({fetched.words})")
-        return _Source(*here, tip, (f"{unseen.words}, so the baseline may be missing",), unseen=unseen)
+            return _Source(*here, tip, (no_branch,))
+        return _Source(*here, tip, (Notice(kind=Kind.NOT_FETCHED, of="baseline", detail=fetched.words),))
     if tip is None:
-        return _Source(*here, None, (f"no branch named '{target}' here or on a remote",), no_target=True)
+        return _Source(*here, None, (no_branch,))
     return _Source(*here, tip)
 
 
 def _not_pushed(source: _Source, head: str) -> _Source:
-    unseen = Unseen(Gap.NOT_PUSHED, f"commit {head[:8]} is not on the remote yet, and this clone is shallow")
-    return replace(source, notes=(f"{unseen.words}: no merge base",), unseen=unseen)
+    return replace(source, notices=(Notice(kind=Kind.NOT_PUSHED, of="baseline", name=head),))
 
 
 def _with_shallow(workspace: Workspace, source: _Source) -> _Source:
     if not workspace.shallow or source.repository != workspace.top:
         return source
-    note = "this clone is shallow: ancestors beyond its depth are not seen"
-    unseen = source.unseen or Unseen(Gap.SHALLOW, "this clone is shallow")
-    return replace(source, notes=(*source.notes, note), unseen=unseen)
+    return replace(source, notices=(*source.notices, Notice(kind=Kind.SHALLOW, of="baseline")))
 
 
 def _is_unpushed(workspace: Workspace, repository: Path, head: str, target: str | None, tip: str) -> bool:

@@ -11,6 +11,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+ONLY_POINTER = "only its Git LFS pointer is here, not its content"
+FETCH_HINT = "fetch it before the training: git lfs pull, or `lfs: true` in the checkout of the job"
 LARGEST_POINTER = 1023
 """Bytes: the format allows fewer than 1024."""
 _VERSIONS = rb"https://git-lfs\.github\.com/spec/v1|https://hawser\.github\.com/spec/v1|http://git-media\.io/v/2"
@@ -53,7 +55,7 @@ def parse_pointer(data: bytes) -> Pointer | None:
 def read_pointer(path: Path) -> Pointer | None:
     """Return what a file says, if it is a pointer; None for any other file, and for one that cannot be read."""
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST_POINTER:
+        if not path.is_file() or path.stat().st_size > LARGEST_POINTER:
             return None
         return parse_pointer(path.read_bytes())
     except OSError:

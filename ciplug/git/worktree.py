@@ -72,10 +72,10 @@ def is_committed(workspace: Workspace, path: Path) -> bool:
     """Whether a file of the work tree is as it is in HEAD."""
     if workspace.head is None:
         return False
-    name = f"HEAD:{path.relative_to(workspace.top).as_posix()}"
-    stored = run_git("rev-parse", "--verify", "--quiet", name, cwd=workspace.top, check=False).stdout.strip()
-    here = run_git("hash-object", "--", str(path), cwd=workspace.top, check=False).stdout.strip()
-    return bool(stored) and stored == here
+    inside = path.relative_to(workspace.top).as_posix()
+    done = run_git("rev-parse", "--verify", "--quiet", f"HEAD:{inside}", cwd=workspace.top, check=False)
+    stored = done.stdout.decode().strip()
+    return bool(stored) and stored in (_hashed(workspace.top, [inside]).get(inside), _unfiltered(workspace.top, inside))
 
 
 class _Change(NamedTuple):

@@ -8,7 +8,7 @@ from collections import Counter
 from ciplug import config as configuration
 from ciplug.ci.identity import doubt, explain
 from ciplug.config.policy import Policy
-from ciplug.errors import Cause
+from ciplug.errors import Cause, counted
 from ciplug.git import history as commits
 from ciplug.git.credentials import redact, stored_credential
 from ciplug.git.remote import why_unreachable
@@ -103,7 +103,7 @@ def spool(session: Session, before: Examined) -> str:
     if not own:
         return "no run waits to be sent"
     count = sum(own.values())
-    message = f"{count} {'run waits' if count == 1 else 'runs wait'} to be sent to {', '.join(sorted(own))}"
+    message = f"{counted(count, 'run')} {'waits' if count == 1 else 'wait'} to be sent to {', '.join(sorted(own))}"
     if before["configuration"].state == "failure":
         raise warning(message, "ciplug record --spooled")
     elsewhere = sorted(address for address in own if address != session.store.address)
@@ -200,8 +200,11 @@ def history(session: Session, before: Examined) -> str:
                 f"there is no branch '{branch}', which the policy compares with",
                 f"in {configuration.FILE}, name an existing branch: baseline: {target or 'main'}",
             )
-    if snapshot.notes:
-        raise warning("; ".join(snapshot.notes), remedies.history(context.host) if workspace.shallow else "")
+    if snapshot.notices:
+        raise warning(
+            "; ".join(one.clause for one in snapshot.notices),
+            remedies.history(context.host) if workspace.shallow else "",
+        )
     seen = f"{len(snapshot.target_commits)} commits of {target}"
     if workspace.shallow:
         return f"this clone is shallow; history is fetched when needed, as commits without files: {seen}"

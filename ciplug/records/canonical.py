@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from enum import Enum
 from typing import Any
 
 NO_COMMIT = "none"
@@ -18,12 +19,15 @@ MAX_BYTES = 64 * 1024 * 1024
 def plain(value: Any) -> Any:
     """Reduce a record to JSON's own types.
 
-    Empty optional fields are left out. A float that JSON cannot say becomes "NaN", "Infinity" or
-    "-Infinity", which the readers take back as floats.
+    Empty optional fields are left out; the properties that a class names in DERIVED are added. A float that JSON
+    cannot say becomes "NaN", "Infinity" or "-Infinity", which the readers take back as floats.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        names = (*(f.name for f in dataclasses.fields(value)), *getattr(value, "DERIVED", ()))
+        fields = ((name, getattr(value, name)) for name in names)
         return {name: plain(v) for name, v in fields if v is not None and v != () and v != {}}
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ciplug.records.notice import Notice
 from ciplug.records.run import Scalar
 from ciplug.records.selection import PassedOver, Reason
 
@@ -21,8 +22,8 @@ class Side:
     label: str
     """Column heading: "this commit", "merge base", "main", "production"."""
     how: str
-    """One clause on how it was chosen: "merge base of HEAD and main", "nearest recorded ancestor, 3 commits
-    before the merge base", "no run recorded on main"."""
+    """One clause on how it was chosen ("nearest recorded ancestor, 3 commits before the merge base"), or why there is
+    none. For people only."""
     run: str | None = None
     commit: str | None = None
     version: int | None = None
@@ -37,20 +38,21 @@ class Side:
     """Ids of the runs that stand for this side together: several seeds, or the last runs of a branch."""
     repeats: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Metric → its value in each of `runs`."""
-    unfit: str | None = None
-    """Why it decides nothing: too old, measured on another evaluation set, or looked for in a history that is not
-    known whole."""
+    problem: Notice | None = None
+    """Why it decides nothing (too old, measured on other data, found in a history that is not known whole), or why
+    there is none."""
     at_merge_base: bool = False
     """Whether it is a run of the merge base itself: then `how` states what the label does."""
-    misnamed: bool = False
-    """Whether a branch, tag or commit was asked for that is not there."""
-    remedy: str | None = None
-    """Advice on how to get a run, if there is none."""
     passed_over: tuple[PassedOver, ...] = ()
     """Of the candidate: the other runs of its commit. Of others: the runs that would have been nearer, and must not
     count."""
     reason: Reason | None = None
     """Of the candidate: why it is not the run that counts for its commit; None where it is."""
+
+    @classmethod
+    def absent(cls, role: Role, label: str, problem: Notice, version: int | None = None) -> Side:
+        """Return a side that has no run."""
+        return cls(role=role, label=label, how=problem.clause, version=version, problem=problem)
 
     @property
     def found(self) -> bool:
@@ -106,8 +108,8 @@ class Comparison:
     params: tuple[ParamDelta, ...] = ()
     """Only those that differ; empty when there is no baseline."""
     datasets: tuple[DatasetDelta, ...] = ()
-    notes: tuple[str, ...] = ()
-    """Sentences that the reader must see: a dirty tree, a shallow clone, several runs of one commit, a failed run."""
+    notices: tuple[Notice, ...] = ()
+    """What the reader must know: a dirty tree, a shallow clone, several runs of one commit, a failed run."""
 
     @property
     def sides(self) -> tuple[Side, ...]:

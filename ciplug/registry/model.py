@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from ciplug.errors import NotFound
+from ciplug.records.notice import Kind, Notice
 from ciplug.registry.ladder import ARCHIVED, NO_STAGE
 
 
@@ -70,9 +71,23 @@ class Model:
         return next((v for v in self.versions if v.stage == stage), None)
 
     @property
+    def notices(self) -> tuple[Notice, ...]:
+        """One notice for each event that was skipped, for whoever reads this state."""
+        return tuple(
+            Notice(
+                kind=Kind.SKIPPED_EVENT,
+                model=self.name,
+                event=event.seq,
+                type=event.type,
+                schema=event.newer_schema,
+            )
+            for event in self.skipped
+        )
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """One sentence for each event that was skipped, for whoever reads this state."""
-        return tuple(_note(self.name, event) for event in self.skipped)
+        """The notices as clauses, with what to do."""
+        return tuple(f"{notice.clause}: {notice.remedy}" for notice in self.notices)
 
     # --- changes, each to a new state
 
@@ -94,10 +109,3 @@ class Model:
             return replace(version, stage=ARCHIVED) if exclusive and version.stage == stage else version
 
         return replace(self, versions=tuple(map(moved, self.versions)))
-
-
-def _note(model: str, event: SkippedEvent) -> str:
-    which = f"event {event.seq} of '{model}'"
-    if event.newer_schema is not None:
-        return f"{which} was written by a newer ciplug (schema {event.newer_schema}) and is skipped: upgrade ciplug"
-    return f"{which} has type {event.type[:60]!r}, which this ciplug does not know: upgrade ciplug"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from ciplug.reports import text
+from ciplug.errors import counted
 
 QUIET = 10
 """Added to the priority of what is about models that passed, beside others."""
@@ -31,7 +31,7 @@ class Block:
     def show(self, count: int) -> str:
         """Return the first `count` rows and the number of the others."""
         hidden = len(self.rows) - count
-        more = f"\n\n{text.plural(hidden, f'more {self.noun}')}{self.rest}." if hidden else ""
+        more = f"\n\n{counted(hidden, f'more {self.noun}')}{self.rest}." if hidden else ""
         return "\n".join((self.head, *self.rows[:count])) + more + self.tail
 
     @property

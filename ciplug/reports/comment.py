@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ciplug.errors import counted
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
@@ -70,7 +71,7 @@ def _overall(report: Report, sections: Sequence[ModelSection]) -> str:
     if not sections:
         return "## ⛔ No model was recorded"
     icon = text.OUTCOME_ICONS[report.outcome] if report.outcome else "📊"
-    return f"## {icon} {text.plural(len(sections), 'model')}: {_counts(sections)}"
+    return f"## {icon} {counted(len(sections), 'model')}: {_counts(sections)}"
 
 
 def _counts(sections: Sequence[ModelSection]) -> str:
@@ -136,7 +137,8 @@ def _brief(metric: MetricDelta) -> str:
 def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Block]:
     comparison = section.comparison
     blocks = [Block(_TITLES, _compared(section, paint))]
-    notes = (*comparison.notes, *(section.verdict.notes if section.verdict else ()))
+    notes = [notice.line for notice in model.notices(section)]
+    notes += section.verdict.notes if section.verdict else ()
     if notes:
         rows = tuple(f"- ⚠️ {untrusted.escape_markdown(note)}" for note in notes)
         blocks.append(Block(_NOTES, "", rows, noun="note"))
@@ -184,10 +186,10 @@ def _compared(section: ModelSection, paint: Paint) -> str:
     if baseline.run:
         beside = f"against {_baseline(section, baseline)}"
     else:
-        beside = f"is compared with nothing: {untrusted.escape_markdown(baseline.how)}"
+        beside = f"is compared with nothing: {untrusted.escape_markdown(text.nothing(baseline))}"
     last = ""
     if section.problem:
-        last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(section.problem)}."
+        last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(text.not_judged(section.problem))}."
     elif verdict is None:
         last = " No gates are set for this model: it is compared, and not judged."
     return f"{lead}{this} {beside}.{last}"
@@ -324,7 +326,7 @@ def _folded(
     priority: int = _FOLDED,
 ) -> Block:
     head, lines = table(headers, rows, align)
-    head, tail = paint.fold(paint.title(text.plural(len(lines), noun), list(dict.fromkeys(names))), head)
+    head, tail = paint.fold(paint.title(counted(len(lines), noun), list(dict.fromkeys(names))), head)
     return Block(priority, head, lines, tail, noun)
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ciplug.errors import counted
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -64,7 +65,7 @@ def _template() -> Template:
 
 def _title(sections: Sequence[ModelSection]) -> str:
     if len(sections) > MAX_NAMED:
-        return text.plural(len(sections), "model")
+        return counted(len(sections), "model")
     return ", ".join(s.model for s in sections) or "no model"
 
 
@@ -91,7 +92,7 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "model": section.model,
         "outcome": section.outcome,
         "quiet": model.is_quiet(section),
-        "problem": section.problem,
+        "problem": text.not_judged(section.problem) if section.problem else None,
         "links": _links(section),
         "telling": _telling(section),
         "words": text.headline(section.outcome, verdict)[1],
@@ -102,7 +103,7 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             _side(section, s)
             for s in (comparison.candidate, comparison.baseline, comparison.target, comparison.production)
         ],
-        "notes": (*comparison.notes, *(verdict.notes if verdict else ())),
+        "notes": (*(one.line for one in model.notices(section)), *(verdict.notes if verdict else ())),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
@@ -198,11 +199,11 @@ def _history(delta: MetricDelta) -> charts.Chart | None:
     low, high = figures.numbers([f(v for v in trail if math.isfinite(v)) for f in (min, max)])
     return charts.Chart(
         title=delta.metric,
-        description=f"{delta.metric} of {text.plural(len(trail), 'run')}, oldest first, from {low} to {high}",
+        description=f"{delta.metric} of {counted(len(trail), 'run')}, oldest first, from {low} to {high}",
         points=[(float(i), v) for i, v in enumerate(trail)],
         reference=delta.values.get("baseline"),
         last_only=True,
-        x_ends=(f"{text.plural(len(trail) - 1, 'run')} before", "this run"),
+        x_ends=(f"{counted(len(trail) - 1, 'run')} before", "this run"),
     )
 
 
@@ -214,7 +215,7 @@ def _steps(name: str, series: Series) -> charts.Chart | None:
     points = [(float(step), value) for step, value in zip(series.steps, series.values, strict=True)]
     return charts.Chart(
         title=name,
-        description=f"{name} over {text.plural(len(points), 'step')}, from {low} to {high}",
+        description=f"{name} over {counted(len(points), 'step')}, from {low} to {high}",
         points=points,
         x_label="step",
     )

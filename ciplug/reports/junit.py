@@ -51,7 +51,7 @@ def _suite(section: ModelSection) -> Element:
     if not gates:
         case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="gates", time="0")
         if section.problem:
-            _say(case, "error", untrusted.clean(section.problem), type="ERROR")
+            _say(case, "error", untrusted.clean(section.problem.clause), type="ERROR")
         else:
             _say(case, "skipped", "no gate was evaluated")
     for gate in gates:

@@ -13,6 +13,7 @@ from ciplug.reports.untrusted import safe_url
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side, Trend
+    from ciplug.records.notice import Notice
     from ciplug.records.run import Run
     from ciplug.records.series import Series
     from ciplug.records.verdict import GateResult, Verdict
@@ -32,7 +33,7 @@ class ModelSection:
     """None: no gate judges this model, or `problem` has the reason."""
     run: Run
     """The candidate's record."""
-    problem: str | None = None
+    problem: Notice | None = None
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
@@ -89,6 +90,12 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
             roles.setdefault(side.run, side.role)
     others = (Column(" = ".join(dict.fromkeys(labels[run])), role) for run, role in roles.items())
     return (Column(comparison.candidate.label, "candidate"), *others)
+
+
+def notices(section: ModelSection) -> tuple[Notice, ...]:
+    """What the reader must know of a model. Why it has no baseline is in the line on what it is compared with."""
+    baseline = section.comparison.baseline
+    return tuple(one for one in section.comparison.notices if baseline.found or one != baseline.problem)
 
 
 def absent(comparison: Comparison) -> tuple[Side, ...]:

@@ -89,8 +89,8 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
     parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
     if section.problem:
-        parts.append(ink(_wrap(f"not judged: {untrusted.clean(section.problem)}", width), _MAGENTA))
-    parts += [_note(note, ink, width) for note in comparison.notes]
+        parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
+    parts += [_note(notice.line, ink, width) for notice in model.notices(section)]
     parts.append(_metric_table(comparison, ink, width))
     reasons = [
         f"{untrusted.clean(s.label)}: {untrusted.clean(s.how)}"
@@ -125,7 +125,7 @@ def _verdict(verdict: Verdict | None, ink: _Ink) -> str:
 def _compared(comparison: Comparison, width: int | None) -> str:
     baseline = comparison.baseline
     if not baseline.run:
-        line = f"{_commit(comparison.candidate)} is compared with nothing: {baseline.how}"
+        line = f"{_commit(comparison.candidate)} is compared with nothing: {text.nothing(baseline)}"
     else:
         how = text.side_clause(baseline, comparison.candidate)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"

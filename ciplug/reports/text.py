@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.reports import figures
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
+    from ciplug.records.notice import Notice
     from ciplug.records.run import Scalar
     from ciplug.records.verdict import GateResult, Outcome, Verdict
 
@@ -44,11 +46,6 @@ OUTCOME_COUNTS: dict[Outcome, str] = {
 }
 
 
-def plural(count: int, noun: str) -> str:
-    """ "1 metric", "2 metrics"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def short_commit(commit: str) -> str:
     """The first 8 digits of a commit's id."""
     return commit[:8]
@@ -71,7 +68,7 @@ def older(recorded: str | None, than: str | None) -> str:
     if minutes < 60:
         return f"{minutes} minutes {word}"
     hours = minutes // 60
-    return f"{plural(hours, 'hour') if hours < 24 else plural(hours // 24, 'day')} {word}"
+    return f"{counted(hours, 'hour') if hours < 24 else counted(hours // 24, 'day')} {word}"
 
 
 def scalar(value: Scalar | None) -> str:
@@ -98,6 +95,17 @@ def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str
         return "📊", "compared, not judged"
     words = OUTCOME_WORDS[outcome] if verdict else "not judged"
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
+
+
+def nothing(baseline: Side) -> str:
+    """Return why there is no baseline, and what to do, as one clause."""
+    remedy = baseline.problem.remedy if baseline.problem else None
+    return f"{baseline.how} → {remedy}" if remedy else baseline.how
+
+
+def not_judged(problem: Notice) -> str:
+    """Return why a model was not judged, and what to do, as one clause."""
+    return f"{problem.clause} → {problem.remedy}" if problem.remedy else problem.clause
 
 
 def footnotes(gate: GateResult, baseline: str | None = None) -> list[str]:

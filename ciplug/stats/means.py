@@ -6,14 +6,15 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from ciplug.errors import counted
 from ciplug.stats.distributions import t_isf, t_sf
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided, Unit
 
 
 def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> Interval | Undecided:
     """Means of several runs with different seeds (B. L. Welch, 1947), one value per seed on each side."""
-    if reason := _unusable(candidate, "the candidate") or _unusable(baseline, "the baseline"):
-        return Undecided(reason)
+    if unusable := _unusable(candidate, "the candidate") or _unusable(baseline, "the baseline"):
+        return unusable
     if len(candidate) < 2 or len(baseline) < 2:
         return Undecided(
             "noise between seeds cannot be estimated: at least two seeds are needed on each side "
@@ -42,11 +43,13 @@ def prediction(candidate: float, history: Sequence[float], rule: Rule) -> Interv
     For a metric that is only one number per run. It takes the runs of the history for draws of the same distribution:
     a history that drifts makes s larger, and the gate blunter.
     """
-    if reason := _unusable([candidate], "the candidate") or _unusable(history, "the history"):
-        return Undecided(reason)
+    if unusable := _unusable([candidate], "the candidate") or _unusable(history, "the history"):
+        return unusable
     k = len(history)
     if k < 2:
-        return Undecided(f"{k} earlier run{'s say' if k != 1 else ' says'} nothing about the noise between runs")
+        return Undecided(
+            f"{counted(k, 'earlier run')} {'says' if k == 1 else 'say'} nothing about the noise between runs"
+        )
     estimate = rule.sign * (candidate - statistics.fmean(history))
     error = statistics.stdev(history) * math.sqrt(1 + 1 / k)
     return student(estimate, error, k - 1, rule, method=f"prediction interval of {k} earlier runs", n=k, unit="run")
@@ -83,6 +86,6 @@ def student(estimate: float, error: float, df: float, rule: Rule, *, method: str
     )
 
 
-def _unusable(values: Sequence[float], whose: str) -> str | None:
+def _unusable(values: Sequence[float], whose: str) -> Undecided | None:
     bad = next((value for value in values if not abs(value) < LARGEST), None)
-    return None if bad is None else f"{whose} has the value {bad}, which cannot be judged"
+    return None if bad is None else Undecided(f"{whose} has the value {bad}, which cannot be judged")

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from ciplug.errors import counted
 from ciplug.records.examples import Examples
 from ciplug.stats.intervals import Undecided
 
@@ -103,7 +104,7 @@ def take(side: Examples, rows: Sequence[int]) -> Examples:
 
 
 def _count(names: Sequence[object], noun: str) -> str:
-    return f"{len(names):,} {noun}" + ("" if len(names) == 1 else "s")
+    return counted(len(names), noun)
 
 
 def _some(names: Sequence[str]) -> str:

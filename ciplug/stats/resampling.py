@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from ciplug.errors import counted
 from ciplug.stats.distributions import normal_isf, normal_sf, t_isf, t_sf
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
 
@@ -100,7 +101,7 @@ def _contracted(tail: float, n: int) -> float:
 
 
 def _too_few(n: int, unit: Unit, rule: Rule) -> Undecided:
-    return Undecided(f"{n} {unit}{'' if n == 1 else 's'}: too few for a test at α = {rule.alpha:g}")
+    return Undecided(f"{counted(n, unit)}: too few for a test at α = {rule.alpha:g}")
 
 
 def _constant(estimate: float, n: int, unit: Unit, rule: Rule, method: str) -> Interval:

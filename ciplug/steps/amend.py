@@ -126,7 +126,7 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
         if new.is_empty:
             done.append(Amended(target, new, target.changes))
             continue
-        _check_number(target, new)
+        check_number(target, new)
         amendment = _amendment(session, target, new)
         objects.update(objects_of(amendment, new.series, new.texts))
         done.append(Amended(target, new, fold([*target.changes.amendments, amendment], target.changes.unread)))
@@ -163,7 +163,7 @@ def check_params(run_id: str, known: Mapping[str, Scalar], new: Mapping[str, Sca
             )
 
 
-def _check_number(target: Target, new: Change) -> None:
+def check_number(target: Target, new: Change) -> None:
     """Raise RecordError where other amendments of the highest number could come after this one."""
     ends = new.withdrawn or new.lifecycle == "deleted"
     if target.changes.is_full and not ends:

@@ -13,10 +13,12 @@ from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
 from ciplug.config.policy import Policy
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
+from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
+from ciplug.records.objection import objection
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
@@ -71,10 +73,9 @@ class BaselineFinder:
         """Run → metric → the amendment that gave it another value, of the runs that were read."""
         return {}
 
-    def objection(self, run: Run) -> str | None:
-        """The sentence on a run that was withdrawn or deleted; None where it was not."""
-        changes = self.runs.changes(run)
-        return None if changes.counts else f"run {run.id[:12]} was {changes.objection}"
+    def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
+        """The notice on a run that was withdrawn or deleted; None where it was not."""
+        return objection(run, self.runs.changes(run), of)
 
     # --- which run counts
 
@@ -102,6 +103,12 @@ class BaselineFinder:
             return Selection(chosen=self.given.id)
         runs = self.on([self.given.commit]).get(self.given.commit, [])
         return select([self._facts[run.id] for run in runs], self._rules)
+
+    @property
+    def rivals(self) -> list[Run]:
+        """The runs of the candidate's commit that may count for it, the candidate among them if it may."""
+        runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else [self.run]
+        return [run for run in runs if objection_to(self._facts[run.id], self._rules) is None]
 
     @cached_property
     def barred(self) -> PassedOver | None:
@@ -181,7 +188,7 @@ class BaselineFinder:
         toward = self.branch(branch)
         if branch and toward.past.no_target:
             # A mistyped name must not end in a comparison with some ancestor.
-            return Side(role="baseline", label="merge base", how=f"there is no branch '{branch}'", misnamed=True)
+            return Side.absent("baseline", "merge base", toward.past.no_target)
         side = choose.merge_base_side(
             toward.by_commit,
             merge_base=toward.past.merge_base,
@@ -191,12 +198,12 @@ class BaselineFinder:
             now=now(),
             pick=self._pick(source),
         )
-        unseen = toward.past.unseen.words if toward.past.unseen else None
+        unseen = toward.past.unseen
         if unseen and not side.found:
-            side = replace(side, how=unseen, unfit=unseen)
+            side = replace(Side.absent(side.role, side.label, unseen), passed_over=side.passed_over)
         elif unseen and not toward.past.target_commits:
             # This is an earlier commit of the branch itself, and nothing is ever worse than that.
-            side = replace(side, unfit=unseen)
+            side = replace(side, problem=unseen)
         return self._with_seeds(side, toward.by_commit, source)
 
     def tip(self, branch: str | None, source: Source = "any") -> Side:
@@ -204,7 +211,7 @@ class BaselineFinder:
         toward = self.branch(branch)
         past = toward.past
         if branch and past.no_target:
-            return Side(role="target", label=branch, how=f"there is no branch '{branch}'", misnamed=True)
+            return Side.absent("target", branch, past.no_target)
         pick = self._pick(source)
         side = choose.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
         return self._with_seeds(side, toward.by_commit, source)
@@ -215,10 +222,8 @@ class BaselineFinder:
         found = (choose.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
         return [run for run in found if run is not None]
 
-    def of_commit(self, label: str, commit: str | None, why_not: str, source: Source = "any") -> Side:
+    def of_commit(self, label: str, commit: str, source: Source = "any") -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
-        if commit is None:
-            return Side(role="baseline", label=label, how=why_not)
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
         pick = self._pick(source)
@@ -230,18 +235,16 @@ class BaselineFinder:
         stage = (self.policy or Policy()).ladder[-1]
         called, holder = stage.lower(), self.registered.holder(stage)
         if holder is None:
-            how = f"no version of '{self.given.model}' is in {called}"
-            remedy = f"it comes with the first promotion to {called}"
-            return Side(role="production", label=called, how=how, remedy=remedy)
+            problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
+            return Side.absent("production", called, problem)
         label = f"{called} (v{holder.number})"
         try:
             recorded = self.runs.at(holder.commit, holder.run)
-        except CiplugError as problem:
-            how = f"its run cannot be read: {problem}"
-            return Side(role="production", label=label, how=how, version=holder.number)
-        if why := self.objection(recorded):
-            remedy = f"promote another version of '{self.given.model}'"
-            return Side(role="production", label=label, how=why, version=holder.number, remedy=remedy)
+        except CiplugError as error:
+            problem = Notice(kind=Kind.UNREADABLE, of="production", run=holder.run, detail=error.message)
+            return Side.absent("production", label, problem, holder.number)
+        if withdrawn := self.objection(recorded, "production"):
+            return Side.absent("production", label, withdrawn, holder.number)
         run = self._counted(recorded)
         side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {}, "any")
@@ -293,16 +296,20 @@ class BaselineFinder:
         """The side in its role as baseline, with the reason where it cannot decide anything."""
         side = replace(side, role="baseline")
         if side.found:
-            return replace(side, unfit=side.unfit or self._unfit(side, asked.max_age_days))
-        if side.misnamed or asked.ref == "production":
+            return replace(side, problem=side.problem or self._problem(side, asked.max_age_days))
+        if asked.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
             return side
         unseen = self.branch(asked.branch).past.unseen
-        return replace(side, how=unseen.words, unfit=unseen.words) if unseen else side
+        if unseen:
+            side = replace(Side.absent("baseline", side.label, unseen), passed_over=side.passed_over)
+        return side
 
     def _tagged(self, tag: str, source: Source) -> Side:
         commit = names.tagged(self.session.need_workspace(), tag, self.session.env)
-        side = self.of_commit(f"tag {tag}", commit, f"there is no tag '{tag}'", source)
-        return replace(side, misnamed=commit is None)
+        label = f"tag {tag}"
+        if commit is None:
+            return Side.absent("baseline", label, Notice(kind=Kind.NO_TAG, of="baseline", name=tag))
+        return self.of_commit(label, commit, source)
 
     def _of_id(self, name: str, source: Source) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
@@ -310,9 +317,11 @@ class BaselineFinder:
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)
-        side = self.of_commit(f"commit {name[:8]}", commit, f"there is no commit '{name}' here", source)
-        # The remote cannot be asked for the beginning of an id, so the commit may be there.
-        return replace(side, unfit=side.how if commit is None else None)
+        label = f"commit {name[:8]}"
+        if commit is None:
+            # The remote cannot be asked for the beginning of an id, so the commit may be there.
+            return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
+        return self.of_commit(label, commit, source)
 
     def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
@@ -323,11 +332,12 @@ class BaselineFinder:
         last = measured[: asked.window]
         if not last:
             if asked.branch and past.no_target:
-                return Side(role="baseline", label=label, how=f"there is no branch '{asked.branch}'", misnamed=True)
-            how = f"no run of '{self.run.model}' with '{metric}' on {target}"
-            return Side(role="baseline", label=label, how=how, remedy="it comes with the first run there")
-        runs = "run" if len(last) == 1 else f"{len(last)} runs"
-        how = f"{kind} '{metric}' of the last {runs} on {target}"
+                return Side.absent("baseline", label, past.no_target)
+            problem = Notice(
+                kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=self.run.model, metrics=(metric,), name=target
+            )
+            return Side.absent("baseline", label, problem)
+        how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"
         if kind == "best":
             best = (max if higher else min)(last, key=lambda run: run.metrics[metric])
             return choose.side("baseline", label, how, best, now())
@@ -335,20 +345,20 @@ class BaselineFinder:
         value = repeats.mean([run.metrics[metric] for run in last])
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 
-    def _unfit(self, side: Side, max_age_days: float | None) -> str | None:
+    def _problem(self, side: Side, max_age_days: float | None) -> Notice | None:
         """Return why a baseline decides nothing: it is too old, or was measured on other data."""
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
             # Its day, not its age: two jobs within the hour must write the same.
-            day = side.recorded[:10] if side.recorded and side.age_days is not None else "unknown age"
-            return f"the baseline is of {day}, and at most {max_age_days:g} days are allowed"
+            day = side.recorded[:10] if side.recorded and side.age_days is not None else None
+            return Notice(kind=Kind.STALE, of="baseline", run=side.run, day=day, max_age_days=max_age_days)
         for path in self.in_force.evaluation if self.in_force else ():
             ours = {_digest(run, path) for run in self.candidates}
             theirs = {_digest(run, path) for run in self.runs_of(side)}
             if None in ours or len(ours) > 1:
-                return f"of the evaluation set '{path}' the run has no digest: is it among its datasets?"
+                return Notice(kind=Kind.NO_EVALUATION, run=self.run.id, path=path)
             if ours != theirs:
-                other = "has no digest of" if None in theirs else "was measured on another"
-                return f"the baseline {other} '{path}': the numbers cannot be compared"
+                kind = Kind.NO_EVALUATION if None in theirs else Kind.OTHER_EVALUATION
+                return Notice(kind=kind, of="baseline", run=side.run, path=path)
         return None
 
 

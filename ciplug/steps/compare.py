@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
-from ciplug.errors import counted
+from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.left_out import summary
+from ciplug.records.notice import Kind, Notice, Subject
+from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import TOLD
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.branches import BranchRuns
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
@@ -64,29 +68,20 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch, source)[:HISTORY_MOST][::-1],
-        notes=(
-            *_notes(finder.run, toward.by_commit.get(toward.past.head, []), finder.candidates),
-            *_passed_over(sides),
-            *([f"{before.unfit[0].upper()}{before.unfit[1:]}."] if before.found and before.unfit else []),
-            *toward.past.notes,
-            *finder.registered.notes,
-            *(f"{sentence}." for run in finder.candidates if (sentence := finder.objection(run))),
-            # An unreadable baseline must not look like a first run.
-            *(f"A record is left out, it cannot be read: {problem}" for problem in finder.runs.problems.values()),
-        ),
+        notices=tuple(dict.fromkeys(_notices(finder, toward, sides))),
     )
 
 
 def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
-    """The comparison, with a note that the gates look at another baseline than the one that was asked for."""
-    note = f"Compared with '{base.name}' as asked for; the gates keep the baseline of the policy."
-    return replace(comparison, notes=(note, *comparison.notes))
+    """The comparison, with a notice that the gates look at another baseline than the one that was asked for."""
+    notice = Notice(kind=Kind.BASE_ASKED, of="baseline", name=base.name)
+    return replace(comparison, notices=(notice, *comparison.notices))
 
 
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
     if base:
-        return finder.of_commit(base.name, base.commit, f"there is no commit '{base.name}'")
+        return finder.of_commit(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
     return finder.merge_base(baseline.branch, baseline.source) if baseline else finder.merge_base(None)
@@ -97,33 +92,66 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _passed_over(sides: Sequence[Side]) -> list[str]:
-    """Return a sentence for each run that somebody may have expected to count."""
-    told = {one.run: (side.role, one) for side in reversed(sides) for one in side.passed_over if one.reason in TOLD}
-    lines = [
-        f"{'Passed over' if role == 'candidate' else 'Not compared with'}: run {one.run[:12]} {one.words}."
-        for role, one in reversed(told.values())
-    ]
-    more = len(lines) - NAMED_MOST
-    return [*lines[:NAMED_MOST], *([f"And {counted(more, 'more run')} that must not count."] if more > 0 else [])]
+def _notices(finder: BaselineFinder, toward: BranchRuns, sides: Sequence[Side]) -> Iterator[Notice]:
+    """Yield what the reader must know, the most important first."""
+    before = sides[1]
+    yield from _about(finder.run, finder.runs.changes(finder.given))
+    yield from _several(finder)
+    yield from _passed_over(sides)
+    if before.problem:
+        yield before.problem
+    yield from toward.past.notices
+    yield from finder.registered.notices
+    yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
+    yield from _amended(finder, before)
+    # An unreadable baseline must not look like a first run.
+    for key, problem in finder.runs.problems.items():
+        yield Notice(kind=Kind.UNREADABLE, of="baseline", path=key, detail=problem)
 
 
-def _notes(run: Run, same_commit: Sequence[Run], together: Sequence[Run]) -> tuple[str, ...]:
-    notes = []
+def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
+    """Yield the runs that somebody may have expected to count, each once, and the number of those beyond the first."""
+    found: dict[str, Notice] = {}
+    for side in sides:
+        of: Subject = "candidate" if side.role == "candidate" else "baseline"
+        for one in side.passed_over:
+            if one.reason in TOLD:
+                notice = Notice(kind=Kind.PASSED_OVER, of=of, run=one.run, files=one.files, detail=one.words)
+                found.setdefault(one.run, notice)
+    notices = list(found.values())
+    yield from notices[:NAMED_MOST]
+    if len(notices) > NAMED_MOST:
+        yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)
+
+
+def _about(run: Run, changes: Changes) -> Iterator[Notice]:
+    origin = run.provenance
     if run.status != "finished":
-        code = run.provenance.exit_code
-        why = run.provenance.signal or (f"exit code {code}" if code is not None else "")
-        ended = ("was killed" if run.status == "killed" else run.status) + (f" ({why})" if why else "")
-        notes.append(f"The training {ended}: its numbers may be incomplete.")
-    if not run.provenance.context.trusted:
-        notes.append("The run is of a fork's job: its numbers are what that job says.")
-    if run.provenance.dirty:
-        named = run.provenance.named_dirt()
-        notes.append(
-            f"The run was made from a dirty tree: tracked files differed from the commit{named and ': '}{named}."
-        )
+        yield unfinished_run(run, changes)
+    if not origin.context.trusted:
+        yield Notice(kind=Kind.FORK, run=run.id)
+    if run.left_out:
+        names = tuple(one.name for one in run.left_out)
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
+    if origin.dirty:
+        yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+
+
+def _several(finder: BaselineFinder) -> Iterator[Notice]:
+    together = finder.candidates
     if len(together) > 1:
-        notes.append(f"{len(together)} runs of this commit, which differ in their seed, are judged as one.")
-    elif len(same_commit) > 1:
-        notes.append(f"{len(same_commit)} runs of this commit are recorded; run {run.id[:12]} is shown.")
-    return tuple(notes)
+        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in together))
+    elif (count := len(finder.rivals)) > 1:
+        yield Notice(kind=Kind.RERUNS, run=finder.given.id, count=count)
+
+
+def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the metrics of the candidate and the baseline that were given another value after the end of the run."""
+    subjects: dict[str, Subject] = dict.fromkeys(before.runs or ((before.run,) if before.run else ()), "baseline")
+    subjects.update(dict.fromkeys((run.id for run in finder.candidates), "candidate"))
+    for run, of in subjects.items():
+        by_author: dict[str, list[str]] = {}
+        for metric, amendment in finder.changed.get(run, {}).items():
+            by_author.setdefault(amendment.author, []).append(metric)
+        for author, metrics in by_author.items():
+            yield Notice(kind=Kind.AMENDED_METRIC, of=of, run=run, by=author, metrics=tuple(sorted(metrics)))

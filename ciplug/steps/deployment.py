@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from ciplug import console
@@ -14,14 +15,27 @@ if TYPE_CHECKING:
     from ciplug.steps.transition import Promotion
 
 
+class Unrecorded(Enum):
+    """The reason why a deployment was not recorded."""
+
+    NO_FORGE = auto()
+    """The job has no forge, or no token for it."""
+    NO_COMMIT = auto()
+    """The version belongs to no commit."""
+    REFUSED = auto()
+    """The forge refused, or did not answer."""
+
+
 @dataclass(frozen=True)
 class Deployment:
     """The result of recording a deployment."""
 
     environment: str
     commit: str | None
-    failure: str | None = None
-    """The reason why nothing was recorded; None on success."""
+    unrecorded: Unrecorded | None = None
+    """None on success."""
+    words: str = ""
+    """The reason in words, where nothing was recorded."""
     hint: str | None = None
 
 
@@ -36,12 +50,12 @@ def record_deployment(session: Session, promotion: Promotion, environment: str |
     environment = environment or promotion.stage.lower()
     forge = forge_of(session, console.say)
     if isinstance(forge, NoForge):
-        return Deployment(environment, commit, failure=forge.reason)
+        return Deployment(environment, commit, Unrecorded.NO_FORGE, forge.reason)
     if commit is None:
-        return Deployment(environment, commit, failure="the version has no commit")
+        return Deployment(environment, commit, Unrecorded.NO_COMMIT, "the version has no commit")
     description = f"{promotion.model} version {promotion.version} is in {promotion.stage}"
     try:
         forge.record_deployment(commit, environment, description=description, url=session.context.run_url)
     except ForgeError as problem:
-        return Deployment(environment, commit, failure=problem.message, hint=problem.hint)
+        return Deployment(environment, commit, Unrecorded.REFUSED, problem.message, problem.hint)
     return Deployment(environment, commit)

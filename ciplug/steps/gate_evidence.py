@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import repeats
 from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
+from ciplug.records.left_out import LeftOut
+from ciplug.records.notice import Notice
+from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.policy_in_force import PolicyInForce
@@ -43,17 +46,23 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         history=_history(finder, policy),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
-        unfinished=[_ended(finder, policy, run) for run in finder.candidates if run.status != "finished"],
-        objections={
-            sentence: finder.runs.changes(run).advice
-            for run in finder.candidates
-            if (sentence := finder.objection(run))
-        },
+        unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
+        objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
         barred=finder.barred,
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
+        left_out=_left_out(finder.candidates),
         today=now().date(),
     )
+
+
+def _left_out(candidates: Iterable[Run]) -> dict[str, LeftOut]:
+    """Metric → what stands in the place of its number."""
+    found: dict[str, LeftOut] = {}
+    for run in candidates:
+        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in run.tags.items())
+        found |= {one.name: one for one in (*texts, *run.left_out) if one.name not in run.metrics}
+    return found
 
 
 def _history(finder: BaselineFinder, policy: Policy) -> dict[str, list[float]]:
@@ -72,13 +81,10 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
     return {run: examples for run, examples in by_run.items() if examples is not None}
 
 
-def _ended(finder: BaselineFinder, policy: Policy, run: Run) -> str:
+def _unfinished(finder: BaselineFinder, policy: Policy, run: Run) -> Notice:
     key = policy.seeds.key if policy.seeds else ""
-    which = f"the run of {key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else "the run"
-    changes = finder.runs.changes(run)
-    if changes.setback and changes.setback.status == run.status:
-        return f"{which} was resumed by {changes.setback.author}, and {run.status} then"
-    return f"{which} {run.status}" + (" before it was resumed" if changes.status == "finished" else "")
+    seed = f"{key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else None
+    return unfinished_run(run, finder.runs.changes(run), seed)
 
 
 def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:

@@ -96,7 +96,7 @@ def judge(
         created=stamp(now()),
         policy_source=in_force.source,
         policy_digest=in_force.digest,
-        policy_missing=in_force.missing,
+        no_base_policy=in_force.no_base_policy,
         stage=stage,
         dry_run=dry_run,
         ciplug=__version__,

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.capture.log import FILE
-from ciplug.capture.sealed import SEALED
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
@@ -22,6 +21,7 @@ from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
 from ciplug.steps.trust import MUST_NOT_WRITE
@@ -81,8 +81,14 @@ def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
 def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> OpenRun:
     """A run of its own under another one, whose commit and surroundings it shares. It is sealed when it ends.
 
-    It is sent with its parent. Raises UsageError for a model's name that cannot be one.
+    It is sent with its parent. Raises UsageError for a model's name that cannot be one, and for a parent that is
+    recorded already.
     """
+    if parent.amends is not None:
+        raise UsageError(
+            f"run {parent.id[:12]} is recorded, and a child run cannot be added to it",
+            hint="end it, and start a run of its own: ciplug.start_run()",
+        )
     if not parent.facts.get("run"):
         return _unrecorded()
     job = _job_of(parent)
@@ -103,29 +109,36 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     return OpenRun(entry, lambda status: _seal(entry, inputs, status))
 
 
-def resumed_run(run_id: str, env: Mapping[str, str]) -> OpenRun:
-    """A run that another process of this machine has begun. The last process that has it open ends it.
+def resumed_run(run_id: str, inputs: Inputs, started: datetime | None, env: Mapping[str, str]) -> OpenRun:
+    """A run that another process of this machine has open, or that is recorded: the last process that leaves ends it.
 
-    Raises UsageError when it is not open.
+    What a recorded run logs is its amendment. Raises UsageError for what is no id, NotFound where no run has it, and
+    what `resume` raises.
     """
     if not _ID.fullmatch(run_id):
         raise UsageError(f"{run_id!r} cannot be the id of a run", hint="it has 32 hex digits: ciplug.active_run().id")
-    spools = _spools(env)
-    for spool in spools:
-        if writer := spool.open(run_id):
-            return OpenRun(writer, lambda status: _leave(writer, status))
-    if any((spool.folder / run_id / SEALED).exists() for spool in spools):
-        raise UsageError(f"run {run_id} has ended, and waits to be sent", hint="start a run of its own")
-    raise UsageError(
-        f"no open run {run_id} on this machine",
-        hint="start a run of its own; a run that is recorded does not change, but it can be tagged: ciplug runs tag",
-    )
+    session = open_session(env=env, for_recording=True)
+    spools = _spools(session, env)
+    writer = next(filter(None, (spool.open(run_id) for spool in spools)), None)
+    if writer is not None and writer.amends is None:
+        return OpenRun(writer, lambda status: _leave(writer, status))
+    if inputs.model is not None or inputs.seed is not None or started is not None:
+        stated = {"model": inputs.model, "seed": inputs.seed, "start_time": started}
+        given = next(name for name, value in stated.items() if value is not None)
+        if writer is not None:
+            writer.release_unless_last()
+        raise UsageError(
+            f"run {run_id[:12]} is recorded: its {given} cannot be changed", hint=f"leave {given} out, or start a run"
+        )
+    resumed = writer or resume(session, spools, run_id)
+    around = env.get("CIPLUG_RUN_ID") if run_around(env) else None
+    return OpenRun(resumed, lambda status: leave(session, resumed, status, around))
 
 
-def _spools(env: Mapping[str, str]) -> list[Spool]:
+def _spools(session: Session, env: Mapping[str, str]) -> list[Spool]:
     """The places where an open run may be: beside the run of `ciplug run`, and where this program would put one."""
     around = env.get("CIPLUG_RUN_DIR")
-    return [*([Spool(Path(around).parent)] if around else []), open_session(env=env, for_recording=True).spool]
+    return [*([Spool(Path(around).parent)] if around else []), session.spool]
 
 
 def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> None:

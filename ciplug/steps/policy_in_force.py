@@ -12,6 +12,7 @@ from ciplug.config import Config
 from ciplug.errors import ConfigError
 from ciplug.git.branch_files import Tree, tree_of_branch
 from ciplug.git.worktree import is_committed
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
 
@@ -32,7 +33,7 @@ class PolicyInForce:
     """The folder of the file, from the top of the repository: paths in the policy are relative to it."""
     evaluation: tuple[str, ...] = ()
     """The datasets that metrics are measured on, as runs name them."""
-    missing: str | None = None
+    no_base_policy: Notice | None = None
     """The reason why a pull request is judged by its own policy, not the base branch's; None if it is not."""
 
 
@@ -95,7 +96,7 @@ class Policies:
         if of_base is not None:
             return of_base
         proposed = self.proposed(model)
-        return replace(proposed, missing=self._why(model)) if proposed else None
+        return replace(proposed, no_base_policy=self._no_base_policy(model)) if proposed else None
 
     def proposed(self, model: str) -> PolicyInForce | None:
         """The policy that the pull request proposes for the model; None if it has no gate for it."""
@@ -106,10 +107,10 @@ class Policies:
         judging, proposed = self.find(model), self.proposed(model)
         return self.base_branch is not None and (judging and judging.digest) != (proposed and proposed.digest)
 
-    def _why(self, model: str) -> str:
+    def _no_base_policy(self, model: str) -> Notice:
         if self.base is None:
-            return f"{self.base_branch} has no {configuration.FILE}"
-        return f"{self.base_source} has no gate for the model '{model}'"
+            return Notice(kind=Kind.NO_BASE_POLICY, name=self.base_branch, path=configuration.FILE)
+        return Notice(kind=Kind.NO_BASE_POLICY, name=str(self.base_source), model=model)
 
     def _in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
         from ciplug.gates.digest import digest_of

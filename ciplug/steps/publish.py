@@ -106,7 +106,7 @@ def _label(outcome: Outcome) -> str:
 
 def _description(report: Report, outcome: Outcome) -> str:
     """Return the status text in one line: the outcome, and the gates that decided it."""
-    problems = [section.problem for section in report.sections if section.problem]
+    problems = [section.problem.clause for section in report.sections if section.problem]
     if problems:
         return f"not judged: {problems[0]}"
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]

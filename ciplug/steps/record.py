@@ -16,7 +16,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.config.clean import line_to_add
-from ciplug.errors import CiplugError, RecordError, UsageError
+from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -138,7 +138,7 @@ def finish(
     ended = now()
     with entry.ending() as logged:
         if status == "finished":
-            _warn_of_lines(logged)
+            warn_of_lines(logged)
         noted: list[CiplugError] = []
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
@@ -151,9 +151,13 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=values.params,
             metrics=values.metrics,
+            left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
-            tags={**skeleton.tags, **logged.tags},
+            inputs=logged.inputs,
+            model_inputs=logged.model_inputs,
+            outputs=logged.outputs,
+            tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
                 env=job.env,
@@ -164,19 +168,25 @@ def finish(
             ),
         )
         reported = [*problems, *(noted if status == "finished" else [])]
-        objects = objects_of(run, values.series, reported, values.examples)
+        objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported))
 
 
 def objects_of(
-    run: Run, series: Mapping[str, Series], problems: list[CiplugError], examples: bytes | None = None
+    run: Run,
+    series: Mapping[str, Series],
+    problems: list[CiplugError],
+    examples: bytes | None = None,
+    texts: Sequence[str] = (),
 ) -> dict[str, bytes]:
-    """Return the objects of a run. Series that are too long are a problem, but the run is kept."""
-    try:
-        return run_objects(run, series, examples)
-    except RecordError as problem:
-        problems.append(problem)
-        return run_objects(run, examples=examples)
+    """Return the objects of a run. Series or texts that are too long are a problem, but the run is kept."""
+    objects = run_objects(run, examples=examples)
+    for beside in ({"series": series}, {"texts": texts}):
+        try:
+            objects.update(run_objects(run, **beside))
+        except RecordError as problem:
+            problems.append(problem)
+    return objects
 
 
 def skeleton_of(entry: RunWriter) -> Run:
@@ -199,10 +209,10 @@ def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
     return stated if logged.seed is None else logged.seed
 
 
-def _warn_of_lines(logged: Logged) -> None:
+def warn_of_lines(logged: Logged) -> None:
+    """Say that lines of a log are left out, and why."""
     if logged.torn:
-        lines = "a line" if logged.torn == 1 else f"{logged.torn} lines"
-        console.complain(f"warning: {lines} of what was logged cannot be read, and is left out")
+        console.complain(f"warning: {counted(logged.torn, 'line')} of what was logged cannot be read, and left out")
     if logged.unknown:
         console.complain(
             f"warning: {logged.unknown} of the logged events are of a kind that this ciplug does not know, and are "

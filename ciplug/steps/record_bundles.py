@@ -6,7 +6,7 @@ from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ciplug.errors import CiplugError, Conflict, RecordError, StoreError
+from ciplug.errors import CiplugError, Conflict, RecordError, StoreError, counted
 from ciplug.records import bundle
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
@@ -118,7 +118,6 @@ def _add(session: Session, item: Bundle) -> StoreError | None:
 
 
 def _interrupted(problem: StoreError, recorded: int, of: int) -> StoreError:
-    bundles = "1 bundle" if of == 1 else f"{of} bundles"
-    done = f"{recorded} of {bundles} recorded, and no more" if recorded else "nothing is recorded"
+    done = f"{recorded} of {counted(of, 'bundle')} recorded, and no more" if recorded else "nothing is recorded"
     hints = (problem.hint, "the bundles are where they were: collect them again")
     return problem.reworded(f"{done}: {problem.message}", "; ".join(filter(None, hints)))

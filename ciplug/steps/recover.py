@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from ciplug import console
 from ciplug.capture import log
@@ -14,33 +16,60 @@ from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
 from ciplug.steps.record import Recorded, objects_of, skeleton_of, stamp_of
+from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
 
 
-def recover(session: Session) -> list[Recorded]:
+class Recovered(NamedTuple):
+    """What is sealed now, since its processes were killed."""
+
+    runs: list[Recorded]
+    resumed: list[Resumed]
+
+
+def recover(session: Session) -> Recovered:
     """Seal the runs that no process has open any more."""
-    return [recorded for entry in session.spool.abandoned() if (recorded := _recovered(entry))]
+    found = [sealed for entry in session.spool.abandoned() if (sealed := _recovered(entry))]
+    return Recovered(
+        [one for one in found if isinstance(one, Recorded)], [one for one in found if isinstance(one, Resumed)]
+    )
 
 
 def report_recovered(session: Session) -> None:
     """Seal the runs that no process has open any more, and say so."""
-    for recorded in recover(session):
+    recovered = recover(session)
+    for recorded in recovered.runs:
         run = recorded.run
         console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
-        for problem in recorded.problems:
-            console.complain(problem.message, problem.hint)
+    for resumed in recovered.resumed:
+        run_id, model = resumed.amendment.run, resumed.amendment.model
+        console.say(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
+    problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]
+    for problem in itertools.chain(*problems):
+        console.complain(problem.message, problem.hint)
 
 
-def _recovered(entry: RunWriter) -> Recorded | None:
+def _recovered(entry: RunWriter) -> Recorded | Resumed | None:
     logged = log.read(entry.folder)
     try:
+        if entry.amends is not None:
+            return _resumed(entry, logged)
         run = _killed(entry, logged)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, KeyError, AttributeError):
         _leave(entry, logged)
         return None
     problems: list[CiplugError] = []
-    objects = objects_of(run, logged.series, problems)
+    objects = objects_of(run, logged.series, problems, texts=logged.texts)
     return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems))
+
+
+def _resumed(entry: RunWriter, logged: Logged) -> Resumed | None:
+    """Seal a resumed run as killed; None, and nothing is kept, where it had logged nothing: then nothing happened."""
+    if logged == Logged():
+        entry.release()
+        shutil.rmtree(entry.folder, ignore_errors=True)
+        return None
+    return seal(entry, logged, "killed", _last_sign_of_life(entry.folder))
 
 
 def _killed(entry: RunWriter, logged: Logged) -> Run:
@@ -50,9 +79,12 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         model=logged.model or skeleton.model,
         name=logged.name or skeleton.name,
         started=skeleton.started if logged.started is None else stamp_of(logged.started),
-        ended=_last_sign_of_life(entry.folder),
+        ended=stamp(_last_sign_of_life(entry.folder)),
         metrics=logged.metrics,
         params=logged.params,
+        inputs=logged.inputs,
+        model_inputs=logged.model_inputs,
+        outputs=logged.outputs,
         tags={**skeleton.tags, **logged.tags},
     )
 
@@ -69,6 +101,6 @@ def _leave(entry: RunWriter, logged: Logged) -> None:
     )
 
 
-def _last_sign_of_life(folder: Path) -> str:
+def _last_sign_of_life(folder: Path) -> datetime:
     times = [path.stat().st_mtime for name in (OPEN, ENDING, log.FILE) if (path := folder / name).exists()]
-    return stamp(datetime.fromtimestamp(max(times)).astimezone())
+    return datetime.fromtimestamp(max(times)).astimezone()

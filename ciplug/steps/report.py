@@ -11,6 +11,7 @@ from ciplug import ci
 from ciplug.errors import ConfigError
 from ciplug.records import web
 from ciplug.records.keys import log_of
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import ModelSection, Report
@@ -59,7 +60,8 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
         verdict = verdict or judge(finder, in_force)
         change = policy_change(finder, policies, verdict)
     except ConfigError as problem:
-        return Judged(replace(compared, verdict=verdict, problem=problem.message), problem=problem)
+        not_judged = Notice(kind=Kind.NOT_JUDGED, model=run.model, detail=problem.message, advice=problem.hint)
+        return Judged(replace(compared, verdict=verdict, problem=not_judged), problem=problem)
     return Judged(replace(compared, verdict=verdict), change)
 
 
@@ -75,7 +77,7 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
     verdicts = [v for v, _ in runs.verdicts(run).values() if v.stage is None and not v.dry_run]
     ours = [v for v in verdicts if in_force is None or v.policy_digest == in_force.digest]
     target = session.context.target_branch
-    if target and not (in_force and in_force.missing):
+    if target and not (in_force and in_force.no_base_policy):
         ours = [v for v in ours if v.policy_branch == target]
     return max(ours, key=lambda v: v.created, default=None)
 

@@ -11,6 +11,7 @@ from ciplug.capture.sealed import Sealed, families
 from ciplug.capture.writer import RunWriter
 from ciplug.ci.identity import doubt, explain
 from ciplug.errors import Cause, CiplugError, FileNotKept, InputError, RemoteError, StoreError, UsageError, counted
+from ciplug.git.credentials import redact
 from ciplug.records.run import Run, Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.record import Recorded, begin, finish
@@ -65,6 +66,9 @@ def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[
     """The environment of the training, without the tokens that ciplug was given."""
     env = {name: value for name, value in session.env.items() if not _is_secret(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
+    if (store := session.options.store) and redact(store) == store:
+        # A training that resumes a recorded run looks for it there.
+        env["CIPLUG_STORE"] = store
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env

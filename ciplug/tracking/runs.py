@@ -89,8 +89,9 @@ class Runs:
     @property
     def newer(self) -> tuple[Amendment, ...]:
         """The amendments of a newer ciplug, of the runs that were read."""
-        read = [one for changes in self._changes.values() for one in changes.newer]
-        return tuple(dict.fromkeys((*read, *(self.catalog.newer if "catalog" in self.__dict__ else ()))))
+        if "catalog" in self.__dict__:  # it has read every amendment
+            return tuple(self.catalog.newer)
+        return tuple(one for changes in self._changes.values() for one in changes.newer)
 
     def _list(self, *prefixes: str) -> list[str]:
         own = [key for key in self._unsent if key.startswith(prefixes)]
@@ -214,7 +215,11 @@ class Runs:
         return self._changes[key].refused_params(self._records[key].params) if key in self._changes else ()
 
     def evidence(self, run: Run) -> Evidence:
-        """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since."""
+        """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since.
+
+        Whatever is decided by a run's status, parameters, times or inputs is decided by this one: a loaded run is
+        for display.
+        """
         key = run_key(run)
         if key not in self._changes:
             return Evidence(run)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ciplug.records.amendment import LAST_SEQ, Amendment
+from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.keys import RunKey, amendment_object, parse_amendment, parse_runs
 from ciplug.records.series import Series
 from ciplug.steps.amend import Change, amend, targets_of, view_of
@@ -210,6 +212,72 @@ def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Proj
     shown = runs.get(run)
     assert runs.evidence(shown).run.metrics == {"accuracy": 0.85, "auc": 0.7}
     assert runs.series(shown)["auc"].steps == (5,)
+
+
+def resumed(project: Project, run: str, **fields: Any) -> None:
+    """Amend a run as one that is resumed and ends again does."""
+    session = open_session(cwd=project.folder)
+    amend(session, targets_of(view_of(session), [run]), Change(ended="2026-12-01T00:00:00.000Z", **fields))
+
+
+def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Project) -> None:
+    training = "import pathlib; pathlib.Path('metrics.json').write_text('{\"accuracy\": 0.9}'); raise SystemExit(1)"
+    project.ciplug("run", "--", sys.executable, "-c", training, code=1)
+    (failed,) = [run["id"] for run in project.json("runs", "list", "--json")]
+    resumed(project, failed, status="finished")
+    assert project.json("runs", "show", failed, "--json")["status"] == "finished"
+    listed = project.json("runs", "list", "--where", "status = 'finished' AND end_time >= '2026-12-01'", "--json")
+    assert [run["id"] for run in listed] == [failed]
+    words = " ".join(project.ciplug("gate", "--run", failed, code=1).stdout.split())
+    assert "the run failed before it was resumed: its numbers decide nothing" in words
+    project.ciplug("promote", "wine", "--to", "staging", "--run", failed, code=1)
+    project.commit("next")
+    run = project.train()
+    assert "no baseline to compare with" in project.ciplug("gate", "--run", run).stdout
+    resumed(project, run, status="killed")
+    words = " ".join(project.ciplug("gate", "--run", run, code=1).stdout.split())
+    assert "the run was resumed by test@example.com, and killed then: its numbers decide nothing" in words
+
+
+def test_late_parameters_and_inputs_decide_nothing(project: Project) -> None:
+    """Neither which runs are grouped by their seed, nor what the evaluation was made on."""
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\nmodel: wine\nmetrics: metrics.json\ndatasets: test.csv\nevaluation: test.csv\n"
+        "seeds: {key: seed, min_runs: 2}\n"
+        "gates:\n  accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01}\n"
+    )
+    (project.folder / "test.csv").write_text("a,b\n1,2\n")
+    project.commit("seeds")
+    first, second = (project.train("--seed", str(seed)) for seed in (1, 2))
+    before = project.json("gate", "--run", second, "--json")["verdicts"][0]
+    assert sorted(before["runs"]) == sorted([first, second])
+    resumed(project, first, params={"depth": 7})
+    resumed(project, second, params={"seed": 9})
+    other = DatasetInput(name="test.csv", digest="sha256:0", source_type="local", source="test.csv")
+    resumed(project, second, inputs=(other,), outputs=(ModelOutput(id="m-1"),), model_inputs=("m-0",))
+    after = project.json("gate", "--run", second, "--json")["verdicts"][0]
+    assert (after["runs"], after["gates"]) == (before["runs"], before["gates"])
+    shown = project.ciplug("runs", "show", second).stdout
+    for words in ("parameter seed=9", "input test.csv (sha256:0)", "model input m-0", "output m-1"):
+        assert words in shown
+    listed = project.json("runs", "list", "--where", "datasets.digest = 'sha256:0' AND params.seed = 9", "--json")
+    assert [run["id"] for run in listed] == [second]
+    done = project.ciplug("runs", "list", "--where", "datasets.planet = 'Mars'", code=2)
+    assert "unknown field 'planet' of a dataset" in done.stderr
+    done = project.ciplug("runs", "list", "--order-by", "datasets.name", code=2)
+    assert "a run may have several datasets" in done.stderr
+
+
+def test_an_amendment_of_a_newer_ciplug_is_said(project: Project) -> None:
+    run = project.train()
+    made = Amendment(run=run, model="wine", commit=project.head, seq=1, created="2026-12-01T00:00:00Z", schema=2)
+    key, data = amendment_object(made)
+    store_of(project).add({key.key: data})
+    words = f"amendment 1 of run {run[:12]}: written by a newer ciplug (schema 2, this one knows 1)"
+    for command in (("list",), ("show", run), ("list", "--json")):
+        assert words in project.ciplug("runs", *command).stderr
+    runs = open_session(cwd=project.folder).runs()
+    assert [one.seq for one in runs.changes(runs.get(run)).newer] == [1] == [one.seq for one in runs.newer]
 
 
 @pytest.mark.slow

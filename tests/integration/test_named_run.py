@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ciplug.errors import NotFound, StoreError, UsageError
-from ciplug.records.registry_event import Promote, Register
 from ciplug.records.provenance import Provenance
+from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import wrap

@@ -360,7 +360,7 @@ def test_a_killed_run_of_another_version_is_named_and_left(
 ) -> None:
     strange, known = abandoned(session), abandoned(session)
     (strange / "open.json").write_text(facts)
-    (recovered,) = recover(session)
+    (recovered,) = recover(session).runs
     assert recovered.run.id == known.name
     said = capsys.readouterr().err
     assert f"{strange} holds a killed run" in said and "log.ndjson" in said

@@ -172,7 +172,7 @@ def test_with_source_ci_a_laptop_is_no_baseline(team: Team) -> None:
         "PASS",
         "WARN",
     }
-    assert any("on a person's machine" in note for note in found.section.comparison.notes)
+    assert any("on a person's machine" in notice.message for notice in found.section.comparison.notices)
     pipeline = team.run(commit=main, accuracy=0.85, provenance={"context": PIPELINE})
     assert judged(team).baseline_run == pipeline.id
 

@@ -19,6 +19,7 @@ from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
 from ciplug.records.verdict import GateResult, PolicySource, Verdict
 from ciplug.stats.drift_tests import categorical, numeric
@@ -282,12 +283,13 @@ def test_proportions() -> None:
     assert outcome(1.5, 100).outcome == "INCONCLUSIVE"
 
 
-@pytest.mark.parametrize("why", ["the baseline is 40 days old, and at most 30 days are allowed"])
-def test_a_baseline_that_is_unfit_decides_nothing(why: str) -> None:
+def test_a_baseline_that_is_too_old_decides_nothing() -> None:
+    stale = Notice(kind=Kind.STALE, of="baseline", day="2026-10-14", max_age_days=30)
+    why = "the baseline is of 2026-10-14, and at most 30 days are allowed"
     policy = {"gates": {"a": {**UP, "min": 0.5, "max_regression": 0.01}}}
-    verdict = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}, unfit=why))
+    verdict = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}, problem=stale))
     assert [(g.outcome, g.reason) for g in verdict.gates] == [("PASS", "0.9 is not below 0.5"), ("INCONCLUSIVE", why)]
-    broken = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": float("nan")}, unfit=why))
+    broken = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": float("nan")}, problem=stale))
     assert broken.outcome == "ERROR"
 
 

@@ -16,12 +16,17 @@ from hypothesis import strategies as st
 from ciplug.capture import events, log
 from ciplug.capture.logged import Fold, Logged
 from ciplug.errors import UsageError
+from ciplug.records.inputs import ModelOutput, decode_texts, encode_texts
 from ciplug.records.series import Series
 
 _TIMES = st.integers(0, 3).map(float)
 _VALUES = st.sampled_from([0.0, -0.0, 1.0, -1.0, math.nan, math.inf, -math.inf])
 _KEYS = st.sampled_from(["a", "b"])
 _TEXTS = st.sampled_from(["x", "y", ""])
+DATASETS = st.fixed_dictionaries(
+    {"name": _TEXTS, "digest": _TEXTS, "source_type": _TEXTS, "source": _TEXTS},
+    optional={"context": _TEXTS, "tags": st.dictionaries(_KEYS, _TEXTS, max_size=1)},
+)
 EVENTS = st.one_of(
     st.fixed_dictionaries(
         {"metric": _KEYS, "value": _VALUES, "time": _TIMES}, optional={"step": st.integers(-2, 2) | st.none()}
@@ -31,6 +36,9 @@ EVENTS = st.one_of(
     st.fixed_dictionaries({"untag": _KEYS, "time": _TIMES}),
     st.fixed_dictionaries({"artifact": _TEXTS, "time": _TIMES}),
     st.fixed_dictionaries({"dataset": _TEXTS, "time": _TIMES}),
+    st.fixed_dictionaries({"input": DATASETS, "time": _TIMES}, optional={"schema": _TEXTS, "profile": _TEXTS}),
+    st.fixed_dictionaries({"model_input": _TEXTS, "time": _TIMES}),
+    st.fixed_dictionaries({"output": _TEXTS, "time": _TIMES}, optional={"step": st.integers(0, 2)}),
     st.fixed_dictionaries({"model": _TEXTS, "time": _TIMES}),
     st.fixed_dictionaries({"name": _TEXTS, "time": _TIMES}),
     st.fixed_dictionaries({"seed": st.integers(0, 3), "time": _TIMES}),
@@ -173,6 +181,60 @@ def test_milliseconds_are_kept_exactly(milliseconds: int) -> None:
     assert seconds is not None and round(seconds * 1000) == milliseconds
 
 
+class _Dataset:
+    """As one of MLflow gives its facts."""
+
+    def to_dict(self) -> dict[str, object]:
+        texts = {"schema": "{}", "profile": '{"rows": 3}'}
+        return {"name": "d", "digest": "1a2b3c4d", "source": "{}", "source_type": "local", **texts}
+
+
+class _Output:
+    model_id, step = "m-1", 3
+
+
+def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
+    lines = [
+        json.dumps({**events.dataset_input(_Dataset(), "training", {"k": 1}), "time": 1.0}),
+        json.dumps([{**events.dataset_input(_Dataset(), "training", {"k": 2}), "time": 2.0}]),
+        json.dumps([{**events.dataset_input({**_Dataset().to_dict(), "profile": [1]}), "time": 3.0}]),
+        json.dumps([{**events.output(_Output()), "time": 2.0}, {**events.output("m-1"), "time": 2.0}]),
+        json.dumps({**events.model_input("m-0"), "time": 1.0}),
+    ]
+    found = total(lines)
+    assert [(one.name, one.context, dict(one.tags)) for one in found.inputs] == [
+        ("d", "training", {"k": "1"}),
+        ("d", None, {}),
+    ]
+    assert (found.outputs, found.model_inputs) == ((ModelOutput(id="m-1", step=3),), ("m-0",))
+    assert found.texts == ("{}", '{"rows": 3}', "[1]")
+    assert decode_texts(encode_texts(found.texts), "x")[found.inputs[1].profile or ""] == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "says"),
+    [
+        ("train.csv", "a dataset is expected, not str"),
+        ({"name": "d"}, "the dataset's digest is a text of 1 to 250 characters"),
+        ({**_Dataset().to_dict(), "name": ""}, "the dataset's name is a text"),
+        ({**_Dataset().to_dict(), "name": 7}, "the dataset's name is text, not int"),
+        ({**_Dataset().to_dict(), "rows": 7}, "a dataset has no field 'rows'"),
+        ({**_Dataset().to_dict(), "schema": "x" * 1_048_577}, "the dataset's schema has more than 1,048,576 bytes"),
+        ({**_Dataset().to_dict(), "profile": object()}, "neither text nor JSON"),
+    ],
+)
+def test_what_is_no_dataset(dataset: object, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        events.dataset_input(dataset)
+
+
+@pytest.mark.parametrize("model", ["", 7, None])
+def test_what_is_no_logged_model(model: object) -> None:
+    for make in (events.output, events.model_input):
+        with pytest.raises(UsageError, match="the id of a logged model is expected"):
+            make(model)
+
+
 def test_of_two_calls_the_last_counts_however_coarse_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log.time, "time", lambda: 1_790_000_000.0)
     for value in (2.0, 1.0):
@@ -207,3 +269,17 @@ def test_a_forked_worker_has_a_descriptor_of_its_own(tmp_path: Path) -> None:
     assert os.waitpid(worker, 0)[1] == 0
     lines.append(events.metric("m", 2, 2))
     assert log.read(tmp_path).series["m"].steps == (0, 1, 2)
+
+
+def test_a_reader_of_the_latest_value_makes_no_series_of_a_long_metric() -> None:
+    """What was read stays as it was while the log goes on."""
+    fold = Fold()
+    for step in range(3):
+        fold.add(json.dumps({"metric": "loss", "value": step, "step": step, "time": step}).encode())
+    before = fold.logged()
+    for step in (9, 5):
+        fold.add(json.dumps({"metric": "loss", "value": step, "step": step, "time": step}).encode())
+    after = fold.logged()
+    assert not after.series._made  # type: ignore[attr-defined]
+    assert (after.metrics["loss"], before.series["loss"].steps) == (9, (0, 1, 2))
+    assert after.series["loss"].steps == (0, 1, 2, 5, 9)

@@ -359,12 +359,12 @@ def test_a_killed_run_is_recorded_with_what_it_had_logged(session: Session) -> N
         {"model": "beer"},
         raw=b'{"metric": "torn',
     )
-    (recovered,) = recover(session)
+    (recovered,) = recover(session).runs
     run = stored(recovered.sealed.objects)
     assert (run.id, run.status, run.model, run.metrics) == (run_id, "killed", "beer", {"loss": 0.5})
     assert (run.tags, run.provenance.command) == ({"a": "1", "b": "2"}, ("train", "--fast"))
     assert any(key.endswith(".series") for key in recovered.sealed.objects)
-    assert recover(session) == []
+    assert not any(recover(session))
     assert [s.folder.name for s in send(session)] == [run_id]
     assert session.runs().get(run_id) == run
     assert list(session.spool.folder.iterdir()) == []
@@ -384,17 +384,17 @@ def test_series_that_cannot_be_kept_do_not_lose_the_run(
         recorded = finish(session, entry, Inputs(), status="finished")
     else:
         abandon(session, *events)
-        (recorded,) = recover(session)
+        (recorded,) = recover(session).runs
     (problem,) = recorded.problems
     assert "the most is" in problem.message
     assert stored(recorded.sealed.objects).metrics == {"loss": 4.0}
     assert not any(key.endswith(".series") for key in recorded.sealed.objects)
-    assert recover(session) == []
+    assert not any(recover(session))
 
 
 def test_text_that_is_no_utf8_does_not_lose_the_run(session: Session) -> None:
     run_id = abandon(session, {"param": "name", "value": "caf\udce9"}, {"metric": "a", "value": 1.0, "step": None})
-    (recorded,) = recover(session)
+    (recorded,) = recover(session).runs
     assert stored(recorded.sealed.objects).params == {"name": "caf?"}
     send(session)
     assert session.runs().get(run_id).metrics == {"a": 1.0}
@@ -403,7 +403,7 @@ def test_text_that_is_no_utf8_does_not_lose_the_run(session: Session) -> None:
 def test_what_never_began_is_forgotten(session: Session) -> None:
     entry = session.spool.create("r1", {})
     entry.release()
-    assert recover(session) == []
+    assert not any(recover(session))
     assert not entry.folder.exists()
 
 
@@ -463,7 +463,7 @@ def test_two_processes_that_recover_share_the_work(session: Session) -> None:
         "from ciplug.steps.recover import recover\n"
         "from ciplug.steps.send import send\n"
         "session = open_session(cwd=pathlib.Path(sys.argv[1]))\n"
-        "print(*[r.run.id for r in recover(session)])\nsend(session)\n"
+        "print(*[r.run.id for r in recover(session).runs])\nsend(session)\n"
     )
     workers = [python(code, session.cwd) for _ in range(3)]
     outputs = [worker.communicate()[0].decode().split() for worker in workers]
@@ -495,7 +495,7 @@ def test_the_last_sign_of_life_is_the_end_of_a_killed_run(session: Session) -> N
     moment = time.time() - 1000
     for name in ("open.json", log.FILE):
         os.utime(folder / name, (moment, moment))
-    (recovered,) = recover(session)
+    (recovered,) = recover(session).runs
     from datetime import datetime, timezone
 
     ended = datetime.fromisoformat(recovered.run.ended.replace("Z", "+00:00"))

@@ -165,9 +165,12 @@ def test_the_marker_is_the_first_line_and_the_verdict_the_first_words() -> None:
 
 def test_absent_sides_have_a_reason() -> None:
     body = render(samples.first_run())
-    assert "is compared with nothing: no run is recorded on main yet." in body
-    assert "not shown: main: no run is recorded on main yet · production: nothing holds production yet" in body
-    assert "merge base |" not in body
+    assert "is compared with nothing: no run of 'wine-quality' to compare with on the merge base → it comes" in body
+    assert (
+        "not shown: main: no run of 'wine-quality' on main · production: no version of 'wine-quality' is in production"
+        in body
+    )
+    assert "| merge base |" not in body
 
 
 def test_what_was_not_judged_does_not_look_passed() -> None:

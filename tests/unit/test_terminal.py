@@ -31,8 +31,8 @@ def test_it_says_verdict_baseline_metrics_and_reasons() -> None:
 
 def test_a_first_run_says_why_there_is_nothing_beside_it() -> None:
     shown = terminal.render(samples.first_run(), colour=False, width=80)
-    assert "is compared with nothing: no run is recorded on main yet" in shown
-    assert "production: nothing holds production yet" in shown
+    assert "is compared with nothing: no run of 'wine-quality' to compare with on" in shown
+    assert "production: no version of 'wine-quality' is in production" in shown
     assert "! This clone is shallow" in shown
 
 

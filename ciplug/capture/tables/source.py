@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from ciplug.capture.tables import limits
 from ciplug.errors import InputError
+from ciplug.git.lfs import FETCH_HINT, ONLY_POINTER, read_pointer
 
 _MIB = 1024**2
 
@@ -51,7 +52,7 @@ class Source:
 
     @cached_property
     def size(self) -> int:
-        """Bytes. Raises InputError on a file that is missing, empty, larger than is read, or no regular file."""
+        """Bytes. Raises InputError on a file that is missing, empty, too large, not a regular file, or a pointer."""
         try:
             about = self.path.stat()
         except FileNotFoundError:
@@ -65,6 +66,8 @@ class Source:
             raise self.empty()
         if about.st_size > limits.LIMITS.file_bytes:
             raise self.too_large(limits.LIMITS.file_bytes)
+        if read_pointer(self.path):
+            raise self.wrong(ONLY_POINTER, hint=FETCH_HINT)
         return about.st_size
 
     def open(self) -> BinaryIO:

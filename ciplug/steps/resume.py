@@ -1,0 +1,186 @@
+"""Resume a recorded run: what is logged then waits in the spool like a run, and becomes one amendment when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ciplug import console
+from ciplug._version import __version__
+from ciplug.capture.logged import Logged
+from ciplug.capture.sealed import Sealed
+from ciplug.capture.writer import RunWriter
+from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
+from ciplug.records.amendment import Amendment, same_param
+from ciplug.records.canonical import plain
+from ciplug.records.keys import amended_run, parse_run, run_key
+from ciplug.records.provenance import Context
+from ciplug.records.read import read_run
+from ciplug.records.run import Status
+from ciplug.steps.amend import Change, Target, check_number, objects_of, targets_of, view_of
+from ciplug.steps.record import stamp_of, warn_of_lines
+from ciplug.steps.send import send
+from ciplug.steps.session import Session, now, stamp
+from ciplug.steps.trust import need_trusted
+from ciplug.tracking.amended import NO_CHANGES, changes
+
+if TYPE_CHECKING:
+    from ciplug.capture.spool import Spool
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The sealed amendment of a run that was resumed; `problems` are what it could not take."""
+
+    amendment: Amendment
+    sealed: Sealed
+    problems: tuple[CiplugError, ...] = ()
+
+
+def resume(session: Session, spools: Sequence[Spool], run_id: str) -> RunWriter:
+    """Open a recorded run in the first of these spools, with all that its amendment needs when it ends.
+
+    Raises ForkJob in a fork's job, NotFound where no run has this id, RecordError for one that takes no amendment,
+    and StoreError where the store cannot be asked.
+    """
+    need_trusted(
+        session,
+        message="a fork's job must not amend runs",
+        hint="start a run of its own: ciplug.start_run()",
+    )
+    target = _waiting(session, spools, run_id) or _recorded(session, spools, run_id)
+    if target.changes.deletion:
+        raise RecordError(
+            f"run {run_id[:12]} was {target.changes.objection}", hint=f"first: ciplug runs restore {run_id[:12]}"
+        )
+    check_number(target, Change())
+    return spools[0].create_session(run_id, facts_of(session, target))
+
+
+def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target | None:
+    """The run as it waits in a spool, with the amendments that wait with it; None where it does not."""
+    objects: dict[str, bytes] = {}
+    for spool in spools:
+        for sealed in spool.sealed_of(run_id):
+            if sealed.store == session.spooled_for:
+                objects.update(sealed.objects)
+    key = next((key for one in objects if (key := parse_run(one)) and key.id == run_id), None)
+    if key is None:
+        return None
+    record = read_run(objects[key.key], key.key)
+    late = changes({one: data for one, data in objects.items() if amended_run(one)}, {}).get(key.key)
+    late = late or NO_CHANGES
+    shown = late.applied_to(record)
+    return Target(key, record.model, shown.name, shown.tags, shown.params, late)
+
+
+def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
+    runs = session.runs()
+    try:
+        shown = runs.get(run_id, session.head)
+        return Target(run_key(shown), shown.model, shown.name, shown.tags, shown.params, runs.changes(shown))
+    except NotFound as unknown:
+        raise _unknown(session, spools, run_id) from unknown
+    except StoreError:
+        view = view_of(session)
+        if view.offline:
+            console.complain(f"warning: run {run_id[:12]} is looked up in the local cache: {view.offline.message}")
+        try:
+            return targets_of(view, [run_id])[0]
+        except NotFound:
+            raise _unknown(session, spools, run_id) from None
+
+
+def _unknown(session: Session, spools: Sequence[Spool], run_id: str) -> NotFound:
+    folders = " and ".join(dict.fromkeys(str(spool.folder) for spool in spools))
+    return NotFound(
+        f"no run {run_id}: neither open on this machine ({folders}), nor recorded in {session.store.uri}",
+        hint="is it in another store? Name that one: CIPLUG_STORE=URI; or list what is here: ciplug runs list",
+    )
+
+
+def facts_of(session: Session, target: Target) -> dict[str, Any]:
+    """Return what to keep at the start: enough to seal the amendment from any process, without the store."""
+    return {
+        "amends": {
+            "run": target.key.id,
+            "commit": target.key.commit,
+            "model": target.model,
+            "seq": target.changes.next_seq,
+            "params": plain(target.params),
+            "by": session.context.actor,
+            "context": plain(session.context),
+        },
+        "store": session.spooled_for,
+    }
+
+
+def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> Resumed:
+    """Seal what a resumed run has logged as its amendment. Raises StoreError on a full disk, and TypeError, ValueError
+    or AttributeError where another version of ciplug has resumed it."""
+    facts = dict(entry.amends or {})
+    known: Mapping[str, Any] = facts.pop("params")
+    amendment = Amendment(
+        **{**facts, "context": Context(**facts["context"])},
+        created=stamp(ended),
+        name=logged.name,
+        tags=logged.tags,
+        untag=logged.untagged,
+        metrics=logged.metrics,
+        # One that slipped in with another value is kept as it was logged: whoever reads it refuses it, and says so.
+        params={name: value for name, value in logged.params.items() if not _is_known(known, name, value)},
+        status=status,
+        ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
+        inputs=logged.inputs,
+        model_inputs=logged.model_inputs,
+        outputs=logged.outputs,
+        ciplug=__version__,
+    )
+    problems: list[CiplugError] = []
+    objects = objects_of(amendment)
+    for beside in ({"series": logged.series}, {"texts": logged.texts}):
+        try:
+            objects.update(objects_of(amendment, **beside))
+        except RecordError as problem:
+            problems.append(problem)
+    return Resumed(amendment, entry.seal(str(entry.facts.get("store")), objects), tuple(problems))
+
+
+def _is_known(known: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name in known and same_param(known[name], value)
+
+
+def leave(session: Session, entry: RunWriter, status: Status, around: str | None) -> None:
+    """End a resumed run, unless another process has it open: seal its amendment and send it.
+
+    Args:
+        session: as it was when the run was resumed, whatever folder the program is in now.
+        around: the id of the run of `ciplug run` around this program, which sends it when it ends.
+    """
+    if entry.release_unless_last():
+        return
+    if not entry.is_open:
+        entry.release()
+        return
+    try:
+        with entry.ending() as logged:
+            warn_of_lines(logged)
+            resumed = seal(entry, logged, status, now())
+    except StoreError as unkept:
+        console.complain(unkept.message, unkept.hint)
+        return
+    for problem in resumed.problems:
+        console.complain(problem.message, problem.hint)
+    what = f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}"
+    if around:
+        console.detail(f"{what}: the amendment is sent with run {around}")
+        return
+    try:
+        send(session, resumed.sealed)
+    except CiplugError as problem:
+        console.complain(problem.message, problem.hint)
+    else:
+        waits = resumed.sealed.waits
+        console.say(f"{what}: {'it waits for its parent' if waits else f'amended in {session.store.uri}'}")
