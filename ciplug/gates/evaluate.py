@@ -53,7 +53,8 @@ def evaluate(
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
-    _need_a_match(policy, evidence, run, policy_source)
+    if not _decides_nothing(evidence):
+        _need_a_match(policy, evidence, run, policy_source)
     results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, no_base_policy)]
     examples = ByExample(policy, evidence)
     checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
@@ -169,7 +170,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             reason=reasons.unfinished(how),
             advice=how.remedy,
         )
-    if not unfinished and not evidence.candidate.metrics:
+    if not unfinished and not evidence.candidate.metrics and not _decides_nothing(evidence):
         # However lenient each gate is about its own metric, nothing at all was judged.
         yield GateResult(
             gate="run",

@@ -163,6 +163,7 @@ def test_an_artifact_that_the_training_did_not_write_is_pointed_out(project: Pro
 def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
     config = "version: 1\nmodel: wine\ndefaults: {on_missing: warn}\ngates: {accuracy: {min: 0.8}}\n"
     (project.folder / "ciplug.yaml").write_text(config)
+    project.commit("one gate")
     done = project.ciplug("ci", "--no-comment", "--", PYTHON, "-c", "", code=1)
     assert "no metric at all" in done.stdout
 
