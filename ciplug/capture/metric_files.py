@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_tex
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row
+from ciplug.capture.written import without
 from ciplug.errors import InputError
 from ciplug.records.left_out import LeftOut, Why, summary
 from ciplug.records.run import METRIC_NAME, Scalar, metric_name
@@ -44,11 +45,12 @@ class Metrics:
     """Names that could not be used."""
 
 
-def read_metrics(path: Path, file: str | None = None) -> Metrics:
+def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = ()) -> Metrics:
     """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
     Args:
         file: the path as notes have it; by default `path`.
+        skip: absolute paths of files below a folder that do not count.
 
     An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. A text
     among the numbers of a table by steps is NaN, and noted.
@@ -56,7 +58,7 @@ def read_metrics(path: Path, file: str | None = None) -> Metrics:
     Raises InputError naming the file: a missing, empty, too large or malformed file, no number at all.
     """
     if path.is_dir():
-        return _dvclive(path, file or str(path))
+        return _dvclive(path, file or str(path), skip)
     source = Source(path)
     metrics = _Collector(source, file or str(path))
     for entry in entries(source):
@@ -290,20 +292,20 @@ def _check_count(source: Source, count: int) -> None:
         raise source.wrong(f"more than {limits.LIMITS.columns:,} names")
 
 
-def _dvclive(folder: Path, file: str) -> Metrics:
+def _dvclive(folder: Path, file: str, skip: Collection[Path]) -> Metrics:
     values: dict[str, float] = {}
     series: dict[str, Series] = {}
     texts: Mapping[str, str] = {}
     left: dict[str, LeftOut] = {}
     plots = folder / "plots" / "metrics"
-    for plot in sorted(plots.rglob("*.tsv")):
+    for plot in without(sorted(plots.rglob("*.tsv")), skip):
         name = metric_name(plot.relative_to(plots).with_suffix("").as_posix())
         if METRIC_NAME.fullmatch(name):
             values[name], series[name] = _one_series(plot)
         else:
             left[name] = LeftOut(name=name[:MAX_NAME], why="name", file=file)
     summary_file = folder / "metrics.json"
-    if summary_file.exists() or not series:
+    if (summary_file.exists() and without([summary_file], skip)) or not series:
         metrics = read_metrics(summary_file, f"{file}/{summary_file.name}")
         # "step" is DVCLive's own count.
         values |= {key: value for key, value in metrics.values.items() if key != "step"}

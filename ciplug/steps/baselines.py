@@ -80,7 +80,7 @@ class BaselineFinder:
     # --- which run counts
 
     @cached_property
-    def _rules(self) -> Rules:
+    def rules(self) -> Rules:
         """The rules for the run that counts for the candidate's commit."""
         policy = self.policy
         only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
@@ -92,7 +92,7 @@ class BaselineFinder:
             gated=self.gated,
             compared=frozenset(self.run.metrics),
             aside=frozenset(run.id for run in self.candidates),
-            pipelines_only=source == "ci" or self._rules.pipelines_only,
+            pipelines_only=source == "ci" or self.rules.pipelines_only,
         )
         return lambda runs: select([self._facts[run.id] for run in runs], rules)
 
@@ -102,19 +102,19 @@ class BaselineFinder:
         if self.given.commit is None:
             return Selection(chosen=self.given.id)
         runs = self.on([self.given.commit]).get(self.given.commit, [])
-        return select([self._facts[run.id] for run in runs], self._rules)
-
-    @property
-    def rivals(self) -> list[Run]:
-        """The runs of the candidate's commit that may count for it, the candidate among them if it may."""
-        runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else [self.run]
-        return [run for run in runs if objection_to(self._facts[run.id], self._rules) is None]
+        return select([self._facts[run.id] for run in runs], self.rules)
 
     @cached_property
     def barred(self) -> PassedOver | None:
         """The candidate with the reason why it counts for no commit, whichever other runs there are; None: it may."""
         passed = next((one for one in self.selection.passed_over if one.run == self.given.id), None)
-        return passed if passed and objection_to(self._facts[passed.run], self._rules) else None
+        return passed if passed and objection_to(self._facts[passed.run], self.rules) else None
+
+    @property
+    def facts_on_commit(self) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
+        runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else []
+        return {run.id: self._facts[run.id] for run in (*runs, self.given)}
 
     # --- runs
 
@@ -260,8 +260,8 @@ class BaselineFinder:
 
     def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
         """Return a run with the runs of its commit that differ from it in their seed only."""
-        only = source == "ci" or self._rules.pipelines_only
-        rules = replace(self._rules, forks=False, unfinished=False, pipelines_only=only)
+        only = source == "ci" or self.rules.pipelines_only
+        rules = replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
         key = self.policy.seeds.key if self.policy and self.policy.seeds else ""
         return repeats.group(run, others, key, self._facts, rules)
 

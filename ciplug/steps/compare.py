@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.git.history import History
+from ciplug.records import rerun_notices
 from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.left_out import summary
@@ -14,10 +16,11 @@ from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import TOLD
+from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
-from ciplug.steps.branches import BranchRuns
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
 
@@ -37,7 +40,14 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
     """
     policies = read_policies(session)
     finders = (baselines_of(session, runs, run, policies.find(run.model)) for run in chosen)
-    return [section(finder, compare(finder, base)) for finder in finders]
+    return [with_reruns(section(finder, compare(finder, base)), reruns_of(finder)) for finder in finders]
+
+
+def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
+    """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
+    found = rerun_notices.notices(section.run.id, reruns, section.verdict)
+    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    return replace(section, reruns=reruns, comparison=comparison)
 
 
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
@@ -68,7 +78,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch, source)[:HISTORY_MOST][::-1],
-        notices=tuple(dict.fromkeys(_notices(finder, toward, sides))),
+        notices=tuple(dict.fromkeys(_notices(finder, toward.past, sides))),
     )
 
 
@@ -92,15 +102,16 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _notices(finder: BaselineFinder, toward: BranchRuns, sides: Sequence[Side]) -> Iterator[Notice]:
+def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> Iterator[Notice]:
     """Yield what the reader must know, the most important first."""
     before = sides[1]
     yield from _about(finder.run, finder.runs.changes(finder.given))
-    yield from _several(finder)
+    if len(finder.candidates) > 1:
+        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in finder.candidates))
     yield from _passed_over(sides)
     if before.problem:
         yield before.problem
-    yield from toward.past.notices
+    yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from _amended(finder, before)
@@ -135,14 +146,8 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
     if origin.dirty:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
-
-
-def _several(finder: BaselineFinder) -> Iterator[Notice]:
-    together = finder.candidates
-    if len(together) > 1:
-        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in together))
-    elif (count := len(finder.rivals)) > 1:
-        yield Notice(kind=Kind.RERUNS, run=finder.given.id, count=count)
+    if origin.unchanged:
+        yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ciplug import console
 from ciplug.config import Samples
+from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records.left_out import LeftOut, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
@@ -26,8 +26,12 @@ class Inputs:
     """The user's request of what to record, besides what the training itself logs."""
 
     model: str | None = None
+    model_is_asked: bool = False
+    """Whether the user named the model, so that the training may not change it; not if ciplug.yaml has it."""
     name: str | None = None
     seed: int | None = None
+    seed_key: str = "seed"
+    """The parameter that holds the seed."""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Path, ...] = ()
     params: tuple[Path, ...] = ()
@@ -37,9 +41,16 @@ class Inputs:
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
     addresses: tuple[str, ...] = ()
     """Artifacts that lie elsewhere already."""
+    allow_unchanged: tuple[Path, ...] = ()
+    """Outputs that count as the run's own though its command did not write them."""
+    left_out: frozenset[Path] = frozenset()
+    """Absolute paths of files in the folders above that are not the run's."""
+    unchanged: tuple[str, ...] = ()
+    """Outputs that were allowed, and were not written, as the record names them."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
+        """The files and folders that the training writes."""
         return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
 
 
@@ -79,6 +90,7 @@ class Values:
     """What stands as text beside the metrics in their files."""
     left_out: tuple[LeftOut, ...]
     examples: bytes | None
+    notes: tuple[Note, ...] = ()
 
 
 def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: list[CiplugError]) -> Values:
@@ -86,7 +98,8 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
 
     Files that cannot be taken are added to `problems`.
     """
-    files = _read_files(job, inputs, problems)
+    notes: list[Note] = []
+    files = _read_files(job, inputs, problems, notes)
     metrics = files.metrics
     contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
@@ -94,9 +107,8 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
             continue
         stated = metrics.setdefault(name, value)
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
-            console.complain(
-                f"warning: the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
-            )
+            words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
+            notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
     left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
     return Values(
@@ -106,20 +118,21 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
         files.texts,
         left_out,
         examples,
+        tuple(notes),
     )
 
 
-def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
+def read_datasets(
+    job: Surroundings, paths: Sequence[Path], problems: list[CiplugError], notes: list[Note]
+) -> tuple[File, ...]:
     """The datasets by their content. Files that cannot be read are added to `problems`."""
     from ciplug.git.lfs import FETCH_HINT
 
     contents = _examined(paths, job, problems, by_pointer=True)
     if pointers := [path for content in contents for path in content.pointers]:
         more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
-        console.complain(
-            f"warning: {pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content",
-            FETCH_HINT,
-        )
+        words = f"{pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content"
+        notes.append(warning(words, FETCH_HINT))
     return tuple(content.file for content in contents)
 
 
@@ -138,7 +151,7 @@ def read_artifacts(
     paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
     files: dict[str, File] = {}
     kept = []
-    for content in _examined(paths, job, problems):
+    for content in _examined(paths, job, problems, inputs.left_out):
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -198,17 +211,18 @@ class _Files:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
 
 
-def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError]) -> _Files:
+def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], notes: list[Note]) -> _Files:
     found = _Files()
     if not (inputs.metrics or inputs.params):
         return found
     from ciplug.capture.content import shown_path
     from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.written import without
 
     sources: dict[str, str] = {}
     for path in inputs.metrics:
         try:
-            read = read_metrics(path, file := shown_path(job.cwd / path, job.top))
+            read = read_metrics(path, file := shown_path(job.cwd / path, job.top), inputs.left_out)
         except InputError as problem:
             problems.append(problem)
             continue
@@ -222,15 +236,17 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError]) 
         found.texts.update(read.texts)
         found.left_out.update(left)
         if left:
-            console.say(f"{path}: {summary(tuple(left.values()))}")
+            notes.append(Note(f"{path}: {summary(tuple(left.values()))}"))
         if read.texts:
-            console.say(f"{path}: kept as tags, because text is not a metric: {some_names(list(read.texts))}")
+            notes.append(Note(f"{path}: kept as tags, because text is not a metric: {some_names(list(read.texts))}"))
     for name, one in found.left_out.items():
         if one.why == "files":
             found.metrics.pop(name, None)
             found.series.pop(name, None)
     sources.clear()
     for path in inputs.params:
+        if path.is_dir() and not without([path / "params.yaml"], inputs.left_out):
+            continue
         try:
             params = read_params(path)
             if twice := next((n for n in params if n in sources and found.params[n] != params[n]), None):
@@ -243,14 +259,19 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError]) 
 
 
 def _examined(
-    paths: Sequence[Path], job: Surroundings, problems: list[CiplugError], *, by_pointer: bool = False
+    paths: Sequence[Path],
+    job: Surroundings,
+    problems: list[CiplugError],
+    left_out: Collection[Path] = (),
+    *,
+    by_pointer: bool = False,
 ) -> list[Content]:
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:
         try:
-            content = examine(job.cwd / path, job.top, by_pointer=by_pointer)
+            content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer)
             contents[content.file.path] = content
         except InputError as problem:
             problems.append(problem)
