@@ -349,7 +349,7 @@ def test_an_environment_that_somebody_else_has_approved_on_github(project: Proje
     github_api.reviews[42].append(("bob", "approved", "live"))
     project.ciplug(*promote, env=job)
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["payload"]["approvals"] == ["environment live, approved by bob"]
+    assert event["payload"]["approvals"] == ["clean tree", "environment live, approved by bob"]
 
 
 @pytest.mark.slow
@@ -375,7 +375,7 @@ def test_a_commit_that_git_verifies(project: Project, tmp_path: Path) -> None:
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["payload"]["approvals"] == [f"git verifies the signature of {project.head[:12]}"]
+    assert event["payload"]["approvals"] == ["clean tree", f"git verifies the signature of {project.head[:12]}"]
 
 
 # --- tests of a policy
