@@ -76,7 +76,8 @@ def _metric_files(section: Section) -> Iterator[Mistake]:
         return
     from ciplug.capture.metric_formats import READERS
 
-    for key, files in (("metrics", section.metrics), ("params", section.params)):
+    metrics = tuple(one.file for one in section.metrics if one is not None)  # None: it could not be read.
+    for key, files in (("metrics", metrics), ("params", section.params)):
         for file in files:
             for words in _extension(section, file, READERS, f"no file of {key} has the extension"):
                 yield _wrong((key,), f"{file}: {words}")
