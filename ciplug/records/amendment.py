@@ -346,7 +346,8 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         tags.update(dict.fromkeys(one.untag))
         tags.update(one.tags)
         metrics.update(one.metrics)
-        params = {**one.params, **params} if one.params else params
+        for param, value in one.params.items():
+            params.setdefault(param, value)
         status, ended = one.status or status, one.ended or ended
         if one.withdrawn is not None:
             withdrawal = one if one.withdrawn else _if_last(withdrawal)

@@ -96,6 +96,7 @@ def _notices(finder: BaselineFinder, toward: BranchRuns, before: Side) -> Iterat
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from finder.passed_over.values()
+    yield from _newer(finder, before)
     yield from _amended(finder, before)
     # An unreadable baseline must not look like a first run.
     for key, problem in finder.runs.problems.items():
@@ -118,6 +119,15 @@ def _several(finder: BaselineFinder, same_commit: Sequence[Run]) -> Iterator[Not
         yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in together))
     elif len(same_commit) > 1:
         yield Notice(kind=Kind.RERUNS, run=finder.given.id, count=len(same_commit))
+
+
+def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the runs that a newer ciplug amended."""
+    subjects: dict[str, tuple[Run, Subject]] = {run.id: (run, "baseline") for run in finder.runs_of(before)}
+    subjects.update({run.id: (run, "candidate") for run in finder.candidates})
+    for run, of in subjects.values():
+        if newer := finder.runs.changes(run).newer:
+            yield Notice(kind=Kind.NEWER_AMENDMENT, of=of, run=run.id, schema=newer[0].schema)
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
