@@ -73,6 +73,9 @@ def merged_ids(*parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _merged(identity: Callable[[T], object], parts: Iterable[Iterable[T]]) -> tuple[T, ...]:
+    parts = tuple(parts)
+    if not parts:
+        return ()
     found: dict[object, T] = {}
     for part in parts:
         for one in part:
