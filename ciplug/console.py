@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from typing import NamedTuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import IO
 
 _level = 1
+
+
+class Note(NamedTuple):
+    """A step's message for a person, for its caller to show: nothing is stopped by it."""
+
+    message: str
+    hint: str | None = None
+    is_warning: bool = False
+    """Whether it is shown under --quiet, too."""
 
 
 def set_level(*, quiet: bool, verbose: bool) -> None:
@@ -34,6 +44,15 @@ def detail(message: str) -> None:
 def complain(message: str, hint: str | None = None) -> None:
     """An error or a warning, on stderr, always."""
     _print(f"ciplug: {message}" + (f"\n  -> {hint}" if hint else ""))
+
+
+def tell(notes: Iterable[Note]) -> None:
+    """The notes of a step."""
+    for note in notes:
+        if note.is_warning:
+            complain(f"warning: {note.message}", note.hint)
+        else:
+            say(note.message + (f"\n  -> {note.hint}" if note.hint else ""))
 
 
 def _print(text: str) -> None:

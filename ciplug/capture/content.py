@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from ciplug.capture.written import without
 from ciplug.errors import InputError
 from ciplug.git.lfs import FETCH_HINT, ONLY_POINTER, read_pointer
 from ciplug.records.run import File
@@ -38,7 +40,7 @@ class Content(NamedTuple):
     """The files of which only a Git LFS pointer is here: they count as what it names."""
 
 
-def examine(path: Path, top: Path, *, by_pointer: bool = False) -> Content:
+def examine(path: Path, top: Path, left_out: Collection[Path] = (), *, by_pointer: bool = False) -> Content:
     """Read a file or folder once and return its digest and size; the path is relative to `top` if it is below it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
@@ -46,6 +48,7 @@ def examine(path: Path, top: Path, *, by_pointer: bool = False) -> Content:
     to, and may point neither out of both the folder and `top`, nor to a folder, nor to nothing.
 
     Args:
+        left_out: absolute paths of files of a folder that do not count.
         by_pointer: a Git LFS pointer is known by the digest and size of its content, so that these are the same with
             and without the content.
 
@@ -53,12 +56,18 @@ def examine(path: Path, top: Path, *, by_pointer: bool = False) -> Content:
     where its content is needed.
     """
     path = top / path
-    name = _relative(path, top)
+    name = name_of(path, top)
     if path.is_dir():
-        return _examine_folder(path, top, name, by_pointer=by_pointer)
+        return _examine_folder(path, top, name, left_out, by_pointer=by_pointer)
     member, is_pointer = _member(path, by_pointer=by_pointer)
     file = File(path=name, digest=member.digest, size=member.size)
     return Content(file, {member.digest: member}, None, (path,) if is_pointer else ())
+
+
+def shown_path(path: Path, top: Path) -> str:
+    """The path as people read it: from the top, with `/`; a path elsewhere stays as it was given."""
+    absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
 
 
 def _member(path: Path, *, by_pointer: bool) -> tuple[Member, bool]:
@@ -72,13 +81,13 @@ def _member(path: Path, *, by_pointer: bool) -> tuple[Member, bool]:
     return Member(pointer.digest, path, pointer.size), True
 
 
-def _examine_folder(folder: Path, top: Path, name: str, *, by_pointer: bool) -> Content:
+def _examine_folder(folder: Path, top: Path, name: str, left_out: Collection[Path], *, by_pointer: bool) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []
     total = 0
     members = {}
     pointers = []
-    for file in _walk(folder):
+    for file in without(_walk(folder), left_out):
         if file.is_symlink():
             _check_link(file, roots)
         member, is_pointer = _member(file, by_pointer=by_pointer)
@@ -138,7 +147,7 @@ def _digest_and_size(path: Path) -> tuple[str, int]:
     return "sha256:" + content.hexdigest(), size
 
 
-def _relative(path: Path, top: Path) -> str:
+def name_of(path: Path, top: Path) -> str:
     """The path as records hold it: from the top, with `/`; a path elsewhere stays as it was given."""
     absolute, root = Path(os.path.abspath(path)), Path(os.path.abspath(top))  # noqa: PTH100 (links stay links)
     return _text(absolute.relative_to(root) if absolute.is_relative_to(root) else path)

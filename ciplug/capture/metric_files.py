@@ -1,25 +1,36 @@
 """Metric and parameter files that a training leaves behind, or a folder of DVCLive.
 
-The formats are in `ciplug.capture.metric_formats`. Names, sizes, duplicates and values are checked here, for all alike.
+The formats are in `ciplug.capture.metric_formats`, the shapes of tables in `ciplug.capture.metric_shapes`. Reading is
+lenient: every number is taken, words beside the numbers are kept, and a name that cannot be used is noted with the
+reason. The gates are strict about such a name.
 """
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ciplug.capture.metric_formats import Entry, entries
-from ciplug.capture.metric_values import as_text, describes, number
+from ciplug.capture.metric_formats import entries
+from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, is_time, whole
+from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
+from ciplug.capture.tables.table import Row
+from ciplug.capture.written import without
 from ciplug.errors import InputError
-from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, Scalar
+from ciplug.records.left_out import LeftOut, Why, summary
+from ciplug.records.run import METRIC_NAME, Scalar, metric_name
 from ciplug.records.series import MAX_POINTS, Series
 
-MAX_PARAMETER_NAME = 250
+MAX_NAME = 250
+LINES_MOST = 100
+"""Names that are left out with their line in a document, which takes a search of the text."""
+TRANSFORMERS_LOG = "log_history"
+"""The log in trainer_state.json, a list of what was logged: its names stand for themselves."""
 
 
 @dataclass(frozen=True)
@@ -30,24 +41,28 @@ class Metrics:
     """The metrics that the file holds by steps."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Texts beside the metrics that describe them, the name of a model for instance."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Names that could not be used."""
 
 
-def read_metrics(path: Path) -> Metrics:
+def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = ()) -> Metrics:
     """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
-    An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. Text that
-    does not look like a number describes the metrics.
+    Args:
+        file: the path as notes have it; by default `path`.
+        skip: absolute paths of files below a folder that do not count.
 
-    Raises InputError naming file, line and key: a missing, empty, too large or malformed file, a name that metrics
-    cannot have, a value that is not a number, a name that stands twice, no metric at all.
+    An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. A text
+    among the numbers of a table by steps is NaN, and noted.
+
+    Raises InputError naming the file: a missing, empty, too large or malformed file, no number at all.
     """
     if path.is_dir():
-        return _dvclive(path)
+        return _dvclive(path, file or str(path), skip)
     source = Source(path)
-    metrics = _Collector(source)
+    metrics = _Collector(source, file or str(path))
     for entry in entries(source):
-        for key, value in _leaves(source, entry):
-            metrics.add(entry, key, value)
+        metrics.add(entry)
     return metrics.metrics()
 
 
@@ -56,15 +71,18 @@ def read_params(path: Path) -> dict[str, Scalar]:
 
     null becomes "None", as MLflow has it; an empty list or mapping "[]" or "{}".
 
-    Raises InputError as `read_metrics` does, and on a file by steps.
+    Raises InputError naming file, line and key: a file as `read_metrics` refuses it, a name that parameters cannot
+    have or that stands twice, a file by steps.
     """
     source = Source(path / "params.yaml" if path.is_dir() else path)
     params: dict[str, Scalar] = {}
     for entry in entries(source):
         if entry.step is not None:
             raise source.wrong("parameters have no steps", line=entry.line)
-        for key, value in _leaves(source, entry, lists=True):
-            if not key.isprintable() or len(key) > MAX_PARAMETER_NAME:
+        for key, value in _leaves(source, entry):
+            if key in params:
+                raise source.wrong(f"duplicate name {key[:130]!r}", line=entry.line_of(key))
+            if not key.isprintable() or len(key) > MAX_NAME:
                 what = "not a name for a parameter: too long, or not printable"
                 raise source.wrong(what, column=key, line=entry.line_of(key))
             params[key] = value if isinstance(value, (str, bool, int, float)) else as_text(value)
@@ -75,59 +93,188 @@ def read_params(path: Path) -> dict[str, Scalar]:
 
 
 class _Collector:
-    """The metrics of one file, gathered entry by entry."""
+    """The metrics of one file, gathered entry by entry. A name that cannot be used costs no other."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, file: str) -> None:
         self._source = source
+        self._file = file
         self._values: dict[str, float] = {}
         self._texts: dict[str, str] = {}
-        self._points: dict[str, tuple[array[int], array[float]]] = {}
+        self._points: dict[str, _Points] = {}
+        self._left: dict[str, LeftOut] = {}
+        self._absent: dict[str, LeftOut] = {}
+        """Names without a value in some rows. They are left out if no other row has one."""
         self._count = 0
-        self._first_text: tuple[Entry, str] | None = None
 
-    def add(self, entry: Entry, key: str, value: Any) -> None:
-        if not METRIC_NAME.fullmatch(key):
-            raise _bad_name(self._source, key, entry.line, entry.line_of(key))
-        if entry.step is None and isinstance(value, str) and describes(value):
-            self._texts[key] = value
-            self._first_text = self._first_text or (entry, key)
+    def add(self, entry: Entry, prefix: str = "") -> None:
+        self._walk(prefix, entry.values, entry)
+        for key, text in entry.texts.items():
+            if name := self._name(f"{prefix}/{key}" if prefix else key, entry):
+                self._texts[name] = text[:TEXT_MOST]
+        _check_count(self._source, len(self._values) + len(self._points) + len(self._texts) + len(self._left))
+
+    def _walk(self, prefix: str, value: Any, entry: Entry) -> None:
+        if not isinstance(value, Mapping):
+            self._one(prefix, value, entry)
+            return
+        steps = _steps_among(value) if entry.step is None else None
+        for name, child in value.items():
+            key = f"{prefix}/{name}" if prefix else str(name)
+            if isinstance(child, list):
+                self._list("" if key == TRANSFORMERS_LOG else key, child, entry, steps)
+            elif entry.step is None and is_time(str(name), child):
+                self._one(key, child, entry, is_text=True)
+            else:
+                self._walk(key, child, entry)
+
+    def _one(self, key: str, value: Any, entry: Entry, *, is_text: bool = False) -> None:
+        name = self._name(key, entry)
+        if name is None:
+            return
+        found = str(value) if is_text else meaning(value)
+        if entry.step is not None:
+            self._point(name, found, entry)
+        elif isinstance(found, float):
+            if name in self._values and repr(self._values[name]) != repr(found):
+                self._leave_out(name, "twice", entry)
+            self._values[name] = found
+        elif isinstance(found, str):
+            self._texts[name] = found
         else:
-            self._values[key] = number(self._source, value, key, entry.line_of)
-            if entry.step is not None:
-                self._add_point(key, entry.step, self._values[key])
-        _check_count(self._source, len(self._values) + len(self._texts))
+            self._leave_out(name, found.why, entry, found.found)
 
-    def _add_point(self, key: str, step: int, value: float) -> None:
+    def _point(self, name: str, found: float | str | Unusable, entry: Entry) -> None:
+        """One value by steps. A text in the place of a number is NaN, so that no gate takes the number before it."""
+        if isinstance(found, Unusable) and found.why == "null":
+            if name not in self._absent:
+                self._absent[name] = self._left_out(name, "null", entry, found.found)
+            return
+        points = self._points.get(name)
+        if points is None:
+            points = self._points[name] = _Points()
+        if isinstance(found, float):
+            points.add(entry, found)
+        else:
+            points.add(entry, math.nan, found if isinstance(found, str) else found.found, entry.line_of(name))
         self._count += 1
         if self._count > MAX_POINTS:
             hint = "log less often: every epoch, or every hundredth step"
             raise self._source.wrong(f"more than {MAX_POINTS:,} values by steps", hint=hint)
-        steps, values = self._points.setdefault(key, (array("q"), array("d")))
-        steps.append(step)
-        values.append(value)
+
+    def _list(self, key: str, values: list[Any], entry: Entry, steps: list[int] | None) -> None:
+        """A list of numbers is a series, a list of objects a table. A list within a row has its positions as names."""
+        if values and all(isinstance(one, Mapping) for one in values):
+            rows = (Row(one, number) for number, one in enumerate(values, 1))
+            for inner in entries_of_rows(self._source, rows):
+                step = inner.step if entry.step is None else entry.step
+                self.add(replace(inner, step=step, line=entry.line, locate=entry.locate), key)
+            return
+        if not any(isinstance(meaning(one), float) for one in values if not isinstance(one, (list, Mapping))):
+            self._leave_out(key, "list", entry, None if values else "[]")
+        elif any(isinstance(one, (list, Mapping)) for one in values):
+            self._leave_out(key, "list", entry, "numbers among lists")
+        elif entry.step is not None:
+            for number, one in enumerate(values):
+                self._one(f"{key}/{number}", one, entry)
+        elif (name := self._name(key, entry)) is not None:
+            at = steps if steps is not None and len(steps) == len(values) else range(len(values))
+            for step, one in zip(at, values, strict=True):
+                self._point(name, meaning(one), replace(entry, step=step))
+
+    def _name(self, key: str, entry: Entry) -> str | None:
+        """Return the name as it is kept; None for one that metrics cannot have, which is left out."""
+        name = metric_name(key)
+        if METRIC_NAME.fullmatch(name):
+            return name
+        self._leave_out(name, "name", entry)
+        return None
+
+    def _leave_out(self, name: str, why: Why, entry: Entry, found: str | None = None) -> None:
+        if name not in self._left:
+            self._left[name] = self._left_out(name, why, entry, found)
+
+    def _left_out(self, name: str, why: Why, entry: Entry, found: str | None) -> LeftOut:
+        line = entry.line if entry.step is not None or len(self._left) > LINES_MOST else entry.line_of(name)
+        return LeftOut(name=name[:MAX_NAME], why=why, file=self._file, found=found, line=line)
 
     def metrics(self) -> Metrics:
-        if self._first_text and not self._values:
-            entry, key = self._first_text
-            what = f"the text {self._texts[key][:40]!r} is not a number, and the file holds no other value"
-            raise self._source.wrong(what, column=key, line=entry.line_of(key))
+        series: dict[str, Series] = {}
+        for name, points in self._points.items():
+            if points.numbers:
+                series[name] = points.series()
+                self._values[name] = series[name].values[-1]
+            elif isinstance(meaning(points.text), str):
+                self._texts[name] = points.text or ""
+            if points.text is not None and name not in self._texts:
+                self._left[name] = LeftOut(
+                    name=name, why="text", file=self._file, found=points.text[:FOUND_MOST], line=points.line
+                )
+        for name, absent in self._absent.items():
+            if name not in self._values and name not in self._texts:
+                self._left.setdefault(name, absent)
+        for name, one in self._left.items():
+            if one.why == "twice":
+                self._values.pop(name, None)
         if not self._values:
-            raise self._source.wrong("holds no metric", hint="does the training write its metrics before it ends?")
-        series = {key: Series(tuple(steps), tuple(values)) for key, (steps, values) in self._points.items()}
-        return Metrics(self._values, series, self._texts)
+            raise self._nothing()
+        return Metrics(self._values, series, self._texts, tuple(self._left.values()))
+
+    def _nothing(self) -> InputError:
+        if self._left:
+            return self._source.wrong(f"holds no number: {summary(tuple(self._left.values()))}")
+        if self._texts:
+            name, text = next(iter(self._texts.items()))
+            return self._source.wrong(f"holds no number: '{name}' is the text {text[:FOUND_MOST]!r}")
+        return self._source.wrong("holds no metric", hint="does the training write its metrics before it ends?")
 
 
-def _leaves(source: Source, entry: Entry, *, lists: bool = False) -> Iterator[tuple[str, Any]]:
-    """Flattened names and their values; with `lists`, list positions count as names."""
+class _Points:
+    """The values of one name by steps."""
+
+    def __init__(self) -> None:
+        self.numbers = 0
+        self.text: str | None = None
+        """The last text among the numbers."""
+        self.line: int | None = None
+        self._steps = array("q")
+        self._values = array("d")
+        self._times = array("d")
+
+    def add(self, entry: Entry, value: float, text: str | None = None, line: int | None = None) -> None:
+        self._steps.append(entry.step or 0)
+        self._values.append(value)
+        if entry.time is not None:
+            self._times.append(entry.time)
+        if text is None:
+            self.numbers += 1
+        else:
+            self.text, self.line = text, line
+
+    def series(self) -> Series:
+        times = tuple(self._times) if len(self._times) == len(self._values) else None
+        return Series(tuple(self._steps), tuple(self._values), times)
+
+
+def _steps_among(values: Mapping[str, Any]) -> list[int] | None:
+    """The list among others that gives their steps, as in {"epoch": [1, 2], "loss": [0.5, 0.4]}."""
+    for name in STEP_KEYS:
+        steps = values.get(name)
+        if isinstance(steps, list) and steps and None not in (found := [whole(one) for one in steps]):
+            return [one for one in found if one is not None]
+    return None
+
+
+def _leaves(source: Source, entry: Entry) -> Iterator[tuple[str, Any]]:
+    """Flattened names, positions of lists among them, and their values."""
     seen = set()
 
     def walk(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
         inner: Iterable[tuple[object, Any]] | None = None
         if isinstance(value, dict):
             inner = value.items()
-        elif lists and isinstance(value, list):
+        elif isinstance(value, list):
             inner = enumerate(value)
-        if inner is not None and (value or not lists or not prefix):
+        if inner is not None and (value or not prefix):
             for name, child in inner:
                 yield from walk(f"{prefix}/{name}" if prefix else str(name), child)
             return
@@ -140,34 +287,31 @@ def _leaves(source: Source, entry: Entry, *, lists: bool = False) -> Iterator[tu
     yield from walk("", dict(entry.values))
 
 
-def _bad_name(source: Source, key: str, line: int | None, line_of_key: int | None) -> InputError:
-    if not key:
-        return source.wrong("a metric without a name", line=line, hint="with pandas, write it with index=False")
-    return source.wrong("not a name for a metric", column=key, line=line_of_key, hint=METRIC_NAME_HINT)
-
-
 def _check_count(source: Source, count: int) -> None:
     if count > limits.LIMITS.columns:
         raise source.wrong(f"more than {limits.LIMITS.columns:,} names")
 
 
-def _dvclive(folder: Path) -> Metrics:
+def _dvclive(folder: Path, file: str, skip: Collection[Path]) -> Metrics:
     values: dict[str, float] = {}
     series: dict[str, Series] = {}
     texts: Mapping[str, str] = {}
+    left: dict[str, LeftOut] = {}
     plots = folder / "plots" / "metrics"
-    for file in sorted(plots.rglob("*.tsv")):
-        name = file.relative_to(plots).with_suffix("").as_posix()
-        if not METRIC_NAME.fullmatch(name):
-            raise _bad_name(Source(file), name, None, None)
-        values[name], series[name] = _one_series(file)
-    summary = folder / "metrics.json"
-    if summary.exists() or not series:
-        metrics = read_metrics(summary)
+    for plot in without(sorted(plots.rglob("*.tsv")), skip):
+        name = metric_name(plot.relative_to(plots).with_suffix("").as_posix())
+        if METRIC_NAME.fullmatch(name):
+            values[name], series[name] = _one_series(plot)
+        else:
+            left[name] = LeftOut(name=name[:MAX_NAME], why="name", file=file)
+    summary_file = folder / "metrics.json"
+    if (summary_file.exists() and without([summary_file], skip)) or not series:
+        metrics = read_metrics(summary_file, f"{file}/{summary_file.name}")
         # "step" is DVCLive's own count.
         values |= {key: value for key, value in metrics.values.items() if key != "step"}
         texts = metrics.texts
-    return Metrics(values, series, texts)
+        left |= {one.name: one for one in metrics.left_out}
+    return Metrics(values, series, texts, tuple(left.values()))
 
 
 def _one_series(file: Path) -> tuple[float, Series]:

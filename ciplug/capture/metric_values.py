@@ -1,62 +1,89 @@
-"""Classify values of a metric file: a number, a text that describes the metrics, or a mistake."""
+"""What a value in a file of metrics is: a number, words that describe the numbers, or something that cannot be used."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ciplug.capture.tables.delimited import cell_value
-from ciplug.capture.tables.source import Source
+from ciplug.records.left_out import Why
 
-_NO_VALUE = re.compile(
-    r"|[-?.]+|\W*(?:(?:n/?a|null|none|nil|nan|inf|infinity|missing|undefined|unknown)\b"
-    r"|(?:error|fail|diverg|crash|skip)\w*).*",
+_NOT_THERE = re.compile(r"|[-?.]+|\W*(?:n/?a|null|none|nil|missing|undefined|unknown)\W*", re.IGNORECASE)
+"""The number was not measured: an empty cell, `NA`, `N/A`, `null`."""
+_FAILED = re.compile(
+    r"\W*(?:(?:n/?a|null|none|nil|nan|inf|infinity|missing|undefined|unknown)\b|(?:error|fail|diverg|crash|skip)\w*).*",
     re.IGNORECASE | re.DOTALL,
 )
-"""The number is missing: `n/a`, `diverged`, `N/A (skipped)`."""
-_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?")
+"""A number was due, and the text says why it is not there: `diverged`, `N/A (skipped)`."""
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?|-?(?:\d+ days?, )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?", re.DOTALL)
+"""A day, a time of day or a duration, as text: it does not stand in the place of a number."""
 _NUMBER = re.compile(r"(?<![\w.-])[-+]?[.,]?\d|[∞½¼¾]")
 """A number was meant: `0,93`, `93%`, `0.9 ± 0.1`, `12ms`, `tensor(0.93)`. `resnet50` and `gpt-4` are names."""
+_PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
+_SECONDS = (946_684_800, 4_102_444_800)
+"""The years 2000 to 2100."""
+FOUND_MOST = 40
+"""Characters of a text that are quoted."""
+TEXT_MOST = 500
+"""Characters of a text that are kept."""
 
 
-def describes(text: str) -> bool:
-    """Whether a text surely does not stand in the place of a number: "rf", "resnet50", "v1.2", "2026-11-25"."""
-    meant = text.strip()
-    if not isinstance(_meaning(meant), str) or _NO_VALUE.fullmatch(meant):
-        return False
-    return bool(_DAY.fullmatch(meant)) or not _NUMBER.search(meant)
+@dataclass(frozen=True)
+class Unusable:
+    why: Why
+    found: str | None = None
 
 
-def number(source: Source, value: Any, key: str, line_of: Callable[[str], int | None]) -> float:
-    """The value of a metric. Raises InputError for anything that is not a number.
+NULL = Unusable("null")
 
-    Args:
-        line_of: finds the line of a name, which takes a search of the file: asked for an error only.
+
+def meaning(value: Any) -> float | str | Unusable:
+    """Return the number, the words that surely do not stand in the place of one, or why it is neither.
+
+    A boolean is 1 or 0, and a number in quotes is a number: DVCLive writes "nan".
     """
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if value is None:
+        return NULL
+    if isinstance(value, (bool, int, float)):
         try:
             return float(value)
         except OverflowError:
-            raise source.wrong("an integer too large for a number", column=key, line=line_of(key)) from None
-    what, hint = _not_a_number(value)
-    raise source.wrong(f"{what} is not a number", column=key, line=line_of(key), hint=hint)
+            return Unusable("size")
+    return _of_text(str(value))
 
 
-def _not_a_number(value: Any) -> tuple[str, str | None]:
-    """Describe the value, and how to correct it."""
-    if isinstance(value, str):
-        quoted = isinstance(_meaning(value), (int, float))
-        hint = "write the number without quotes (in YAML, not-a-number is .nan)" if quoted else None
-        return f"the text {value[:40]!r}", hint
-    if isinstance(value, bool):
-        return f"the boolean {as_text(value)}", "write 1 or 0"
-    if value is None:
-        return "null", "leave the key out, or write NaN in place of a number"
-    kind = "list" if isinstance(value, list) else type(value).__name__
-    return f"a {kind}", "give each number a name of its own, or steps (CSV, JSON lines)"
+def _of_text(text: str) -> float | str | Unusable:
+    meant = text.strip()
+    if _PADDED.fullmatch(meant) and len(meant) < 300:
+        return float(meant)
+    try:
+        read = cell_value(meant)
+        if isinstance(read, (bool, int, float)):
+            return float(read)
+    except OverflowError:
+        return Unusable("size")
+    if _NOT_THERE.fullmatch(meant):
+        return Unusable("null", meant[:FOUND_MOST])
+    if _FAILED.fullmatch(meant) or (_NUMBER.search(meant) and not _MOMENT.fullmatch(meant)):
+        return Unusable("text", meant[:FOUND_MOST])
+    return meant if len(meant) <= TEXT_MOST else meant[: TEXT_MOST - 1] + "…"
+
+
+def moment(value: Any) -> float | None:
+    """Return Unix seconds, where a number can be the time of a log in seconds, or in milli-, micro- or nanoseconds."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    for unit in (1, 10**3, 10**6, 10**9):
+        if _SECONDS[0] * unit <= value < _SECONDS[1] * unit:
+            return value / unit
+    return None
+
+
+def is_moment(text: str) -> bool:
+    """Whether a text is a day, a time of day or a duration."""
+    return _MOMENT.fullmatch(text.strip()) is not None
 
 
 def as_text(value: Any) -> str:
@@ -64,10 +91,3 @@ def as_text(value: Any) -> str:
     if value is None:
         return "None"
     return json.dumps(value) if isinstance(value, (bool, list, dict)) else str(value)
-
-
-def _meaning(text: str) -> Any:
-    try:
-        return cell_value(text)
-    except OverflowError:
-        return math.inf

@@ -66,6 +66,7 @@ def at_end(
     env: Mapping[str, str],
     top: Path,
     seed: int | None = None,
+    unchanged: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
 ) -> Provenance:
@@ -74,7 +75,7 @@ def at_end(
     Args:
         env: the environment that `python` is looked for in.
         top: the folder whose lock files count.
-        seed: where none was given at the start.
+        unchanged: outputs that the command did not write.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
     """
@@ -83,7 +84,8 @@ def at_end(
     version, packages = environment.python_environment(python, env)
     whole = replace(
         start,
-        seed=start.seed if start.seed is not None else seed,
+        seed=seed,
+        unchanged=unchanged,
         python=version,
         os=environment.operating_system(),
         packages=packages,

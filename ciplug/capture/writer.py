@@ -135,6 +135,21 @@ class RunWriter:
             raise StoreError(f"run {self.id} cannot be joined: {self.folder}: {problem.strerror}") from None
         return True
 
+    @property
+    def was_joined(self) -> bool:
+        """Whether a program has joined the run since it began."""
+        return (self.folder / JOINED).exists()
+
+    def discard(self) -> None:
+        """Remove the run, of which nothing is to be kept."""
+        import shutil
+
+        # First of all, so that nobody takes it for a killed run.
+        with contextlib.suppress(OSError):
+            self._open.unlink()
+        self.release()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     @contextlib.contextmanager
     def ending(self) -> Iterator[Logged]:
         """Within the block no event is taken any more; yields all that were. An exception in it opens the run again."""

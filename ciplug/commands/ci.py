@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 from ciplug import ci, console
 from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
+from ciplug.commands.recording import tell_recorded, tell_recovered
 from ciplug.errors import CiplugError, ConfigError, UsageError
 from ciplug.reports import comment
 from ciplug.reports.formats import render
+from ciplug.steps.deliver import deliver
 from ciplug.steps.exit_codes import exit_code_of_ci
 from ciplug.steps.job_report import JobReport, JobRun, report_on
 from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
+from ciplug.steps.recover import told
 from ciplug.steps.report import announce
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
-from ciplug.steps.train import deliver, record_files, train, worst_code
+from ciplug.steps.train import record_files, train
 from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ BUNDLE = "bundle.ndjson"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_allow_unchanged(parser)
     options.add_bundle(parser)
     parser.add_argument(
         "--output-dir",
@@ -73,7 +77,9 @@ def run(args: argparse.Namespace) -> int:
         session = _with_report_url(session, session.cwd / args.output_dir / "report.html")
     base = _check(args, session)
     recorded, training = _record(args, session)
-    code = worst_code(recorded, deliver(session, recorded, bundle))
+    delivered = deliver(session, recorded, bundle)
+    tell_recorded(session, delivered)
+    code = delivered.exit_code
     job = JobRun(recorded.run, base, [problem.message for problem in recorded.problems], bundle)
     try:
         report = report_on(session, job)
@@ -105,7 +111,12 @@ def _check(args: argparse.Namespace, session: Session) -> NamedCommit | None:
 def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
     """The run, and the exit code of the training; without a command, of the files that are there."""
     inputs, command = options.inputs_of(args, session), options.command_of(args)
-    return train(session, inputs, command) if command else (record_files(session, inputs), 0)
+    tell_recovered(session)
+    if not command:
+        return record_files(session, inputs), 0
+    trained = train(session, inputs, command)
+    console.tell(told(trained.recovered))
+    return trained.recorded, trained.exit_code
 
 
 def _show(session: Session, report: JobReport) -> int:

@@ -52,6 +52,16 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_allow_unchanged(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-unchanged",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="an output that counts even if the command does not write it: it skips work on purpose; may be repeated",
+    )
+
+
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", metavar="FILE", help="put the run into this file in place of the store, for `ciplug collect`"
@@ -101,8 +111,10 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
     given_paths = None if args.artifact is None else [text for text in artifacts if not is_address(text)]
     return Inputs(
         model=args.model or config.model,
+        model_is_asked=args.model is not None,
         name=args.name,
         seed=args.seed,
+        seed_key=config.policy.seeds.key if config.policy.seeds else "seed",
         tags=_tags(args.tag),
         metrics=paths(args.metrics, config.metrics),
         params=paths(args.params, config.params),
@@ -112,6 +124,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,
+        allow_unchanged=tuple(map(Path, getattr(args, "allow_unchanged", ()))),
     )
 
 

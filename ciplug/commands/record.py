@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ciplug import console
 from ciplug.commands import options
+from ciplug.commands.recording import tell_recorded, tell_recovered
 from ciplug.errors import UsageError
-from ciplug.steps.recover import report_recovered
+from ciplug.steps.deliver import deliver
 from ciplug.steps.session import Session
 from ciplug.steps.spooled import Elsewhere, hand_over, send_spooled, source_of, waiting_elsewhere
-from ciplug.steps.train import deliver, record_files, worst_code
+from ciplug.steps.train import record_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,8 +34,11 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.source:
         raise UsageError("--from needs --spooled", hint="ciplug record --spooled --from ADDRESS")
+    tell_recovered(session)
     recorded = record_files(session, options.inputs_of(args, session))
-    code = worst_code(recorded, deliver(session, recorded, options.bundle_of(args)))
+    delivered = deliver(session, recorded, options.bundle_of(args))
+    tell_recorded(session, delivered)
+    code = delivered.exit_code
     # The training is over: its run is recorded first, and the mistakes are an error all the same.
     if session.policy_error:
         console.complain(session.policy_error.message, session.policy_error.hint)
@@ -44,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _spooled(args: argparse.Namespace, session: Session) -> None:
     """Send what waits, or put it into a bundle."""
-    report_recovered(session)
+    tell_recovered(session)
     bundle = options.bundle_of(args)
     source = source_of(session, args.source)
     if bundle is not None:

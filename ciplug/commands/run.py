@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import argparse
 
+from ciplug import console
 from ciplug.commands import options
-from ciplug.steps.train import deliver, train, worst_code
+from ciplug.commands.recording import tell_recorded, tell_recovered
+from ciplug.steps.deliver import deliver
+from ciplug.steps.recover import told
+from ciplug.steps.train import train
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_inputs(parser)
+    options.add_allow_unchanged(parser)
     options.add_bundle(parser)
     options.add_command(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    recorded, code = train(session, options.inputs_of(args, session), options.command_of(args))
-    refusal = deliver(session, recorded, options.bundle_of(args))
-    return code or worst_code(recorded, refusal)
+    bundle = options.bundle_of(args)
+    tell_recovered(session)
+    trained = train(session, options.inputs_of(args, session), options.command_of(args))
+    console.tell(told(trained.recovered))
+    delivered = deliver(session, trained.recorded, bundle)
+    tell_recorded(session, delivered)
+    return trained.exit_code or delivered.exit_code

@@ -11,9 +11,9 @@ from ciplug.records.run import Run, Scalar
 
 
 def seed(run: Run, key: str) -> Scalar | None:
-    """The seed of a run: the parameter of that name; `seed` is the run's own, too."""
-    found = run.params.get(key)
-    return run.provenance.seed if found is None and key == "seed" else found
+    """The seed of a run: the parameter of that name; for `seed`, the run's own, which `--seed` gives, comes first."""
+    own = run.provenance.seed if key == "seed" else None
+    return run.params.get(key) if own is None else own
 
 
 def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
@@ -28,7 +28,7 @@ def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
 
     def same(other: Run) -> bool:
         same_place = (other.model, other.commit, other.parent) == (run.model, run.commit, run.parent)
-        return same_place and _settings(other, key) == _settings(run, key)
+        return same_place and settings(other, key) == settings(run, key)
 
     found: dict[Scalar, Run] = {}
     for other in sorted(others, key=lambda r: (r.started, r.id)):
@@ -39,7 +39,8 @@ def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
     return tuple(found[value] for value in sorted(found, key=lambda value: (len(str(value)), str(value))))
 
 
-def _settings(run: Run, key: str) -> Mapping[str, Scalar]:
+def settings(run: Run, key: str) -> Mapping[str, Scalar]:
+    """Return the parameters apart from the seed."""
     return {name: value for name, value in run.params.items() if name != key}
 
 

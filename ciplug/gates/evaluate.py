@@ -96,14 +96,11 @@ def evaluate(
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
-    if run.status == "finished" and known and asked and not asked & known:
-        texts = sorted(metric for metric in asked if isinstance(run.params.get(metric), str))
+    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
-            hint=f"the run has text in place of {_some(texts)}: have the training write numbers"
-            if texts
-            else "name the metric in the gate: 'metric: NAME'",
+            hint="name the metric in the gate: 'metric: NAME'",
         )
 
 
@@ -163,7 +160,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
-            yield _missing(name, gate, evidence, run)
+            yield _missing(name, gate, evidence)
         elif tampered := _changed(name, gate, evidence):
             yield _whole(name, gate, evidence, tampered, advice="record another run: recorded values cannot be changed")
         elif not math.isfinite(value):
@@ -212,13 +209,16 @@ def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 
-def _missing(name: str, gate: Gate, evidence: Evidence, run: Run) -> Check:
+def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
     metric, side = gate.metric or name, evidence.baselines[name]
     had = side.metrics.get(metric)
     runs = len(evidence.candidate.runs)
-    reason = reasons.missing(metric, runs=runs, text=run.params.get(metric), baseline=had)
-    check = _whole(name, gate, evidence, reason, advice=f"does the training still write '{metric}'?")
-    result = replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    instead = evidence.left_out.get(metric)
+    reason = reasons.missing(metric, runs=runs, instead=instead.clause if instead else None, baseline=had)
+    advice = f"does the training still write '{metric}'?" if instead is None else "have the training write a number"
+    check = _whole(name, gate, evidence, reason, advice=advice)
+    # A value that cannot be read is not a metric that the policy allows to be missing.
+    result = check.result if instead is not None else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

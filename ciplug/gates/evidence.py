@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ciplug.records.comparison import Side
     from ciplug.records.examples import Examples
+    from ciplug.records.left_out import LeftOut
     from ciplug.records.notice import Notice
     from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
@@ -34,5 +35,7 @@ class Evidence:
     """The candidate's runs whose numbers do not count, as they were withdrawn."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
+    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
+    """Metric → what a run of the candidate has in the place of its number."""
     today: date = date.min
     """UTC; what waivers expire by."""

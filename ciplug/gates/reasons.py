@@ -46,12 +46,12 @@ def unfinished(notice: Notice) -> str:
     return f"{notice.ended}: its numbers decide nothing"
 
 
-def missing(metric: str, *, runs: int, text: object, baseline: float | None) -> str:
-    """Return the reason for a missing metric; `text` is the parameter of its name, if the metric file had text."""
+def missing(metric: str, *, runs: int, instead: str | None, baseline: float | None) -> str:
+    """Return the reason for a missing metric; `instead` is what the file of metrics has in its place, if anything."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"
-    instead = f", but the text {text[:40]!r} in its place" if isinstance(text, str) else ""
+    found = f", but {instead}" if instead is not None else ""
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
-    return f"{who} metric '{metric}'{instead}{lost}"
+    return f"{who} metric '{metric}'{found}{lost}"
 
 
 # --- Comparisons ---------------------------------------------------------------------------------------------------

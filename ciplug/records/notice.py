@@ -134,7 +134,9 @@ class Notice:
     values: tuple[tuple[float, float], ...] = ()
     """For each of `metrics`, the least and the largest value."""
     differs: tuple[str, ...] = ()
-    """What differed between the environments of several runs: "Python 3.11.9, 3.12.3"."""
+    """What was not the same for several runs: "Python (3.11.9, 3.12.3)"."""
+    outcomes: tuple[str, ...] = ()
+    """The outcome of each of several runs."""
     count: int | None = None
     """The number of runs, of all files, or of the commits that were searched after the first."""
     more: int | None = None
@@ -251,29 +253,41 @@ def _newer_amendment(notice: Notice) -> str:
 
 
 def _reruns(notice: Notice) -> str:
-    count = notice.count or 0
-    return f"{counted(count, 'run')} of this commit {'is' if count == 1 else 'are'} recorded; {_which(notice)} counts"
+    counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
+    others = f"; the others: {', '.join(counts)}" if counts else ""
+    more = f", and {counted(notice.more, 'earlier one')} not looked at" if notice.more else ""
+    return f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown{others}{more}"
 
 
 def _ranges(notice: Notice) -> str:
-    from_to = [
-        f"'{name}' {low:g} to {high:g} (by {high - low:.3g})"
-        for name, (low, high) in zip(notice.metrics, notice.values, strict=True)
-    ]
-    return listed(from_to)
+    return listed(
+        [
+            f"'{name}' {' to '.join(_apart(least, most))} (by {most - least:.3g})"
+            for name, (least, most) in zip(notice.metrics, notice.values, strict=True)
+        ]
+    )
+
+
+def _apart(*values: float) -> list[str]:
+    """Return different numbers with as many digits as it takes to tell them apart."""
+    for digits in range(4, 17):
+        texts = [f"{value:.{digits}g}" for value in values]
+        if len(set(texts)) == len(texts):
+            return texts
+    return [repr(value) for value in values]
 
 
 def _flaky(notice: Notice) -> str:
     return (
-        f"FLAKY: {counted(len(notice.runs), 'run')} of this commit with seed {notice.seed} gave other numbers: "
+        f"FLAKY: {counted(len(notice.runs), 'run')} of this commit with seed {notice.seed} gave different numbers: "
         f"{_ranges(notice)}"
     )
 
 
 def _varies(notice: Notice) -> str:
     seed = "without a recorded seed" if notice.seed is None else f"with seed {notice.seed}"
-    where = f"; their environments differ in {listed(notice.differs)}" if notice.differs else ""
-    return f"{counted(len(notice.runs), 'run')} of this commit {seed} gave other numbers: {_ranges(notice)}{where}"
+    where = f"; they differ in {listed(notice.differs)}" if notice.differs else ""
+    return f"{counted(len(notice.runs), 'run')} of this commit {seed} gave different numbers: {_ranges(notice)}{where}"
 
 
 def _failed_before(notice: Notice) -> str:
@@ -384,7 +398,7 @@ def _of_withdrawal(notice: Notice) -> str:
 def _of_variation(notice: Notice) -> str:
     if notice.seed is None:
         return "set a seed, and record it: ciplug run --seed 1 -- COMMAND"
-    return "run them in one environment: pin what differs"
+    return "make what differs the same, and run it again"
 
 
 def _of_evaluation(notice: Notice) -> str:
@@ -419,7 +433,6 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.UNREAD_AMENDMENT: _of_withdrawal,
     Kind.NEWER_AMENDMENT: "upgrade ciplug",
     Kind.AMENDED_METRIC: "record another run: recorded values cannot be changed",
-    Kind.RERUNS: "look at all of them: ciplug runs list",
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,
     Kind.FAILED_BEFORE: "do not count on the last: judge several seeds ('seeds:'), or allow for the noise",

@@ -89,6 +89,8 @@ class Provenance:
     """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_FILES."""
     diff_digest: str | None = None
     """sha256 of the names and contents of the files that differed."""
+    unchanged: tuple[str, ...] = ()
+    """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
     ciplug: str | None = None
     """Version of ciplug that recorded the run."""
 

@@ -8,15 +8,31 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ciplug.records.inputs import DatasetInput, ModelOutput
+from ciplug.records.left_out import LeftOut
 from ciplug.records.provenance import Provenance
 
 SCHEMA = 1
 
-METRIC_NAME = re.compile(r"(?!.*##)[\w.@/%+ ()\[\]:,=#-]{1,250}")
-"""What a metric may be called, wherever its name comes from: all that MLflow takes, and more. It may begin and end with
-blanks. `##` begins a command anywhere in the logs of CI hosts, and is refused. `::` begins one at the start of a line:
-no line for a log may begin with a name as it is."""
-METRIC_NAME_HINT = "up to 250 letters, digits, spaces and . _ @ / % + - : , = # ( ) [ ], without ##"
+_UNSEEN = (
+    # Controls; marks without width, and those that turn the direction of a line; separators of lines and paragraphs.
+    "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    # Halves of surrogate pairs, and what is no character.
+    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f"
+)
+METRIC_NAME = re.compile(rf"(?=.*\S)[^{_UNSEEN}]{{1,250}}")
+"""The names that a metric may have, wherever they come from: what MLflow takes, and what names of classes need. A name
+means something else in Markdown, HTML, CSV or the log of a CI host: it is escaped where it is shown. Names that break a
+line are refused, and marks that the eye does not see. The ranges are the same in every version of Unicode."""
+METRIC_NAME_HINT = "up to 250 characters, none of them a control character, a line break or a mark of direction"
+
+
+def metric_name(text: str) -> str:
+    """Return a name as it is kept: in Unicode's form C, so that the same word is the same metric everywhere."""
+    if text.isascii():
+        return text
+    import unicodedata
+
+    return unicodedata.normalize("NFC", text)
 
 
 def is_model_name(name: str) -> bool:
@@ -62,6 +78,8 @@ class Run:
     child never counts before one that is nobody's child."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    left_out: tuple[LeftOut, ...] = ()
+    """Names in the files of metrics that gave no metric."""
     datasets: tuple[File, ...] = ()
     artifacts: tuple[File, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()

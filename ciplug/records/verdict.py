@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ciplug.records.run import Scalar, Status
+
 SCHEMA = 1
 
 Outcome = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "ERROR"]
@@ -88,6 +90,65 @@ class PolicySource:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpreadMetric:
+    metric: str
+    least: float
+    """NaN where a run has a NaN."""
+    most: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Something that was not the same for several runs: "Python", "package numpy", "command"."""
+
+    what: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Runs of one commit with the same parameters and seed whose numbers differ."""
+
+    flaky: bool
+    """Nothing that is recorded explains it: the command, the data and the environment were the same as well."""
+    seed: str | None = None
+    """None: no seed is recorded."""
+    runs: tuple[str, ...]
+    metrics: tuple[SpreadMetric, ...]
+    differs: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rerun:
+    """One of several runs of a commit that may count for it."""
+
+    run: str
+    host: str
+    status: Status
+    seed: Scalar | None = None
+    outcome: Outcome | None = None
+    """The outcome by the policy, without regard to the other runs; None: it was not judged."""
+    failed: tuple[str, ...] = ()
+    """The gates that failed on its numbers."""
+    weighs: bool = False
+    """Whether it takes part in the verdict: its numbers are as good as those of the run that was judged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reruns:
+    """The runs of a commit beside the one that was judged, or beside those that were judged as one."""
+
+    total: int
+    """All runs that may count for the commit, with those that were judged."""
+    judged: Rerun
+    others: tuple[Rerun, ...]
+    """The last first."""
+    more: int = 0
+    """Earlier ones, which are not among `others`."""
+    spreads: tuple[Spread, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """The worst outcome of the gates, tied to its run, policy and baseline."""
 
@@ -110,6 +171,8 @@ class Verdict:
     baseline_run: str | None = None
     runs: tuple[str, ...] = ()
     """All the runs that were judged as one, where several seeds make one candidate."""
+    reruns: Reruns | None = None
+    """Other runs of the commit that could have been judged in its place; None: there was none."""
     judged: Mapping[str, str] = field(default_factory=dict)
     """Key → sha256 of each record and amendment of the candidate that the gates used."""
     stage: str | None = None

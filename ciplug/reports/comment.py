@@ -168,6 +168,10 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
         blocks.append(
             _folded("changed dataset", names, ["dataset", "before", "after"], rows_of, paint, priority=_CHANGES)
         )
+    if rows_of := model.rerun_rows(section):
+        cells = [[paint.code(row[0]), *map(untrusted.escape_markdown, row[1:])] for row in rows_of]
+        names = [f"{row[0]} {row[4]}" for row in rows_of]
+        blocks.append(_folded("run of this commit", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES))
     if unchanged:
         blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
     if passed:

@@ -104,6 +104,8 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
             for s in (comparison.candidate, comparison.baseline, comparison.target, comparison.production)
         ],
         "notes": (*(one.line for one in model.notices(section)), *(verdict.notes if verdict else ())),
+        "rerun_headers": model.RERUN_HEADERS,
+        "reruns": model.rerun_rows(section),
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ciplug.records.notice import Notice
     from ciplug.records.run import Run
     from ciplug.records.series import Series
-    from ciplug.records.verdict import GateResult, Verdict
+    from ciplug.records.verdict import GateResult, Reruns, Verdict
 
 SCHEMA = 1
 
@@ -39,6 +39,8 @@ class ModelSection:
     """Metric → its values step by step."""
     origins: Mapping[str, Context] = field(default_factory=dict)
     """Id of a run that it is compared with → the job that recorded it."""
+    reruns: Reruns | None = None
+    """Other runs that may count for the commit; None: there is none."""
     versions: int = 0
     """The number of the model's versions in the registry."""
     registry_url: str | None = None
@@ -96,6 +98,26 @@ def notices(section: ModelSection) -> tuple[Notice, ...]:
     """What the reader must know of a model. Why it has no baseline is in the line on what it is compared with."""
     baseline = section.comparison.baseline
     return tuple(one for one in section.comparison.notices if baseline.found or one != baseline.problem)
+
+
+def rerun_rows(section: ModelSection) -> list[list[str]]:
+    """Run, host, seed, status, outcome, failed gates: of the run that is shown, then of the others of its commit."""
+    if section.reruns is None:
+        return []
+    return [
+        [
+            one.run[:12],
+            one.host,
+            "" if one.seed is None else str(one.seed),
+            one.status,
+            one.outcome or "not judged",
+            ", ".join(one.failed),
+        ]
+        for one in (section.reruns.judged, *section.reruns.others)
+    ]
+
+
+RERUN_HEADERS = ("run", "recorded on", "seed", "status", "outcome", "failed gates")
 
 
 def absent(comparison: Comparison) -> tuple[Side, ...]:

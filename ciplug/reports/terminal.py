@@ -91,6 +91,9 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     if section.problem:
         parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
     parts += [_note(notice.line, ink, width) for notice in model.notices(section)]
+    if rows := model.rerun_rows(section):
+        cells = [[untrusted.clean(cell, 40) for cell in row] for row in rows]
+        parts.append(_draw(model.RERUN_HEADERS, cells, ["left"] * len(model.RERUN_HEADERS), "simple"))
     parts.append(_metric_table(comparison, ink, width))
     reasons = [
         f"{untrusted.clean(s.label)}: {untrusted.clean(s.how)}"

@@ -49,7 +49,8 @@ def first_run(workspace: Workspace, project: Project, training: Training) -> tup
             artifact_store=NO_ARTIFACTS,
         )
         console.say(f"running {training.command}")
-        recorded, code = train(session, Inputs(), _words(training.command))
+        trained = train(session, Inputs(), _words(training.command))
+    recorded, code = trained.recorded, trained.exit_code
     if recorded.run.provenance.signal == "SIGINT" or code == 130:
         raise KeyboardInterrupt
     if code:

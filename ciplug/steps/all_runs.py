@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.errors import StoreError
-from ciplug.steps.recover import report_recovered
+from ciplug.steps.recover import recover, told
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def all_runs(session: Session) -> Runs:
     """Return all runs. First send what earlier commands could not send, and recover runs of killed processes."""
     if session.context.trusted:
-        report_recovered(session)
+        console.tell(told(recover(session)))
         try:
             if sent := send(session):
                 console.say(f"sent {len(sent)} from the spool")

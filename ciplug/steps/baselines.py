@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
+from ciplug.comparison.selection import Facts, Rules, facts_of, with_parents
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
@@ -92,6 +93,17 @@ class BaselineFinder:
             self.passed_over[run.id] = why
             return False
         return run.provenance.context.trusted
+
+    @cached_property
+    def rules(self) -> Rules:
+        return Rules(gated=self.gated)
+
+    @cached_property
+    def facts_on_commit(self) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
+        recorded = self.runs.of_commits([self.given.commit]).get(self.given.commit or "", [])
+        facts = with_parents(facts_of(self._counted(run), self.runs.changes(run).objection) for run in recorded)
+        return {run.id: facts[run.id] for run in recorded if run.model == self.given.model}
 
     # --- runs
 

@@ -7,15 +7,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.git.history import History
+from ciplug.records import rerun_notices
 from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
+from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
+from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
-from ciplug.steps.branches import BranchRuns
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
 
@@ -33,7 +37,14 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
     """
     policies = read_policies(session)
     finders = (baselines_of(session, runs, run, policies.find(run.model)) for run in chosen)
-    return [section(finder, compare(finder, base)) for finder in finders]
+    return [with_reruns(section(finder, compare(finder, base)), reruns_of(finder)) for finder in finders]
+
+
+def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
+    """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
+    found = rerun_notices.notices(section.run.id, reruns, section.verdict)
+    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    return replace(section, reruns=reruns, comparison=comparison)
 
 
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
@@ -62,7 +73,7 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
         history=finder.trail(branch)[:HISTORY_MOST][::-1],
-        notices=tuple(dict.fromkeys(_notices(finder, toward, before))),
+        notices=tuple(dict.fromkeys(_notices(finder, toward.past, before))),
     )
 
 
@@ -86,13 +97,14 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _notices(finder: BaselineFinder, toward: BranchRuns, before: Side) -> Iterator[Notice]:
+def _notices(finder: BaselineFinder, past: History, before: Side) -> Iterator[Notice]:
     """Yield what the reader must know, the most important first."""
     yield from _about(finder.run, finder.runs.changes(finder.given))
-    yield from _several(finder, toward.by_commit.get(toward.past.head, []))
+    if len(finder.candidates) > 1:
+        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in finder.candidates))
     if before.problem:
         yield before.problem
-    yield from toward.past.notices
+    yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from finder.passed_over.values()
@@ -109,16 +121,13 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield unfinished_run(run, changes)
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
+    if run.left_out:
+        names = tuple(one.name for one in run.left_out)
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
     if origin.dirty:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
-
-
-def _several(finder: BaselineFinder, same_commit: Sequence[Run]) -> Iterator[Notice]:
-    together = finder.candidates
-    if len(together) > 1:
-        yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in together))
-    elif len(same_commit) > 1:
-        yield Notice(kind=Kind.RERUNS, run=finder.given.id, count=len(same_commit))
+    if origin.unchanged:
+        yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 
 
 def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import repeats
 from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
+from ciplug.records.left_out import LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
@@ -48,8 +49,18 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
+        left_out=_left_out(finder.candidates),
         today=now().date(),
     )
+
+
+def _left_out(candidates: Iterable[Run]) -> dict[str, LeftOut]:
+    """Metric → what stands in the place of its number."""
+    found: dict[str, LeftOut] = {}
+    for run in candidates:
+        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in run.tags.items())
+        found |= {one.name: one for one in (*texts, *run.left_out) if one.name not in run.metrics}
+    return found
 
 
 def _history(finder: BaselineFinder, policy: Policy) -> dict[str, list[float]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ciplug import console
 from ciplug.config import Samples
+from ciplug.console import Note
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
-from ciplug.records.run import METRIC_NAME, File, Scalar
+from ciplug.records.left_out import LeftOut, some_names, summary
+from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
@@ -25,8 +26,12 @@ class Inputs:
     """The user's request of what to record, besides what the training itself logs."""
 
     model: str | None = None
+    model_is_asked: bool = False
+    """Whether the user named the model, so that the training may not change it; not if ciplug.yaml has it."""
     name: str | None = None
     seed: int | None = None
+    seed_key: str = "seed"
+    """The parameter that holds the seed."""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Path, ...] = ()
     params: tuple[Path, ...] = ()
@@ -36,9 +41,16 @@ class Inputs:
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
     addresses: tuple[str, ...] = ()
     """Artifacts that lie elsewhere already."""
+    allow_unchanged: tuple[Path, ...] = ()
+    """Outputs that count as the run's own though its command did not write them."""
+    left_out: frozenset[Path] = frozenset()
+    """Absolute paths of files in the folders above that are not the run's."""
+    unchanged: tuple[str, ...] = ()
+    """Outputs that were allowed, and were not written, as the record names them."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:
+        """The files and folders that the training writes."""
         return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
 
 
@@ -74,7 +86,11 @@ class Values:
     metrics: Mapping[str, float]
     series: Mapping[str, Series]
     params: Mapping[str, Scalar]
+    texts: Mapping[str, str]
+    """What stands as text beside the metrics in their files."""
+    left_out: tuple[LeftOut, ...]
     examples: bytes | None
+    notes: tuple[Note, ...] = ()
 
 
 def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: list[CiplugError]) -> Values:
@@ -82,28 +98,41 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
 
     Files that cannot be taken are added to `problems`.
     """
-    metrics, series, params = _files(inputs, problems)
+    notes: list[Note] = []
+    files = _read_files(job, inputs, problems, notes)
+    metrics = files.metrics
+    contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
+        if name in contradicted:
+            continue
         stated = metrics.setdefault(name, value)
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
-            console.complain(
-                f"warning: the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
-            )
+            words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
+            notes.append(Note(words, is_warning=True))
     examples = _examples(inputs, job, metrics, problems)
-    return Values(metrics, {**logged.series, **series}, {**params, **logged.params}, examples)
+    left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
+    return Values(
+        metrics,
+        {**logged.series, **files.series},
+        {**files.params, **logged.params},
+        files.texts,
+        left_out,
+        examples,
+        tuple(notes),
+    )
 
 
-def read_datasets(job: Surroundings, paths: Sequence[Path], problems: list[CiplugError]) -> tuple[File, ...]:
+def read_datasets(
+    job: Surroundings, paths: Sequence[Path], problems: list[CiplugError], notes: list[Note]
+) -> tuple[File, ...]:
     """The datasets by their content. Files that cannot be read are added to `problems`."""
     from ciplug.git.lfs import FETCH_HINT
 
     contents = _examined(paths, job, problems, by_pointer=True)
     if pointers := [path for content in contents for path in content.pointers]:
         more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
-        console.complain(
-            f"warning: {pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content",
-            FETCH_HINT,
-        )
+        words = f"{pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content"
+        notes.append(Note(words, FETCH_HINT, is_warning=True))
     return tuple(content.file for content in contents)
 
 
@@ -122,7 +151,7 @@ def read_artifacts(
     paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
     files: dict[str, File] = {}
     kept = []
-    for content in _examined(paths, job, problems):
+    for content in _examined(paths, job, problems, inputs.left_out):
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -163,69 +192,86 @@ def _examples(
     try:
         examples = read_examples(job.cwd / samples.file, columns, format=samples.format)
         for name, value in means(examples).items():
-            if METRIC_NAME.fullmatch(name):
-                metrics.setdefault(name, value)
+            if METRIC_NAME.fullmatch(known := metric_name(name)):
+                metrics.setdefault(known, value)
         return encode(examples)
     except (InputError, UsageError, RecordError) as problem:
         problems.append(problem)
         return None
 
 
-def _files(
-    inputs: Inputs, problems: list[CiplugError]
-) -> tuple[dict[str, float], dict[str, Series], dict[str, Scalar]]:
-    metrics: dict[str, float] = {}
-    series: dict[str, Series] = {}
-    params: dict[str, Scalar] = {}
+@dataclass(frozen=True)
+class _Files:
+    """What the files of metrics and parameters hold together."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    series: dict[str, Series] = field(default_factory=dict)
+    params: dict[str, Scalar] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
+
+
+def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], notes: list[Note]) -> _Files:
+    found = _Files()
     if not (inputs.metrics or inputs.params):
-        return metrics, series, params
+        return found
+    from ciplug.capture.content import shown_path
     from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.written import without
 
-    sources: dict[str, Path] = {}
-    texts: dict[Path, Mapping[str, str]] = {}
-
-    def merge(into: dict[str, Any], new: Mapping[str, Any], path: Path, kind: str) -> None:
-        for key, value in new.items():
-            if key in into and into[key] != value:
-                raise InputError(f"{path}: the {kind} '{key}' is in {sources[key]} too, with another value")
-            into[key], sources[key] = value, path
-
+    sources: dict[str, str] = {}
     for path in inputs.metrics:
         try:
-            read = read_metrics(path)
-            merge(metrics, read.values, path, "metric")
-            series.update(read.series)
-            if read.texts:
-                texts[path] = read.texts
+            read = read_metrics(path, file := shown_path(job.cwd / path, job.top), inputs.left_out)
         except InputError as problem:
             problems.append(problem)
+            continue
+        left = {one.name: one for one in read.left_out}
+        for name, value in read.values.items():
+            if name in found.metrics and repr(found.metrics[name]) != repr(value):
+                left[name] = LeftOut(name=name, why="files", file=file, found=sources[name])
+            else:
+                found.metrics[name], sources[name] = value, file
+        found.series.update(read.series)
+        found.texts.update(read.texts)
+        found.left_out.update(left)
+        if left:
+            notes.append(Note(f"{path}: {summary(tuple(left.values()))}"))
+        if read.texts:
+            notes.append(Note(f"{path}: kept as tags, because text is not a metric: {some_names(list(read.texts))}"))
+    for name, one in found.left_out.items():
+        if one.why == "files":
+            found.metrics.pop(name, None)
+            found.series.pop(name, None)
     sources.clear()
-    for path, named in texts.items():
-        try:
-            if both := metrics.keys() & named.keys():
-                raise InputError(f"{path}: the metric '{min(both)}' is text here, and a number in another file")
-            merge(params, named, path, "parameter")
-            names = ", ".join(f"'{name}'" for name in named)
-            console.say(f"{path}: recorded as parameters, because text is not a metric: {names}")
-        except InputError as problem:
-            problems.append(problem)
     for path in inputs.params:
+        if path.is_dir() and not without([path / "params.yaml"], inputs.left_out):
+            continue
         try:
-            merge(params, read_params(path), path, "parameter")
+            params = read_params(path)
+            if twice := next((n for n in params if n in sources and found.params[n] != params[n]), None):
+                raise InputError(f"{path}: the parameter '{twice}' is in {sources[twice]} too, with another value")
+            found.params.update(params)
+            sources.update(dict.fromkeys(params, str(path)))
         except InputError as problem:
             problems.append(problem)
-    return metrics, series, params
+    return found
 
 
 def _examined(
-    paths: Sequence[Path], job: Surroundings, problems: list[CiplugError], *, by_pointer: bool = False
+    paths: Sequence[Path],
+    job: Surroundings,
+    problems: list[CiplugError],
+    left_out: Collection[Path] = (),
+    *,
+    by_pointer: bool = False,
 ) -> list[Content]:
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
     for path in paths:
         try:
-            content = examine(job.cwd / path, job.top, by_pointer=by_pointer)
+            content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer)
             contents[content.file.path] = content
         except InputError as problem:
             problems.append(problem)

@@ -15,9 +15,10 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
-from ciplug.steps.compare import compare, section
+from ciplug.steps.compare import compare, section, with_reruns
 from ciplug.steps.gate_evidence import gather
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import MUST_NOT_WRITE
@@ -62,7 +63,8 @@ def judge_runs(session: Session, runs: Runs, chosen: Sequence[Run], *, dry_run: 
         finder = baselines_of(session, runs, run, in_force)
         compared = section(finder, compare(finder))
         verdict = judge(finder, in_force, dry_run=dry_run)
-        judged.append(Judged(replace(compared, verdict=verdict), policy_change(finder, policies, verdict)))
+        compared = with_reruns(replace(compared, verdict=verdict), verdict.reruns)
+        judged.append(Judged(compared, policy_change(finder, policies, verdict)))
     return judged
 
 
@@ -80,7 +82,29 @@ def judge_for_stage(session: Session, runs: Runs, run: Run, stage: str | None) -
 def judge(
     finder: BaselineFinder, in_force: PolicyInForce, *, stage: str | None = None, dry_run: bool = False
 ) -> Verdict:
-    """The verdict of a policy on one run; `stage`: by what its promotion to that stage takes."""
+    """The verdict of a policy on one run; `stage`: by what its promotion to that stage takes.
+
+    Other runs of the commit that may count are judged by the same gates: what they add is part of the verdict.
+    """
+    verdict = _decide(finder, in_force, stage, dry_run)
+    return add_reruns(finder, in_force, verdict, stage)
+
+
+def add_reruns(finder: BaselineFinder, in_force: PolicyInForce, verdict: Verdict, stage: str | None = None) -> Verdict:
+    """Return the verdict with the other runs of the commit, as the store has them now.
+
+    Gates that read files of the machine that trained are left out for those runs.
+    """
+    from ciplug.gates.reruns import with_reruns as weighed
+
+    others = replace(in_force, policy=in_force.policy.without_files())
+    alone = None if others.policy.reads_files else lambda other: _decide(other, others, stage, dry_run=True)
+    found = reruns_of(finder, verdict, alone)
+    return weighed(verdict, found, finder.gated)
+
+
+def _decide(finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, dry_run: bool) -> Verdict:
+    """The verdict on a run by itself."""
     from ciplug.gates.evaluate import evaluate
 
     policy = in_force.policy

@@ -105,7 +105,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
         tags=inputs.tags,
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
-    entry = Spool(parent.folder.parent).create(run.id, facts_of(run, job, job.spooled_for))
+    entry = Spool(parent.folder.parent).create(run.id, facts_of(run, inputs, job, job.spooled_for))
     return OpenRun(entry, lambda status: _seal(entry, inputs, status))
 
 

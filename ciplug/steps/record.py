@@ -16,6 +16,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.config.clean import line_to_add
+from ciplug.console import Note
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run that is safe on disk; `problems` are inputs that could not be taken."""
+    """A run that is safe on disk."""
 
     run: Run
     sealed: Sealed
     problems: tuple[CiplugError, ...] = ()
+    """The inputs that could not be taken."""
+    notes: tuple[Note, ...] = ()
 
 
 def check_model_name(model: str) -> str:
@@ -74,10 +77,7 @@ def begin(
         tags=inputs.tags,
         provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
     )
-    entry = session.spool.create(run.id, facts_of(run, session, spooled_for))
-    if entry.notice:
-        console.complain(f"warning: {entry.notice}")
-    return entry
+    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for))
 
 
 def _named_outputs(job: Surroundings, logged: Logged) -> list[str]:
@@ -110,10 +110,11 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
     return dirt
 
 
-def facts_of(run: Run, job: Surroundings, spooled_for: str) -> dict[str, Any]:
+def facts_of(run: Run, inputs: Inputs, job: Surroundings, spooled_for: str) -> dict[str, Any]:
     """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process."""
     return {
         "run": plain(run),
+        "asked": {"model": inputs.model_is_asked, "seed": inputs.seed},
         "store": spooled_for,
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
@@ -129,6 +130,7 @@ def finish(
     child: ChildResult | None = None,
     python: str | None = None,
     problems: Sequence[CiplugError] = (),
+    notes: Sequence[Note] = (),
 ) -> Recorded:
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
@@ -137,11 +139,11 @@ def finish(
     """
     ended = now()
     with entry.ending() as logged:
-        if status == "finished":
-            warn_of_lines(logged)
         noted: list[CiplugError] = []
+        pointers: list[Note] = []
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
+        asked = _asked_seed(entry, logged)
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -149,26 +151,36 @@ def finish(
             status=status,
             started=skeleton.started if logged.started is None else stamp_of(logged.started),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
-            params=values.params,
+            params=_with_seed(values.params, asked, inputs.seed_key),
             metrics=values.metrics,
-            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted),
+            left_out=values.left_out,
+            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,
-            tags={**skeleton.tags, **logged.tags},
+            tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
                 provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
                 env=job.env,
                 top=job.top,
-                seed=_seed(logged, values.params),
+                seed=seed_of(entry, logged, values.params),
+                unchanged=inputs.unchanged,
                 child=child,
                 python=python,
             ),
         )
+        said = [
+            *([Note(entry.notice, is_warning=True)] if entry.notice else []),
+            *(lines_left_out(logged) if status == "finished" else []),
+            *notes,
+            *values.notes,
+            *pointers,
+            *_other_seeds(asked, logged, values.params, inputs.seed_key),
+        ]
         reported = [*problems, *(noted if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
-        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported))
+        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
 
 
 def objects_of(
@@ -202,19 +214,46 @@ def stamp_of(seconds: float) -> str:
     return stamp(datetime.fromtimestamp(seconds, timezone.utc))
 
 
-def _seed(logged: Logged, params: Mapping[str, Any]) -> int | None:
-    seed = params.get("seed")
-    stated = seed if isinstance(seed, int) and not isinstance(seed, bool) else None
-    return stated if logged.seed is None else logged.seed
+def seed_of(entry: RunWriter, logged: Logged, params: Mapping[str, Any]) -> int | None:
+    """The seed that counts: the one asked for, else that of the parameter, else the parent's."""
+    stated = params.get("seed")
+    parameter = stated if isinstance(stated, int) and not isinstance(stated, bool) else None
+    inherited = skeleton_of(entry).provenance.seed
+    return next((seed for seed in (_asked_seed(entry, logged), parameter, inherited) if seed is not None), None)
 
 
-def warn_of_lines(logged: Logged) -> None:
-    """Say that lines of a log are left out, and why."""
+def _asked_seed(entry: RunWriter, logged: Logged) -> int | None:
+    """The seed of `--seed`, else of `start_run`."""
+    seed = dict(entry.facts.get("asked") or {}).get("seed")
+    return seed if isinstance(seed, int) else logged.seed
+
+
+def _with_seed(params: Mapping[str, Any], seed: int | None, key: str) -> dict[str, Any]:
+    """The parameters, with the seed that was asked for in place of another one."""
+    if seed is None or (key == "seed" and key not in params):
+        return dict(params)
+    return {**params, key: seed}
+
+
+def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], key: str) -> list[Note]:
+    """The seeds that were stated beside the one that was asked for, which replaces them."""
+    stated = {f"the parameter '{key}'": params.get(key), "start_run": logged.seed}
+    others = [f"{where} says {value!r}" for where, value in stated.items() if value not in (None, seed)]
+    if seed is None or not others:
+        return []
+    hint = f"does the training use the seed that it was given? ciplug run --seed {seed} sets CIPLUG_SEED={seed}"
+    return [
+        Note(f"the run counts as one of seed {seed}, which was asked for; {', '.join(others)}", hint, is_warning=True)
+    ]
+
+
+def lines_left_out(logged: Logged) -> list[Note]:
+    """Return notes on the lines of a log that could not be read."""
+    notes = []
     if logged.torn:
-        console.complain(f"warning: {counted(logged.torn, 'line')} of what was logged cannot be read, and left out")
+        words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"
+        notes.append(Note(words, is_warning=True))
     if logged.unknown:
-        console.complain(
-            f"warning: {logged.unknown} of the logged events are of a kind that this ciplug does not know, and are "
-            "left out",
-            "record with the version that the training logs with",
-        )
+        words = f"{logged.unknown} of the logged events are of a kind that this ciplug does not know, and are left out"
+        notes.append(Note(words, "record with the version that the training logs with", is_warning=True))
+    return notes

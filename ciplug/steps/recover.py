@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,10 @@ from ciplug import console
 from ciplug.capture import log
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
+from ciplug.console import Note
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
-from ciplug.steps.record import Recorded, objects_of, skeleton_of, stamp_of
+from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
 
@@ -35,18 +37,17 @@ def recover(session: Session) -> Recovered:
     )
 
 
-def report_recovered(session: Session) -> None:
-    """Seal the runs that no process has open any more, and say so."""
-    recovered = recover(session)
+def told(recovered: Recovered) -> Iterator[Note]:
+    """Yield what a person should know of recovered runs."""
     for recorded in recovered.runs:
         run = recorded.run
-        console.say(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        yield Note(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
     for resumed in recovered.resumed:
         run_id, model = resumed.amendment.run, resumed.amendment.model
-        console.say(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
+        yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
     problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]
     for problem in itertools.chain(*problems):
-        console.complain(problem.message, problem.hint)
+        yield Note(problem.message, problem.hint, is_warning=True)
 
 
 def _recovered(entry: RunWriter) -> Recorded | Resumed | None:
@@ -86,6 +87,7 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,
         tags={**skeleton.tags, **logged.tags},
+        provenance=replace(skeleton.provenance, seed=seed_of(entry, logged, logged.params)),
     )
 
 

@@ -16,9 +16,10 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import SEVERITY
 from ciplug.reports.report import ModelSection, Report
 from ciplug.steps.baselines import baselines_of
-from ciplug.steps.compare import compare, section, with_base_named
-from ciplug.steps.judge import Judged, judge, policy_change
+from ciplug.steps.compare import compare, section, with_base_named, with_reruns
+from ciplug.steps.judge import Judged, add_reruns, judge, policy_change
 from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
+from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
 from ciplug.steps.session import Session
 from ciplug.stores import is_git
@@ -55,14 +56,14 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
     compared = replace(section(finder, comparison), series=runs.series(run))
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
-        return Judged(replace(compared, verdict=verdict))
+        return Judged(with_reruns(replace(compared, verdict=verdict), reruns_of(finder, verdict)))
     try:
-        verdict = verdict or judge(finder, in_force)
+        verdict = add_reruns(finder, in_force, verdict) if verdict else judge(finder, in_force)
         change = policy_change(finder, policies, verdict)
     except ConfigError as problem:
         not_judged = Notice(kind=Kind.NOT_JUDGED, model=run.model, detail=problem.message, advice=problem.hint)
         return Judged(replace(compared, verdict=verdict, problem=not_judged), problem=problem)
-    return Judged(replace(compared, verdict=verdict), change)
+    return Judged(with_reruns(replace(compared, verdict=verdict), verdict.reruns), change)
 
 
 def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> Verdict | None:

@@ -20,7 +20,7 @@ from ciplug.records.provenance import Context
 from ciplug.records.read import read_run
 from ciplug.records.run import Status
 from ciplug.steps.amend import Change, Target, check_number, objects_of, targets_of, view_of
-from ciplug.steps.record import stamp_of, warn_of_lines
+from ciplug.steps.record import lines_left_out, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -166,7 +166,7 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
         return
     try:
         with entry.ending() as logged:
-            warn_of_lines(logged)
+            console.tell(lines_left_out(logged))
             resumed = seal(entry, logged, status, now())
     except StoreError as unkept:
         console.complain(unkept.message, unkept.hint)

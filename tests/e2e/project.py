@@ -22,6 +22,7 @@ if leaked:
     sys.exit(f"the training sees {leaked}")
 quality = json.loads(pathlib.Path("params.json").read_text())["quality"]
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": quality, "loss": 1 - quality}))
+pathlib.Path("model.json").write_text(json.dumps({"quality": quality}))
 try:
     import ciplug
 except ImportError:
@@ -72,7 +73,7 @@ class Project:
             "train.py": _TRAIN,
             "ciplug.yaml": _CONFIG,
             "requirements.txt": "",
-            ".gitignore": "metrics.json\nciplug-report/\n.gitlab-ci-local/\n",
+            ".gitignore": "metrics.json\nmodel.json\nciplug-report/\n.gitlab-ci-local/\n",
             **(files or {}),
         }.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -278,7 +278,7 @@ models:
   wine:
     metrics: metrics.json
     params: params.json
-    artifacts: params.json
+    artifacts: model.json
     gates:
       accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
   wine-nightly:
@@ -291,7 +291,7 @@ models:
 _EVALUATE = """\
 import json, os, pathlib, sys
 
-quality = json.loads(pathlib.Path(sys.argv[1], "params.json").read_text())["quality"]
+quality = json.loads(pathlib.Path(sys.argv[1], "model.json").read_text())["quality"]
 pathlib.Path("nightly.json").write_text(json.dumps({"accuracy": quality - float(os.environ["DRIFT"])}))
 """
 

@@ -154,10 +154,11 @@ def test_a_metrics_file_of_an_earlier_run_fails_also_where_another_model_passed(
     assert "did not write it" in done.stderr
 
 
-def test_an_artifact_that_the_training_did_not_write_is_pointed_out(project: Project) -> None:
+def test_an_artifact_that_the_training_did_not_write_is_not_its_own(project: Project) -> None:
     (project.folder / "model.bin").write_text("of last week")
-    done = project.ciplug("run", "--artifact", "model.bin", "--", PYTHON, "train.py")
-    assert "warning: model.bin: the command did not write this artifact" in done.stderr
+    done = project.ciplug("run", "--artifact", "model.bin", "--", PYTHON, "train.py", code=2)
+    assert "model.bin: the command did not write it" in done.stderr
+    assert "artifacts" not in project.json("runs", "list", "--limit", "1", "--json")[0]
 
 
 def test_a_training_without_metrics_is_no_pass(project: Project) -> None:

@@ -184,7 +184,7 @@ def test_budgets_are_facts_of_the_run(project: Project) -> None:
         "  memory: {metric: run.peak_memory_mb, max: 100000}\n  size: {metric: artifacts.model.bin.mb, max: 2}\n"
         "  time: {metric: run.wall_seconds, higher_is_better: false, max_regression: 3600}\n",
     )
-    project.train("--artifact", "model.bin")
+    project.train("--artifact", "model.bin", "--allow-unchanged", "model.bin")
     found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
     assert (found["size"]["outcome"], found["size"]["candidate"]) == ("FAIL", 2.5)
     assert (found["memory"]["outcome"], found["time"]["outcome"]) == ("PASS", "WARN")

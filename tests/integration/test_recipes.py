@@ -94,7 +94,9 @@ def test_a_store_and_a_place_for_files(copy: Copy, project: Project, tmp_path: P
     copy.insert("stores/__init__.py", OPENED.format("PlainStore"), before="    if not is_git(uri):\n")
     copy.insert("stores/__init__.py", OPENED.format("PlainFiles"), before="    if not uri.startswith(_OBJECTS):\n")
     env = {**copy.env, "CIPLUG_STORE": f"plain:{tmp_path / 'shelf'}"}
-    (project.folder / "model.bin").write_bytes(b"a model")
+    script = project.folder / "train.py"
+    script.write_text(script.read_text() + "pathlib.Path('model.bin').write_bytes(b'a model')\n")
+    project.commit("a training that makes a model")
     project.train("--artifact", "model.bin", env=env)
     assert [run["metrics"] for run in project.json("runs", "list", "--json", env=env)] == [{"accuracy": 0.85}]
     project.ciplug("gate", env=env)

@@ -65,7 +65,8 @@ def test_a_bucket_that_refuses_is_not_about_git(project: Project, refusing_s3: s
     keys = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"}
     keys["AWS_ENDPOINT_URL"] = refusing_s3
     (project.folder / "model.bin").write_bytes(b"weights")
-    for options in (("--store", "s3://runs/x"), ("--artifact", "model.bin", "--artifact-store", "s3://files/x")):
+    files = ("--artifact", "model.bin", "--allow-unchanged", "model.bin", "--artifact-store", "s3://files/x")
+    for options in (("--store", "s3://runs/x"), files):
         err = run(project, *options, **keys)
         assert "not sent: s3://" in err and "403" in err and PUSH_HINT not in err
         assert "AWS_ACCESS_KEY_ID" in err

@@ -26,7 +26,8 @@ NEWER = "event 3 of 'wine' was written by a newer ciplug (schema 2) and is skipp
 def project(tmp_path: Path) -> Project:
     """Version 1 is in staging."""
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "artifacts: train.py\n")
+    config = CONFIG + "artifacts: metrics.json\n"
+    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
     made.train()
     made.ciplug("gate")
     made.ciplug("promote", "wine", "--to", "staging")

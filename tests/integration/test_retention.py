@@ -162,7 +162,7 @@ def test_fsck_names_what_is_wrong_and_mends_what_it_can(project: Project, tmp_pa
 
 def test_fsck_misses_the_bytes_of_an_artifact(project: Project, tmp_path: Path) -> None:
     (project.folder / "model.bin").write_bytes(b"a model")
-    project.train("--artifact", "model.bin")
+    project.train("--artifact", "model.bin", "--allow-unchanged", "model.bin")
     project.ciplug("fsck")
     remote = tmp_path / "remote.git"
     (ref,) = git(remote, "for-each-ref", "--format=%(refname)", "refs/ciplug/files").split()

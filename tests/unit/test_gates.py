@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -14,6 +14,7 @@ from ciplug.errors import ConfigError
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
+from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run, Status
 from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, Verdict, worst
 from ciplug.steps.judge import exit_code
@@ -31,7 +32,7 @@ def judge(
     *,
     status: Status = "finished",
     dry_run: bool = False,
-    params: Mapping[str, Any] | None = None,
+    left_out: Sequence[LeftOut] = (),
     **defaults: Any,
 ) -> Verdict:
     """The verdict on a run with these metrics; `baseline` None: there is no baseline run."""
@@ -43,7 +44,6 @@ def judge(
         started="",
         ended="",
         metrics=candidate,
-        params=params or {},
     )
     before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
@@ -52,6 +52,7 @@ def judge(
     evidence = Evidence(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
+        left_out={one.name: one for one in left_out},
     )
     return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)
 
@@ -179,14 +180,32 @@ def test_reasons_carry_the_numbers() -> None:
     assert (result.change, result.limit) == (pytest.approx(-0.1), pytest.approx(0.04))
     (result,) = judge({"a": {"min": 0.5}}, {"b": 0.7}, {"a": 0.8}).gates
     assert result.reason == "the run has no metric 'a'; the baseline had 0.8"
-    (result,) = judge({"a": {"min": 0.5}}, {"b": 0.7}, {"a": 0.8}, params={"a": "good"}).gates
-    reason = "the run has no metric 'a', but the text 'good' in its place; the baseline had 0.8"
-    assert (result.outcome, result.reason) == ("FAIL", reason)
-    with pytest.raises(ConfigError) as caught:
-        judge({"a": {"min": 0.5, "on_missing": "warn"}}, {"b": 0.7}, None, params={"a": "good"})
-    assert caught.value.hint == "the run has text in place of 'a': have the training write numbers"
     (result,) = judge({"a": {**UP, "max_regression": 1}}, {"a": 0.7}, None).gates
     assert result.reason == "no baseline to compare with: no run of 'm' on the merge base"
+
+
+@pytest.mark.parametrize(
+    ("one", "words"),
+    [
+        (LeftOut(name="a", why="null", file="m.json", line=3), "null in m.json:3"),
+        (LeftOut(name="a", why="null", file="m.csv", found=""), "an empty cell in m.csv"),
+        (LeftOut(name="a", why="text", found="good"), "the text 'good'"),
+        (LeftOut(name="a", why="list", file="m.json"), "a list without numbers in m.json"),
+        (LeftOut(name="a", why="twice", file="m.json"), "several values in m.json"),
+        (LeftOut(name="a", why="files", file="m.json", found="n.json"), "different values in n.json and m.json"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_number_is_an_error_whatever_the_policy_allows(one: LeftOut, words: str) -> None:
+    for action in ("fail", "warn"):
+        verdict = judge(
+            {"a": {"min": 0.5, "on_missing": action, "severity": "warning"}}, {"b": 1}, None, left_out=[one]
+        )
+        (result,) = verdict.gates
+        assert (result.outcome, result.reason) == ("ERROR", f"the run has no metric 'a', but {words}")
+        assert result.advice == "have the training write a number"
+    (result,) = judge({"a": {"min": 0.5}}, {"b": 0.7}, {"a": 0.8}, left_out=[one]).gates
+    assert result.reason == f"the run has no metric 'a', but {words}; the baseline had 0.8"
+    assert judge({"a": {"min": 0.5}}, {"a": 0.7}, None, left_out=[one]).outcome == "PASS"
 
 
 def test_a_number_just_beyond_a_bound_is_not_said_to_equal_it() -> None:

@@ -67,7 +67,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 CONTRIBUTING.md shows it as a table: `python -m tests.unit.test_contributing` rewrites that."""
 
-COMMAND_HELPERS = {"commands", *(f"commands.{name}" for name in ("options", "output", "run_details", "run_tables"))}
+COMMAND_HELPERS = {
+    "commands",
+    *(f"commands.{name}" for name in ("options", "output", "recording", "run_details", "run_tables")),
+}
 """What commands share: how they read their options, and how they print. Anything else that two need is a step."""
 
 HEAVY = {

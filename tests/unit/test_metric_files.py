@@ -17,7 +17,7 @@ from ciplug.capture.metric_formats import READERS
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError
-from ciplug.records.run import METRIC_NAME
+from ciplug.records.run import METRIC_NAME, metric_name
 from ciplug.records.series import Series
 
 
@@ -75,14 +75,18 @@ METRICS: dict[str, tuple[str, str, Metrics]] = {
     "TSV with times": (
         "m.tsv",
         "timestamp\tstep\tacc\n1700000000000\t0\t0.5\n1700000000100\t1\t0.75\n",
-        Metrics({"acc": 0.75}, {"acc": Series((0, 1), (0.5, 0.75))}),
+        Metrics({"acc": 0.75}, {"acc": Series((0, 1), (0.5, 0.75), (1_700_000_000.0, 1_700_000_000.1))}),
     ),
     "JSON lines": (
         "m.jsonl",
-        '{"step": 1, "loss": 0.5, "time": "10:00"}\n\n{"step": 2, "val": {"acc": 0.9}}\n{"step": 3, "loss": 0.25}\n',
+        '{"step": 1, "loss": 0.5, "time": 1}\n\n{"step": 2, "val": {"acc": 0.9}}\n{"step": 3, "loss": 0.25}\n',
         Metrics(
-            {"loss": 0.25, "val/acc": 0.9},
-            {"loss": Series((1, 3), (0.5, 0.25)), "val/acc": Series((2,), (0.9,))},
+            {"loss": 0.25, "time": 1.0, "val/acc": 0.9},
+            {
+                "loss": Series((1, 3), (0.5, 0.25)),
+                "time": Series((1,), (1.0,)),
+                "val/acc": Series((2,), (0.9,)),
+            },
         ),
     ),
     "JSON lines of Transformers: epochs in fractions": (
@@ -197,56 +201,32 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "no metric, nested": ("m.json", '{"a": {}}', None, "holds no metric", ""),
     "no metric, CSV": ("m.csv", "loss,acc\n", None, "holds no metric", ""),
     "no metric, blank cells": ("m.csv", ',\n""\n', None, "the file is empty", ""),
-    "key that ends with a slash": ("m.json", '{"a/": "x"}', None, "'a/': the text 'x'", ""),
-    "columns without names": ("m.csv", "step,,\n1,2,3\n", 1, "duplicate column ''", ""),
     "no metric, only steps": ("m.jsonl", '{"step": 1}\n', None, "holds no metric", ""),
+    "no number, null": ("m.json", '{"loss": null}', None, "holds no number: 1 name is left out: 'loss' (null)", ""),
+    "no number, texts": ("m.json", '{"loss": "good"}', None, "holds no number: 'loss' is the text 'good'", ""),
+    "no number, NA": ("m.csv", "epoch,a,b\n0,NA,\n", None, "2 names are left out: 'a' ('NA'), 'b' (null)", ""),
+    "no number, two names": ("m.json", '{"a": "93%", "b": ["x"]}', None, "'a' (the text '93%'), 'b' (a list", ""),
+    "no name": ("m.json", '{"": 1}', None, "'' (not a name for a metric)", ""),
+    "columns without names": ("m.csv", "step,,\n1,2,3\n", 1, "duplicate column ''", ""),
     "unknown format": ("m.txt", "x", None, "extension '.txt': .json, .jsonl", ""),
     "not UTF-8": ("m.json", b'{\n"a": "\xff"}', 2, "not UTF-8", "UTF-8"),
     "UTF-16": ("m.csv", "loss\n1\n".encode("utf-16"), 1, "not UTF-8", "UTF-8"),
     "JSON syntax": ("m.json", '{\n"a": 1\n"b": 2}', 3, "not JSON: ", ""),
     "JSON lines syntax": ("m.jsonl", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
+    "JSON lines syntax, in .json": ("m.json", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
     "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 3, "not valid YAML", ""),
     "TOML syntax": ("m.toml", "a = 1\nb = \n", 2, "not TOML", ""),
     "CSV syntax": ("m.csv", 'a,b\n"1,2\n', 2, "not CSV", ""),
-    "JSON is a list": ("m.json", "[1]", None, "an object of names and values is expected", '{"accuracy"'),
-    "JSON is a number": ("m.json", "1", None, "an object of names and values is expected", ""),
-    "YAML is a text": ("m.yaml", "loss 0.5", None, "a mapping of names to values is expected", "accuracy: 0.93"),
-    "text, JSON": ("m.json", '{\n"a": {"loss": "good"}}', 2, "'a/loss': the text 'good' is not a number", ""),
-    "number in quotes, JSON": ("m.json", '{"loss": "0.5"}', 1, "the text '0.5' is not a number", "without quotes"),
-    "NaN in quotes": ("m.json", '{"loss": "NaN"}', 1, "the text 'NaN' is not a number", "without quotes"),
-    "number in quotes, YAML": ("m.yaml", "a: 1\nloss: '1e-3'\n", 2, "'loss': the text '1e-3'", "without quotes"),
-    "number in quotes, TOML": ("m.toml", "a = 1\nloss = '0.5'\n", 2, "'loss': the text '0.5'", "without quotes"),
-    "text, CSV": ("m.csv", "step,loss\n1,0.5\n2,n/a\n", 3, "'loss': the text 'n/a'", ""),
-    **{
-        f"no description: {text}": ("m.json", json.dumps({"a": 1, "loss": text}), 1, f"'loss': the text {text!r}", "")
-        for text in (
-            *("nan", "-inf", " Infinity ", "NaN (diverged)", "0.9", "93%", "0,93", "1_000", "1 000", "~0.9"),
-            *("N/A", "-", "null", "", " ", "true", "0.9 ± 0.1", "< 0.1", "1e-3"),
-        )
-    },
-    "a description that is by steps": ("m.jsonl", '{"step": 1, "a": 1, "phase": "warm"}', 1, "the text 'warm'", ""),
-    "boolean": ("m.json", '{"ok": true}', 1, "'ok': the boolean true is not a number", "1 or 0"),
-    "boolean, CSV": ("m.csv", "ok\nTrue\n", 2, "'ok': the boolean true", "1 or 0"),
-    "null": ("m.json", '{"loss": null}', 1, "'loss': null is not a number", "NaN"),
-    "null on a line": ("m.jsonl", '{"step": 1, "a": 1}\n{"step": 2, "a": null}', 2, "'a': null", "NaN"),
-    "list": ("m.json", '{"loss": [1, 2]}', 1, "'loss': a list is not a number", "steps"),
-    "list of objects": ("m.yaml", "folds:\n- acc: 1\n- acc: 2\n", 1, "'folds': a list", "steps"),
-    "date": ("m.yaml", "loss: 2024-02-03\n", 1, "'loss': a date is not a number", ""),
-    "empty cell of one row": ("m.csv", "a,loss\n1,\n", 2, "'loss': the text '' is not a number", ""),
-    "integer beyond floats": ("m.json", '{"n": 1' + "0" * 400 + "}", 1, "'n': an integer too large", ""),
+    "JSON is a list of numbers": ("m.json", "[1]", None, "names and values are expected", '{"accuracy"'),
+    "JSON is an empty list": ("m.json", "[]", None, "names and values are expected", '{"accuracy"'),
+    "JSON is a number": ("m.json", "1", None, "names and values are expected", ""),
+    "YAML is a text": ("m.yaml", "loss 0.5", None, "names and values are expected", "accuracy: 0.93"),
     "integer of thousands of digits": ("m.json", '{"n": ' + "9" * 5000 + "}", None, "thousands of digits", ""),
-    "name": ("m.json", '{"lo|ss": 1}', 1, "'lo|ss': not a name for a metric", "250"),
-    "name with a line break": ("m.json", '{"a\\nb": 1}', None, "not a name for a metric", "250"),
-    "name too long": ("m.json", json.dumps({"x" * 251: 1}), 1, "not a name for a metric", "250"),
-    "name empty": ("m.json", '{"": 1}', None, "without a name", ""),
-    "name of a column missing": ("m.csv", ",loss\n0,1\n", 2, "without a name", "index=False"),
     "key twice, JSON": ("m.json", '{\n"a": 1,\n"a": 2}', 3, "duplicate key 'a'", ""),
     "key twice, JSON lines": ("m.jsonl", '{"a": 1, "a": 2}', 1, "duplicate key 'a'", ""),
     "key twice, YAML": ("m.yaml", "a: 1\na: 2\n", 2, "duplicate key 'a'", ""),
     "key twice, TOML": ("m.toml", "a = 1\na = 2\n", 2, "not TOML", ""),
     "key twice, columns": ("m.csv", "a,a\n1,2\n", 1, "duplicate column 'a'", ""),
-    "key twice, pairs": ("m.csv", "name,value\na,1\na,1\n", 3, "duplicate name 'a'", ""),
-    "key twice, flattened": ("m.json", '{"a/b": 1, "a": {"b": 2}}', None, "duplicate name 'a/b'", ""),
     "alias": ("m.yaml", "a: &x {b: 1}\nc: *x\n", 2, "alias", ""),
     "tag": ("m.yaml", "a: !!python/name:os.system\n", 1, "tag", ""),
     "deep, JSON": ("m.json", '{"a":' * 33 + "1" + "}" * 33, None, "more than 32 levels", ""),
@@ -255,16 +235,6 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 32 + "1" + "}" * 33, 1, "more than 32 levels", ""),
     "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cells under 2 column names", ""),
     "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells under 2 column names", ""),
-    "rows without steps": ("m.csv", "loss\n1\n2\n", 3, "a second row of values", "column `step`"),
-    "lines without steps": ("m.jsonl", '{"a": 1}\n{"a": 2}\n', 1, "no step", "epoch"),
-    "a line without its step": ("m.jsonl", '{"step": 1, "a": 1}\n{"a": 2}\n', 2, "no step", "epoch"),
-    "a row without its step": ("m.csv", "step,a\n1,1\n,2\n", 3, "no step", "epoch"),
-    "step in fractions": ("m.csv", "epoch,a\n0.5,1\n", 2, "'epoch': the step 0.5 is not a whole number", ""),
-    "step NaN": ("m.csv", "epoch,a\nnan,1\n", 2, "not a whole number", ""),
-    "step infinite": ("m.jsonl", '{"step": Infinity, "a": 1}', 1, "not a whole number", ""),
-    "step beyond 64 bits": ("m.jsonl", '{"step": 9223372036854775808, "a": 1}', 1, "64 bits", ""),
-    "step is a text": ("m.jsonl", '{"step": "1", "a": 1}', 1, "the step '1' is not a whole number", ""),
-    "step is a boolean": ("m.jsonl", '{"step": true, "a": 1}', 1, "the step True is not a whole number", ""),
 }
 
 
@@ -295,6 +265,7 @@ def test_missing(tmp_path: Path) -> None:
         ("p.json", '{"a\\nb": 1}', "not a name for a parameter"),
         ("p.json", json.dumps({"x" * 251: 1}), "p.json:1: 'x+': not a name for a parameter"),
         ("p.json", '{"a": [1], "a/0": 2}', "duplicate name 'a/0'"),
+        ("p.csv", "name,value\na,1\na,1\n", "p.csv:3: duplicate name 'a'"),
     ],
 )
 def test_wrong_params(name: str, content: str, says: str, write: Any) -> None:
@@ -315,29 +286,94 @@ def test_limits(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         read_metrics(write("m.csv", "step,a,b\n1,1,1\n2,1,1\n"))
 
 
+NULL = ("null", None)
+# File, content, the numbers that are taken, and name → why and what was found of each name that is left out.
+LEFT_OUT: dict[str, tuple[str, str, dict[str, float], dict[str, tuple[str, str | None]]]] = {
+    "null": ("m.json", '{"a": 1, "loss": null}', {"a": 1}, {"loss": NULL}),
+    "an empty cell of one row": ("m.csv", "a,loss\n1,\n", {"a": 1}, {"loss": NULL}),
+    "null in all lines": ("m.jsonl", '{"step": 1, "a": 1, "b": null}\n{"step": 2, "b": null}', {"a": 1}, {"b": NULL}),
+    "NA in all rows": ("m.csv", "epoch,a,b\n0,1,NA\n1,2,NA\n", {"a": 2}, {"b": ("null", "NA")}),
+    "NA in some rows": ("m.csv", "epoch,a,b\n0,1,NA\n1,2,3\n2,3,NA\n", {"a": 3, "b": 3}, {}),
+    "text in the last row": (
+        *("m.csv", "epoch,a,b\n0,1,0.5\n1,2,diverged\n"),
+        *({"a": 2, "b": math.nan}, {"b": ("text", "diverged")}),
+    ),
+    "text in a row before": (
+        *("m.csv", "epoch,a,b\n0,1,rf\n1,2,0.5\n"),
+        *({"a": 2, "b": 0.5}, {"b": ("text", "rf")}),
+    ),
+    "text in a list": ("m.json", '{"a": [1, "0,93"]}', {"a": math.nan}, {"a": ("text", "0,93")}),
+    "null in a list": ("m.json", '{"a": [1, null]}', {"a": 1}, {}),
+    "a list of texts": ("m.json", '{"a": 1, "b": ["x", "y"]}', {"a": 1}, {"b": ("list", None)}),
+    "an empty list": ("m.json", '{"a": 1, "b": []}', {"a": 1}, {"b": ("list", "[]")}),
+    "a list of lists": ("m.json", '{"a": 1, "b": [[1, 2], [3, 4]]}', {"a": 1}, {"b": ("list", None)}),
+    "an empty name": ("m.json", '{"a": 1, "": 2}', {"a": 1}, {"": ("name", None)}),
+    "a line break in a name": ("m.json", '{"a": 1, "b\\nc": 2}', {"a": 1}, {"b\nc": ("name", None)}),
+    "a name that turns the line": ("m.json", '{"a": 1, "b\\u202ec": 2}', {"a": 1}, {"b\u202ec": ("name", None)}),
+    "a name of 251": ("m.json", json.dumps({"a": 1, "x" * 251: 2}), {"a": 1}, {"x" * 250: ("name", None)}),
+    "a column without a name": ("m.csv", ",a\nx,0.5\nx,1\n", {"a": 1}, {"": ("name", None)}),
+    "a name twice": ("m.csv", "name,value\na,1\nb,1\na,2\n", {"b": 1}, {"a": ("twice", None)}),
+    "a name twice, once joined": ("m.json", '{"a/b": 1, "a": {"b": 2}, "c": 1}', {"c": 1}, {"a/b": ("twice", None)}),
+    "the same number twice": ("m.csv", "name,value\na,1\na,1\n", {"a": 1}, {}),
+    "an integer beyond floats": ("m.json", '{"a": 1, "n": 1' + "0" * 400 + "}", {"a": 1}, {"n": ("size", None)}),
+    **{
+        f"no number: {text}": ("m.json", json.dumps({"a": 1, "b": text}), {"a": 1}, {"b": ("text", text)})
+        for text in (
+            *("NaN (diverged)", "93%", "0,93", "1_000", "1 000", "~0.9", "0.9 ± 0.1", "< 0.1", "0.9 +/- 0.1"),
+            *("tensor(0.93)", "np.float64(0.2)", "0.93 (val)", "12ms", "½", "∞", "diverged", "failed", "#DIV/0!"),
+            *("N/A (skipped)", "1.2.3"),
+        )
+    },
+    **{
+        f"not there: {text}": ("m.json", json.dumps({"a": 1, "b": text}), {"a": 1}, {"b": ("null", text.strip())})
+        for text in ("N/A", "-", "null", "", " ", "NA", "#N/A", "None")
+    },
+}
+
+
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_a_name_that_cannot_be_used_costs_no_other(case: str, write: Any) -> None:
+    name, content, numbers, left_out = LEFT_OUT[case]
+    path = write(name, content)
+    found = read_metrics(path, "shown.json")
+    assert repr(dict(sorted(found.values.items()))) == repr({n: float(v) for n, v in numbers.items()})
+    assert {one.name: (one.why, one.found or None) for one in found.left_out} == {
+        n: (why, text or None) for n, (why, text) in left_out.items()
+    }
+    assert {one.file for one in found.left_out} <= {"shown.json"}
+    assert found.texts == {}
+
+
 @pytest.mark.parametrize(
-    "text",
-    ["tensor(0.93)", "np.float64(0.2)", "0.9 +/- 0.1", "0.93 (val)", "12ms", "½", "∞", "diverged", "failed", "#DIV/0!",
-     "N/A (skipped)", "1.2.3"],
+    ("text", "number"),
+    [("nan", math.nan), ("-inf", -math.inf), (" Infinity ", math.inf), ("0.9", 0.9), ("1e-3", 0.001), ("007", 7.0),
+     ("true", 1.0), ("False", 0.0)],
 )  # fmt: skip
-def test_what_was_to_be_a_number_is_no_description(write: Any, text: str) -> None:
-    with pytest.raises(InputError, match=r"'loss': the text .* is not a number"):
-        read_metrics(write("m.json", json.dumps({"accuracy": 0.9, "loss": text})))
+def test_a_number_in_quotes_is_a_number(write: Any, text: str, number: float) -> None:
+    assert repr(read_metrics(write("m.json", json.dumps({"a": text}))).values) == repr({"a": number})
 
 
-@pytest.mark.parametrize("text", ["rf", "resnet50", "gpt-4", "v1.2", "none_of_these", "2026-11-25"])
+def test_booleans_are_numbers(write: Any) -> None:
+    assert read_metrics(write("m.json", '{"a": true, "b": false}')).values == {"a": 1.0, "b": 0.0}
+    assert read_metrics(write("m.csv", "a,b\nTrue,False\n")).values == {"a": 1.0, "b": 0.0}
+
+
+@pytest.mark.parametrize("text", ["rf", "resnet50", "gpt-4", "v1.2", "none_of_these", "2026-11-25", "0:00:30", "00:03"])
 def test_what_describes(write: Any, text: str) -> None:
     read = read_metrics(write("m.json", json.dumps({"accuracy": 0.9, "model": text})))
-    assert read.texts == {"model": text}
+    assert (read.texts, read.left_out) == ({"model": text}, ())
+    read = read_metrics(write("m.csv", f"epoch,accuracy,model\n0,0.5,x\n1,0.9,{text}\n"))
+    assert (read.values, read.texts, read.left_out) == ({"accuracy": 0.9}, {"model": text}, ())
 
 
-def test_no_line_where_it_is_not_clear(write: Any) -> None:
-    path = write("m.json", '{"train": {"loss": 1},\n"val": {"loss": "n/a"}}')
-    with pytest.raises(InputError, match=r"m\.json: 'val/loss'"):
-        read_metrics(path)
-    path = write("m.yaml", "train:\n  loss: 1\nval:\n  loss: n/a\n")
-    with pytest.raises(InputError, match=r"m\.yaml:4: 'val/loss'"):
-        read_metrics(path)
+def test_the_line_is_named_where_it_is_clear(write: Any) -> None:
+    def lines(name: str, content: str) -> list[int | None]:
+        return [one.line for one in read_metrics(write(name, content)).left_out]
+
+    assert lines("m.json", '{"train": {"loss": 1},\n"val": {"loss": "n/a"}}') == [None]
+    assert lines("m.json", '{"train": {"loss": 1},\n"val": {"los": "n/a"}}') == [2]
+    assert lines("m.yaml", "train:\n  loss: 1\nval:\n  loss: n/a\n") == [4]
+    assert lines("m.csv", "epoch,loss\n1,1\n2,12ms\n") == [3]
 
 
 class TestDvclive:
@@ -368,8 +404,9 @@ class TestDvclive:
         with pytest.raises(InputError, match=r"acc\.tsv: one column of values"):
             read_metrics(tmp_path / "live")
         path.rename(path.with_name("a|b.tsv")).write_text("step\tx\n0\t1\n")
-        with pytest.raises(InputError, match="not a name for a metric"):
-            read_metrics(tmp_path / "live")
+        write("live/plots/metrics/a\nb.tsv", "step\tx\n0\t1\n")
+        found = read_metrics(tmp_path / "live")
+        assert found.values == {"a|b": 1.0} and [(one.name, one.why) for one in found.left_out] == [("a\nb", "name")]
 
 
 values = st.recursive(
@@ -384,7 +421,11 @@ values = st.recursive(
 def test_json_round_trip(tmp_path: Path, metrics: dict[str, float]) -> None:
     path = tmp_path / "m.json"
     path.write_text(json.dumps(metrics), encoding="utf-8")
-    assert repr(read_metrics(path)) == repr(Metrics(metrics))
+    kept: dict[str, float] = {}
+    for name, value in metrics.items():
+        kept.setdefault(metric_name(name), value)
+    if len(kept) == len(metrics) and all(map(METRIC_NAME.fullmatch, kept)):
+        assert repr(read_metrics(path).values) == repr(kept)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

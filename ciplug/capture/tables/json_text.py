@@ -34,6 +34,17 @@ def parse_document(source: Source) -> Any:
     return _parse(source, source.text, None)
 
 
+def is_json_lines(source: Source) -> bool:
+    """Whether the first line is an object of its own, and other lines follow. Raises InputError as `parse_document`."""
+    first, _, rest = source.text.lstrip().partition("\n")
+    if not (rest.strip() and first.startswith("{") and first.rstrip().endswith("}")):
+        return False
+    try:
+        return isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def parsed_lines(source: Source) -> Iterator[tuple[int, Any]]:
     """Line number and value of each line that is not blank. Raises InputError naming file and line."""
     empty = True

@@ -1,4 +1,4 @@
-"""Limits on the size of files. docs/configuration.md has them in a table."""
+"""Limits on the size of files. docs/files.md has them in a table."""
 
 from __future__ import annotations
 

@@ -1,0 +1,237 @@
+"""The shapes of a table of metrics: rows by steps, one row, names and values, a row for each model or class.
+
+Rows come from CSV, Parquet, JSON lines and lists of JSON objects alike, and become entries.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ciplug.capture.metric_values import is_moment, meaning, moment
+from ciplug.capture.tables.source import Source
+from ciplug.capture.tables.table import Row
+
+STEP_KEYS = (
+    *("step", "_step", "global_step", "trainer/global_step", "current_steps", "total_timesteps", "timesteps_total"),
+    *("num_updates", "iteration", "iterations", "training_iteration", "iter", "boosting_round", "round", "epoch"),
+)
+"""Columns that say when a row was logged, the finest first: one of them gives the step, and none is a metric."""
+MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
+"""Columns that hold a point in time, and are no metrics."""
+TIME_KEYS = ("time", "wall_time", "date")
+"""Columns that are metrics, unless they hold points in time."""
+NAME_KEYS = ("metric", "name", "key", "param", "parameter", "variable", "measure")
+VALUE_KEYS = ("value", "metric_value", "score")
+ABOUT_KEYS = ("unit", "range", "extra", "description", "comment", "note", "run_id", "run_uuid")
+"""Texts beside a value that are about it, and do not belong to its name."""
+ROW_KEYS = ("model", "name", "class", "label", "fold", "split", "dataset", "task", "seed", "trial", "category", "group")
+"""Columns that say what a row is of, even by a number."""
+INDEX_KEYS = ("", "unnamed: 0", "index")
+"""The header of pandas' index."""
+_DIGITS = re.compile(r"[-+]?[0-9]{1,40}")
+WINDOW_CELLS = 200_000
+WINDOW_ROWS = 10_001
+"""The rows by which a shape is chosen. More rows with names of their own are more names than a run may have."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Values that were logged together."""
+
+    values: Mapping[str, Any]
+    """Names → numbers, texts, lists or further mappings."""
+    step: int | None = None
+    line: int | None = None
+    """The line of the file, if the entry is one."""
+    locate: Callable[[str], int | None] = lambda _: None
+    """From a flattened name to its line, where the reader can tell."""
+    time: float | None = None
+    """Unix seconds at which the values were logged."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Names → texts that stand in the place of no number."""
+
+    def line_of(self, key: str) -> int | None:
+        return self.line or self.locate(key)
+
+
+def entries_of_rows(
+    source: Source, rows: Iterable[Row], columns: Sequence[str] | None = None, *, step: str | None = None
+) -> Iterator[Entry]:
+    """The entries of a table's rows, by the shape of its first rows.
+
+    Args:
+        columns: of all rows alike; None: each row names its own.
+        step: the column that gives the step; by default one of STEP_KEYS.
+
+    Raises InputError where no row has the column `step`, or its values are not whole numbers.
+    """
+    rows = iter(rows)
+    window = _window(rows)
+    names = list(columns) if columns is not None else list(dict.fromkeys(n for row in window for n in row.values))
+    every = itertools.chain(window, rows)
+    step = _checked(source, window, step) if step is not None else _step_column(window, names)
+    name, value = _first(names, NAME_KEYS), _first(names, VALUE_KEYS)
+    if name is not None and value is not None and step not in (name, value):
+        yield from _long(every, name, value, step)
+    elif step is not None:
+        yield from _by_steps(every, step, others_are_steps=True)
+    elif len(window) == 1:
+        yield Entry(window[0].values, line=window[0].line)
+    elif by := _row_names(window, names):
+        for row in every:
+            found = {key: one for key, one in row.values.items() if key not in by}
+            yield Entry({"/".join(_row_name(key, row.values.get(key)) for key in by): found}, line=row.line)
+    else:
+        index = next((one for one in names if one.lower() in INDEX_KEYS and _is_rising(window, one)), None)
+        yield from _by_steps(every, index, others_are_steps=False)
+
+
+def _window(rows: Iterator[Row]) -> list[Row]:
+    taken: list[Row] = []
+    cells = 0
+    while cells < WINDOW_CELLS and len(taken) < WINDOW_ROWS and (row := next(rows, None)) is not None:
+        taken.append(row)
+        cells += len(row.values)
+    return taken
+
+
+# --- By steps
+
+
+def _step_column(rows: Sequence[Row], names: Sequence[str]) -> str | None:
+    """The first column of STEP_KEYS that has whole numbers; by the last part of its name where none has all of it."""
+    lower = {name.lower(): name for name in reversed(names)}
+    ends = {name.lower().rpartition("/")[2]: name for name in reversed(names)}
+    candidates = [where[key] for where in (lower, ends) for key in STEP_KEYS if key in where]
+    return next((name for name in candidates if _steps_are_whole(rows, name)), None)
+
+
+def _steps_are_whole(rows: Sequence[Row], name: str) -> bool:
+    given = [value for row in rows if (value := row.values.get(name)) is not None]
+    return bool(given) and all(whole(value) is not None for value in given)
+
+
+def _checked(source: Source, rows: Sequence[Row], name: str) -> str:
+    found = next((row for row in rows if name in row.values), None)
+    if found is None:
+        some = ", ".join(dict.fromkeys(one for row in rows[:20] for one in row.values)) or "none"
+        raise source.wrong(f"no column '{name}', which is to give the step", hint=f"the columns are: {some[:300]}")
+    for row in rows:
+        value = row.values.get(name)
+        if value is not None and whole(value) is None:
+            what = f"the step {value!r} is not a whole number of 64 bits"
+            raise source.wrong(what, column=name, line=row.line, row=row.number)
+    return name
+
+
+def whole(value: Any) -> int | None:
+    """The step that a value gives: a whole number of 64 bits, with leading zeros or in quotes, too."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not -(2**63) <= value < 2**63 or value != value or value != int(value):
+        return None
+    return int(value)
+
+
+def _by_steps(rows: Iterable[Row], step: str | None, *, others_are_steps: bool) -> Iterator[Entry]:
+    """The entries of rows by `step`; None: by their number, from 0. A row without a step has that of the row before."""
+    at: int | None = None
+    for row in rows:
+        if step is None:
+            at = row.number - 1
+        elif (given := whole(row.values.get(step))) is not None:
+            at = given
+        time, values = _without_times(row.values)
+        if others_are_steps:
+            values = {n: v for n, v in values.items() if n != step and n.lower() not in STEP_KEYS}
+        elif step is not None:
+            values = {n: v for n, v in values.items() if n != step}
+        yield Entry(values, step=at or 0, line=row.line, time=time)
+
+
+def _without_times(values: Mapping[str, Any]) -> tuple[float | None, dict[str, Any]]:
+    """The time at which a row was logged, and its other values."""
+    time = None
+    rest = {}
+    for name, value in values.items():
+        if is_time(name, value):
+            time = moment(value) if time is None else time
+        else:
+            rest[name] = value
+    return time, rest
+
+
+def is_time(name: str, value: Any) -> bool:
+    """Whether a number is a point in time, by its name and size."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and (name.lower() in MOMENT_KEYS or (name.lower() in TIME_KEYS and moment(value) is not None))
+
+
+def _is_rising(rows: Sequence[Row], name: str) -> bool:
+    steps = [whole(row.values.get(name)) for row in rows]
+    return all(b is not None and a is not None and a < b for a, b in itertools.pairwise(steps))
+
+
+# --- A name in each row
+
+
+def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Iterator[Entry]:
+    """A name and a value in each row, with its step or without. Other texts, and what ROW_KEYS knows, name it too."""
+    at = 0
+    for row in rows:
+        time, cells = _without_times(row.values)
+        if step is not None and (given := whole(cells.pop(step, None))) is not None:
+            at = given
+        key, found = cells.pop(name, None), cells.pop(value, None)
+        about = {key: one for key in list(cells) if key.lower() in ABOUT_KEYS and (one := cells.pop(key)) is not None}
+        if step is not None:
+            cells = {n: one for n, one in cells.items() if n.lower() not in STEP_KEYS}
+        parts = {n: one for n, one in cells.items() if _is_label(one) or (n.lower() in ROW_KEYS and _is_row_label(one))}
+        full = "/".join([*(_row_name(n, one) for n, one in parts.items()), "" if key is None else str(key)])
+        others = {f"{full}/{n}": one for n, one in cells.items() if n not in parts and one is not None}
+        others |= {f"{full}/{n}": one for n, one in about.items() if not isinstance(one, str)}
+        texts = {f"{full}/{n}": one for n, one in about.items() if isinstance(one, str)}
+        yield Entry({full: found, **others}, at if step is not None else None, row.line, time=time, texts=texts)
+
+
+def _row_names(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """The columns that name each row together: the first texts, or what ROW_KEYS knows. Empty: there are none."""
+    if any(name.lower() in STEP_KEYS for name in names):
+        return []
+    taken: list[str] = []
+    for name in names:
+        values = [row.values.get(name) for row in rows]
+        texts = sum(map(_is_label, values))
+        # Of classes that are called 0 and 1, only the rows of averages have a text.
+        numbers_too = name.lower() in ROW_KEYS or (name.lower() in INDEX_KEYS and texts > 0)
+        if texts < len(rows) and not (numbers_too and all(map(_is_row_label, values))):
+            continue
+        taken.append(name)
+        if len({tuple(row.values.get(one) for one in taken) for row in rows}) == len(rows):
+            return taken
+    return []
+
+
+def _is_label(value: Any) -> bool:
+    """Whether a cell may name its row: a text that is no number and no time. A class may be called "N/A"."""
+    return isinstance(value, str) and bool(value) and not is_moment(value) and not isinstance(meaning(value), float)
+
+
+def _is_row_label(value: Any) -> bool:
+    return whole(value) is not None or _is_label(value)
+
+
+def _row_name(column: str, value: Any) -> str:
+    return str(value) if isinstance(value, str) or column.lower() in INDEX_KEYS else f"{column} {value}"
+
+
+def _first(names: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The column that has the first of these names."""
+    lower = {name.lower(): name for name in reversed(names)}
+    return next((lower[name] for name in wanted if name in lower), None)

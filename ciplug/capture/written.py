@@ -1,0 +1,121 @@
+"""Which files a command has written: those that differ from what they were before it began, by more than permissions.
+
+A file counts as written when it is new, when another file has taken its place (a rename), or when its size, its time
+of modification or its time of change differs. The time of change shows a write after which the time of modification
+was set back, as `cp -p` and `tar` do. Permissions, owner and hard links change it too: where they explain the
+difference, nothing was written. What a symbolic link newly points to counts by its own time of change.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+_SECOND = 1_000_000_000
+COARSEST = 2 * _SECOND
+"""Nanoseconds: the coarsest clock of a file system, that of FAT."""
+
+
+class Stamp(NamedTuple):
+    """What a file system knows of a file, besides its content."""
+
+    inode: tuple[int, int]
+    size: int
+    modified: int
+    """Nanoseconds since 1970."""
+    changed: int
+    """The same, of the last change of content, links, owner or permissions; on Windows, of its creation."""
+    attributes: tuple[int, int, int, int]
+    """Permissions, number of links, user, group."""
+
+    @classmethod
+    def of(cls, file: Path) -> Stamp | None:
+        """None where there is no file."""
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        attributes = (found.st_mode, found.st_nlink, found.st_uid, found.st_gid)
+        return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns, attributes)
+
+
+def is_rewritten(before: Stamp, now: Stamp) -> bool:
+    """Whether the file was written between two looks at it. Pure."""
+    if before[:3] != now[:3]:
+        return True
+    return before.changed != now.changed and before.attributes == now.attributes
+
+
+def until_seen(stamps: Iterable[Stamp], now: int) -> int:
+    """Nanoseconds to wait, until a write would change the stamp of each file.
+
+    A file system with a clock of whole seconds gives two writes in one of them the same time. Pure.
+    """
+    coarse = [s.modified for s in stamps if s.modified % _SECOND == 0 and s.changed % _SECOND == 0]
+    recent = [now - modified for modified in coarse if 0 <= now - modified < COARSEST]
+    return COARSEST - min(recent) if recent else 0
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files and folders that a command is to write, as they were before it began."""
+
+    began: int
+    """Nanoseconds since 1970."""
+    stamps: Mapping[Path, Stamp]
+    """By the file itself, behind all links."""
+
+    @classmethod
+    def before(cls, paths: Sequence[Path]) -> Outputs:
+        """Look at files, and at every file of folders; waits for up to 2 s where the file system's clock is coarse."""
+        found = {real: stamp for path in paths for real in map(_real, files_of(path)) if (stamp := Stamp.of(real))}
+        if wait := until_seen(found.values(), time.time_ns()):
+            time.sleep(wait / _SECOND)
+        return cls(time.time_ns(), found)
+
+    def unwritten(self, path: Path) -> list[Path]:
+        """The files of an output that were there before, and that nobody has written since."""
+        return [file for file in files_of(path) if not self._is_written(file)]
+
+    def has_written(self, paths: Iterable[Path]) -> bool:
+        """Whether a file of these outputs was written."""
+        return any(self._is_written(file) for path in paths for file in files_of(path))
+
+    def _is_written(self, file: Path) -> bool:
+        real = _real(file)
+        before, now = self.stamps.get(real), Stamp.of(real)
+        if now is None:
+            return True
+        if before is not None:
+            return is_rewritten(before, now)
+        is_linked = real != _absolute(file)
+        return not is_linked or now.changed >= self.began - COARSEST
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file itself, or every file below a folder, sorted; of nothing, none. Links to folders stay out."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    return sorted(file for base, _, names in os.walk(path) for name in names if (file := Path(base) / name).is_file())
+
+
+def without(files: Iterable[Path], left_out: Collection[Path]) -> list[Path]:
+    """The files without those left out, whichever way either is named."""
+    return [file for file in files if _absolute(file) not in left_out]
+
+
+def absolute(files: Iterable[Path]) -> frozenset[Path]:
+    """Files as `without` takes them."""
+    return frozenset(map(_absolute, files))
+
+
+def _absolute(file: Path) -> Path:
+    return Path(os.path.abspath(file))  # noqa: PTH100 (a link stays the link that it is)
+
+
+def _real(file: Path) -> Path:
+    return Path(os.path.realpath(file))

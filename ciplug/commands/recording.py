@@ -1,0 +1,85 @@
+"""What `run`, `ci` and `record` say of the run that they record."""
+
+from __future__ import annotations
+
+from ciplug import console
+from ciplug.ci.identity import doubt, explain
+from ciplug.errors import counted
+from ciplug.steps.deliver import Delivered, Kept
+from ciplug.steps.recover import recover, told
+from ciplug.steps.session import Session
+from ciplug.steps.trust import MUST_NOT_WRITE
+
+
+def tell_recovered(session: Session) -> None:
+    """Seal the runs that no process has open any more, and say so."""
+    console.tell(told(recover(session)))
+
+
+def tell_recorded(session: Session, delivered: Delivered) -> None:
+    """Say what was recorded and where it is, and what went wrong."""
+    recorded = delivered.recorded
+    console.tell(recorded.notes)
+    for problem in recorded.problems:
+        console.complain(problem.message, problem.hint)
+    _tell_identity(session)
+    if refusal := delivered.refusal:
+        console.complain(refusal.message, refusal.hint)
+    else:
+        _tell_limits(session, delivered)
+    _summarize(session, delivered)
+
+
+def _tell_identity(session: Session) -> None:
+    """Say which commit the run is of, where the CI host names another."""
+    identity = session.identity
+    if identity is None or not identity.elsewhere:
+        return
+    console.say(f"the run is of commit {(session.head or '')[:8]}, {explain(identity)}")
+    if why := doubt(identity):
+        console.say(f"this job counts as a fork's: {why}")
+
+
+def _tell_limits(session: Session, delivered: Delivered) -> None:
+    """Say what still has to be done, or is not kept."""
+    if delivered.kept is Kept.BUNDLE:
+        if delivered.names_files:
+            console.say(f"{delivered.bundle} names the artifacts by their digests, and holds none of their bytes")
+        if not session.context.trusted:
+            console.say(f"{MUST_NOT_WRITE}: the run is in {delivered.bundle}; see `ciplug collect`")
+    elif delivered.kept is Kept.SPOOL:
+        console.say(f"{MUST_NOT_WRITE}: the run is kept in {delivered.recorded.sealed.folder}, and not sent")
+        console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
+    elif delivered.kept is Kept.ARCHIVE:
+        folder = session.to_archive
+        console.say(f"{session.store.uri} holds what builds archive: have the pipeline archive {folder}")
+        if delivered.names_files:
+            console.say("a bundle names artifacts by their digests, and holds none of their bytes")
+
+
+def _summarize(session: Session, delivered: Delivered) -> None:
+    run = delivered.recorded.run
+    commit = f" of commit {run.commit[:8]}" if run.commit else ""
+    if session.workspace and not run.commit:
+        console.complain("warning: this run belongs to no commit, so nothing can be compared with it: commit first")
+    if not run.metrics and run.status == "finished" and not delivered.recorded.problems:
+        console.complain(
+            "warning: this run has no metric, so nothing of it can be compared",
+            "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
+        )
+    facts = [
+        counted(len(run.metrics), "metric"),
+        *([counted(delivered.children, "child run")] if delivered.children else []),
+        _place(session, delivered),
+    ]
+    console.say(f"run {run.id} ({run.model}, {run.status}){commit}: {', '.join(facts)}")
+
+
+def _place(session: Session, delivered: Delivered) -> str:
+    if delivered.kept is Kept.SPOOL:
+        return "spooled"
+    if delivered.kept is Kept.BUNDLE:
+        return f"handed over in {delivered.bundle}"
+    if delivered.kept is Kept.ARCHIVE:
+        return f"written into {session.to_archive}"
+    return f"recorded in {session.store.uri}"

@@ -1,0 +1,130 @@
+"""Several runs of one commit: which of them are re-runs of the one that counts, and where their numbers differ. Pure.
+
+A run that must not count for its commit takes no part, so that it changes no verdict. No statistics: a spread is the
+least and the largest value that were seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from ciplug.comparison.diff import RTOL
+from ciplug.comparison.facts import facts
+from ciplug.comparison.repeats import seed, settings
+from ciplug.comparison.selection import Facts, Rules, objection_to
+from ciplug.records.run import Run
+from ciplug.records.verdict import Difference, Spread, SpreadMetric
+
+
+def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules) -> list[Facts]:
+    """Return the other runs that may count for the commit of `run`, the last first; none if `run` itself may not."""
+    if objection_to(run, rules) is not None:
+        return []
+    others = [one for one in recorded if one.id != run.id and objection_to(one, rules) is None]
+    alike = [one for one in others if (one.trusted, one.parent is None) == (run.trusted, run.parent is None)]
+    return sorted(alike, key=lambda one: (one.started, one.id), reverse=True)
+
+
+def weighs(run: Facts, other: Facts, *, same_settings: bool) -> bool:
+    """Whether a re-run takes part in the verdict, and is not only shown.
+
+    One that failed, or of a person's machine beside a pipeline's, would be passed over; one with other parameters is
+    another experiment.
+    """
+    return same_settings and other.finished and other.pipeline == run.pipeline
+
+
+def same_settings(run: Run, other: Run, key: str) -> bool:
+    """Whether two runs have the same parameters, apart from their seed."""
+    return settings(run, key) == settings(other, key)
+
+
+def spreads(runs: Sequence[Run], key: str) -> tuple[Spread, ...]:
+    """Return where runs of one code with the same parameters and seed gave other numbers.
+
+    Args:
+        runs: those of one commit that may count, with the numbers that count.
+        key: the parameter that holds the seed.
+    """
+    finished = [run for run in runs if run.status == "finished"]
+    found = (_spread(group, seed(group[0], key)) for group in _grouped(finished, lambda run: _identity(run, key)))
+    return tuple(spread for spread in found if spread)
+
+
+def _identity(run: Run, key: str) -> Hashable:
+    return (run.parent, repr(seed(run, key)), tuple(sorted((name, repr(v)) for name, v in settings(run, key).items())))
+
+
+def _spread(runs: Sequence[Run], of_seed: object) -> Spread | None:
+    if of_seed is not None:
+        for alike in _grouped(runs, lambda run: tuple(_circumstances(run).items())):
+            if metrics := _differing(alike):
+                return Spread(flaky=True, seed=str(of_seed), runs=_ids(alike), metrics=metrics)
+    if metrics := _differing(runs):
+        name = None if of_seed is None else str(of_seed)
+        return Spread(flaky=False, seed=name, runs=_ids(runs), metrics=metrics, differs=_differences(runs))
+    return None
+
+
+def _ids(runs: Iterable[Run]) -> tuple[str, ...]:
+    return tuple(run.id for run in runs)
+
+
+def _grouped(runs: Iterable[Run], by: Callable[[Run], Hashable]) -> list[list[Run]]:
+    groups: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(by(run), []).append(run)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _differing(runs: Sequence[Run]) -> tuple[SpreadMetric, ...]:
+    """Return the metrics whose values differ by more than rounding. What measures the machine is left out."""
+    measured = set().union(*(facts(run) for run in runs))
+    names = sorted(set().union(*(run.metrics for run in runs)) - measured)
+    values = {name: [run.metrics[name] for run in runs if name in run.metrics] for name in names}
+    return tuple(
+        SpreadMetric(metric=name, least=least, most=most)
+        for name, of_metric in values.items()
+        for least, most in [_ends(of_metric)]
+        if not _equal(least, most)
+    )
+
+
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the least and the largest value; a NaN is less than any number."""
+    ordered = sorted(values, key=lambda value: (not math.isnan(value), value))
+    return ordered[0], ordered[-1]
+
+
+def _equal(one: float, other: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    return one == other or abs(one - other) <= RTOL * max(abs(one), abs(other))
+
+
+# --- what differed between them
+
+
+def _circumstances(run: Run) -> Mapping[str, str]:
+    """All that may change the numbers of one code with the same parameters and seed, as far as it is recorded."""
+    origin, machine = run.provenance, run.provenance.hardware
+    return {
+        "command": " ".join(origin.command),
+        "host": origin.context.host,
+        "system": origin.os or "",
+        "Python": origin.python or "",
+        "CPU": machine.cpu or "",
+        "cores": str(machine.cores or ""),
+        "GPU": ", ".join(machine.gpus),
+        **{f"package {name}": version for name, version in sorted(origin.packages.items())},
+        **{f"dataset {file.path}": file.digest.removeprefix("sha256:")[:12] for file in run.datasets},
+    }
+
+
+def _differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
+    each = [_circumstances(run) for run in runs]
+    names: AbstractSet[str] = dict.fromkeys(name for one in each for name in one).keys()
+    values = {name: tuple(dict.fromkeys(one.get(name) or "none" for one in each)) for name in names}
+    return tuple(Difference(what=name, values=seen) for name, seen in values.items() if len(seen) > 1)

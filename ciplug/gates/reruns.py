@@ -1,0 +1,63 @@
+"""What other runs of the commit do to a verdict. Pure.
+
+A verdict never passes on the luckiest of several runs in silence. It is a WARN at least where another run that could
+have been judged in its place failed a gate that this one does not fail, and where the same seed gave other numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from ciplug.records.notice import Kind, Notice
+from ciplug.records.rerun_notices import failed_before, of_spread
+from ciplug.records.verdict import GateResult, Reruns, Verdict, worst
+
+RERUNS = "reruns"
+"""The id of the results on the runs of a commit together."""
+_RULES = {
+    Kind.FAILED_BEFORE: "no other run of this commit fails a gate that this one passes",
+    Kind.FLAKY: "the same seed gives the same numbers",
+}
+
+
+def failed_gates(verdict: Verdict) -> tuple[str, ...]:
+    """Return the gates that failed on numbers that the run has: a missing metric is no worse number."""
+    failed = (g.gate for g in verdict.gates if g.outcome in ("FAIL", "ERROR") and g.candidate is not None)
+    return tuple(dict.fromkeys(failed))
+
+
+def with_reruns(verdict: Verdict, reruns: Reruns | None, gated: Collection[str]) -> Verdict:
+    """Return the verdict with what the other runs of the commit add to it.
+
+    Args:
+        gated: the metrics that gates look at.
+    """
+    if reruns is None:
+        return verdict
+    results = tuple(_result(notice) for notice in objections(verdict, reruns, gated))
+    gates = (*(gate for gate in verdict.gates if gate.gate != RERUNS), *results)
+    return replace(verdict, gates=gates, reruns=reruns, outcome=worst([gate.outcome for gate in gates]))
+
+
+def objections(verdict: Verdict, reruns: Reruns, gated: Collection[str]) -> list[Notice]:
+    """Return why the verdict cannot be a plain PASS."""
+    failed = failed_before(verdict, reruns)
+    found = [failed] if failed else []
+    weighing = {verdict.run, *verdict.runs, *(one.run for one in reruns.others if one.weighs)}
+    for spread in reruns.spreads:
+        of_gates = tuple(one for one in spread.metrics if one.metric in gated)
+        if spread.flaky and of_gates and weighing.issuperset(spread.runs):
+            found.append(of_spread(replace(spread, metrics=of_gates)))
+    return found
+
+
+def _result(notice: Notice) -> GateResult:
+    return GateResult(
+        gate=RERUNS,
+        metric=RERUNS,
+        rule=_RULES[notice.kind],
+        outcome="WARN",
+        reason=notice.clause,
+        advice=notice.remedy,
+    )

@@ -1,0 +1,77 @@
+"""A name in a file of metrics that gave no metric, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step"]
+SHOWN = 5
+"""Names in a summary."""
+NAME_MOST = 80
+"""Characters of a name in a summary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A name whose value could not be used. A gate on it is an ERROR."""
+
+    name: str
+    """The beginning of a name that is too long."""
+    why: Why
+    """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
+    cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
+    for a float. step: no value at the step that was asked for."""
+    file: str | None = None
+    """None: not from a file; a tag is in the place of the metric."""
+    found: str | None = None
+    """The beginning of the text that stands there; the other file, for `files`."""
+    line: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """The reason as a noun phrase: "the text 'N/A'", "null"."""
+        found = repr(self.found)
+        if self.why == "null":
+            return "null" if self.found is None else found if self.found else "an empty cell"
+        if self.why == "files":
+            return f"another value than in {self.found}"
+        return {
+            "text": f"the text {found}",
+            "list": "a list without numbers" if self.found is None else f"a list: {self.found}",
+            "name": "not a name for a metric",
+            "twice": "several values",
+            "size": "an integer too large for a 64-bit float",
+            "step": "no value at the step that counts",
+        }[self.why]
+
+    @property
+    def clause(self) -> str:
+        """The reason and its place: "null in metrics.json:3"."""
+        if self.file is None:
+            return self.reason
+        if self.why == "files":
+            return f"different values in {self.found} and {self.file}"
+        return f"{self.reason} in {self.file}" + (f":{self.line}" if self.line is not None else "")
+
+
+def summary(left: Sequence[LeftOut]) -> str:
+    """ "2 names are left out: 'a' (null), 'b' (the text 'N/A')": one clause, without the files."""
+    each = [f"'{_visible(one.name)}' ({one.reason})" for one in left]
+    return f"{len(left)} {'name is' if len(left) == 1 else 'names are'} left out: {_some(each)}"
+
+
+def some_names(names: Sequence[str]) -> str:
+    """ "'a', 'b' and 3 more"."""
+    return _some([f"'{_visible(name)}'" for name in names])
+
+
+def _some(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
+
+
+def _visible(name: str) -> str:
+    """A name on one line: what is not printable as an escape, a long one cut."""
+    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    return name if len(name) <= NAME_MOST else name[: NAME_MOST - 1] + "…"

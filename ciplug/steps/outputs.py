@@ -1,0 +1,191 @@
+"""Which of the declared files a run takes: those that its command has written, and not what an earlier run left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ciplug.capture.content import name_of
+from ciplug.capture.written import Outputs, Stamp, absolute, files_of
+from ciplug.console import Note
+from ciplug.errors import InputError, UsageError, nearest
+from ciplug.git.cache import cache_folder
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.session import Session
+
+_LEDGER = "params-written.json"
+_NAMED_MOST = 3
+_COMMANDS_MOST = 50
+_WORDS = 2
+"""Of a command: `python train.py` is the same training with other options."""
+
+
+@dataclass(frozen=True)
+class Old:
+    """An output with files that the command did not write."""
+
+    path: Path
+    folder: Path
+    """The same from anywhere, where it is a folder."""
+    files: tuple[Path, ...]
+    whole: bool
+    """Whether nothing of it was written."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The outputs of a run that count as its own."""
+
+    inputs: Inputs
+    problems: tuple[InputError, ...] = ()
+    """Of a run that finished: the files that it did not write."""
+    notes: tuple[Note, ...] = ()
+
+
+class Watch:
+    """Looks at the declared files before a command begins, and tells afterwards which of them it has written."""
+
+    def __init__(self, session: Session, inputs: Inputs, command: Sequence[str]) -> None:
+        """Raises UsageError for --allow-unchanged that names nothing which is recorded."""
+        self._session, self._inputs = session, inputs
+        self._ledger = _Ledger(session, command)
+        self._paths = [*inputs.outputs, *(path for path in inputs.params if self._is_output(path))]
+        self._allowed = absolute(session.cwd / path for path in inputs.allow_unchanged)
+        self._check_allowed()
+        self._before = Outputs.before([session.cwd / path for path in (*inputs.outputs, *inputs.params)])
+
+    def has_written(self) -> bool:
+        """Whether the command has written any declared file."""
+        return self._before.has_written(
+            self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params)
+        )
+
+    def take(self, *, finished: bool) -> Taken:
+        """Return what the run takes: of one that did not finish, no older file at all."""
+        params = [self._session.cwd / path for path in self._inputs.params]
+        self._ledger.remember([path for path in params if self._before.has_written([path])])
+        if not finished:
+            old = self._old(())
+            inputs = replace(_without(self._inputs, old), addresses=())
+            return Taken(inputs, notes=_left_out(old, self._inputs.addresses))
+        unwritten, refused = self._old(()), self._old(self._allowed)
+        kept = [one for one in unwritten if one not in refused]
+        names = tuple(dict.fromkeys(name_of(self._session.cwd / one.path, self._session.top) for one in kept))
+        notes = [Note(f"{one.path}: taken, though the command did not write it (--allow-unchanged)") for one in kept]
+        inputs = replace(_without(self._inputs, refused), unchanged=names)
+        return Taken(inputs, tuple(_problem(one, self._inputs) for one in refused), tuple(notes))
+
+    def _old(self, allowed: Collection[Path]) -> list[Old]:
+        """The outputs with files that the command did not write, apart from files that are allowed to be so."""
+        found = []
+        for path in dict.fromkeys(self._paths):
+            full = self._session.cwd / path
+            if files := [file for file in self._before.unwritten(full) if not _is_in(file, allowed)]:
+                found.append(Old(path, full, tuple(files), len(files) == len(files_of(full))))
+        return found
+
+    def _is_output(self, params: Path) -> bool:
+        """Whether parameters are what the training writes; a file of parameters that it reads is of no earlier run."""
+        full = self._session.cwd / params
+        return _is_in(full, absolute(self._session.cwd / path for path in self._inputs.outputs)) or self._ledger.wrote(
+            full
+        )
+
+    def _check_allowed(self) -> None:
+        known = absolute(self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params))
+        for path in self._inputs.allow_unchanged:
+            (named,) = absolute([self._session.cwd / path])
+            if not any(named == one or named in one.parents or one in named.parents for one in known):
+                shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params)]
+                raise UsageError(
+                    f"--allow-unchanged {path}: nothing of that name is recorded",
+                    hint=nearest(str(path), shown) if shown else "name a file that --metrics or --artifact names",
+                )
+
+
+def _is_in(file: Path, places: Collection[Path]) -> bool:
+    """Whether a file is one of these, or below one."""
+    (full,) = absolute([file])
+    return any(place in (full, *full.parents) for place in places)
+
+
+def _without(inputs: Inputs, old: Sequence[Old]) -> Inputs:
+    gone = {one.path for one in old if one.whole}
+    left_out = absolute(file for one in old for file in one.files)
+
+    def kept(paths: Collection[Path]) -> tuple[Path, ...]:
+        return tuple(path for path in paths if path not in gone)
+
+    samples = inputs.samples if inputs.samples and Path(inputs.samples.file) not in gone else None
+    return replace(
+        inputs,
+        metrics=kept(inputs.metrics),
+        params=kept(inputs.params),
+        artifacts=kept(inputs.artifacts),
+        samples=samples,
+        left_out=left_out,
+    )
+
+
+def _problem(old: Old, inputs: Inputs) -> InputError:
+    if old.path in inputs.metrics and old.whole:
+        elsewhere = "does the training write its metrics elsewhere? Name that file with --metrics"
+    else:
+        elsewhere = "does the training write it elsewhere?" if old.whole else "remove old files before the training"
+    return InputError(
+        f"{old.path}: the command did not write {'it' if old.whole else _some(old)}: it is not recorded",
+        hint=f"{elsewhere}. If it skips work on purpose: --allow-unchanged {old.path}",
+    )
+
+
+def _some(old: Old) -> str:
+    names = ", ".join(file.relative_to(old.folder).as_posix() for file in old.files[:_NAMED_MOST])
+    more = f" and {len(old.files) - _NAMED_MOST} more" if len(old.files) > _NAMED_MOST else ""
+    return f"{names}{more} in it"
+
+
+def _left_out(old: Sequence[Old], addresses: Sequence[str]) -> tuple[Note, ...]:
+    names = [str(one.path) if one.whole else f"{one.path} ({_some(one)})" for one in old]
+    notes = [Note(f"left out, because the command did not write it: {', '.join(names)}")] if names else []
+    if addresses:
+        unknown = "left out, because the training did not finish and may not have written it"
+        notes.append(Note(f"{unknown}: {', '.join(addresses)}"))
+    return tuple(notes)
+
+
+class _Ledger:
+    """Remembers, beside the spool, which files of parameters a command has written: later they are an earlier run's."""
+
+    def __init__(self, session: Session, command: Sequence[str]) -> None:
+        self._file = cache_folder(session.workspace, session.env) / _LEDGER
+        self._command = json.dumps([str(session.cwd), *command[:_WORDS]])
+
+    def wrote(self, file: Path) -> bool:
+        """Whether the same command wrote it as it is now."""
+        return self._read().get(self._command, {}).get(str(file)) == _state(file) is not None
+
+    def remember(self, files: Sequence[Path]) -> None:
+        if not files:
+            return
+        known = self._read()
+        mine = known.pop(self._command, {}) | {str(file): _state(file) for file in files}
+        kept = dict([*known.items()][-_COMMANDS_MOST:]) | {self._command: mine}
+        # Without it, such a file counts as one that the training reads.
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(kept), encoding="utf-8")
+
+    def _read(self) -> dict[str, dict[str, list[int]]]:
+        try:
+            known = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+
+def _state(file: Path) -> list[int] | None:
+    stamp = Stamp.of(file)
+    return None if stamp is None else [stamp.inode[1], stamp.size, stamp.modified]

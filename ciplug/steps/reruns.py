@@ -1,0 +1,79 @@
+"""The other runs of a candidate's commit, each judged by the policy in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ciplug.comparison import repeats, reruns
+from ciplug.errors import ConfigError
+from ciplug.records.verdict import Rerun, Reruns
+
+if TYPE_CHECKING:
+    from ciplug.records.run import Run
+    from ciplug.records.verdict import Verdict
+    from ciplug.steps.baselines import BaselineFinder
+
+JUDGED_MOST = 10
+"""Other runs of the commit that are judged: the last ones."""
+Judge = Callable[["BaselineFinder"], "Verdict"]
+
+
+def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Judge | None = None) -> Reruns | None:
+    """Return the other runs that may count for the candidate's commit; None where there is none.
+
+    Args:
+        verdict: that on the candidate, if there is one.
+        judge: gives the verdict on another run, without regard to the rest; None: those are not judged.
+    """
+    run = finder.run
+    if run.commit is None:
+        return None
+    facts = finder.facts_on_commit
+    together = {one.id for one in finder.candidates}
+    others = [one for one in reruns.others_of(facts[run.id], facts.values(), finder.rules) if one.id not in together]
+    if not others:
+        return None
+    recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
+    policy = finder.policy
+    key = policy.seeds.key if policy and policy.seeds else "seed"
+    shown = [recorded[one.id] for one in others[:JUDGED_MOST]]
+    own = facts[run.id]
+    return Reruns(
+        total=len(together) + len(others),
+        judged=_rerun(run, key, verdict, weighs=True),
+        others=tuple(
+            _rerun(
+                one,
+                key,
+                _verdict(finder, one, judge) if judge else None,
+                weighs=reruns.weighs(own, facts[one.id], same_settings=reruns.same_settings(run, one, key)),
+            )
+            for one in shown
+        ),
+        more=len(others) - len(shown),
+        spreads=reruns.spreads([*finder.candidates, *(recorded[one.id] for one in others)], key),
+    )
+
+
+def _rerun(run: Run, key: str, verdict: Verdict | None, *, weighs: bool) -> Rerun:
+    from ciplug.gates.reruns import failed_gates
+
+    return Rerun(
+        run=run.id,
+        host=run.provenance.context.host,
+        status=run.status,
+        seed=repeats.seed(run, key),
+        outcome=verdict.outcome if verdict else None,
+        failed=failed_gates(verdict) if verdict else (),
+        weighs=weighs,
+    )
+
+
+def _verdict(finder: BaselineFinder, run: Run, judge: Judge) -> Verdict | None:
+    try:
+        return judge(replace(finder, given=finder.runs.at(run.commit, run.id)))
+    except ConfigError:
+        # No gate matches this run's metrics, or every gate needs files of the machine that trained.
+        return None

@@ -1,0 +1,108 @@
+"""Several runs of one commit, by the command line: each is judged, and the luckiest one never passes in silence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import Project
+
+TRAIN = """\
+import json, os, pathlib
+pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": float(os.environ["VALUE"])}))
+"""
+CONFIG = """\
+version: 1
+model: wine
+metrics: metrics.json
+gates:
+  accuracy: {min: 0.8}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project.create(tmp_path / "work", config=CONFIG)
+    (project.folder / "train.py").write_text(TRAIN)
+    (project.folder / ".gitignore").write_text("metrics.json\nrep/\n")
+    project.commit("train")
+    return project
+
+
+def train(project: Project, value: float, *args: str) -> str:
+    return project.train(*args, env={"VALUE": str(value)})
+
+
+def gate(project: Project, code: int = 0) -> Any:
+    (verdict,) = project.json("gate", "--json", code=code)["verdicts"]
+    return verdict
+
+
+def notices(project: Project) -> Mapping[str, Any]:
+    report = json.loads(project.ciplug("report", "--format", "json").stdout)
+    return {one["kind"]: one for one in report["sections"][0]["comparison"]["notices"]}
+
+
+def test_run_until_it_passes(project: Project) -> None:
+    """The third attempt with the same seed passes the gate: a warning that names the run that failed it."""
+    bad = train(project, 0.79, "--seed", "1")
+    assert gate(project, 1)["outcome"] == "FAIL"
+    lucky = train(project, 0.81, "--seed", "1")
+
+    verdict = gate(project)
+    assert verdict["run"] == lucky
+    assert (verdict["outcome"], verdict["reruns"]["total"]) == ("WARN", 2)
+    (other,) = verdict["reruns"]["others"]
+    assert (other["run"], other["outcome"], other["failed"], other["seed"]) == (bad, "FAIL", ["accuracy"], 1)
+    assert [g["outcome"] for g in verdict["gates"] if g["gate"] == "reruns"] == ["WARN", "WARN"]
+
+    said = notices(project)
+    assert said["failed_before"]["runs"] == [bad] and said["failed_before"]["metrics"] == ["accuracy"]
+    assert said["flaky"]["metrics"] == ["accuracy"] and said["flaky"]["values"] == [[0.79, 0.81]]
+    assert "FLAKY" in said["flaky"]["message"] and "seeds:" in said["flaky"]["remedy"]
+    for form in ("markdown", "html"):
+        shown = project.ciplug("report", "--format", form).stdout
+        assert "FLAKY: 2 runs of this commit with seed 1" in shown and bad[:12] in shown
+    terminal = project.ciplug("gate").stdout
+    assert "FLAKY" in terminal and bad[:12] in terminal and "could count" in " ".join(terminal.split())
+
+
+def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:
+    train(project, 0.81, "--seed", "1")
+    train(project, 0.79, "--seed", "1")
+    assert gate(project, 1)["outcome"] == "FAIL"
+
+
+@pytest.mark.slow
+def test_runs_that_agree_or_differ_in_their_seed_change_nothing(project: Project) -> None:
+    train(project, 0.81, "--seed", "1")
+    train(project, 0.81, "--seed", "1")
+    train(project, 0.83, "--seed", "2")
+    verdict = gate(project)
+    assert (verdict["outcome"], verdict["reruns"]["total"]) == ("PASS", 3)
+    assert "spreads" not in verdict["reruns"]
+    assert {"flaky", "varies", "failed_before"}.isdisjoint(notices(project))
+
+
+@pytest.mark.slow
+def test_a_run_of_other_code_is_no_rerun(project: Project) -> None:
+    """A dirty run that failed every gate changes no verdict."""
+    (project.folder / "train.py").write_text(TRAIN + "\n")
+    train(project, 0.1, "--seed", "1")
+    (project.folder / "train.py").write_text(TRAIN)
+    train(project, 0.81, "--seed", "1")
+    verdict = gate(project)
+    assert (verdict["outcome"], "reruns" in verdict) == ("PASS", False)
+
+
+@pytest.mark.slow
+def test_the_number_of_judged_runs_is_bounded(project: Project) -> None:
+    for seed in range(13):
+        train(project, 0.81 + seed / 1000, "--seed", str(seed))
+    reruns = gate(project)["reruns"]
+    assert (reruns["total"], len(reruns["others"]), reruns["more"]) == (13, 10, 2)
+    assert "2 earlier ones not looked at" in notices(project)["reruns"]["message"]

@@ -1,0 +1,213 @@
+"""What `ciplug run` did not write is not that run's, and what did not start is no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.project import Project
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+PYTHON = sys.executable
+CONFIG = """\
+version: 1
+model: wine
+metrics: metrics.json
+params: [params.yaml, used.json]
+artifacts: [model.bin, plots]
+samples: rows.jsonl
+gates: {accuracy: {min: 0.8}}
+"""
+TRAIN = """\
+import json, os, pathlib, sys
+writes = sys.argv[1].split(",")
+pathlib.Path("plots").mkdir(exist_ok=True)
+row = {"id": 1, "label": "a", "prediction": "a"}
+for name, text in {
+    "metrics.json": '{"accuracy": 0.9}', "used.json": '{"depth": 6}', "model.bin": "model",
+    "plots/a.svg": "a", "plots/b.svg": "b", "rows.jsonl": json.dumps(row),
+}.items():
+    if name in writes or writes == ["all"]:
+        pathlib.Path(name).write_text(text)
+sys.exit(int(sys.argv[2]))
+"""
+ALL = {"metrics.json", "model.bin", "plots", "rows.jsonl", "used.json"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """With the files of a run that wrote all of its outputs."""
+    project = Project.create(tmp_path / "project", config=CONFIG)
+    (project.folder / "train.py").write_text(TRAIN)
+    (project.folder / "params.yaml").write_text("rate: 0.1\n")
+    (project.folder / ".gitignore").write_text("metrics.json\nused.json\nmodel.bin\nplots\nrows.jsonl\n")
+    project.commit("train")
+    train(project, "all", "0", code=0)
+    return project
+
+
+def train(project: Project, *arguments: str, code: int, options: tuple[str, ...] = ()) -> tuple[Any, str]:
+    """The record of the run, and what was said on stderr."""
+    done = project.ciplug("run", *options, "--", PYTHON, "train.py", *arguments, code=code)
+    return project.json("runs", "list", "--limit", "1", "--json")[0], done.stderr
+
+
+def holds(run: Any) -> set[str]:
+    found = {artifact["path"] for artifact in run.get("artifacts", [])}
+    found |= {"metrics.json"} if run.get("metrics", {}).get("accuracy") == 0.9 else set()
+    return found | ({"used.json"} if "depth" in run.get("params", {}) else set())
+
+
+def test_a_run_takes_all_that_it_wrote_and_the_parameters_that_it_read(project: Project) -> None:
+    run, said = train(project, "all", "0", code=0)
+    assert holds(run) == ALL - {"rows.jsonl"} and run["params"]["rate"] == 0.1
+    assert "did not write" not in said and "unchanged" not in run["provenance"]
+
+
+def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Project) -> None:
+    run, said = train(project, "nothing", "0", code=2)
+    for name in ALL:
+        assert f"{name}: the command did not write it" in said
+        assert f"--allow-unchanged {name}" in said
+    assert (run["status"], holds(run), run["params"]) == ("finished", set(), {"rate": 0.1})
+    assert "metrics" not in run, "nor the means of older examples"
+
+
+@pytest.mark.parametrize("code", [3, 137])
+def test_of_a_run_that_did_not_finish_no_older_file_is_taken(project: Project, code: int) -> None:
+    run, said = train(project, "plots/b.svg", str(code), code=code)
+    assert holds(run) == {"plots"} and run["params"] == {"rate": 0.1}
+    assert run["artifacts"][0]["size"] == 1
+    assert "left out, because the command did not write it: metrics.json, model.bin, plots (a.svg in it)" in said
+    assert "--allow-unchanged" not in said
+    again, _ = train(project, "nothing", str(code), code=code, options=("--allow-unchanged", "metrics.json"))
+    assert holds(again) == set(), "what skips work on purpose ends well"
+
+
+def test_of_a_folder_the_new_files_are_taken_and_the_old_ones_named(project: Project) -> None:
+    run, said = train(project, "metrics.json,model.bin,rows.jsonl,used.json,plots/b.svg", "0", code=2)
+    assert "plots: the command did not write a.svg in it" in said
+    assert holds(run) == ALL - {"rows.jsonl"}
+    assert [a["size"] for a in run["artifacts"] if a["path"] == "plots"] == [1]
+
+
+def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Project) -> None:
+    options = ("--allow-unchanged", "model.bin", "--allow-unchanged", "plots/a.svg")
+    run, said = train(project, "metrics.json,rows.jsonl,used.json,plots/b.svg", "0", code=0, options=options)
+    assert holds(run) == ALL - {"rows.jsonl"}
+    assert run["provenance"]["unchanged"] == ["model.bin", "plots"]
+    assert "model.bin: taken, though the command did not write it (--allow-unchanged)" in said
+    shown = project.ciplug("runs", "show", run["id"]).stdout
+    assert "unchanged:\n    - model.bin\n    - plots" in shown
+    assert "did not write model.bin, plots" in project.ciplug("compare").stdout
+    other, _ = train(project, "all", "0", code=0, options=options)
+    assert "unchanged" not in other["provenance"], "it was written after all"
+
+
+def test_allowing_what_nothing_names_is_an_error_before_the_training(project: Project) -> None:
+    (project.folder / "metrics.json").unlink()
+    done = project.ciplug("run", "--allow-unchanged", "modle.bin", "--", PYTHON, "train.py", "all", "0", code=2)
+    assert "--allow-unchanged modle.bin: nothing of that name is recorded" in done.stderr
+    assert "did you mean 'model.bin'?" in done.stderr
+    assert not (project.folder / "metrics.json").exists()
+
+
+def test_parameters_that_another_command_wrote_are_read_ones(project: Project) -> None:
+    done = project.ciplug("run", "--artifact", "model.bin", "--", "sh", "-c", f"{PYTHON} train.py model.bin 0", code=2)
+    assert "used.json: the command" not in done.stderr
+
+
+# Commands that did not start
+
+
+def runs_and_spool(project: Project) -> tuple[int, list[str]]:
+    spool = project.folder / ".git" / "ciplug" / "spool"
+    return len(project.json("runs", "list", "--json")), sorted(path.name for path in spool.glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("no-such-program", 127, "command not found"),
+        ("sh -c no-such-program", 127, "was not found (exit code 127)"),
+        ("sh -c 'exec no-such-program'", 127, "was not found (exit code 127)"),
+        ("env no-such-program", 127, "was not found (exit code 127)"),
+        ("bash -c ./no-interpreter", (126, 127), "nothing is recorded"),
+        ("./no-interpreter", 126, "the interpreter that its first line names does not exist"),
+        ("./params.yaml", 126, "not allowed to start"),
+        ("sh -c ./params.yaml", 126, "could not be executed (exit code 126)"),
+    ],
+)
+def test_a_command_that_did_not_start_is_no_run(
+    project: Project, command: str, code: int | tuple[int, ...], words: str
+) -> None:
+    script = project.folder / "no-interpreter"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    before = runs_and_spool(project)
+    for verb in ("run", "ci"):
+        done = project.ciplug(verb, "--", *shlex.split(command), code=None)
+        assert done.returncode in (code if isinstance(code, tuple) else (code,)), done.stderr
+        assert words in done.stderr and "  -> " in done.stderr
+        assert "Traceback" not in done.stderr
+    assert runs_and_spool(project) == before
+
+
+def test_a_training_that_ends_with_the_code_of_a_failed_start_is_recorded(project: Project) -> None:
+    last = f"{PYTHON} train.py model.bin 0; no-such-upload"
+    done = project.ciplug("run", "--", "sh", "-c", last, code=127)
+    assert "a part of the command was not found (exit code 127) after the training had begun" in done.stderr
+    run = project.json("runs", "list", "--limit", "1", "--json")[0]
+    assert (run["status"], run["provenance"]["exit_code"], holds(run)) == ("failed", 127, {"model.bin", "used.json"})
+    logs = f"{PYTHON} -c 'import ciplug; ciplug.log_metric(\"loss\", 1)'; no-such-upload"
+    project.ciplug("run", "--", "sh", "-c", logs, code=127)
+    run = project.json("runs", "list", "--limit", "1", "--json")[0]
+    assert (run["status"], run["metrics"]) == ("failed", {"loss": 1.0})
+
+
+# Seeds
+
+
+def test_the_seed_that_is_asked_for_wins(tmp_path: Path) -> None:
+    config = "version: 1\nmodel: wine\nmetrics: metrics.json\nparams: params.yaml\nseeds: {min_runs: 3}\n"
+    config += "gates: {accuracy: {higher_is_better: true, max_regression: 0.1}}\n"
+    project = Project.create(tmp_path / "project", config=config)
+    train = "import json, os\nn = {'accuracy': 0.9 + int(os.environ['CIPLUG_SEED']) / 1000}\n"
+    (project.folder / "train.py").write_text(train + "json.dump(n, open('metrics.json', 'w'))\n")
+    (project.folder / "params.yaml").write_text("seed: 42\nrate: 0.1\n")
+    project.commit("seeds")
+    for seed in (1, 2, 3):
+        done = project.ciplug("run", "--seed", str(seed), "--", PYTHON, "train.py")
+        assert f"counts as one of seed {seed}, which was asked for; the parameter 'seed' says 42" in done.stderr
+    runs = project.json("runs", "list", "--json")
+    assert sorted((run["provenance"]["seed"], run["params"]["seed"]) for run in runs) == [(n, n) for n in (1, 2, 3)]
+    (found,) = project.json("gate", "--json", "--dry-run", code=None)["verdicts"]
+    assert len(found["runs"]) == 3
+    (project.folder / "params.yaml").write_text("seed: 42\nrandom_state: 7\n")
+    (project.folder / "ciplug.yaml").write_text(config.replace("{min_runs: 3}", "{key: random_state, min_runs: 3}"))
+    project.commit("another key")
+    for seed in (1, 2, 3):
+        project.ciplug("run", "--seed", str(seed), "--", PYTHON, "train.py")
+    newest = project.json("runs", "list", "--commit", "HEAD", "--json")
+    assert sorted(run["params"]["random_state"] for run in newest) == [1, 2, 3]
+    assert {run["params"]["seed"] for run in newest} == {42}
+    (found,) = project.json("gate", "--json", "--dry-run", code=None)["verdicts"]
+    assert len(found["runs"]) == 3
+
+
+def test_without_one_that_is_asked_for_the_seed_of_the_parameters_counts(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project", config="version: 1\nparams: params.json\n")
+    (project.folder / "params.json").write_text(json.dumps({"seed": 42}))
+    script = "import ciplug\nwith ciplug.start_run(): pass\nwith ciplug.start_run(): ciplug.log_param('seed', 7)\n"
+    project.ciplug("run", "--", PYTHON, "-c", script)
+    runs = project.json("runs", "list", "--json")
+    assert sorted(run["provenance"]["seed"] for run in runs) == [7, 42]
+    project.ciplug("run", "--seed", "1", "--", PYTHON, "-c", script, env={"PYTHONPATH": os.getcwd()})
+    runs = project.json("runs", "list", "--json")
+    assert sorted(run["provenance"]["seed"] for run in runs) == [1, 7, 7, 42], "a child's own counts for the child"

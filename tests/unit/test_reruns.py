@@ -1,0 +1,185 @@
+"""Several runs of one commit: which are re-runs, where their numbers differ, and what they do to the verdict."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ciplug.comparison.reruns import others_of, spreads
+from ciplug.comparison.selection import Facts, Rules
+from ciplug.gates.reruns import RERUNS, failed_gates, with_reruns
+from ciplug.records.notice import Kind
+from ciplug.records.provenance import Context, Hardware, Provenance
+from ciplug.records.rerun_notices import notices
+from ciplug.records.run import File, Run
+from ciplug.records.verdict import GateResult, Outcome, Rerun, Reruns, Spread, SpreadMetric, Verdict
+
+CI = Provenance(context=Context(host="github_actions"), seed=1, python="3.12.3", command=("python", "train.py"))
+
+
+def run(id: str, value: float = 0.9, origin: Provenance = CI, **more: Any) -> Run:
+    return Run(
+        **{  # type: ignore[arg-type]
+            "id": id,
+            "model": "m",
+            "commit": "c",
+            "status": "finished",
+            "started": "",
+            "ended": "",
+            "metrics": {"acc": value},
+            "provenance": origin,
+            **more,
+        }
+    )
+
+
+def seen(*runs: Run, key: str = "seed") -> list[tuple[bool, str | None, list[str]]]:
+    return [(one.flaky, one.seed, [each.what for each in one.differs]) for one in spreads(runs, key)]
+
+
+def test_the_same_seed_with_other_numbers_is_flaky() -> None:
+    (spread,) = spreads([run("a", 0.81), run("b", 0.84), run("c", 0.82)], "seed")
+    assert (spread.flaky, spread.seed, spread.runs) == (True, "1", ("a", "b", "c"))
+    assert spread.metrics == (SpreadMetric(metric="acc", least=0.81, most=0.84),)
+
+
+GPU = replace(CI, hardware=Hardware(gpus=("A100",)))
+
+
+@pytest.mark.parametrize(
+    ("what", "other", "expected"),
+    [
+        ("equal numbers", run("b", 0.9), []),
+        ("rounding", run("b", 0.9 * (1 + 1e-12)), []),
+        ("another seed", run("b", 0.8, replace(CI, seed=2)), []),
+        ("another seed among the parameters", run("b", 0.8, params={"seed": 2}), []),
+        ("other parameters", run("b", 0.8, params={"lr": 0.1}), []),
+        ("a run that failed", run("b", 0.8, status="failed"), []),
+        ("no common metric", run("b", metrics={"other": 1.0}), []),
+        ("another Python", run("b", 0.8, replace(CI, python="3.11.9")), [(False, "1", ["Python"])]),
+        ("a GPU", run("b", 0.8, GPU), [(False, "1", ["GPU"])]),
+        ("a laptop", run("b", 0.8, replace(CI, context=Context())), [(False, "1", ["host"])]),
+        ("another command", run("b", 0.8, replace(CI, command=("x",))), [(False, "1", ["command"])]),
+        ("another library", run("b", 0.8, replace(CI, packages={"np": "2"})), [(False, "1", ["package np"])]),
+        (
+            "other data",
+            run("b", 0.8, datasets=(File(path="d.csv", digest="sha256:1", size=1),)),
+            [(False, "1", ["dataset d.csv"])],
+        ),
+        ("NaN", run("b", math.nan), [(True, "1", [])]),
+    ],
+)
+def test_what_is_not_flaky(what: str, other: Run, expected: list[object]) -> None:
+    assert seen(run("a", 0.9), other) == expected, what
+
+
+def test_without_a_recorded_seed_numbers_vary_and_may_well_do_so() -> None:
+    unseeded = replace(CI, seed=None)
+    assert seen(run("a", 0.9, unseeded), run("b", 0.8, unseeded)) == [(False, None, [])]
+
+
+def test_the_parameter_that_the_policy_names_is_the_seed() -> None:
+    one, other = run("a", 0.9, params={"fold": 1}), run("b", 0.8, params={"fold": 2})
+    assert seen(one, other, key="fold") == []
+    assert seen(one, replace(other, params={"fold": 1}), key="fold") == [(True, "1", [])]
+
+
+def test_flaky_within_one_environment_also_where_others_differ() -> None:
+    elsewhere = replace(CI, python="3.11.9")
+    (spread,) = spreads([run("a", 0.9), run("b", 0.8), run("c", 0.7, elsewhere)], "seed")
+    assert (spread.flaky, spread.runs) == (True, ("a", "b"))
+
+
+def test_what_measures_the_machine_is_no_metric_of_the_model() -> None:
+    slow, fast = (replace(CI, wall_seconds=seconds) for seconds in (9.0, 1.0))
+    one = run("a", origin=slow, metrics={"acc": 0.9, "run.wall_seconds": 9.0})
+    other = run("b", origin=fast, metrics={"acc": 0.9, "run.wall_seconds": 1.0})
+    assert seen(one, other) == []
+
+
+def test_runs_that_must_not_count_take_no_part() -> None:
+    def facts(id: str, **more: Any) -> Facts:
+        return Facts(**{"id": id, "dirty": False, "pipeline": True, "started": id, **more})
+
+    shown = facts("z")
+    recorded = [
+        shown,
+        facts("dirty", dirty=True),
+        facts("unknown", dirty=None),
+        facts("fork", trusted=False),
+        facts("withdrawn", objection="withdrawn by alice"),
+        facts("child", parent="z"),
+        facts("b"),
+        facts("failed", finished=False),
+        facts("laptop", pipeline=False),
+        facts("a"),
+    ]
+    assert [one.id for one in others_of(shown, recorded, Rules())] == ["laptop", "failed", "b", "a"]
+    assert [one.id for one in others_of(shown, recorded, Rules(pipelines_only=True))] == ["failed", "b", "a"]
+    assert others_of(recorded[1], recorded, Rules()) == []
+
+
+def result(outcome: Outcome = "PASS", gate: str = "acc", candidate: float | None = 0.9) -> GateResult:
+    return GateResult(gate=gate, metric=gate, rule="r", outcome=outcome, reason="x", candidate=candidate)
+
+
+def verdict(*gates: GateResult, outcome: Outcome = "PASS") -> Verdict:
+    return Verdict(
+        run="z", model="m", outcome=outcome, gates=gates, created="", policy_digest="d", policy_file="ciplug.yaml"
+    )
+
+
+def rerun(id: str = "a", outcome: Outcome | None = "PASS", *failed: str, weighs: bool = True) -> Rerun:
+    return Rerun(run=id, host="github_actions", status="finished", outcome=outcome, failed=failed, weighs=weighs)
+
+
+def reruns(*others: Rerun, spreads: tuple[Spread, ...] = ()) -> Reruns:
+    return Reruns(total=1 + len(others), judged=rerun("z"), others=others, spreads=spreads)
+
+
+FLAKY = Spread(flaky=True, seed="1", runs=("z", "a"), metrics=(SpreadMetric(metric="acc", least=0.8, most=0.9),))
+
+
+@pytest.mark.parametrize(
+    ("what", "found", "outcome"),
+    [
+        ("one run", None, "PASS"),
+        ("all agree", reruns(rerun()), "PASS"),
+        ("one failed the gate", reruns(rerun("b"), rerun("a", "FAIL", "acc")), "WARN"),
+        ("one of a laptop failed the gate", reruns(rerun("a", "FAIL", "acc", weighs=False)), "PASS"),
+        ("flaky in a gated metric", reruns(rerun(), spreads=(FLAKY,)), "WARN"),
+        ("flaky in another metric", reruns(rerun(), spreads=(replace(FLAKY, metrics=()),)), "PASS"),
+        ("flaky on a laptop", reruns(rerun(weighs=False), spreads=(FLAKY,)), "PASS"),
+        ("another environment", reruns(rerun(), spreads=(replace(FLAKY, flaky=False),)), "PASS"),
+    ],
+)
+def test_the_luckiest_run_never_passes_in_silence(what: str, found: Reruns | None, outcome: Outcome) -> None:
+    judged = with_reruns(verdict(result()), found, {"acc"})
+    assert judged.outcome == outcome, what
+    assert judged.reruns == found
+    # Judged again with what the store holds later, nothing is counted twice.
+    assert with_reruns(judged, found, {"acc"}) == judged
+    assert bool([gate for gate in judged.gates if gate.gate == RERUNS]) == (outcome == "WARN")
+
+
+def test_a_failure_stays_a_failure() -> None:
+    failed = verdict(result("FAIL"), outcome="FAIL")
+    assert with_reruns(failed, reruns(rerun(), rerun("b", "FAIL", "acc")), {"acc"}).outcome == "FAIL"
+
+
+def test_a_missing_metric_is_no_worse_number() -> None:
+    assert failed_gates(verdict(result("FAIL"), result("ERROR", "b"), result("FAIL", "c", None))) == ("acc", "b")
+
+
+def test_the_report_names_all_of_it() -> None:
+    found = reruns(rerun("b" * 32), rerun("a" * 32, "FAIL", "acc"), spreads=(FLAKY,))
+    said = list(notices("z" * 32, found, with_reruns(verdict(result()), found, {"acc"})))
+    assert [one.kind for one in said] == [Kind.FAILED_BEFORE, Kind.FLAKY, Kind.RERUNS]
+    assert said[0].clause.startswith(f"'acc' failed on run {'a' * 12} of this commit")
+    flaky = "FLAKY: 2 runs of this commit with seed 1 gave different numbers: 'acc' 0.8 to 0.9 (by 0.1)"
+    assert said[1].clause == flaky
+    shown = f"3 runs of this commit could count: run {'z' * 12} is shown; the others: 1 PASS, 1 FAIL"
+    assert said[2].clause == shown
