@@ -229,7 +229,7 @@ def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Proje
     listed = project.json("runs", "list", "--where", "status = 'finished' AND end_time >= '2026-12-01'", "--json")
     assert [run["id"] for run in listed] == [failed]
     words = " ".join(project.ciplug("gate", "--run", failed, code=1).stdout.split())
-    assert "the run failed before it was resumed: its numbers decide nothing" in words
+    assert "the run failed (exit code 1) before it was resumed: its numbers decide nothing" in words
     project.ciplug("promote", "wine", "--to", "staging", "--run", failed, code=1)
     project.commit("next")
     run = project.train()
