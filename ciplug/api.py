@@ -10,16 +10,19 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ciplug import console
 from ciplug.capture import events
 from ciplug.capture.events import Event, seconds
 from ciplug.errors import UsageError
-from ciplug.records.run import Status
+from ciplug.records.run import METRIC_NAME_HINT, Status
 
 if TYPE_CHECKING:
     from ciplug.capture.writer import RunWriter
     from ciplug.steps.inputs import Inputs
     from ciplug.steps.open_run import OpenRun
 
+_odd_names: set[object] = set()
+"""Names of metrics that a warning was given for."""
 _stack: list[ActiveRun] = []
 """The active runs of this program, the innermost last. A forked worker inherits those of the process it comes from."""
 
@@ -61,14 +64,15 @@ class ActiveRun:
         Args:
             end_time: a datetime, or Unix milliseconds; default: now.
         """
+        moment = seconds(end_time)
         if self in _stack:
             _stack.remove(self)
         if self._ended or self.is_inherited:
             return
         self._ended = True
-        if end_time is not None:
-            self.append({"ended": seconds(end_time)})
-        self._run.end(status)
+        if moment is not None:
+            self.append({"ended": moment})
+        console.tell(self._run.end(status))
 
     def __enter__(self) -> ActiveRun:
         return self
@@ -112,20 +116,34 @@ def start_run(
             f"run {_stack[-1].id} is active", hint="end it first, ciplug.end_run(), or start a child: nested=True"
         )
     started = seconds(start_time)
-    inputs = Inputs(model=model, name=name, seed=None if seed is None else int(seed), tags=_texts(tags or {}))
+    inputs = Inputs(
+        model=model,
+        model_is_asked=model is not None,
+        name=name,
+        seed=None if seed is None else int(seed),
+        tags=_texts(tags or {}),
+    )
     if run_id is not None:
         return _resume(run_id, inputs, started)
     return _start(inputs, started, nested=nested)
 
 
 def _start(inputs: Inputs, started: float | None, *, nested: bool) -> ActiveRun:
+    from ciplug.steps.joining import no_parent, run_of_parent
     from ciplug.steps.open_run import child_run, joined, own_run, run_around
 
     moment = None if started is None else datetime.fromtimestamp(started).astimezone()
     if nested and _stack:
         return _activate(child_run(_stack[-1].writer, inputs, moment))
+    parent = run_of_parent(os.environ, of_any=True) if nested else None
+    if parent is not None:
+        run = child_run(parent, inputs, moment)
+        parent.release()
+        return _activate(run)
     around = run_around(os.environ)
     if around is None:
+        if nested and (problem := no_parent()):
+            raise problem
         return _activate(own_run(inputs, moment))
     if around.claim():
         return _into(joined(around), inputs, started)
@@ -147,18 +165,15 @@ def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
 
 def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:
     """Make a run active that another process has begun, and log to it what is given here."""
-    from ciplug.steps.record import check_model_name
+    from ciplug.steps.joining import join
 
-    facts: list[Event] = [{"tag": key, "value": value} for key, value in inputs.tags.items()]
-    if inputs.model is not None:
-        facts.append({"model": check_model_name(inputs.model)})
-    if inputs.name is not None:
-        facts.append({"name": inputs.name})
-    if inputs.seed is not None:
-        facts.append({"seed": inputs.seed})
-    if started is not None:
-        facts.append({"started": started})
-    run.writer.append(*facts)
+    try:
+        joining = join(run.writer, inputs, started)
+    except UsageError:
+        run.writer.release()
+        raise
+    console.tell(joining.notes)
+    run.writer.append(*joining.events)
     return _activate(run)
 
 
@@ -166,6 +181,7 @@ def _activate(run: OpenRun) -> ActiveRun:
     if not any(not active.is_inherited for active in _stack):
         atexit.unregister(_end_at_exit)
         atexit.register(_end_at_exit)
+    console.tell(run.notes)
     _stack.append(ActiveRun(run))
     return _stack[-1]
 
@@ -192,11 +208,14 @@ def end_run(status: Status = "finished", end_time: datetime | int | None = None)
 
 
 def _run() -> ActiveRun:
-    """The active run. Without one: the run of `ciplug run`, from all of its processes, or a run of our own."""
+    """The active run. Without one: that of the process which this is a worker of, that of `ciplug run`, or our own."""
+    from ciplug.steps.joining import run_of_parent
     from ciplug.steps.open_run import joined, run_around
 
     if _stack:
         return _stack[-1]
+    if (parent := run_of_parent(os.environ, of_any=False)) is not None:
+        return _activate(joined(parent))
     around = run_around(os.environ)
     if around is None:
         return start_run()
@@ -214,16 +233,27 @@ def log_metric(key: str, value: float, step: int | None = None, timestamp: datet
         step: epoch, iteration, …; at any spacing.
         timestamp: when it was measured, if not now: a datetime, or Unix milliseconds.
 
-    Raises UsageError when the value is no number, or the step no whole number of 64 bits.
+    A name that no metric can have is left out with a warning, and the training goes on. Raises UsageError when the
+    value is not a number, or the step not a whole number of 64 bits.
     """
     log_metrics({key: value}, step, timestamp)
 
 
 def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp: datetime | int | None = None) -> None:
-    """Log several metrics of one step, all or none: see `log_metric`."""
+    """Log several metrics of one step, all or none: see `log_metric`. One with an impossible name is left out."""
     time = seconds(timestamp)
-    batch = [events.metric(key, value, step, time) for key, value in metrics.items()]
+    batch = [events.metric(key, value, step, time) for key, value in metrics.items() if _is_taken(key)]
     _run().append(*batch)
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a metric can have this name. If not, or if it looks like a mistake, say so once: a training goes on."""
+    taken = events.is_metric_name(name)
+    if (not taken or name != name.strip()) and name not in _odd_names:
+        _odd_names.add(name)
+        problem = "begins or ends with a blank, and is kept as it is" if taken else "cannot be a metric's: not recorded"
+        console.complain(f"warning: the name {name!r} {problem}", METRIC_NAME_HINT)
+    return taken
 
 
 def log_param(key: str, value: object) -> None:

@@ -10,7 +10,14 @@ from typing import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from typing import IO
+    from typing import IO, Protocol
+
+    class Told(Protocol):
+        """An error for people."""
+
+        message: str
+        hint: str | None
+
 
 _level = 1
 
@@ -20,8 +27,18 @@ class Note(NamedTuple):
 
     message: str
     hint: str | None = None
-    is_warning: bool = False
+    is_urgent: bool = False
     """Whether it is shown under --quiet, too."""
+
+
+def warning(message: str, hint: str | None = None) -> Note:
+    """Return a note on something that is probably wrong."""
+    return Note(f"warning: {message}", hint, is_urgent=True)
+
+
+def problem(error: Told) -> Note:
+    """Return a note on an error that stopped nothing else."""
+    return Note(error.message, error.hint, is_urgent=True)
 
 
 def set_level(*, quiet: bool, verbose: bool) -> None:
@@ -49,8 +66,8 @@ def complain(message: str, hint: str | None = None) -> None:
 def tell(notes: Iterable[Note]) -> None:
     """The notes of a step."""
     for note in notes:
-        if note.is_warning:
-            complain(f"warning: {note.message}", note.hint)
+        if note.is_urgent:
+            complain(note.message, note.hint)
         else:
             say(note.message + (f"\n  -> {note.hint}" if note.hint else ""))
 

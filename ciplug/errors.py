@@ -20,6 +20,10 @@ class CiplugError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        """The message with the hint: what a traceback of a training that calls the Python API shows."""
+        return self.message + (f"\n  -> {self.hint}" if self.hint else "")
+
 
 class UsageError(CiplugError):
     """The command line cannot be carried out as it was given."""

@@ -23,6 +23,9 @@ Event = dict[str, Any]
 _DATASET = {"name": NAME_MOST, "digest": DIGEST_MOST, "source_type": NAME_MOST, "source": SOURCE_MOST}
 _TEXTS = ("schema", "profile")
 DATASET_HINT = "give one of MLflow's, or {'name': …, 'digest': …, 'source_type': …, 'source': …}"
+_EARLIEST = 100_000_000_000
+"""Milliseconds: a smaller number is a moment of this century in seconds, or of the first three years since 1970."""
+_MOMENT_HINT = "write int(time.time() * 1000), or datetime.now()"
 
 
 def metric(key: str, value: object, step: object = None, time: float | None = None) -> Event:
@@ -34,7 +37,7 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
 
     Raises UsageError for a name, a number or a step that cannot be kept.
     """
-    if not isinstance(key, str) or not key.strip() or not METRIC_NAME.fullmatch(key):
+    if not is_metric_name(key):
         raise UsageError(f"{key!r} cannot be the name of a metric", hint=METRIC_NAME_HINT)
     event: Event = {"metric": key, "value": number(key, value)}
     if step is not None:
@@ -42,6 +45,11 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
     if time is not None:
         event["time"] = time
     return event
+
+
+def is_metric_name(key: object) -> bool:
+    """Whether a metric can have this name."""
+    return isinstance(key, str) and bool(key.strip()) and METRIC_NAME.fullmatch(key) is not None
 
 
 def param(key: str, value: object) -> Event:
@@ -153,7 +161,8 @@ def whole_step(key: str, value: object) -> int:
 def seconds(timestamp: datetime | int | None) -> float | None:
     """Unix seconds of a point in time: a datetime, or Unix milliseconds as MLflow has them.
 
-    Raises UsageError for anything else, and outside of the years 1 to 9999. A float could be seconds or milliseconds.
+    Raises UsageError for anything else, before March 1973, where the number is in seconds, and after the year 9999.
+    A float could be seconds or milliseconds.
     """
     if timestamp is None:
         return None
@@ -162,8 +171,10 @@ def seconds(timestamp: datetime | int | None) -> float | None:
     if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not within_years(timestamp / 1000):
         raise UsageError(
             f"the timestamp {timestamp!r} is neither a datetime nor a whole number of milliseconds",
-            hint="write int(time.time() * 1000), or datetime.now()",
+            hint=_MOMENT_HINT,
         )
+    if timestamp < _EARLIEST:
+        raise UsageError(f"the timestamp {timestamp} is in seconds: milliseconds are expected", hint=_MOMENT_HINT)
     return timestamp / 1000
 
 

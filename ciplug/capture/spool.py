@@ -16,7 +16,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,16 @@ class Spool:
     def sealed_of(self, run_id: str) -> list[Sealed]:
         """A run that waits to be sent, and its amendments that do. Raises StoreError for a damaged entry."""
         return list(filter(None, map(read_sealed, self._folders_of(run_id))))
+
+    def open_of(self, processes: Collection[int]) -> RunWriter | None:
+        """Open the run that one of these processes has begun last; None where they have no open run."""
+        begun = []
+        for path in self._entries(OPEN):
+            with contextlib.suppress(OSError):
+                facts = read_facts(path)
+                if facts and facts.get("process") in processes:
+                    begun.append((path.stat().st_mtime_ns, path.parent))
+        return next(filter(None, (RunWriter.open(folder) for _, folder in sorted(begun, reverse=True))), None)
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all, without child runs whose parent is still open.

@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         from ciplug.records.canonical import dumps, plain
 
-        console.out(dumps({"schema": 1, "verdicts": [plain(verdict) for verdict in verdicts]}))
+        notices = {each.run.model: plain(each.section.comparison.notices) for each in judged}
+        console.out(dumps({"schema": 1, "verdicts": [plain(verdict) for verdict in verdicts], "notices": notices}))
     else:
         show_report(report)
     announce(session, report.sections)

@@ -8,9 +8,22 @@ from collections.abc import Mapping, Sequence
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
-from ciplug.commands.run_tables import FORMATS, add_query, columns_of, conditions_of, drawn, queried_runs, shown
+from ciplug.commands.run_tables import (
+    FORMATS,
+    ORIGIN,
+    add_query,
+    columns_of,
+    conditions_of,
+    drawn,
+    marks_of,
+    origin_of,
+    queried_runs,
+    shown,
+    starter_of,
+)
 from ciplug.errors import counted
 from ciplug.records.canonical import dumps
+from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
 from ciplug.steps.leaderboard import Leaderboard, RankingRequest, rank
 from ciplug.tracking.entries import Entry
@@ -33,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--model", metavar="M", help="which model (default: that of ciplug.yaml, or the only one)")
     parser.add_argument("--branch", metavar="B", help="runs of this branch only")
+    parser.add_argument("--all", action="store_true", help="rank dirty, fork and unfinished runs too, with a mark")
     add_query(parser)
     parser.add_argument("--format", choices=FORMATS, default="table")
 
@@ -65,6 +79,7 @@ def _request(args: argparse.Namespace) -> RankingRequest:
         where=conditions_of(args),
         columns=list(parse_keys(args.columns)) if args.columns else [],
         limit=args.limit or None,
+        all=args.all,
         with_versions=not args.offline,
     )
 
@@ -94,7 +109,9 @@ def _as_json(board: Leaderboard) -> dict[str, object]:
 def _tell_left_out(board: Leaderboard) -> None:
     metric, found = board.ranking.metric, board.found
     for count, why in (
-        (board.unfinished, "left out, not finished"),
+        (board.barred.get(Reason.NOT_FINISHED, 0), "left out, not finished"),
+        (board.barred.get(Reason.DIRTY, 0), "left out, dirty: tracked files differed from the commit"),
+        (board.barred.get(Reason.FORK, 0), "left out, of a fork's job"),
         (found.hidden, "left out, withdrawn, deleted or with an amendment that cannot be read"),
         (found.left_out, "left out: a value compared in --where is NaN"),
         (found.absent, f"left out, without {metric}"),
@@ -102,6 +119,8 @@ def _tell_left_out(board: Leaderboard) -> None:
     ):
         if count:
             console.say(f"{counted(count, 'run')} {why}")
+    if board.barred:
+        console.say("--all ranks those that are dirty, a fork's or not finished, too")
 
 
 def _facts(place: int, entry: Entry, metric: Key, versions: Mapping[str, Version]) -> dict[str, object]:
@@ -111,13 +130,19 @@ def _facts(place: int, entry: Entry, metric: Key, versions: Mapping[str, Version
         "rank": place if value == value else None,
         "run": entry.id,
         "value": value,
-        **{name: entry.attributes.get(name) for name in ("commit", "branch", "status", "started", "name")},
+        **{name: entry.attributes.get(name) for name in ("commit", "branch", "status", "started", "name", *ORIGIN)},
+        "metric_amended": metric.name in entry.replaced,
         "metrics": entry.metrics,
         "params": entry.params,
         "tags": entry.tags,
         "version": version.number if version else None,
         "stage": version.stage if version else None,
     }
+
+
+def _status_mark(entry: Entry) -> list[str]:
+    status = entry.attributes.get("status", "unknown")
+    return [] if status == "finished" else [status]
 
 
 def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: Mapping[str, Version], form: str) -> str:
@@ -127,6 +152,16 @@ def _board(entries: Sequence[Entry], keys: Sequence[Key], versions: Mapping[str,
     ranks = [str(place) if e.get(keys[0]) == e.get(keys[0]) else "" for place, e in enumerate(entries, start=1)]
     headers = ["rank", *map(str, keys), "run", "commit", "branch", "started" if form == "csv" else "started (UTC)"]
     columns = [ranks, *values, run, commit, branch, started]
+    if form == "csv":
+        headers += ORIGIN
+        columns += origin_of(entries)
+    else:
+        headers.append("by")
+        columns.append([starter_of(entry) for entry in entries])
+    marks = [", ".join([*_status_mark(entry), *marks_of(entry, keys[0])]) for entry in entries]
+    if any(marks) or form == "csv":
+        headers.append("marks")
+        columns.append(marks)
     if versions:
         headers.append("version")
         held = [versions.get(entry.id) for entry in entries]

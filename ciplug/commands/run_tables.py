@@ -11,7 +11,7 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
-from ciplug.tracking.query import MODEL, Comparison, Key
+from ciplug.tracking.query import DIRTY, MODEL, PARENT, TRUSTED, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -76,6 +76,38 @@ def facts_of(entry: Entry) -> list[str | None]:
         mark = "amendment unreadable" if entry.standing == "unread" else entry.standing
         values[3] = f"{values[3] or 'unknown'}, {mark}"
     return [entry.id, *values]
+
+
+def marks_of(entry: Entry, metric: Key | None = None) -> list[str]:
+    """Return what a reader must know about the numbers of a run, in words of one or two.
+
+    Args:
+        metric: the one that runs are ranked by.
+    """
+    marks = {
+        "dirty": entry.get(DIRTY) == "true",
+        "fork": entry.get(TRUSTED) == "false",
+        "child": entry.get(PARENT) is not None,
+        "metric amended": metric is not None and metric.name in entry.replaced,
+    }
+    return [mark for mark, holds in marks.items() if holds]
+
+
+def starter_of(entry: Entry) -> str:
+    """Return the CI host and the person that started a run: `github/octocat`, `local/ann@example.com`."""
+    from ciplug.reports import untrusted
+
+    host, actor = (entry.attributes.get("host") or "-").split("_")[0], entry.attributes.get("actor")
+    return untrusted.clean(f"{host}/{actor}" if actor else host, 24)
+
+
+ORIGIN = ("host", "actor", "dirty", "trusted", "parent")
+"""Attributes that machine-readable forms have of each run, beside those of the table."""
+
+
+def origin_of(entries: Iterable[Entry]) -> list[list[str]]:
+    """The columns of `ORIGIN`."""
+    return [[entry.attributes.get(name) or "" for entry in entries] for name in ORIGIN]
 
 
 def columns_of(facts: Iterable[Sequence[str | None]], form: str) -> list[list[str]]:

@@ -14,17 +14,21 @@ from ciplug.commands.output import tell_problems
 from ciplug.commands.run_details import details
 from ciplug.commands.run_tables import (
     FORMATS,
+    ORIGIN,
     add_query,
     columns_of,
     conditions_of,
     drawn,
     facts_of,
+    marks_of,
+    origin_of,
     queried_runs,
     shown,
+    starter_of,
     tell_gaps,
     tell_unknown,
 )
-from ciplug.errors import UsageError
+from ciplug.errors import UsageError, counted
 from ciplug.records.amendment import Changes, RefusedParam
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import parse_runs
@@ -40,6 +44,7 @@ from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
+    from ciplug.tracking.catalog import Found
     from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -58,6 +63,9 @@ def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
     listing.add_argument("--commit", metavar="SHA", help="a commit, branch or tag, or the beginning of a commit id")
     add_query(listing)
     listing.add_argument("--all", action="store_true", help="list deleted runs too")
+    listing.add_argument(
+        "--children", action="store_true", help="list child runs beside their parents, as with --where, csv and json"
+    )
     listing.add_argument(
         "--order-by", metavar="KEY", action="append", help="like 'metrics.accuracy DESC'; may be repeated"
     )
@@ -135,7 +143,9 @@ def _show(args: argparse.Namespace, session: Session) -> int:
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
     """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused."""
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
-    amended = {"lifecycle": changes.state, "amendments": plain(changes.amendments)} if changes.amendments else {}
+    amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
+    if changes.amendments or changes.effective != "active":
+        amended["lifecycle"] = changes.effective
     attempts = [
         {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
         for one in refused
@@ -226,12 +236,13 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     for key in columns:
         runs.catalog.need(key)
     hide = () if args.all else hidden_states(where)
-    listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide)
+    fold = not args.children and args.where is None and args.format in ("table", "markdown")
+    listed = runs.catalog.search(where, order_by, args.limit or None, hide=hide, fold=fold)
     if args.format == "json":
         records = runs.load(parse_runs(entry.key for entry in listed.entries))
         console.out(dumps([_as_json(record, runs.changes(record), runs.refused_params(record)) for record in records]))
     elif listed.entries or args.format == "csv":
-        console.out(_drawn(listed.entries, columns, args.format))
+        console.out(_drawn(listed, columns, args.format))
     elif not len(runs.catalog):
         console.say(f"no run is recorded in {session.store.uri}")
     else:
@@ -241,6 +252,8 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     runs.problems.update(runs.catalog.problems)
     tell_problems(runs)
     tell_gaps(listed, [order.key for order in order_by[:1]])
+    if listed.folded:
+        console.say(f"{counted(listed.folded, 'child run')} not listed: --children lists them too")
     if listed.hidden:
         console.say(f"{listed.hidden:,} deleted: --all lists them too")
     if len(listed.entries) < listed.total and args.limit and args.format in ("table", "markdown"):
@@ -254,15 +267,30 @@ def _on_commit(session: Session, name: str) -> Comparison:
     return Comparison(COMMIT, "LIKE", f"{name}%")
 
 
-def _drawn(entries: Sequence[Entry], columns: Sequence[Key], form: str) -> str:
+def _drawn(listed: Found, columns: Sequence[Key], form: str) -> str:
+    entries = listed.entries
     headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
     facts = [facts_of(entry) for entry in entries]
+    if form == "csv":
+        headers += ORIGIN
+        beside = origin_of(entries)
+    else:
+        headers.append("by")
+        beside = [[starter_of(entry) for entry in entries]]
+        for entry, cells in zip(entries, facts, strict=True):
+            cells[4] = ", ".join([cells[4] or "unknown", *marks_of(entry), *_children(listed.children.get(entry.key))])
     if form == "csv" and not columns:
         columns = [Key("metric", name) for name in sorted({name for e in entries for name in e.metrics})]
     if form == "csv" or columns:
         values = [shown(entries, key, form) for key in columns]
-        return drawn([*headers, *map(str, columns)], zip(*columns_of(facts, form), *values, strict=True), form)
-    return drawn([*headers, "metrics"], zip(*columns_of(facts, form), map(_metrics, entries), strict=True), form)
+        table = zip(*columns_of(facts, form), *beside, *values, strict=True)
+        return drawn([*headers, *map(str, columns)], table, form)
+    table = zip(*columns_of(facts, form), *beside, map(_metrics, entries), strict=True)
+    return drawn([*headers, "metrics"], table, form)
+
+
+def _children(count: int | None) -> list[str]:
+    return [f"+{count:,} {'child' if count == 1 else 'children'}"] if count else []
 
 
 def _metrics(entry: Entry) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ciplug.git import lfs
-from ciplug.git.environment import Config
+from ciplug.git.environment import Config, git_environment
 from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
 from ciplug.git.safe import is_named, name_safe
@@ -210,14 +210,16 @@ def _hashed(top: Path, paths: list[str]) -> dict[str, str]:
         return {}
     plain = [path for path in paths if "\n" not in path and not path.startswith('"')]
     asked = b"".join(os.fsencode(path) + b"\n" for path in plain)
-    done = run_git("hash-object", "--stdin-paths", cwd=top, input=asked, check=False)
+    # What a filter says on stderr decides, and nothing else may be there.
+    env = git_environment({"GIT_TRACE": "0", "GIT_TRACE_CURL": "0"})
+    done = run_git("hash-object", "--stdin-paths", cwd=top, input=asked, env=env, check=False)
     ids = done.stdout.decode().split()
     # Of a filter that is not required, git reports the failure and goes on without it.
     if done.returncode == 0 and not done.stderr and len(ids) == len(plain) == len(paths):
         return dict(zip(paths, ids, strict=True))
     hashed = {}
     for path in paths:
-        done = run_git("hash-object", "--", path, cwd=top, check=False)
+        done = run_git("hash-object", "--", path, cwd=top, env=env, check=False)
         if done.returncode == 0 and not done.stderr:
             hashed[path] = done.stdout.decode().strip()
     return hashed

@@ -239,7 +239,14 @@ class Changes:
         return "deleted" if self.deletion else "withdrawn" if self.withdrawal else "active"
 
     @property
+    def effective(self) -> State:
+        """The state, and for an active run that of its parent: a child is withdrawn or deleted with it."""
+        return self.parent.effective if self.parent and self.state == "active" else self.state
+
+    @property
     def standing(self) -> Standing:
+        if self.state == "active" and not self.unread and self.parent:
+            return self.parent.standing
         return "unread" if self.state == "active" and self.unread else self.state
 
     @property
@@ -397,19 +404,28 @@ class Evidence:
     """Metric → the amendment that gave it another value than it had: such a metric decides nothing."""
 
 
+def replaced_metrics(recorded: Mapping[str, float], amendments: Iterable[Amendment]) -> dict[str, Amendment]:
+    """Return metric → the last of the amendments that gave it another value than it had, in the record or before."""
+    metrics = dict(recorded)
+    replaced: dict[str, Amendment] = {}
+    for amendment in amendments:
+        for name, value in amendment.metrics.items():
+            before = metrics.setdefault(name, value)
+            if before != value and not (math.isnan(before) and math.isnan(value)):
+                replaced[name] = amendment
+    return replaced
+
+
 def evidence_of(record: Run, changes: Changes) -> Evidence:
     """Return the values of a run that count. A recorded value is never replaced: an amendment that tries to is named.
 
     Of what a resumed run logged, its metrics alone count. A fork's amendments count for a fork's run alone.
     """
     metrics = dict(record.metrics)
-    changed: dict[str, Amendment] = {}
-    for amendment in changes.amendments:
-        if amendment.context.trusted or not record.provenance.context.trusted:
-            for name, value in amendment.metrics.items():
-                before = metrics.setdefault(name, value)
-                if before != value and not (math.isnan(before) and math.isnan(value)):
-                    changed[name] = amendment
+    counted = [one for one in changes.amendments if one.context.trusted or not record.provenance.context.trusted]
+    changed = replaced_metrics(metrics, counted)
+    for amendment in counted:
+        metrics = {**amendment.metrics, **metrics}
     shown = changes.applied_to(record)
     status = changes.status_of(record.status)
     return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

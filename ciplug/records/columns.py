@@ -25,7 +25,12 @@ from ciplug.records.run import METRIC_NAME, Scalar
 
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
-ATTRIBUTES = ("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent")
+FLAGS = ("dirty", "trusted")
+"""Attributes that are 'true' or 'false'."""
+ATTRIBUTES = (
+    *("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent"),
+    *FLAGS,
+)
 DATASETS = ("name", "digest", "context")
 """What is kept of the datasets among a run's inputs: columns in which a row stands once for each dataset."""
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -99,8 +104,14 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     provenance = record.get("provenance")
     context = provenance.get("context") if isinstance(provenance, dict) else None
     nested = context if isinstance(context, dict) else {}
+    flags = {
+        "dirty": provenance.get("dirty") if isinstance(provenance, dict) else None,
+        "trusted": nested.get("trusted", True),
+    }
     for name in ATTRIBUTES:
         value = record.get(name, nested.get(name) if name in ("branch", "actor", "host") else None)
+        if name in FLAGS:
+            value = {True: "true", False: "false"}.get(flag) if isinstance(flag := flags[name], bool) else None
         columns.attributes[name].append(value if isinstance(value, str) else None)
     for name, value in _items(record, "metrics"):
         number = _WORDS.get(value) if isinstance(value, str) else value

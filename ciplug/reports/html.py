@@ -163,9 +163,10 @@ def _telling(section: ModelSection) -> dict[str, str]:
 
 def _side(section: ModelSection, side: Side) -> dict[str, Any]:
     own = side.role == "candidate"
+    chosen = text.side_clause(side, section.comparison.candidate) if side.found else text.nothing(side)
     return {
         "label": side.label,
-        "clause": side.how if own else text.side_clause(side, section.comparison.candidate),
+        "clause": side.how if own else chosen,
         "commit_url": model.commit_link(section, side),
         "run_url": model.run_link(section, side),
         "run": side.run,

@@ -97,10 +97,10 @@ def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
 
 
-def nothing(baseline: Side) -> str:
-    """Return why there is no baseline, and what to do, as one clause."""
-    remedy = baseline.problem.remedy if baseline.problem else None
-    return f"{baseline.how} → {remedy}" if remedy else baseline.how
+def nothing(side: Side) -> str:
+    """Return why a side has no run, and what to do, as one clause."""
+    remedy = side.problem.remedy if side.problem else None
+    return f"{side.how} → {remedy}" if remedy else side.how
 
 
 def not_judged(problem: Notice) -> str:

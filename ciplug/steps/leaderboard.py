@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 
+from ciplug.comparison.selection import Facts, Rules, objection_to
 from ciplug.errors import NotFound, UsageError, nearest
+from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
 from ciplug.registry.state import read_model
 from ciplug.steps.policy_in_force import of_checkout
@@ -13,7 +17,7 @@ from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, Found
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import NOT_RANKED
-from ciplug.tracking.query import BRANCH, MODEL, STATUS, Comparison, Key, Order
+from ciplug.tracking.query import BRANCH, DIRTY, MODEL, STATUS, TRUSTED, Comparison, Key, Order
 
 _NAMED_MOST = 12
 
@@ -30,6 +34,8 @@ class RankingRequest:
     columns: Sequence[Key] = ()
     """Values to be shown, which must be recorded of some run."""
     limit: int | None = None
+    all: bool = False
+    """Whether runs that do not count for their commit are ranked too."""
     with_versions: bool = True
 
 
@@ -48,8 +54,8 @@ class Leaderboard:
     entries: Sequence[Entry]
     """The best first; those whose metric is NaN are the last."""
     found: Found
-    unfinished: int
-    """Runs that match, and are left out because they did not finish."""
+    barred: Mapping[Reason, int]
+    """Why runs that match are left out, and how many for each reason."""
     versions: Mapping[str, Version]
     """Run → its version in the registry."""
     notes: Sequence[str]
@@ -62,7 +68,9 @@ class Leaderboard:
 
 
 def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderboard:
-    """The best runs. Only finished ones, unless a condition chooses by the status; the catalog has at least one run.
+    """The best runs; the catalog has at least one run.
+
+    A run that would not count for its commit is left out, unless a condition chooses by what is against it.
 
     Raises UsageError where it is not clear which model or metric ranks, or which way is better, NotFound for a model
     without runs.
@@ -71,17 +79,66 @@ def rank(session: Session, catalog: Catalog, request: RankingRequest) -> Leaderb
     ranking = _ranking(session, catalog, model, request)
     where = [*request.where, Comparison(MODEL, "=", model)]
     where += [Comparison(BRANCH, "=", request.branch)] if request.branch else []
-    every = None
-    if all(comparison.key != STATUS for comparison in where):
-        every = catalog.count(where, hide=NOT_RANKED)
-        where.append(Comparison(STATUS, "=", "finished"))
     for key in request.columns:
         catalog.need(key)
     order = Order(ranking.metric, ranking.higher_is_better)
-    found = catalog.search(where, [order], request.limit, hide=NOT_RANKED)
+    bars = _Bars(catalog, () if request.all else _reasons(where))
+    found = catalog.search(where, [order], request.limit, hide=NOT_RANKED, keep=bars.keep)
     ranked = [entry for entry in found.entries if entry.get(ranking.metric) is not None]
     versions, notes = _versions(session, model) if request.with_versions and ranked else ({}, ())
-    return Leaderboard(model, ranking, ranked, found, 0 if every is None else every - found.total, versions, notes)
+    return Leaderboard(model, ranking, ranked, found, dict(bars.count), versions, notes)
+
+
+def _reasons(where: Sequence[Comparison]) -> tuple[Reason, ...]:
+    """What may be against a run: nothing that a condition chooses by."""
+    asked = {comparison.key for comparison in where}
+    keys = {Reason.FORK: TRUSTED, Reason.DIRTY: DIRTY, Reason.NOT_FINISHED: STATUS}
+    return tuple(reason for reason, key in keys.items() if key not in asked)
+
+
+class _Bars:
+    """Leaves out the runs that do not count for their commit, by the rules of `comparison.selection`."""
+
+    _KEYS = (STATUS, TRUSTED, DIRTY)
+
+    def __init__(self, catalog: Catalog, reasons: Collection[Reason]) -> None:
+        self.count: Counter[Reason] = Counter()
+        self._catalog = catalog
+        self._reasons = reasons
+
+    def keep(self, rows: Sequence[int]) -> Sequence[int]:
+        """The rows of the runs that are ranked."""
+        if not self._reasons:
+            return rows
+        cells = (self._catalog.column(key) for key in self._KEYS)
+        values = [dict(zip(column.rows, column.values, strict=True)).get for column in cells]
+        self.count.clear()
+        kept = []
+        for row in rows:
+            reason = _objection(*(get(row) for get in values), tuple(self._reasons))
+            if reason is None:
+                kept.append(row)
+            else:
+                self.count[reason] += 1
+        return kept
+
+
+@cache
+def _objection(
+    status: str | None, trusted: str | None, dirty: str | None, reasons: tuple[Reason, ...]
+) -> Reason | None:
+    """Why a run is not ranked. One whose state nobody recorded is: a store may hold runs of no repository."""
+    facts = Facts(id="", finished=status == "finished", trusted=trusted != "false", dirty=dirty == "true")
+    weighed = replace(
+        facts,
+        finished=facts.finished or Reason.NOT_FINISHED not in reasons,
+        trusted=facts.trusted or Reason.FORK not in reasons,
+        dirty=facts.dirty and Reason.DIRTY in reasons,
+    )
+    return objection_to(weighed, _RANKED)
+
+
+_RANKED = Rules(forks=False, unfinished=False)
 
 
 def _model(model: str | None, catalog: Catalog) -> str:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +16,12 @@ from ciplug import console
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
+from ciplug.console import Note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.record import begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.record import Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -34,10 +35,13 @@ _ID = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run that this process logs to, and what ends it."""
+    """A run that this process logs to."""
 
     writer: RunWriter
-    end: Callable[[Status], None]
+    end: Callable[[Status], Sequence[Note]]
+    """Ends it, and returns what a person should know then."""
+    notes: tuple[Note, ...] = ()
+    """On its beginning."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,12 @@ def run_around(env: Mapping[str, str]) -> RunWriter | None:
 
 def joined(writer: RunWriter) -> OpenRun:
     """The run of another process, which records it."""
-    return OpenRun(writer, lambda status: writer.release())
+
+    def release(status: Status) -> Sequence[Note]:
+        writer.release()
+        return ()
+
+    return OpenRun(writer, release)
 
 
 def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
@@ -69,13 +78,11 @@ def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
     """
     try:
         session = open_session(for_recording=True)
-        entry = begin(session, inputs, command=(sys.executable, *sys.argv), started=started)
+        entry = begin(session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid())
     except (ConfigError, GitError, StoreError) as problem:
-        console.complain(problem.message, problem.hint)
-        return _unrecorded()
-    if session.policy_error:
-        console.complain(session.policy_error.message, session.policy_error.hint)
-    return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status))
+        return _unrecorded(console.problem(problem))
+    wrong = [console.problem(session.policy_error)] if session.policy_error else []
+    return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status), tuple(wrong))
 
 
 def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> OpenRun:
@@ -105,8 +112,8 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
         tags=inputs.tags,
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
-    entry = Spool(parent.folder.parent).create(run.id, facts_of(run, inputs, job, job.spooled_for))
-    return OpenRun(entry, lambda status: _seal(entry, inputs, status))
+    entry = Spool(parent.folder.parent).create(run.id, facts_of(run, inputs, job, job.spooled_for, os.getpid()))
+    return OpenRun(entry, lambda status: _end_child(entry, inputs, status))
 
 
 def resumed_run(run_id: str, inputs: Inputs, started: datetime | None, env: Mapping[str, str]) -> OpenRun:
@@ -141,59 +148,55 @@ def _spools(session: Session, env: Mapping[str, str]) -> list[Spool]:
     return [*([Spool(Path(around).parent)] if around else []), session.spool]
 
 
-def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> None:
-    try:
-        recorded = finish(_job_of(entry), entry, inputs, status=status)
-    except StoreError as unkept:
-        console.complain(unkept.message, unkept.hint)
-        return
-    for problem in recorded.problems:
-        console.complain(problem.message, problem.hint)
+def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
+    """Record the run and send it. The training went well: that its record waits on disk is no reason to fail it."""
+    recorded, notes = _sealed(entry, inputs, status)
+    if recorded is None:
+        return notes
     if not session.context.trusted:
-        console.say(f"{MUST_NOT_WRITE}: run {entry.id} is kept in {entry.folder}")
-        return
+        return [*notes, Note(f"{MUST_NOT_WRITE}: run {entry.id} is kept in {entry.folder}")]
     try:
         send(session, recorded.sealed)
     except CiplugError as problem:
-        # The training went well; that its record waits on disk is no reason to fail it.
-        console.complain(problem.message, problem.hint)
-    else:
-        # A child run whose parent's own parent is still open.
-        where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
-        console.say(f"run {entry.id} ({recorded.run.model}, {status}) {where}")
+        return [*notes, console.problem(problem)]
+    # A child run whose parent's own parent is still open.
+    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+    return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 
-def _seal(entry: RunWriter, inputs: Inputs, status: Status) -> None:
+def _end_child(entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
+    """Seal the run. It is sent with its parent."""
+    return _sealed(entry, inputs, status)[1]
+
+
+def _sealed(entry: RunWriter, inputs: Inputs, status: Status) -> tuple[Recorded | None, list[Note]]:
+    """The record of a run that ends, and what a person should know of it; None where the disk does not take it."""
     try:
         recorded = finish(_job_of(entry), entry, inputs, status=status)
     except StoreError as unkept:
-        console.complain(unkept.message, unkept.hint)
-        return
-    for problem in recorded.problems:
-        console.complain(problem.message, problem.hint)
-    console.detail(f"run {entry.id} ({recorded.run.model}, {status}) is sent with run {entry.parent}")
+        return None, [console.problem(unkept)]
+    return recorded, [*recorded.notes, *map(console.problem, recorded.problems)]
 
 
-def _leave(writer: RunWriter, status: Status) -> None:
+def _leave(writer: RunWriter, status: Status) -> Sequence[Note]:
     """End a resumed run, unless another process has it open, or has ended it."""
     if writer.release_unless_last():
-        return
+        return ()
     if not writer.is_open:
         writer.release()
-        return
+        return ()
     parent = RunWriter.open(writer.folder.parent / writer.parent) if writer.parent else None
     if parent is None:
-        _end_own(open_session(for_recording=True), writer, Inputs(), status)
-    else:
-        parent.release()
-        _seal(writer, Inputs(), status)
+        return _end_own(open_session(for_recording=True), writer, Inputs(), status)
+    parent.release()
+    return _end_child(writer, Inputs(), status)
 
 
-def _unrecorded() -> OpenRun:
+def _unrecorded(*why: Note) -> OpenRun:
     """A run that is nothing but its log, in a temporary folder."""
     writer = RunWriter.create(Path(tempfile.mkdtemp(prefix="ciplug-")) / new_id(), {})
-    console.complain(f"this run is not recorded; what it logs is in {writer.folder / FILE}")
-    return joined(writer)
+    where = Note(f"this run is not recorded; what it logs is in {writer.folder / FILE}", is_urgent=True)
+    return replace(joined(writer), notes=(*why, where))
 
 
 def _job_of(entry: RunWriter) -> Job:

@@ -124,7 +124,8 @@ def _none(config: Config, source: PolicySource, model: str) -> ConfigError:
     if config.model not in (None, model):
         return ConfigError(
             f"{source}: its gates are for the model '{config.model}', and the run is of '{model}'",
-            hint=f"run with --model {config.model}, or change 'model:'",
+            hint=f"name the run's model '{config.model}' (--model, or start_run(model=…) in the training), or change "
+            "'model:'",
         )
     if config.path is None:
         return ConfigError(f"there is no {configuration.FILE}, and so no gate", hint="ciplug init")

@@ -16,7 +16,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.config.clean import line_to_add
-from ciplug.console import Note
+from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt
 from ciplug.records.canonical import new_id, plain
@@ -56,8 +56,12 @@ def begin(
     command: Sequence[str] = (),
     run_id: str | None = None,
     started: datetime | None = None,
+    process: int | None = None,
 ) -> RunWriter:
     """Open a run in the spool, with all that is known before the training starts.
+
+    Args:
+        process: the program that logs to the run by itself: its workers find the run by it.
 
     Raises ConfigError for a place of artifacts that does not exist, StoreError when the disk does not take it.
     """
@@ -77,7 +81,7 @@ def begin(
         tags=inputs.tags,
         provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
     )
-    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for))
+    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process))
 
 
 def _named_outputs(job: Surroundings, logged: Logged) -> list[str]:
@@ -110,11 +114,14 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
     return dirt
 
 
-def facts_of(run: Run, inputs: Inputs, job: Surroundings, spooled_for: str) -> dict[str, Any]:
+def facts_of(
+    run: Run, inputs: Inputs, job: Surroundings, spooled_for: str, process: int | None = None
+) -> dict[str, Any]:
     """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process."""
     return {
         "run": plain(run),
         "asked": {"model": inputs.model_is_asked, "seed": inputs.seed},
+        "process": process,
         "store": spooled_for,
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
@@ -171,7 +178,7 @@ def finish(
             ),
         )
         said = [
-            *([Note(entry.notice, is_warning=True)] if entry.notice else []),
+            *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
             *notes,
             *values.notes,
@@ -242,9 +249,7 @@ def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], ke
     if seed is None or not others:
         return []
     hint = f"does the training use the seed that it was given? ciplug run --seed {seed} sets CIPLUG_SEED={seed}"
-    return [
-        Note(f"the run counts as one of seed {seed}, which was asked for; {', '.join(others)}", hint, is_warning=True)
-    ]
+    return [warning(f"the run counts as one of seed {seed}, which was asked for; {', '.join(others)}", hint)]
 
 
 def lines_left_out(logged: Logged) -> list[Note]:
@@ -252,8 +257,8 @@ def lines_left_out(logged: Logged) -> list[Note]:
     notes = []
     if logged.torn:
         words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"
-        notes.append(Note(words, is_warning=True))
+        notes.append(warning(words))
     if logged.unknown:
         words = f"{logged.unknown} of the logged events are of a kind that this ciplug does not know, and are left out"
-        notes.append(Note(words, "record with the version that the training logs with", is_warning=True))
+        notes.append(warning(words, "record with the version that the training logs with"))
     return notes

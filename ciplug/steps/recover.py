@@ -47,7 +47,7 @@ def told(recovered: Recovered) -> Iterator[Note]:
         yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
     problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]
     for problem in itertools.chain(*problems):
-        yield Note(problem.message, problem.hint, is_warning=True)
+        yield console.problem(problem)
 
 
 def _recovered(entry: RunWriter) -> Recorded | Resumed | None:

@@ -12,6 +12,7 @@ from ciplug._version import __version__
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
+from ciplug.console import Note
 from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
 from ciplug.records.amendment import Amendment, same_param
 from ciplug.records.canonical import plain
@@ -152,7 +153,7 @@ def _is_known(known: Mapping[str, Any], name: str, value: Any) -> bool:
     return name in known and same_param(known[name], value)
 
 
-def leave(session: Session, entry: RunWriter, status: Status, around: str | None) -> None:
+def leave(session: Session, entry: RunWriter, status: Status, around: str | None) -> Sequence[Note]:
     """End a resumed run, unless another process has it open: seal its amendment and send it.
 
     Args:
@@ -160,27 +161,21 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
         around: the id of the run of `ciplug run` around this program, which sends it when it ends.
     """
     if entry.release_unless_last():
-        return
+        return ()
     if not entry.is_open:
         entry.release()
-        return
+        return ()
     try:
         with entry.ending() as logged:
-            console.tell(lines_left_out(logged))
             resumed = seal(entry, logged, status, now())
     except StoreError as unkept:
-        console.complain(unkept.message, unkept.hint)
-        return
-    for problem in resumed.problems:
-        console.complain(problem.message, problem.hint)
-    what = f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}"
+        return [console.problem(unkept)]
+    notes = [*lines_left_out(logged), *map(console.problem, resumed.problems)]
     if around:
-        console.detail(f"{what}: the amendment is sent with run {around}")
-        return
+        return notes
     try:
         send(session, resumed.sealed)
     except CiplugError as problem:
-        console.complain(problem.message, problem.hint)
-    else:
-        waits = resumed.sealed.waits
-        console.say(f"{what}: {'it waits for its parent' if waits else f'amended in {session.store.uri}'}")
+        return [*notes, console.problem(problem)]
+    where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store.uri}"
+    return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}: {where}")]

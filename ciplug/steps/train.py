@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note
+from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
 from ciplug.git.credentials import redact
 from ciplug.records.run import Status
@@ -108,7 +108,7 @@ def _late_failure(child: ChildResult) -> list[Note]:
         return []
     what = "was not found" if child.exit_code == _NOT_FOUND else "could not be executed"
     words = f"a part of the command {what} (exit code {child.exit_code}) after the training had begun"
-    return [Note(f"{words}: the run is recorded as failed", is_warning=True)]
+    return [warning(f"{words}: the run is recorded as failed")]
 
 
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:

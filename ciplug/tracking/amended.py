@@ -54,7 +54,7 @@ def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: in
     if key == LIFECYCLE:
         states: list[str] = ["active"] * count
         for row, one in changed.items():
-            states[row] = one.state
+            states[row] = one.effective
         return Column(range(count), states)
     if key.kind == "dataset":
         return _with_datasets(key, recorded, changed)

@@ -11,22 +11,25 @@ import hashlib
 import sqlite3
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import UsageError, nearest
 from ciplug.records.amendment import Amendment, Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
-from ciplug.records.keys import amended_run, is_run, parse_runs
+from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
 from ciplug.stores.base import Store
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile
 from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
-from ciplug.tracking.query import Column, Comparison, Key, Kind, Order, Selection
+from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, Order, Selection
 
 _NAMES_MOST = 12
 T = TypeVar("T")
@@ -46,6 +49,10 @@ class Found(NamedTuple):
     """The number of matching runs without a value to order by."""
     hidden: int = 0
     """Runs that match, and are left out for the state that they are in."""
+    children: Mapping[str, int] = MappingProxyType({})
+    """Key of a run among the entries → child runs that it stands for."""
+    folded: int = 0
+    """Child runs that match, and are left out because a run that started them is among the results."""
 
 
 class _Segment(NamedTuple):
@@ -150,7 +157,8 @@ class Catalog:
         self._rest = self._beside(objects)
         self._count += len(self._rest)
         self._changes = amended.changes(self._amendments(names, objects), self.problems)
-        self.__dict__.pop("_changed_rows", None)
+        for name in ("_changed_rows", "_parents"):
+            self.__dict__.pop(name, None)
 
     def _amendments(self, names: Collection[str], objects: Mapping[str, bytes]) -> dict[str, Any]:
         """Key → record of every amendment, in a segment or not."""
@@ -206,30 +214,60 @@ class Catalog:
         limit: int | None = None,
         *,
         hide: Collection[Standing] = (),
+        fold: bool = False,
+        keep: Callable[[Sequence[int]], Sequence[int]] | None = None,
     ) -> Found:
         """The first `limit` runs for which every condition holds, in order; without one, the latest first.
 
-        Runs whose standing is in `hide` are left out, and counted. Raises UsageError for a metric, parameter or tag
-        that no run has.
+        Raises UsageError for a metric, parameter or tag that no run has.
+
+        Args:
+            hide: runs with such a standing are left out, and counted.
+            fold: whether a child run is left out where one of the runs that started it is among the results.
+            keep: which rows of those left stay: it takes and returns rising rows.
         """
-        return self._answer(lambda: self._search(where, order_by, limit, hide))
+        return self._answer(lambda: self._search(where, order_by, limit, hide, fold, keep))
 
     def _search(
-        self, where: Sequence[Comparison], order_by: Sequence[Order], limit: int | None, hide: Collection[Standing]
+        self,
+        where: Sequence[Comparison],
+        order_by: Sequence[Order],
+        limit: int | None,
+        hide: Collection[Standing],
+        fold: bool,
+        keep: Callable[[Sequence[int]], Sequence[int]] | None,
     ) -> Found:
         selected = self._select(where)
         for order in order_by:
             self._need(order.key)
-        rows = self._without(hide, selected.rows)
+        listed = self._without(hide, selected.rows)
+        rows = listed if keep is None else keep(listed)
+        folded = self._folded(rows) if fold else {}
+        if folded:
+            rows = [row for row in rows if row not in folded]
         arranged = search.arrange(rows, order_by, self._column, limit)
+        entries = self._entries(arranged.rows)
         return Found(
-            self._entries(arranged.rows),
+            entries,
             len(rows),
             selected.undefined,
             arranged.undefined,
             arranged.absent,
-            len(selected.rows) - len(rows),
+            len(selected.rows) - len(listed),
+            self._counted(entries, Counter(folded.values())) if folded else {},
+            len(folded),
         )
+
+    def _counted(self, entries: Sequence[Entry], by_row: Mapping[int, int]) -> dict[str, int]:
+        """Counts of rows by the keys of their runs."""
+        rows = self._rows_of({entry.key for entry in entries})
+        return {key: by_row[row] for key, row in rows.items() if row in by_row}
+
+    def _folded(self, rows: Sequence[int]) -> dict[int, int]:
+        """Child run → the farthest of the runs that started it which is among the rows."""
+        among = set(rows) if self._parents else ()
+        tops = ((row, [one for one in self._ancestors(row) if one in among]) for row in self._parents if row in among)
+        return {row: above[-1] for row, above in tops if above}
 
     def _without(self, hide: Collection[Standing], rows: Sequence[int]) -> Sequence[int]:
         gone = {row for row, changes in self._changed_rows.items() if changes.standing in hide} if hide else set()
@@ -321,8 +359,40 @@ class Catalog:
 
     @cached_property
     def _changed_rows(self) -> dict[int, Changes]:
-        """Row → its changes, of the runs that have been amended."""
-        return {row: self._changes[key] for key, row in self._rows_of(self._changes.keys()).items()}
+        """Row → its changes, of the runs that have been amended, and of the children of those that do not count."""
+        own = {row: self._changes[key] for key, row in self._rows_of(self._changes.keys()).items()}
+        void = {row for row, changes in own.items() if not changes.counts}
+        if not void:
+            return own
+        inherited = dict(own)
+        for row in self._parents:
+            above = next((one for one in self._ancestors(row) if one in void), None)
+            if above is not None:
+                inherited[row] = replace(own.get(row, amended.NO_CHANGES), parent=own[above])
+        return inherited
+
+    @cached_property
+    def _parents(self) -> dict[int, int]:
+        """Row → the row of the run that started it, of the child runs whose parent is here."""
+        children = self._recorded_column(PARENT)
+        if not children.rows:
+            return {}
+        commits = self._recorded_column(COMMIT)
+        commit_of = dict(zip(commits.rows, commits.values, strict=True))
+        keys = {
+            row: RunKey(commit_of.get(row), parent).key
+            for row, parent in zip(children.rows, children.values, strict=True)
+        }
+        rows = self._rows_of(set(keys.values()))
+        return {row: rows[key] for row, key in keys.items() if key in rows}
+
+    def _ancestors(self, row: int) -> Iterator[int]:
+        """The runs that started a run, the nearest first."""
+        passed = {row}
+        while (above := self._parents.get(row)) is not None and above not in passed:
+            passed.add(above)
+            yield above
+            row = above
 
     def _column(self, key: Key) -> Column:
         if key not in self._cells:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records import read
-from ciplug.records.amendment import Changes, Standing
+from ciplug.records.amendment import Changes, Standing, replaced_metrics
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.keys import misplaced
 from ciplug.tracking.query import LIFECYCLE, Key, Kind
@@ -25,6 +25,8 @@ class Entry:
     params: Mapping[str, Any] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     standing: Standing = "active"
+    replaced: frozenset[str] = frozenset()
+    """Metrics to which an amendment gave another value than they had: what `metrics` shows decides nothing."""
 
     @property
     def id(self) -> str:
@@ -72,7 +74,7 @@ def entry_at(columns: Columns, row: int) -> Entry:
 
 def as_amended(entry: Entry, changes: Changes) -> Entry:
     """The entry with what was changed since."""
-    later = {"name": changes.name, "status": changes.status, "ended": changes.ended, LIFECYCLE.name: changes.state}
+    later = {"name": changes.name, "status": changes.status, "ended": changes.ended, LIFECYCLE.name: changes.effective}
     attributes = {**entry.attributes, **{name: value for name, value in later.items() if value is not None}}
     tags = {**entry.tags, **changes.tags}
     return replace(
@@ -82,6 +84,7 @@ def as_amended(entry: Entry, changes: Changes) -> Entry:
         params={**changes.params, **entry.params},
         tags={name: value for name, value in tags.items() if value is not None},
         standing=changes.standing,
+        replaced=frozenset(replaced_metrics(entry.metrics, changes.amendments)),
     )
 
 

@@ -27,7 +27,8 @@ def _quotes_for(name: str) -> str:
 STARTED, ENDED, RUN_ID, STATUS, LIFECYCLE = (
     Key("attribute", name) for name in ("started", "ended", "id", "status", "lifecycle")
 )
-MODEL, COMMIT, BRANCH = (Key("attribute", name) for name in ("model", "commit", "branch"))
+MODEL, COMMIT, BRANCH, PARENT = (Key("attribute", name) for name in ("model", "commit", "branch", "parent"))
+HOST, DIRTY, TRUSTED = (Key("attribute", name) for name in ("host", "dirty", "trusted"))
 
 
 class Comparison(NamedTuple):

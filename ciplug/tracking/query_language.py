@@ -11,9 +11,10 @@ from datetime import datetime, timezone
 
 from ciplug.errors import UsageError, closest, nearest
 from ciplug.records import moment
-from ciplug.records.columns import ATTRIBUTES, DATASETS
+from ciplug.records.columns import ATTRIBUTES, DATASETS, FLAGS
 from ciplug.tracking.query import (
     ENDED,
+    HOST,
     LIFECYCLE,
     STARTED,
     STATUS,
@@ -46,9 +47,12 @@ _ATTRIBUTES = {
 _WORDS = {
     STATUS: ("finished", "failed", "killed", "running", "scheduled"),
     LIFECYCLE: ("active", "withdrawn", "deleted"),
+    **{Key("attribute", name): ("true", "false") for name in FLAGS},
 }
 """Values of these attributes, in MLflow's words: any other word is a mistake, not an empty answer."""
 
+_HOSTS = {"github": "github_actions", "gitlab": "gitlab_ci"}
+"""Short names of CI hosts, as tables show them."""
 _NUMERIC = ("=", "!=", "<", "<=", ">", ">=")
 _TEXTUAL = ("=", "!=", "LIKE", "ILIKE", "IN", "NOT IN")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
@@ -184,6 +188,7 @@ class _Reader:
             raise self._error(f"{what} is not compared by it", comparator, f"one of: {', '.join(known)}")
         if key in _WORDS and isinstance(value, str) and "LIKE" not in comparator.text:
             value = self._one_of(_WORDS[key], value, token)
+        value = _HOSTS.get(value, value) if key == HOST and isinstance(value, str) else value
         return Comparison(key, comparator.text, value)
 
     def _comparator(self, key: Key) -> Token:
@@ -209,6 +214,8 @@ class _Reader:
                 return int(token.text), token
             except ValueError:  # no whole number, or one of more digits than Python takes
                 return float(token.text), token
+        if _is_flag(key, token):
+            return token.text, token
         if token.sort != "text":
             wanted = {"metric": "a number", "param": "a value in quotes, or a number,"}
             raise self._error(f"{wanted.get(key.kind, 'a value in quotes')} is expected", token)
@@ -219,10 +226,11 @@ class _Reader:
         values = []
         while True:
             token = self._take("a value in quotes")
-            if token.sort != "text":
+            if token.sort != "text" and not _is_flag(key, token):
                 raise self._error("a value in quotes is expected", token)
-            value = unquoted(token.text)
-            values.append(self._one_of(_WORDS[key], value, token) if key in _WORDS else value)
+            value = unquoted(token.text) if token.sort == "text" else token.text
+            value = self._one_of(_WORDS[key], value, token) if key in _WORDS else value
+            values.append(_HOSTS.get(value, value) if key == HOST else value)
             if self.word(",", ")") == ")":
                 return tuple(values)
 
@@ -244,3 +252,8 @@ class _Reader:
             raise self._error(
                 "a time is expected", token, "like '2026-11-23', '2026-11-23T19:24:00Z', or milliseconds since 1970"
             ) from None
+
+
+def _is_flag(key: Key, token: Token) -> bool:
+    """Whether a word is the value of an attribute that is true or false, which needs no quotes."""
+    return key.kind == "attribute" and key.name in FLAGS and token.text.lower() in _WORDS[key]

@@ -201,13 +201,24 @@ class Runs:
                 self._changes[run] = folded[run.key]
 
     def changes(self, run: Run) -> Changes:
-        """Return the combined amendments of a loaded run, with those of its parent."""
-        own = self._changes.get(run_key(run), NO_CHANGES)
-        if run.parent is None:
-            return own
-        parent = RunKey(run.commit, run.parent)
-        self._fold([parent], self._read(self._unread_amendments([parent])))
-        return replace(own, parent=self._changes.get(parent, NO_CHANGES))
+        """Return the combined amendments of a loaded run, with those of the runs that started it."""
+        line = [self._changes.get(run_key(run), NO_CHANGES)]
+        passed: set[str] = {run.id}
+        above = run.parent
+        while above is not None and above not in passed:
+            passed.add(above)
+            parent = RunKey(run.commit, above)
+            self._fold([parent], self._read(self._unread_amendments([parent])))
+            line.append(self._changes.get(parent, NO_CHANGES))
+            known = parent.key in self.problems
+            found = self.load([parent])
+            if not known:
+                self.problems.pop(parent.key, None)  # That a parent is gone is no problem of its child.
+            above = found[0].parent if found else None
+        changes = line.pop()
+        while line:
+            changes = replace(line.pop(), parent=changes)
+        return changes
 
     def refused_params(self, run: Run) -> tuple[RefusedParam, ...]:
         """The attempts to change a parameter of a run that was loaded, in the order in which they are folded."""

@@ -379,7 +379,8 @@ def test_without_ciplug_run_nested_runs_are_sent_with_their_parent(session: Sess
         "import ciplug\nfrom datetime import datetime, timezone\n"
         "with ciplug.start_run(model='wine', start_time=datetime(2026, 1, 1, tzinfo=timezone.utc)) as top:\n"
         "    for number in range(3):\n"
-        "        with ciplug.start_run(nested=True, seed=number, start_time=1_000): ciplug.log_metric('loss', number)\n"
+        "        with ciplug.start_run(nested=True, seed=number, start_time=1_700_000_000_000):\n"
+        "            ciplug.log_metric('loss', number)\n"
         "    ciplug.end_run(end_time=1_790_000_000_000)\n"
         "with ciplug.start_run(): pass\n"
         "try: ciplug.start_run(); ciplug.start_run()\n"
@@ -393,7 +394,7 @@ def test_without_ciplug_run_nested_runs_are_sent_with_their_parent(session: Sess
     assert len(runs) == 6 and len(children) == 3
     assert (top.started, top.ended) == ("2026-01-01T00:00:00.000Z", "2026-09-21T14:13:20.000Z")
     assert {(run.model, run.provenance.seed, run.started) for run in children} == {
-        ("wine", number, "1970-01-01T00:00:01.000Z") for number in range(3)
+        ("wine", number, "2023-11-14T22:13:20.000Z") for number in range(3)
     }
 
 

@@ -55,3 +55,107 @@ def test_the_example_of_the_readme_ends_at_exit_and_keeps_its_artifact(folder: P
     (folder / "back").mkdir()
     session.files_at(artifact.store).get([artifact.digest], folder / "back", lambda count: None, 10)
     assert session.spool.sealed() == [] and session.spool.abandoned() == []
+
+
+# What a program gets wrong
+
+
+MISTAKES = """\
+import sys, ciplug
+from ciplug.errors import UsageError
+with ciplug.start_run(model="wine") as run:
+    ciplug.log_metrics({"a\\nb": 1, "": 2, " loss ": 3, "ok": 4})
+    ciplug.log_metric("a\\nb", 5)
+    for wrong in (
+        lambda: ciplug.log_metric("ok", 1, timestamp=1_790_000_000),
+        lambda: ciplug.end_run(end_time=1_790_000_000),
+        lambda: ciplug.start_run(run_id=run.id, nested=True, model="beer"),
+        lambda: ciplug.start_run(run_id="0" * 32, nested=True),
+    ):
+        try: wrong()
+        except UsageError as problem: print(problem, file=sys.stderr)
+    assert ciplug.active_run() is run
+    ciplug.log_metric("ok", 5, step=1)
+ciplug.start_run(model="a/b")
+"""
+
+
+def test_mistakes_are_named_with_what_to_do_and_the_training_goes_on(folder: Path) -> None:
+    said = script(MISTAKES, expect=1)
+    assert said.count("the name 'a\\nb' cannot be a metric's: not recorded") == 1
+    assert "the name '' cannot be a metric's" in said
+    assert "the name ' loss ' begins or ends with a blank, and is kept as it is" in said
+    assert said.count("the timestamp 1790000000 is in seconds: milliseconds are expected") == 2
+    assert "is of the model 'wine', and cannot become one of 'beer'\n  -> leave 'model' out" in said
+    assert f"neither open on this machine ({open_session().spool.folder})" in said
+    # The traceback of the last one has its hint.
+    assert "'a/b' cannot be the name of a model\n  -> up to 120 characters" in said
+    (run,) = recorded(open_session())
+    assert run.metrics == {" loss ": 3.0, "ok": 5.0}
+
+
+WORKERS = """\
+import multiprocessing, sys
+import ciplug
+
+def work(number):
+    ciplug.log_metric(f"of the parent {number}", number)
+    ciplug.end_run()
+    with ciplug.start_run(nested=True, name=f"worker {number}") as run:
+        ciplug.log_metric("loss", number)
+    return run.parent_id
+
+def pool(kind):
+    if kind == "joblib":
+        import joblib
+        return joblib.Parallel(n_jobs=2)(joblib.delayed(work)(n) for n in range(2))
+    with multiprocessing.get_context("spawn").Pool(2) as workers:
+        return workers.map(work, range(2))
+
+if __name__ == "__main__":
+    with ciplug.start_run(name="first"):
+        with ciplug.start_run(nested=True, name="inner") as inner:
+            assert pool(sys.argv[1]) == [inner.id] * 2
+    # The workers of joblib are still those of the first run.
+    with ciplug.start_run(name="second") as second:
+        assert pool(sys.argv[1]) == [second.id] * 2
+    try:
+        pool(sys.argv[1])
+    except Exception as problem:
+        print(problem, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("kind", ["spawn", pytest.param("joblib", marks=pytest.mark.slow)])
+def test_workers_find_the_run_of_the_process_that_started_them(folder: Path, kind: str) -> None:
+    if kind == "joblib":
+        pytest.importorskip("joblib")
+    (folder / "sweep.py").write_text(WORKERS)
+    done = subprocess.run([sys.executable, "sweep.py", kind], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "which started this worker, has no open run\n  -> start the parent run first" in done.stderr
+    runs = {run.id: run for run in recorded(open_session())}
+    names = {run.name: run for run in runs.values() if not (run.name or "").startswith("worker")}
+    workers = [run for run in runs.values() if (run.name or "").startswith("worker")]
+    assert {"first", "inner", "second"} <= names.keys()
+    assert sorted(str(runs[run.parent or ""].name) for run in workers) == ["inner"] * 2 + ["second"] * 2
+    assert names["second"].metrics == {"of the parent 0": 0.0, "of the parent 1": 1.0}
+
+
+def test_a_model_that_is_asked_for_is_not_changed_by_the_training(folder: Path) -> None:
+    (folder / "ciplug.yaml").write_text("version: 1\nmodel: wine\n")
+    training = [sys.executable, "-c", "import ciplug; ciplug.start_run(model='beer', name='mine')"]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "ciplug", "run", *options, "--", *training]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    from_file = run("--name", "theirs")
+    assert "the run is of the model 'beer', as the training says, not of 'wine'" in from_file.stderr
+    assert "keeps its name 'theirs'; 'mine' is not taken" in from_file.stderr
+    asked = run("--model", "wine")
+    assert asked.returncode == 1 and "is of the model 'wine', and cannot become one of 'beer'" in asked.stderr
+    assert {(one.model, one.name, one.status) for one in recorded(open_session())} == {
+        ("beer", "theirs", "finished"),
+        ("wine", None, "failed"),
+    }

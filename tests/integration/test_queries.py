@@ -164,6 +164,7 @@ def test_models_and_failed_runs_are_not_mixed_in(tmp_path: Path) -> None:
     (project.folder / "train.py").write_text(
         "import pathlib\npathlib.Path('metrics.json').write_text('{\"accuracy\": 0.99}')\nraise SystemExit(3)\n"
     )
+    project.commit("a training that fails")
     project.ciplug("run", "--model", "wine", "--", "python3", "train.py", code=3)
     board = project.json(*best, "--format", "json")
     assert [run["run"] for run in board["runs"]] == [good]

@@ -182,11 +182,19 @@ def test_a_mistake_in_a_call_is_refused_at_once_and_not_after_the_training(joine
         lambda: ciplug.log_metric("loss", 1.0, step=2**63),
         lambda: ciplug.log_metric("loss", 1.0, step=1.5),  # type: ignore[arg-type]
         lambda: ciplug.log_metric("loss", "1.0"),  # type: ignore[arg-type]
-        lambda: ciplug.log_metric(" ", 1.0),
+        lambda: ciplug.log_metric("loss", 1.0, timestamp=1_790_000_000),
     ):
         with pytest.raises(UsageError):
             call()
     assert log.read(joined).metrics == {}
+
+
+def test_a_name_that_no_metric_can_have_stops_no_training(joined: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        ciplug.log_metrics({" ": 1.0, "a\tb": 2.0, "loss ": 3.0, "accuracy": 4.0})
+    assert log.read(joined).metrics == {"loss ": 3.0, "accuracy": 4.0}
+    said = capsys.readouterr().err
+    assert [said.count(name) for name in ("' '", "'a\\tb'", "'loss '")] == [1, 1, 1]
 
 
 # The spool

@@ -26,7 +26,7 @@ def test_stage_names(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["prod", "None", "Archived", "", "archived"])
 def test_no_stage_to_promote_to(text: str) -> None:
-    with pytest.raises(UsageError, match=f"^unknown stage '{text}'$"):
+    with pytest.raises(UsageError, match=f"^unknown stage '{text}'\n"):
         LADDER.stage(text)
 
 

@@ -87,7 +87,7 @@ def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapp
             try:
                 rows = segments.decode(data[path], path)
             except RecordError as problem:
-                found.problems.append(Problem(path, str(problem)))
+                found.problems.append(Problem(path, problem.message))
                 continue
             file = state.files[path]
             if len(rows) != file.rows or index.marks_of(rows) != file.marks:

@@ -124,7 +124,7 @@ class Reader:
                 pending[name.partition("/")[2]] = bundle.unpack(data, name)
                 digests[name.partition("/")[2]] = digest(data)
             except RecordError as problem:
-                self._report(name, str(problem))
+                self._report(name, problem.message)
         lost = {path: "it is missing" for path in state.files if path in self._lost}
         for name, why in {**state.bad, **lost}.items():
             self._report(name, why)
@@ -146,7 +146,7 @@ class Reader:
             try:
                 state.take(index.decode_done(data.get(name, b""), name))
             except RecordError as problem:
-                state.bad[name] = str(problem)
+                state.bad[name] = problem.message
         return state
 
     def _cached(self, entries: Iterable[Listed]) -> dict[str, bytes]:
@@ -179,7 +179,7 @@ class Reader:
                     try:
                         self._rows[path] = segments.decode(new[path], path)
                     except RecordError as problem:
-                        self._report(path, str(problem))
+                        self._report(path, problem.message)
                         continue
                 self._rows.move_to_end(path)
                 yield path, self._rows[path]

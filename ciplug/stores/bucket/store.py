@@ -182,7 +182,7 @@ class ObjectStore:
             try:
                 self._folding.compact()
             except StoreError as problem:
-                failure = f", and could not be folded: {problem}"
+                failure = f", and could not be folded: {problem.message}"
             view = self._reader.see()
         self._pending_notes = []
         if len(view.pending) >= folding.FOLD_AT + PENDING_ALARM or failure:

@@ -111,7 +111,7 @@ class Snapshot:
             except KeyError:
                 self._note(f"segment {name} cannot be read: the store has lost it; see `ciplug fsck`")
             except RecordError as problem:
-                self._note(f"segment {name} cannot be read: {problem}; see `ciplug fsck`")
+                self._note(f"segment {name} cannot be read: {problem.message}; see `ciplug fsck`")
         return contents
 
     def in_segments(self, keys: set[str]) -> dict[str, str]:

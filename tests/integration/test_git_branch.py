@@ -1,0 +1,742 @@
+"""The content of the git store's branch, piece by piece, in a repository on this disk: what is read of a view, what is
+folded, what is restored, and what a check reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ciplug.errors import Cause, Conflict, GitError, GitKind, RecordError, RemoteError, StoreError
+from ciplug.git.bare import init_bare
+from ciplug.git.failures import Failure
+from ciplug.git.push import PushResult
+from ciplug.records import columns
+from ciplug.records.canonical import digest
+from ciplug.stores.base import Head
+from ciplug.stores.git import content as content_module
+from ciplug.stores.git import folding, segments
+from ciplug.stores.git import remote as remote_module
+from ciplug.stores.git import store as store_module
+from ciplug.stores.git import view as view_module
+from ciplug.stores.git.cached_remote import CachedRemote
+from ciplug.stores.git.check import find_problems
+from ciplug.stores.git.content import Content, folders, is_readable, read_content, root_tree, unfoldable
+from ciplug.stores.git.objects import LooseObjects, object_id
+from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.restore import union, what_is_lost
+from ciplug.stores.git.snapshot import Snapshot
+from ciplug.stores.git.store import GitStore
+from ciplug.stores.git.view import View, fetch_view
+
+KEEP = "refs/ciplug/keep/tip"
+REFS = Refs("ciplug")
+
+
+class Remote:
+    """A bare repository on this disk, written without git."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        init_bare(folder, "sha1")
+        self.written = LooseObjects(folder, "sha1")
+
+    def commit(self, tree: str, *parents: str) -> str:
+        return self.written.commit(tree, parents, "x", 0)
+
+    def set(self, ref: str, oid: str | None) -> None:
+        path = self.folder / ref
+        if oid is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(oid + "\n")
+
+    def ref(self, ref: str) -> str | None:
+        path = self.folder / ref
+        return path.read_text().strip() if path.exists() else None
+
+    def write(self, name: str, objects: Mapping[str, bytes]) -> str:
+        """A pending write."""
+        tree = self.written.nested_tree({f"new/{key}": self.written.blob(data) for key, data in objects.items()})
+        self.set(f"refs/ciplug/inbox/{name}", self.commit(tree))
+        return f"refs/ciplug/inbox/{name}"
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Remote:
+    return Remote(tmp_path / "remote.git")
+
+
+@pytest.fixture
+def cached(tmp_path: Path, remote: Remote) -> CachedRemote:
+    one = CachedRemote(remote.folder.as_uri(), cache=tmp_path / "cache", name="ciplug", config=())
+    init_bare(one.repository, "sha1")
+    return one
+
+
+@pytest.fixture
+def written(cached: CachedRemote) -> LooseObjects:
+    """Writes into the cache."""
+    return LooseObjects(cached.repository, "sha1")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, remote: Remote) -> Callable[..., GitStore]:
+    url, number = remote.folder.as_uri(), iter(range(1000))
+
+    def open_(cache: str | None = None, **options: bool) -> GitStore:
+        folder = tmp_path / (cache or f"cache-{next(number)}")
+        return GitStore(url, uri=url, branch="ciplug", cache=folder, config=(), **options)  # type: ignore[arg-type]
+
+    return open_
+
+
+def blobs(written: LooseObjects, **objects: bytes) -> dict[str, str]:
+    return {key: written.blob(data) for key, data in objects.items()}
+
+
+# Keys
+
+
+def test_the_folders_of_a_key() -> None:
+    assert list(folders("a/b/c")) == ["a", "a/b"]
+    assert list(folders("a")) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "conflict"),
+    [
+        ({"a/b": "1"}, False),
+        ({"a/b": "2"}, True),
+        ({"a/b/c": "1"}, True),
+        ({"a": "1"}, True),
+        ({"a/c": "1", "x": "9"}, False),
+        ({"x": "9", "a": "1"}, True),
+        ({}, False),
+    ],
+)
+def test_what_fits_beside_what_is_folded(keys: dict[str, str], conflict: bool) -> None:
+    assert unfoldable(keys, {"a/b": "1"}, {"a"}) == conflict
+
+
+@pytest.mark.parametrize("number", [7, 8, 9])
+def test_a_write_is_as_large_for_its_writer_as_for_its_readers(
+    remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for module in (content_module, view_module):
+        monkeypatch.setattr(module, "WRITE_MOST", 10)
+    # With new/ and runs/, eight files are ten entries.
+    objects = {f"runs/{name}": b"1" for name in range(number)}
+    ref = remote.write("0", objects)
+    view = fetch_view(cached, REFS)
+    assert is_readable(objects) == (number <= 8) == (ref in view.pending) == (ref not in view.unsound)
+
+
+@pytest.mark.parametrize("depth", [7, 8, 9])
+def test_a_key_is_as_deep_for_its_writer_as_for_its_readers(remote: Remote, cached: CachedRemote, depth: int) -> None:
+    key = "d/" * (depth - 1) + "x"
+    ref = remote.write("0", {key: b"1"})
+    view = fetch_view(cached, REFS)
+    assert is_readable([key]) == (depth <= 8) == (ref in view.pending) == (ref not in view.unsound)
+
+
+# The content of a branch
+
+
+def test_content_is_read_as_it_was_written(cached: CachedRemote, written: LooseObjects) -> None:
+    name, other = segments.name_of(1, b""), segments.name_of(2, b"x")
+    content = Content(
+        new={"runs/a": written.blob(b"1"), "x": written.blob(b"2")},
+        segments={name: written.blob(b""), other: written.blob(b"x")},
+        columns={name: written.blob(b"{}")},
+        indexes=[written.blob(b"index")],
+        logs={"registry/m/000001.json": written.blob(b"3")},
+    )
+    tree = root_tree(written, content, b"index")
+    files = {"FORMAT": ("100644", object_id("blob", b"ciplug git store 1\n", "sha1"))}
+
+    def walk(tree: str, folder: str) -> None:
+        for entry, (mode, oid) in cached.trees([tree])[tree].items():
+            if mode == "40000":
+                walk(oid, f"{folder}{entry}/")
+            else:
+                files[folder + entry] = (mode, oid)
+
+    walk(tree, "")
+    assert read_content(cached, files, "ciplug") == content
+    # What a later version may put beside the segments is no segment.
+    files["segments/later.ndjson"] = files["segments/000003-zzz.ndjson"] = files["FORMAT"]
+    files["segments/NOTES"] = files["FORMAT"]
+    assert read_content(cached, files, "ciplug") == content
+    files["FORMAT"] = ("100644", written.blob(b"ciplug git store 9\n" + b"x" * 100))
+    with pytest.raises(StoreError, match="another format: 'ciplug git store 9") as error:
+        read_content(cached, files, "ciplug")
+    assert error.value.cause == Cause.FORMAT
+    assert error.value.message.count("x") == 41
+
+
+def test_a_copy_of_content_is_independent() -> None:
+    content = Content({"a": "1"}, {"s": "1"}, {"s": "1"}, ["1"], {"l": "1"})
+    copy = content.copy()
+    assert copy == content
+    for part in (copy.new, copy.segments, copy.columns, copy.logs):
+        part.clear()
+    copy.indexes.clear()
+    assert content == Content({"a": "1"}, {"s": "1"}, {"s": "1"}, ["1"], {"l": "1"})
+
+
+def test_the_sequence_of_a_log() -> None:
+    paths = ["registry/m/000010.json", "registry/m/000002.json", "registry/m/x.json", "registry/m/n/000001.json"]
+    content = Content(logs=dict.fromkeys([*paths, "registry/mm/000001.json", "README.md"], "1"))
+    assert content.sequence("registry/m") == [2, 10]
+    assert content.sequence("registry") == []
+
+
+# What a branch has lost
+
+
+def test_what_is_lost_is_counted() -> None:
+    before = Content({"a": "1", "b": "2"}, {"s1": "1", "s2": "2"}, logs={"l/1": "1", "l/2": "2", "l/3": "3"})
+    assert what_is_lost(before, before, "ciplug") == ()
+    (sentence,) = what_is_lost(before, None, "ciplug")
+    assert "'ciplug'" in sentence
+    assert "2 segments, 2 objects, 3 entries of the registry are taken" in sentence
+    now = Content({"a": "1"}, {"s1": "1", "s2": "2"}, logs={"l/1": "1", "l/2": "2"})
+    (sentence,) = what_is_lost(before, now, "ciplug")
+    assert ": 1 objects, 1 entries of the registry are" in sentence
+    # A new segment may hold what is no longer loose.
+    assert what_is_lost(before, Content({}, {**before.segments, "s3": "3"}, logs=before.logs), "ciplug") == ()
+    (sentence,) = what_is_lost(before, Content({}, {"s3": "3"}, logs=before.logs), "ciplug")
+    assert ": 2 segments are" in sentence
+
+
+def segment(written: LooseObjects, number: int, *keys: str) -> tuple[str, str]:
+    lines = segments.write_lines(dict.fromkeys(keys, b"{}\n"), {})
+    return segments.name_of(number, lines), written.blob(lines)
+
+
+def test_two_branches_as_one(cached: CachedRemote, written: LooseObjects) -> None:
+    before = Content({"a": "1"}, logs={"l/1": "1"})
+    assert union(cached, before, None) is before
+    first, second, third = (segment(written, n, *keys) for n, keys in ((1, "ab"), (2, "cd"), (3, "ce")))
+    before = Content(
+        {"x": "1", "e": "5", "both": "old"},
+        dict([first, second]),
+        {first[0]: "c1", second[0]: "c2"},
+        ["i1"],
+        {"m/1": "1", "m/2": "2", "n/1": "1"},
+    )
+    now = Content(
+        {"y": "2", "c": "3", "both": "new"},
+        dict([first, third]),
+        {first[0]: "c9", third[0]: "c3"},
+        ["i2", "i1"],
+        {"m/1": "1", "n/1": "1", "n/2": "2", "o/1": "1"},
+    )
+    result = union(cached, before, now)
+    # What is loose in the one is in a segment of the other.
+    assert result.new == {"x": "1", "y": "2", "both": "old"}
+    assert result.segments == dict([first, third, second])
+    assert result.columns == {first[0]: "c1", second[0]: "c2", third[0]: "c3"}
+    assert result.indexes == ["i2", "i1"]
+    assert result.logs == {"m/1": "1", "m/2": "2", "n/1": "1", "n/2": "2", "o/1": "1"}
+
+
+def test_a_log_that_forked_is_the_one_that_was_kept(cached: CachedRemote) -> None:
+    before = Content(logs={"m/1": "1", "m/2": "2"})
+    now = Content(logs={"m/1": "1", "m/2": "other", "m/3": "3", "mm/1": "1"})
+    assert union(cached, before, now).logs == {"m/1": "1", "m/2": "2", "mm/1": "1"}
+
+
+def test_the_rest_of_a_drop_that_was_cut_off_is_not_doubled(cached: CachedRemote, written: LooseObjects) -> None:
+    whole, rest, more = (segment(written, n, *keys) for n, keys in ((1, "abc"), (2, "ab"), (3, "ad")))
+    assert union(cached, Content({}, dict([whole])), Content({}, dict([rest]))).segments == dict([whole])
+    assert union(cached, Content({}, dict([whole])), Content({}, dict([more]))).segments == dict([whole, more])
+
+
+# Views
+
+
+def branch(remote: Remote, content: Content, *parents: str) -> str:
+    tip = remote.commit(root_tree(remote.written, content, b""), *parents)
+    remote.set(REFS.tip, tip)
+    return tip
+
+
+def test_a_view_of_the_branch_what_is_kept_and_what_waits(remote: Remote, cached: CachedRemote) -> None:
+    first = branch(remote, Content(blobs(remote.written, a=b"1")))
+    remote.set(KEEP, first)
+    one, two = remote.write("1", {"b": b"2", "c": b"3"}), remote.write("0", {"b": b"other", "a": b"9"})
+    spare = "refs/heads/ciplug-inbox/2"
+    remote.set(spare, remote.ref(remote.write("2", {"d": b"4"})))
+    remote.set("refs/ciplug/inbox/2", None)
+    remote.set("refs/ciplug/series", first)
+    view = fetch_view(cached, REFS)
+    assert (view.tip, view.keep, view.parents, view.lost, view.gone) == (first, (KEEP, first), (first,), (), None)
+    assert view.pending.keys() == {one, two, spare}
+    assert view.pending[one] == (remote.ref(one), blobs(remote.written, b=b"2", c=b"3"))
+    assert view.unsound == {}
+    # Of two writes the ref that sorts first counts, and what is folded before all.
+    assert view.objects == blobs(remote.written, a=b"1", b=b"other", c=b"3", d=b"4")
+    assert cached.remembered() == first
+    # A tip that follows what was kept has lost nothing.
+    second = branch(remote, Content(), first)
+    view = fetch_view(cached, REFS)
+    assert (view.tip, view.keep, view.lost, view.parents) == (second, (KEEP, first), (), (second,))
+
+
+def test_a_view_of_a_branch_that_lost_something(
+    remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(view_module.time, "sleep", pauses.append)
+    kept = branch(remote, Content(blobs(remote.written, a=b"1")))
+    remote.set(KEEP, kept)
+    other = branch(remote, Content(blobs(remote.written, b=b"2")))
+    view = fetch_view(cached, REFS)
+    assert "1 objects are taken" in view.lost[0]
+    assert view.content.new == blobs(remote.written, a=b"1", b=b"2")
+    assert view.parents == (kept, other)
+    assert pauses == [0.3]
+    remote.set(REFS.tip, remote.commit(remote.written.tree({})))
+    view = fetch_view(cached, REFS)
+    assert view.content.new == blobs(remote.written, a=b"1")
+    assert view.parents == (kept,)
+    remote.set(REFS.tip, None)
+    view = fetch_view(cached, REFS)
+    assert (view.tip, view.parents, view.content.new) == (None, (kept,), blobs(remote.written, a=b"1"))
+    assert view.gone is None
+    remote.set(KEEP, None)
+    view = fetch_view(cached, REFS)
+    assert (view.tip, view.keep, view.parents, view.lost, view.content) == (None, (KEEP, None), (), (), Content())
+    assert view.gone == kept
+
+
+def test_a_branch_of_somebody_is_no_store(remote: Remote, cached: CachedRemote) -> None:
+    remote.set(REFS.tip, remote.commit(remote.written.nested_tree({"README.md": remote.written.blob(b"mine")})))
+    with pytest.raises(StoreError, match="the branch 'ciplug' is not a store of ciplug") as error:
+        fetch_view(cached, REFS)
+    assert error.value.cause == Cause.FORMAT
+
+
+def test_a_moment_of_a_server_is_no_loss(remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It shows what is kept before the branch that it is kept of."""
+    content = Content(blobs(remote.written, a=b"1"))
+    remote.set(KEEP, branch(remote, content))
+    whole = remote.ref(REFS.tip)
+    branch(remote, Content())
+    monkeypatch.setattr(view_module.time, "sleep", lambda _: remote.set(REFS.tip, whole))
+    assert fetch_view(cached, REFS).lost == ()
+
+
+# Reading
+
+
+@pytest.fixture
+def notes() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def filled(cached: CachedRemote, written: LooseObjects, notes: list[str]) -> Snapshot:
+    """Two segments, loose objects, pending writes and logs."""
+    content = Content()
+    index: dict[str, bytes] = {}
+    for number in (1, 2):
+        records = {f"runs/{number}{n}-x.json": b'{"n":%d}\n' % n for n in range(3)}
+        apart = {f"runs/{number}0-x.series": written.blob(b"series %d" % number)}
+        folding.write_segment(written, content, index, records, apart)
+    content.indexes = [written.blob(segments.write_index(index))]
+    content.new = {"runs/30-x.json": written.blob(b"loose")}
+    for seq in (1, 2):
+        content.logs[f"registry/m/{seq:06d}.json"] = written.blob(b"entry %d" % seq)
+    content.logs["registry/mm/000001.json"] = written.blob(b"other")
+    pending = {
+        "refs/a": ("1", {"runs/40-x.json": written.blob(b"waits"), "runs/10-x.json": written.blob(b"claims")}),
+    }
+    view = View("1", (KEEP, "1"), content, pending, ("1",), {})
+    return Snapshot(cached, view, notes.append)
+
+
+def test_a_snapshot_reads_each_key_where_it_is(filled: Snapshot) -> None:
+    first, second = filled.view.content.segments
+    assert filled.loose.keys() == {"runs/30-x.json", "runs/40-x.json"}
+    expected = {
+        "runs/10-x.json": b'{"n":0}\n',
+        "runs/22-x.json": b'{"n":2}\n',
+        "runs/20-x.series": b"series 2",
+        "runs/30-x.json": b"loose",
+        "runs/40-x.json": b"waits",
+        "registry/m/000002.json": b"entry 2",
+    }
+    assert filled.read([*expected, "runs/99-x.json"]) == expected
+    assert filled.read([]) == {}
+    assert filled.keys(("runs/1",)) == {f"runs/1{n}-x.json" for n in range(3)} | {"runs/10-x.series"}
+    assert filled.keys(("runs/20-", "runs/30-")) == {"runs/20-x.json", "runs/20-x.series", "runs/30-x.json"}
+    assert filled.keys(("registry/m/",)) == {"registry/m/000001.json", "registry/m/000002.json"}
+    assert len(filled.keys(("",))) == 8 + 2 + 3
+    assert filled.candidates(["runs/10-x.json"]) == [first]
+    assert filled.candidates(["runs/10-", "runs/21-"]) == [first, second]
+    assert filled.candidates(["runs/99-"]) == []
+    held = filled.in_segments({"runs/10-x.json", "runs/20-x.series", "runs/99-x.json"})
+    assert held == {
+        "runs/10-x.json": object_id("blob", b'{"n":0}\n', "sha1"),
+        "runs/20-x.series": object_id("blob", b"series 2", "sha1"),
+    }
+
+
+def test_a_segment_that_is_in_no_index_is_searched(filled: Snapshot) -> None:
+    filled.view.content.indexes.clear()
+    assert len(filled.candidates(["runs/99-"])) == 2
+    assert filled.read(["runs/10-x.json"]) == {"runs/10-x.json": b'{"n":0}\n'}
+    assert Snapshot(filled._remote, replace(filled.view, content=Content()), print).candidates(["a"]) == []
+
+
+def test_a_damaged_segment_stops_no_other(filled: Snapshot, written: LooseObjects, notes: list[str]) -> None:
+    first, second = filled.view.content.segments
+    filled.view.content.segments[first] = written.blob(b"nonsense\n")
+    assert filled.contents([first, second]).keys() == {second}
+    assert filled.read(["runs/11-x.json", "runs/21-x.json"]) == {"runs/21-x.json": b'{"n":1}\n'}
+    filled.view.content.segments[first] = "1" * 40
+    assert filled.contents([first, second]).keys() == {second}
+    assert "not a line of a segment" in notes[0]
+    assert "the store has lost it" in notes[-1]
+    assert all(f"segment {first} cannot be read" in note for note in notes)
+
+
+def test_the_columns_of_segments_are_made_again_where_they_are_damaged(filled: Snapshot, written: LooseObjects) -> None:
+    names = list(filled.view.content.segments)
+    right = filled.columns(names)
+    assert list(right) == names
+    assert filled.columns([names[1], "000009-000000000000"]) == {names[1]: right[names[1]]}
+    filled.view.content.columns[names[0]] = written.blob(b"nonsense")
+    del filled.view.content.columns[names[1]]
+    assert filled.columns(names) == right
+
+
+def test_the_logs_of_a_snapshot(filled: Snapshot) -> None:
+    assert filled.head("registry/m") == Head(2, digest(b"entry 2"))
+    assert filled.head("registry/none") is None
+    assert filled.entries("registry/m") == [b"entry 1", b"entry 2"]
+    assert filled.logs("registry/") == ["registry/m", "registry/mm"]
+    assert filled.logs("registry/mm") == ["registry/mm"]
+    assert filled.holds("registry/m", Head(1, digest(b"entry 1")))
+    assert not filled.holds("registry/m", Head(1, digest(b"entry 2")))
+    assert not filled.holds("registry/m", Head(3, digest(b"entry 2")))
+
+
+# Checking
+
+
+def problems(snapshot: Snapshot) -> list[tuple[str, bool]]:
+    findings = find_problems(snapshot._remote, REFS, snapshot.view)
+    return [(problem.where, problem.repairable) for problem in findings.problems]
+
+
+@pytest.fixture
+def sound(filled: Snapshot) -> Snapshot:
+    del filled.view.pending["refs/a"][1]["runs/10-x.json"]
+    return filled
+
+
+def test_a_sound_store_has_no_problems(sound: Snapshot) -> None:
+    findings = find_problems(sound._remote, REFS, sound.view)
+    assert (findings.problems, findings.index, findings.columns) == ([], {}, {})
+
+
+def test_every_problem_is_found(
+    sound: Snapshot, written: LooseObjects, notes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ciplug.stores.git.check._AT_ONCE", 2)
+    content = sound.view.content
+    first, second = content.segments
+    sound.view.lost = ("it was moved back",)
+    sound.view.unsound.update({"refs/z": "1", "refs/b": "1"})
+    missing = "1" * 40
+    content.new.update({f"runs/5{n}-x.json": missing if n % 2 else written.blob(b"5") for n in range(5)})
+    content.logs["registry/m/000004.json"] = missing
+    lines = segments.write_lines({"runs/10-x.json": b"{}\n"}, {"runs/10-x.series": missing})
+    content.segments[first] = written.blob(lines)
+    content.columns[second] = written.blob(b"nonsense")
+    sound.view.pending["refs/b"] = ("1", {"runs/30-x.json": written.blob(b"other bytes")})
+    sound.view.pending["refs/c"] = ("1", {"runs/20-x.json": written.blob(b"other bytes")})
+    sound.view.pending["refs/d"] = ("1", {"runs": written.blob(b"above"), "s": written.blob(b"")})
+    sound.view.pending["refs/e"] = (
+        "1",
+        {"runs/60-x.json/y": written.blob(b"x"), "runs/20-x.json/z": content.new["runs/30-x.json"]},
+    )
+    sound.view.pending["refs/f"] = ("1", {"runs/60-x.json": written.blob(b"x")})
+    assert problems(sound) == [
+        ("refs/heads/ciplug", True),
+        ("refs/b", False),
+        ("refs/z", False),
+        ("runs/51-x.json", False),
+        ("runs/53-x.json", False),
+        ("registry/m/000004.json", False),
+        ("registry/m", False),
+        (first, False),
+        ("runs/10-x.series", False),
+        (first, True),
+        (second, True),
+        ("runs/30-x.json", False),
+        ("runs/20-x.json", False),
+        ("runs", False),
+        ("runs/60-x.json", False),
+    ]
+    findings = find_problems(sound._remote, REFS, sound.view)
+    texts = [problem.what for problem in findings.problems]
+    assert "it has 3, the last is 4" in texts[6]
+    assert "not those that it was closed with" in texts[7]
+    assert findings.index == {
+        **sound.index,
+        first: segments.marks_of(["runs/10-x.json"]),
+    }
+    assert findings.columns.keys() == {second}
+    content.segments[first] = missing
+    content.segments[second] = written.blob(b"nonsense\n")
+    assert [where for where, _ in problems(sound)][7:9] == [first, second]
+
+
+def test_columns_of_a_newer_version_are_no_problem(sound: Snapshot, written: LooseObjects) -> None:
+    content = sound.view.content
+    first, second = content.segments
+    content.columns[first] = written.blob(json.dumps({"version": columns.VERSION + 1}).encode() + b"\n")
+    del content.columns[second]
+    assert problems(sound) == [(second, True)]
+
+
+# Folding
+
+
+def test_a_fold_takes_what_fits_and_leaves_the_rest(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tip = branch(remote, Content(blobs(remote.written, a=b"1")))
+    remote.set(KEEP, tip)
+    taken = [remote.write("0", {"a": b"1", "b/c": b"2"}), remote.write("1", {"d": b"3"})]
+    left = [
+        remote.write("2", {"a": b"other", "e": b"4"}),
+        remote.write("3", {"b": b"above"}),
+        remote.write("4", {"d/x": b"below"}),
+    ]
+    late = remote.write("5", {"f": b"5"})
+    monkeypatch.setattr(folding, "FOLD_MOST", 2)
+    store = fresh()
+    assert store.compact() == 2
+    assert [remote.ref(ref) for ref in taken] == [None, None]
+    assert all(remote.ref(ref) for ref in [*left, late])
+    assert remote.ref(KEEP) == remote.ref(REFS.tip) != tip
+    assert fresh().pending == 4
+    assert fresh().compact() == 1
+    assert remote.ref(late) is None
+    tip = remote.ref(REFS.tip)  # type: ignore[assignment]
+    assert fresh().compact() == 0
+    assert remote.ref(REFS.tip) == tip
+    assert fresh().loose() == ["a", "b", "b/c", "d", "d/x", "e", "f"]
+    assert fresh().read(["a", "b/c", "e"]) == {"a": b"1", "b/c": b"2", "e": b"4"}
+
+
+@pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
+def test_a_segment_is_closed_at_its_size(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, number: int, closed: int
+) -> None:
+    monkeypatch.setattr(folding, "SEGMENT_AT", 3)
+    fresh().add({f"runs/{n}-x.json": b"{}\n" for n in range(number)})
+    assert fresh().compact() == 1
+    assert len(fresh().segments()) == closed
+    assert len(fresh().loose()) == (0 if closed else number)
+    assert all(name.startswith("000001-") for name in fresh().segments())
+    # Lines alone need no series branch.
+    assert remote.ref(REFS.series) is None
+
+
+def test_a_fold_that_lost_the_race_has_done_nothing(
+    remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ref = remote.write("0", {"a": b"1"})
+    lost = PushResult({REFS.tip: Failure("stale info", frozenset({GitKind.STALE}))})
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedRemote, "push", lambda *args, **options: lost)
+        assert fresh().compact() == 0
+    assert remote.ref(ref)
+    assert fresh().compact() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(CachedRemote, "push", lambda *args, **options: lost)
+        with pytest.raises(Conflict, match="written meanwhile"):
+            fresh().drop(["a"], "x")
+    assert fresh().drop(["a", "b"], "x") == 1
+    assert fresh().keys("") == []
+
+
+# Appending
+
+
+def lose(monkeypatch: pytest.MonkeyPatch, result: PushResult, times: int = 10**6) -> list[Sequence[str]]:
+    """Let pushes from the cache end so, the first `times`; returns what they were."""
+    pushes: list[Sequence[str]] = []
+    push = CachedRemote.push
+
+    def scripted(
+        self: CachedRemote, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()
+    ) -> PushResult:
+        pushes.append(refspecs)
+        return result if len(pushes) <= times else push(self, repository, refspecs, options)
+
+    monkeypatch.setattr(CachedRemote, "push", scripted)
+    return pushes
+
+
+STALE = PushResult({REFS.tip: Failure("stale info", frozenset({GitKind.STALE}))})
+NETWORK = PushResult(failure=Failure("hung up", frozenset({GitKind.NETWORK})))
+PROTECTED = PushResult({REFS.tip: Failure("protected", frozenset({GitKind.PROTECTED}))})
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    slept: list[float] = []
+    monkeypatch.setattr(store_module.time, "sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize("result", [STALE, NETWORK])
+def test_an_append_is_tried_again_and_not_for_ever(
+    fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, pauses: list[float], result: PushResult
+) -> None:
+    monkeypatch.setattr(store_module, "_LOG_TRIES", 3)
+    with monkeypatch.context() as patch:
+        pushes = lose(patch, result)
+        with pytest.raises(StoreError, match="registry/m: 3 attempts") as error:
+            fresh().append("registry/m", None, b"1")
+        assert error.value.cause == Cause.CONFLICT
+        assert len(pushes) == len(pauses) == 3
+        assert all(0 <= pause <= 0.05 * number for number, pause in enumerate(pauses, 1))
+    with monkeypatch.context() as patch:
+        pushes = lose(patch, result, times=2)
+        assert fresh().append("registry/m", None, b"1") == Head(1, digest(b"1"))
+        assert len(pushes) == 3
+
+
+def test_an_append_that_is_refused_fails_at_once(
+    fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch, pauses: list[float]
+) -> None:
+    pushes = lose(monkeypatch, PROTECTED)
+    with pytest.raises(RemoteError) as error:
+        fresh().append("registry/m", None, b"1")
+    assert (error.value.cause, error.value.hint) == (Cause.PROTECTED, REFS.push_hint)
+    # With what an earlier question saw, once more after a look.
+    store = fresh()
+    assert store.head("registry/m") is None
+    with pytest.raises(RemoteError):
+        store.append("registry/m", None, b"1")
+    assert len(pushes) == 3
+
+
+def test_an_append_sees_what_others_appended_since(fresh: Callable[..., GitStore], pauses: list[float]) -> None:
+    one, other = fresh(), fresh()
+    assert one.head("registry/m") is other.head("registry/m") is None
+    first = one.append("registry/m", None, b"1")
+    assert first == Head(1, digest(b"1"))
+    with pytest.raises(Conflict) as conflict:
+        other.append("registry/m", None, b"2")
+    assert conflict.value.head == first
+    # It is behind, and is told the head by somebody who is not.
+    assert other.append("registry/m", first, b"2") == Head(2, digest(b"2"))
+    assert fresh().entries("registry/m") == [b"1", b"2"]
+
+
+# The cache
+
+
+def test_a_cache_is_made_anew_for_damage_alone(cached: CachedRemote) -> None:
+    marker = cached.repository / "objects" / "pack" / "marker"
+    for problem, again in [
+        (KeyError("x"), True),
+        (ValueError("x"), True),
+        (StoreError("x", cause=Cause.LOST), True),
+        (StoreError("x", cause=Cause.NETWORK), False),
+        (StoreError("x", cause=Cause.FORMAT), False),
+        (StoreError("x", cause=Cause.FORBIDDEN), False),
+        (GitError("x", kind=GitKind.NETWORK), False),
+        (GitError("x", kind=GitKind.LOCKED), True),
+        (RecordError("x"), False),
+    ]:
+        marker.touch()
+        calls: list[bool] = []
+
+        def work(problem: Exception = problem, calls: list[bool] = calls) -> str:
+            calls.append(marker.exists())
+            if len(calls) == 1:
+                raise problem
+            return "done"
+
+        if again:
+            assert cached.with_cache(work) == "done"
+            assert calls == [True, False]
+        else:
+            with pytest.raises(type(problem)):
+                cached.with_cache(work)
+            assert calls == [True]
+
+
+@pytest.mark.parametrize(("number", "kept"), [(60, True), (61, False)])
+def test_a_cache_of_very_many_packs_is_made_anew(cached: CachedRemote, number: int, kept: bool) -> None:
+    for pack in range(number):
+        (cached.repository / "objects" / "pack" / f"{pack}.pack").touch()
+    assert cached.with_cache(lambda: len(list((cached.repository / "objects" / "pack").iterdir()))) == (
+        number if kept else 0
+    )
+
+
+def test_the_last_tip_is_remembered_until_it_is_forgotten(cached: CachedRemote) -> None:
+    assert cached.remembered() is None
+    cached.remember("1" * 40)
+    assert cached.remembered() == "1" * 40
+    cached.remember("2" * 40)
+    assert cached.remembered() == "2" * 40
+    cached.remember(None)
+    cached.remember(None)
+    assert cached.remembered() is None
+
+
+def test_the_parents_of_a_commit(cached: CachedRemote, written: LooseObjects) -> None:
+    tree = written.tree({})
+    commit = written.commit(tree, ("1" * 40, "2" * 40), "parent 3", 0)
+    assert cached.parents(commit) == ("1" * 40, "2" * 40)
+    assert cached.parents(written.commit(tree, (), "x\n\nparent 3", 0)) == ()
+    assert cached.parents(None) == cached.parents("3" * 40) == ()
+
+
+def test_what_is_missing_is_fetched_or_named(remote: Remote, cached: CachedRemote) -> None:
+    (remote.folder / "config").write_text(
+        (remote.folder / "config").read_text() + "[uploadpack]\n\tallowAnySHA1InWant = true\n"
+    )
+    there, gone = remote.written.blob(b"there"), "1" * 40
+    folder = remote.written.tree({"x": ("100644", there)})
+    assert cached.trees([folder, there]) == {}
+    assert cached.fetched_trees([folder]) == {folder: {"x": ("100644", there)}}
+    assert cached.fetched_trees([]) == {}
+    # A look at the names brings no content along.
+    assert not (cached.repository / "objects" / there[:2]).exists()
+    assert cached.sound_blobs([there, gone, folder]) == {there: b"there"}
+    assert cached.blobs([there, there]) == {there: b"there"}
+    with pytest.raises(StoreError, match=f"lost 1 objects that it names, {gone} first") as error:
+        cached.blobs([there, gone])
+    assert error.value.cause == Cause.LOST
+    with pytest.raises(StoreError):
+        cached.fetched_trees([gone])
+
+
+def test_a_connection_that_fails_is_no_lost_object(cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(remote_module.time, "sleep", slept.append)
+    cached._url = "http://127.0.0.1:9/x.git"
+    with pytest.raises(RemoteError, match="cannot read 2 objects of the store") as error:
+        cached.sound_blobs(["1" * 40, "2" * 40])
+    assert error.value.cause == Cause.NETWORK
+    # Tried three times, with a longer pause each time.
+    assert len(slept) == 2
+    assert all(0.3 * number <= pause <= 0.7 * number for number, pause in enumerate(slept, 1))
