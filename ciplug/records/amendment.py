@@ -425,7 +425,8 @@ def evidence_of(record: Run, changes: Changes) -> Evidence:
     counted = [one for one in changes.amendments if one.context.trusted or not record.provenance.context.trusted]
     changed = replaced_metrics(metrics, counted)
     for amendment in counted:
-        metrics = {**amendment.metrics, **metrics}
+        for name, value in amendment.metrics.items():
+            metrics.setdefault(name, value)
     shown = changes.applied_to(record)
     status = changes.status_of(record.status)
     return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

@@ -236,7 +236,7 @@ def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Proje
     assert "no baseline to compare with" in project.ciplug("gate", "--run", run).stdout
     resumed(project, run, status="killed")
     words = " ".join(project.ciplug("gate", "--run", run, code=1).stdout.split())
-    assert "the run was resumed by test@example.com, and killed then: its numbers decide nothing" in words
+    assert "the run was resumed by test@example.com, and was killed then: its numbers decide nothing" in words
 
 
 def test_late_parameters_and_inputs_decide_nothing(project: Project) -> None:
