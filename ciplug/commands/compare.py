@@ -66,3 +66,5 @@ def _print_tables(comparisons: Sequence[Comparison], form: str) -> None:
         console.out(comparison_table(comparison, "csv" if form == "csv" else "markdown"))
     for comparison in comparisons:
         console.say(f"{comparison.model}: baseline: {comparison.baseline.how}")
+        for notice in comparison.notices:
+            console.say(f"{comparison.model}: {notice.line}")
