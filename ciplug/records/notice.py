@@ -36,6 +36,8 @@ class Kind(str, Enum):
     """Names in the files of metrics gave no metric."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
+    MORE_PASSED_OVER = "more_passed_over"
+    """More runs were passed over than are named."""
     WITHDRAWN = "withdrawn"
     DELETED = "deleted"
     UNREAD_AMENDMENT = "unread_amendment"
@@ -344,6 +346,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
+    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",
     Kind.WITHDRAWN: _withdrawn,
     Kind.DELETED: _withdrawn,
     Kind.UNREAD_AMENDMENT: _withdrawn,
