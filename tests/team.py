@@ -64,7 +64,7 @@ class Team:
 
     def verdict(self, run: Run, key_of: Run | None = None, **changes: Any) -> str:
         """Record what the policy says of a run, with some changes; returns the key."""
-        (judged,) = judge_runs(self.session, self.session.runs(), [run])
+        (judged,) = judge_runs(self.session, self.session.runs(), [run], named=True)
         assert judged.verdict is not None
         verdict: Verdict = replace(judged.verdict, **changes)
         key, data = verdict_object(verdict)

@@ -16,6 +16,7 @@ from typing import Any
 
 from ciplug.capture.metric_formats import entries
 from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, is_time, whole
+from ciplug.capture.metric_take import LAST, Reading, taken
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
@@ -45,25 +46,33 @@ class Metrics:
     """Names that could not be used."""
 
 
-def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = ()) -> Metrics:
+def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (), reading: Reading = LAST) -> Metrics:
     """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
 
     Args:
         file: the path as notes have it; by default `path`.
         skip: absolute paths of files below a folder that do not count.
+        reading: the column of the step, and which value of a series counts.
 
     An empty cell of a table by steps is a metric that was not logged there; NaN and infinities are values. A text
     among the numbers of a table by steps is NaN, and noted.
 
-    Raises InputError naming the file: a missing, empty, too large or malformed file, no number at all.
+    Raises InputError naming the file: a missing, empty, too large or malformed file, no number at all; and as `taken`.
     """
+    shown = file or str(path)
     if path.is_dir():
-        return _dvclive(path, file or str(path), skip)
-    source = Source(path)
-    metrics = _Collector(source, file or str(path))
-    for entry in entries(source):
-        metrics.add(entry)
-    return metrics.metrics()
+        found = _dvclive(path, shown, skip)
+    else:
+        source = Source(path)
+        metrics = _Collector(source, shown)
+        for entry in entries(source, reading.step):
+            metrics.add(entry)
+        found = metrics.metrics()
+    if reading.take == "last":
+        return found
+    values, left = taken(found.series, reading, str(path))
+    others = {name: value for name, value in found.values.items() if name not in found.series}
+    return replace(found, values={**others, **values}, left_out=(*found.left_out, *left))
 
 
 def read_params(path: Path) -> dict[str, Scalar]:

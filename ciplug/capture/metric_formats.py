@@ -54,7 +54,29 @@ def _json(source: Source) -> Iterable[Entry] | Rows:
 
     if is_json_lines(source):
         return Rows(JsonLines(source).rows())
-    return _document(source, parse_document(source), source.line_of, '{"accuracy": 0.93}')
+    document = parse_document(source)
+    if (rows := _catboost(document)) is not None:
+        return Rows(rows)
+    return _document(source, document, source.line_of, '{"accuracy": 0.93}')
+
+
+def _catboost(document: Any) -> list[Row] | None:
+    """The rows of CatBoost's catboost_training.json, whose lists of values have their names in `meta`; else None."""
+    try:
+        meta, iterations = document["meta"], document["iterations"]
+        names = {kind: [one["name"] for one in meta[f"{kind}_metrics"]] for kind in ("learn", "test")}
+        return [
+            Row(
+                {
+                    name: dict(zip(names[name], value, strict=True)) if name in names else value
+                    for name, value in one.items()
+                },
+                number,
+            )
+            for number, one in enumerate(iterations, 1)
+        ]
+    except (TypeError, KeyError, ValueError, AttributeError):
+        return None
 
 
 def _json_lines(source: Source) -> Rows:

@@ -19,6 +19,8 @@ _FAILED = re.compile(
 """A number was due, and the text says why it is not there: `diverged`, `N/A (skipped)`."""
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?|-?(?:\d+ days?, )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?", re.DOTALL)
 """A day, a time of day or a duration, as text: it does not stand in the place of a number."""
+_ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{7,64}(?:-[0-9a-f]{4,12}){0,4}")
+"""The id of a commit, or a UUID."""
 _NUMBER = re.compile(r"(?<![\w.-])[-+]?[.,]?\d|[∞½¼¾]")
 """A number was meant: `0,93`, `93%`, `0.9 ± 0.1`, `12ms`, `tensor(0.93)`. `resnet50` and `gpt-4` are names."""
 _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
@@ -66,7 +68,9 @@ def _of_text(text: str) -> float | str | Unusable:
         return Unusable("size")
     if _NOT_THERE.fullmatch(meant):
         return Unusable("null", meant[:FOUND_MOST])
-    if _FAILED.fullmatch(meant) or (_NUMBER.search(meant) and not _MOMENT.fullmatch(meant)):
+    if _FAILED.fullmatch(meant) or (
+        _NUMBER.search(meant) and not _MOMENT.fullmatch(meant) and not _ID.fullmatch(meant)
+    ):
         return Unusable("text", meant[:FOUND_MOST])
     return meant if len(meant) <= TEXT_MOST else meant[: TEXT_MOST - 1] + "…"
 

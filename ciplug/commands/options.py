@@ -10,7 +10,7 @@ from pathlib import Path
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, UsageError
-from ciplug.steps.inputs import Inputs
+from ciplug.steps.inputs import Inputs, readings_of
 from ciplug.steps.session import Session, open_session
 
 
@@ -116,7 +116,8 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         seed=args.seed,
         seed_key=config.policy.seeds.key if config.policy.seeds else "seed",
         tags=_tags(args.tag),
-        metrics=paths(args.metrics, config.metrics),
+        metrics=paths(args.metrics, tuple(one.file for one in config.metrics)),
+        readings={} if args.metrics is not None else readings_of(config, session.cwd),
         params=paths(args.params, config.params),
         artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),
         addresses=tuple(text for text in artifacts if is_address(text)),
@@ -124,7 +125,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,
-        allow_unchanged=tuple(map(Path, getattr(args, "allow_unchanged", ()))),
+        allow_unchanged=tuple(getattr(args, "allow_unchanged", ())),
     )
 
 

@@ -14,6 +14,8 @@ Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
 REFERENCES = ("merge-base", "target", "production", "best", "mean")
+Source = Literal["any", "ci"]
+SOURCE = one_of("any", "ci")
 Test = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
 METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
@@ -57,12 +59,16 @@ class Baseline:
     """The age limit of the baseline's run in days: an older run decides nothing."""
     last: int | None = key(kinds.whole(1))
     """For best and mean: the number of last recorded runs on the branch to use (default 10)."""
+    source: Source = key(SOURCE, "any")
+    """ci: runs that a pipeline recorded only; a run of a person's machine is no baseline."""
 
     def mistakes(self) -> Iterator[Mistake]:
         if self.last is not None and self.ref not in ("best", "mean"):
             yield Mistake((), f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it")
         if self.branch is not None and self.ref not in ("merge-base", "target", "best", "mean"):
             yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'")
+        if self.source != "any" and self.ref == "production":
+            yield Mistake(("source",), "'production' is the run of a version, whoever recorded it: remove it")
         kind, _, name = self.ref.partition(":")
         if kind in ("tag", "commit") and not name.strip():
             yield Mistake((), f"write '{kind}:' with a name after it")

@@ -143,8 +143,12 @@ class Listed:
     """A list of tables."""
 
     of: Table
+    may_be_one: bool = False
+    """Whether a single table may stand without the list."""
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
+        if self.may_be_one and not isinstance(value, list):
+            return (self.of.read(value, path, mistakes),)
         if not isinstance(value, list):
             words = f"a list is expected, like [{self.of.example}], not {values.shown(value)}"
             mistakes.append(Mistake(path, words))
@@ -152,7 +156,9 @@ class Listed:
         return tuple(self.of.read(inner, (*path, number), mistakes) for number, inner in enumerate(value))
 
     def schema(self, define: Define) -> Schema:
-        return {"type": "array", "items": self.of.schema(define)}
+        one = self.of.schema(define)
+        several: Schema = {"type": "array", "items": one}
+        return {"anyOf": [one, several]} if self.may_be_one else several
 
 
 def key(kind: Kind, default: Any = None, *, nullable: bool = True) -> Any:

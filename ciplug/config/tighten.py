@@ -35,6 +35,8 @@ def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Ite
     for key in ("evaluation", "samples"):
         if key not in unread and getattr(base, key) not in (None, getattr(child, key)):
             yield (key,), "it may not be changed"
+    if "record" not in unread and base.record == "ci" and child.record != "ci":
+        yield ("record",), "'record: ci' may not be changed"
     if "seeds" not in unread:
         yield from _seeds(base, child)
     yield from _branches(base, child)
@@ -110,6 +112,8 @@ def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
         if was is not None and was != now:
             yield _changed(was, now)
             return
+    if before.source == "ci" and after.source != "ci":
+        yield "'source: ci' may not be removed"
     if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
         yield f"max_age_days {before.max_age_days:g} may not be raised"
 

@@ -41,11 +41,11 @@ def number(value: Any) -> float:
     return result
 
 
-def amount(value: Any) -> float:
+def amount(value: Any, advice: str = "") -> float:
     """From 0 up."""
     result = number(value)
     if result < 0:
-        raise ValueError(f"a number from 0 up is expected, not {shown(value)}")
+        raise ValueError(f"{shown(value)} is below 0: a number from 0 up is expected{advice}")
     return result
 
 
@@ -76,10 +76,7 @@ def whole(least: int) -> Callable[[Any], int]:
 
 def allowed_loss(value: Any) -> float:
     """From 0 up, in the metric's unit."""
-    result = number(value)
-    if result < 0:
-        raise ValueError(f"{shown(value)} is below 0: a number from 0 up is expected; to require a gain use min or max")
-    return result
+    return amount(value, "; to require a gain use min or max")
 
 
 def fraction(value: Any) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ciplug.config.clean import line_to_add
 from ciplug.errors import counted
 from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.notice import Notice
+from ciplug.records.selection import PassedOver, Reason
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, Unit
 
@@ -39,6 +41,27 @@ def not_finite(metric: str, value: float) -> str:
 
 def changed_later(what: str, run: str, author: str) -> str:
     return f"{what} was changed after the end of run {run[:12]}, by {author}"
+
+
+def barred(run: PassedOver, *, judged: bool) -> str:
+    """Return the reason why a run does not count for its commit; `judged`: it was named, and so its gates are asked."""
+    then = "it is judged since it was named, and counts for no commit" if judged else "its numbers decide nothing"
+    return f"run {run.run[:12]} {run.words}; {then}"
+
+
+def advice_on(run: PassedOver, folder: str) -> str:
+    """Return what to do about a run that does not count; `folder`: that of ciplug.yaml, from the repository's top."""
+    advice = _ADVICE.get(run.reason, "record another run: ciplug run -- COMMAND")
+    if run.reason is Reason.DIRTY and run.files:
+        return f"{advice}; if the pipeline itself rewrites them, add: {line_to_add(run.files[:SHOWN], folder)}"
+    return advice
+
+
+_ADVICE = {
+    Reason.DIRTY: "commit or undo the changes, and run it again",
+    Reason.STATE_UNKNOWN: "run it in a checkout that git can read",
+    Reason.LAPTOP: "have a pipeline run it: only its runs count here (record: ci)",
+}
 
 
 def unfinished(notice: Notice) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ciplug.config import Samples
+from ciplug.config import Samples, Section
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
 from ciplug.records.left_out import LeftOut, some_names, summary
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
     from ciplug.capture.content import Content
     from ciplug.capture.logged import Logged
+    from ciplug.capture.metric_take import Reading
     from ciplug.records.series import Series
 
 
@@ -34,6 +36,8 @@ class Inputs:
     """The parameter that holds the seed."""
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: tuple[Path, ...] = ()
+    readings: Mapping[Path, Reading] = field(default_factory=dict)
+    """How a file of metrics is read, where the default does not fit."""
     params: tuple[Path, ...] = ()
     artifacts: tuple[Path, ...] = ()
     datasets: tuple[Path, ...] = ()
@@ -41,7 +45,7 @@ class Inputs:
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
     addresses: tuple[str, ...] = ()
     """Artifacts that lie elsewhere already."""
-    allow_unchanged: tuple[Path, ...] = ()
+    allow_unchanged: tuple[str, ...] = ()
     """Outputs that count as the run's own though its command did not write them."""
     left_out: frozenset[Path] = frozenset()
     """Absolute paths of files in the folders above that are not the run's."""
@@ -52,6 +56,19 @@ class Inputs:
     def outputs(self) -> tuple[Path, ...]:
         """The files and folders that the training writes."""
         return (*self.metrics, *self.artifacts, *([Path(self.samples.file)] if self.samples else []))
+
+
+def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
+    """How the files of metrics in ciplug.yaml are read, by their path from `cwd`, where the default does not fit."""
+    from ciplug.capture.metric_take import Reading
+
+    return {
+        Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
+            step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
+        )
+        for one in section.metrics
+        if (one.step, one.take) != (None, "last")
+    }
 
 
 class Surroundings(Protocol):
@@ -217,12 +234,14 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], 
         return found
     from ciplug.capture.content import shown_path
     from ciplug.capture.metric_files import read_metrics, read_params
+    from ciplug.capture.metric_take import LAST
     from ciplug.capture.written import without
 
     sources: dict[str, str] = {}
     for path in inputs.metrics:
         try:
-            read = read_metrics(path, file := shown_path(job.cwd / path, job.top), inputs.left_out)
+            file = shown_path(job.cwd / path, job.top)
+            read = read_metrics(path, file, inputs.left_out, inputs.readings.get(path, LAST))
         except InputError as problem:
             problems.append(problem)
             continue

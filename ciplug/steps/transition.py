@@ -14,7 +14,7 @@ from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
-from ciplug.steps.select import candidates
+from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
 
@@ -114,7 +114,7 @@ def _run_of(session: Session, runs: Runs, model: Model, request: PromotionReques
         return runs.at(version.commit, version.run)
     if request.run is not None:
         return runs.get(request.run, session.head)
-    return candidates(session, runs, session.need_head(), model.name)[0]
+    return counting(session, runs, session.need_head(), model.name)[0]
 
 
 def _check_run(run: Run, model: str) -> None:

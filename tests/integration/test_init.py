@@ -52,6 +52,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     return make
 
 
+def files(written: config.Config) -> list[str]:
+    """The files of metrics that a ciplug.yaml names."""
+    return [one.file for one in written.metrics]
+
+
 def tree(folder: Path) -> dict[str, str]:
     """All files and what they hold, and the empty folders; git's own are left out."""
     files = [p for p in sorted(folder.rglob("*")) if ".git" not in p.relative_to(folder).parts]
@@ -72,7 +77,7 @@ def test_nobody_is_asked_and_what_is_assumed_is_said(
     assert "1. in .github/workflows/train.yml, replace your-org/ciplug@000… with your organisation's copy" in out
     assert out.endswith("  git push -u origin HEAD\n  ciplug doctor\n")
     written = config.load(folder / "ciplug.yaml")
-    assert (written.model, written.metrics) == ("wine", ("metrics.json",))
+    assert (written.model, files(written)) == ("wine", ["metrics.json"])
     assert list(written.policy.gates) == ["accuracy"]
     assert yaml.safe_load((folder / WORKFLOW).read_text())["name"] == "train"
     assert cli.main(["policy", "check"]) == 0
@@ -93,7 +98,7 @@ def test_a_training_that_is_run_is_recorded_nowhere(
     before = tree(folder)
     assert cli.main(["init", "--yes", "--run", "--ci", "none", "--model", "red", "--store", "file:///runs"]) == 0
     written = config.load(folder / "ciplug.yaml")
-    assert (written.model, written.store, written.metrics) == ("red", "file:///runs", ("metrics.json",))
+    assert (written.model, written.store, files(written)) == ("red", "file:///runs", ["metrics.json"])
     assert list(written.policy.gates) == ["accuracy", "rmse"]
     assert set(tree(folder)) - set(before) == {"metrics.json", "ciplug.yaml"}
     assert git(folder, "for-each-ref") == ""
@@ -140,11 +145,11 @@ def test_dvc_and_a_file_that_cannot_be_recorded(
 ) -> None:
     stages = "stages: {train: {cmd: python train.py, metrics: [metrics.json], params: [lr]}}\n"
     files = {"dvc.yaml": stages, "train.py": "import sklearn", "requirements.txt": "scikit-learn\n"}
-    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "folds": [0.7, 0.9]}'})
+    project({**files, "params.yaml": "lr: 1\n", "metrics.json": '{"auc": 0.8, "auc": 0.9}'})
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "training: dvc repro (by the stages of dvc.yaml)" in err
-    assert "fix what cannot be recorded: metrics.json:1: 'folds': a list is not a number" in out
+    assert "fix what cannot be recorded: metrics.json:1: duplicate key 'auc'" in out
     assert "`dvc pull` before the training" in out
     assert "add dvc to what `pip install -r requirements.txt` installs" in out
 
@@ -322,12 +327,12 @@ def test_files_of_all_kinds_are_found(project: Callable[..., Path], capfd: pytes
     )
     assert cli.main(["init"]) == 0
     written = config.load(folder / "ciplug.yaml")
-    assert written.metrics == ("metrics.csv", "dvclive", "out/all_results.json")
+    assert files(written) == ["metrics.csv", "dvclive", "out/all_results.json"]
     assert written.params == ("hparams.yaml",)
     assert list(written.policy.gates) == ["eval_accuracy", "val_f1"]
     text = (folder / "ciplug.yaml").read_text()
     assert "#   flat_auc: it is 0.5 at every step" in text
-    assert "# Not used: other_metrics.json:1: 'model': the text 'forest' is not a number" in text
+    assert "# Not used: other_metrics.json: holds no number: 'model' is the text 'forest'" in text
     assert "# Not used: params.yaml: one of its parameters has another value in hparams.yaml" in text
     assert "not used" in capfd.readouterr().err
 

@@ -175,6 +175,11 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
     done = ci.ciplug("run", "--", "python", "train.py", code=2)
     assert "predictions.jsonl: the command did not write it" in done.stderr
+    drift = "  data: {kind: drift, reference: old.jsonl, columns: [country]}\n"
+    (ci.folder / "ciplug.yaml").write_text(f"{HEAD}samples: predictions.jsonl\ngates:\n{drift}")
+    (ci.folder / "old.jsonl").write_text((ci.folder / "predictions.jsonl").read_text())
+    (stale,) = verdict(ci, 1)["gates"]
+    assert "the run has no examples: the predictions.jsonl that is here is not its own" in stale["reason"]
 
 
 def test_budgets_are_facts_of_the_run(project: Project) -> None:
@@ -198,7 +203,10 @@ def test_drift_of_files(project: Project) -> None:
     assert (missing["outcome"], "there is no such file" in missing["reason"]) == ("FAIL", True)
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{(n * 7) % 50}\n" for n in range(1000)))
     assert verdict(project, 0)["outcome"] == "PASS"
+    project.train("--dataset", "now.csv")
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{n % 50 + 20}\n" for n in range(1000)))
+    assert "is not the one that the run recorded" in verdict(project, 1)["gates"][1]["reason"]
+    project.train()
     assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 columns have drifted: age (PSI")
 
 

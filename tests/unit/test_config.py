@@ -31,7 +31,7 @@ def parse(text: str) -> config.Config:
 def test_every_key() -> None:
     found = parse(WHOLE)
     assert (found.store, found.model, found.policy.baseline.branch) == ("git:?branch=runs", "wine", "develop")
-    assert (found.metrics, found.params) == (("metrics.json",), ("params.yaml", "more.toml"))
+    assert ([one.file for one in found.metrics], found.params) == (["metrics.json"], ("params.yaml", "more.toml"))
     assert (found.artifacts, found.datasets) == (("model.bin",), ("data.csv",))
     assert found.policy.defaults.on_missing == "warn"
     assert {name: gate.min for name, gate in found.policy.gates.items()} == {"accuracy": 0.8}
@@ -60,8 +60,11 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
         ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
         ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
         ("store: no", "ciplug.yaml:1: store: text is expected, not false: put it in quotes", None),
-        ("metrics: {a: b}", "ciplug.yaml:1: metrics: a path or a list of paths", None),
-        ("metrics: [a, 1]", "ciplug.yaml:1: metrics: a path or a list of paths", None),
+        ("metrics: {a: b}", "2 mistakes in ciplug.yaml:\n  ciplug.yaml:1: metrics.a: unknown key", None),
+        ("metrics: [a, 1]", "ciplug.yaml:1: metrics.1: a path, a list of paths, or a mapping", None),
+        ("metrics: {take: best}", "ciplug.yaml:1: metrics.file: this key is missing", None),
+        ("metrics: {file: a.csv, take: most}", "ciplug.yaml:1: metrics.take: last, best, min, max or", None),
+        ("metrics: {file: a.csv, of: loss}", "ciplug.yaml:1: metrics.of: it chooses the step for take", None),
         ("params: ['']", "ciplug.yaml:1: params: a path or a list of paths", None),
         ("gates: [a]", "ciplug.yaml:1: gates: a mapping of names is expected", None),
         ("defaults: 1", "ciplug.yaml:1: defaults: a mapping is expected", None),
@@ -126,7 +129,7 @@ def test_several_models() -> None:
     found = parse(MODELS)
     assert (found.store, list(found.models)) == ("git:?branch=runs", ["wine", "beer"])
     wine, beer = found.of("wine"), found.of("beer")
-    assert (wine.model, wine.metrics, beer.metrics) == ("wine", ("wine.json",), ("beer.json",))
+    assert (wine.model, wine.outputs, beer.outputs) == ("wine", ("wine.json",), ("beer.json",))
     assert (list(wine.policy.gates), wine.policy.baseline.branch) == (["accuracy"], None)
     assert (list(beer.policy.gates), beer.policy.baseline.branch) == ([], "develop")
     assert wine.places.where("gates", "accuracy", "min") == "ciplug.yaml:6"

@@ -77,7 +77,8 @@ def test_the_models_of_a_file() -> None:
         "  ciplug.yaml:3: models.a.gates.x.mim: unknown key",
         "  ciplug.yaml:4: models.a.monitor.gates: unknown gate 'y'",
         "  ciplug.yaml:5: models.b.store: unknown key",
-        "  ciplug.yaml:5: models.b.metrics: a path or a list of paths is expected, not [1]",
+        "  ciplug.yaml:5: models.b.metrics.0: a path, a list of paths, or a mapping like "
+        "{file: history.csv, take: best, of: val_loss} is expected, not 1",
         "  ciplug.yaml:6: models.c: a mapping is expected, like {metrics: metrics.json}, not 5",
         "  ciplug.yaml:7: model: this key is not allowed beside 'models:'",
     ]

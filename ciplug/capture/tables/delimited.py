@@ -1,4 +1,4 @@
-"""CSV and TSV: a header, and cells that are numbers, booleans or texts by what they look like."""
+"""CSV and TSV, with commas, semicolons or tabs: a header, and cells whose look decides whether they are numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, Table, check_shape, first_twice
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
+_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?", re.ASCII)
+_POINT = re.compile(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
+_DELIMITERS = (",", ";", "\t")
+_SAMPLE_BYTES, _SAMPLE_ROWS = 64 * 1024, 50
+"""The part of a file that its delimiter is found by."""
 MOST_DIGITS = 4300
 """The limit of Python and its json module."""
 
@@ -33,12 +38,38 @@ class Delimited(Table):
             wanted = [name for name in header if names is None or name in names]
             for number, cells in enumerate(filter(_is_not_blank, reader), 1):
                 line = reader.line_num
+                if len(cells) > len(header) and not any(cells[len(header) :]):
+                    # A delimiter at the end of each row.
+                    cells = cells[: len(header)]
                 if len(cells) != len(header):
                     raise self.source.wrong(f"{len(cells)} cells under {len(header)} column names", line=line)
                 values = dict(zip(header, cells, strict=True))
                 yield Row({name: self._value(values[name].strip(), name, line) for name in wanted}, number, line)
 
+    @cached_property
+    def _form(self) -> tuple[str, bool]:
+        """Delimiter, and whether numbers have a decimal comma, by the first rows. Excel in Europe writes `0,5;0,7`."""
+        if self.source.extension == ".tsv":
+            return "\t", False
+        with self.source.open() as file:
+            data = file.read(_SAMPLE_BYTES)
+        lines = data.decode("utf-8-sig", "replace").splitlines()[:_SAMPLE_ROWS]
+        if len(data) == _SAMPLE_BYTES:
+            lines = lines[:-1]
+        for delimiter in _DELIMITERS:
+            try:
+                rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
+            except csv.Error:
+                continue
+            if rows and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}:
+                cells = [cell.strip() for row in rows[1:] for cell in row]
+                has_comma = delimiter != "," and any(map(_COMMA.fullmatch, cells))
+                return delimiter, has_comma and not any(map(_POINT.fullmatch, cells))
+        return ",", False
+
     def _value(self, cell: str, name: str, line: int) -> Any:
+        if self._form[1] and _COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
         try:
             return cell_value(cell)
         except OverflowError as error:
@@ -58,7 +89,7 @@ class Delimited(Table):
         """A reader of the file's rows. What goes wrong in it becomes an InputError."""
         # The module's own limit, 128 KiB, is global. Ours on a cell is checked with the row.
         before = csv.field_size_limit(limits.LIMITS.line_bytes)
-        delimiter = "\t" if self.source.extension == ".tsv" else ","
+        delimiter, _ = self._form
         with self.source.open() as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
             reader = csv.reader(_lines(self.source, text), delimiter=delimiter, strict=True)
             try:

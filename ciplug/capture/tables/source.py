@@ -37,7 +37,7 @@ class Source:
         row: int | None = None,
         hint: str | None = None,
     ) -> InputError:
-        """The error to raise: "metrics.csv:3: 'loss': the text 'n/a' is not a number".
+        """The error to raise: "examples.csv:3: 'id': a text of more than 1,048,576 bytes".
 
         Args:
             line: of a text, counted from 1.

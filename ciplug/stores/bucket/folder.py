@@ -60,6 +60,9 @@ class _NewFolder(DeferredBucket):
     def size(self, name: str) -> int | None:
         return super().size(name) if self._folder.exists() else None
 
+    def version(self, name: str) -> str | None:
+        return super().version(name) if self._folder.exists() else None
+
     def delete(self, name: str) -> None:
         if self._folder.exists():
             super().delete(name)

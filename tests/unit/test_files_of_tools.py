@@ -1,0 +1,48 @@
+"""The table of known tools in docs/files.md: each row with the file that it names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ciplug.capture.metric_files import read_metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "tests/data/metrics"
+PAGE = (ROOT / "docs/files.md").read_text(encoding="utf-8")
+TABLE = PAGE.partition("<!-- table: the files of known tools -->")[2].partition("<!-- /table -->")[0]
+_ROW = re.compile(r"\| .* \| `(?P<file>[^`]+)` \| `(?P<name>[^`]+)` = (?P<value>\S+) \| (?P<steps>[\d, ]*)\|")
+ROWS = [match for line in TABLE.splitlines() if (match := _ROW.fullmatch(line))]
+
+
+def test_the_table_is_whole() -> None:
+    assert len(ROWS) == sum(line.startswith("| ") for line in TABLE.splitlines()) - 1 > 30
+    named = {row["file"].partition("/")[0] for row in ROWS}
+    assert named | {"pandas_no_index.csv"} == {path.name for path in DATA.iterdir()}
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
+def test_a_row(row: re.Match[str]) -> None:
+    found = read_metrics(DATA / row["file"])
+    name = row["name"].replace("\\|", "|")
+    assert found.values[name] == float(row["value"])
+    steps = [int(step) for step in row["steps"].split(",") if step.strip()]
+    assert list(found.series[name].steps if name in found.series else ()) == steps
+
+
+def test_what_stands_beside_the_numbers() -> None:
+    fastai = read_metrics(DATA / "fastai_history.csv")
+    assert (fastai.texts, fastai.left_out) == ({"time": "00:02"}, ())
+    detectron = read_metrics(DATA / "detectron2_metrics.json")
+    assert (detectron.values["time"], detectron.texts) == (0.3, {})
+    wandb = read_metrics(DATA / "wandb_history.jsonl")
+    assert "_timestamp" not in wandb.values and wandb.series["loss"].times == (1764000000.1, 1764000001.1)
+    lm_eval = read_metrics(DATA / "lm_eval_results.json")
+    assert {one.name: one.why for one in lm_eval.left_out} == {
+        "results/wikitext/word_perplexity_stderr,none": "null",
+        "config/limit": "null",
+        "config/gen_kwargs": "null",
+    }
+    assert (lm_eval.texts["git_hash"], lm_eval.texts["date"]) == ("5a9d5ba", "1764000000.5")
