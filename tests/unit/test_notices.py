@@ -26,6 +26,7 @@ EXAMPLES = [
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
     *(Notice(kind=Kind.PASSED_OVER, run=RUN, because=reason, detail="was made from a dirty tree") for reason in Reason),
+    Notice(kind=Kind.MORE_PASSED_OVER, count=7),
     Notice(kind=Kind.WITHDRAWN, run=RUN, by="alice", reason="wrong labels"),
     Notice(kind=Kind.DELETED, run=RUN, of="baseline", by="bob"),
     Notice(kind=Kind.WITHDRAWN, run=RUN, of="production", model="wine", by="alice"),
