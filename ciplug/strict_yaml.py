@@ -12,7 +12,8 @@ from ciplug.errors import CiplugError, InputError
 if TYPE_CHECKING:
     import yaml
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
+"""As objects of Python, up to 250 times that."""
 MAX_DEPTH = 32
 # YAML 1.1 takes these for text, since it wants a dot and a sign.
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\Z")

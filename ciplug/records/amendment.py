@@ -90,6 +90,7 @@ class Amendment:
         return self.schema > SCHEMA
 
 
+_STATUSES = get_args(Status)
 _REQUIRED = ("run", "model", "seq", "created")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
@@ -135,8 +136,8 @@ def parse(value: object) -> Amendment:
     made = Amendment(**fields)
     if made.lifecycle not in (None, "active", "deleted"):
         raise ValueError(f"lifecycle: 'active' or 'deleted' is expected, not {made.lifecycle!r:.40}")
-    if made.status not in (None, *get_args(Status)):
-        raise ValueError(f"status: one of {', '.join(get_args(Status))} is expected, not {made.status!r:.40}")
+    if made.status is not None and made.status not in _STATUSES:
+        raise ValueError(f"status: one of {', '.join(_STATUSES)} is expected, not {made.status!r:.40}")
     if made.ended is not None:
         _check_moment("ended", made.ended)
     if made.untag and (both := sorted(set(made.untag) & made.tags.keys())):
@@ -346,6 +347,9 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
     params: dict[str, Scalar] = {}
     status: Status | None = None
     ended: str | None = None
+    inputs: list[tuple[DatasetInput, ...]] = []
+    model_inputs: list[tuple[str, ...]] = []
+    outputs: list[tuple[ModelOutput, ...]] = []
     withdrawal: Amendment | None = None
     deletion: Amendment | None = None
     for one in history:
@@ -353,8 +357,15 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         tags.update(dict.fromkeys(one.untag))
         tags.update(one.tags)
         metrics.update(one.metrics)
-        params = {**one.params, **params} if one.params else params
+        for param, value in one.params.items():
+            params.setdefault(param, value)
         status, ended = one.status or status, one.ended or ended
+        if one.inputs:
+            inputs.append(one.inputs)
+        if one.model_inputs:
+            model_inputs.append(one.model_inputs)
+        if one.outputs:
+            outputs.append(one.outputs)
         if one.withdrawn is not None:
             withdrawal = one if one.withdrawn else _if_last(withdrawal)
         if one.lifecycle is not None:
@@ -367,9 +378,9 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         params=params,
         status=status,
         ended=ended,
-        inputs=merged_datasets(*(one.inputs for one in history)),
-        model_inputs=merged_ids(*(one.model_inputs for one in history)),
-        outputs=merged_models(*(one.outputs for one in history)),
+        inputs=merged_datasets(*inputs),
+        model_inputs=merged_ids(*model_inputs),
+        outputs=merged_models(*outputs),
         withdrawal=withdrawal,
         deletion=deletion,
         unread=tuple(unread),
@@ -414,7 +425,8 @@ def evidence_of(record: Run, changes: Changes) -> Evidence:
     counted = [one for one in changes.amendments if one.context.trusted or not record.provenance.context.trusted]
     changed = replaced_metrics(metrics, counted)
     for amendment in counted:
-        metrics = {**amendment.metrics, **metrics}
+        for name, value in amendment.metrics.items():
+            metrics.setdefault(name, value)
     shown = changes.applied_to(record)
     status = changes.status_of(record.status)
     return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

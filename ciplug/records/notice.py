@@ -42,6 +42,8 @@ class Kind(str, Enum):
     DELETED = "deleted"
     UNREAD_AMENDMENT = "unread_amendment"
     """An amendment of the run cannot be read, and may be a withdrawal."""
+    NEWER_AMENDMENT = "newer_amendment"
+    """A newer ciplug amended the run, and may have done more to it than this one understands."""
     AMENDED_METRIC = "amended_metric"
     """A recorded metric was given another value later."""
 
@@ -152,7 +154,7 @@ class Notice:
     """The number of a registry event."""
     type: str | None = None
     schema: int | None = None
-    """The schema of a registry event that is newer than ours."""
+    """The schema of a registry event, or of an amendment, that is newer than ours."""
     detail: str | None = None
     """The words of another program, or of the error that stopped ciplug."""
     advice: str | None = None
@@ -244,6 +246,12 @@ def _amended(notice: Notice) -> str:
     what = f"{_quoted(notice.metrics)} {'was' if len(notice.metrics) == 1 else 'were'} changed after the end of"
     whose = {"baseline": "the baseline's "}.get(notice.of, "")
     return f"{whose}{what} {_which(notice)}, by {notice.by}"
+
+
+def _newer_amendment(notice: Notice) -> str:
+    lead = "the baseline's " if notice.of == "baseline" else ""
+    by = f"by a newer ciplug (schema {notice.schema})"
+    return f"{lead}{_which(notice)} was amended {by}, which is understood in part only"
 
 
 def _reruns(notice: Notice) -> str:
@@ -342,6 +350,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.WITHDRAWN: _withdrawn,
     Kind.DELETED: _withdrawn,
     Kind.UNREAD_AMENDMENT: _withdrawn,
+    Kind.NEWER_AMENDMENT: _newer_amendment,
     Kind.AMENDED_METRIC: _amended,
     Kind.SEEDS: lambda n: (
         f"{counted(len(n.runs), 'run')} of this commit, which differ in their seed, are judged as one"
@@ -426,6 +435,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.WITHDRAWN: _of_withdrawal,
     Kind.DELETED: _of_withdrawal,
     Kind.UNREAD_AMENDMENT: _of_withdrawal,
+    Kind.NEWER_AMENDMENT: "upgrade ciplug",
     Kind.AMENDED_METRIC: "record another run: recorded values cannot be changed",
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,

@@ -114,6 +114,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
+    yield from _newer(finder, before)
     yield from _amended(finder, before)
     # An unreadable baseline must not look like a first run.
     for key, problem in finder.runs.problems.items():
@@ -150,6 +151,15 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
+
+
+def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the runs that a newer ciplug amended."""
+    subjects: dict[str, tuple[Run, Subject]] = {run.id: (run, "baseline") for run in finder.runs_of(before)}
+    subjects.update({run.id: (run, "candidate") for run in finder.candidates})
+    for run, of in subjects.values():
+        if newer := finder.runs.changes(run).newer:
+            yield Notice(kind=Kind.NEWER_AMENDMENT, of=of, run=run.id, schema=newer[0].schema)
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

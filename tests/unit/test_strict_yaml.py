@@ -121,7 +121,7 @@ def test_many_shallow_collections_are_fine() -> None:
 
 
 def test_size_has_a_limit() -> None:
-    with pytest.raises(InputError, match="larger than 16 MiB"):
+    with pytest.raises(InputError, match="larger than 1 MiB"):
         data("#" * (strict_yaml.MAX_BYTES + 1))
 
 
