@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ciplug.capture.spool import read_bundle
+from ciplug.records.keys import parse_runs
 from tests.project import CONFIG, Project, git, measured
 
 PYTHON = sys.executable
@@ -197,8 +199,15 @@ def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) ->
     before = git(project.folder, "ls-remote", "origin")
     worse = {**env, **measured({"accuracy": 0.5})}
     project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=worse, code=1)
-    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env)
+    options = ("--no-comment", "--output-dir", "out")
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=env)
     assert git(project.folder, "ls-remote", "origin") == before
+    # The next commit of the same folder: the file is handed over with the runs of that one alone.
+    head = project.commit("next")
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=at(project, FORK))
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=at(project, FORK))
+    runs = parse_runs(read_bundle(project.folder / "out" / "bundle.ndjson"))
+    assert [run.commit for run in runs] == [head] * 2
     # Nor does the next trusted job in this checkout send it.
     project.ciplug("record", "--spooled")
     assert git(project.folder, "ls-remote", "origin") == before
