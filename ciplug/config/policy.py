@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Any, ClassVar, Literal
 
 from ciplug.config import kinds, stages
 from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, Source
-from ciplug.config.kinds import Listed, Named, Table, key, one_of, required
+from ciplug.config.kinds import Listed, Mistake, Named, Table, key, one_of, required
 from ciplug.config.stages import Narrowing, Stage
 
 
@@ -29,6 +30,13 @@ class Samples:
     """Examples with the same value here belong together (a user, a document), and are not independent."""
     slices: tuple[str, ...] = ()
     """The columns that gates slice by: not a key of its own."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        columns = {name: getattr(self, name) for name in ("id", "label", "prediction")}
+        for name, other in combinations(columns, 2):
+            if columns[name] == columns[other]:
+                words = f"the column '{columns[name]}' is the {name}, too: one column cannot be both"
+                yield Mistake((other,), words, None, ((name,), (other,)))
 
 
 def _samples(value: Any) -> Any:

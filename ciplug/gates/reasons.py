@@ -166,7 +166,7 @@ def small_slices(count: int, min_samples: int) -> str:
 
 
 def other_slices(count: int, outcome: Outcome, worst: GateResult) -> str:
-    lead = f"{count:,} {'more ' if outcome != 'PASS' else ''}slices: {outcome.lower()}"
+    lead = f"{counted(count, 'more slice' if outcome != 'PASS' else 'slice')}: {outcome.lower()}"
     return f"{lead}, the worst is {worst.reason}"
 
 
@@ -181,12 +181,16 @@ def of_slice(result: GateResult, text: str) -> str:
 def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
     """Return the reason for drift in the columns of `moved`, the most drifted first."""
     some = "; ".join(_drift(column, tested[column], adjusted[column]) for column in moved[:SHOWN])
-    return f"{len(moved)} of {columns} columns have drifted: {some}{_more(len(moved))}"
+    have = "has" if len(moved) == 1 else "have"
+    return f"{len(moved)} of {counted(columns, 'column')} {have} drifted: {some}{_more(len(moved))}"
 
 
 def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
     most = max(tested, key=lambda column: tested[column].effect)
-    return f"none of {len(tested)} columns has drifted; most has {_drift(most, tested[most], adjusted[most])}"
+    detail = _drift(most, tested[most], adjusted[most])
+    if len(tested) == 1:
+        return f"the one column has not drifted: {detail}"
+    return f"none of {len(tested)} columns has drifted; most has {detail}"
 
 
 def drift_undecided(columns: Mapping[str, str]) -> str:

@@ -231,6 +231,10 @@ class Changes:
     """The deletion in force."""
     unread: tuple[str, ...] = ()
     """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
+    unread_seq: int = 0
+    """The highest number among those that cannot be read."""
+    foreign: tuple[Amendment, ...] = ()
+    """Amendments that name another model than the run's: they change nothing."""
     parent: Changes | None = None
     """The changes of the run that started this one, where there is one: a child counts only if its parent does."""
 
@@ -253,6 +257,19 @@ class Changes:
     def newer(self) -> tuple[Amendment, ...]:
         """The amendments that a newer ciplug wrote: what they do to the run is understood in part only."""
         return tuple(one for one in self.amendments if one.is_newer)
+
+    def of_model(self, model: str) -> Changes:
+        """Return the changes to a run of `model`: an amendment that names another one is set aside."""
+        if all(one.model == model for one in self.amendments):
+            return self
+        own = [one for one in self.amendments if one.model == model]
+        others = [one for one in self.amendments if one.model != model]
+        return replace(fold(own, self.unread, self.unread_seq), foreign=(*self.foreign, *others), parent=self.parent)
+
+    def extended(self, amendment: Amendment) -> Changes:
+        """Return the changes with one more amendment, which comes last."""
+        more = fold([*self.amendments, amendment], self.unread, self.unread_seq)
+        return replace(more, foreign=self.foreign, parent=self.parent)
 
     @property
     def setback(self) -> Amendment | None:
@@ -278,12 +295,17 @@ class Changes:
     @property
     def next_seq(self) -> int:
         """Return the number of the next amendment; at the highest number, that number again."""
-        return min(max((amendment.seq for amendment in self.amendments), default=0) + 1, LAST_SEQ)
+        return min(self._last_seq + 1, LAST_SEQ)
+
+    @property
+    def _last_seq(self) -> int:
+        """The highest number of all amendments, whether they change something or not."""
+        return max((*(one.seq for one in (*self.amendments, *self.foreign)), self.unread_seq))
 
     @property
     def is_full(self) -> bool:
         """Whether no number is left. A withdrawal or a deletion still takes effect (`fold`), no other change may."""
-        return any(amendment.seq >= LAST_SEQ for amendment in self.amendments)
+        return self._last_seq >= LAST_SEQ
 
     @property
     def counts(self) -> bool:
@@ -335,7 +357,7 @@ def same_param(one: Scalar, other: Scalar) -> bool:
     return str(one) == str(other)
 
 
-def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
+def fold(amendments: Iterable[Amendment], unread: Iterable[str] = (), unread_seq: int = 0) -> Changes:
     """Combine the amendments of one run, which must be in the order of `AmendmentKey.order`.
 
     Of those with the highest number none is later than another: a withdrawal or a deletion there stays in force.
@@ -384,6 +406,7 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         withdrawal=withdrawal,
         deletion=deletion,
         unread=tuple(unread),
+        unread_seq=unread_seq,
     )
 
 

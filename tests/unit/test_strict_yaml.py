@@ -81,7 +81,7 @@ def test_lines() -> None:
         ("a: &x [*x]", "f.yaml:1: aliases (*name) are not supported"),
         ("a: &x b\n*x : 1", "f.yaml:2: aliases (*name) are not supported"),
         ("? [a]\n: 1", "f.yaml:1: a key must be plain text"),
-        ("a: [1", "f.yaml:2: not valid YAML"),
+        ("a: [1", "f.yaml:1: not valid YAML"),
         ("\ta: 1", "f.yaml:1: not valid YAML"),
         ("a: 1\n---\nb: 2", "f.yaml:2: not valid YAML"),
         ("a: \x00", "f.yaml: not valid YAML"),
