@@ -208,9 +208,15 @@ def version(value: Any) -> int:
     return 1
 
 
+_STAGE_NAME = "[a-z][a-z0-9_-]*"
+_RESERVED_STAGES = "none|archived|latest|v[0-9]+"
+STAGE_NAME_FORM = {"pattern": f"^{_STAGE_NAME}$", "not": {"pattern": f"^({_RESERVED_STAGES})$"}}
+"""What `stage_name` takes, as JSON Schema."""
+
+
 def stage_name(name: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_-]*", name):
+    if not re.fullmatch(_STAGE_NAME, name):
         raise ValueError("write the name of a stage in lower case, with letters, digits, '-' and '_'")
-    if name in ("none", "archived", "latest") or re.fullmatch(r"v\d+", name):
+    if re.fullmatch(_RESERVED_STAGES, name):
         raise ValueError(f"'{name}' has a meaning of its own in the registry: choose another name")
     return name

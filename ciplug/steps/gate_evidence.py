@@ -46,6 +46,8 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         drift=drift,
         unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
+        barred=finder.barred,
+        named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         left_out=_left_out(finder.candidates),
         today=now().date(),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.reports.comment import MARKER, PLAIN_MARKER
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, MODEL, Project, git
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.git_http import GitServer
 from tests.servers.gitea_api import GiteaApi
@@ -237,7 +237,7 @@ def test_a_pull_request_never_promotes_and_main_does(tmp_path: Path, github_api:
     github_api.add_token("job", "octocat")
     github_api.add_pull(7, branch="topic", commit=project.head)
     env = github(tmp_path, github_api, project, token="job")
-    command = ("ci", "--promote-to", "staging", "--", sys.executable, "train.py")
+    command = ("ci", *MODEL, "--promote-to", "staging", "--", sys.executable, "train.py")
     assert "never promotes" in project.ciplug(*command, env=env).stderr
     assert project.json("registry", "list", "--json") == []
     assert "is in Staging" in project.ciplug(*command).stderr
