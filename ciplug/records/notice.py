@@ -430,6 +430,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
+    Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because else None,
     Kind.WITHDRAWN: _of_withdrawal,
     Kind.DELETED: _of_withdrawal,

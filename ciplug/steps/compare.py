@@ -128,7 +128,9 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
             if one.reason in TOLD:
-                notice = Notice(kind=Kind.PASSED_OVER, of=of, run=one.run, files=one.files, detail=one.words)
+                notice = Notice(
+                    kind=Kind.PASSED_OVER, of=of, run=one.run, because=one.reason, files=one.files, detail=one.words
+                )
                 found.setdefault(one.run, notice)
     notices = list(found.values())
     yield from notices[:NAMED_MOST]
