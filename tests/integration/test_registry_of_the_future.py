@@ -94,7 +94,8 @@ def test_an_unknown_field_of_a_known_event_stops_nothing(project: Project) -> No
     project.numbers({"accuracy": 0.87})
     project.commit("better")
     run = project.train()
-    payload = {"version": 2, "run": run, "commit": project.head, "quantized": {"bits": 8}}
+    files = {file["path"]: file["digest"] for file in project.json("runs", "show", run, "--json")["artifacts"]}
+    payload = {"version": 2, "run": run, "commit": project.head, "files": files, "quantized": {"bits": 8}}
     write(project, type="register", payload=payload, signature="abc")
     shown = project.ciplug("registry", "show", "wine")
     assert not shown.stderr
