@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug.capture.content import name_of
-from ciplug.capture.written import Outputs, Stamp, absolute, files_of
+from ciplug.capture.written import Outputs, Stamp, absolute, files_of, is_pattern
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
@@ -33,6 +33,11 @@ class Old:
     files: tuple[Path, ...]
     whole: bool
     """Whether nothing of it was written."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether these are the older matches of a pattern, of which the command has written another one."""
+        return is_pattern(self.folder) and not self.whole
 
 
 @dataclass(frozen=True)
@@ -70,13 +75,14 @@ class Watch:
         if not finished:
             old = self._old(())
             inputs = replace(_without(self._inputs, old), addresses=())
-            return Taken(inputs, notes=_left_out(old, self._inputs.addresses))
+            return Taken(inputs, notes=_left_out([one for one in old if not one.is_superseded], self._inputs.addresses))
         unwritten, refused = self._old(()), self._old(self._allowed)
         kept = [one for one in unwritten if one not in refused]
         names = tuple(dict.fromkeys(name_of(self._session.cwd / one.path, self._session.top) for one in kept))
         notes = [Note(f"{one.path}: taken, though the command did not write it (--allow-unchanged)") for one in kept]
         inputs = replace(_without(self._inputs, refused), unchanged=names)
-        return Taken(inputs, tuple(_problem(one, self._inputs) for one in refused), tuple(notes))
+        wrong = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
+        return Taken(inputs, tuple(wrong), tuple(notes))
 
     def _old(self, allowed: Collection[Path]) -> list[Old]:
         """The outputs with files that the command did not write, apart from files that are allowed to be so."""
