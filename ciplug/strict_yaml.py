@@ -12,7 +12,8 @@ from ciplug.errors import CiplugError, InputError
 if TYPE_CHECKING:
     import yaml
 
-MAX_BYTES = 16 * 1024 * 1024
+MAX_BYTES = 1024 * 1024
+"""As objects of Python, up to 250 times that."""
 MAX_DEPTH = 32
 # YAML 1.1 takes these for text, since it wants a dot and a sign.
 _FLOAT = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?\Z")
@@ -76,12 +77,19 @@ def read(text: str) -> Document:
         data = None if root is None else builder.value(root, ())
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark
-        return _invalid(mark.line + 1 if mark else None, _tab(text, mark) or problem.problem or problem.context)
+        return _invalid(
+            _line_in(text, mark.line) if mark else None, _tab(text, mark) or problem.problem or problem.context
+        )
     except (yaml.YAMLError, RecursionError) as problem:
         return _invalid(None, problem)
     finally:
         loader.dispose()
     return Document(data, builder.lines, builder.problems)
+
+
+def _line_in(text: str, line: int) -> int:
+    """The number of a line, from 1, that the text has: the mark of a text that ends too early is beyond its end."""
+    return min(line + 1, max(1, len(text.splitlines())))
 
 
 def _invalid(line: int | None, why: object) -> Document:

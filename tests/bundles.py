@@ -28,7 +28,7 @@ def a_run(commit: str | None = COMMIT, *, trusted: bool = True, **fields: Any) -
         ended="2026-11-23T19:25:00.000Z",
         commit=commit,
         metrics={"accuracy": 0.9},
-        provenance=Provenance(context=Context(host="github_actions", trusted=trusted)),
+        provenance=Provenance(dirty=False, context=Context(host="github_actions", trusted=trusted)),
     )
     return replace(made, **fields)
 

@@ -1,4 +1,7 @@
-"""Generated runs of one commit: clean and dirty, finished and failed, of forks, pipelines and laptops."""
+"""Generated runs of one commit: clean and dirty, finished and failed, of forks, pipelines and laptops.
+
+`facts` and `commits` are for the pure choice; `objects_of` records them as jobs do, for what reads a store.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,11 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from ciplug.comparison.selection import Facts
+from ciplug.records.amendment import Amendment
+from ciplug.records.keys import amendment_object
+from ciplug.records.provenance import Context, Provenance
+from ciplug.records.run import Run
+from ciplug.tracking.runs import run_objects
 
 METRICS = ("accuracy", "loss", "size")
 
@@ -52,3 +60,39 @@ def _with_children(runs: list[Facts]) -> st.SearchStrategy[list[Facts]]:
         ]
 
     return above.map(linked)
+
+
+def run_of(facts: Facts, commit: str) -> Run:
+    """A run of these facts. Its accuracy and its seed, one of three, follow from the id."""
+    number = int(facts.id, 36)
+    return Run(
+        id=f"{number:032x}",
+        model="wine",
+        status="finished" if facts.finished else "failed",
+        started=f"2026-11-20T12:00:0{facts.started or 0}.000Z",
+        ended="2026-11-20T13:00:00.000Z",
+        commit=commit,
+        parent=f"{int(facts.parent, 36):032x}" if facts.parent else None,
+        metrics=dict.fromkeys(facts.metrics, 0.8 + number % 20 / 100),
+        provenance=Provenance(
+            seed=number % 3,
+            dirty=facts.dirty,
+            context=Context(host="github_actions" if facts.pipeline else "local", trusted=facts.trusted),
+        ),
+    )
+
+
+def objects_of(runs: list[Facts], commit: str) -> dict[str, bytes]:
+    """The records of these runs, and the withdrawals."""
+    objects: dict[str, bytes] = {}
+    for facts in runs:
+        run = run_of(facts, commit)
+        objects |= run_objects(run)
+        if facts.objection:
+            key, data = amendment_object(
+                Amendment(
+                    run=run.id, model=run.model, commit=commit, seq=1, created=run.ended, withdrawn=True, by="alice"
+                )
+            )
+            objects[key.key] = data
+    return objects

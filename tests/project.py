@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 TRAIN = """\
-import json, pathlib, sys
-pathlib.Path("metrics.json").write_text(pathlib.Path("numbers.json").read_text())
+import json, os, pathlib, sys
+numbers = os.environ.get("MEASURED") or pathlib.Path("numbers.json").read_text()
+pathlib.Path("metrics.json").write_text(numbers)
+pathlib.Path("model.txt").write_text(f"the model of {numbers}")
 """
+MODEL = ("--artifact", "model.txt", "--artifact-store", "none")
+"""The options that record the model of TRAIN, by its digest alone: a promotion takes no run without a file."""
 CONFIG = """\
 version: 1
 model: wine
@@ -21,6 +26,11 @@ metrics: metrics.json
 gates:
   accuracy: {higher_is_better: true, min: 0.8, max_regression: 0.01}
 """
+
+
+def measured(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """The environment in which the training of a clean checkout measures other numbers than the committed ones."""
+    return {"MEASURED": json.dumps(metrics)}
 
 
 def git(cwd: Path, *args: str) -> str:
@@ -42,7 +52,7 @@ class Project:
         project = cls(folder)
         (folder / "train.py").write_text(TRAIN)
         (folder / "ciplug.yaml").write_text(config)
-        (folder / ".gitignore").write_text("metrics.json\n")
+        (folder / ".gitignore").write_text("metrics.json\nmodel.txt\n")
         project.numbers({"accuracy": 0.85})
         project.commit("first")
         if remote is not None:
@@ -50,7 +60,16 @@ class Project:
             project.push()
         return project
 
+    @classmethod
+    def copy(cls, template: Path, folder: Path) -> Project:
+        """A copy of `remote.git` and its clone `work` in `template`, which many tests share."""
+        for name in ("remote.git", "work"):
+            shutil.copytree(template / name, folder / name, symlinks=True)
+        git(folder / "work", "remote", "set-url", "origin", str(folder / "remote.git"))
+        return cls(folder / "work")
+
     def numbers(self, metrics: Mapping[str, Any]) -> None:
+        """Change what the training measures. Until that is committed, the tree is dirty, and no run of it counts."""
         (self.folder / "numbers.json").write_text(json.dumps(metrics))
 
     def commit(self, message: str) -> str:
@@ -92,6 +111,12 @@ class Project:
         return json.loads(self.ciplug(*args, env=env, code=code).stdout)
 
     def train(self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0) -> str:
-        """`ciplug run` the training; returns the run's id."""
-        self.ciplug("run", *args, "--", sys.executable, "train.py", env=env, code=code)
+        """`ciplug run` the training; returns the run's id. The model of `create`'s script is recorded."""
+        made = (self.folder / "train.py").read_text() == TRAIN and "artifact" not in self._settings(*args)
+        self.ciplug("run", *(MODEL if made else ()), *args, "--", sys.executable, "train.py", env=env, code=code)
         return str(self.json("runs", "list", "--commit", "HEAD", "--json", env=env)[0]["id"])
+
+    def _settings(self, *args: str) -> str:
+        """What the command line and ciplug.yaml say."""
+        file = self.folder / "ciplug.yaml"
+        return " ".join([*args, file.read_text() if file.is_file() else ""])

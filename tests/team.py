@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ciplug.errors import PromotionRefused
-from ciplug.records.keys import log_of, verdict_object
+from ciplug.records.amendment import Amendment
+from ciplug.records.keys import amendment_object, log_of, verdict_object
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict
@@ -57,14 +58,14 @@ class Team:
             commit=self.project.head if commit == "" else commit,
             metrics={"accuracy": accuracy, "model_mb": 1.0},
             provenance=Provenance(**provenance),
-            artifacts=(MODEL,),
+            artifacts=fields.pop("artifacts", (MODEL,)),
         )
         self.session.store.add(run_objects(run))
         return run
 
     def verdict(self, run: Run, key_of: Run | None = None, **changes: Any) -> str:
         """Record what the policy says of a run, with some changes; returns the key."""
-        (judged,) = judge_runs(self.session, self.session.runs(), [run])
+        (judged,) = judge_runs(self.session, self.session.runs(), [run], named=True)
         assert judged.verdict is not None
         verdict: Verdict = replace(judged.verdict, **changes)
         key, data = verdict_object(verdict)
@@ -72,6 +73,12 @@ class Team:
             key = key.replace(run.id, key_of.id)
         self.session.store.add({key: data})
         return key
+
+    def amend(self, run: Run, **fields: Any) -> None:
+        """Add an amendment of a run as it is given."""
+        made = {"model": run.model, "seq": 1, "created": STAMP, "commit": run.commit, **fields}
+        key, data = amendment_object(Amendment(run=run.id, **made))
+        self.session.store.add({key.key: data})
 
     def judged(self, **fields: Any) -> Run:
         run = self.run(**fields)

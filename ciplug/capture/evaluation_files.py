@@ -42,8 +42,10 @@ def tool_of_line(first: Mapping[str, Any]) -> str | None:
 
 
 def promptfoo(source: Source, columns: Columns, table: ExampleTable) -> None:
-    """`promptfoo eval -o FILE.json` or `.jsonl`, of version 3 (0.1xx): `score`, `success`, `latency_ms`, `cost` and the
-    named scores of each test. Slices are looked up in its metadata and its variables.
+    """Read what `promptfoo eval -o FILE.json` or `.jsonl` writes, version 3 (0.1xx).
+
+    Columns are `score`, `success`, `latency_ms`, `cost` and the named scores of each test. Slices are looked up in its
+    metadata and its variables.
 
     A file of several prompts or providers has a row for each: the id then ends in the number of the column.
     """
@@ -82,8 +84,10 @@ def _order(result: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def deepeval(source: Source, columns: Columns, table: ExampleTable) -> None:
-    """DeepEval's test run (DEEPEVAL_RESULTS_FOLDER/test_run_*.json, 3.x and 4.x): for each metric its score under its
-    name, `NAME/success`, and `success` of the whole case. Slices are looked up in its additional metadata.
+    """Read DeepEval's test run: DEEPEVAL_RESULTS_FOLDER/test_run_*.json, 3.x and 4.x.
+
+    Each metric has its score under its name, and `NAME/success`; `success` is that of the whole case. Slices are looked
+    up in its additional metadata.
     """
     document = _document(source)
     unique = UniqueIds()
@@ -113,8 +117,10 @@ def deepeval(source: Source, columns: Columns, table: ExampleTable) -> None:
 
 
 def lm_eval(source: Source, columns: Columns, table: ExampleTable) -> None:
-    """lm-evaluation-harness, `--log_samples` (0.4): the metrics of each document under their names, followed by a comma
-    and the filter where it is not "none", as the harness has it. Slices are looked up in the document.
+    """Read what lm-evaluation-harness writes with `--log_samples`, 0.4.
+
+    The metrics of each document are under their names, followed by a comma and the filter where it is not "none", as
+    the harness has it. Slices are looked up in the document.
     """
     _samples((row.values for row in JsonLines(source).rows()), "", table)
 
@@ -165,9 +171,11 @@ TARGETS = ("targets", "target", "ground_truth", "label", "expected_response")
 
 
 def mlflow(source: Source, columns: Columns, table: ExampleTable) -> None:
-    """`eval_results_table.json`, the artifact of mlflow.evaluate (2.x, 3.x): the columns `NAME/score` under NAME, and
-    every other column of numbers. The id is the column of ids if there is one, else made of `inputs`, else of the texts
-    that are neither answers nor a judge's words.
+    """Read `eval_results_table.json`, the artifact of mlflow.evaluate, 2.x and 3.x.
+
+    The columns `NAME/score` are under NAME, and every other column of numbers is under its own name. The id is the
+    column of ids if there is one, else made of `inputs`, else of the texts that are neither answers nor a judge's
+    words.
     """
     document = _document(source)
     names = [str(name) for name in _list(document.get("columns"), "columns", table)]

@@ -40,6 +40,8 @@ def read_examples(path: Path, columns: Columns | None = None, *, format: str | N
     return table.examples()
 
 
+EXTENSIONS = tuple(formats.FORMATS)
+"""Of files whose format need not be named."""
 _BY_EXTENSION = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -54,8 +56,7 @@ def _format_of(source: Source) -> str:
         if isinstance(document, dict):
             return evaluation_files.tool_of_document(source, document)
         return "json"
-    extensions = ", ".join(formats.FORMATS)
-    raise source.wrong(f"no file of examples has the extension {source.extension!r}: {extensions}")
+    raise source.wrong(f"no file of examples has the extension {source.extension!r}: {', '.join(EXTENSIONS)}")
 
 
 def _table(extension: str) -> Format:

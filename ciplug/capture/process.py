@@ -124,8 +124,10 @@ class _Relay:
 
 
 def _terminal_told_everyone() -> bool:
-    """Whether we are in the foreground of a terminal: then ^C and a hang-up reach the child without us,
-    and a second one from us would interrupt its clean-up."""
+    """Whether we are in the foreground of a terminal.
+
+    Then ^C and a hang-up reach the child without us, and a second one from us would interrupt its clean-up.
+    """
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
     except OSError:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import ci, console
+from ciplug.capture.spool import read_bundle
 from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems, tell_promotion, write_file
 from ciplug.commands.recording import tell_recorded, tell_recovered
-from ciplug.errors import CiplugError, ConfigError, UsageError
+from ciplug.errors import CiplugError, ConfigError, RecordError, UsageError
+from ciplug.records.keys import parse_runs
 from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.deliver import deliver
@@ -182,8 +185,17 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
             hint="promote it after `ciplug collect`",
         )
     if asked is None and args.output_dir and not session.context.trusted:
-        return Path(args.output_dir) / BUNDLE
+        return _of_this_commit(session, Path(args.output_dir) / BUNDLE)
     return asked
+
+
+def _of_this_commit(session: Session, bundle: Path) -> Path:
+    """The file for a fork's run, without the runs that a job of another commit has left in the same folder."""
+    with contextlib.suppress(OSError, RecordError):
+        if any(run.commit != session.head for run in parse_runs(read_bundle(bundle))):
+            bundle.unlink()
+            console.say(f"{bundle} held runs of another commit, which an earlier job handed over: it is begun anew")
+    return bundle
 
 
 def _write(folder: Path, report: Report) -> dict[str, str]:

@@ -14,7 +14,7 @@ from ciplug.records.canonical import dumps, plain
 from ciplug.reports.report import Report
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.compare import compare_runs
-from ciplug.steps.select import candidates, resolve_base, resolve_commit
+from ciplug.steps.select import chosen_runs, resolve_base
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("base", metavar="BASE", nargs="?", help="commit, branch or tag (default: the merge base)")
-    parser.add_argument("head", metavar="HEAD", nargs="?", help="commit, branch or tag (default: this commit)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("head", metavar="HEAD", nargs="?", help="commit, branch or tag (default: this commit)")
+    which.add_argument("--run", metavar="ID", help="compare this run, whether or not it counts for its commit")
     parser.add_argument("--model", metavar="M", help="one model only")
     parser.add_argument("--format", choices=("table", "markdown", "json", "csv"), default="table")
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = all_runs(session)
-    chosen = candidates(session, runs, resolve_commit(session, args.head), args.model)
+    chosen = chosen_runs(session, runs, run=args.run, commit=args.head, model=args.model)
     if args.format == "csv" and len(chosen) > 1:
         raise UsageError(
             f"this commit has runs of {len(chosen)} models, and CSV holds one table",
@@ -66,3 +68,5 @@ def _print_tables(comparisons: Sequence[Comparison], form: str) -> None:
         console.out(comparison_table(comparison, "csv" if form == "csv" else "markdown"))
     for comparison in comparisons:
         console.say(f"{comparison.model}: baseline: {comparison.baseline.how}")
+        for notice in comparison.notices:
+            console.say(f"{comparison.model}: {notice.line}")

@@ -8,15 +8,13 @@ from pathlib import Path
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import show_report, tell_problems, write_file
-from ciplug.errors import UsageError
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.report import announce, report_without_links
-from ciplug.steps.select import candidates, resolve_commit
+from ciplug.steps.select import chosen_runs
 from ciplug.steps.session import Session
-from ciplug.tracking.runs import Runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     runs = all_runs(session)
-    judged = judge_runs(session, runs, _with_gates(session, _chosen(args, session, runs)), dry_run=args.dry_run)
+    named = chosen_runs(session, runs, run=args.run, commit=args.commit, model=args.model)
+    chosen = _with_gates(session, named)
+    judged = judge_runs(session, runs, chosen, named=bool(args.run), dry_run=args.dry_run)
     tell_problems(runs)
     report = report_without_links(session, judged)
     verdicts = [each.verdict for each in judged if each.verdict]
@@ -54,16 +54,6 @@ def run(args: argparse.Namespace) -> int:
     announce(session, report.sections)
     keep_verdicts(session, verdicts)
     return 0 if args.dry_run else exit_code(verdicts)
-
-
-def _chosen(args: argparse.Namespace, session: Session, runs: Runs) -> list[Run]:
-    """The runs that are named. Raises UsageError."""
-    if not args.run:
-        return candidates(session, runs, resolve_commit(session, args.commit), args.model)
-    chosen = runs.get(args.run, session.head)
-    if args.model not in (None, chosen.model):
-        raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{args.model}'")
-    return [chosen]
 
 
 def _with_gates(session: Session, chosen: list[Run]) -> list[Run]:

@@ -125,7 +125,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         samples=replace(config.samples, file=paths(None, (config.samples.file,))[0].as_posix())
         if config.samples
         else None,
-        allow_unchanged=tuple(map(Path, getattr(args, "allow_unchanged", ()))),
+        allow_unchanged=tuple(getattr(args, "allow_unchanged", ())),
     )
 
 

@@ -30,14 +30,13 @@ def tell_problems(runs: Runs) -> None:
 
 
 def tell_promotion(promotion: Promotion) -> None:
-    """Say what was promoted, and warn where there is no file to deploy."""
+    """Say what was promoted, and name the default requirements that the policy has turned off."""
     if promotion.lost_races:
         console.detail(f"lost {promotion.lost_races} races for the log, and judged again after each")
-    if not promotion.run.artifacts:
+    if promotion.exemptions:
         console.complain(
-            f"warning: version {promotion.version} of '{promotion.model}' has no artifact, so there is no file to "
-            "deploy",
-            "name what the training makes with --artifact, or as 'artifacts:' in ciplug.yaml",
+            f"warning: the policy does not require this of {promotion.stage}: {', '.join(promotion.exemptions)}; "
+            "the registry records it"
         )
     replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
     console.say(

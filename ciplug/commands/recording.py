@@ -27,6 +27,9 @@ def tell_recorded(session: Session, delivered: Delivered) -> None:
         console.complain(refusal.message, refusal.hint)
     else:
         _tell_limits(session, delivered)
+        if delivered.kept is Kept.STORE and session.store_uri.startswith("file:"):
+            for note in session.store.notes:
+                console.say(note)
     _summarize(session, delivered)
 
 

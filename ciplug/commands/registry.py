@@ -93,15 +93,19 @@ def _at(model: Model, stage: str) -> str:
 
 def _versions(model: Model) -> str:
     rows = [
-        [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], _minute(v.created), len(v.files)]
+        [v.number, v.stage, v.run[:12], (v.commit or "-")[:8], _minute(v.created), len(v.files), _exempt(v.exemptions)]
         for v in reversed(model.versions)
     ]
-    return _draw(["version", "stage", "run", "commit", "registered (UTC)", "files"], rows)
+    return _draw_filled(["version", "stage", "run", "commit", "registered (UTC)", "files", "not required"], rows)
+
+
+def _exempt(exemptions: Sequence[str]) -> str:
+    return untrusted.clean(", ".join(exemptions), 60)
 
 
 def _history(events: Iterable[RegistryEvent]) -> str:
-    headers = ["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason"]
-    return _draw(headers, [_event(event) for event in events])
+    headers = ["#", "when (UTC)", "event", "version", "move", "who", "verdict", "reason", "not required"]
+    return _draw_filled(headers, [_event(event) for event in events])
 
 
 def _event(event: RegistryEvent) -> list[object]:
@@ -117,11 +121,22 @@ def _event(event: RegistryEvent) -> list[object]:
         untrusted.clean(event.actor or "-", 40),
         fields.get("verdict_digest", "-")[7:19] or "-",
         fields.get("reason", ""),
+        _exempt(_texts(event.payload.get("exemptions"))),
     ]
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
 
 
 def _minute(moment: str) -> str:
     return untrusted.clean(moment[:16].replace("T", " "), 16)
+
+
+def _draw_filled(headers: list[str], rows: Sequence[Sequence[object]]) -> str:
+    """Draw a table, without its last column where no row has a value there."""
+    filled = any(row[-1] for row in rows)
+    return _draw(headers, rows) if filled else _draw(headers[:-1], [row[:-1] for row in rows])
 
 
 def _draw(headers: list[str], rows: Sequence[Sequence[object]]) -> str:

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
+from ciplug.comparison.selection import Selection
 from ciplug.errors import counted
 from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
+from ciplug.records.selection import TOLD, PassedOver
+
+Pick = Callable[[Sequence[Run]], Selection]
+"""Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
 
 
-def latest(runs: Sequence[Run], candidate: Run, gated: AbstractSet[str] = frozenset()) -> Run | None:
-    """Return the run that represents a commit: of the finished runs, the one that can be compared best.
+class Nearest(NamedTuple):
+    """The first run on a line of commits that others may be compared with."""
 
-    That is the run with the most of the metrics that gates look at, then with the most of the candidate's, and of
-    several such the last; a run with none of them stands for nothing. So no emptier later run hides the numbers of
-    a good one. A child run stands for a commit only where all runs are children. Start times order only the runs of one
-    commit.
-    """
+    distance: int
+    """The number of commits before it."""
+    run: Run | None
+    passed_over: tuple[PassedOver, ...]
+    """Runs on the way to it that must not count."""
 
-    def shared(run: Run) -> tuple[int, int]:
-        return len(run.metrics.keys() & gated), len(run.metrics.keys() & candidate.metrics.keys())
 
-    known = gated or candidate.metrics
-    runs = [run for run in runs if run.parent is None] or runs
-    fit = [r for r in runs if r.id != candidate.id and r.status == "finished" and (any(shared(r)) or not known)]
-    return max(fit, key=lambda run: (*shared(run), run.started, run.id)) if fit else None
+def nearest(by_commit: Mapping[str, Sequence[Run]], commits: Sequence[str], pick: Pick) -> Nearest:
+    """Return the run of the first of these commits that has one to compare with."""
+    passed: list[PassedOver] = []
+    for distance, commit in enumerate(commits):
+        runs = by_commit.get(commit, ())
+        selection = pick(runs)
+        passed += [run for run in selection.passed_over if run.reason in TOLD]
+        if selection.chosen is not None:
+            run = next(run for run in runs if run.id == selection.chosen)
+            return Nearest(distance, run, tuple(passed))
+    return Nearest(len(commits), None, tuple(passed))
 
 
 def merge_base_side(
@@ -40,7 +50,7 @@ def merge_base_side(
     target: str | None,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """Return the baseline of `candidate`.
 
@@ -52,21 +62,20 @@ def merge_base_side(
     """
     label = "merge base" if merge_base else "parent"
     start = "the merge base" if merge_base else "this commit"
-    for distance, commit in enumerate(ancestors):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is None:
-            continue
+    distance, run, passed_over = nearest(by_commit, ancestors, pick)
+    if run is not None:
         steps = distance if merge_base else distance + 1
         if merge_base and distance == 0:
-            return replace(side("baseline", label, f"merge base with {target}", run, now), at_merge_base=True)
+            found = side("baseline", label, f"merge base with {target}", run, now)
+            return replace(found, at_merge_base=True, passed_over=passed_over)
         how = f"nearest recorded ancestor, {counted(steps, 'commit')} before {start}"
-        return side("baseline", "nearest ancestor", how, run, now)
+        return replace(side("baseline", "nearest ancestor", how, run, now), passed_over=passed_over)
     if not ancestors:
         kind = Kind.NO_ANCESTOR if merge_base is None else Kind.HISTORY_UNKNOWN
         return Side.absent("baseline", label, Notice(kind=kind, of="baseline"))
     count = len(ancestors) - bool(merge_base)
     problem = Notice(kind=Kind.NO_RUN, of="baseline", model=candidate.model, name=start, count=count)
-    return Side.absent("baseline", label, problem)
+    return replace(Side.absent("baseline", label, problem), passed_over=passed_over)
 
 
 def asked_side(
@@ -76,20 +85,16 @@ def asked_side(
     *,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """The baseline that was asked for by name; `line` is that commit and its first parents."""
-    for distance, commit in enumerate(line):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is not None:
-            how = (
-                "as asked for"
-                if distance == 0
-                else f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
-            )
-            return side("baseline", asked, how, run, now)
+    distance, run, passed_over = nearest(by_commit, line, pick)
+    if run is not None:
+        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
+        how = before if distance else "as asked for"
+        return replace(side("baseline", asked, how, run, now), passed_over=passed_over)
     problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=asked)
-    return Side.absent("baseline", asked, problem)
+    return replace(Side.absent("baseline", asked, problem), passed_over=passed_over)
 
 
 def target_side(
@@ -98,22 +103,18 @@ def target_side(
     target: str | None,
     candidate: Run,
     now: datetime,
-    gated: AbstractSet[str] = frozenset(),
+    pick: Pick,
 ) -> Side:
     """The latest recorded run on the target branch, `commits` being its first parents from the tip."""
     label = target or "target"
-    for distance, commit in enumerate(commits):
-        run = latest(by_commit.get(commit, ()), candidate, gated)
-        if run is not None:
-            how = (
-                f"tip of {label}"
-                if distance == 0
-                else f"latest run on {label}, {counted(distance, 'commit')} before its tip"
-            )
-            return side("target", label, how, run, now)
+    distance, run, passed_over = nearest(by_commit, commits, pick)
+    if run is not None:
+        before = f"latest run on {label}, {counted(distance, 'commit')} before its tip"
+        how = before if distance else f"tip of {label}"
+        return replace(side("target", label, how, run, now), passed_over=passed_over)
     own = candidate.id if candidate.commit in commits else None
     problem = Notice(kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=candidate.model, name=label, run=own)
-    return Side.absent("target", label, problem)
+    return replace(Side.absent("target", label, problem), passed_over=passed_over)
 
 
 def side(role: Role, label: str, how: str, run: Run, now: datetime, version: int | None = None) -> Side:

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from ciplug.comparison.selection import Facts, Rules, objection_to, select
 from ciplug.records.comparison import Side
 from ciplug.records.run import Run, Scalar
 
@@ -16,26 +17,37 @@ def seed(run: Run, key: str) -> Scalar | None:
     return run.params.get(key) if own is None else own
 
 
-def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
-    """The runs that differ from `run` in their seed only, of each seed the last one, with `run` for its own.
+def group(run: Run, others: Sequence[Run], key: str, facts: Mapping[str, Facts], rules: Rules) -> tuple[Run, ...]:
+    """The runs that differ from `run` in their seed only, of each seed the one that counts, with `run` for its own.
 
-    A child run is grouped with other children of its parent, and no other run.
+    A child run is grouped with other children of its parent, and no other run. A run that must not count joins no
+    group, and stands alone.
 
     Ordered by seed. A run without a seed stands alone.
+
+    Args:
+        facts: of `run` and of `others`, by their ids.
+        rules: the rules for a run that others are compared with.
     """
-    if seed(run, key) is None:
+    own = seed(run, key)
+    if own is None or objection_to(facts[run.id], rules):
         return (run,)
 
     def same(other: Run) -> bool:
         same_place = (other.model, other.commit, other.parent) == (run.model, run.commit, run.parent)
         return same_place and settings(other, key) == settings(run, key)
 
-    found: dict[Scalar, Run] = {}
-    for other in sorted(others, key=lambda r: (r.started, r.id)):
+    of_seed: dict[Scalar, list[Run]] = {}
+    for other in others:
         value = seed(other, key)
         if value is not None and same(other):
-            found[value] = other
-    found[seed(run, key) or 0] = run
+            of_seed.setdefault(value, []).append(other)
+    found: dict[Scalar, Run] = {}
+    for value, runs in of_seed.items():
+        chosen = select([facts[one.id] for one in runs], rules).chosen
+        if chosen is not None:
+            found[value] = next(one for one in runs if one.id == chosen)
+    found[own] = run
     return tuple(found[value] for value in sorted(found, key=lambda value: (len(str(value)), str(value))))
 
 

@@ -54,7 +54,10 @@ def spreads(runs: Sequence[Run], key: str) -> tuple[Spread, ...]:
 
 
 def _identity(run: Run, key: str) -> Hashable:
-    return (run.parent, repr(seed(run, key)), tuple(sorted((name, repr(v)) for name, v in settings(run, key).items())))
+    own = seed(run, key)
+    # A parameter of that name which is not the seed of the run is a parameter as any other.
+    params = tuple(sorted((name, repr(value)) for name, value in run.params.items() if (name, value) != (key, own)))
+    return run.parent, repr(own), params
 
 
 def _spread(runs: Sequence[Run], of_seed: object) -> Spread | None:
@@ -113,6 +116,8 @@ def _circumstances(run: Run) -> Mapping[str, str]:
     return {
         "command": " ".join(origin.command),
         "host": origin.context.host,
+        # The legs of a matrix may differ in what only their job's name shows.
+        "job": origin.context.job or "",
         "system": origin.os or "",
         "Python": origin.python or "",
         "CPU": machine.cpu or "",

@@ -28,6 +28,9 @@ class Facts:
     trusted: bool = True
     dirty: bool | None = None
     """None: not recorded."""
+    files: tuple[str, ...] = ()
+    """The first of the files that differed from the commit."""
+    more_files: int = 0
     pipeline: bool = False
     """Whether a CI system started it."""
     objection: str | None = None
@@ -95,6 +98,8 @@ def facts_of(run: Run, objection: str | None) -> Facts:
         finished=run.status == "finished",
         trusted=origin.context.trusted,
         dirty=origin.dirty,
+        files=origin.dirty_files,
+        more_files=max(0, (origin.dirty_count or 0) - len(origin.dirty_files)),
         pipeline=origin.context.host != LOCAL,
         objection=objection,
         metrics=frozenset(run.metrics),
@@ -165,7 +170,14 @@ def select(runs: Sequence[Facts], rules: Rules) -> Selection:
 
 
 def _passed(run: Facts, reason: Reason) -> PassedOver:
-    return PassedOver(run=run.id, reason=reason, commit=run.commit, objection=run.objection)
+    return PassedOver(
+        run=run.id,
+        reason=reason,
+        commit=run.commit,
+        files=run.files,
+        more_files=run.more_files,
+        objection=run.objection,
+    )
 
 
 def _as_child(run: Facts, led: bool) -> Reason | None:

@@ -21,7 +21,7 @@ class Clean:
 
     def mistakes(self) -> list[Mistake]:
         return [
-            Mistake(("ignore",), f"'{pattern}' can match no file")
+            Mistake(("ignore",), f"'{pattern}' can match no file", None, (("ignore",),))
             for pattern in self.ignore
             if not pattern.strip().removeprefix("!").strip("/")
         ]

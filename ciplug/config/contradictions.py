@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from ciplug.config.gate import BY_EXAMPLE, Gate
-from ciplug.config.kinds import Mistake, Path, Unknown
+from ciplug.config.kinds import Mistake, Path, Unknown, keys_of
 from ciplug.config.policy import Policy, Waiver, waived_rule
 
 
@@ -18,21 +18,30 @@ class Readable:
     policy: Policy
     gates: Collection[str]
     """The names of all gates, those that could not be read among them."""
-    unread: Collection[str] = ()
-    """The keys that could not be read, completely or in part."""
+    wrong: Collection[Path] = ()
+    """The paths of what could not be read."""
 
     def lacks(self, key: str) -> bool:
-        return key not in self.unread and getattr(self.policy, key) is None
+        """Whether the policy has not this key, nor one that may be a misspelling of it."""
+        misspelled = any(len(at) == 1 and at[0] not in keys_of(Policy) for at in self.wrong)
+        return not misspelled and not any(at[:1] == (key,) for at in self.wrong) and getattr(self.policy, key) is None
 
 
 def contradictions(given: Readable) -> Iterator[Mistake]:
-    """Every contradiction; paths begin at the policy."""
+    """Every contradiction; paths begin at the policy. Those that conclude from something unreadable are left out."""
+    return (mistake for mistake in _all(given) if mistake.is_known(given.wrong))
+
+
+def _all(given: Readable) -> Iterator[Mistake]:
     yield from _directions(given.policy)
     for name, gate in given.policy.gates.items():
         yield from _gate(("gates", name), gate, given)
-    yield from _selections(given)
-    for number, waiver in enumerate(given.policy.waivers):
-        yield from _waiver(("waivers", number), waiver, given)
+    if ("gates",) not in given.wrong:
+        yield from _selections(given)
+        yield from _promotions(given.policy)
+        for number, waiver in enumerate(given.policy.waivers):
+            if waiver is not None:  # One that could not be read.
+                yield from _waiver(("waivers", number), waiver, given)
 
 
 def _directions(policy: Policy) -> Iterator[Mistake]:
@@ -43,27 +52,47 @@ def _directions(policy: Policy) -> Iterator[Mistake]:
         other = first.setdefault(policy.metric_of(name), name)
         if policy.gates[other].higher_is_better != gate.higher_is_better:
             words = f"the gate '{other}' has the other direction for the metric '{policy.metric_of(name)}'"
-            yield Mistake(("gates", name), words)
+            about = tuple(("gates", one, key) for one in (name, other) for key in ("metric", "higher_is_better"))
+            yield Mistake(("gates", name), words, None, about)
 
 
 def _gate(path: Path, gate: Gate, given: Readable) -> Iterator[Mistake]:
     if given.lacks("samples"):
         yield from _without_samples(path, gate)
     if gate.test == "welch" and given.lacks("seeds"):
-        yield Mistake((*path, "test"), "it compares runs with different seeds: add seeds: {min_runs: 2}")
+        words = "it compares runs with different seeds: add seeds: {min_runs: 2}"
+        yield Mistake((*path, "test"), words, None, ((*path, "test"),))
+    yield from _without_one_baseline(path, gate, given.policy)
 
 
 def _without_samples(path: Path, gate: Gate) -> Iterator[Mistake]:
+    test = (*path, "test")
     if gate.slices:
-        yield Mistake((*path, "slices"), "slices are parts of the samples: name their file with 'samples:'")
+        at = (*path, "slices")
+        yield Mistake(at, "slices are parts of the samples: name their file with 'samples:'", None, ())
     if gate.test in BY_EXAMPLE:
         words = f"the test '{gate.test}' compares example by example: name their file with 'samples:'"
-        yield Mistake((*path, "test"), words)
+        yield Mistake(test, words, None, (test,))
     if gate.test == "newcombe" and not gate.n:
         words = "the test 'newcombe' needs the number of examples: add n: METRIC, or 'samples:'"
-        yield Mistake((*path, "test"), words)
+        yield Mistake(test, words, None, (test, (*path, "n")))
     if gate.kind == "drift" and not gate.current:
-        yield Mistake(path, "the file to compare with the reference is missing: add current: FILE")
+        yield Mistake(path, "the file to compare with the reference is missing: add current: FILE", None, (path,))
+
+
+def _without_one_baseline(path: Path, gate: Gate, policy: Policy) -> Iterator[Mistake]:
+    """Find rules that need the examples or the seeds of one commit, where the baseline is made of several."""
+    ref = (gate.baseline or policy.baseline).ref
+    if ref not in ("best", "mean") or not gate.compares:
+        return
+    about = ((*path, "baseline"), ("baseline",))
+    if gate.test in (*BY_EXAMPLE, "welch"):
+        words = f"the test '{gate.test}' compares with the runs of one commit, and the baseline is the {ref} of several"
+        yield Mistake((*path, "test"), words, "use test: auto, or another baseline", (*about, (*path, "test")))
+    if ref == "mean" and gate.slices and gate.slices.max_regression:
+        at = (*path, "slices", "max_regression")
+        words = "a slice is compared with the examples of one run, and the baseline is the mean of several"
+        yield Mistake(at, words, "give the gate another baseline", (*about, at))
 
 
 def _selections(given: Readable) -> Iterator[Mistake]:
@@ -77,7 +106,17 @@ def _selections(given: Readable) -> Iterator[Mistake]:
     ):
         for gate in names or ():
             if gate not in given.gates:
-                yield Mistake(path, f"unknown gate '{gate}'", _nearest(gate, given))
+                yield Mistake(path, f"unknown gate '{gate}'", _nearest(gate, given), (path,))
+
+
+def _promotions(policy: Policy) -> Iterator[Mistake]:
+    """Stages whose gates all read files of the machine that trained: a promotion judges elsewhere."""
+    for name, stage in policy.stages.items():
+        chosen = [gate for gate in stage.gates or () if gate in policy.gates]
+        if chosen and len(chosen) == len(stage.gates or ()) and all(policy.gates[g].kind == "drift" for g in chosen):
+            path = ("stages", name, "gates")
+            words = "a promotion cannot judge gates of kind drift, whose files are with the training: add another gate"
+            yield Mistake(path, words, None, (path, *(("gates", gate, "kind") for gate in chosen)))
 
 
 def _nearest(gate: str, given: Readable) -> str | Unknown:
@@ -86,18 +125,24 @@ def _nearest(gate: str, given: Readable) -> str | Unknown:
 
 def _waiver(path: Path, waiver: Waiver, given: Readable) -> Iterator[Mistake]:
     gate = given.policy.gates.get(waiver.gate)
+    named = (*path, "gate")
     if gate is None:
         if waiver.gate not in given.gates:
-            yield Mistake((*path, "gate"), f"unknown gate '{waiver.gate}'", _nearest(waiver.gate, given))
+            yield Mistake(named, f"unknown gate '{waiver.gate}'", _nearest(waiver.gate, given), (named,))
         return
+    rules = (("gates", waiver.gate, rule) for rule in ("kind", "min", "max", "max_regression"))
+    about = (named, (*path, "rule"), *rules)
     rule = waived_rule(gate, waiver)
-    if rule is None:
-        yield Mistake(path, f"'{waiver.gate}' has more than one rule: add rule: min or max")
+    if gate.kind == "drift":
+        yield Mistake(named, f"'{waiver.gate}' is a gate of kind drift, which cannot be waived", None, about)
+    elif rule is None:
+        words = f"'{waiver.gate}' has more than one rule: add rule: min or max"
+        yield Mistake(path, words, None, about)
     elif getattr(gate, rule) is None:
-        yield Mistake((*path, "rule"), f"the gate '{waiver.gate}' has no rule '{rule}'")
+        yield Mistake((*path, "rule"), f"the gate '{waiver.gate}' has no rule '{rule}'", None, about)
     elif bound := _stricter(gate, rule, waiver.limit):
         words = f"{waiver.limit:g} allows no more than {bound} does, so the waiver has no effect"
-        yield Mistake((*path, "limit"), words)
+        yield Mistake((*path, "limit"), words, None, (*about, (*path, "limit")))
 
 
 def _stricter(gate: Gate, rule: str, limit: float) -> str | None:

@@ -19,19 +19,27 @@ def find(start: Path, top: Path | None) -> Path | None:
     return None
 
 
-def load(path: Path) -> Config:
-    """Read a configuration file, and what it extends. Raises ConfigError naming file, line and key."""
-    return parse(_text(path), path)
+def load(path: Path, further: reading.Check = reading.no_mistakes) -> Config:
+    """Read a configuration file, and what it extends. Raises ConfigError naming file, line and key.
+
+    Args:
+        further: finds mistakes in the settings that this package cannot see; paths begin at the top of the file.
+    """
+    return reading.parse(_text(path), path, _read, "", further)
 
 
 def parse(text: str, path: Path, read: reading.Reader | None = None, origin: str = "") -> Config:
-    """Like `load`, of a text that is in hand.
+    """Like `load`, of a text that is in hand, without further checks.
 
     Args:
         read: reads the files that it extends, by their path; from disk if None.
         origin: where the text is from, to precede the names of files in errors.
     """
-    return reading.parse(text, path, read or (lambda name: _text(Path(name))), origin)
+    return reading.parse(text, path, read or _read, origin)
+
+
+def _read(name: str) -> str:
+    return _text(Path(name))
 
 
 def _text(path: Path) -> str:

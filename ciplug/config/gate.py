@@ -14,6 +14,8 @@ Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
 REFERENCES = ("merge-base", "target", "production", "best", "mean")
+Source = Literal["any", "ci"]
+SOURCE = one_of("any", "ci")
 Test = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
 METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
@@ -57,15 +59,22 @@ class Baseline:
     """The age limit of the baseline's run in days: an older run decides nothing."""
     last: int | None = key(kinds.whole(1))
     """For best and mean: the number of last recorded runs on the branch to use (default 10)."""
+    source: Source = key(SOURCE, "any")
+    """ci: runs that a pipeline recorded only; a run of a person's machine is no baseline."""
 
     def mistakes(self) -> Iterator[Mistake]:
+        about = (("ref",),)
         if self.last is not None and self.ref not in ("best", "mean"):
-            yield Mistake((), f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it")
+            words = f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it"
+            yield Mistake((), words, None, about)
         if self.branch is not None and self.ref not in ("merge-base", "target", "best", "mean"):
-            yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'")
+            yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'", None, about)
+        if self.source != "any" and self.ref == "production":
+            words = "'production' is the run of a version, whoever recorded it: remove it"
+            yield Mistake(("source",), words, None, (("source",), ("ref",)))
         kind, _, name = self.ref.partition(":")
         if kind in ("tag", "commit") and not name.strip():
-            yield Mistake((), f"write '{kind}:' with a name after it")
+            yield Mistake((), f"write '{kind}:' with a name after it", None, about)
 
     @property
     def window(self) -> int:
@@ -121,7 +130,7 @@ class Slices:
 
 def _crossed(least: float | None, most: float | None) -> Iterator[Mistake]:
     if least is not None and most is not None and least > most:
-        yield Mistake((), f"min {least:g} is above max {most:g}: nothing could pass")
+        yield Mistake((), f"min {least:g} is above max {most:g}: nothing could pass", None, (("min",), ("max",)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +143,11 @@ class History:
     """The number of last runs to use."""
     min_samples: int = key(kinds.whole(2), 8)
     """With fewer, there is not enough history to judge by."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if self.min_samples > self.window:
+            words = f"{self.min_samples} is more than the window of {self.window} runs: nothing could be judged"
+            yield Mistake(("min_samples",), words, None, (("min_samples",), ("window",)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,26 +191,48 @@ class Gate:
         yield from self._of_drift() if self.kind == "drift" else self._of_metric()
 
     def _of_metric(self) -> Iterator[Mistake]:
+        kind = ("kind",)
         for name in ("reference", "current", "columns"):
             if getattr(self, name) is not None:
-                yield Mistake((name,), "it is for a gate of kind drift: add 'kind: drift', or remove it")
+                words = "it is for a gate of kind drift: add 'kind: drift', or remove it"
+                yield Mistake((name,), words, None, (kind, (name,)))
         if self.test not in METRIC_TESTS:
-            yield Mistake(("test",), f"the test '{self.test}' is for a gate of kind drift")
+            words = f"the test '{self.test}' is for a gate of kind drift"
+            yield Mistake(("test",), words, None, (kind, ("test",)))
         if self.min is None and self.max is None and self.max_regression is None:
             yield Mistake((), "a gate needs a rule: min, max or max_regression")
         yield from _crossed(self.min, self.max)
         if self.compares and self.higher_is_better is None:
             yield Mistake((), "max_regression compares, so the direction is needed: higher_is_better: true or false")
-        for name in ("baseline", "history", "n"):
-            if getattr(self, name) is not None and not self.compares:
-                yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
+        named = ["test"] if self.test in METRIC_TESTS and self.test != "auto" else []
+        named += [name for name in ("baseline", "history", "n") if getattr(self, name) is not None]
+        for name in named if not self.compares else ():
+            yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
+        yield from self._unused()
+
+    def _unused(self) -> Iterator[Mistake]:
+        """Find keys that the test of the gate does not use."""
+        test = ("test",)
+        if self.history is not None and self.test not in ("auto", *DRIFT_TESTS):
+            words = f"the test '{self.test}' does not use it: remove one of the two"
+            yield Mistake(("history",), words, None, (test,))
+        if self.n is not None and self.test in ("point", "welch", *BY_EXAMPLE):
+            words = f"the test '{self.test}' does not use it: remove one of the two"
+            yield Mistake(("n",), words, None, (test, ("n",)))
+        allowed = self.max_regression
+        if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
+            words = "McNemar's test takes no allowance: use 'bootstrap' or 'newcombe', or max_regression: 0"
+            yield Mistake(test, words, None, (test, ("max_regression",)))
 
     def _of_drift(self) -> Iterator[Mistake]:
+        kind = ("kind",)
         if self.reference is None:
             yield Mistake((), "a gate of kind drift needs a reference: the file to compare with")
         used = {"kind", "reference", "current", "columns", "test", "alpha", "severity", "on_missing", "on_inconclusive"}
         for one in fields(self):
             if one.name not in used and getattr(self, one.name) != one.default:
-                yield Mistake((one.name,), "a gate of kind drift does not use it: remove it")
+                words = "a gate of kind drift does not use it: remove it"
+                yield Mistake((one.name,), words, None, (kind, (one.name,)))
         if self.test not in DRIFT_TESTS:
-            yield Mistake(("test",), f"the test '{self.test}' is not for a gate of kind drift: psi, ks, chi2 or auto")
+            words = f"the test '{self.test}' is not for a gate of kind drift: psi, ks, chi2 or auto"
+            yield Mistake(("test",), words, None, (kind, ("test",)))

@@ -21,6 +21,22 @@ class Mistake(NamedTuple):
     path: Path
     words: str
     hint: str | Unknown | None = None
+    about: tuple[Path, ...] = ((),)
+    """The places that it concludes from, seen from where `path` begins: where one could not be read, it is dropped. By
+    default everything, since what seems to be missing may be a key that is misspelled."""
+
+    def is_known(self, wrong: Collection[Path]) -> bool:
+        """Whether none of what it concludes from is wrong. `wrong`: paths that begin where its own does."""
+        return not any(_overlap(one, other) for one in self.about for other in wrong)
+
+    def below(self, path: Path) -> Mistake:
+        """The mistake seen from further up: `path` leads to where its own paths begin."""
+        return self._replace(path=(*path, *self.path), about=tuple((*path, *one) for one in self.about))
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
 
 
 class Unknown(NamedTuple):
@@ -67,8 +83,9 @@ class Scalar:
 class Table:
     """A mapping with the keys of a dataclass.
 
-    The dataclass may have a method `mistakes`, for what is wrong between its keys: each is a Mistake whose path begins
-    at the table, or its words alone. It may have NEEDLESS: keys to remove, and why.
+    The dataclass may have a method `mistakes`, for what is wrong between its keys: each is a Mistake whose paths begin
+    at the table. It is called as well where some keys could not be read, and are as if they were not there. The
+    dataclass may have NEEDLESS: keys to remove, and why.
     """
 
     of: type
@@ -105,10 +122,10 @@ class Named:
     """The message if there is no name."""
     name: Callable[[str], str] = str
     """Raises ValueError for a name that cannot be."""
+    name_form: Schema | None = None
+    """What `name` takes, for the schema."""
     may_be_empty: bool = False
     """Whether a name may stand without a value, for a table of defaults."""
-    keeps_wrong: bool = False
-    """Whether what is right in a table with mistakes is kept."""
 
     def read(self, value: Any, path: Path, mistakes: Mistakes) -> Any:
         if self.empty and (value is None or value == {}):
@@ -121,21 +138,22 @@ class Named:
         return dict(self._entries(value, path, mistakes))
 
     def _entries(self, value: Mapping[str, Any], path: Path, mistakes: Mistakes) -> Iterator[tuple[str, Any]]:
-        """The names whose tables are kept."""
+        """The names, and of each table what could be read."""
         for name, inner in value.items():
-            before = len(mistakes)
             try:
                 self.name(name)
             except ValueError as problem:
                 mistakes.append(Mistake((*path, name), str(problem)))
             table = self.of.read({} if inner is None and self.may_be_empty else inner, (*path, name), mistakes)
-            if len(mistakes) == before or (self.keeps_wrong and isinstance(table, self.of.of)):
+            if isinstance(table, self.of.of):
                 yield name, table
 
     def schema(self, define: Define) -> Schema:
         inner = self.of.schema(define)
         entry = {"anyOf": [inner, {"type": "null"}]} if self.may_be_empty else inner
-        return {"type": "object", "additionalProperties": entry, **({"minProperties": 1} if self.empty else {})}
+        names = {"propertyNames": dict(self.name_form)} if self.name_form else {}
+        least = {"minProperties": 1} if self.empty else {}
+        return {"type": "object", **names, "additionalProperties": entry, **least}
 
 
 @dataclass(frozen=True)
@@ -153,6 +171,7 @@ class Listed:
             words = f"a list is expected, like [{self.of.example}], not {values.shown(value)}"
             mistakes.append(Mistake(path, words))
             return ()
+        # One that cannot be read keeps its place: mistakes name the others by their numbers.
         return tuple(self.of.read(inner, (*path, number), mistakes) for number, inner in enumerate(value))
 
     def schema(self, define: Define) -> Schema:
@@ -217,8 +236,9 @@ def read_table(table: type, data: Mapping[str, Any], path: Path, mistakes: Mista
         mistakes += [Mistake((*path, name), "this key is missing") for name in missing if data.get(name) is None]
         return None
     result = table(**given)
-    if len(mistakes) == before and hasattr(result, "mistakes"):
-        mistakes += [one._replace(path=(*path, *one.path)) for one in result.mistakes()]
+    if hasattr(result, "mistakes"):
+        wrong = {mistake.path for mistake in mistakes[before:]}
+        mistakes += [mistake for one in result.mistakes() if (mistake := one.below(path)).is_known(wrong)]
     return result
 
 
@@ -232,8 +252,8 @@ def _values(table: type, data: Mapping[str, Any], path: Path, mistakes: Mistakes
             if value is None and one.metadata["nullable"]:
                 continue
             result = one.metadata["kind"].read(value, (*path, one.name), mistakes)
-            # Of a list or mapping, what is right is kept: other parts may refer to it.
-            if len(mistakes) == before or isinstance(result, dict):
+            # Of a list, mapping or table, what is right is kept: other parts may refer to it.
+            if len(mistakes) == before or isinstance(result, (dict, tuple)) or dataclasses.is_dataclass(result):
                 yield one.name, result
 
 

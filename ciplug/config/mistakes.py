@@ -75,7 +75,7 @@ class Report:
 
     def locate(self, mistakes: Iterable[Mistake], file: str, lines: Lines) -> None:
         """Add mistakes of a file, or of what it has from a file that it extends."""
-        for path, words, hint in mistakes:
+        for path, words, hint, _ in mistakes:
             at = path
             while at and at not in lines:
                 at = at[:-1]

@@ -115,7 +115,7 @@ class Config(Section):
     model: str | None = key(kinds.TEXT)
     """The model of the runs. Default: `default`, and the gates are for every model."""
     models: Mapping[str, Section] = key(
-        Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key", keeps_wrong=True),
+        Named(Table(Section, "{metrics: metrics.json}"), empty="name a model, or remove the key"),
         {},
         nullable=False,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
+from itertools import combinations
 from typing import Any, ClassVar, Literal
 
 from ciplug.config import kinds, stages
-from ciplug.config.gate import BASELINE, Baseline, Defaults, Gate
-from ciplug.config.kinds import Listed, Named, Table, key, one_of, required
+from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, Source
+from ciplug.config.kinds import Listed, Mistake, Named, Table, key, one_of, required
 from ciplug.config.stages import Narrowing, Stage
 
 
@@ -29,6 +30,13 @@ class Samples:
     """Examples with the same value here belong together (a user, a document), and are not independent."""
     slices: tuple[str, ...] = ()
     """The columns that gates slice by: not a key of its own."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        columns = {name: getattr(self, name) for name in ("id", "label", "prediction")}
+        for name, other in combinations(columns, 2):
+            if columns[name] == columns[other]:
+                words = f"the column '{columns[name]}' is the {name}, too: one column cannot be both"
+                yield Mistake((other,), words, None, ((name,), (other,)))
 
 
 def _samples(value: Any) -> Any:
@@ -80,6 +88,8 @@ class Policy:
 
     evaluation: tuple[str, ...] | None = key(kinds.NAMES)
     """Datasets that the metrics are measured on: runs with other datasets are not comparable."""
+    record: Source = key(SOURCE, "any")
+    """ci: only runs that pipelines recorded count for a commit; one of a person's machine is kept, and never counts."""
     samples: Samples | None = key(
         Table(Samples, "{file: predictions.jsonl}", _samples, ({"type": "string", "pattern": r"\S"},))
     )
@@ -113,6 +123,12 @@ class Policy:
         import unicodedata
 
         return unicodedata.normalize("NFC", name)
+
+    @property
+    def gated(self) -> frozenset[str]:
+        """The metrics that gates look at."""
+        named = {self.metric_of(name) for name, gate in self.gates.items() if gate.kind == "metric"}
+        return frozenset(named | {gate.n for gate in self.gates.values() if gate.n})
 
     def directions(self) -> dict[str, bool]:
         """Metric → higher is better, for the metrics whose direction is given."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,20 +21,27 @@ from ciplug.errors import ConfigError
 
 Reader = Callable[[str], str]
 """Text of the file of this path, as `extends` or the command line names it. Raises ConfigError."""
+Check = Callable[[Config], Iterable[Mistake]]
+"""Finds mistakes in settings; the paths begin at the top of the file."""
 EXTENDS_MOST = 8
 _TOP = Table(Config, "{metrics: metrics.json}")
 
 
-def parse(text: str, path: Path, read: Reader, origin: str = "") -> Config:
+def no_mistakes(config: Config) -> Iterable[Mistake]:
+    return ()
+
+
+def parse(text: str, path: Path, read: Reader, origin: str = "", further: Check = no_mistakes) -> Config:
     """The settings in the text of a file.
 
     Args:
         read: reads the files that it extends, by their path.
         origin: where the text is from, to precede the names of files in errors: `main (1a2b3c4d)`.
+        further: finds more mistakes in what could be read.
 
     Raises ConfigError with every mistake of the file and of those that it extends.
     """
-    parser = _Parser(read)
+    parser = _Parser(read, further)
     config = parser.file(text, path, ()).config
     parser.report.check(origin, _for_recording(config))
     return config
@@ -64,6 +71,7 @@ class _File(NamedTuple):
 @dataclass
 class _Parser:
     read: Reader
+    further: Check
     report: Report = field(default_factory=Report)
     bases: dict[str, _File] = field(default_factory=dict)
     """The files by path: a file of several models may extend another one many times."""
@@ -78,9 +86,12 @@ class _Parser:
         merged = _merged(own, bases)
         mistakes: Mistakes = []
         config = _located(_TOP.read(merged.data, (), mistakes), path, merged.lines)
-        for part, base in bases.items():
-            mistakes += self._of_part(config, part, base, merged, mistakes, outermost=len(within) == 1)
         unreadable |= {(*part, *at) for part, base in bases.items() if base for at in base.unreadable}
+        wrong = {*(mistake.path for mistake in mistakes), *unreadable}
+        for part, base in bases.items():
+            mistakes += self._of_part(config, part, base, merged, wrong, outermost=len(within) == 1)
+        if len(within) == 1:
+            mistakes += [mistake for mistake in self.further(config) if mistake.is_known(wrong)]
         # A value that YAML cannot read has been reported already, and what it is in is not to blame.
         reported = {at[:length] for at in unreadable for length in range(1, len(at) + 1)}
         self.report.locate((mistake for mistake in mistakes if mistake.path not in reported), str(path), merged.lines)
@@ -92,7 +103,7 @@ class _Parser:
         part: kinds.Path,
         base: _File | None,
         merged: Merged,
-        mistakes: Mistakes,
+        wrong: Collection[kinds.Path],
         *,
         outermost: bool,
     ) -> Mistakes:
@@ -101,14 +112,14 @@ class _Parser:
         if section is None:
             return []
         depth = len(part)
-        unread = {str(at[depth]) for at, *_ in mistakes if len(at) > depth and at[:depth] == part}
+        within = [at[depth:] for at in wrong if len(at) > depth and at[:depth] == part]
         others: list[Mistake] = []
         if outermost:
             given = _value(merged.data, part).get("gates")
-            others += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, unread))
+            others += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, within))
         if base and not base.wrong:
-            others += (Mistake(at, words) for at, words in loosenings(base.config.policy, section.policy, unread))
-        return [mistake._replace(path=(*part, *mistake.path)) for mistake in others]
+            others += loosenings(base.config.policy, section.policy, within)
+        return [mistake.below(part) for mistake in others]
 
     def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path]]:
         """Read one file without the ones that it extends; also returns the paths of values that YAML cannot read."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ciplug.config import kinds, values
 from ciplug.config.gate import ACTION, Action
-from ciplug.config.kinds import Named, Table, key
+from ciplug.config.kinds import Mistake, Named, Table, key
 
+Requirement = Literal["clean_tree", "signature"]
 MLFLOW = ("staging", "production")
 """The ladder of a team that has not named its own."""
 
@@ -56,9 +57,29 @@ class Stage(Narrowing):
     NEEDLESS: ClassVar[Mapping[str, str]] = {"from": "a stage takes versions from the one before it in 'stages:'"}
 
     approvals: Approvals = key(Table(Approvals, "{not_author: true}"), Approvals())
-    require: tuple[Literal["clean_tree", "signature"], ...] = key(kinds.list_of("clean_tree", "signature"), ())
-    """clean_tree: the run was made from the commit as it is. signature: `git verify-commit` accepts the commit."""
+    clean_tree: bool = key(kinds.FLAG, True)
+    """The run was made from the commit as it is. `false` turns this off, and the event of each promotion records it."""
+    require: tuple[Requirement, ...] = key(kinds.list_of("clean_tree", "signature"), ())
+    """signature: `git verify-commit` accepts the commit. clean_tree: as by default."""
+
+    def mistakes(self) -> Iterator[Mistake]:
+        if not self.clean_tree and "clean_tree" in self.require:
+            about = (("clean_tree",), ("require",))
+            yield Mistake(("clean_tree",), "'require' asks for clean_tree: remove one of the two", None, about)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """The requirements besides gates and approvals, those that hold by default first."""
+        default: tuple[Requirement, ...] = ("clean_tree",) if self.clean_tree else ()
+        return tuple(dict.fromkeys((*default, *self.require)))
+
+    @property
+    def exemptions(self) -> tuple[Requirement, ...]:
+        """The default requirements that are turned off."""
+        return () if self.clean_tree else ("clean_tree",)
 
 
 BRANCHES = Named(Table(Narrowing, "{on_no_baseline: fail}"))
-STAGES = Named(Table(Stage, "{require: [clean_tree]}"), name=values.stage_name, may_be_empty=True)
+STAGES = Named(
+    Table(Stage, "{require: [signature]}"), name=values.stage_name, name_form=values.STAGE_NAME_FORM, may_be_empty=True
+)

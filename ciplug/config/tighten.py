@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
+from ciplug.config.kinds import Mistake, Path
 from ciplug.config.policy import Policy
 from ciplug.config.stages import Narrowing, Stage
 
@@ -19,14 +20,22 @@ _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
 """Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
 _DEFAULTS = frozenset(one.name for one in fields(Defaults))
 _NOTHING = Narrowing()
+_NO_RULES = Stage()
 
 
-def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Iterator[Loosening]:
+def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Iterator[Mistake]:
     """Every key by which `child`, which has all that `base` has and more, lets pass what `base` does not.
 
     Args:
-        unread: keys of `child` that could not be read: nothing is concluded from them.
+        wrong: paths of what could not be read in `child`: nothing is concluded from them.
     """
+    unread = {str(at[0]) for at in wrong if at}
+    found = (Mistake(at, words, None, (at,)) for at, words in _all(base, child, unread))
+    return (mistake for mistake in found if mistake.is_known(wrong))
+
+
+def _all(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
+    """`unread`: top-level keys that could not be read, completely or in part."""
     if not {"defaults", "baseline"} & set(unread):
         for name in (name for name in base.gates if name in child.gates):
             yield from _gate(base.resolved(name), child.resolved(name), name, child)
@@ -35,11 +44,13 @@ def loosenings(base: Policy, child: Policy, unread: Collection[str] = ()) -> Ite
     for key in ("evaluation", "samples"):
         if key not in unread and getattr(base, key) not in (None, getattr(child, key)):
             yield (key,), "it may not be changed"
+    if "record" not in unread and base.record == "ci" and child.record != "ci":
+        yield ("record",), "'record: ci' may not be changed"
     if "seeds" not in unread:
         yield from _seeds(base, child)
     yield from _branches(base, child)
     yield from _stages(base, child, unread)
-    for waiver in child.waivers:
+    for waiver in filter(None, child.waivers):
         if waiver not in base.waivers and waiver.gate in base.gates:
             yield ("waivers",), f"a waiver for the gate '{waiver.gate}' loosens it: put it into the file of the gate"
 
@@ -70,6 +81,7 @@ def _stages(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Lo
             yield from _stage(base.stages[name], after, ("stages", name))
         else:
             yield from _narrowing(_NOTHING, after, ("stages", name), base)
+            yield from _requirements(_NO_RULES, after, ("stages", name))
 
 
 def _steps(policy: Policy) -> str:
@@ -110,6 +122,8 @@ def _baseline(before: Baseline, after: Baseline) -> Iterator[str]:
         if was is not None and was != now:
             yield _changed(was, now)
             return
+    if before.source == "ci" and after.source != "ci":
+        yield "'source: ci' may not be removed"
     if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
         yield f"max_age_days {before.max_age_days:g} may not be raised"
 
@@ -171,8 +185,15 @@ def _stage(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Looseni
         yield (*at, "approvals", "not_author"), "it may not be removed"
     if before.approvals.environment not in (None, after.approvals.environment):
         yield (*at, "approvals", "environment"), "it may not be changed"
-    if lost := [need for need in before.require if need not in after.require]:
-        yield (*at, "require"), f"'{lost[0]}' may not be removed"
+    yield from _requirements(before, after, at)
+
+
+def _requirements(before: Stage, after: Stage, at: tuple[str, ...]) -> Iterator[Loosening]:
+    for lost in (need for need in before.requirements if need not in after.requirements):
+        if lost == "clean_tree":
+            yield (*at, "clean_tree"), "it may not be turned off"
+        else:
+            yield (*at, "require"), f"'{lost}' may not be removed"
 
 
 def _changed(before: Any, after: Any) -> str:

@@ -41,11 +41,11 @@ def number(value: Any) -> float:
     return result
 
 
-def amount(value: Any) -> float:
+def amount(value: Any, advice: str = "") -> float:
     """From 0 up."""
     result = number(value)
     if result < 0:
-        raise ValueError(f"a number from 0 up is expected, not {shown(value)}")
+        raise ValueError(f"{shown(value)} is below 0: a number from 0 up is expected{advice}")
     return result
 
 
@@ -76,10 +76,7 @@ def whole(least: int) -> Callable[[Any], int]:
 
 def allowed_loss(value: Any) -> float:
     """From 0 up, in the metric's unit."""
-    result = number(value)
-    if result < 0:
-        raise ValueError(f"{shown(value)} is below 0: a number from 0 up is expected; to require a gain use min or max")
-    return result
+    return amount(value, "; to require a gain use min or max")
 
 
 def fraction(value: Any) -> float:
@@ -211,9 +208,15 @@ def version(value: Any) -> int:
     return 1
 
 
+_STAGE_NAME = "[a-z][a-z0-9_-]*"
+_RESERVED_STAGES = "none|archived|latest|v[0-9]+"
+STAGE_NAME_FORM = {"pattern": f"^{_STAGE_NAME}$", "not": {"pattern": f"^({_RESERVED_STAGES})$"}}
+"""What `stage_name` takes, as JSON Schema."""
+
+
 def stage_name(name: str) -> str:
-    if not re.fullmatch("[a-z][a-z0-9_-]*", name):
+    if not re.fullmatch(_STAGE_NAME, name):
         raise ValueError("write the name of a stage in lower case, with letters, digits, '-' and '_'")
-    if name in ("none", "archived", "latest") or re.fullmatch(r"v\d+", name):
+    if re.fullmatch(_RESERVED_STAGES, name):
         raise ValueError(f"'{name}' has a meaning of its own in the registry: choose another name")
     return name

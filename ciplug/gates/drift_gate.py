@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.errors import counted
 from ciplug.gates import reasons
 from ciplug.gates.checks import Check, by, failed, undecided
 from ciplug.records.verdict import GateResult, Outcome
@@ -51,7 +52,7 @@ def _check(
         outcome=outcome,
         reason=reason,
         advice=advice,
-        method=f"{tests}, Holm over {len(tested)} columns" if tested else None,
+        method=f"{tests}, Holm over {counted(len(tested), 'column')}" if tested else None,
         notes=tuple(reasons.new_values(column, drift) for column, drift in tested.items() if drift.new),
     )
     return Check(gate=gate, result=result)

@@ -7,6 +7,7 @@ INCONCLUSIVE. How a comparison is made is in `ciplug.gates.regression`, and its 
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
 from ciplug.records.objection import unfinished_run
-from ciplug.records.verdict import GateResult, PolicySource, Verdict, worst
+from ciplug.records.selection import Reason
+from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
@@ -51,10 +53,11 @@ def evaluate(
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
-    _need_a_match(policy, evidence, run, policy_source)
-    results = list(_about_the_run(evidence, run, no_base_policy))
+    if not _decides_nothing(evidence):
+        _need_a_match(policy, evidence, run, policy_source)
+    results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, no_base_policy)]
     examples = ByExample(policy, evidence)
-    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
+    checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
     # Tests that cannot fail the run need no correction, and make the others no weaker.
     tests = {
         number: check.interval.p
@@ -90,6 +93,40 @@ def evaluate(
         notes=tuple(waivers.unused(policy, results, commit=commit, today=today)),
         dry_run=dry_run,
         ciplug=ciplug,
+    )
+
+
+def _checks(policy: Policy, evidence: Evidence, examples: ByExample, run: Run) -> list[Check]:
+    return [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
+
+
+def _decides_nothing(evidence: Evidence) -> bool:
+    """Whether the numbers of the candidate are not looked at, since it must not count for its commit.
+
+    Who names a run by its id wants to know about that run. One of a person's machine stays out all the same where only
+    pipelines count.
+    """
+    barred = evidence.barred
+    if barred is None or barred.reason is Reason.WITHDRAWN:
+        return False
+    return not evidence.named or barred.reason is Reason.LAPTOP
+
+
+def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Iterator[GateResult]:
+    """The result for a run that must not count for its commit; a withdrawn one has a result of its own."""
+    barred = evidence.barred
+    if barred is None or barred.reason is Reason.WITHDRAWN:
+        return
+    outcome: Outcome = "WARN"
+    if _decides_nothing(evidence):
+        outcome = worst(["INCONCLUSIVE", *(undecided(policy.resolved(name)) for name in policy.gates)])
+    yield GateResult(
+        gate="run",
+        metric="run",
+        rule="the run counts for its commit",
+        outcome=outcome,
+        reason=reasons.barred(barred, judged=outcome == "WARN"),
+        advice=reasons.advice_on(barred, posixpath.dirname(source.file)),
     )
 
 
@@ -133,7 +170,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             reason=reasons.unfinished(how),
             advice=how.remedy,
         )
-    if not unfinished and not evidence.candidate.metrics:
+    if not unfinished and not evidence.candidate.metrics and not _decides_nothing(evidence):
         # However lenient each gate is about its own metric, nothing at all was judged.
         yield GateResult(
             gate="run",

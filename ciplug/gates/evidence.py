@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ciplug.records.examples import Examples
     from ciplug.records.left_out import LeftOut
     from ciplug.records.notice import Notice
+    from ciplug.records.selection import PassedOver
     from ciplug.stats.drift_tests import Drift
     from ciplug.stats.intervals import Undecided
 
@@ -33,6 +34,10 @@ class Evidence:
     """The candidate's runs that did not finish."""
     objections: Sequence[Notice] = ()
     """The candidate's runs whose numbers do not count, as they were withdrawn."""
+    barred: PassedOver | None = None
+    """The candidate, where it must not count for its commit, with the reason."""
+    named: bool = False
+    """Whether somebody named the candidate by its id: then its own numbers are judged, whatever it was made from."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
     left_out: Mapping[str, LeftOut] = field(default_factory=dict)

@@ -129,9 +129,11 @@ def _stage(name: str, stage: Stage) -> str:
         needs.append(f"the job runs in the environment '{stage.approvals.environment}'")
     if stage.approvals.not_author:
         needs.append("whoever promotes has neither written the commit nor trained the run")
-    if "clean_tree" in stage.require:
+    if "clean_tree" in stage.requirements:
         needs.append("the run was made from a clean tree")
-    if "signature" in stage.require:
+    else:
+        needs.append("the run may have been made from a tree with uncommitted changes")
+    if "signature" in stage.requirements:
         needs.append("git verifies the signature of the commit")
     return f"To {name}, {'; '.join(needs)}."
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ciplug.config.clean import line_to_add
 from ciplug.errors import counted
 from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.notice import Notice
+from ciplug.records.selection import PassedOver, Reason
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, Rule, Unit
 
@@ -39,6 +41,27 @@ def not_finite(metric: str, value: float) -> str:
 
 def changed_later(what: str, run: str, author: str) -> str:
     return f"{what} was changed after the end of run {run[:12]}, by {author}"
+
+
+def barred(run: PassedOver, *, judged: bool) -> str:
+    """Return the reason why a run does not count for its commit; `judged`: it was named, and so its gates are asked."""
+    then = "it is judged since it was named, and counts for no commit" if judged else "its numbers decide nothing"
+    return f"run {run.run[:12]} {run.words}; {then}"
+
+
+def advice_on(run: PassedOver, folder: str) -> str:
+    """Return what to do about a run that does not count; `folder`: that of ciplug.yaml, from the repository's top."""
+    advice = _ADVICE.get(run.reason, "record another run: ciplug run -- COMMAND")
+    if run.reason is Reason.DIRTY and run.files:
+        return f"{advice}; if the pipeline itself rewrites them, add: {line_to_add(run.files[:SHOWN], folder)}"
+    return advice
+
+
+_ADVICE = {
+    Reason.DIRTY: "commit or undo the changes, and run it again",
+    Reason.STATE_UNKNOWN: "run it in a checkout that git can read",
+    Reason.LAPTOP: "have a pipeline run it: only its runs count here (record: ci)",
+}
 
 
 def unfinished(notice: Notice) -> str:
@@ -143,7 +166,7 @@ def small_slices(count: int, min_samples: int) -> str:
 
 
 def other_slices(count: int, outcome: Outcome, worst: GateResult) -> str:
-    lead = f"{count:,} {'more ' if outcome != 'PASS' else ''}slices: {outcome.lower()}"
+    lead = f"{counted(count, 'more slice' if outcome != 'PASS' else 'slice')}: {outcome.lower()}"
     return f"{lead}, the worst is {worst.reason}"
 
 
@@ -158,12 +181,16 @@ def of_slice(result: GateResult, text: str) -> str:
 def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
     """Return the reason for drift in the columns of `moved`, the most drifted first."""
     some = "; ".join(_drift(column, tested[column], adjusted[column]) for column in moved[:SHOWN])
-    return f"{len(moved)} of {columns} columns have drifted: {some}{_more(len(moved))}"
+    have = "has" if len(moved) == 1 else "have"
+    return f"{len(moved)} of {counted(columns, 'column')} {have} drifted: {some}{_more(len(moved))}"
 
 
 def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
     most = max(tested, key=lambda column: tested[column].effect)
-    return f"none of {len(tested)} columns has drifted; most has {_drift(most, tested[most], adjusted[most])}"
+    detail = _drift(most, tested[most], adjusted[most])
+    if len(tested) == 1:
+        return f"the one column has not drifted: {detail}"
+    return f"none of {len(tested)} columns has drifted; most has {detail}"
 
 
 def drift_undecided(columns: Mapping[str, str]) -> str:

@@ -19,8 +19,7 @@ def init_bare(path: Path, object_format: str) -> None:
 
 
 def write_config(path: Path, object_format: str) -> None:
-    """(Re)write a repository of ours with nothing in its configuration: no promisor, so nothing is fetched
-    behind our back."""
+    """Write the configuration of a repository of ours anew: it names no promisor, so nothing is fetched unasked."""
     version = 0 if object_format == "sha1" else 1
     text = f"[core]\n\trepositoryformatversion = {version}\n\tbare = true\n[gc]\n\tauto = 0\n"
     if object_format != "sha1":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciplug.errors import Cause, StoreError
+from ciplug.errors import Cause, StoreError, counted
 from ciplug.forges import forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, Trouble, failure, skipped, warning
@@ -23,9 +23,13 @@ def read(session: Session, before: Examined) -> str:
         remedy = to_reach(session, store_url(session) or "", problem.cause)
         raise failure(problem.message, remedy or problem.hint or "") from None
     if store.notes:
-        remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"
+        if session.store_uri.startswith("file:") and not waiting:
+            remedy = "mount it, or correct the path; if it is right, the first run that is recorded makes the folder"
+        else:
+            remedy = "see docs/jenkins.md" if is_archived(session.store_uri) else "ciplug compact"
         raise warning("; ".join(store.notes), remedy)
-    return f"readable: {store.address}, with {waiting} objects that are not in a segment yet"
+    are = "is" if waiting == 1 else "are"
+    return f"readable: {store.address}, with {counted(waiting, 'object')} that {are} not in a segment yet"
 
 
 def write(session: Session, before: Examined) -> str:

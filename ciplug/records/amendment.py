@@ -90,6 +90,7 @@ class Amendment:
         return self.schema > SCHEMA
 
 
+_STATUSES = get_args(Status)
 _REQUIRED = ("run", "model", "seq", "created")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
@@ -135,8 +136,8 @@ def parse(value: object) -> Amendment:
     made = Amendment(**fields)
     if made.lifecycle not in (None, "active", "deleted"):
         raise ValueError(f"lifecycle: 'active' or 'deleted' is expected, not {made.lifecycle!r:.40}")
-    if made.status not in (None, *get_args(Status)):
-        raise ValueError(f"status: one of {', '.join(get_args(Status))} is expected, not {made.status!r:.40}")
+    if made.status is not None and made.status not in _STATUSES:
+        raise ValueError(f"status: one of {', '.join(_STATUSES)} is expected, not {made.status!r:.40}")
     if made.ended is not None:
         _check_moment("ended", made.ended)
     if made.untag and (both := sorted(set(made.untag) & made.tags.keys())):
@@ -230,6 +231,10 @@ class Changes:
     """The deletion in force."""
     unread: tuple[str, ...] = ()
     """Keys of amendments that cannot be read: what they say is not known, and may be a withdrawal."""
+    unread_seq: int = 0
+    """The highest number among those that cannot be read."""
+    foreign: tuple[Amendment, ...] = ()
+    """Amendments that name another model than the run's: they change nothing."""
     parent: Changes | None = None
     """The changes of the run that started this one, where there is one: a child counts only if its parent does."""
 
@@ -252,6 +257,19 @@ class Changes:
     def newer(self) -> tuple[Amendment, ...]:
         """The amendments that a newer ciplug wrote: what they do to the run is understood in part only."""
         return tuple(one for one in self.amendments if one.is_newer)
+
+    def of_model(self, model: str) -> Changes:
+        """Return the changes to a run of `model`: an amendment that names another one is set aside."""
+        if all(one.model == model for one in self.amendments):
+            return self
+        own = [one for one in self.amendments if one.model == model]
+        others = [one for one in self.amendments if one.model != model]
+        return replace(fold(own, self.unread, self.unread_seq), foreign=(*self.foreign, *others), parent=self.parent)
+
+    def extended(self, amendment: Amendment) -> Changes:
+        """Return the changes with one more amendment, which comes last."""
+        more = fold([*self.amendments, amendment], self.unread, self.unread_seq)
+        return replace(more, foreign=self.foreign, parent=self.parent)
 
     @property
     def setback(self) -> Amendment | None:
@@ -277,12 +295,17 @@ class Changes:
     @property
     def next_seq(self) -> int:
         """Return the number of the next amendment; at the highest number, that number again."""
-        return min(max((amendment.seq for amendment in self.amendments), default=0) + 1, LAST_SEQ)
+        return min(self._last_seq + 1, LAST_SEQ)
+
+    @property
+    def _last_seq(self) -> int:
+        """The highest number of all amendments, whether they change something or not."""
+        return max((*(one.seq for one in (*self.amendments, *self.foreign)), self.unread_seq))
 
     @property
     def is_full(self) -> bool:
         """Whether no number is left. A withdrawal or a deletion still takes effect (`fold`), no other change may."""
-        return any(amendment.seq >= LAST_SEQ for amendment in self.amendments)
+        return self._last_seq >= LAST_SEQ
 
     @property
     def counts(self) -> bool:
@@ -334,7 +357,7 @@ def same_param(one: Scalar, other: Scalar) -> bool:
     return str(one) == str(other)
 
 
-def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes:
+def fold(amendments: Iterable[Amendment], unread: Iterable[str] = (), unread_seq: int = 0) -> Changes:
     """Combine the amendments of one run, which must be in the order of `AmendmentKey.order`.
 
     Of those with the highest number none is later than another: a withdrawal or a deletion there stays in force.
@@ -346,6 +369,9 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
     params: dict[str, Scalar] = {}
     status: Status | None = None
     ended: str | None = None
+    inputs: list[tuple[DatasetInput, ...]] = []
+    model_inputs: list[tuple[str, ...]] = []
+    outputs: list[tuple[ModelOutput, ...]] = []
     withdrawal: Amendment | None = None
     deletion: Amendment | None = None
     for one in history:
@@ -353,8 +379,15 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         tags.update(dict.fromkeys(one.untag))
         tags.update(one.tags)
         metrics.update(one.metrics)
-        params = {**one.params, **params} if one.params else params
+        for param, value in one.params.items():
+            params.setdefault(param, value)
         status, ended = one.status or status, one.ended or ended
+        if one.inputs:
+            inputs.append(one.inputs)
+        if one.model_inputs:
+            model_inputs.append(one.model_inputs)
+        if one.outputs:
+            outputs.append(one.outputs)
         if one.withdrawn is not None:
             withdrawal = one if one.withdrawn else _if_last(withdrawal)
         if one.lifecycle is not None:
@@ -367,12 +400,13 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = ()) -> Changes
         params=params,
         status=status,
         ended=ended,
-        inputs=merged_datasets(*(one.inputs for one in history)),
-        model_inputs=merged_ids(*(one.model_inputs for one in history)),
-        outputs=merged_models(*(one.outputs for one in history)),
+        inputs=merged_datasets(*inputs),
+        model_inputs=merged_ids(*model_inputs),
+        outputs=merged_models(*outputs),
         withdrawal=withdrawal,
         deletion=deletion,
         unread=tuple(unread),
+        unread_seq=unread_seq,
     )
 
 
@@ -414,7 +448,8 @@ def evidence_of(record: Run, changes: Changes) -> Evidence:
     counted = [one for one in changes.amendments if one.context.trusted or not record.provenance.context.trusted]
     changed = replaced_metrics(metrics, counted)
     for amendment in counted:
-        metrics = {**amendment.metrics, **metrics}
+        for name, value in amendment.metrics.items():
+            metrics.setdefault(name, value)
     shown = changes.applied_to(record)
     status = changes.status_of(record.status)
     return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

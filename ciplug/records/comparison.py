@@ -8,6 +8,7 @@ from typing import Literal
 
 from ciplug.records.notice import Notice
 from ciplug.records.run import Scalar
+from ciplug.records.selection import PassedOver, Reason
 
 Role = Literal["candidate", "baseline", "target", "production"]
 Trend = Literal["better", "worse", "unchanged", "changed", "new", "missing", "undefined"]
@@ -42,6 +43,11 @@ class Side:
     there is none."""
     at_merge_base: bool = False
     """Whether it is a run of the merge base itself: then `how` states what the label does."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """Of the candidate: the other runs of its commit. Of others: the runs that would have been nearer, and must not
+    count."""
+    reason: Reason | None = None
+    """Of the candidate: why it is not the run that counts for its commit; None where it is."""
 
     @classmethod
     def absent(cls, role: Role, label: str, problem: Notice, version: int | None = None) -> Side:

@@ -28,8 +28,10 @@ MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """All columns are as long as `ids`. Labels, predictions, slices and clusters are texts, equal where equal in kind:
-    1, 1.0 and "1" are the same class."""
+    """The examples of an evaluation, column by column, each as long as `ids`.
+
+    Labels, predictions, slices and clusters are texts, equal where equal in kind: 1, 1.0 and "1" are the same class.
+    """
 
     source: str
     """The file, for messages."""

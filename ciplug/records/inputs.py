@@ -17,8 +17,8 @@ from ciplug.records.canonical import digest, dumps
 
 TEXT_MOST = 1024 * 1024
 """Bytes of one schema or profile."""
-TEXTS_MOST = 32 * 1024 * 1024
-"""Bytes of all schemas and profiles of a run."""
+TEXTS_MOST = 8 * 1024 * 1024
+"""Bytes of all schemas and profiles of a run, as JSON."""
 NAME_MOST, DIGEST_MOST, SOURCE_MOST = 500, 250, 65_535
 """Characters, as far as MLflow has such a limit."""
 T = TypeVar("T")
@@ -73,6 +73,9 @@ def merged_ids(*parts: Iterable[str]) -> tuple[str, ...]:
 
 
 def _merged(identity: Callable[[T], object], parts: Iterable[Iterable[T]]) -> tuple[T, ...]:
+    parts = tuple(parts)
+    if not parts:
+        return ()
     found: dict[object, T] = {}
     for part in parts:
         for one in part:
@@ -126,17 +129,19 @@ def encode_texts(texts: Iterable[str]) -> bytes:
     Raises RecordError for too many.
     """
     by_digest = {digest(data): text for text in texts for data in (text.encode(errors="replace"),)}
-    if sum(map(len, by_digest.values())) > TEXTS_MOST:
-        raise RecordError(f"the schemas and profiles of the inputs have more than {TEXTS_MOST:,} bytes")
-    return zlib.compress(dumps(by_digest), 9)
+    body = dumps(by_digest)
+    if len(body) > TEXTS_MOST:
+        raise RecordError(
+            f"the schemas and profiles of the inputs have {len(body):,} bytes; at most {TEXTS_MOST:,} are kept"
+        )
+    return zlib.compress(body, 9)
 
 
 def decode_texts(data: bytes, key: str) -> dict[str, str]:
     """Return digest → text. Raises RecordError, naming `key`, for content that `encode_texts` would not write."""
     stream = zlib.decompressobj()
     try:
-        # JSON escapes a control character in six bytes.
-        body = stream.decompress(data, 6 * TEXTS_MOST)
+        body = stream.decompress(data, TEXTS_MOST)
         value: Any = json.loads(body.decode()) if stream.eof else None
         texts = {name: text for name, text in value.items() if type(text) is str}
         if len(texts) != len(value) or any(digest(text.encode()) != name for name, text in texts.items()):

@@ -36,10 +36,14 @@ class Kind(str, Enum):
     """Names in the files of metrics gave no metric."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
+    MORE_PASSED_OVER = "more_passed_over"
+    """More runs were passed over than are named."""
     WITHDRAWN = "withdrawn"
     DELETED = "deleted"
     UNREAD_AMENDMENT = "unread_amendment"
     """An amendment of the run cannot be read, and may be a withdrawal."""
+    NEWER_AMENDMENT = "newer_amendment"
+    """A newer ciplug amended the run, and may have done more to it than this one understands."""
     AMENDED_METRIC = "amended_metric"
     """A recorded metric was given another value later."""
 
@@ -150,7 +154,7 @@ class Notice:
     """The number of a registry event."""
     type: str | None = None
     schema: int | None = None
-    """The schema of a registry event that is newer than ours."""
+    """The schema of a registry event, or of an amendment, that is newer than ours."""
     detail: str | None = None
     """The words of another program, or of the error that stopped ciplug."""
     advice: str | None = None
@@ -242,6 +246,12 @@ def _amended(notice: Notice) -> str:
     what = f"{_quoted(notice.metrics)} {'was' if len(notice.metrics) == 1 else 'were'} changed after the end of"
     whose = {"baseline": "the baseline's "}.get(notice.of, "")
     return f"{whose}{what} {_which(notice)}, by {notice.by}"
+
+
+def _newer_amendment(notice: Notice) -> str:
+    lead = "the baseline's " if notice.of == "baseline" else ""
+    by = f"by a newer ciplug (schema {notice.schema})"
+    return f"{lead}{_which(notice)} was amended {by}, which is understood in part only"
 
 
 def _reruns(notice: Notice) -> str:
@@ -336,9 +346,11 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
+    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",
     Kind.WITHDRAWN: _withdrawn,
     Kind.DELETED: _withdrawn,
     Kind.UNREAD_AMENDMENT: _withdrawn,
+    Kind.NEWER_AMENDMENT: _newer_amendment,
     Kind.AMENDED_METRIC: _amended,
     Kind.SEEDS: lambda n: (
         f"{counted(len(n.runs), 'run')} of this commit, which differ in their seed, are judged as one"
@@ -418,10 +430,12 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
+    Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because else None,
     Kind.WITHDRAWN: _of_withdrawal,
     Kind.DELETED: _of_withdrawal,
     Kind.UNREAD_AMENDMENT: _of_withdrawal,
+    Kind.NEWER_AMENDMENT: "upgrade ciplug",
     Kind.AMENDED_METRIC: "record another run: recorded values cannot be changed",
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,

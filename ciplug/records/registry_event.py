@@ -79,5 +79,7 @@ class Promote:
     baseline_run: str | None = None
     approvals: tuple[str, ...] = ()
     """The requirements of the stage and how each was met, one sentence each."""
+    exemptions: tuple[str, ...] = ()
+    """The requirements of every stage that the policy turned off for this one: `clean_tree`."""
     waived: tuple[str, ...] = ()
     """The gates that passed by a waiver, each with the approver and the reason."""

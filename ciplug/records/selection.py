@@ -29,6 +29,10 @@ class Reason(str, Enum):
     """It is as good as the chosen run, and started before it."""
 
 
+TOLD = (Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.STATE_UNKNOWN, Reason.NOT_FINISHED, Reason.LAPTOP)
+"""Reasons that a report names: somebody may have expected these runs to count."""
+_NAMED_MOST = 3
+"""Files that a clause names."""
 NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.STATE_UNKNOWN})
 """Reasons for which a run does not represent its commit even where it is the only one."""
 
@@ -40,5 +44,32 @@ class PassedOver:
     run: str
     reason: Reason
     commit: str | None = None
+    files: tuple[str, ...] = ()
+    """The first of the files that differed from the commit."""
+    more_files: int = 0
+    """The number of the others."""
     objection: str | None = None
     """Who withdrew or deleted it, and why, as one clause: "withdrawn by alice: wrong labels"."""
+
+    @property
+    def words(self) -> str:
+        """The reason as a clause whose subject is the run: "was made from a dirty tree"."""
+        if self.reason is Reason.WITHDRAWN:
+            return f"was {self.objection}"
+        if self.reason is Reason.DIRTY and self.files:
+            more = len(self.files) - _NAMED_MOST + self.more_files
+            named = ", ".join(self.files[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
+            return f"was made from a dirty tree: {named} differed from the commit"
+        return _WORDS[self.reason]
+
+
+_WORDS = {
+    Reason.FORK: "is of a fork's job",
+    Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
+    Reason.STATE_UNKNOWN: "was recorded without the state of its tracked files",
+    Reason.NOT_FINISHED: "did not finish",
+    Reason.LAPTOP: "was recorded on a person's machine, not by a pipeline",
+    Reason.CHILD: "is a child run",
+    Reason.INCOMPLETE: "has fewer of the metrics",
+    Reason.EARLIER: "started before it",
+}

@@ -33,7 +33,7 @@ def register(model: Model, event: RegistryEvent, payload: Register) -> Model:
 
 
 def promote(model: Model, event: RegistryEvent, payload: Promote) -> Model:
-    return model.with_stage(payload.version, payload.stage)
+    return model.with_stage(payload.version, payload.stage, payload.exemptions)
 
 
 EVENT_TYPES: dict[str, EventType[Any]] = {

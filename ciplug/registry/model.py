@@ -22,6 +22,8 @@ class Version:
     """When it was registered: UTC, ISO 8601."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Path → sha256:<hex> of its artifacts."""
+    exemptions: tuple[str, ...] = ()
+    """The requirements of every stage that the policy had turned off when it was promoted to its stage."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Model:
             return self
         return replace(self, versions=tuple(sorted((*self.versions, version), key=lambda v: v.number)))
 
-    def with_stage(self, number: int, stage: str) -> Model:
+    def with_stage(self, number: int, stage: str, exemptions: tuple[str, ...] = ()) -> Model:
         """With a version in a stage; the version that held it is archived."""
         if not any(v.number == number for v in self.versions):
             return self
@@ -105,7 +107,7 @@ class Model:
 
         def moved(version: Version) -> Version:
             if version.number == number:
-                return replace(version, stage=stage)
+                return replace(version, stage=stage, exemptions=exemptions)
             return replace(version, stage=ARCHIVED) if exclusive and version.stage == stage else version
 
         return replace(self, versions=tuple(map(moved, self.versions)))

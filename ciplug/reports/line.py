@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ciplug.errors import counted
+from ciplug.records.notice import Kind
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -26,11 +29,25 @@ def _section(section: ModelSection) -> str:
     if section.verdict:
         words = section.verdict.outcome + (" (dry run)" if section.verdict.dry_run else "")
     start = f"{icon} {untrusted.clean(section.model, untrusted.NAME_LIMIT)}: {words}"
+    return ", ".join(filter(None, (start, _telling(section), *_doubts(section))))
+
+
+def _telling(section: ModelSection) -> str:
+    """The metric that tells most, with its change."""
     delta = model.telling(section)
     if delta is None:
-        return start
+        return ""
     value = delta.values.get("candidate")
     if value is None:
-        return f"{start}, {delta.metric} missing"
+        return f"{delta.metric} missing"
     change = "" if delta.change is None else f" ({figures.change(delta).partition(' ')[0]})"
-    return f"{start}, {delta.metric} {figures.number(value)}{change}"
+    return f"{delta.metric} {figures.number(value)}{change}"
+
+
+def _doubts(section: ModelSection) -> Iterator[str]:
+    """What was not read, and may change the rest."""
+    kinds = [notice.kind for notice in model.notices(section)]
+    if skipped := kinds.count(Kind.SKIPPED_EVENT):
+        yield f"{counted(skipped, 'registry event')} not understood: upgrade ciplug"
+    if Kind.UNREADABLE in kinds:
+        yield "a record cannot be read"

@@ -47,7 +47,7 @@ def _lines(settings: Settings) -> Iterator[str]:
             yield f"{key}: {listed if len(paths) == 1 else f'[{listed}]'}"
         yield from (f"# Not used: {_comment(why)}" for why in settings.unread.get(key, ()))
     if not settings.models:
-        yield "# Files that the training writes, for `ciplug pull` to fetch from a promoted version:"
+        yield "# Files that the training writes. A promotion needs one, and `ciplug pull` fetches them:"
         yield f"# artifacts: {', '.join(map(_text, settings.model_files)) or 'model.joblib'}"
     proposal = settings.proposal
     if proposal.gates:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
-from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, fold, same_param
+from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, same_param
 from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME, Scalar, Status
@@ -129,7 +129,7 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
         check_number(target, new)
         amendment = _amendment(session, target, new)
         objects.update(objects_of(amendment, new.series, new.texts))
-        done.append(Amended(target, new, fold([*target.changes.amendments, amendment], target.changes.unread)))
+        done.append(Amended(target, new, target.changes.extended(amendment)))
     if objects:
         store_objects(session, objects)
     return done

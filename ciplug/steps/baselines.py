@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
-from ciplug.comparison.selection import Facts, Rules, facts_of, with_parents
+from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
@@ -20,14 +20,16 @@ from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
 from ciplug.records.objection import objection
 from ciplug.records.run import Run
+from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
 from ciplug.registry.state import read_model
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
-from ciplug.steps.policy_in_force import PolicyInForce
+from ciplug.steps.policy_in_force import PolicyInForce, read_policies
+from ciplug.steps.select import facts_on
 from ciplug.steps.session import Session, now
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Baseline
+    from ciplug.config.gate import Baseline, Source
     from ciplug.tracking.runs import Runs
 
 
@@ -42,19 +44,17 @@ class BaselineFinder:
     in_force: PolicyInForce | None
     registered: Model
     """The versions of the candidate's model."""
+    named: bool = False
+    """Whether somebody named the candidate by its id: then it need not be the run that counts for its commit."""
 
     @property
     def policy(self) -> Policy | None:
         return self.in_force.policy if self.in_force else None
 
-    @cached_property
+    @property
     def gated(self) -> frozenset[str]:
         """The metrics that gates look at."""
-        policy = self.policy
-        if policy is None:
-            return frozenset()
-        named = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
-        return frozenset(named | {gate.n for gate in policy.gates.values() if gate.n})
+        return self.policy.gated if self.policy else frozenset()
 
     @cached_property
     def run(self) -> Run:
@@ -73,37 +73,48 @@ class BaselineFinder:
         """Run → metric → the amendment that gave it another value, of the runs that were read."""
         return {}
 
-    @cached_property
-    def passed_over(self) -> dict[str, Notice]:
-        """Run → why it is not compared with: it was withdrawn or deleted, and by whom."""
-        return {}
-
     def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
-        """The notice on a run that does not count any more; None where it counts."""
+        """The notice on a run that was withdrawn or deleted; None where it was not."""
         return objection(run, self.runs.changes(run), of)
 
-    def _counts(self, run: Run) -> bool:
-        """Whether a run may be a baseline, or is the candidate itself.
-
-        A fork's job says its own numbers, so nothing is compared with them, and nothing with a withdrawn run.
-        """
-        if run.id == self.given.id:
-            return True
-        if run.provenance.context.trusted and (why := self.objection(run, "baseline")):
-            self.passed_over[run.id] = why
-            return False
-        return run.provenance.context.trusted
+    # --- which run counts
 
     @cached_property
     def rules(self) -> Rules:
-        return Rules(gated=self.gated)
+        """The rules for the run that counts for the candidate's commit."""
+        policy = self.policy
+        only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
+        return Rules(pipelines_only=only, gated=self.gated)
+
+    def _pick(self, source: Source = "any") -> choose.Pick:
+        """Return the choice among the runs of one commit to compare with."""
+        rules = baseline_rules(
+            gated=self.gated,
+            compared=frozenset(self.run.metrics),
+            aside=frozenset(run.id for run in self.candidates),
+            pipelines_only=source == "ci" or self.rules.pipelines_only,
+        )
+        return lambda runs: select([self._facts[run.id] for run in runs], rules)
 
     @cached_property
+    def selection(self) -> Selection:
+        """Which run counts for the candidate's commit; without one, it is nobody else's."""
+        if self.given.commit is None:
+            return Selection(chosen=self.given.id)
+        runs = self.on([self.given.commit]).get(self.given.commit, [])
+        return select([self._facts[run.id] for run in runs], self.rules)
+
+    @cached_property
+    def barred(self) -> PassedOver | None:
+        """The candidate with the reason why it counts for no commit, whichever other runs there are; None: it may."""
+        passed = next((one for one in self.selection.passed_over if one.run == self.given.id), None)
+        return passed if passed and objection_to(self._facts[passed.run], self.rules) else None
+
+    @property
     def facts_on_commit(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of all runs of the candidate's model on its commit."""
-        recorded = self.runs.of_commits([self.given.commit]).get(self.given.commit or "", [])
-        facts = with_parents(facts_of(self._counted(run), self.runs.changes(run).objection) for run in recorded)
-        return {run.id: facts[run.id] for run in recorded if run.model == self.given.model}
+        runs = self.on([self.given.commit]).get(self.given.commit, []) if self.given.commit else []
+        return {run.id: self._facts[run.id] for run in (*runs, self.given)}
 
     # --- runs
 
@@ -121,32 +132,19 @@ class BaselineFinder:
         return self._branches[name]
 
     def on(self, commits: Iterable[str]) -> dict[str, list[Run]]:
-        """Commit → the runs of the model that may represent it, and the candidate.
-
-        A child run may not where a run that is nobody's child is recorded, whether that one counts or not.
-        """
-        return {commit: self._without_children(runs) for commit, runs in self._counting(commits).items()}
-
-    def _counting(self, commits: Iterable[str]) -> dict[str, list[Run]]:
-        """Commit → the runs of the model on it that count, and the candidate."""
-        recorded = self.runs.of_commits(dict.fromkeys(commits), self.run.model)
-        self._led.update(run.commit for runs in recorded.values() for run in runs if self._leads(run))
-        by_commit = {
-            commit: [self._counted(run) for run in runs if self._counts(run)] for commit, runs in recorded.items()
-        }
+        """Commit → the runs of the model that are recorded on it."""
+        recorded = self.runs.of_commits(dict.fromkeys(commits))
+        for runs in recorded.values():
+            self._facts.update(facts_on(self.runs, runs, self.gated))
+        model = self.given.model
+        by_commit = {c: [self._counted(run) for run in runs if run.model == model] for c, runs in recorded.items()}
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
         return by_commit
 
-    def _leads(self, run: Run) -> bool:
-        return run.parent is None and (run.provenance.context.trusted or run.id == self.given.id)
-
-    def _without_children(self, runs: Sequence[Run]) -> list[Run]:
-        return [run for run in runs if run.parent is None or run.id == self.given.id or run.commit not in self._led]
-
     @cached_property
-    def _led(self) -> set[str | None]:
-        """Return the commits on which a run of the model is recorded that is nobody's child."""
-        return set()
+    def _facts(self) -> dict[str, Facts]:
+        """Run → the facts that decide whether it counts, of all runs on the commits that were read."""
+        return facts_on(self.runs, [self.given], self.gated)
 
     @cached_property
     def _read(self) -> dict[str, Run]:
@@ -172,13 +170,20 @@ class BaselineFinder:
         policy = self.policy
         if policy is None or policy.seeds is None or self.run.commit is None:
             return (self.run,)
-        return repeats.group(self.run, self._counting([self.run.commit]).get(self.run.commit, []), policy.seeds.key)
+        return self._with_other_seeds(self.run, self.on([self.run.commit]).get(self.run.commit, []), "any")
 
     def candidate(self) -> Side:
         side = choose.side("candidate", "this commit", "the run under review", self.run, now())
+        together = {run.id for run in self.candidates}
+        passed = self.selection.passed_over
+        side = replace(
+            side,
+            passed_over=tuple(one for one in passed if one.run not in together),
+            reason=next((one.reason for one in passed if one.run == self.given.id), None),
+        )
         return repeats.together(side, self.candidates) if len(self.candidates) > 1 else side
 
-    def merge_base(self, branch: str | None) -> Side:
+    def merge_base(self, branch: str | None, source: Source = "any") -> Side:
         """The run of the merge base with a branch, else of the nearest recorded ancestor."""
         toward = self.branch(branch)
         if branch and toward.past.no_target:
@@ -191,46 +196,39 @@ class BaselineFinder:
             target=toward.past.target,
             candidate=self.run,
             now=now(),
-            gated=self.gated,
+            pick=self._pick(source),
         )
         unseen = toward.past.unseen
         if unseen and not side.found:
-            side = Side.absent(side.role, side.label, unseen)
+            side = replace(Side.absent(side.role, side.label, unseen), passed_over=side.passed_over)
         elif unseen and not toward.past.target_commits:
             # This is an earlier commit of the branch itself, and nothing is ever worse than that.
             side = replace(side, problem=unseen)
-        return self._with_seeds(side, toward.by_commit)
+        return self._with_seeds(side, toward.by_commit, source)
 
-    def tip(self, branch: str | None) -> Side:
+    def tip(self, branch: str | None, source: Source = "any") -> Side:
         """The last run on a branch."""
         toward = self.branch(branch)
         past = toward.past
         if branch and past.no_target:
             return Side.absent("target", branch, past.no_target)
-        side = choose.target_side(self._others(toward), past.target_commits, past.target, self.run, now(), self.gated)
-        return self._with_seeds(side, toward.by_commit)
+        pick = self._pick(source)
+        side = choose.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
+        return self._with_seeds(side, toward.by_commit, source)
 
-    def trail(self, branch: str | None) -> list[Run]:
+    def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
-        toward = self.branch(branch)
-        others = self._others(toward)
-        return [
-            latest
-            for commit in toward.past.target_commits
-            if (latest := choose.latest(others.get(commit, ()), self.run, self.gated))
-        ]
+        toward, pick = self.branch(branch), self._pick(source)
+        found = (choose.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
+        return [run for run in found if run is not None]
 
-    def _others(self, toward: BranchRuns) -> dict[str, list[Run]]:
-        """The runs without the candidate's own."""
-        own = {run.id for run in self.candidates}
-        return {commit: [run for run in runs if run.id not in own] for commit, runs in toward.by_commit.items()}
-
-    def of_commit(self, label: str, commit: str) -> Side:
+    def of_commit(self, label: str, commit: str, source: Source = "any") -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
-        side = choose.asked_side(by_commit, parents, label, candidate=self.run, now=now(), gated=self.gated)
-        return self._with_seeds(side, by_commit)
+        pick = self._pick(source)
+        side = choose.asked_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
+        return self._with_seeds(side, by_commit, source)
 
     def production(self) -> Side:
         """The run of the version that is in production: in the last stage of the ladder."""
@@ -249,16 +247,23 @@ class BaselineFinder:
             return Side.absent("production", label, withdrawn, holder.number)
         run = self._counted(recorded)
         side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
-        return self._with_seeds(side, self.on([run.commit]) if run.commit else {})
+        return self._with_seeds(side, self.on([run.commit]) if run.commit else {}, "any")
 
-    def _with_seeds(self, side: Side, by_commit: Mapping[str, Sequence[Run]]) -> Side:
+    def _with_seeds(self, side: Side, by_commit: Mapping[str, Sequence[Run]], source: Source) -> Side:
         policy = self.policy
         runs = by_commit.get(side.commit or "", ())
         run = next((r for r in runs if r.id == side.run), None)
         if policy is None or policy.seeds is None or run is None:
             return side
-        group = repeats.group(run, [r for r in runs if r.status == "finished"], policy.seeds.key)
+        group = self._with_other_seeds(run, runs, source)
         return repeats.together(side, group) if len(group) > 1 else side
+
+    def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
+        """Return a run with the runs of its commit that differ from it in their seed only."""
+        only = source == "ci" or self.rules.pipelines_only
+        rules = replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
+        key = self.policy.seeds.key if self.policy and self.policy.seeds else ""
+        return repeats.group(run, others, key, self._facts, rules)
 
     # --- the baselines of the policy
 
@@ -276,16 +281,16 @@ class BaselineFinder:
     def _baseline(self, asked: Baseline, metric: str, higher: bool | None) -> Side:
         kind, _, name = asked.ref.partition(":")
         if kind == "target":
-            return self.tip(asked.branch)
+            return self.tip(asked.branch, asked.source)
         if kind == "production":
             return self.production()
         if kind == "tag":
-            return self._tagged(name)
+            return self._tagged(name, asked.source)
         if kind == "commit":
-            return self._of_id(name)
+            return self._of_id(name, asked.source)
         if kind in ("best", "mean"):
             return self._of_branch(kind, asked, metric, higher)
-        return self.merge_base(asked.branch)
+        return self.merge_base(asked.branch, asked.source)
 
     def _checked(self, asked: Baseline, side: Side) -> Side:
         """The side in its role as baseline, with the reason where it cannot decide anything."""
@@ -295,16 +300,18 @@ class BaselineFinder:
         if asked.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
             return side
         unseen = self.branch(asked.branch).past.unseen
-        return Side.absent("baseline", side.label, unseen) if unseen else side
+        if unseen:
+            side = replace(Side.absent("baseline", side.label, unseen), passed_over=side.passed_over)
+        return side
 
-    def _tagged(self, tag: str) -> Side:
+    def _tagged(self, tag: str, source: Source) -> Side:
         commit = names.tagged(self.session.need_workspace(), tag, self.session.env)
         label = f"tag {tag}"
         if commit is None:
             return Side.absent("baseline", label, Notice(kind=Kind.NO_TAG, of="baseline", name=tag))
-        return self.of_commit(label, commit)
+        return self.of_commit(label, commit, source)
 
-    def _of_id(self, name: str) -> Side:
+    def _of_id(self, name: str, source: Source) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
         commit = names.resolve(self.session.need_workspace(), name, self.session.env)
         if commit is None:
@@ -314,14 +321,14 @@ class BaselineFinder:
         if commit is None:
             # The remote cannot be asked for the beginning of an id, so the commit may be there.
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
-        return self.of_commit(label, commit)
+        return self.of_commit(label, commit, source)
 
     def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
         past = self.branch(asked.branch).past
         target = past.target or "the target branch"
         label = f"{kind} of {target}"
-        measured = [r for r in self.trail(asked.branch) if math.isfinite(r.metrics.get(metric, math.nan))]
+        measured = [r for r in self.trail(asked.branch, asked.source) if math.isfinite(r.metrics.get(metric, math.nan))]
         last = measured[: asked.window]
         if not last:
             if asked.branch and past.no_target:
@@ -355,9 +362,11 @@ class BaselineFinder:
         return None
 
 
-def baselines_of(session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None) -> BaselineFinder:
-    """Return the finder for the baselines of a run."""
-    return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model))
+def baselines_of(
+    session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None, *, named: bool = False
+) -> BaselineFinder:
+    """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
+    return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model), named)
 
 
 def _digest(run: Run, path: str) -> str | None:

@@ -15,6 +15,7 @@ from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
+from ciplug.records.selection import TOLD
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
@@ -26,6 +27,8 @@ from ciplug.steps.session import Session
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
 
+NAMED_MOST = 5
+"""Runs that were passed over, and are named."""
 HISTORY_MOST = 20
 """Runs on the target branch that a sparkline shows."""
 
@@ -65,15 +68,17 @@ def compare(finder: BaselineFinder, base: NamedCommit | None = None) -> Comparis
     policy = finder.policy
     branch = policy.baseline.branch if policy else None
     toward = finder.branch(branch)
+    source = policy.baseline.source if policy else "any"
     before = _before(finder, base)
+    sides = (finder.candidate(), before, finder.tip(branch, source), finder.production())
     return diff.compare(
         finder.run,
         _baseline_run(finder, before, toward.by_commit.values()),
-        sides=(finder.candidate(), before, finder.tip(branch), finder.production()),
+        sides=sides,
         directions=policy.directions() if policy else {},
         tolerances=policy.tolerances() if policy else {},
-        history=finder.trail(branch)[:HISTORY_MOST][::-1],
-        notices=tuple(dict.fromkeys(_notices(finder, toward.past, before))),
+        history=finder.trail(branch, source)[:HISTORY_MOST][::-1],
+        notices=tuple(dict.fromkeys(_notices(finder, toward.past, sides))),
     )
 
 
@@ -89,7 +94,7 @@ def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
         return finder.of_commit(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
-    return finder.merge_base(baseline.branch if baseline else None)
+    return finder.merge_base(baseline.branch, baseline.source) if baseline else finder.merge_base(None)
 
 
 def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequence[Run]]) -> Run | None:
@@ -97,21 +102,40 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
     return by_id.get(before.run or "") or (finder.record(before) if before.run else None)
 
 
-def _notices(finder: BaselineFinder, past: History, before: Side) -> Iterator[Notice]:
+def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> Iterator[Notice]:
     """Yield what the reader must know, the most important first."""
+    before = sides[1]
     yield from _about(finder.run, finder.runs.changes(finder.given))
     if len(finder.candidates) > 1:
         yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in finder.candidates))
+    yield from _passed_over(sides)
     if before.problem:
         yield before.problem
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
-    yield from finder.passed_over.values()
+    yield from _newer(finder, before)
     yield from _amended(finder, before)
     # An unreadable baseline must not look like a first run.
     for key, problem in finder.runs.problems.items():
         yield Notice(kind=Kind.UNREADABLE, of="baseline", path=key, detail=problem)
+
+
+def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
+    """Yield the runs that somebody may have expected to count, each once, and the number of those beyond the first."""
+    found: dict[str, Notice] = {}
+    for side in sides:
+        of: Subject = "candidate" if side.role == "candidate" else "baseline"
+        for one in side.passed_over:
+            if one.reason in TOLD:
+                notice = Notice(
+                    kind=Kind.PASSED_OVER, of=of, run=one.run, because=one.reason, files=one.files, detail=one.words
+                )
+                found.setdefault(one.run, notice)
+    notices = list(found.values())
+    yield from notices[:NAMED_MOST]
+    if len(notices) > NAMED_MOST:
+        yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)
 
 
 def _about(run: Run, changes: Changes) -> Iterator[Notice]:
@@ -127,6 +151,15 @@ def _about(run: Run, changes: Changes) -> Iterator[Notice]:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
+
+
+def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
+    """Yield the runs that a newer ciplug amended."""
+    subjects: dict[str, tuple[Run, Subject]] = {run.id: (run, "baseline") for run in finder.runs_of(before)}
+    subjects.update({run.id: (run, "candidate") for run in finder.candidates})
+    for run, of in subjects.values():
+        if newer := finder.runs.changes(run).newer:
+            yield Notice(kind=Kind.NEWER_AMENDMENT, of=of, run=run.id, schema=newer[0].schema)
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

@@ -37,9 +37,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         if gate.kind == "metric":
             asked = gate.baseline or policy.baseline
             sides[name] = finder.baseline(asked, policy.metric_of(name), gate.higher_is_better)
-    drift = {
-        name: _drift(finder.session, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"
-    }
+    drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
         baselines=sides,
@@ -48,6 +46,8 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         drift=drift,
         unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
+        barred=finder.barred,
+        named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         left_out=_left_out(finder.candidates),
         today=now().date(),
@@ -85,7 +85,7 @@ def _unfinished(finder: BaselineFinder, policy: Policy, run: Run) -> Notice:
     return unfinished_run(run, finder.runs.changes(run), seed)
 
 
-def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
+def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
     from ciplug.capture.drift_files import compare
     from ciplug.stats.intervals import Undecided
 
@@ -93,8 +93,23 @@ def _drift(session: Session, in_force: PolicyInForce, gate: Gate) -> Mapping[str
     current = gate.current or (samples.file if samples else None)
     if gate.reference is None or current is None:
         return Undecided("there is no file to compare")
-    folder = session.top / in_force.folder
+    folder = finder.session.top / in_force.folder
     try:
+        if samples and current == samples.file and finder.runs.examples(finder.run) is None:
+            return Undecided(f"the run has no examples: the {current} that is here is not its own")
+        if other := _other_content(finder.run, finder.session, folder / current):
+            return Undecided(other)
         return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
     except CiplugError as problem:
         return Undecided(problem.message)
+
+
+def _other_content(run: Run, session: Session, file: Path) -> str | None:
+    """The reason why a file is not the one that the run recorded; None where it is, or the run recorded none."""
+    from ciplug.capture.content import examine, name_of
+
+    name = name_of(file, session.top)
+    recorded = next((one for one in (*run.artifacts, *run.datasets) if one.path == name), None)
+    if recorded is None or examine(file, session.top, by_pointer=True).file.digest == recorded.digest:
+        return None
+    return f"{name}: the file that is here is not the one that the run recorded"

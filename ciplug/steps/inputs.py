@@ -45,7 +45,7 @@ class Inputs:
     """The examples of the evaluation; the file is relative to the folder that the command runs in."""
     addresses: tuple[str, ...] = ()
     """Artifacts that lie elsewhere already."""
-    allow_unchanged: tuple[Path, ...] = ()
+    allow_unchanged: tuple[str, ...] = ()
     """Outputs that count as the run's own though its command did not write them."""
     left_out: frozenset[Path] = frozenset()
     """Absolute paths of files in the folders above that are not the run's."""

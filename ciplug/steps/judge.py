@@ -54,13 +54,18 @@ class Judged:
         return self.section.verdict
 
 
-def judge_runs(session: Session, runs: Runs, chosen: Sequence[Run], *, dry_run: bool = False) -> list[Judged]:
-    """Compare each run and judge it. Raises ConfigError for a policy that is wrong or has no gate for a model."""
+def judge_runs(
+    session: Session, runs: Runs, chosen: Sequence[Run], *, named: bool = False, dry_run: bool = False
+) -> list[Judged]:
+    """Compare each run and judge it; `named`: they were named by their ids.
+
+    Raises ConfigError for a policy that is wrong or has no gate for a model.
+    """
     policies = read_policies(session)
     judged = []
     for run in chosen:
         in_force = policies.of(run.model)
-        finder = baselines_of(session, runs, run, in_force)
+        finder = baselines_of(session, runs, run, in_force, named=named)
         compared = section(finder, compare(finder))
         verdict = judge(finder, in_force, dry_run=dry_run)
         compared = with_reruns(replace(compared, verdict=verdict), verdict.reruns)
@@ -76,7 +81,7 @@ def judge_for_stage(session: Session, runs: Runs, run: Run, stage: str | None) -
     """
     in_force = read_policies(session).of(run.model)
     in_force = replace(in_force, policy=in_force.policy.without_files())
-    return judge(baselines_of(session, runs, run, in_force), in_force, stage=stage)
+    return judge(baselines_of(session, runs, run, in_force, named=True), in_force, stage=stage)
 
 
 def judge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -17,7 +17,7 @@ from ciplug.steps.session import Session
 from ciplug.tracking.catalog import Catalog, Found
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import NOT_RANKED
-from ciplug.tracking.query import BRANCH, DIRTY, MODEL, STATUS, TRUSTED, Comparison, Key, Order
+from ciplug.tracking.query import BRANCH, DIRTY, MODEL, STATUS, TRUSTED, Column, Comparison, Key, Order
 
 _NAMED_MOST = 12
 
@@ -110,8 +110,7 @@ class _Bars:
         """The rows of the runs that are ranked."""
         if not self._reasons:
             return rows
-        cells = (self._catalog.column(key) for key in self._KEYS)
-        values = [dict(zip(column.rows, column.values, strict=True)).get for column in cells]
+        values = [_getter(self._catalog.column(key)) for key in self._KEYS]
         self.count.clear()
         kept = []
         for row in rows:
@@ -121,6 +120,13 @@ class _Bars:
             else:
                 self.count[reason] += 1
         return kept
+
+
+def _getter(column: Column) -> Callable[[int], str | None]:
+    """Row → value, None where there is none."""
+    if isinstance(column.rows, range):
+        return column.values.__getitem__
+    return dict(zip(column.rows, column.values, strict=True)).get
 
 
 @cache

@@ -11,7 +11,7 @@ from ciplug.registry.model import Version
 from ciplug.registry.resolve import VersionName, find_version, parse_version_name
 from ciplug.registry.state import read_model
 from ciplug.reports.untrusted import clean
-from ciplug.steps.select import candidates, resolve_commit
+from ciplug.steps.select import counting, resolve_commit
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _of_run_or_commit(session: Session, runs: Runs, name: str, model: str | None
 
 
 def _of_commit(session: Session, runs: Runs, name: str, commit: str, model: str | None) -> Run:
-    of_commit = candidates(session, runs, commit, model)
+    of_commit = counting(session, runs, commit, model)
     if len(of_commit) > 1 and len(session.config.models) < 2:
         own = session.config.of(None).model
         of_commit = [run for run in of_commit if run.model == own] or of_commit

@@ -13,6 +13,7 @@ from ciplug.capture.written import Outputs, Stamp, absolute, files_of, is_patter
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
+from ciplug.steps.addresses import Addresses
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import Session
 
@@ -60,6 +61,7 @@ class Watch:
         self._paths = [*inputs.outputs, *(path for path in inputs.params if self._is_output(path))]
         self._allowed = absolute(session.cwd / path for path in inputs.allow_unchanged)
         self._check_allowed()
+        self._addresses = Addresses(inputs.addresses, session.env)
         self._before = Outputs.before([session.cwd / path for path in (*inputs.outputs, *inputs.params)])
 
     def has_written(self) -> bool:
@@ -72,17 +74,24 @@ class Watch:
         """Return what the run takes: of one that did not finish, no older file at all."""
         params = [self._session.cwd / path for path in self._inputs.params]
         self._ledger.remember([path for path in params if self._before.has_written([path])])
+        unwritten, same = self._old(()), self._addresses.unwritten()
         if not finished:
-            old = self._old(())
-            inputs = replace(_without(self._inputs, old), addresses=())
-            return Taken(inputs, notes=_left_out([one for one in old if not one.is_superseded], self._inputs.addresses))
-        unwritten, refused = self._old(()), self._old(self._allowed)
+            there = [*same, *self._addresses.unknown()]
+            inputs = _without(self._inputs, unwritten, there)
+            return Taken(inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], there))
+        refused = self._old(self._allowed)
+        refused_there = [one for one in same if one not in self._inputs.allow_unchanged]
         kept = [one for one in unwritten if one not in refused]
-        names = tuple(dict.fromkeys(name_of(self._session.cwd / one.path, self._session.top) for one in kept))
-        notes = [Note(f"{one.path}: taken, though the command did not write it (--allow-unchanged)") for one in kept]
-        inputs = replace(_without(self._inputs, refused), unchanged=names)
-        wrong = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
-        return Taken(inputs, tuple(wrong), tuple(notes))
+        kept_there = [one for one in same if one not in refused_there]
+        names = [name_of(self._session.cwd / one.path, self._session.top) for one in kept] + kept_there
+        notes = [
+            Note(f"{one}: taken, though the command did not write it (--allow-unchanged)")
+            for one in (*(str(one.path) for one in kept), *kept_there)
+        ]
+        problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
+        problems += [_problem_there(one) for one in refused_there]
+        inputs = _without(self._inputs, refused, refused_there)
+        return Taken(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
 
     def _old(self, allowed: Collection[Path]) -> list[Old]:
         """The outputs with files that the command did not write, apart from files that are allowed to be so."""
@@ -102,13 +111,13 @@ class Watch:
 
     def _check_allowed(self) -> None:
         known = absolute(self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params))
-        for path in self._inputs.allow_unchanged:
+        for path in (one for one in self._inputs.allow_unchanged if one not in self._inputs.addresses):
             (named,) = absolute([self._session.cwd / path])
             if not any(named == one or named in one.parents or one in named.parents for one in known):
-                shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params)]
+                shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params, *self._inputs.addresses)]
                 raise UsageError(
                     f"--allow-unchanged {path}: nothing of that name is recorded",
-                    hint=nearest(str(path), shown) if shown else "name a file that --metrics or --artifact names",
+                    hint=nearest(path, shown) if shown else "name a file that --metrics or --artifact names",
                 )
 
 
@@ -118,7 +127,7 @@ def _is_in(file: Path, places: Collection[Path]) -> bool:
     return any(place in (full, *full.parents) for place in places)
 
 
-def _without(inputs: Inputs, old: Sequence[Old]) -> Inputs:
+def _without(inputs: Inputs, old: Sequence[Old], addresses: Collection[str]) -> Inputs:
     gone = {one.path for one in old if one.whole}
     left_out = absolute(file for one in old for file in one.files)
 
@@ -131,6 +140,7 @@ def _without(inputs: Inputs, old: Sequence[Old]) -> Inputs:
         metrics=kept(inputs.metrics),
         params=kept(inputs.params),
         artifacts=kept(inputs.artifacts),
+        addresses=tuple(one for one in inputs.addresses if one not in addresses),
         samples=samples,
         left_out=left_out,
     )
@@ -147,6 +157,13 @@ def _problem(old: Old, inputs: Inputs) -> InputError:
     )
 
 
+def _problem_there(address: str) -> InputError:
+    return InputError(
+        f"{address}: the command did not write it: it is not recorded",
+        hint=f"does the training put it elsewhere? If it skips work on purpose: --allow-unchanged {address}",
+    )
+
+
 def _some(old: Old) -> str:
     names = ", ".join(file.relative_to(old.folder).as_posix() for file in old.files[:_NAMED_MOST])
     more = f" and {len(old.files) - _NAMED_MOST} more" if len(old.files) > _NAMED_MOST else ""
@@ -154,12 +171,8 @@ def _some(old: Old) -> str:
 
 
 def _left_out(old: Sequence[Old], addresses: Sequence[str]) -> tuple[Note, ...]:
-    names = [str(one.path) if one.whole else f"{one.path} ({_some(one)})" for one in old]
-    notes = [Note(f"left out, because the command did not write it: {', '.join(names)}")] if names else []
-    if addresses:
-        unknown = "left out, because the training did not finish and may not have written it"
-        notes.append(Note(f"{unknown}: {', '.join(addresses)}"))
-    return tuple(notes)
+    names = [str(one.path) if one.whole else f"{one.path} ({_some(one)})" for one in old] + list(addresses)
+    return (Note(f"left out, because the command did not write it: {', '.join(names)}"),) if names else ()
 
 
 class _Ledger:

@@ -76,6 +76,13 @@ class Policies:
         """The stages of a model, lowest first: those of the policy in force, or the default without one."""
         return (self.base or self.own).ladder_of(model)
 
+    def only_pipelines(self, model: str) -> bool:
+        """Whether only runs of pipelines count for a model, by the policy in force or the settings without a gate."""
+        if in_force := self.find(model):
+            return in_force.policy.record == "ci"
+        section = (self.base or self.own).section_of(model)
+        return section is not None and section.policy.record == "ci"
+
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
         if self._in_force(self.own, self.own_source, model) is None:

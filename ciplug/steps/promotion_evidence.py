@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from ciplug.config.stages import Stage
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
@@ -14,12 +15,11 @@ from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.stage_requirements import check_requirements
+from ciplug.steps.stage_requirements import check_approvals, check_files, check_run
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.config.policy import Policy
-    from ciplug.config.stages import Stage
+    from ciplug.config.stages import Requirement
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -35,6 +35,8 @@ class Evidence(NamedTuple):
     verdict: Verdict
     approvals: tuple[str, ...] = ()
     """One sentence for each requirement of the stage."""
+    exemptions: tuple[Requirement, ...] = ()
+    """The default requirements that the policy turns off for the stage."""
 
 
 def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evidence:
@@ -45,25 +47,22 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
     Raises PromotionRefused, with the reason, where the promotion is not allowed.
     """
     in_force = read_policies(session).of(run.model)
-    name, rules = _rules_of(in_force.policy, stage)
+    name = stage.lower()  # The policy writes all stages in lower case.
+    rules = in_force.policy.stages.get(name)
+    met = check_run(session, name, rules or Stage(), run)
     key, recorded, recorded_digest = _last_verdict(runs, run, in_force.digest)
     if not _allows(recorded, rules):
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
         )
+    check_files(session, run)
     today = _judge_again(session, runs, run, name if rules else None)
     if rules is None:
-        return Evidence(key, recorded_digest, recorded)
-    approvals = check_requirements(session, name, rules, run)
+        return Evidence(key, recorded_digest, recorded, met)
+    approvals = (*met, *check_approvals(session, name, rules, run))
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return Evidence(key, digest(data), today, approvals)
-
-
-def _rules_of(policy: Policy, stage: str) -> tuple[str, Stage | None]:
-    """Return the stage as named in the policy, and its rules."""
-    name = stage.lower()  # The policy writes all stages in lower case.
-    return name, policy.stages.get(name)
+    return Evidence(key, digest(data), today, approvals, rules.exemptions)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ciplug import ci, console
-from ciplug.errors import ForgeError
+from ciplug.errors import ForgeError, counted
 from ciplug.reports import comment
 
 if TYPE_CHECKING:
@@ -111,6 +111,6 @@ def _description(report: Report, outcome: Outcome) -> str:
         return f"not judged: {problems[0]}"
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
     if outcome == "PASS":
-        return f"{len(gates)} of {len(gates)} gates passed"
+        return f"{len(gates)} of {counted(len(gates), 'gate')} passed"
     names = ", ".join(dict.fromkeys(gate.gate for gate in gates if gate.outcome == outcome))
     return f"{outcome.lower()}: {names}"

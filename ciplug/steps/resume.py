@@ -119,8 +119,11 @@ def facts_of(session: Session, target: Target) -> dict[str, Any]:
 
 
 def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> Resumed:
-    """Seal what a resumed run has logged as its amendment. Raises StoreError on a full disk, and TypeError, ValueError
-    or AttributeError where another version of ciplug has resumed it."""
+    """Seal what a resumed run has logged as its amendment.
+
+    Raises StoreError on a full disk; TypeError, ValueError or AttributeError where another version of ciplug has
+    resumed it.
+    """
     facts = dict(entry.amends or {})
     known: Mapping[str, Any] = facts.pop("params")
     amendment = Amendment(

@@ -1,18 +1,25 @@
-"""Choose the commit, and the runs that represent it."""
+"""Choose the commit, and the runs that represent it, by `ciplug.comparison.selection`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from ciplug.errors import NotFound, nearest
+from ciplug.comparison.facts import with_facts
+from ciplug.comparison.selection import Facts, Rules, Selection, facts_of, select, with_parents
+from ciplug.errors import NotFound, UsageError, counted, nearest
 from ciplug.git import names
 from ciplug.records.run import Run
+from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
+from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
+
+_NAMED_MOST = 5
+"""Runs that an error names."""
 
 
 class NamedCommit(NamedTuple):
@@ -40,34 +47,89 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
     return NamedCommit(name, resolve_commit(session, name)) if name else None
 
 
-def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
-    """The latest run of each model on a commit that counts.
+def facts_on(runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
+    """Return run → the facts that decide whether it counts for its commit.
 
-    A fork's run counts only if there is no other, and a child run only if the model has no run that is nobody's child.
-
-    Raises NotFound where there is none, naming who withdrew or deleted what was recorded.
+    Args:
+        recorded: all runs of these commits, of whatever model.
+        gated: the metrics that gates look at, time and memory among them.
     """
+    return with_parents(
+        facts_of(with_facts(runs.evidence(run).run, gated), runs.changes(run).objection) for run in recorded
+    )
+
+
+def candidate_rules(session: Session, model: str) -> Rules:
+    """Return the rules for the run that a report, gate or promotion takes for a commit."""
+    policies = read_policies(session)
+    in_force = policies.find(model)
+    return Rules(
+        pipelines_only=policies.only_pipelines(model), gated=in_force.policy.gated if in_force else frozenset()
+    )
+
+
+def select_runs(session: Session, runs: Runs, commit: str, model: str | None = None) -> dict[str, Selection]:
+    """Return model → which of its runs on a commit counts; models without a run are absent."""
     read_ahead(session, runs, commit)
-    recorded = runs.of_commits([commit], model).get(commit, [])
-    counting = [run for run in recorded if runs.changes(run).counts]
-    if not counting:
-        raise _nothing_recorded(runs, commit, model, recorded)
-    latest: dict[str, Run] = {}
-    for run in sorted(counting, key=_precedence):
-        latest[run.model] = run
-    return [latest[name] for name in sorted(latest)]
+    recorded = runs.of_commits([commit]).get(commit, [])
+    models = sorted({run.model for run in recorded if model in (None, run.model)})
+    found = {}
+    for name in models:
+        rules = candidate_rules(session, name)
+        facts = facts_on(runs, recorded, rules.gated)
+        found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
+    return found
 
 
-def _precedence(run: Run) -> tuple[bool, bool, str, str]:
-    return run.provenance.context.trusted, run.parent is None, run.started, run.id
+def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
+    """The run of each model to report on for a commit: the one that counts, else the one that comes nearest to it.
+
+    Of the latter, a report and a gate say why it does not count. A model whose runs were all withdrawn or deleted is
+    left out. Raises NotFound where nothing is left, naming who withdrew or deleted what was recorded.
+    """
+    selections = select_runs(session, runs, commit, model)
+    shown = [selection.chosen or _shown(selection) for selection in selections.values()]
+    if not any(shown):
+        raise _nothing_counts(runs, commit, model, selections)
+    return [runs.at(commit, run) for run in shown if run]
 
 
-def _nothing_recorded(runs: Runs, commit: str, model: str | None, recorded: Sequence[Run]) -> NotFound:
-    """The error for a commit with no run that counts; `recorded` are those that do not."""
-    if recorded:
-        named = "; ".join(f"run {run.id[:12]} was {runs.changes(run).objection}" for run in recorded)
-        advice = runs.changes(max(recorded, key=_precedence)).advice
-        return NotFound(f"no run on commit {commit[:12]} counts: {named}", hint=advice)
+def chosen_runs(session: Session, runs: Runs, *, run: str | None, commit: str | None, model: str | None) -> list[Run]:
+    """The run of this id, or what `candidates` has of a commit by its name (None: the head). Raises UsageError."""
+    if not run:
+        return candidates(session, runs, resolve_commit(session, commit), model)
+    chosen = runs.get(run, session.head)
+    if model not in (None, chosen.model):
+        raise UsageError(f"run {chosen.id} is of the model '{chosen.model}', not '{model}'")
+    return [chosen]
+
+
+def counting(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
+    """The run of each model that counts for a commit. Raises NotFound where there is none, with the reasons."""
+    selections = select_runs(session, runs, commit, model)
+    chosen = [selection.chosen for selection in selections.values() if selection.chosen]
+    if not chosen:
+        raise _nothing_counts(runs, commit, model, selections)
+    return [runs.at(commit, run) for run in chosen]
+
+
+def _shown(selection: Selection) -> str | None:
+    return next((run.run for run in selection.passed_over if run.reason is not Reason.WITHDRAWN), None)
+
+
+def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapping[str, Selection]) -> NotFound:
+    """The error for a commit of which no run counts."""
+    against = [run for selection in selections.values() for run in selection.passed_over]
+    if against:
+        named = "; ".join(f"run {run.run[:12]} {run.words}" for run in against[:_NAMED_MOST])
+        more = f"; and {counted(len(against) - _NAMED_MOST, 'more run')}" if len(against) > _NAMED_MOST else ""
+        first = against[0]
+        advice = (
+            runs.changes(runs.at(commit, first.run)).advice
+            if first.reason is Reason.WITHDRAWN
+            else f"record another run, or name this one: --run {first.run[:12]}"
+        )
+        return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"
     hint = nearest(model, others) if model and others else "record one: ciplug run -- COMMAND"

@@ -18,6 +18,7 @@ from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
 from ciplug.records.provenance import Context
+from ciplug.steps.config_checks import impossible_values
 from ciplug.steps.job_identity import context_of, identity_of
 from ciplug.stores import (
     DEFAULT_URI,
@@ -286,7 +287,7 @@ def open_session(
     policy_error = None
     if settings is None:
         try:
-            settings = config.load(cwd / path) if path else config.Config()
+            settings = config.load(cwd / path, impossible_values) if path else config.Config()
         except config.PolicyError as wrong:
             if not for_recording:
                 raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from ciplug import console
@@ -11,32 +11,58 @@ from ciplug.errors import PromotionRefused, Refusal
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
 from ciplug.records.run import Run
+from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
+from ciplug.steps.written import not_written
 
 if TYPE_CHECKING:
-    from ciplug.config.stages import Stage
+    from ciplug.config.stages import Requirement, Stage
     from ciplug.forges.base import Forge
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
 
-def check_requirements(session: Session, name: str, stage: Stage, run: Run) -> tuple[str, ...]:
-    """Check all that the policy requires of a promotion to the stage `name`, besides its gates.
+def check_run(session: Session, name: str, stage: Stage, run: Run) -> tuple[str, ...]:
+    """Check what the stage `name` requires of the run itself, besides its gates.
 
     Returns one sentence for each requirement, for the audit trail. Raises PromotionRefused for the first that is not
     met.
     """
-    checks = {"clean_tree": _check_clean_tree, "signature": _check_signature}
-    met = [checks[requirement](session, name, run) for requirement in stage.require]
-    return (*met, *_check_approvals(session, name, stage, run))
+    return tuple(_CHECKS[requirement](session, name, run) for requirement in stage.requirements)
+
+
+def check_files(session: Session, run: Run) -> None:
+    """Raise PromotionRefused where there is no file to deploy, or one that the run did not write."""
+    if not run.artifacts:
+        raise PromotionRefused(
+            Refusal.NO_FILE,
+            f"run {run.id[:12]} has no artifact, so there is no file to deploy",
+            hint="name what the training writes with --artifact, or as 'artifacts:' in ciplug.yaml, and train again",
+        )
+    if left := not_written(session, run):
+        raise PromotionRefused(
+            Refusal.FILE_NOT_WRITTEN,
+            f"run {run.id[:12]} did not write its artifact {left[0].path}: {left[0].reason.value}",
+            hint="promote a run whose training writes it: ciplug run -- COMMAND",
+        )
 
 
 def _check_clean_tree(session: Session, name: str, run: Run) -> str:
     dirty = run.provenance.dirty
-    if dirty is not False:
-        state = "a dirty tree" if dirty else "a tree whose state was not recorded"
+    if dirty is None:
         raise PromotionRefused(
-            Refusal.DIRTY_TREE, f"{name} requires a clean tree, and run {run.id[:12]} was made from {state}"
+            Refusal.TREE_UNKNOWN,
+            f"{name} requires a clean tree, and run {run.id[:12]} did not record whether its tree was clean",
+            hint="record a run in a clone of the repository, with git installed, and promote that one",
+        )
+    if dirty:
+        files = run.provenance.named_dirt()
+        raise PromotionRefused(
+            Refusal.DIRTY_TREE,
+            f"{name} requires a clean tree, and run {run.id[:12]} was made with uncommitted changes"
+            + (f": {files}" if files else ""),
+            hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
+            "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
         )
     return "clean tree"
 
@@ -54,7 +80,14 @@ def _check_signature(session: Session, name: str, run: Run) -> str:
     return f"git verifies the signature of {commit[:12]}"
 
 
-def _check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
+_CHECKS: dict[Requirement, Callable[[Session, str, Run], str]] = {
+    "clean_tree": _check_clean_tree,
+    "signature": _check_signature,
+}
+
+
+def check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
+    """Yield one sentence for each approval that the stage `name` requires. Raises PromotionRefused without it."""
     approvals = stage.approvals
     authors = _authors(session, name, run) if approvals.not_author else set()
     if approvals.environment:
@@ -117,9 +150,9 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
 
 
 def _forge(session: Session) -> Forge | None:
-    from ciplug.forges import NoForge, open_forge
+    from ciplug.forges import NoForge
 
-    forge = open_forge(session.context, session.env, session.remote_url, console.say)
+    forge = forge_of(session, console.say)
     return None if isinstance(forge, NoForge) else forge
 
 

@@ -14,7 +14,7 @@ from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion_evidence import Evidence, gather_evidence
-from ciplug.steps.select import candidates
+from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
 
@@ -50,6 +50,8 @@ class Promotion:
     """Its number in the log of the model."""
     lost_races: int = 0
     """The number of times that another event was appended first."""
+    exemptions: tuple[str, ...] = ()
+    """The requirements of every stage that the policy turned off for this one."""
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
@@ -74,6 +76,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
         _check_counts(runs, run)
+        _check_registered(model, run)
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
@@ -114,7 +117,7 @@ def _run_of(session: Session, runs: Runs, model: Model, request: PromotionReques
         return runs.at(version.commit, version.run)
     if request.run is not None:
         return runs.get(request.run, session.head)
-    return candidates(session, runs, session.need_head(), model.name)[0]
+    return counting(session, runs, session.need_head(), model.name)[0]
 
 
 def _check_run(run: Run, model: str) -> None:
@@ -136,6 +139,29 @@ def _check_counts(runs: Runs, run: Run) -> None:
             f"run {run.id[:12]} was {changes.objection}",
             hint=changes.advice,
         )
+    if newer := (*changes.newer, *(changes.parent.newer if changes.parent else ())):
+        raise PromotionRefused(
+            Refusal.UNKNOWN_AMENDMENTS,
+            f"run {run.id[:12]} was amended by a newer ciplug, which may have withdrawn it: amendment {newer[0].seq} "
+            f"has schema {newer[0].schema}",
+            hint="upgrade ciplug, and promote again",
+        )
+
+
+def _check_registered(model: Model, run: Run) -> None:
+    """Raise PromotionRefused where the run is registered as a version of other files than it has."""
+    version = model.of_run(run.id)
+    if version is not None and dict(version.files) != _files_of(run):
+        raise PromotionRefused(
+            Refusal.OTHER_FILES,
+            f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
+            hint="see both: ciplug registry history, ciplug runs show; and promote another run",
+        )
+
+
+def _files_of(run: Run) -> dict[str, str]:
+    """Path → digest of the files of a version that is made of a run."""
+    return {file.path: file.digest for file in run.artifacts}
 
 
 def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
@@ -164,10 +190,11 @@ def _append(
         verdict_digest=evidence.digest,
         baseline_run=evidence.verdict.baseline_run,
         approvals=evidence.approvals,
+        exemptions=evidence.exemptions,
         waived=evidence.verdict.waived,
     )
     event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
-    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq)
+    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq, exemptions=evidence.exemptions)
 
 
 def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
@@ -177,8 +204,7 @@ def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.
     if version is not None:
         return log, model, version
     number = model.next_version
-    files = {file.path: file.digest for file in run.artifacts}
-    payload = Register(version=number, run=run.id, commit=run.commit, files=files)
+    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run))
     log = ledger.append(session.log, log, _event(session, run.model, payload))
     model = fold(run.model, log.events)
     return log, model, model.version(number)

@@ -81,7 +81,6 @@ def open_store(
     when the library for it is not installed.
     """
     env = os.environ if env is None else env
-    named = redact(uri)
     if not is_git(uri):
         if uri.startswith(_OBJECTS):
             from ciplug.stores.bucket.opening import open_bucket
@@ -101,11 +100,7 @@ def open_store(
                 check=bundles.check,
                 trusted=bundles.trusted,
             )
-        raise ConfigError(
-            f"unsupported store '{named}'",
-            hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…', 'file:///…', 'jenkins:' or "
-            "'jenkins+https://…'",
-        )
+        raise _unsupported(uri)
     place, branch = _git_place(uri, workspace)
     from ciplug.stores.git.store import GitStore
 
@@ -120,6 +115,43 @@ def open_store(
         may_fold=may_fold,
         refusal=place.refusal,
         notes=_left_behind(uri, place.url, workspace, branch),
+    )
+
+
+def check_store(uri: str) -> None:
+    """Raise the ConfigError of `open_store` for an address that no job could use. Nothing is opened."""
+    if is_git(uri):
+        _parse_git(uri)
+    elif uri.startswith(_OBJECTS):
+        from ciplug.stores.bucket.opening import check_address as check_bucket
+
+        check_bucket(uri)
+    elif is_archived(uri):
+        from ciplug.stores.jenkins.place import check_address as check_job
+
+        check_job(uri)
+    else:
+        raise _unsupported(uri)
+
+
+def check_files(uri: str) -> None:
+    """Raise the ConfigError of `open_files` for an address that no job could use. Nothing is opened."""
+    if not is_git(uri) and not uri.startswith(_OBJECTS):
+        raise _unsupported_files(uri)
+    check_store(uri)
+
+
+def _unsupported(uri: str) -> ConfigError:
+    return ConfigError(
+        f"unsupported store '{redact(uri)}'",
+        hint="use 'git:', 'git+https://…', 's3://…', 'gs://…', 'az://…', 'file:///…', 'jenkins:' or 'jenkins+https://…'",
+    )
+
+
+def _unsupported_files(named: str) -> ConfigError:
+    return ConfigError(
+        f"unsupported artifact store '{redact(named)}'",
+        hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
     )
 
 
@@ -174,10 +206,7 @@ def open_files(
         )
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
     if not uri.startswith(_OBJECTS):
-        raise ConfigError(
-            f"unsupported artifact store '{named}'",
-            hint="use 's3://…', 'gs://…', 'az://…', 'file:///…', 'git:', 'git+https://…', or 'none'",
-        )
+        raise _unsupported_files(named)
     from ciplug.stores.bucket.files import ObjectFiles
     from ciplug.stores.bucket.opening import open_bucket
 
@@ -212,6 +241,14 @@ def _object_format(uri: str, workspace: Workspace | None) -> str:
 
 def _git_place(uri: str, workspace: Workspace | None) -> tuple[PushPlace, str]:
     """Return the address at which git reaches the repository, and the branch."""
+    url, branch = _parse_git(uri)
+    if url is None:
+        return _own_remote(workspace), branch
+    return PushPlace(url, workspace.config if workspace else configuration(Path.cwd())), branch
+
+
+def _parse_git(uri: str) -> tuple[str | None, str]:
+    """Return the address of a repository, None for the enclosing one, and the branch. Raises ConfigError."""
     named = redact(uri)
     scheme, _, rest = uri.partition(":")
     address, _, query = rest.partition("?")
@@ -221,13 +258,13 @@ def _git_place(uri: str, workspace: Workspace | None) -> tuple[PushPlace, str]:
             raise ConfigError(
                 f"store '{named}': 'git:' takes no address", hint="name another repository by git+https://…"
             )
-        return _own_remote(workspace), branch
+        return None, branch
     transport = scheme.removeprefix("git+")
     if transport not in _TRANSPORTS:
         raise ConfigError(f"store '{named}': git is not reached by '{transport}'", hint="https, ssh or file")
     if not address.startswith("//"):
         raise ConfigError(f"store '{named}': an address is expected after '{scheme}:'", hint=f"{scheme}://…")
-    return PushPlace(f"{transport}:{address}", workspace.config if workspace else configuration(Path.cwd())), branch
+    return f"{transport}:{address}", branch
 
 
 def _branch(named: str, query: str) -> str:

@@ -25,17 +25,19 @@ def changes(amendments: Mapping[str, object], problems: dict[str, str]) -> dict[
     """
     of_run: dict[RunKey, list[Amendment]] = {}
     unread: dict[RunKey, list[str]] = {}
+    last: dict[RunKey, int] = {}
     for key in parse_amendments(amendments):
         try:
             of_run.setdefault(key.run_key, []).append(_read(amendments[key.key], key.key))
         except RecordError as problem:
             problems[key.key] = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
             unread.setdefault(key.run_key, []).append(key.key)
+            last[key.run_key] = max(key.seq, last.get(key.run_key, 0))
     for stray in sorted(key for key in amendments if parse_amendment(key) is None):
         if run := amended_run(stray):
             problems[stray] = f"{stray}: not the key of an amendment"
             unread.setdefault(run, []).append(stray)
-    return {run.key: fold(of_run.get(run, ()), unread.get(run, ())) for run in {*of_run, *unread}}
+    return {run.key: fold(of_run.get(run, ()), unread.get(run, ()), last.get(run, 0)) for run in {*of_run, *unread}}
 
 
 def _read(record: object, key: str) -> Amendment:
@@ -90,6 +92,20 @@ def newer_notes(newer: Sequence[Amendment]) -> list[str]:
         f"amendment {newer[0].seq} of run {newer[0].run[:12]}{more}: written by a newer ciplug (schema "
         f"{newer[0].schema}, this one knows {SCHEMA}), and understood in part only: upgrade ciplug"
     ]
+
+
+def foreign_notes(changed: Iterable[Changes]) -> list[str]:
+    """Return a sentence for each run with amendments that name another model."""
+    return [_foreign_note(changes.foreign) for changes in changed if changes.foreign]
+
+
+def _foreign_note(foreign: Sequence[Amendment]) -> str:
+    first = foreign[0]
+    more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+    return (
+        f"amendment {first.seq} of run {first.run[:12]}{more}, by {first.author[:60]!r}, names the model "
+        f"{first.model[:60]!r}, and the run is of another one: ignored"
+    )
 
 
 def names(changes: Changes, kind: Kind) -> Collection[str]:

@@ -157,7 +157,7 @@ class Catalog:
         self._rest = self._beside(objects)
         self._count += len(self._rest)
         self._changes = amended.changes(self._amendments(names, objects), self.problems)
-        for name in ("_changed_rows", "_parents"):
+        for name in ("_changed", "_changed_rows", "_parents"):
             self.__dict__.pop(name, None)
 
     def _amendments(self, names: Collection[str], objects: Mapping[str, bytes]) -> dict[str, Any]:
@@ -303,7 +303,7 @@ class Catalog:
     def _names(self, kind: Kind) -> list[str]:
         listed = {segment.name for segment in self._segments}
         recorded = {name for name, segment in self._file.names(kind) if segment in listed}
-        late = {name for changes in self._changes.values() for name in amended.names(changes, kind)}
+        late = {name for changes in self._changed.values() for name in amended.names(changes, kind)}
         return sorted(recorded | sparse(self._rest, kind).keys() | late)
 
     def values(self, key: Key) -> set[Any]:
@@ -320,12 +320,17 @@ class Catalog:
 
     def changes(self, key: str) -> Changes:
         """Return the combined amendments of the run with this key."""
-        return self._changes.get(key, amended.NO_CHANGES)
+        return self._answer(lambda: self._changed.get(key, amended.NO_CHANGES))
 
     @property
     def newer(self) -> list[Amendment]:
         """The amendments that a newer ciplug wrote."""
         return [one for changes in self._changes.values() for one in changes.newer]
+
+    @property
+    def foreign(self) -> list[Changes]:
+        """The changes of runs with amendments that name another model."""
+        return self._answer(lambda: [changes for changes in self._changed.values() if changes.foreign])
 
     def find(self, run_id: str) -> list[str]:
         """Keys of the runs whose id begins so; the one whose id it is, if there is one."""
@@ -358,9 +363,22 @@ class Catalog:
         return found
 
     @cached_property
+    def _changed(self) -> dict[str, Changes]:
+        """Key → the changes of its run, without amendments that name another model."""
+        if not self._changes:
+            return {}
+        models = self._recorded_column(Key("attribute", "model"))
+        of_row = dict(zip(models.rows, models.values, strict=True))
+        rows = self._rows_of(self._changes.keys())
+        return {
+            key: changes.of_model(of_row[rows[key]]) if rows.get(key) in of_row else changes
+            for key, changes in self._changes.items()
+        }
+
+    @cached_property
     def _changed_rows(self) -> dict[int, Changes]:
         """Row → its changes, of the runs that have been amended, and of the children of those that do not count."""
-        own = {row: self._changes[key] for key, row in self._rows_of(self._changes.keys()).items()}
+        own = {row: self._changed[key] for key, row in self._rows_of(self._changes.keys()).items()}
         void = {row for row, changes in own.items() if not changes.counts}
         if not void:
             return own

@@ -30,6 +30,10 @@ class RetainedRun:
     """False for a withdrawn or deleted run, and its children: it represents no branch, and uses up no place."""
     parent: str | None = None
     """The id of the run that it is a child of, which is of the same commit."""
+    clean: bool = True
+    """Whether a trusted job made it from the commit as it is: others are no baseline."""
+    pipeline: bool = True
+    """Whether a CI system started it."""
 
 
 def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
@@ -55,6 +59,8 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
                 ended=_moment(changed.get(key, NO_CHANGES).ended or at["ended"][row]),
                 counts=changed.get(key, NO_CHANGES).counts,
                 parent=at["parent"][row],
+                clean=at["dirty"][row] == "false" and at["trusted"][row] != "false",
+                pipeline=at["host"][row] != "local",
             )
             for row, key in enumerate(part.keys)
         ]
@@ -77,20 +83,29 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
-    """Return the ids of the runs that represent these branches: per model, the last finished run and the last run.
+    """Return the ids of the runs that represent these branches, or may.
 
-    As for baselines, a child run represents a commit only where all runs of the model are children.
+    Per model, that is the last run and the last finished run; and of the finished runs that a trusted job made from a
+    clean commit, the last one and the last one of a pipeline, so that no later run that must not count displaces them.
+    Among each of these kinds, a child run represents a commit only where all runs of the model are children.
     """
     counting = [run for run in runs if run.counts and run.branch and run.branch in branches]
-    with_top_level = {(run.model, run.commit) for run in counting if run.parent is None}
-    newest: dict[tuple[str, str | None, bool], str] = {}
-    for run in counting:
-        if run.parent is not None and (run.model, run.commit) in with_top_level:
-            continue
-        newest[run.model, run.branch, False] = run.id
-        if run.status == "finished":
-            newest[run.model, run.branch, True] = run.id
-    return set(newest.values())
+    fit = [run for run in counting if run.clean and run.status == "finished"]
+    pipelines = [run for run in fit if run.pipeline]
+    shown = _without_children(counting)
+    finished = [run for run in shown if run.status == "finished"]
+    kinds = (shown, finished, _without_children(fit), _without_children(pipelines))
+    return {run for kind in kinds for run in _last_of_each(kind)}
+
+
+def _without_children(runs: Sequence[RetainedRun]) -> list[RetainedRun]:
+    with_top_level = {(run.model, run.commit) for run in runs if run.parent is None}
+    return [run for run in runs if run.parent is None or (run.model, run.commit) not in with_top_level]
+
+
+def _last_of_each(runs: Iterable[RetainedRun]) -> Collection[str]:
+    """The ids of the last run of each model on each branch."""
+    return {(run.model, run.branch): run.id for run in runs}.values()
 
 
 def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None, now: datetime) -> list[RetainedRun]:

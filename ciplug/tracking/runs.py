@@ -17,7 +17,7 @@ from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_la
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
 from ciplug.stores.base import Store
-from ciplug.tracking.amended import NO_CHANGES, newer_notes
+from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
 if TYPE_CHECKING:
@@ -84,7 +84,12 @@ class Runs:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on the state of the store that a person must see, as far as it has been read."""
-        return (*self._store.notes, *newer_notes(self.newer))
+        foreign = foreign_notes([*self._changes.values(), *self._catalog_foreign])
+        return (*self._store.notes, *newer_notes(self.newer), *dict.fromkeys(foreign))
+
+    @property
+    def _catalog_foreign(self) -> Sequence[Changes]:
+        return self.catalog.foreign if "catalog" in self.__dict__ else ()
 
     @property
     def newer(self) -> tuple[Amendment, ...]:
@@ -173,6 +178,8 @@ class Runs:
             except RecordError as problem:
                 self._note(key.key, problem)
             else:
+                if key in self._changes:
+                    self._changes[key] = self._changes[key].of_model(record.model)
                 runs.append(self._changes[key].applied_to(record) if key in self._changes else record)
                 # What is recorded never changes. Each model of a commit asks for all runs of the commits around it.
                 if len(self._records) < LOADED_MOST or key in self._changes:
@@ -209,9 +216,9 @@ class Runs:
             passed.add(above)
             parent = RunKey(run.commit, above)
             self._fold([parent], self._read(self._unread_amendments([parent])))
-            line.append(self._changes.get(parent, NO_CHANGES))
             known = parent.key in self.problems
-            found = self.load([parent])
+            found = self.load([parent])  # Amendments that name another model than its own are set aside then.
+            line.append(self._changes.get(parent, NO_CHANGES))
             if not known:
                 self.problems.pop(parent.key, None)  # That a parent is gone is no problem of its child.
             above = found[0].parent if found else None

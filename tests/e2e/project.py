@@ -36,6 +36,7 @@ version: 1
 model: wine
 metrics: metrics.json
 params: params.json
+artifacts: model.json
 gates:
   accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
 """

@@ -219,6 +219,7 @@ _STAGES = """\
 version: 1
 model: wine
 metrics: metrics.json
+artifacts: model.json
 gates:
   accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
 stages:

@@ -56,6 +56,7 @@ CONFIG = """\
 version: 1
 metrics: metrics.json
 params: params.json
+artifacts: model.bin
 gates:
   accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.01}
 """
@@ -474,8 +475,10 @@ class TestMonitoring:
             "assert pathlib.Path(sys.argv[1], 'model.bin').read_text() == 'the model 0.9'\n"
             "pathlib.Path('metrics.json').write_text(json.dumps({'accuracy': 0.88}))\n"
         )
-        nightly = CONFIG.replace("version: 1\n", "").replace("0.01", "0.05")
-        models = "".join(f"  {name}:\n{textwrap.indent(nightly, '    ')}" for name in ("wine", "wine-nightly"))
+        wine = CONFIG.replace("version: 1\n", "").replace("0.01", "0.05")
+        nightly = wine.replace("artifacts: model.bin\n", "")
+        sections = (("wine", wine), ("wine-nightly", nightly))
+        models = "".join(f"  {name}:\n{textwrap.indent(section, '    ')}" for name, section in sections)
         return {"train.py": TRAIN, "evaluate.py": evaluate, "ciplug.yaml": f"version: 1\nmodels:\n{models}"}
 
     def test_a_schedule_evaluates_what_is_in_production(

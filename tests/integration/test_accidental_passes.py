@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import CONFIG, Project, git
+from ciplug.capture.spool import read_bundle
+from ciplug.records.keys import parse_runs
+from tests.project import CONFIG, Project, git, measured
 
 PYTHON = sys.executable
 PULL_REQUEST = {
@@ -22,15 +24,21 @@ PULL_REQUEST = {
 FORK = {**PULL_REQUEST, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """On a branch whose run passes; main has a run of 0.85."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(folder / "work", remote=folder / "remote.git")
     project.train()
     project.branch("good", {"accuracy": 0.86})
     project.push()
-    return project
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path) -> Project:
+    """On a branch whose run passes; main has a run of 0.85."""
+    return Project.copy(template, tmp_path)
 
 
 def at(project: Project, env: dict[str, str]) -> dict[str, str]:
@@ -128,9 +136,9 @@ def test_a_pull_request_never_promotes(project: Project) -> None:
 
 def test_with_several_models_one_that_fails_is_enough(project: Project) -> None:
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("model: wine\n", ""))
+    project.commit("several models")
     for model, accuracy in (("a", 0.5), ("b", 0.86)):
-        project.numbers({"accuracy": accuracy})
-        project.train("--model", model)
+        project.train("--model", model, env=measured({"accuracy": accuracy}))
     verdicts = project.json("gate", "--json", code=1)["verdicts"]
     assert {v["model"]: v["outcome"] for v in verdicts} == {"a": "FAIL", "b": "WARN"}
     project.ciplug("gate", "--model", "b")
@@ -164,6 +172,7 @@ def test_an_artifact_that_the_training_did_not_write_is_not_its_own(project: Pro
 def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
     config = "version: 1\nmodel: wine\ndefaults: {on_missing: warn}\ngates: {accuracy: {min: 0.8}}\n"
     (project.folder / "ciplug.yaml").write_text(config)
+    project.commit("one gate")
     done = project.ciplug("ci", "--no-comment", "--", PYTHON, "-c", "", code=1)
     assert "no metric at all" in done.stdout
 
@@ -171,15 +180,15 @@ def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_what_is_no_number_fails(project: Project, value: str) -> None:
-    (project.folder / "numbers.json").write_text(f'{{"accuracy": {value}}}')
-    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", code=1)
+    env = {"MEASURED": f'{{"accuracy": {value}}}'}
+    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env, code=1)
     refused(project, says="is ERROR")
 
 
 def test_an_unreachable_store_is_no_pass(project: Project) -> None:
     project.train()
     project.ciplug("gate")
-    shutil.rmtree(project.folder.parent / "origin.git")
+    shutil.rmtree(project.folder.parent / "remote.git")
     for command in (
         ("gate",),
         ("promote", "wine", "--to", "staging"),
@@ -192,13 +201,19 @@ def test_an_unreachable_store_is_no_pass(project: Project) -> None:
 
 
 def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) -> None:
-    project.numbers({"accuracy": 0.5})
     env = at(project, FORK)
     before = git(project.folder, "ls-remote", "origin")
-    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env, code=1)
-    project.numbers({"accuracy": 0.86})
-    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env)
+    worse = {**env, **measured({"accuracy": 0.5})}
+    project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=worse, code=1)
+    options = ("--no-comment", "--output-dir", "out")
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=env)
     assert git(project.folder, "ls-remote", "origin") == before
+    # The next commit of the same folder: the file is handed over with the runs of that one alone.
+    head = project.commit("next")
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=at(project, FORK))
+    project.ciplug("ci", *options, "--", PYTHON, "train.py", env=at(project, FORK))
+    runs = parse_runs(read_bundle(project.folder / "out" / "bundle.ndjson"))
+    assert [run.commit for run in runs] == [head] * 2
     # Nor does the next trusted job in this checkout send it.
     project.ciplug("record", "--spooled")
     assert git(project.folder, "ls-remote", "origin") == before
@@ -274,9 +289,8 @@ def test_commits_of_main_that_are_not_pushed_are_compared_with_their_parents(pro
 def test_a_second_run_of_a_commit_is_not_compared_with_the_first(project: Project) -> None:
     """Or a retry would make any regression a tie."""
     main = project.json("runs", "list", "--json")[0]["id"]
-    project.numbers({"accuracy": 0.82})
-    project.train()
-    project.train()
+    for _ in range(2):
+        project.train(env=measured({"accuracy": 0.82}))
     assert baseline(project) == main
     project.ciplug("gate", code=1)
 
@@ -390,7 +404,7 @@ def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
 
 
 def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path) -> None:
-    moved = tmp_path / "origin.git"
+    moved = tmp_path / "remote.git"
     moved.rename(tmp_path / "away.git")
     project.ciplug("run", "--", PYTHON, "train.py", code=3)
     (tmp_path / "away.git").rename(moved)
@@ -414,8 +428,8 @@ gates:
 
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     """What this clone knows is the branch itself, and beside its own last run nothing is ever worse."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=UNSEEN)
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=UNSEEN)
     env = {"CIPLUG_STORE": (tmp_path / "store").as_uri()}
     project.train(env=env)
     project.branch("feat", {"accuracy": 0.5})
@@ -428,12 +442,12 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
         for gate in project.json("gate", "--json", env=env, code=1)["verdicts"][0]["gates"]
     }
     assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "INCONCLUSIVE"}
-    git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "origin.git"), "clone")
-    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "remote.git"), "clone")
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
     (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
     assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")
     git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "away.git").as_uri(), "-b", "feat", "shallow")
-    git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "origin.git").as_uri())
+    git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "remote.git").as_uri())
     report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout
     assert "is compared with nothing: the history could not be fetched" in report
 
@@ -443,10 +457,9 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
 
 def handed_over_by_a_fork(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
     """Record a run of the checkout's commit as that of a fork's job."""
-    project.numbers(metrics)
     bundle = str(tmp_path / "fork.ndjson")
-    project.ciplug("run", "--bundle", bundle, "--", PYTHON, "train.py", env=at(project, FORK))
-    git(project.folder, "checkout", "-q", "numbers.json")
+    env = {**at(project, FORK), **measured(metrics)}
+    project.ciplug("run", "--bundle", bundle, "--", PYTHON, "train.py", env=env)
     project.ciplug("collect", "--untrusted", bundle)
 
 
@@ -476,12 +489,12 @@ def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["target", "{ref: mean, last: 1}", "best", "main"])
 def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: str) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     config = (
         "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, max_regression: 0.01, "
         f"baseline: {baseline}, on_no_baseline: fail}}\n"
     )
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=config)
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
     good = "import ciplug; ciplug.log_metric('accuracy', 0.9)"
     project.ciplug("run", "--", sys.executable, "-c", good)
     project.commit("worse")

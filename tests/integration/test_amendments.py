@@ -145,8 +145,8 @@ def test_the_children_of_a_withdrawn_run_count_as_little_as_it_does(project: Pro
     assert f"run {child['id'][:12]} was started by a run that was withdrawn by" in none
     project.ciplug("promote", "wine", "--to", "staging", "--run", child["id"], code=1)
     assert "not counted: started by a run that was withdrawn" in project.ciplug("runs", "show", child["id"]).stdout
-    project.commit("next")
     project.numbers({"accuracy": 0.5})
+    project.commit("next")
     project.train()
     side = project.json("compare", "--format", "json")["comparisons"][0]["baseline"]
     assert side.get("run") is None
@@ -229,14 +229,14 @@ def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Proje
     listed = project.json("runs", "list", "--where", "status = 'finished' AND end_time >= '2026-12-01'", "--json")
     assert [run["id"] for run in listed] == [failed]
     words = " ".join(project.ciplug("gate", "--run", failed, code=1).stdout.split())
-    assert "the run failed before it was resumed: its numbers decide nothing" in words
+    assert "the run failed (exit code 1) before it was resumed: its numbers decide nothing" in words
     project.ciplug("promote", "wine", "--to", "staging", "--run", failed, code=1)
     project.commit("next")
     run = project.train()
     assert "no baseline to compare with" in project.ciplug("gate", "--run", run).stdout
     resumed(project, run, status="killed")
     words = " ".join(project.ciplug("gate", "--run", run, code=1).stdout.split())
-    assert "the run was resumed by test@example.com, and killed then: its numbers decide nothing" in words
+    assert "the run was resumed by test@example.com, and was killed then: its numbers decide nothing" in words
 
 
 def test_late_parameters_and_inputs_decide_nothing(project: Project) -> None:
@@ -276,6 +276,8 @@ def test_an_amendment_of_a_newer_ciplug_is_said(project: Project) -> None:
     words = f"amendment 1 of run {run[:12]}: written by a newer ciplug (schema 2, this one knows 1)"
     for command in (("list",), ("show", run), ("list", "--json")):
         assert words in project.ciplug("runs", *command).stderr
+    words = f"run {run[:12]} was amended by a newer ciplug (schema 2), which is understood in part only"
+    assert words in " ".join(project.ciplug("compare").stdout.split()).replace("Run", "run")
     runs = open_session(cwd=project.folder).runs()
     assert [one.seq for one in runs.changes(runs.get(run)).newer] == [1] == [one.seq for one in runs.newer]
 

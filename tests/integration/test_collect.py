@@ -18,7 +18,7 @@ from ciplug.records import bundle
 from ciplug.reports.comment import MARKER
 from ciplug.steps.session import open_session
 from tests.bundles import a_run, objects_of, packed, zipped
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
@@ -355,7 +355,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     assert ciplug("gate", env=push, folder=tmp_path / "trusted").code == 0
     said = ciplug("promote", "wine", "--to", "staging", env=push, folder=tmp_path / "trusted")
     assert said.code == 1 and "by a fork's job" in said.err
-    said = ciplug("run", "--", sys.executable, "train.py", env=push, folder=tmp_path / "trusted")
+    said = ciplug("run", *MODEL, "--", sys.executable, "train.py", env=push, folder=tmp_path / "trusted")
     assert said.code == 0 and ciplug("gate", env=push, folder=tmp_path / "trusted").code == 0
     said = ciplug("promote", "wine", "--to", "staging", env=push, folder=tmp_path / "trusted")
     assert said.code == 0, said.err

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.reports.comment import MARKER, PLAIN_MARKER
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, MODEL, Project, git
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.git_http import GitServer
 from tests.servers.gitea_api import GiteaApi
@@ -20,14 +20,21 @@ from tests.servers.gitlab_api import GitLabApi
 CI = ("ci", "--", sys.executable, "train.py")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A remote and its clone, made once: each test has a copy."""
+    folder = tmp_path_factory.mktemp("template")
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(folder / "work", remote=folder / "remote.git")
     project.train()
     project.branch("topic", {"accuracy": 0.86})
     project.push()
-    return project
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path) -> Project:
+    return Project.copy(template, tmp_path)
 
 
 def github(tmp_path: Path, api: GitHubApi, project: Project, *, token: str, fork: bool = False) -> dict[str, str]:
@@ -230,7 +237,7 @@ def test_a_pull_request_never_promotes_and_main_does(tmp_path: Path, github_api:
     github_api.add_token("job", "octocat")
     github_api.add_pull(7, branch="topic", commit=project.head)
     env = github(tmp_path, github_api, project, token="job")
-    command = ("ci", "--promote-to", "staging", "--", sys.executable, "train.py")
+    command = ("ci", *MODEL, "--promote-to", "staging", "--", sys.executable, "train.py")
     assert "never promotes" in project.ciplug(*command, env=env).stderr
     assert project.json("registry", "list", "--json") == []
     assert "is in Staging" in project.ciplug(*command).stderr

@@ -18,7 +18,7 @@ from ciplug.git import safe
 from ciplug.git.environment import git_environment
 from ciplug.git.workspace import discover
 from ciplug.steps.session import open_session
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 
 REFS = ("for-each-ref", "--format=%(refname)", "refs/ciplug", "refs/heads/ciplug*")
 
@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     bare(tmp_path, "real.git")
     project = Project.create(tmp_path / "work", remote=f"file://{mirror}")
     (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    (project.folder / "model.txt").write_text("a model")
     monkeypatch.chdir(project.folder)
     return project
 
@@ -50,7 +51,7 @@ def recorded(project: Project) -> int:
 def test_runs_go_to_the_push_address_and_are_read_from_there(project: Project, tmp_path: Path, named: str) -> None:
     real = tmp_path / "real.git"
     git(project.folder, "remote", "set-url", "--push", "origin", named.format(real=real))
-    assert main(["record"]) == 0
+    assert main(["record", *MODEL]) == 0
     assert git(real, *REFS) != ""
     assert git(tmp_path / "mirror.git", *REFS) == ""
     assert recorded(project) == 1

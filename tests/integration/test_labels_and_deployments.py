@@ -17,7 +17,7 @@ from ciplug.reports.report import Report
 from ciplug.steps.post import Posting, post
 from ciplug.steps.session import Session
 from ciplug.steps.snapshot import Snapshot
-from tests.project import Project
+from tests.project import MODEL, Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi
 from tests.servers.github_api import GitHubApi
@@ -119,7 +119,7 @@ def test_from_the_command_line(tmp_path: Path, github_api: GitHubApi) -> None:
     repository = {"full_name": "acme/demo", "default_branch": "main"}
     (tmp_path / "event").write_text(json.dumps({"repository": repository}))
     main = {**here, "GITHUB_EVENT_NAME": "push", "GITHUB_REF": "refs/heads/main", "GITHUB_SHA": project.head}
-    project.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=main)
+    project.ciplug("ci", "--no-comment", *MODEL, "--", sys.executable, "train.py", env=main)
     said = project.ciplug("promote", "wine", "--to", "staging", "--deployment", env=main).stderr
     assert f"deployment of {project.head[:8]} to staging recorded" in said
     assert [d["environment"] for d in github_api.deployments.values()] == ["staging"]

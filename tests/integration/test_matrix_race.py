@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.reports.comment import MARKER
-from tests.project import Project, git
+from tests.project import Project, git, measured
 from tests.servers.git_http import GitServer
 from tests.servers.github_api import GitHubApi
 from tests.servers.gitlab_api import GitLabApi
@@ -36,12 +36,12 @@ def run_legs(tmp_path: Path, git_server: GitServer, envs: dict[str, dict[str, st
     """All legs at once; the last one's training is bad."""
     for leg in envs:
         git(tmp_path, "clone", "-q", "--depth=1", "-b", "topic", git_server.url("demo"), leg)
-    (tmp_path / LEGS[-1] / "numbers.json").write_text(json.dumps({"accuracy": 0.5}))
+    bad = measured({"accuracy": 0.5})
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "ciplug", "ci", "--model", leg, "--", sys.executable, "train.py"],
             cwd=tmp_path / leg,
-            env={**os.environ, **env},
+            env={**os.environ, **env, **(bad if leg == LEGS[-1] else {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

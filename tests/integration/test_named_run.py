@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ciplug.errors import NotFound, StoreError, UsageError
+from ciplug.records.provenance import Provenance
 from ciplug.records.registry_event import Promote, Register
 from ciplug.records.run import File, Run
 from ciplug.registry import ledger
@@ -31,7 +32,7 @@ def session(tmp_path: Path) -> Session:
 def record(session: Session, number: int = 1, model: str = "wine") -> Run:
     run = Run(
         id=f"{number:032x}", model=model, status="finished", started=STAMP, ended=STAMP, commit=session.head,
-        artifacts=(MODEL,),
+        artifacts=(MODEL,), provenance=Provenance(dirty=False),
     )  # fmt: skip
     session.store.add(run_objects(run))
     return run

@@ -14,7 +14,7 @@ from ciplug.git.published import places_of
 from ciplug.git.workspace import discover
 from ciplug.records.provenance import Context
 from ciplug.steps.session import Session, open_session
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 
 EVENT = {"repository": {"default_branch": "main", "full_name": "acme/wine"}}
 COMMENT = {**EVENT, "issue": {"number": 7, "pull_request": {"url": "x"}}}
@@ -82,7 +82,7 @@ def of_fork(job: Job) -> str:
 
 
 def run_ci() -> int:
-    return main(["ci", "--no-comment", "--metrics", "metrics.json", "--", "sh", "-c", "python3 train.py"])
+    return main(["ci", "--no-comment", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", "python3 train.py"])
 
 
 def test_a_nightly_job_of_another_branch_records_under_that_branch(

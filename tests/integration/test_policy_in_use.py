@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 from tests.servers.github_api import GitHubApi
 
 HEAD = "version: 1\nmodel: wine\nmetrics: metrics.json\n"
@@ -175,6 +175,11 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
     done = ci.ciplug("run", "--", "python", "train.py", code=2)
     assert "predictions.jsonl: the command did not write it" in done.stderr
+    drift = "  data: {kind: drift, reference: old.jsonl, columns: [country]}\n"
+    (ci.folder / "ciplug.yaml").write_text(f"{HEAD}samples: predictions.jsonl\ngates:\n{drift}")
+    (ci.folder / "old.jsonl").write_text((ci.folder / "predictions.jsonl").read_text())
+    (stale,) = verdict(ci, 1)["gates"]
+    assert "the run has no examples: the predictions.jsonl that is here is not its own" in stale["reason"]
 
 
 def test_budgets_are_facts_of_the_run(project: Project) -> None:
@@ -198,8 +203,11 @@ def test_drift_of_files(project: Project) -> None:
     assert (missing["outcome"], "there is no such file" in missing["reason"]) == ("FAIL", True)
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{(n * 7) % 50}\n" for n in range(1000)))
     assert verdict(project, 0)["outcome"] == "PASS"
+    project.train("--dataset", "now.csv")
     (project.folder / "now.csv").write_text("age\n" + "".join(f"{n % 50 + 20}\n" for n in range(1000)))
-    assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 columns have drifted: age (PSI")
+    assert "is not the one that the run recorded" in verdict(project, 1)["gates"][1]["reason"]
+    project.train()
+    assert verdict(project, 1)["gates"][1]["reason"].startswith("1 of 1 column has drifted: age (PSI")
 
 
 def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
@@ -207,6 +215,7 @@ def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
     for name in ("train.csv", "now.csv"):
         (project.folder / name).write_text(table)
     write(project, "  accuracy: {min: 0.1}\n  data: {kind: drift, reference: train.csv, current: now.csv}\n")
+    project.commit("policy")
     project.train()
     assert verdict(project, 0)["outcome"] == "PASS"
     (project.folder / "now.csv").unlink()
@@ -263,8 +272,8 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     write(
         project,
         f"  accuracy: {GATE}, min: 0.8}}\n  loss: {{max: 1}}\n",
-        "stages:\n  staging: {gates: [accuracy]}\n"
-        "  production: {on_no_baseline: fail, approvals: {not_author: true}, require: [clean_tree]}\n",
+        "stages:\n  staging: {gates: [accuracy], clean_tree: false}\n"
+        "  production: {on_no_baseline: fail, approvals: {not_author: true}}\n",
     )
     project.numbers({"accuracy": 0.85, "loss": 2})
     project.commit("policy")
@@ -288,9 +297,12 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     assert event["payload"]["approvals"] == ["clean tree", "bob is not the author"]
     assert event["payload"]["stage"] == "Production"
     (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
-    dirty = project.train()
+    dirty = project.train(*MODEL)
     project.ciplug("gate", "--run", dirty)
-    project.ciplug("promote", "wine", "--to", "staging", "--run", dirty)
+    said = project.ciplug("promote", "wine", "--to", "staging", "--run", dirty).stderr
+    assert "warning: the policy does not require this of Staging: clean_tree; the registry records it" in said
+    assert "not required" in project.ciplug("registry", "show", "wine").stdout
+    assert project.ciplug("registry", "history", "wine").stdout.rstrip().endswith("clean_tree")
     done = project.ciplug("promote", "wine", "--to", "production", "--run", dirty, env=other, code=1)
     assert "production requires a clean tree" in done.stderr
 
@@ -337,7 +349,7 @@ def test_an_environment_that_somebody_else_has_approved_on_github(project: Proje
     github_api.reviews[42].append(("bob", "approved", "live"))
     project.ciplug(*promote, env=job)
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["payload"]["approvals"] == ["environment live, approved by bob"]
+    assert event["payload"]["approvals"] == ["clean tree", "environment live, approved by bob"]
 
 
 @pytest.mark.slow
@@ -363,7 +375,7 @@ def test_a_commit_that_git_verifies(project: Project, tmp_path: Path) -> None:
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["payload"]["approvals"] == [f"git verifies the signature of {project.head[:12]}"]
+    assert event["payload"]["approvals"] == ["clean tree", f"git verifies the signature of {project.head[:12]}"]
 
 
 # --- tests of a policy

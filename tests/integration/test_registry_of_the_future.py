@@ -26,8 +26,7 @@ NEWER = "event 3 of 'wine' was written by a newer ciplug (schema 2) and is skipp
 def project(tmp_path: Path) -> Project:
     """Version 1 is in staging."""
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    config = CONFIG + "artifacts: metrics.json\n"
-    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "artifacts: model.txt\n")
     made.train()
     made.ciplug("gate")
     made.ciplug("promote", "wine", "--to", "staging")
@@ -65,7 +64,7 @@ def test_every_reader_goes_on_and_says_what_it_skipped(
     (*_, last) = project.json("registry", "history", "wine", "--json")
     assert (last["type"], last["seq"]) == (changes.get("type", "freeze"), 3)
     assert note in project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "to")).stderr
-    assert (tmp_path / "to" / "train.py").exists()
+    assert (tmp_path / "to" / "model.txt").exists()
     assert note in project.json("compare", "--format", "json")["comparisons"][0]["notes"]
     assert note in project.ciplug("report").stdout
     assert note in project.ciplug("leaderboard", "--metric", "accuracy").stderr

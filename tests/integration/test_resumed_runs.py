@@ -217,7 +217,7 @@ def test_what_would_change_evidence_is_refused_when_it_is_logged(run: str, log: 
     assert (made.params, made.metrics) == ({}, {"loss": 1.0})
 
 
-@pytest.mark.parametrize("given", [{"seed": 7}, {"model": "beer"}, {"start_time": 1}])
+@pytest.mark.parametrize("given", [{"seed": 7}, {"model": "beer"}, {"start_time": 1_790_000_000_000}])
 def test_a_recorded_run_keeps_seed_model_and_start(run: str, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"its {next(iter(given))} cannot be changed"):
         ciplug.start_run(run_id=run, **given)

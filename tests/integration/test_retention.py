@@ -109,7 +109,7 @@ def test_without_a_rule_nothing_is_dropped(project: Project) -> None:
         ("{last: 0}", "keep.last: a whole number from 1 up is expected"),
         ("{last: 2.5}", "keep.last: a whole number from 1 up is expected"),
         ("{lats: 5}", "did you mean 'last'?"),
-        ("{days: -1}", "keep.days: a number from 0 up is expected"),
+        ("{days: -1}", "keep.days: -1 is below 0: a number from 0 up is expected"),
         ("{}", "keep: a rule is needed: last, days or both"),
         ("{days: .nan}", "a finite number is expected"),
         ("5", "keep: a mapping is expected, like {last: 1000, days: 365}"),

@@ -6,6 +6,9 @@ import json
 import os
 import shlex
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,33 @@ def test_allowing_what_nothing_names_is_an_error_before_the_training(project: Pr
 def test_parameters_that_another_command_wrote_are_read_ones(project: Project) -> None:
     done = project.ciplug("run", "--artifact", "model.bin", "--", "sh", "-c", f"{PYTHON} train.py model.bin 0", code=2)
     assert "used.json: the command" not in done.stderr
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_an_artifact_at_an_address_is_known_by_its_version_there(project: Project, tmp_path: Path) -> None:
+    (tmp_path / "web").mkdir()
+    model = tmp_path / "web" / "m.bin"
+    model.write_text("of last week")
+    os.utime(model, (1_700_000_000, 1_700_000_000))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(model.parent))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/m.bin"
+        old, said = train(project, "all", "0", code=2, options=("--artifact", address))
+        assert f"{address}: the command did not write it" in said and "artifacts" not in old
+        options = ("--artifact", address, "--allow-unchanged", address)
+        allowed, _ = train(project, "all", "0", code=0, options=options)
+        assert allowed["provenance"]["unchanged"] == [address] and allowed["artifacts"][0]["path"] == address
+        failed, said = train(project, "all", "3", code=3, options=options)
+        assert "artifacts" not in failed and f"left out, because the command did not write it: {address}" in said
+        script = "import json, pathlib, sys; pathlib.Path(sys.argv[1]).write_text('new'); sys.exit(3)"
+        project.ciplug("run", "--artifact", address, "--", PYTHON, "-c", script, str(model), code=3)
+        new = project.json("runs", "list", "--limit", "1", "--json")[0]
+        assert [one["size"] for one in new["artifacts"]] == [3]
+        server.shutdown()
 
 
 # Commands that did not start

@@ -19,6 +19,7 @@ import pytest
 
 from ciplug.records.canonical import dumps
 from tests.crowd import check, crowd, fsck
+from tests.project import MODEL as MODEL_FILE
 from tests.project import Project, git
 from tests.stores import Place, at_places, slow
 from tests.worker import MODEL, runs_of
@@ -172,7 +173,7 @@ def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
     return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@at_places("command", first=["run", slow("record")], others=["run"])
+@at_places("command", first=[slow("run"), slow("record")], others=["run"])
 def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
     """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
     env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}
@@ -258,7 +259,8 @@ def test_a_clock_that_is_off_orders_nothing(tmp_path: Path, place: Place, hours:
     def promoted(accuracy: float, env: Mapping[str, str]) -> str:
         project.numbers({"accuracy": accuracy})
         project.commit(f"accuracy {accuracy}")
-        project.ciplug("record", "--metrics", "numbers.json", env=env)
+        (project.folder / "model.txt").write_text("a model")
+        project.ciplug("record", "--metrics", "numbers.json", *MODEL_FILE, env=env)
         project.ciplug("gate", env=env)
         project.ciplug("promote", MODEL, "--to", "staging", env=env)
         return str(project.json("runs", "list", "--commit", "HEAD", "--json", env=env)[0]["id"])

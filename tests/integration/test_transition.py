@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
@@ -12,10 +13,10 @@ import pytest
 
 from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal, UsageError
 from ciplug.records.canonical import digest
-from ciplug.records.keys import verdict_object
+from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.registry_event import Promote, Register
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
@@ -53,6 +54,7 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
     assert found == Promote(
         version=1, run=run.id, commit=run.commit, stage="Staging", from_stage="None", reason="A/B test",
         policy_digest=found.policy_digest, verdict=key, verdict_digest=digest(data),
+        approvals=("clean tree",),
     )  # fmt: skip
     assert found.policy_digest.startswith("sha256:")
     assert (registered.actor, registered.actor_source) == ("test@example.com", "git configuration")
@@ -161,6 +163,25 @@ def test_a_run_that_was_withdrawn_and_restored(team: Team) -> None:
     assert refusal.message.startswith(f"run {run.id[:12]} was ")
     assert (refusal.hint or "").endswith(f"if this one is right after all: ciplug runs restore {run.id[:12]}")
     team.project.ciplug("runs", "restore", run.id, env=env)
+    assert team.promote(run=run.id).version == 1
+
+
+def test_a_run_that_a_newer_ciplug_has_amended(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, schema=2)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.UNKNOWN_AMENDMENTS and "schema 2" in refusal.message
+
+
+def test_an_amendment_that_names_another_model_changes_nothing(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, model="beer", seq=7, withdrawn=True, tags={"a": "b"}, reason="mine now")
+    runs = team.session.refreshed().runs()
+    assert runs.get(run.id, run.commit) == run and runs.changes(run).counts
+    assert "names the model 'beer', and the run is of another one: ignored" in runs.notes[-1]
+    assert runs.catalog.entries([0])[0].standing == "active" and not runs.catalog.entries([0])[0].tags
+    assert runs.catalog.changes(run_key(run).key).next_seq == 8
+    assert sum("'beer'" in note for note in runs.notes) == 1
     assert team.promote(run=run.id).version == 1
 
 
@@ -313,11 +334,71 @@ def stage_of(team: Team, rules: str) -> None:
     team.policy(f"stages: {{staging: {{{rules}}}}}\n")
 
 
-@pytest.mark.parametrize("dirty", [True, None])
-def test_a_dirty_tree(team: Team, dirty: bool | None) -> None:
-    stage_of(team, "require: [clean_tree]")
+@pytest.mark.parametrize("stages", ["", "stages: {staging: {}}\n", "stages: {staging: {require: [clean_tree]}}\n"])
+@pytest.mark.parametrize(
+    ("dirty", "reason", "words"),
+    [
+        (True, Refusal.DIRTY_TREE, "was made with uncommitted changes"),
+        (None, Refusal.TREE_UNKNOWN, "did not record whether its tree was clean"),
+    ],
+)
+def test_every_stage_requires_a_clean_tree(
+    team: Team, stages: str, dirty: bool | None, reason: Refusal, words: str
+) -> None:
+    team.policy(stages)
+    refusal = team.refused(run=team.judged(provenance={"dirty": dirty}).id)
+    assert refusal.reason is reason and words in refusal.message
+
+
+@pytest.mark.parametrize("dirty", [True, None, False])
+def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirty: bool | None) -> None:
+    stage_of(team, "clean_tree: false")
     run = team.judged(provenance={"dirty": dirty})
-    assert team.refused(run=run.id).reason is Refusal.DIRTY_TREE
+    assert team.promote(run=run.id).exemptions == ("clean_tree",)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.exemptions == ("clean_tree",) and event.approvals == ()
+    (version,) = read_model(team.session.refreshed().log, "wine").versions
+    assert version.exemptions == ("clean_tree",)
+    if dirty is False:
+        assert team.promote("production", run=run.id).exemptions == ()
+        assert read_model(team.session.refreshed().log, "wine").version(1).exemptions == ()
+    else:
+        assert team.refused("production", run=run.id).reason in (Refusal.DIRTY_TREE, Refusal.TREE_UNKNOWN)
+
+
+def test_a_run_without_a_file(team: Team) -> None:
+    refusal = team.refused(run=team.judged(artifacts=()).id)
+    assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
+
+
+@pytest.mark.parametrize("unchanged", ["model.bin", "out", "out/weights/1.bin"])
+def test_a_file_that_the_run_did_not_write(team: Team, unchanged: str) -> None:
+    files = (MODEL, replace(MODEL, path="out/weights", kind="folder"))
+    run = team.judged(artifacts=files, provenance={"unchanged": ("metrics.json", unchanged), "command": ("python",)})
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training left it as it was" in refusal.message
+
+
+@pytest.mark.parametrize("pointer", [False, True])
+def test_a_file_of_the_commit_that_no_training_was_seen_to_write(team: Team, pointer: bool) -> None:
+    hexed = hashlib.sha256(b"an old model").hexdigest()
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{hexed}\nsize 12\n" if pointer else "an old model"
+    (team.project.folder / "a model.bin").write_text(text)
+    team.project.commit("model")
+    team.session = team.session.refreshed()
+    old = File(path="a model.bin", digest=f"sha256:{hexed}", size=12)
+    refusal = team.refused(run=team.judged(artifacts=(old,)).id)
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
+    written = team.judged(artifacts=(old,), provenance={"command": ("python", "train.py")})
+    assert team.promote(run=written.id).version == 1
+
+
+def test_a_version_that_was_registered_with_other_files_than_its_run_has(team: Team) -> None:
+    run = team.judged()
+    registration = Register(version=1, run=run.id, commit=run.commit, files={MODEL.path: "sha256:" + "2" * 64})
+    log = ledger.read(team.session.log, "wine")
+    ledger.append(team.session.log, log, wrap(registration, model="wine", created=STAMP))
+    assert team.refused(version=1).reason is Refusal.OTHER_FILES
 
 
 def test_a_commit_that_is_not_signed(team: Team) -> None:
@@ -337,7 +418,7 @@ def test_another_environment(team: Team) -> None:
     assert team.refused(session=team.with_context(environment="test")).reason is Refusal.OTHER_ENVIRONMENT
     team.promote(session=team.with_context(environment="live"))
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
-    assert event.approvals == ("environment live",)
+    assert event.approvals == ("clean tree", "environment live")
 
 
 def test_an_environment_that_nobody_knows(team: Team) -> None:
@@ -369,7 +450,7 @@ def test_the_author_by_the_address_that_github_gives(team: Team) -> None:
     assert team.refused(session=team.with_context(actor="mona")).reason is Refusal.ACTOR_IS_AUTHOR
     team.promote(session=team.with_context(actor="bob"))
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
-    assert event.approvals == ("bob is not the author",)
+    assert event.approvals == ("clean tree", "bob is not the author")
 
 
 def test_nobody_knows_who_promotes(team: Team) -> None:
@@ -403,7 +484,7 @@ def test_an_environment_that_only_the_author_has_approved(team: Team, github_api
     github_api.reviews[42].append(("bob", "approved", "live"))
     team.promote(run=run.id, session=replace(session))
     event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
-    assert event.approvals == ("environment live, approved by bob",)
+    assert event.approvals == ("clean tree", "environment live, approved by bob")
 
 
 # Races

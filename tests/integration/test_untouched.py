@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 from tests.servers.git_http import GitServer
 
 
@@ -42,8 +42,8 @@ def state(folder: Path) -> dict[str, object]:
 
 
 COMMANDS = [
-    ("run", "--", sys.executable, "train.py"),
-    ("record",),
+    ("run", *MODEL, "--", sys.executable, "train.py"),
+    ("record", *MODEL),
     ("record", "--spooled"),
     ("runs", "list"),
     ("runs", "list", "--json"),

@@ -171,6 +171,15 @@ def test_the_next_amendment_has_a_key_that_is_read() -> None:
     assert parse_amendment(key.key) == key
 
 
+def test_numbers_of_amendments_that_change_nothing_are_taken() -> None:
+    changes = fold([made(2), made(5, model="other", withdrawn=True)], ["key"], 8).of_model("wine")
+    assert (changes.withdrawal, [one.seq for one in changes.foreign], changes.next_seq) == (None, [5], 9)
+    assert fold([made(2), made(9, model="other")]).of_model("wine").next_seq == 10
+    assert fold([], ["key"], LAST_SEQ).is_full
+    more = changes.extended(made(9, tags={"a": "b"}))
+    assert (more.tags, more.foreign, more.unread, more.next_seq) == ({"a": "b"}, changes.foreign, ("key",), 10)
+
+
 def test_a_withdrawal_with_the_highest_number_stays_whatever_the_digests() -> None:
     ends, undoes = made(LAST_SEQ, withdrawn=True), made(LAST_SEQ, withdrawn=False, lifecycle="active")
     gone = made(LAST_SEQ, lifecycle="deleted")
@@ -266,5 +275,5 @@ def test_schemas_and_profiles_are_kept_by_their_digests() -> None:
     for harmed in (b"", data[:-1], zlib.compress(b"[]"), zlib.compress(b'{"sha256:0": "a"}'), zlib.compress(b"\xff")):
         with pytest.raises(RecordError, match="x: not the schemas and profiles"):
             decode_texts(harmed, "x")
-    with pytest.raises(RecordError, match="more than"):
+    with pytest.raises(RecordError, match="at most 8,388,608 are kept"):
         encode_texts([str(n) * 9_000_000 for n in range(4)])

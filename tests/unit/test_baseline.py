@@ -1,29 +1,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.comparison.baseline import age_days, asked_side, latest, merge_base_side, side, target_side
+from ciplug.comparison.baseline import age_days, asked_side, merge_base_side, side, target_side
+from ciplug.comparison.selection import Selection, baseline_rules, facts_of, select
 from ciplug.records.comparison import Side
+from ciplug.records.provenance import Provenance
 from ciplug.records.run import Run, Status
+from ciplug.records.selection import Reason
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=timezone.utc)
 
 
 def run(id: str, commit: str = "c0", started: str = "2026-11-20T12:00:00.000Z", status: Status = "finished") -> Run:
-    return Run(id=id, model="wine", status=status, started=started, ended=started, commit=commit, metrics={"a": 1.0})
+    return Run(
+        id=id,
+        model="wine",
+        status=status,
+        started=started,
+        ended=started,
+        commit=commit,
+        metrics={"a": 1.0},
+        provenance=Provenance(dirty=False),
+    )
 
 
 CANDIDATE = run("candidate", "head")
 
 
+def pick(runs: Sequence[Run]) -> Selection:
+    rules = baseline_rules(gated=frozenset(), compared=frozenset({"a"}), aside=frozenset({"candidate"}))
+    return select([facts_of(one, None) for one in runs], rules)
+
+
 def baseline(by_commit: Mapping[str, Sequence[Run]], ancestors: Sequence[str], merge_base: str | None = "m0") -> Side:
     return merge_base_side(
-        by_commit, merge_base=merge_base, ancestors=ancestors, target="main", candidate=CANDIDATE, now=NOW
+        by_commit, merge_base=merge_base, ancestors=ancestors, target="main", candidate=CANDIDATE, now=NOW, pick=pick
     )
 
 
@@ -49,28 +67,27 @@ def test_a_run_that_did_not_finish_is_no_baseline(status: Status) -> None:
     assert found.run == "good"
 
 
-def test_of_several_runs_of_a_commit_the_last_that_finished_counts() -> None:
-    runs = [
-        run("b", started="2026-11-20T12:00:00.000Z"),
-        run("c", started="2026-11-21T12:00:00.000Z"),
-        run("d", started="2026-11-22T12:00:00.000Z", status="failed"),
-        run("a", started="2026-11-21T12:00:00.000Z"),
-    ]
-    for order in (runs, runs[::-1]):
-        found = latest(order, CANDIDATE)
-        assert found is not None and found.id == "c"
-    assert latest([], CANDIDATE) is None
-    assert latest([runs[2]], CANDIDATE) is None
+def test_what_is_passed_over_on_the_way_is_named() -> None:
+    dirty = replace(run("dirty", "m0"), provenance=Provenance(dirty=True))
+    earlier = run("earlier", "m1", started="2026-11-19T12:00:00.000Z")
+    found = baseline({"m0": [dirty], "m1": [run("b", "m1"), earlier]}, ["m0", "m1"])
+    assert (found.run, found.how) == ("b", "nearest recorded ancestor, 1 commit before the merge base")
+    assert [(one.run, one.commit, one.reason) for one in found.passed_over] == [("dirty", "m0", Reason.DIRTY)]
+    nothing = baseline({"m0": [dirty]}, ["m0"])
+    assert nothing.run is None and nothing.passed_over == found.passed_over
 
 
 def test_a_candidate_is_never_its_own_baseline() -> None:
     """Also where its commit is asked for, or is among the ancestors."""
     by_commit = {"head": [CANDIDATE], "m1": [run("b", "m1")]}
     assert baseline(by_commit, ["head", "m1"]).run == "b"
-    assert asked_side(by_commit, ["head", "m1"], "HEAD", candidate=CANDIDATE, now=NOW).run == "b"
-    assert asked_side({"head": [CANDIDATE]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW).run is None
+    assert asked_side(by_commit, ["head", "m1"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run == "b"
+    assert asked_side({"head": [CANDIDATE]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run is None
     again = run("again", "head", started="2026-11-19T12:00:00.000Z")
-    assert asked_side({"head": [CANDIDATE, again]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW).run == "again"
+    assert (
+        asked_side({"head": [CANDIDATE, again]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run
+        == "again"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,23 +107,23 @@ def test_no_baseline_says_why(ancestors: list[str], merge_base: str | None, how:
 
 def test_a_baseline_that_was_asked_for() -> None:
     by_commit = {"t0": [run("b", "t0")], "t2": [run("older", "t2")]}
-    found = asked_side(by_commit, ["t0", "t2"], "v1.0", candidate=CANDIDATE, now=NOW)
+    found = asked_side(by_commit, ["t0", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.label, found.how) == ("b", "v1.0", "as asked for")
-    found = asked_side(by_commit, ["t1", "t2"], "v1.0", candidate=CANDIDATE, now=NOW)
+    found = asked_side(by_commit, ["t1", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.how) == ("older", "nearest recorded ancestor, 1 commit before v1.0")
-    found = asked_side({}, ["t1"], "v1.0", candidate=CANDIDATE, now=NOW)
+    found = asked_side({}, ["t1"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.how) == (None, "no run of 'wine' on v1.0 or its ancestors")
 
 
 def test_the_target_branch() -> None:
     by_commit = {"t1": [run("b", "t1")]}
-    assert target_side(by_commit, ["t1", "t2"], "main", CANDIDATE, NOW).how == "tip of main"
+    assert target_side(by_commit, ["t1", "t2"], "main", CANDIDATE, NOW, pick).how == "tip of main"
     assert (
-        target_side(by_commit, ["t0", "t1"], "main", CANDIDATE, NOW).how
+        target_side(by_commit, ["t0", "t1"], "main", CANDIDATE, NOW, pick).how
         == "latest run on main, 1 commit before its tip"
     )
-    assert target_side(by_commit, ["t2"], "main", CANDIDATE, NOW).run is None
-    assert target_side({}, [], None, CANDIDATE, NOW).label == "target"
+    assert target_side(by_commit, ["t2"], "main", CANDIDATE, NOW, pick).run is None
+    assert target_side({}, [], None, CANDIDATE, NOW, pick).label == "target"
 
 
 def test_age() -> None:
@@ -132,6 +149,7 @@ def test_production_knows_its_version() -> None:
                 status=st.sampled_from(["finished", "failed", "killed"]),
             ),
             max_size=3,
+            unique_by=lambda one: one.id,
         ),
     ),
     st.permutations(["head", "m0", "m1", "m2"]),

@@ -18,7 +18,8 @@ from ciplug.errors import RecordError
 from ciplug.records import bundle, canonical, examples
 from ciplug.records.amendment import Amendment
 from ciplug.records.examples import Examples
-from ciplug.records.keys import amendment_object
+from ciplug.records.inputs import encode_texts
+from ciplug.records.keys import amendment_object, run_key
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from tests.bundles import COMMIT, a_run, objects_of, zipped
@@ -319,6 +320,20 @@ def amendment(run: Run, **fields: Any) -> dict[str, bytes]:
     made = Amendment(run=run.id, model=run.model, commit=run.commit, seq=1, created="x", context=context)
     key, data = amendment_object(replace(made, **fields))
     return {key.key: data}
+
+
+def test_schemas_and_profiles_come_with_their_run_or_amendment() -> None:
+    own = a_run(COMMIT, trusted=False)
+    late = amendment(own, tags={"a": "b"})
+    (key,) = late
+    texts = encode_texts(["{}"])
+    beside = {key.replace(".json", ".inputs"): texts, run_key(own).inputs: texts}
+    assert collected.check({**objects_of(own), **late, **beside}, "b", trusted=False) == [own]
+    for left, says in (({}, "its (run|amendment) is not in the bundle"), (objects_of(own), "its amendment is not in")):
+        with pytest.raises(RecordError, match=says):
+            collected.check({**left, **beside}, "b", trusted=False)
+    with pytest.raises(RecordError, match="not the schemas and profiles of a run"):
+        collected.check({**objects_of(own), run_key(own).inputs: b"x"}, "b", trusted=False)
 
 
 def test_a_fork_amends_its_own_runs() -> None:

@@ -201,3 +201,75 @@ def test_a_table_is_what_is_meant() -> None:
     """The kinds that the strategies above know are all that there are."""
     kinds = {type(key.metadata["kind"]) for table in (config.Config, config.Section) for key in keys_of(table).values()}
     assert kinds <= {Scalar, Table, Named, Listed}
+
+
+def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() -> None:
+    text = (
+        "samples: {file: s.jsonl, label: y, prediction: y, format: ''}\n"
+        "gates:\n"
+        "  a: {higher_is_better: true, max_regression: 1%, history: {window: 5, min_samples: 9}, severity: wrong}\n"
+        "  b: {min: 2, max: 1, alpha: 7}\n"
+        "  c: {mim: 1, alpha: 7}\n"
+        "  d: {min: x, max: 1}\n"
+        "  e: {kind: drift, reference: r.csv}\n"
+        "waivers:\n"
+        "  - {gate: e, limit: 1, commit: '1234567', expires: 2027-01-01, reason: r, approved_by: x}\n"
+        "  - {gate: b, limit: 1, commit: x, expires: 2027-01-01, reason: r, approved_by: x}\n"
+        "stages:\n"
+        "  staging: {gates: [e, zz], on_missing: maybe, clean_tree: false, require: [clean_tree]}\n"
+        "  none: {}\n"
+    )
+    assert message(text) == [
+        "15 mistakes in ciplug.yaml:",
+        "  ciplug.yaml:1: samples.format: text is expected, not ''",
+        "  ciplug.yaml:1: samples.prediction: the column 'y' is the label, too: one column cannot be both",
+        "  ciplug.yaml:3: gates.a.history.min_samples: 9 is more than the window of 5 runs: nothing could be judged",
+        "  ciplug.yaml:3: gates.a.severity: 'error' or 'warning' is expected, not 'wrong'",
+        "  ciplug.yaml:4: gates.b.alpha: a number between 0 and 0.5 is expected, not 7",
+        "  ciplug.yaml:4: gates.b: min 2 is above max 1: nothing could pass",
+        "  ciplug.yaml:5: gates.c.mim: unknown key (did you mean 'min'?)",
+        "  ciplug.yaml:5: gates.c.alpha: a number between 0 and 0.5 is expected, not 7",
+        "  ciplug.yaml:6: gates.d.min: a number is expected, not 'x'",
+        "  ciplug.yaml:9: waivers.0.gate: 'e' is a gate of kind drift, which cannot be waived",
+        "  ciplug.yaml:10: waivers.1.commit: a commit id is expected, at least 7 digits in quotes, not 'x'",
+        "  ciplug.yaml:12: stages.staging.on_missing: 'fail' or 'warn' is expected, not 'maybe'",
+        "  ciplug.yaml:12: stages.staging.clean_tree: 'require' asks for clean_tree: remove one of the two",
+        "  ciplug.yaml:12: stages.staging.gates: unknown gate 'zz' (one of: a, b, c, d, e)",
+        "  ciplug.yaml:13: stages.none: 'none' has a meaning of its own in the registry: choose another name",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("gates:\n  a: {min: 1, test: welch}\nseeds: {}", "2: gates.a.test: it is for a rule that compares"),
+        (
+            "gates:\n  a: {higher_is_better: true, max_regression: 1%, test: point, history: {}}",
+            "2: gates.a.history: the",
+        ),
+        (
+            "gates:\n  a: {higher_is_better: true, max_regression: 0, test: point, n: c}",
+            "2: gates.a.n: the test 'point'",
+        ),
+        (
+            "samples: s.csv\ngates:\n  a: {higher_is_better: true, max_regression: 1%, test: mcnemar}",
+            "3: gates.a.test: McNemar's test takes no allowance",
+        ),
+        (
+            "samples: s.csv\nbaseline: best\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: bootstrap}",
+            "4: gates.a.test: the test 'bootstrap' compares with the runs of one commit, and the baseline is the best",
+        ),
+        (
+            "samples: s.csv\ngates:\n  a:\n    higher_is_better: true\n    baseline: mean\n"
+            "    slices: {by: c, max_regression: 1%}\n    max_regression: 1%",
+            "6: gates.a.slices.max_regression: a slice is compared with the examples of one run",
+        ),
+        (
+            "gates: {a: {min: 1}, d: {kind: drift, reference: r.csv, current: c.csv}}\nstages: {staging: {gates: d}}",
+            "2: stages.staging.gates: a promotion cannot judge gates of kind drift",
+        ),
+    ],
+)
+def test_what_could_never_decide(text: str, says: str) -> None:
+    (line,) = message(text)
+    assert line.startswith(f"ciplug.yaml:{says}")

@@ -235,7 +235,7 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 32 levels", ""),
     "deep, YAML": ("m.yaml", "a: " + "[" * 50 + "]" * 50, 1, "nested deeper", ""),
     "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 32 + "1" + "}" * 33, 1, "more than 32 levels", ""),
-    "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cells under 2 column names", ""),
+    "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cell under 2 column names", ""),
     "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells under 2 column names", ""),
 }
 

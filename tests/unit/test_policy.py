@@ -313,7 +313,11 @@ def test_baselines(text: str, due: Baseline) -> None:
         ),
         ("gates:\n  a: {min: 1, baseline: production}", "ciplug.yaml:2: gates.a.baseline: it is for a rule that", None),
         ("gates:\n  a: {min: 1, slices: {by: c, min: 0}}", "ciplug.yaml:2: gates.a.slices: slices are parts of", None),
-        ("gates:\n  a: {min: 1, slices: {by: c}}", "ciplug.yaml:2: gates.a.slices: slices need a rule", None),
+        (
+            "samples: s\ngates:\n  a: {min: 1, slices: {by: c}}",
+            "ciplug.yaml:3: gates.a.slices: slices need a rule",
+            None,
+        ),
         ("gates:\n  a: {min: 1, slices: {by: [], min: 0}}", "ciplug.yaml:2: gates.a.slices.by: a name or a list", None),
         (
             "gates:\n  a: {higher_is_better: true, max_regression: 0, test: mcnemar}",

@@ -206,7 +206,7 @@ def test_drift_that_cannot_be_decided() -> None:
         "does the pipeline still write the file?",
     )
     assert drift(Undecided("x"), on_missing="warn").outcome == "WARN"
-    assert drift({"a": column(0.5, 0.0), **some}).reason.startswith("1 of 8 columns have drifted: a (PSI 0.5, p 0)")
+    assert drift({"a": column(0.5, 0.0), **some}).reason.startswith("1 of 8 columns has drifted: a (PSI 0.5, p 0)")
 
 
 # --- Slices --------------------------------------------------------------------------------------------------------

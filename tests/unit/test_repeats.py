@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from ciplug.comparison import repeats
 from ciplug.comparison.facts import facts, with_facts
-from ciplug.comparison.repeats import group, together
+from ciplug.comparison.repeats import together
+from ciplug.comparison.selection import Rules, facts_of
 from ciplug.records.comparison import Side
-from ciplug.records.provenance import Provenance
+from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
+
+RULES = Rules(forks=False, unfinished=False)
 
 
 def run(number: int, seed: int | None, accuracy: float = 0.9, started: str = "1", **params: float) -> Run:
@@ -21,8 +27,12 @@ def run(number: int, seed: int | None, accuracy: float = 0.9, started: str = "1"
         ended="",
         params=params,
         metrics={"accuracy": accuracy},
-        provenance=Provenance(seed=seed),
+        provenance=Provenance(seed=seed, dirty=False),
     )
+
+
+def group(run: Run, others: Sequence[Run], key: str) -> tuple[Run, ...]:
+    return repeats.group(run, others, key, {one.id: facts_of(one, None) for one in (run, *others)}, RULES)
 
 
 def test_runs_that_differ_in_their_seed_only_are_one() -> None:
@@ -37,6 +47,24 @@ def test_of_each_seed_the_last_counts() -> None:
     assert group(other, [old, new, other], "seed") == (new, other)
     # The run under review stands for its own seed.
     assert group(old, [old, new, other], "seed") == (old, other)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "failed"},
+        {"provenance": Provenance(seed=2, dirty=True)},
+        {"provenance": Provenance(seed=2)},
+        {"provenance": Provenance(seed=2, dirty=False, context=Context(trusted=False))},
+    ],
+)
+def test_a_run_that_must_not_count_joins_no_group(changes: dict[str, object]) -> None:
+    one, two, three = run(1, 1), run(2, 2), run(3, 3)
+    barred = replace(two, **changes)  # type: ignore[arg-type]
+    assert group(one, [one, barred, three], "seed") == (one, three)
+    assert group(barred, [one, barred, three], "seed") == (barred,)
+    # It does not take the place of an earlier run of its seed, either.
+    assert group(one, [one, replace(barred, id="later", started="2"), two], "seed") == (one, two)
 
 
 def test_the_seed_may_be_a_parameter_of_any_name() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from ciplug.records.notice import Kind, Notice
 from ciplug.reports import line
 from ciplug.reports.report import ModelSection, Report
 from tests import report_samples as samples
@@ -40,6 +43,14 @@ def section(*metrics: object, judged: bool = False) -> ModelSection:
 )
 def test_the_line(report: Report, said: str) -> None:
     assert line.render(report) == said + "\n"
+
+
+def test_what_was_not_understood_is_said() -> None:
+    made = section(samples.metric("loss", 0.5, 0.9))
+    events = tuple(Notice(kind=Kind.SKIPPED_EVENT, model="wine", event=number, type="freeze") for number in (3, 4))
+    comparison = replace(made.comparison, notices=(*events, Notice(kind=Kind.UNREADABLE)))
+    said = line.render(Report(sections=(replace(made, comparison=comparison),)))
+    assert said.endswith("loss 0.5 (−0.4), 2 registry events not understood: upgrade ciplug, a record cannot be read\n")
 
 
 def test_the_worst_model_comes_first() -> None:

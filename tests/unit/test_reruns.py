@@ -62,6 +62,7 @@ GPU = replace(CI, hardware=Hardware(gpus=("A100",)))
         ("another Python", run("b", 0.8, replace(CI, python="3.11.9")), [(False, "1", ["Python"])]),
         ("a GPU", run("b", 0.8, GPU), [(False, "1", ["GPU"])]),
         ("a laptop", run("b", 0.8, replace(CI, context=Context())), [(False, "1", ["host"])]),
+        ("another leg", run("b", 0.8, replace(CI, context=replace(CI.context, job="b"))), [(False, "1", ["job"])]),
         ("another command", run("b", 0.8, replace(CI, command=("x",))), [(False, "1", ["command"])]),
         ("another library", run("b", 0.8, replace(CI, packages={"np": "2"})), [(False, "1", ["package np"])]),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
@@ -51,6 +52,15 @@ def test_an_end_that_is_not_known_is_no_age() -> None:
 def test_what_stands_for_a_branch() -> None:
     runs = [run(1), run(2, status="failed"), run(3, branch="side"), run(4, model="beer")]
     assert newest_on({"main"}, runs) == {"1", "2", "4"}
+
+
+def test_the_run_that_counts_for_a_branch_stays_behind_later_ones_that_do_not() -> None:
+    clean = replace(run(1), pipeline=True)
+    laptop = replace(run(2), pipeline=False)
+    dirty = replace(run(3), clean=False)
+    assert newest_on({"main"}, [clean, laptop, dirty, run(4, status="failed")]) == {"1", "2", "3", "4"}
+    # A child of a clean run stays where the only top-level run of its commit is dirty.
+    assert newest_on({"main"}, [run(1, parent=9), dirty]) == {"1", "3"}
 
 
 def test_a_family_uses_one_place_and_stays_or_goes_together() -> None:

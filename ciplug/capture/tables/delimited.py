@@ -13,6 +13,7 @@ from typing import Any
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, Table, check_shape, first_twice
+from ciplug.errors import counted
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?", re.ASCII)
@@ -42,7 +43,9 @@ class Delimited(Table):
                     # A delimiter at the end of each row.
                     cells = cells[: len(header)]
                 if len(cells) != len(header):
-                    raise self.source.wrong(f"{len(cells)} cells under {len(header)} column names", line=line)
+                    raise self.source.wrong(
+                        f"{counted(len(cells), 'cell')} under {counted(len(header), 'column name')}", line=line
+                    )
                 values = dict(zip(header, cells, strict=True))
                 yield Row({name: self._value(values[name].strip(), name, line) for name in wanted}, number, line)
 

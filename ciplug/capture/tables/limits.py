@@ -11,8 +11,8 @@ class Limits:
 
     file_bytes: int = 1024**3
     """The limit for a file that is read in pieces; of Parquet, for the columns that are read, unpacked."""
-    document_bytes: int = 256 * 1024**2
-    """The limit for a file that is read at once: one JSON value, YAML, TOML."""
+    document_bytes: int = 64 * 1024**2
+    """The limit for a file that is read at once, one JSON value or TOML: as objects of Python, about ten times that."""
     line_bytes: int = 16 * 1024**2
     """The limit for a line of JSON lines or CSV."""
     cell_bytes: int = 1024**2

@@ -49,6 +49,10 @@ class Bucket(Protocol):
         """Bytes of the object; None if it does not exist."""
         ...
 
+    def version(self, name: str) -> str | None:
+        """Text that differs after each write of the object; None if it does not exist."""
+        ...
+
     def part(self, name: str, start: int, length: int) -> bytes:
         """Return some bytes of an object that exists."""
         ...

@@ -37,6 +37,9 @@ class DeferredBucket:
     def size(self, name: str) -> int | None:
         return self._bucket.size(name)
 
+    def version(self, name: str) -> str | None:
+        return self._bucket.version(name)
+
     def part(self, name: str, start: int, length: int) -> bytes:
         return self._bucket.part(name, start, length)
 

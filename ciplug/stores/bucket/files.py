@@ -74,14 +74,37 @@ def measure(address: str, env: Mapping[str, str]) -> tuple[str, int]:
     return f"sha256:{content.hexdigest()}", size
 
 
+def version(address: str, env: Mapping[str, str]) -> str | None:
+    """Text that differs after each write of the file at an address; None where nothing is. Raises StoreError."""
+    _check_address(address)
+    folder, _, name = address.rpartition("/")
+    if not address.startswith(("https:", "http:")):
+        return open_bucket(folder, env).version(name)
+    try:
+        with _web_errors(address):
+            import obstore
+            from obstore.store import HTTPStore
+
+            about = obstore.head(HTTPStore.from_url(folder, client_options={"allow_http": True}), name)
+    except StoreError as problem:
+        if problem.cause is Cause.LOST:
+            return None
+        raise
+    return f"{about['last_modified'].isoformat()} {about['e_tag'] or ''}"
+
+
+def _check_address(address: str) -> None:
+    if not address.startswith(ADDRESSES):
+        raise StoreError(f"{address[:200]!r} is not an address that ciplug reads", cause=Cause.UNSUPPORTED)
+
+
 def get_address(address: str, env: Mapping[str, str], digest: str, folder: Path, tell: Tell, most: int) -> None:
     """Fetch the file at an address into `folder`, as `Files.get` does."""
     receive(digest, folder, partial(_read_address, address, env), tell, most, address)
 
 
 def _read_address(address: str, env: Mapping[str, str], start: int) -> Iterator[bytes]:
-    if not address.startswith(ADDRESSES):
-        raise StoreError(f"{address[:200]!r} is not an address that ciplug reads", cause=Cause.UNSUPPORTED)
+    _check_address(address)
     folder, _, name = address.rpartition("/")
     if address.startswith(("https:", "http:")):
         yield from _read_web(folder, name, start)

@@ -30,7 +30,7 @@ def open_folder(path: str) -> Bucket:
             raise StoreError(
                 f"{address} does not exist, and cannot be made in {parent}", hint=ACCESS.hint, cause=Cause.FORBIDDEN
             )
-        return _NewFolder(folder, lambda: ObstoreBucket(LocalStore(folder, mkdir=True), address, ACCESS))
+        return NewFolder(folder, lambda: ObstoreBucket(LocalStore(folder, mkdir=True), address, ACCESS))
     if not _may_be_ours(folder):
         raise StoreError(
             f"{address} holds other things, and no store",
@@ -47,18 +47,32 @@ def _may_be_ours(folder: Path) -> bool:
     )
 
 
-class _NewFolder(DeferredBucket):
+class NewFolder(DeferredBucket):
     """A folder that does not exist yet: the first write makes it, and no reader does."""
 
     def __init__(self, folder: Path, opener: Callable[[], Bucket]) -> None:
         super().__init__(folder.as_uri(), ACCESS, opener)
         self._folder = folder
 
+    @property
+    def note(self) -> str:
+        """The sentence on a folder that was missing when it was opened."""
+        if self._folder.exists():
+            return f"the folder {self._folder} did not exist, and was made"
+        return f"the folder {self._folder} does not exist, so the store holds nothing: is it mounted?"
+
+    @property
+    def is_missing(self) -> bool:
+        return not self._folder.exists()
+
     def get(self, name: str) -> bytes | None:
         return super().get(name) if self._folder.exists() else None
 
     def size(self, name: str) -> int | None:
         return super().size(name) if self._folder.exists() else None
+
+    def version(self, name: str) -> str | None:
+        return super().version(name) if self._folder.exists() else None
 
     def delete(self, name: str) -> None:
         if self._folder.exists():

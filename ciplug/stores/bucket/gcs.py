@@ -90,6 +90,11 @@ class GoogleBucket:
             blob = self._bucket.get_blob(self._prefix + name)
         return None if blob is None else int(blob.size)
 
+    def version(self, name: str) -> str | None:
+        with self._errors():
+            blob = self._bucket.get_blob(self._prefix + name)
+        return None if blob is None else str(blob.generation)
+
     def part(self, name: str, start: int, length: int) -> bytes:
         with self._errors():
             return bytes(self._blob(name).download_as_bytes(start=start, end=start + length - 1))

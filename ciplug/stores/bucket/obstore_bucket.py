@@ -83,6 +83,14 @@ class ObstoreBucket:
             except FileNotFoundError:
                 return None
 
+    def version(self, name: str) -> str | None:
+        with self._errors():
+            try:
+                about = self._store.head(name)
+            except FileNotFoundError:
+                return None
+        return f"{about['last_modified'].isoformat()} {about['e_tag'] or ''}"
+
     def part(self, name: str, start: int, length: int) -> bytes:
         with self._errors():
             return bytes(self._store.get_range(name, start=start, length=length))

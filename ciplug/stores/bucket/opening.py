@@ -63,30 +63,44 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
     Raises ConfigError for a URI that is not of the form scheme://place/prefix, or that has credentials in it, or for
     an endpoint in the environment that is not an address, and StoreError when the library for it is not installed.
     """
-    scheme, _, rest = uri.partition("://")
-    named = redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
-    access = folder.ACCESS if scheme == "file" else PROVIDERS[scheme].ACCESS
-    parts = urlsplit(uri)
-    if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
-        raise ConfigError(
-            f"store '{named}': an address only is expected, without credentials and options", hint=access.hint
-        )
-    prefix = (unquote(parts.path) if scheme == "file" else parts.path).strip("/")
-    if not rest.isprintable() or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-        raise ConfigError(f"store '{named}': '{prefix}' is not a path")
-    with errors(access, named):
+    named, parts, prefix = _parts(uri)
+    scheme = parts.scheme
+    with errors(_access(scheme), named):
         if scheme == "file":
-            if parts.netloc not in ("", "localhost") or not prefix:
-                raise ConfigError(f"store '{named}': the full path of a folder is expected", hint="file:///path")
             return folder.open_folder(prefix)
         return _deferred(PROVIDERS[scheme], parts, prefix, named, env)
 
 
-def _deferred(provider: Provider, parts: SplitResult, prefix: str, named: str, env: Mapping[str, str]) -> Bucket:
-    if not parts.netloc:
+def check_address(uri: str) -> None:
+    """Raise the ConfigError of `open_bucket` for an address that is none."""
+    _parts(uri)
+
+
+def _access(scheme: str) -> Access:
+    return folder.ACCESS if scheme == "file" else PROVIDERS[scheme].ACCESS
+
+
+def _parts(uri: str) -> tuple[str, SplitResult, str]:
+    """Return the name of a place for errors, its address in parts, and the prefix. Raises ConfigError."""
+    scheme, _, rest = uri.partition("://")
+    named = redact(f"{scheme}://{re.split('[?#]', rest)[0]}")
+    parts = urlsplit(uri)
+    if "@" in rest.partition("/")[0] or "?" in rest or "#" in rest:
         raise ConfigError(
-            f"store '{named}': a {provider.PLACE} is expected", hint=f"{parts.scheme}://{provider.PLACE}/prefix"
+            f"store '{named}': an address only is expected, without credentials and options", hint=_access(scheme).hint
         )
+    prefix = (unquote(parts.path) if scheme == "file" else parts.path).strip("/")
+    if not rest.isprintable() or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
+        raise ConfigError(f"store '{named}': '{prefix}' is not a path")
+    if scheme == "file" and (parts.netloc not in ("", "localhost") or not prefix):
+        raise ConfigError(f"store '{named}': the full path of a folder is expected", hint="file:///path")
+    if scheme != "file" and not parts.netloc:
+        place = PROVIDERS[scheme].PLACE
+        raise ConfigError(f"store '{named}': a {place} is expected", hint=f"{scheme}://{place}/prefix")
+    return named, parts, prefix
+
+
+def _deferred(provider: Provider, parts: SplitResult, prefix: str, named: str, env: Mapping[str, str]) -> Bucket:
     _check_endpoint(provider, env)
     import_module(provider.LIBRARY)
     server = _server(provider, env)

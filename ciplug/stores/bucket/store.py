@@ -29,6 +29,7 @@ from ciplug.stores.base import PENDING_ALARM, Head, Problem, Trial, group_of
 from ciplug.stores.bucket import folding, index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import Bucket
+from ciplug.stores.bucket.folder import NewFolder
 from ciplug.stores.bucket.folding import Folding
 from ciplug.stores.bucket.logs import BucketLog
 from ciplug.stores.bucket.reading import Reader, View
@@ -60,7 +61,8 @@ class ObjectStore:
 
     @property
     def notes(self) -> list[str]:
-        return [*self._pending_notes, *self._reader.notes]
+        new = [self._bucket.note] if isinstance(self._bucket, NewFolder) else []
+        return [*new, *self._pending_notes, *self._reader.notes]
 
     def refresh(self) -> None:
         self._reader.forget()
@@ -201,6 +203,9 @@ class ObjectStore:
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.bucket.trial import try_writes
 
+        if isinstance(self._bucket, NewFolder) and self._bucket.is_missing:
+            # Its parent can be written, or it could not have been opened. A trial would make it.
+            return [Trial("write", None, f"{self._bucket.address} can be made"), Trial("delete", None, "")]
         self._bucket.list("inbox")
         return try_writes(self._bucket)
 

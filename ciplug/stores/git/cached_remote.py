@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from ciplug.errors import Cause, GitError, GitKind, StoreError
+from ciplug.errors import Cause, GitError, GitKind, StoreError, counted
 from ciplug.git.bare import init_bare
 from ciplug.git.objects import read_objects
 from ciplug.git.run import run_git
@@ -101,7 +101,7 @@ class CachedRemote(GitRemote):
                 raise self.unreadable(f"{len(missing)} folders of the store", failure)
             trees.update(self.trees(missing))
             if lost := [oid for oid in missing if oid not in trees]:
-                what = f"the store has lost {len(lost)} folders that it names, {lost[0]} first"
+                what = f"the store has lost {counted(len(lost), 'folder')} that it names, {lost[0]} first"
                 raise StoreError(what, cause=Cause.LOST)
         return trees
 
@@ -111,7 +111,7 @@ class CachedRemote(GitRemote):
         blobs = self.sound_blobs(names)
         if lost := sorted(names - blobs.keys()):
             raise StoreError(
-                f"the store has lost {len(lost)} objects that it names, {lost[0]} first",
+                f"the store has lost {counted(len(lost), 'object')} that it names, {lost[0]} first",
                 hint="see: ciplug fsck",
                 cause=Cause.LOST,
             )

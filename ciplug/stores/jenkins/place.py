@@ -65,6 +65,19 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
         target = [env["CHANGE_TARGET"]] if env.get("CHANGE_TARGET") else []
         url = project_of(own_job) if multibranch else own_job
         return Place(uri, url, (*target, *(branches or _MAIN)) if multibranch else (), builds, own_job, own_build)
+    return Place(uri, _job_of(address), tuple(branches or _MAIN), builds, own_job, own_build)
+
+
+def check_address(uri: str) -> None:
+    """Raise the ConfigError of `place_of` for an address that is none, whatever the build."""
+    address, _, query = uri.partition("?")
+    _options(uri, query)
+    if address != "jenkins:":
+        _job_of(address)
+
+
+def _job_of(address: str) -> str:
+    """The URL of the job that an address names. Raises ConfigError."""
     url = address.removeprefix("jenkins+").rstrip("/")
     parts = urlsplit(url)
     if "@" in parts.netloc or not parts.hostname or "/job/" not in parts.path:
@@ -72,7 +85,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
             f"store 'jenkins+{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}' does not name a job",
             hint="write it like jenkins+https://jenkins.example.com/job/demo, without credentials",
         )
-    return Place(uri, url, tuple(branches or _MAIN), builds, own_job, own_build)
+    return url
 
 
 def _options(uri: str, query: str) -> tuple[list[str], int]:
