@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -58,6 +59,14 @@ class Project:
             git(folder, "remote", "add", "origin", str(remote))
             project.push()
         return project
+
+    @classmethod
+    def copy(cls, template: Path, folder: Path) -> Project:
+        """A copy of `remote.git` and its clone `work` in `template`, which many tests share."""
+        for name in ("remote.git", "work"):
+            shutil.copytree(template / name, folder / name, symlinks=True)
+        git(folder / "work", "remote", "set-url", "origin", str(folder / "remote.git"))
+        return cls(folder / "work")
 
     def numbers(self, metrics: Mapping[str, Any]) -> None:
         """Change what the training measures. Until that is committed, the tree is dirty, and no run of it counts."""

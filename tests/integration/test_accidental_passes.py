@@ -24,15 +24,21 @@ PULL_REQUEST = {
 FORK = {**PULL_REQUEST, "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "2"}
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    """On a branch whose run passes; main has a run of 0.85."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(folder / "work", remote=folder / "remote.git")
     project.train()
     project.branch("good", {"accuracy": 0.86})
     project.push()
-    return project
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path) -> Project:
+    """On a branch whose run passes; main has a run of 0.85."""
+    return Project.copy(template, tmp_path)
 
 
 def at(project: Project, env: dict[str, str]) -> dict[str, str]:
@@ -182,7 +188,7 @@ def test_what_is_no_number_fails(project: Project, value: str) -> None:
 def test_an_unreachable_store_is_no_pass(project: Project) -> None:
     project.train()
     project.ciplug("gate")
-    shutil.rmtree(project.folder.parent / "origin.git")
+    shutil.rmtree(project.folder.parent / "remote.git")
     for command in (
         ("gate",),
         ("promote", "wine", "--to", "staging"),
@@ -398,7 +404,7 @@ def test_a_branch_that_is_not_there_is_no_baseline(project: Project) -> None:
 
 
 def test_a_fork_s_job_sends_nothing_that_waits(project: Project, tmp_path: Path) -> None:
-    moved = tmp_path / "origin.git"
+    moved = tmp_path / "remote.git"
     moved.rename(tmp_path / "away.git")
     project.ciplug("run", "--", PYTHON, "train.py", code=3)
     (tmp_path / "away.git").rename(moved)
@@ -422,8 +428,8 @@ gates:
 
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
     """What this clone knows is the branch itself, and beside its own last run nothing is ever worse."""
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=UNSEEN)
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=UNSEEN)
     env = {"CIPLUG_STORE": (tmp_path / "store").as_uri()}
     project.train(env=env)
     project.branch("feat", {"accuracy": 0.5})
@@ -436,12 +442,12 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
         for gate in project.json("gate", "--json", env=env, code=1)["verdicts"][0]["gates"]
     }
     assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "INCONCLUSIVE"}
-    git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "origin.git"), "clone")
-    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "remote.git"), "clone")
+    (tmp_path / "remote.git").rename(tmp_path / "away.git")
     (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
     assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")
     git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "away.git").as_uri(), "-b", "feat", "shallow")
-    git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "origin.git").as_uri())
+    git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "remote.git").as_uri())
     report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout
     assert "is compared with nothing: the history could not be fetched" in report
 
@@ -483,12 +489,12 @@ def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("baseline", ["target", "{ref: mean, last: 1}", "best", "main"])
 def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: str) -> None:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "origin.git")
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     config = (
         "version: 1\nmodel: wine\ngates:\n  accuracy: {higher_is_better: true, max_regression: 0.01, "
         f"baseline: {baseline}, on_no_baseline: fail}}\n"
     )
-    project = Project.create(tmp_path / "work", remote=tmp_path / "origin.git", config=config)
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
     good = "import ciplug; ciplug.log_metric('accuracy', 0.9)"
     project.ciplug("run", "--", sys.executable, "-c", good)
     project.commit("worse")

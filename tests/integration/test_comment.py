@@ -20,14 +20,21 @@ from tests.servers.gitlab_api import GitLabApi
 CI = ("ci", "--", sys.executable, "train.py")
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A remote and its clone, made once: each test has a copy."""
+    folder = tmp_path_factory.mktemp("template")
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(folder / "work", remote=folder / "remote.git")
     project.train()
     project.branch("topic", {"accuracy": 0.86})
     project.push()
-    return project
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, template: Path) -> Project:
+    return Project.copy(template, tmp_path)
 
 
 def github(tmp_path: Path, api: GitHubApi, project: Project, *, token: str, fork: bool = False) -> dict[str, str]:

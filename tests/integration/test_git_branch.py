@@ -323,6 +323,39 @@ def test_a_branch_of_somebody_is_no_store(remote: Remote, cached: CachedRemote) 
     assert error.value.cause == Cause.FORMAT
 
 
+@pytest.mark.parametrize(
+    ("path", "mode", "sound"),
+    [
+        ("new/runs/x", "100644", True),
+        ("new/runs/x", "100755", True),
+        ("new/runs/x", "120000", False),
+        ("new/runs/x\n", "100644", False),
+        ("new/runs/..", "100644", False),
+        ("new/.Git/x", "100644", False),
+        ("new", "100644", False),
+        ("old/x", "100644", False),
+        ("FORMAT", "100644", False),
+    ],
+)
+def test_what_a_write_may_hold(remote: Remote, cached: CachedRemote, path: str, mode: str, sound: bool) -> None:
+    *above, name = path.split("/")
+    tree = remote.written.tree({name: (mode, remote.written.blob(b"x"))})
+    for folder in reversed(above):
+        tree = remote.written.tree({folder: ("40000", tree)})
+    ref = "refs/ciplug/inbox/0"
+    remote.set(ref, remote.commit(tree))
+    view = fetch_view(cached, REFS)
+    assert (ref in view.pending, ref in view.unsound) == (sound, not sound)
+
+
+def test_a_store_that_cannot_be_reached_says_what_to_check(cached: CachedRemote, remote: Remote) -> None:
+    remote.folder.rename(remote.folder.with_name("elsewhere.git"))
+    with pytest.raises(RemoteError, match="cannot read the store at file://") as error:
+        fetch_view(cached, REFS)
+    assert error.value.hint == "is the repository reachable with this checkout's credentials?"
+    assert error.value.cause == Cause.NOT_FOUND
+
+
 def test_a_moment_of_a_server_is_no_loss(remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows what is kept before the branch that it is kept of."""
     content = Content(blobs(remote.written, a=b"1"))
@@ -550,6 +583,7 @@ def test_a_segment_is_closed_at_its_size(
     assert len(fresh().segments()) == closed
     assert len(fresh().loose()) == (0 if closed else number)
     assert all(name.startswith("000001-") for name in fresh().segments())
+    assert fresh().check() == []
     # Lines alone need no series branch.
     assert remote.ref(REFS.series) is None
 
@@ -565,9 +599,10 @@ def test_a_fold_that_lost_the_race_has_done_nothing(
     assert remote.ref(ref)
     assert fresh().compact() == 1
     with monkeypatch.context() as patch:
-        patch.setattr(CachedRemote, "push", lambda *args, **options: lost)
+        pushes = lose(patch, lost)
         with pytest.raises(Conflict, match="written meanwhile"):
             fresh().drop(["a"], "x")
+        assert len(pushes) == 1
     assert fresh().drop(["a", "b"], "x") == 1
     assert fresh().keys("") == []
 

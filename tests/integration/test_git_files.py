@@ -363,3 +363,25 @@ def test_a_killed_upload_is_taken_up_again(served: tuple[GitServer, Open], tmp_p
     assert left == {digests[1]}
     open_().put(dict(zip(digests, paths, strict=True)), nothing)
     assert open_().missing(digests) == set()
+
+
+@pytest.mark.parametrize("request_number", range(1, 4))
+def test_the_first_fold_hides_no_file_from_a_reader(
+    served: tuple[GitServer, Open], tmp_path: Path, request_number: int
+) -> None:
+    """It may come between a reader's look for the branch and its look at what is pending."""
+    server, open_ = served
+    open_().put(make(tmp_path / "in", b"x"), nothing)
+    reader, folder = open_(), open_()
+    folded: list[int] = []
+    seen = 0
+
+    def before(method: str, service: str | None) -> None:
+        nonlocal seen
+        seen += service == "upload-pack" and method == "POST"
+        if seen == request_number and not folded:
+            folded.append(0)
+            folded[0] = folder.compact()
+
+    server.before_request = before
+    assert reader.missing([sha(b"x")]) == set()

@@ -40,12 +40,17 @@ def verdict(project: Project, code: int) -> dict[str, Any]:
     return found
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    git(folder, "init", "-q", "--bare", "-b", "main", "remote.git")
+    Project.create(folder / "work", remote=folder / "remote.git").train()
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
-    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git")
-    project.train()
-    return project
+def project(tmp_path: Path, template: Path) -> Project:
+    return Project.copy(template, tmp_path)
 
 
 def write(project: Project, config: str) -> None:

@@ -173,7 +173,7 @@ def complains_of_room(done: subprocess.CompletedProcess[str]) -> bool:
     return any(words in done.stderr.lower() for words in ("no space left", "disk", "file too large"))
 
 
-@at_places("command", first=["run", slow("record")], others=["run"])
+@at_places("command", first=[slow("run"), slow("record")], others=["run"])
 def test_a_full_disk_loses_nothing(tmp_path: Path, place: Place, command: str) -> None:
     """Checkout, cache and spool on a disk with ever less room: what was taken is recorded, the rest is refused."""
     env = {**os.environ, **place.env, "CIPLUG_STORE": place.uri, "TMPDIR": str(tmp_path / "disk/tmp")}

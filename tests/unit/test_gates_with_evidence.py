@@ -351,6 +351,62 @@ def test_slices_that_are_not_there_are_said() -> None:
     assert sliced(None, None, min=0.1).gates[-1].reason == "no slices: the run has no samples"
 
 
+def by_country(shares: Mapping[str, int], of: int = 100) -> Examples:
+    """So many right answers of each country, `of` so many."""
+    right = [n < count for count in shares.values() for n in range(of)]
+    return table(right, country=[country for country in shares for _ in range(of)])
+
+
+def test_a_slice_is_judged_from_its_smallest_size_and_at_its_bound() -> None:
+    verdict = sliced(by_country({"fr": 80, "it": 79, "de": 90}), None, min=0.8)
+    worst, *rest = verdict.gates[1:]
+    assert (worst.slice, worst.outcome, worst.n) == ("country = it", "FAIL", 100)
+    assert (worst.candidate, worst.limit, worst.rule) == (0.79, 0.8, "at least 0.8 in each country")
+    # Exactly at the bound holds; of those that passed, the nearest to it is the worst.
+    assert [(r.slice, r.outcome, r.candidate) for r in rest] == [("country = fr", "PASS", 0.8)]
+    assert rest[0].reason.startswith("2 slices: pass, the worst is country = fr: ")
+    verdict = sliced(by_country({"fr": 80, "it": 81, "de": 70}), None, max=0.8)
+    worst, *rest = verdict.gates[1:]
+    assert (worst.slice, worst.outcome, worst.rule) == ("country = it", "FAIL", "at most 0.8 in each country")
+    assert rest[0].slice == "country = fr"
+    # One example fewer than asked for is too few.
+    small = sliced(by_country({"fr": 80, "it": 81}, of=99), None, min=0.5)
+    assert small.gates[-1].reason == "no slice has 100 examples, the largest has 99"
+    assert small.gates[-1].outcome == "INCONCLUSIVE"
+
+
+def test_ten_of_many_slices_are_shown_the_worst_first() -> None:
+    shares = {f"c{n:02}": 30 + n for n in range(13)}
+    verdict = sliced(by_country(dict(reversed(shares.items()))), None, min=0.5)
+    shown = verdict.gates[1:]
+    assert [gate.slice for gate in shown[:10]] == [f"country = c{n:02}" for n in range(10)]
+    assert len(shown) == 11
+    assert shown[10].reason.startswith("3 more slices: fail, the worst is country = c10: ")
+    # A single one that is left speaks for itself.
+    shown = sliced(by_country(dict(list(shares.items())[:11])), None, min=0.5).gates[1:]
+    assert [gate.slice for gate in shown] == [f"country = c{n:02}" for n in range(11)]
+    assert shown[10].reason.startswith("country = c10: ")
+
+
+def test_slices_of_a_run_and_its_baseline_are_compared_one_by_one() -> None:
+    before = {"fr": 90, "it": 90, "de": 50, "es": 60}
+    after = {"fr": 90, "it": 40, "de": 20, "es": 62}
+    verdict = sliced(by_country(after), by_country(before), stated={"accuracy": 0.725}, max_regression=0.02, min=0.3)
+    results = {(gate.slice, gate.rule): gate for gate in verdict.gates}
+    it = results["country = it", "at most 0.02 worse than the baseline in each country"]
+    assert (it.outcome, it.candidate, it.baseline, it.limit) == ("FAIL", 0.4, 0.9, 0.02)
+    assert it.change == pytest.approx(-0.5)
+    assert (it.baseline_run, it.baseline_label) == ("b" * 32, "merge base")
+    assert results["country = de", "at least 0.3 in each country"].outcome == "FAIL"
+    # Of two rules that fail, the one that is missed by more comes first.
+    worst = [gate for gate in verdict.gates[1:] if gate.outcome == "FAIL"]
+    assert [(gate.slice, gate.rule.partition(" ")[2][:4]) for gate in worst] == [
+        ("country = it", "most"),
+        ("country = de", "most"),
+        ("country = de", "leas"),
+    ]
+
+
 # --- drift
 
 
