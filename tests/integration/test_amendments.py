@@ -220,6 +220,7 @@ def resumed(project: Project, run: str, **fields: Any) -> None:
     amend(session, targets_of(view_of(session), [run]), Change(ended="2026-12-01T00:00:00.000Z", **fields))
 
 
+@pytest.mark.slow
 def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Project) -> None:
     training = "import pathlib; pathlib.Path('metrics.json').write_text('{\"accuracy\": 0.9}'); raise SystemExit(1)"
     project.ciplug("run", "--", sys.executable, "-c", training, code=1)
@@ -239,6 +240,7 @@ def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Proje
     assert "the run was resumed by test@example.com, and was killed then: its numbers decide nothing" in words
 
 
+@pytest.mark.slow
 def test_late_parameters_and_inputs_decide_nothing(project: Project) -> None:
     """Neither which runs are grouped by their seed, nor what the evaluation was made on."""
     (project.folder / "ciplug.yaml").write_text(
