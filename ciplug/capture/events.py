@@ -17,7 +17,7 @@ from typing import Any
 
 from ciplug.errors import UsageError
 from ciplug.records.inputs import DIGEST_MOST, NAME_MOST, SOURCE_MOST, TEXT_MOST
-from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT
+from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, metric_name
 
 Event = dict[str, Any]
 _DATASET = {"name": NAME_MOST, "digest": DIGEST_MOST, "source_type": NAME_MOST, "source": SOURCE_MOST}
@@ -39,7 +39,7 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
     """
     if not is_metric_name(key):
         raise UsageError(f"{key!r} cannot be the name of a metric", hint=METRIC_NAME_HINT)
-    event: Event = {"metric": key, "value": number(key, value)}
+    event: Event = {"metric": metric_name(key), "value": number(key, value)}
     if step is not None:
         event["step"] = whole_step(key, step)
     if time is not None:
@@ -49,7 +49,7 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
 
 def is_metric_name(key: object) -> bool:
     """Whether a metric can have this name."""
-    return isinstance(key, str) and bool(key.strip()) and METRIC_NAME.fullmatch(key) is not None
+    return isinstance(key, str) and METRIC_NAME.fullmatch(metric_name(key)) is not None
 
 
 def param(key: str, value: object) -> Event:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.metric_formats import entries
-from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, is_time, whole
+from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, is_time, whole
 from ciplug.capture.metric_take import LAST, Reading, taken
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
@@ -30,8 +30,6 @@ from ciplug.records.series import MAX_POINTS, Series
 MAX_NAME = 250
 LINES_MOST = 100
 """Names that are left out with their line in a document, which takes a search of the text."""
-TRANSFORMERS_LOG = "log_history"
-"""The log in trainer_state.json, a list of what was logged: its names stand for themselves."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +128,7 @@ class _Collector:
         for name, child in value.items():
             key = f"{prefix}/{name}" if prefix else str(name)
             if isinstance(child, list):
-                self._list("" if key == TRANSFORMERS_LOG else key, child, entry, steps)
+                self._list("" if name == LOG else key, child, entry, steps)
             elif entry.step is None and is_time(str(name), child):
                 self._one(key, child, entry, is_text=True)
             else:

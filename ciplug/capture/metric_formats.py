@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ciplug.capture.metric_shapes import Entry, entries_of_rows
+from ciplug.capture.metric_shapes import LOG, Entry, entries_of_rows
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, within_limits
 
@@ -55,26 +55,22 @@ def _json(source: Source) -> Iterable[Entry] | Rows:
     if is_json_lines(source):
         return Rows(JsonLines(source).rows())
     document = parse_document(source)
-    if (rows := _catboost(document)) is not None:
-        return Rows(rows)
-    return _document(source, document, source.line_of, '{"accuracy": 0.93}')
+    return _document(source, _catboost(document) or document, source.line_of, '{"accuracy": 0.93}')
 
 
-def _catboost(document: Any) -> list[Row] | None:
-    """The rows of CatBoost's catboost_training.json, whose lists of values have their names in `meta`; else None."""
+def _catboost(document: Any) -> dict[str, Any] | None:
+    """CatBoost's catboost_training.json, whose lists of values have their names in `meta`, as a log; else None."""
     try:
-        meta, iterations = document["meta"], document["iterations"]
-        names = {kind: [one["name"] for one in meta[f"{kind}_metrics"]] for kind in ("learn", "test")}
-        return [
-            Row(
-                {
-                    name: dict(zip(names[name], value, strict=True)) if name in names else value
-                    for name, value in one.items()
-                },
-                number,
-            )
-            for number, one in enumerate(iterations, 1)
+        names = {kind: [one["name"] for one in document["meta"][f"{kind}_metrics"]] for kind in ("learn", "test")}
+        rows = [
+            {
+                name: dict(zip(names[name], value, strict=True)) if name in names else value
+                for name, value in one.items()
+            }
+            for one in document["iterations"]
         ]
+        about = {name: value for name, value in document["meta"].items() if not isinstance(value, list)}
+        return {**document, "meta": about, "iterations": {LOG: rows}}
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
 

@@ -32,6 +32,8 @@ ROW_KEYS = ("model", "name", "class", "label", "fold", "split", "dataset", "task
 """Columns that say what a row is of, even by a number."""
 INDEX_KEYS = ("", "unnamed: 0", "index")
 """The header of pandas' index."""
+LOG = "log_history"
+"""A list of what was logged, in the trainer_state.json of transformers: its names stand for themselves."""
 _DIGITS = re.compile(r"[-+]?[0-9]{1,40}")
 WINDOW_CELLS = 200_000
 WINDOW_ROWS = 10_001

@@ -96,8 +96,35 @@ class Outputs:
         return not is_linked or now.changed >= self.began - COARSEST
 
 
+def is_pattern(path: Path) -> bool:
+    """Whether a path stands for the files that match it: `version_*/metrics.csv`, where no file has that very name."""
+    return bool(set(str(path)) & set("*?[")) and not path.exists()
+
+
+def matches(pattern: Path) -> list[Path]:
+    """The files and folders that match a pattern, sorted."""
+    import glob
+
+    return sorted(map(Path, glob.glob(str(pattern), recursive=True)))  # noqa: PTH207 (a path may be absolute)
+
+
+def newest(pattern: Path, left_out: Collection[Path]) -> Path | None:
+    """Of what matches a pattern, what was written last; None if nothing matches that is not left out."""
+    written = {
+        path: max(file.stat().st_mtime_ns for file in files)
+        for path in matches(pattern)
+        if (files := without(files_of(path), left_out))
+    }
+    return max(written, key=lambda path: (written[path], path), default=None)
+
+
 def files_of(path: Path) -> list[Path]:
-    """Return a file itself, or every file below a folder, sorted; of nothing, none. Links to folders stay out."""
+    """Return a file itself, or every file below a folder, sorted; of nothing, none. Links to folders stay out.
+
+    Of a pattern, those of all that matches.
+    """
+    if is_pattern(path):
+        return [file for match in matches(path) for file in files_of(match)]
     if not path.is_dir():
         return [path] if path.is_file() else []
     return sorted(file for base, _, names in os.walk(path) for name in names if (file := Path(base) / name).is_file())

@@ -23,6 +23,7 @@ from ciplug.commands.run_tables import (
 )
 from ciplug.errors import counted
 from ciplug.records.canonical import dumps
+from ciplug.records.run import metric_name
 from ciplug.records.selection import Reason
 from ciplug.registry.model import Version
 from ciplug.steps.leaderboard import Leaderboard, RankingRequest, rank
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _request(args: argparse.Namespace) -> RankingRequest:
     return RankingRequest(
         model=args.model,
-        metric=args.metric,
+        metric=None if args.metric is None else metric_name(args.metric),
         higher_is_better=args.higher,
         branch=args.branch,
         where=conditions_of(args),

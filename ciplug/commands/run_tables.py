@@ -152,7 +152,8 @@ def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> s
         import io
 
         out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([headers, *rows])
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerows([untrusted.csv_cell(cell) for cell in row] for row in [headers, *rows])
         return out.getvalue()
     from tabulate import tabulate
 

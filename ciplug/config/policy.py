@@ -116,7 +116,13 @@ class Policy:
         return stages.ladder(self.stages)
 
     def metric_of(self, gate: str) -> str:
-        return self.gates[gate].metric or gate
+        """The metric that a gate is about, as records name it: in Unicode's form C."""
+        name = self.gates[gate].metric or gate
+        if name.isascii():
+            return name
+        import unicodedata
+
+        return unicodedata.normalize("NFC", name)
 
     @property
     def gated(self) -> frozenset[str]:

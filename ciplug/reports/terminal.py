@@ -51,8 +51,8 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
 def comparison_table(comparison: Comparison, fmt: TableFormat) -> str:
     """The metrics of a comparison, changed ones first, as `ciplug compare --format` prints them.
 
-    csv and json hold the exact numbers under the names of the roles, and a NaN as the text "NaN"; csv is for
-    programs: it is quoted, but a name that a spreadsheet takes for a formula stays as it is.
+    csv and json hold the exact numbers under the names of the roles, and a NaN as the text "NaN". In csv, a name that a
+    spreadsheet takes for a formula has an apostrophe before it.
     """
     if fmt == "json":
         return canonical.dumps(comparison).decode()
@@ -247,5 +247,5 @@ def _csv(comparison: Comparison) -> str:
         cells = [canonical.plain(v) for v in (*values, metric.change, metric.relative, metric.higher_is_better)]
         # In quotes, the line is no command in the log of a CI host.
         row = quoted if metric.metric.lstrip().startswith("::") else writer
-        row.writerow([metric.metric, *cells, metric.trend])
+        row.writerow([untrusted.csv_cell(metric.metric), *cells, metric.trend])
     return out.getvalue()

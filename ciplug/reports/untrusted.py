@@ -9,6 +9,8 @@ NAME_LIMIT = 250
 PROSE_LIMIT = 600
 
 _INVISIBLE = "\u200b"
+_JOINERS = "\u200c\u200d"
+"""Invisible, but parts of words in Persian and Hindi, and of emoji."""
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef\ufffe\uffff]")
 _REFERENCE = re.compile(
     # Mentions and references of GitHub and GitLab; then addresses, :emoji:, GH-1 and the keys of trackers like Jira.
@@ -20,6 +22,8 @@ _COMMIT = re.compile(r"(?<!\w)(?<!\d\.)(?=\d*[a-fA-F])[0-9a-fA-F]{7,64}(?!\w)")
 """Text that a forge takes for the id of a commit; the decimals of a number are excluded."""
 _ENTITIES = {c: f"&#{ord(c)};" for c in "|\\`$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _ACTIVE = re.compile(r"[|\\`$&<>]|[*\[\]~#!]|(?<![^\W_])_|_(?![^\W_])|^[-+](?=[\s-]|$)")
+_COMMAND = re.compile(r"##(?=\w*\[)")
+"""The begin of a command, anywhere in the log of a CI host."""
 _NUMBERED = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 
 
@@ -27,7 +31,8 @@ def clean(text: str, limit: int = PROSE_LIMIT) -> str:
     """One line of visible text: white space collapsed, control and bidi characters shown as �, long text cut."""
     if not (text.isascii() and text.isprintable()):
         text = " ".join(text.split())
-        text = "".join("�" if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") else c for c in text)
+        hidden = ("Cc", "Cf", "Cs", "Co")
+        text = "".join("�" if unicodedata.category(c) in hidden and c not in _JOINERS else c for c in text)
         text = _NONCHARACTERS.sub("�", text)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -47,7 +52,13 @@ def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:
 def code_markdown(name: str, limit: int = NAME_LIMIT) -> str | None:
     """A name as a code span, from which it can be copied as it is; None for one that no table's cell can hold so."""
     name = clean(name, limit)
-    return f"`{name}`" if name and not set(name) & set("`|\\") else None
+    return f"`{name}`" if name and not set(name) & set("`|\\") and not _COMMAND.search(name) else None
+
+
+def csv_cell(text: str) -> str:
+    """A cell of CSV in which a spreadsheet finds no formula, and a runner no command: `'=cmd()`, `# #[error]`."""
+    text = _COMMAND.sub("# #", text)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 
 def defuse(lines: str) -> str:
@@ -55,6 +66,8 @@ def defuse(lines: str) -> str:
     return re.sub("(?<=:)(?=:)|(?<=#)(?=#)", _INVISIBLE, lines)
 
 
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[-+]?(?:[\d.]+(?:[eE][-+]?\d+)?|inf|Infinity)")
 _URL = re.compile(r"https?://[^/?#\s]+.*", re.DOTALL | re.IGNORECASE)
 _URL_UNSAFE = re.compile(r"[^A-Za-z0-9\-._~:/?#@!$&*+,=%]")
 

@@ -228,6 +228,18 @@ class _Files:
     left_out: dict[str, LeftOut] = field(default_factory=dict)
 
 
+def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
+    """The file that a path means: of a pattern, what was written last. Raises InputError where nothing matches."""
+    from ciplug.capture.written import is_pattern, newest
+
+    if not is_pattern(folder / path):
+        return path
+    found = newest(folder / path, left_out)
+    if found is None:
+        raise InputError(f"{path}: no file matches this pattern", hint="is it written, and under this path?")
+    return Path(os.path.relpath(found, folder))
+
+
 def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], notes: list[Note]) -> _Files:
     found = _Files()
     if not (inputs.metrics or inputs.params):
@@ -240,8 +252,10 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], 
     sources: dict[str, str] = {}
     for path in inputs.metrics:
         try:
+            reading = inputs.readings.get(path, LAST)
+            path = _matched(job.cwd, path, inputs.left_out)
             file = shown_path(job.cwd / path, job.top)
-            read = read_metrics(path, file, inputs.left_out, inputs.readings.get(path, LAST))
+            read = read_metrics(path, file, inputs.left_out, reading)
         except InputError as problem:
             problems.append(problem)
             continue

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug.capture.content import name_of
-from ciplug.capture.written import Outputs, Stamp, absolute, files_of
+from ciplug.capture.written import Outputs, Stamp, absolute, files_of, is_pattern
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
@@ -34,6 +34,11 @@ class Old:
     files: tuple[Path, ...]
     whole: bool
     """Whether nothing of it was written."""
+
+    @property
+    def is_superseded(self) -> bool:
+        """Whether these are the older matches of a pattern, of which the command has written another one."""
+        return is_pattern(self.folder) and not self.whole
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,8 @@ class Watch:
         unwritten, same = self._old(()), self._addresses.unwritten()
         if not finished:
             there = [*same, *self._addresses.unknown()]
-            return Taken(_without(self._inputs, unwritten, there), notes=_left_out(unwritten, there))
+            inputs = _without(self._inputs, unwritten, there)
+            return Taken(inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], there))
         refused = self._old(self._allowed)
         refused_there = [one for one in same if one not in self._inputs.allow_unchanged]
         kept = [one for one in unwritten if one not in refused]
@@ -82,7 +88,8 @@ class Watch:
             Note(f"{one}: taken, though the command did not write it (--allow-unchanged)")
             for one in (*(str(one.path) for one in kept), *kept_there)
         ]
-        problems = [_problem(one, self._inputs) for one in refused] + [_problem_there(one) for one in refused_there]
+        problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
+        problems += [_problem_there(one) for one in refused_there]
         inputs = _without(self._inputs, refused, refused_there)
         return Taken(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
 

@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from ciplug.errors import UsageError, closest, nearest
 from ciplug.records import moment
 from ciplug.records.columns import ATTRIBUTES, DATASETS, FLAGS
+from ciplug.records.run import metric_name
 from ciplug.tracking.query import (
     ENDED,
     HOST,
@@ -153,7 +154,7 @@ class _Reader:
         if kind == "dataset" and name not in DATASETS:
             raise self._error(f"unknown field '{name}' of a dataset", whole, nearest(name, list(DATASETS)))
         if kind != "attribute":
-            return Key(kind, name)
+            return Key(kind, metric_name(name) if kind == "metric" else name)
         if name.lower() not in _ATTRIBUTES:
             hint = nearest(name, list(_ATTRIBUTES))
             if not dot and closest(name, list(_ATTRIBUTES)) is None:

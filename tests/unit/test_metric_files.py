@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ciplug.capture import metric_files
+from ciplug.capture import events, metric_files
 from ciplug.capture.metric_files import Metrics, read_metrics, read_params
 from ciplug.capture.metric_formats import READERS
 from ciplug.capture.tables import limits
@@ -19,6 +19,8 @@ from ciplug.capture.tables.limits import Limits
 from ciplug.errors import InputError
 from ciplug.records.run import METRIC_NAME, metric_name
 from ciplug.records.series import Series
+from ciplug.tracking.query_language import parse
+from tests.policies import policy_of
 
 
 @pytest.fixture
@@ -364,6 +366,16 @@ def test_what_describes(write: Any, text: str) -> None:
     assert (read.texts, read.left_out) == ({"model": text}, ())
     read = read_metrics(write("m.csv", f"epoch,accuracy,model\n0,0.5,x\n1,0.9,{text}\n"))
     assert (read.values, read.texts, read.left_out) == ({"accuracy": 0.9}, {"model": text}, ())
+
+
+def test_the_same_word_is_the_same_metric_in_every_spelling(write: Any) -> None:
+    decomposed = "größe".replace("ö", "o\u0308")
+    assert read_metrics(write("m.json", json.dumps({decomposed: 1}))).values == {"größe": 1.0}
+    assert events.metric(decomposed, 1)["metric"] == "größe"
+    assert policy_of({"gates": {decomposed: {"min": 0}}}).metric_of(decomposed) == "größe"
+    assert parse(f"metrics.`{decomposed}` > 0")[0].key.name == "größe"
+    both = read_metrics(write("m.json", json.dumps({decomposed: 1, "größe": 2, "a": 1})))
+    assert (both.values, [(one.name, one.why) for one in both.left_out]) == ({"a": 1.0}, [("größe", "twice")])
 
 
 def test_the_line_is_named_where_it_is_clear(write: Any) -> None:

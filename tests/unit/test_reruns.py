@@ -11,6 +11,7 @@ import pytest
 from ciplug.comparison.reruns import others_of, spreads
 from ciplug.comparison.selection import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, with_reruns
+from ciplug.records import canonical, read
 from ciplug.records.notice import Kind
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.rerun_notices import notices
@@ -164,6 +165,16 @@ def test_the_luckiest_run_never_passes_in_silence(what: str, found: Reruns | Non
     # Judged again with what the store holds later, nothing is counted twice.
     assert with_reruns(judged, found, {"acc"}) == judged
     assert bool([gate for gate in judged.gates if gate.gate == RERUNS]) == (outcome == "WARN")
+
+
+def test_the_record_of_a_verdict_names_the_runs() -> None:
+    """A promotion names this record as its evidence."""
+    spread = replace(FLAKY, metrics=(SpreadMetric(metric="acc", least=math.nan, most=0.9),))
+    made = with_reruns(verdict(result()), reruns(rerun(), rerun("b", "FAIL", "acc"), spreads=(spread,)), {"acc"})
+    back = read.verdict(canonical.dumps(made), "key")
+    assert back.reruns is not None and made.reruns is not None
+    assert (back.reruns.total, back.reruns.others) == (3, made.reruns.others)
+    assert canonical.dumps(back) == canonical.dumps(made)
 
 
 def test_a_failure_stays_a_failure() -> None:
