@@ -98,9 +98,8 @@ def test_what_passed_and_would_not_pass_today_is_refused(project: Project) -> No
     run = project.train()
     project.ciplug("gate")
     git(project.folder, "checkout", "-q", "main")
-    project.numbers({"accuracy": 0.95})
-    project.train()
-    git(project.folder, "checkout", "-q", "-f", "good")
+    project.train(env=measured({"accuracy": 0.95}))
+    git(project.folder, "checkout", "-q", "good")
     refused(project, "--run", run, says="does not pass today")
 
 
