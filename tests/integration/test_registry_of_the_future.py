@@ -65,7 +65,8 @@ def test_every_reader_goes_on_and_says_what_it_skipped(
     assert (last["type"], last["seq"]) == (changes.get("type", "freeze"), 3)
     assert note in project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "to")).stderr
     assert (tmp_path / "to" / "model.txt").exists()
-    assert note in project.json("compare", "--format", "json")["comparisons"][0]["notes"]
+    notices = project.json("compare", "--format", "json")["comparisons"][0]["notices"]
+    assert [(one["kind"], one["event"]) for one in notices if one["kind"] == "skipped_event"] == [("skipped_event", 3)]
     assert note in project.ciplug("report").stdout
     assert note in project.ciplug("leaderboard", "--metric", "accuracy").stderr
     assert "PASS" in project.ciplug("gate").stdout
@@ -94,7 +95,8 @@ def test_an_unknown_field_of_a_known_event_stops_nothing(project: Project) -> No
     project.numbers({"accuracy": 0.87})
     project.commit("better")
     run = project.train()
-    payload = {"version": 2, "run": run, "commit": project.head, "quantized": {"bits": 8}}
+    files = {file["path"]: file["digest"] for file in project.json("runs", "show", run, "--json")["artifacts"]}
+    payload = {"version": 2, "run": run, "commit": project.head, "files": files, "quantized": {"bits": 8}}
     write(project, type="register", payload=payload, signature="abc")
     shown = project.ciplug("registry", "show", "wine")
     assert not shown.stderr
