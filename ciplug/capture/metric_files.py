@@ -112,6 +112,8 @@ class _Collector:
         self._absent: dict[str, LeftOut] = {}
         """Names without a value in some rows. They are left out if no other row has one."""
         self._count = 0
+        self._names: dict[str, str] = {}
+        """Key → the name as it is kept: a table has the same keys in each row."""
 
     def add(self, entry: Entry, prefix: str = "") -> None:
         self._walk(prefix, entry.values, entry)
@@ -190,8 +192,12 @@ class _Collector:
 
     def _name(self, key: str, entry: Entry) -> str | None:
         """Return the name as it is kept; None for one that metrics cannot have, which is left out."""
+        known = self._names.get(key)
+        if known is not None:
+            return known
         name = metric_name(key)
         if METRIC_NAME.fullmatch(name):
+            self._names[key] = name
             return name
         self._leave_out(name, "name", entry)
         return None

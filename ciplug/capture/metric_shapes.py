@@ -22,11 +22,11 @@ STEP_KEYS = (
 """Columns that say when a row was logged, the finest first: one of them gives the step, and none is a metric."""
 MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
 """Columns that hold a point in time, and are no metrics."""
-TIME_KEYS = ("time", "wall_time", "date")
+TIME_KEYS = ("time", "wall_time", "wall time", "date")
 """Columns that are metrics, unless they hold points in time."""
 NAME_KEYS = ("metric", "name", "key", "param", "parameter", "variable", "measure")
 VALUE_KEYS = ("value", "metric_value", "score")
-ABOUT_KEYS = ("unit", "range", "extra", "description", "comment", "note", "run_id", "run_uuid")
+ABOUT_KEYS = ("unit", "range", "extra", "description", "comment", "note", "run", "run id", "run_id", "run_uuid")
 """Texts beside a value that are about it, and do not belong to its name."""
 ROW_KEYS = ("model", "name", "class", "label", "fold", "split", "dataset", "task", "seed", "trial", "category", "group")
 """Columns that say what a row is of, even by a number."""

@@ -46,6 +46,8 @@ def meaning(value: Any) -> float | str | Unusable:
 
     A boolean is 1 or 0, and a number in quotes is a number: DVCLive writes "nan".
     """
+    if type(value) is float:
+        return value
     if value is None:
         return NULL
     if isinstance(value, (bool, int, float)):

@@ -65,7 +65,8 @@ def test_every_reader_goes_on_and_says_what_it_skipped(
     assert (last["type"], last["seq"]) == (changes.get("type", "freeze"), 3)
     assert note in project.ciplug("pull", "wine@staging", "--to", str(tmp_path / "to")).stderr
     assert (tmp_path / "to" / "model.txt").exists()
-    assert note in project.json("compare", "--format", "json")["comparisons"][0]["notes"]
+    notices = project.json("compare", "--format", "json")["comparisons"][0]["notices"]
+    assert [(one["kind"], one["event"]) for one in notices if one["kind"] == "skipped_event"] == [("skipped_event", 3)]
     assert note in project.ciplug("report").stdout
     assert note in project.ciplug("leaderboard", "--metric", "accuracy").stderr
     assert "PASS" in project.ciplug("gate").stdout

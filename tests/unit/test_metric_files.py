@@ -216,7 +216,7 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "JSON syntax": ("m.json", '{\n"a": 1\n"b": 2}', 3, "not JSON: ", ""),
     "JSON lines syntax": ("m.jsonl", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
     "JSON lines syntax, in .json": ("m.json", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
-    "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 3, "not valid YAML", ""),
+    "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 2, "not valid YAML", ""),
     "TOML syntax": ("m.toml", "a = 1\nb = \n", 2, "not TOML", ""),
     "CSV syntax": ("m.csv", 'a,b\n"1,2\n', 2, "not CSV", ""),
     "JSON is a list of numbers": ("m.json", "[1]", None, "names and values are expected", '{"accuracy"'),
@@ -376,6 +376,18 @@ def test_the_same_word_is_the_same_metric_in_every_spelling(write: Any) -> None:
     assert parse(f"metrics.`{decomposed}` > 0")[0].key.name == "größe"
     both = read_metrics(write("m.json", json.dumps({decomposed: 1, "größe": 2, "a": 1})))
     assert (both.values, [(one.name, one.why) for one in both.left_out]) == ({"a": 1.0}, [("größe", "twice")])
+
+
+def test_tables_that_servers_export(write: Any) -> None:
+    mlflow = (
+        "Run,Run ID,metric,step,timestamp,value\n"
+        "bold-cat,0af3c2e1,loss,0,1764000000000,0.5\nbold-cat,0af3c2e1,loss,1,1764000001000,0.25\n"
+    )
+    found = read_metrics(write("m.csv", mlflow))
+    assert found.series == {"loss": Series((0, 1), (0.5, 0.25), (1_764_000_000.0, 1_764_000_001.0))}
+    assert found.texts == {"loss/Run": "bold-cat", "loss/Run ID": "0af3c2e1"}
+    board = read_metrics(write("m.csv", "Wall time,Step,Value\n1764000000.5,10,0.5\n1764000001.5,20,0.25\n"))
+    assert board.series == {"Value": Series((10, 20), (0.5, 0.25), (1_764_000_000.5, 1_764_000_001.5))}
 
 
 def test_the_line_is_named_where_it_is_clear(write: Any) -> None:
