@@ -45,9 +45,9 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     """The facts of a run whose program has named its outputs while it ran: that these differed does not count.
 
     Args:
-        outputs: files and folders, from the repository's top.
+        outputs: files that the program wrote, from the repository's top.
     """
-    files = [path for path in start.dirty_files if not any(path == o or path.startswith(f"{o}/") for o in outputs)]
+    files = [path for path in start.dirty_files if path not in outputs]
     count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
     if count == (start.dirty_count or 0):
         return start
