@@ -176,7 +176,8 @@ class Notice:
     @property
     def ended(self) -> str:
         """How a run ended that did not finish: "the run of seed 3 failed (exit code 1)"."""
-        return f"the run{f' of {self.seed}' if self.seed else ''} {_ended(self)}"
+        started = f"was started by run {self.parent[:12]}, which " if self.parent else ""
+        return f"the run{f' of {self.seed}' if self.seed else ''} {started}{_ended(self)}"
 
     @property
     def remedy(self) -> str | None:
@@ -218,7 +219,7 @@ def _ended(notice: Notice) -> str:
 
 
 def _unfinished(notice: Notice) -> str:
-    return f"the training {_ended(notice)}: its numbers may be incomplete"
+    return f"{notice.ended if notice.parent else f'the training {_ended(notice)}'}: its numbers may be incomplete"
 
 
 def _dirty(notice: Notice) -> str:

@@ -18,7 +18,7 @@ from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
-from ciplug.records.objection import objection
+from ciplug.records.objection import objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
@@ -76,6 +76,22 @@ class BaselineFinder:
     def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
         """The notice on a run that was withdrawn or deleted; None where it was not."""
         return objection(run, self.runs.changes(run), of)
+
+    def unfinished(self, run: Run, seed: str | None = None) -> Notice | None:
+        """The notice on a run that did not finish, or that was started by one which did not; None: all of them did.
+
+        Args:
+            run: with the numbers that count.
+            seed: names the run where it is one of several.
+        """
+        if run.status != "finished":
+            return unfinished_run(run, self.runs.changes(run), seed)
+        for parent in self.runs.started_by(run):
+            ended = self.runs.evidence(parent).run
+            if ended.status != "finished":
+                notice = unfinished_run(ended, self.runs.changes(parent), seed)
+                return replace(notice, run=run.id, parent=parent.id)
+        return None
 
     # --- which run counts
 

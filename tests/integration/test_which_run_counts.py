@@ -153,6 +153,36 @@ def test_a_run_of_unknown_state_counts_as_little(team: Team) -> None:
     assert only.outcome == "INCONCLUSIVE" and "without the state of its tracked files" in only.reason
 
 
+# --- child runs
+
+
+@pytest.mark.parametrize("status", ["failed", "killed"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_child_of_a_run_that_did_not_finish_is_an_error_by_its_id_too(team: Team, status: str, depth: int) -> None:
+    top = team.run(status=status, provenance={"exit_code": 3})
+    above = top if depth == 1 else team.run(parent=top.id)
+    child = team.run(parent=above.id)
+    runs = team.session.refreshed().runs()
+    (found,) = judge_runs(team.session, runs, [child], named=True)
+    assert found.verdict and found.verdict.outcome == "ERROR"
+    reasons = [gate.reason for gate in found.verdict.gates if gate.outcome == "ERROR"]
+    word = "failed" if status == "failed" else "was killed"
+    said = f"the run was started by run {top.id[:12]}, which {word} (exit code 3)"
+    assert reasons == [f"{said}: its numbers decide nothing"]
+    assert any(notice.clause.startswith(said) for notice in found.section.comparison.notices)
+    team.verdict(child)
+    assert said in str(team.refused(run=child.id))
+    # Nor by a verdict from before its parent ended.
+    team.verdict(child, outcome="PASS", gates=(), created="2999-01-01T00:00:00.000Z")
+    assert said in str(team.refused(run=child.id))
+
+
+def test_a_child_of_a_run_that_finished_is_promoted_by_its_id(team: Team) -> None:
+    child = team.run(parent=team.run().id)
+    team.verdict(child)
+    team.promote(run=child.id)
+
+
 # --- runs of CI only
 
 
