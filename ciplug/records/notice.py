@@ -30,6 +30,8 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    SET_ASIDE = "set_aside"
+    """Files differed from the commit, and do not count because of `clean: ignore`."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -344,6 +346,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.SET_ASIDE: lambda n: (
+        f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
+    ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -422,6 +427,7 @@ def _of_failure(notice: Notice) -> str:
 
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
+    Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
     Reason.INCOMPLETE: "have every run write the metrics that gates look at",
@@ -438,6 +444,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",

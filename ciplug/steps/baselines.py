@@ -151,7 +151,7 @@ class BaselineFinder:
         """Commit → the runs of the model that are recorded on it."""
         recorded = self.runs.of_commits(dict.fromkeys(commits))
         for runs in recorded.values():
-            self._facts.update(facts_on(self.runs, runs, self.gated))
+            self._facts.update(facts_on(self.session, self.runs, runs, self.gated))
         model = self.given.model
         by_commit = {c: [self._counted(run) for run in runs if run.model == model] for c, runs in recorded.items()}
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
@@ -160,7 +160,7 @@ class BaselineFinder:
     @cached_property
     def _facts(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of all runs on the commits that were read."""
-        return facts_on(self.runs, [self.given], self.gated)
+        return facts_on(self.session, self.runs, [self.given], self.gated)
 
     @cached_property
     def _read(self) -> dict[str, Run]:
