@@ -30,6 +30,8 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    SET_ASIDE = "set_aside"
+    """Files differed from the commit, and do not count because of `clean: ignore`."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -344,6 +346,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.SET_ASIDE: lambda n: (
+        f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
+    ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -411,8 +416,18 @@ def _of_evaluation(notice: Notice) -> str:
     return "name the file among the datasets of the run"
 
 
+def _of_failure(notice: Notice) -> str:
+    if notice.seed is None:
+        return _TRAINING
+    return (
+        f"{_TRAINING}, and run this seed again; or withdraw the run if it must not count: "
+        f"ciplug runs withdraw {(notice.run or '')[:12]} --reason WHY"
+    )
+
+
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
+    Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
     Reason.INCOMPLETE: "have every run write the metrics that gates look at",
@@ -425,10 +440,11 @@ _FIRST_RUN = (
 )
 _LATER = "a first run has none: later ones are compared with it"
 _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
-    Kind.FAILED: _TRAINING,
-    Kind.KILLED: _TRAINING,
+    Kind.FAILED: _of_failure,
+    Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",

@@ -12,6 +12,7 @@ from ciplug.records import rerun_notices
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
+from ciplug.records.provenance import MOST_FILES
 from ciplug.records.run import Run
 from ciplug.records.selection import TOLD
 from ciplug.records.verdict import Reruns
@@ -147,6 +148,9 @@ def _about(run: Run) -> Iterator[Notice]:
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
     if origin.dirty:
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+    if origin.ignored_files:
+        files = origin.ignored_files
+        yield Notice(kind=Kind.SET_ASIDE, run=run.id, files=files[:MOST_FILES], count=len(files))
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 

@@ -86,7 +86,8 @@ def begin(
         provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
     )
     top = session.top
-    dirty = {path: Stamp.of(top / path) for path in run.provenance.dirty_files}
+    differing = (*run.provenance.dirty_files, *run.provenance.ignored_files)
+    dirty = {path: Stamp.of(top / path) for path in differing}
     return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process, dirty))
 
 
@@ -139,7 +140,7 @@ def facts_of(
     """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process.
 
     Args:
-        dirty: path → stamp, of the files that differ from the commit.
+        dirty: path → stamp, of the files that differ from the commit, set aside or not.
     """
     return {
         "run": plain(run),

@@ -38,6 +38,7 @@ def chosen(runs: list[Facts], rules: Rules = CANDIDATE) -> Selection:
         (Reason.WITHDRAWN, {"objection": "withdrawn by alice"}),
         (Reason.FORK, {"trusted": False}),
         (Reason.DIRTY, {"dirty": True}),
+        (Reason.SET_ASIDE, {"set_aside": ("train.py",)}),
         (Reason.STATE_UNKNOWN, {"dirty": None}),
         (Reason.NOT_FINISHED, {"finished": False}),
         (Reason.LAPTOP, {"pipeline": False}),
