@@ -48,7 +48,7 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
         outputs: files that the program wrote, from the repository's top.
     """
     start = replace(start, ignored_files=tuple(path for path in start.ignored_files if path not in outputs))
-    files = [path for path in start.dirty_files if path not in outputs]
+    files = tuple(path for path in start.dirty_files if path not in outputs)
     count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
     if count == (start.dirty_count or 0):
         return start
