@@ -416,6 +416,15 @@ def _of_evaluation(notice: Notice) -> str:
     return "name the file among the datasets of the run"
 
 
+def _of_failure(notice: Notice) -> str:
+    if notice.seed is None:
+        return _TRAINING
+    return (
+        f"{_TRAINING}, and run this seed again; or withdraw the run if it must not count: "
+        f"ciplug runs withdraw {(notice.run or '')[:12]} --reason WHY"
+    )
+
+
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
@@ -431,8 +440,8 @@ _FIRST_RUN = (
 )
 _LATER = "a first run has none: later ones are compared with it"
 _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
-    Kind.FAILED: _TRAINING,
-    Kind.KILLED: _TRAINING,
+    Kind.FAILED: _of_failure,
+    Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",

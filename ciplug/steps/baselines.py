@@ -188,6 +188,17 @@ class BaselineFinder:
             return (self.run,)
         return self._with_other_seeds(self.run, self.on([self.run.commit]).get(self.run.commit, []), "any")
 
+    @cached_property
+    def failed_seeds(self) -> tuple[Run, ...]:
+        """The last run of each seed that none of the candidates has, as it did not finish."""
+        policy = self.policy
+        if policy is None or policy.seeds is None or self.run.commit is None:
+            return ()
+        others = self.on([self.run.commit]).get(self.run.commit, [])
+        return repeats.failed(
+            self.run, self.candidates, others, policy.seeds.key, self._facts, self._rules_of_seeds("any")
+        )
+
     def candidate(self) -> Side:
         side = choose.side("candidate", "this commit", "the run under review", self.run, now())
         together = {run.id for run in self.candidates}
@@ -276,10 +287,12 @@ class BaselineFinder:
 
     def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
         """Return a run with the runs of its commit that differ from it in their seed only."""
-        only = source == "ci" or self.rules.pipelines_only
-        rules = replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
         key = self.policy.seeds.key if self.policy and self.policy.seeds else ""
-        return repeats.group(run, others, key, self._facts, rules)
+        return repeats.group(run, others, key, self._facts, self._rules_of_seeds(source))
+
+    def _rules_of_seeds(self, source: Source) -> Rules:
+        only = source == "ci" or self.rules.pipelines_only
+        return replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
 
     # --- the baselines of the policy
 

@@ -125,7 +125,11 @@ def _decide(finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, 
         dry_run=dry_run,
         ciplug=__version__,
     )
-    judged = {key: digest for run in finder.candidates for key, digest in finder.runs.digests(run).items()}
+    judged = {
+        key: digest
+        for run in (*finder.candidates, *finder.failed_seeds)
+        for key, digest in finder.runs.digests(run).items()
+    }
     return replace(verdict, judged=judged)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ciplug.comparison.selection import Facts
 from ciplug.errors import NotFound, PromotionRefused
 from ciplug.records.provenance import Context
+from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import Verdict
 from ciplug.reports.formats import FORMATS, render
@@ -181,6 +182,41 @@ def test_a_child_of_a_run_that_finished_is_promoted_by_its_id(team: Team) -> Non
     child = team.run(parent=team.run().id)
     team.verdict(child)
     team.promote(run=child.id)
+
+
+# --- seeds
+
+
+def test_a_seed_whose_run_failed_is_an_error_until_it_is_run_again_or_withdrawn(team: Team) -> None:
+    team.policy("seeds: {key: seed, min_runs: 3}\n")
+
+    def train(seed: int, status: str = "finished", **provenance: Any) -> Run:
+        return team.run(status=status, provenance={"seed": seed, **provenance})
+
+    for seed in (1, 2, 3):
+        last = train(seed)
+    assert judged(team).outcome == "PASS"
+    # Runs that must not count change no verdict.
+    train(4, "failed", dirty=True)
+    withdrawn = train(5, "failed")
+    team.amend(withdrawn, withdrawn=True, by="alice")
+    assert judged(team).outcome == "PASS"
+    lost = train(4, "failed", exit_code=1)
+    verdict = judged(team)
+    assert (verdict.outcome, len(verdict.runs)) == ("ERROR", 3)
+    (gate,) = (gate for gate in verdict.gates if gate.outcome == "ERROR")
+    assert gate.reason == "the run of seed 4 failed (exit code 1): its numbers decide nothing"
+    assert gate.advice and f"ciplug runs withdraw {lost.id[:12]}" in gate.advice
+    team.verdict(last)
+    assert "the run of seed 4 failed" in str(team.refused(run=last.id))
+    again = train(4)
+    assert (judged(team).outcome, len(judged(team).runs)) == ("PASS", 4)
+    team.amend(again, withdrawn=True, by="alice")
+    assert judged(team).outcome == "ERROR"
+    team.amend(lost, withdrawn=True, by="alice")
+    assert judged(team).outcome == "PASS"
+    team.verdict(last)
+    team.promote(run=last.id)
 
 
 # --- runs of CI only

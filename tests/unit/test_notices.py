@@ -21,6 +21,7 @@ EXAMPLES = [
     Notice(kind=Kind.FAILED, run=RUN, exit_code=4),
     Notice(kind=Kind.KILLED, run=RUN, signal="SIGKILL"),
     Notice(kind=Kind.FAILED, run=RUN, parent="b" * 32, exit_code=1),
+    Notice(kind=Kind.FAILED, run=RUN, seed="seed 4", exit_code=1),
     Notice(kind=Kind.FAILED, run=RUN, by="alice", resumed="then"),
     Notice(kind=Kind.FORK, run=RUN),
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
