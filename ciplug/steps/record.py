@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+_NAMED_MOST = 3
+"""Files that differ from the commit, and are named."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,7 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
         return None
     config = session.config
     declared = [config.folder / path for section in config.sections() for path in section.outputs]
-    home = Path(os.path.relpath(config.folder.absolute(), workspace.top)).as_posix()
-    # A ciplug.yaml that is elsewhere speaks of the whole repository.
-    folder = "." if home == ".." or home.startswith("../") else home
+    folder = _folder_of_config(session)
     clean = config.clean_of(inputs.model)
     dirt = measure_dirt(
         workspace,
@@ -127,6 +127,24 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
             f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
         )
     return dirt
+
+
+def _folder_of_config(session: Session) -> str:
+    """The folder of ciplug.yaml from the repository's top. One that is elsewhere speaks of the whole repository."""
+    home = Path(os.path.relpath(session.config.folder.absolute(), session.top)).as_posix()
+    return "." if home == ".." or home.startswith("../") else home
+
+
+def tell_dirt(session: Session, entry: RunWriter) -> None:
+    """Say that a run which has just begun will stand for no commit, and which files differ from it."""
+    origin = skeleton_of(entry).provenance
+    if origin.dirty and session.head:
+        named = origin.named_dirt(_NAMED_MOST)
+        console.complain(
+            f"warning: this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+            "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
+            + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+        )
 
 
 def facts_of(
