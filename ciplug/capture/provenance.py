@@ -61,6 +61,21 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     )
 
 
+def with_dirt(start: Provenance, files: Sequence[str], digest: str) -> Provenance:
+    """The facts of a run of which more files differed when it began.
+
+    Args:
+        digest: that of all files that differed.
+    """
+    return replace(
+        start,
+        dirty=True,
+        dirty_files=tuple(sorted((*start.dirty_files, *files))[:MOST_FILES]),
+        dirty_count=(start.dirty_count or 0) + len(files),
+        diff_digest=digest,
+    )
+
+
 def at_end(
     start: Provenance,
     *,
