@@ -192,6 +192,7 @@ def finish(
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
                 unchanged=inputs.unchanged,
+                older=inputs.older,
                 child=child,
                 python=python,
             ),
