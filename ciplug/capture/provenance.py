@@ -45,14 +45,10 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     """The facts of a run whose program has named its outputs while it ran: that these differed does not count.
 
     Args:
-        outputs: files and folders, from the repository's top.
+        outputs: files that the program wrote, from the repository's top.
     """
-
-    def left(paths: Sequence[str]) -> tuple[str, ...]:
-        return tuple(path for path in paths if not any(path == o or path.startswith(f"{o}/") for o in outputs))
-
-    start = replace(start, ignored_files=left(start.ignored_files))
-    files = left(start.dirty_files)
+    start = replace(start, ignored_files=tuple(path for path in start.ignored_files if path not in outputs))
+    files = tuple(path for path in start.dirty_files if path not in outputs)
     count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
     if count == (start.dirty_count or 0):
         return start

@@ -180,6 +180,16 @@ def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> No
     assert last(project) == dirty("train.py")
 
 
+@pytest.mark.parametrize("around", [False, True])
+def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around: bool) -> None:
+    (project.folder / "train.py").write_text(
+        "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
+    )
+    command = [PYTHON, "train.py"]
+    subprocess.run([*(["ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False)
+    assert last(project) == dirty("train.py")
+
+
 def test_the_files_of_a_record_after_the_fact(project: Project) -> None:
     (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
     project.numbers({"accuracy": 0.1})
