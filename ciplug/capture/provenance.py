@@ -83,6 +83,7 @@ def at_end(
     top: Path,
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
+    older: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
 ) -> Provenance:
@@ -92,6 +93,7 @@ def at_end(
         env: the environment that `python` is looked for in.
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
+        older: outputs that are older than the commit.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
     """
@@ -102,6 +104,7 @@ def at_end(
         start,
         seed=seed,
         unchanged=unchanged,
+        older=older,
         python=version,
         os=environment.operating_system(),
         packages=packages,

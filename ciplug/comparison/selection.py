@@ -199,6 +199,11 @@ def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, int, int, s
     return run.trusted, run.finished, run.pipeline, run.parent is None, *complete, run.started, run.id
 
 
+def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:
+    """Whether `other` could count in the place of `run`: it is behind by no rule but the last, on the time."""
+    return _rank(other, rules)[: len(_RANKS)] >= _rank(run, rules)[: len(_RANKS)]
+
+
 def _why_after(chosen: Facts, run: Facts, rules: Rules) -> Reason:
     before, after = _rank(chosen, rules), _rank(run, rules)
     return next(

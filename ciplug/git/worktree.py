@@ -89,6 +89,13 @@ def is_committed(workspace: Workspace, path: Path) -> bool:
     return bool(stored) and stored in (_hashed(workspace.top, [inside]).get(inside), _unfiltered(workspace.top, inside))
 
 
+def is_tracked(workspace: Workspace, path: Path) -> bool:
+    """Whether git tracks a file, or one in a folder."""
+    literal = f":(top,literal){next(_inside(workspace.top, [path]), '.git')}"
+    done = run_git("ls-files", "-z", "--", literal, cwd=workspace.top, check=False)
+    return bool(done.stdout)
+
+
 class _Change(NamedTuple):
     """A path that differs from HEAD, or seems to."""
 

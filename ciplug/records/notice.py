@@ -32,6 +32,8 @@ class Kind(str, Enum):
     DIRTY = "dirty"
     SET_ASIDE = "set_aside"
     """Files differed from the commit, and do not count because of `clean: ignore`."""
+    OLDER = "older"
+    """Outputs were recorded that are older than the commit."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -59,6 +61,8 @@ class Kind(str, Enum):
     """Numbers differ, and so does the environment, or no seed is recorded."""
     FAILED_BEFORE = "failed_before"
     """Another run of the commit failed a gate that the one that counts did not fail."""
+    NO_NUMBER_BEFORE = "no_number_before"
+    """Another run of the same command has no number for a gate that the one that counts did not fail."""
 
     # The history
     SHALLOW = "shallow"
@@ -145,6 +149,8 @@ class Notice:
     """The number of runs, of all files, or of the commits that were searched after the first."""
     more: int | None = None
     """The number of those that were not looked at."""
+    behind: int | None = None
+    """The number of runs that could not count beside the one that does."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None
@@ -261,7 +267,9 @@ def _reruns(notice: Notice) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
     more = f", and {counted(notice.more, 'earlier one')} not looked at" if notice.more else ""
-    return f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown{others}{more}"
+    behind = f"; {counted(notice.behind, 'more run')} could not" if notice.behind else ""
+    lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown"
+    return f"{lead}{others}{more}{behind}"
 
 
 def _ranges(notice: Notice) -> str:
@@ -296,9 +304,19 @@ def _varies(notice: Notice) -> str:
 
 
 def _failed_before(notice: Notice) -> str:
+    where = _others(notice)
+    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the one that counts"
+
+
+def _no_number_before(notice: Notice) -> str:
+    names = f"{_quoted(notice.metrics)} {'was an error' if len(notice.metrics) == 1 else 'were errors'}"
+    have = "which has no number" if len(notice.runs) == 1 else "which have no number"
+    return f"{names} on {_others(notice)} of this commit, {have} there, and did not fail on the one that counts"
+
+
+def _others(notice: Notice) -> str:
     runs = listed([run[:12] for run in notice.runs])
-    which = f"{'run' if len(notice.runs) == 1 else 'runs'} {runs}"
-    return f"{_quoted(notice.metrics)} failed on {which} of this commit, and did not fail on the one that counts"
+    return f"{'run' if len(notice.runs) == 1 else 'runs'} {runs}"
 
 
 def _no_run(notice: Notice) -> str:
@@ -349,6 +367,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.SET_ASIDE: lambda n: (
         f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
     ),
+    Kind.OLDER: lambda n: (
+        f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
+    ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -365,6 +386,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.FLAKY: _flaky,
     Kind.VARIES: _varies,
     Kind.FAILED_BEFORE: _failed_before,
+    Kind.NO_NUMBER_BEFORE: _no_number_before,
     Kind.SHALLOW: lambda n: "this clone is shallow: ancestors beyond its depth are not seen",
     Kind.NOT_FETCHED: lambda n: f"the history could not be fetched ({n.detail})",
     Kind.NOT_PUSHED: lambda n: f"commit {(n.name or '')[:8]} is not on the remote yet, and this clone is shallow",
@@ -445,6 +467,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
+    Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
@@ -456,6 +479,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.AMENDED_METRIC: "record another run: recorded values cannot be changed",
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,
+    Kind.NO_NUMBER_BEFORE: "find why the same command gave no number there; withdraw that run if it must not count",
     Kind.FAILED_BEFORE: "do not count on the last: judge several seeds ('seeds:'), or allow for the noise",
     Kind.SHALLOW: "check out with the whole history (fetch-depth: 0)",
     Kind.NOT_FETCHED: _WHOLE,

@@ -244,6 +244,7 @@ def finish(
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
                 unchanged=inputs.unchanged,
+                older=inputs.older,
                 child=child,
                 python=python,
             ),
