@@ -52,7 +52,8 @@ def measure_dirt(
 ) -> Dirt:
     """Return the tracked files whose content, mode or kind differs from HEAD now: staged or not, deleted, renamed.
 
-    A submodule differs if another commit is checked out there, or a tracked file in it differs. Untracked files do not
+    A submodule differs if another commit is checked out there, or a tracked file in it differs, or if its folder has
+    content without the repository that would tell. Untracked files do not
     count. Files that git was told to take for unchanged (`git update-index --assume-unchanged`) do.
 
     Args:
@@ -123,12 +124,27 @@ def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix:
     for change in _really_different(top, config, list(changes.values())):
         yield change._replace(path=prefix + change.path)
     for path in submodules:
-        if path not in changes and (top / path / ".git").exists():
-            inner = top / path
+        inner = top / path
+        if path in changes:
+            continue
+        if not (inner / ".git").exists():
+            if _is_filled(inner):
+                yield _Change(prefix + path)
+        else:
             if is_named(top):
                 name_safe(inner.resolve())
             if run_git("rev-parse", "--verify", "--quiet", "HEAD", cwd=inner, check=False).stdout:
                 yield from _differing(inner, configuration(inner), prefix=f"{prefix}{path}/")
+
+
+def _is_filled(folder: Path) -> bool:
+    """Whether a submodule's folder has content. Without its repository, as in an image, nothing can be compared."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _without_filters(config: Config) -> list[str]:

@@ -127,6 +127,9 @@ def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
     fresh = tmp_path / "fresh"
     git(tmp_path, "clone", "-q", str(project.folder), "fresh")
     assert measured(fresh) == Dirt()
+    # Content without its repository, as in an image that was built without .git.
+    (fresh / "lib/train.py").write_text("pass\n")
+    assert measured(fresh).files == ("lib",)
 
 
 def test_a_merge_with_conflicts(project: Project) -> None:
