@@ -69,6 +69,7 @@ def at_end(
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
     older: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
 ) -> Provenance:
@@ -79,6 +80,7 @@ def at_end(
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
         older: outputs that are older than the commit.
+        beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
     """
@@ -90,6 +92,7 @@ def at_end(
         seed=seed,
         unchanged=unchanged,
         older=older,
+        beside=beside,
         python=version,
         os=environment.operating_system(),
         packages=packages,

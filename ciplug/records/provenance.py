@@ -92,6 +92,8 @@ class Provenance:
     """sha256 of the names and contents of the files that differed."""
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
+    beside: tuple[str, ...] = ()
+    """Ids of runs that went on at the same time, and were to write some of the same files."""
     older: tuple[str, ...] = ()
     """Outputs that ciplug did not see written, and that are older than the commit."""
     ciplug: str | None = None

@@ -16,7 +16,7 @@ from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.outputs import Watch, older_outputs
-from ciplug.steps.record import Recorded, begin, finish, tell_dirt
+from ciplug.steps.record import Recorded, begin, finish, tell_beside, tell_dirt
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
 
@@ -74,6 +74,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     watch = Watch(session, inputs, command)
     entry = begin(session, inputs, command=command)
     tell_dirt(session, entry)
+    tell_beside(session, entry)
     try:
         child = run_child(command, env=_environment(session, entry, inputs), cwd=session.cwd, inherits=entry.locks)
     except CiplugError:

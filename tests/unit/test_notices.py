@@ -26,6 +26,7 @@ EXAMPLES = [
     Notice(kind=Kind.FORK, run=RUN),
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
     Notice(kind=Kind.SET_ASIDE, run=RUN, files=("poetry.lock",), count=1),
+    Notice(kind=Kind.BESIDE, run=RUN, runs=("b" * 32,)),
     Notice(kind=Kind.OLDER, run=RUN, files=("metrics.json", "model.txt")),
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
