@@ -69,6 +69,7 @@ def at_end(
     unchanged: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
 ) -> Provenance:
     """The whole of it.
 
@@ -78,6 +79,7 @@ def at_end(
         unchanged: outputs that the command did not write.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
+        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
     """
     from ciplug.capture import environment
 
@@ -91,6 +93,8 @@ def at_end(
         packages=packages,
         lockfiles=environment.lockfiles(top),
         hardware=environment.hardware(),
+        head_after=head_after,
+        dirty=True if head_after else start.dirty,
     )
     return whole if child is None else _with_costs(whole, child)
 

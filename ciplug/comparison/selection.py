@@ -31,6 +31,8 @@ class Facts:
     files: tuple[str, ...] = ()
     """The first of the files that differed from the commit."""
     more_files: int = 0
+    head_after: str | None = None
+    """The commit that its command checked out."""
     pipeline: bool = False
     """Whether a CI system started it."""
     objection: str | None = None
@@ -100,6 +102,7 @@ def facts_of(run: Run, objection: str | None) -> Facts:
         dirty=origin.dirty,
         files=origin.dirty_files,
         more_files=max(0, (origin.dirty_count or 0) - len(origin.dirty_files)),
+        head_after=origin.head_after,
         pipeline=origin.context.host != LOCAL,
         objection=objection,
         metrics=frozenset(run.metrics),
@@ -176,6 +179,7 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
         commit=run.commit,
         files=run.files,
         more_files=run.more_files,
+        head_after=run.head_after,
         objection=run.objection,
     )
 

@@ -30,6 +30,8 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    HEAD_MOVED = "head_moved"
+    """The command of the run checked out another commit, so the run counts as dirty."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -343,6 +345,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -410,6 +413,7 @@ def _of_evaluation(notice: Notice) -> str:
     return "name the file among the datasets of the run"
 
 
+_CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
@@ -428,6 +432,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.KILLED: _TRAINING,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",

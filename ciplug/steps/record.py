@@ -136,6 +136,7 @@ def finish(
     status: Status,
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
     problems: Sequence[CiplugError] = (),
     notes: Sequence[Note] = (),
 ) -> Recorded:
@@ -175,6 +176,7 @@ def finish(
                 unchanged=inputs.unchanged,
                 child=child,
                 python=python,
+                head_after=head_after,
             ),
         )
         said = [
