@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.git.worktree import Dirt
-from ciplug.records.provenance import MOST_FILES, Context, Provenance
+from ciplug.records.provenance import MOST_FILES, MOST_IGNORED, Context, Provenance
 
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
@@ -35,7 +35,7 @@ def at_start(
         dirty=None if dirt is None else bool(dirt.files),
         dirty_files=known.files[:MOST_FILES],
         dirty_count=len(known.files) or None,
-        ignored_files=known.ignored[:MOST_FILES],
+        ignored_files=known.ignored[:MOST_IGNORED],
         diff_digest=known.digest,
         ciplug=__version__,
     )
@@ -45,16 +45,17 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     """The facts of a run whose program has named its outputs while it ran: that these differed does not count.
 
     Args:
-        outputs: files and folders, from the repository's top.
+        outputs: files that the program wrote, from the repository's top.
     """
-    files = [path for path in start.dirty_files if not any(path == o or path.startswith(f"{o}/") for o in outputs)]
+    start = replace(start, ignored_files=tuple(path for path in start.ignored_files if path not in outputs))
+    files = tuple(path for path in start.dirty_files if path not in outputs)
     count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
     if count == (start.dirty_count or 0):
         return start
     return replace(
         start,
         dirty=count > 0,
-        dirty_files=tuple(files),
+        dirty_files=files,
         dirty_count=count or None,
         diff_digest=start.diff_digest if count else None,
     )

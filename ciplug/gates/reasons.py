@@ -61,6 +61,7 @@ def advice_on(run: PassedOver, folder: str) -> str:
 
 _ADVICE = {
     Reason.DIRTY: "commit or undo the changes, and run it again",
+    Reason.SET_ASIDE: "commit or undo the changes, and run it again; or merge the change of 'clean:' first, by itself",
     Reason.STATE_UNKNOWN: "run it in a checkout that git can read",
     Reason.LAPTOP: "have a pipeline run it: only its runs count here (record: ci)",
 }

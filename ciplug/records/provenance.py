@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MOST_FILES = 20
+MOST_IGNORED = 1000
 """Names of files that a record keeps of a dirty tree."""
 
 
@@ -86,7 +87,7 @@ class Provenance:
     dirty_count: int | None = None
     """The number of all of them."""
     ignored_files: tuple[str, ...] = ()
-    """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_FILES."""
+    """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_IGNORED."""
     diff_digest: str | None = None
     """sha256 of the names and contents of the files that differed."""
     head_after: str | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted
+from ciplug.records.notice import listed
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -244,7 +245,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("checked out while it ran", origin.head_after),
         ("changed files", origin.named_dirt(len(origin.dirty_files)) or None),
         ("digest of the changes", origin.diff_digest),
-        ("changed files that do not count", ", ".join(origin.ignored_files) or None),
+        ("changed files that do not count", listed(origin.ignored_files) or None),
         ("branch", context.branch),
         ("pull request", None if context.pull_request is None else str(context.pull_request)),
         ("CI", context.host),

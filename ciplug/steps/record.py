@@ -15,6 +15,7 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
+from ciplug.capture.written import Stamp, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
@@ -29,6 +30,11 @@ from ciplug.tracking.runs import run_objects
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
     from ciplug.records.series import Series
+
+DIRTY = "dirty"
+"""Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+_NAMED_MOST = 3
+"""Files that differ from the commit, and are named."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,24 @@ def begin(
         tags=inputs.tags,
         provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
     )
-    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process))
+    top = session.top
+    differing = (*run.provenance.dirty_files, *run.provenance.ignored_files)
+    dirty = {path: Stamp.of(top / path) for path in differing}
+    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process, dirty))
 
 
-def _named_outputs(job: Surroundings, logged: Logged) -> list[str]:
-    """The artifacts that the program has logged, from the repository's top."""
-    files = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
-    return [path.as_posix() for path in files]
+def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
+    """The files that differed when the run began, that it wrote, and that its program has logged as artifacts.
+
+    One that it only logged, such as its own source, was not made by it.
+    """
+    named = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
+    before = {
+        path: stamp
+        for path, stamp in dict(entry.facts.get(DIRTY) or {}).items()
+        if any(Path(path).is_relative_to(one) for one in named)
+    }
+    return written_since(before, job.top)
 
 
 def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
@@ -97,9 +114,7 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
         return None
     config = session.config
     declared = [config.folder / path for section in config.sections() for path in section.outputs]
-    home = Path(os.path.relpath(config.folder.absolute(), workspace.top)).as_posix()
-    # A ciplug.yaml that is elsewhere speaks of the whole repository.
-    folder = "." if home == ".." or home.startswith("../") else home
+    folder = _folder_of_config(session)
     clean = config.clean_of(inputs.model)
     dirt = measure_dirt(
         workspace,
@@ -114,10 +129,37 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
     return dirt
 
 
+def _folder_of_config(session: Session) -> str:
+    """The folder of ciplug.yaml from the repository's top. One that is elsewhere speaks of the whole repository."""
+    home = Path(os.path.relpath(session.config.folder.absolute(), session.top)).as_posix()
+    return "." if home == ".." or home.startswith("../") else home
+
+
+def tell_dirt(session: Session, entry: RunWriter) -> None:
+    """Say that a run which has just begun will stand for no commit, and which files differ from it."""
+    origin = skeleton_of(entry).provenance
+    if origin.dirty and session.head:
+        named = origin.named_dirt(_NAMED_MOST)
+        console.complain(
+            f"warning: this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+            "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
+            + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+        )
+
+
 def facts_of(
-    run: Run, inputs: Inputs, job: Surroundings, spooled_for: str, process: int | None = None
+    run: Run,
+    inputs: Inputs,
+    job: Surroundings,
+    spooled_for: str,
+    process: int | None = None,
+    dirty: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process."""
+    """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process.
+
+    Args:
+        dirty: path → stamp, of the files that differ from the commit, set aside or not.
+    """
     return {
         "run": plain(run),
         "asked": {"model": inputs.model_is_asked, "seed": inputs.seed},
@@ -125,6 +167,7 @@ def facts_of(
         "store": spooled_for,
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
+        DIRTY: dict(dirty or {}),
     }
 
 
@@ -169,7 +212,7 @@ def finish(
             outputs=logged.outputs,
             tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
-                provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
+                provenance.without_outputs(skeleton.provenance, _named_outputs(job, entry, logged)),
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),

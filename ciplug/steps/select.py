@@ -47,7 +47,7 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
     return NamedCommit(name, resolve_commit(session, name)) if name else None
 
 
-def facts_on(runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
+def facts_on(session: Session, runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
     """Return run → the facts that decide whether it counts for its commit.
 
     Args:
@@ -55,8 +55,16 @@ def facts_on(runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -
         gated: the metrics that gates look at, time and memory among them.
     """
     return with_parents(
-        facts_of(with_facts(runs.evidence(run).run, gated), runs.changes(run).objection) for run in recorded
+        facts_of(
+            with_facts(runs.evidence(run).run, gated), runs.changes(run).objection, lambda one: set_aside(session, one)
+        )
+        for run in recorded
     )
+
+
+def set_aside(session: Session, run: Run) -> tuple[str, ...]:
+    """Return the files that a run did not count as changed, and that the policy in force does."""
+    return read_policies(session).counted(run) if run.provenance.ignored_files else ()
 
 
 def candidate_rules(session: Session, model: str) -> Rules:
@@ -76,7 +84,7 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
     found = {}
     for name in models:
         rules = candidate_rules(session, name)
-        facts = facts_on(runs, recorded, rules.gated)
+        facts = facts_on(session, runs, recorded, rules.gated)
         found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
     return found
 

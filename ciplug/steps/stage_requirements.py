@@ -10,8 +10,10 @@ from ciplug import console
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
+from ciplug.records.notice import listed
 from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
+from ciplug.steps.select import set_aside
 from ciplug.steps.session import Session
 from ciplug.steps.written import not_written
 
@@ -70,7 +72,15 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
             "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
         )
-    return "clean tree"
+    if counted := set_aside(session, run):
+        raise PromotionRefused(
+            Refusal.SET_ASIDE,
+            f"{name} requires a clean tree, and run {run.id[:12]} set files aside that differed from its commit, and "
+            f"that the policy in force does not ignore: {listed(counted)}",
+            hint="commit them, and train again; or add them to `clean: {ignore: [FILE]}` in ciplug.yaml",
+        )
+    ignored = run.provenance.ignored_files
+    return f"clean tree, with changed files set aside: {listed(ignored)}" if ignored else "clean tree"
 
 
 def _check_signature(session: Session, name: str, run: Run) -> str:

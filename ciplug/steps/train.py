@@ -15,7 +15,7 @@ from ciplug.git.credentials import redact
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.outputs import Watch
-from ciplug.steps.record import Recorded, begin, finish
+from ciplug.steps.record import Recorded, begin, finish, tell_dirt
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
 
@@ -72,6 +72,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
     watch = Watch(session, inputs, command)
     entry = begin(session, inputs, command=command)
+    tell_dirt(session, entry)
     try:
         child = run_child(command, env=_environment(session, entry, inputs), cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
@@ -155,7 +156,9 @@ def record_files(session: Session, inputs: Inputs) -> Recorded:
     """
     if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    recorded = finish(session, begin(session, inputs), inputs, status="finished")
+    entry = begin(session, inputs)
+    tell_dirt(session, entry)
+    recorded = finish(session, entry, inputs, status="finished")
     if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()
         raise wrong[0]

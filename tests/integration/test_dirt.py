@@ -180,6 +180,16 @@ def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> No
     assert last(project) == dirty("train.py")
 
 
+@pytest.mark.parametrize("around", [False, True])
+def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around: bool) -> None:
+    (project.folder / "train.py").write_text(
+        "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
+    )
+    command = [PYTHON, "train.py"]
+    subprocess.run([*(["ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False)
+    assert last(project) == dirty("train.py")
+
+
 def test_the_files_of_a_record_after_the_fact(project: Project) -> None:
     (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
     project.numbers({"accuracy": 0.1})
@@ -246,3 +256,16 @@ def test_a_wrong_pattern_is_an_error_with_its_line(project: Project) -> None:
     done = project.ciplug("record", code=2)
     assert "ciplug.yaml:8: clean: ignored: unknown key" in done.stderr or "ignored" in done.stderr
     assert "'ignore'" in done.stderr
+
+
+def test_a_run_says_first_that_it_will_not_stand_for_its_commit(project: Project) -> None:
+    said = f"this run does not stand for commit {project.head[:8]}, because files differ from it: "
+    assert "does not stand" not in project.ciplug("run", "--", PYTHON, "train.py").stderr
+    with (project.folder / "train.py").open("a") as file:
+        file.write("print('it begins', file=sys.stderr)\n")
+    for words in (["run"], ["ci"]):
+        lines = project.ciplug(*words, "--", PYTHON, "train.py", code=None).stderr
+        assert lines.count("does not stand") == 1
+        assert lines.index(f"{said}train.py\n  -> commit them; or") < lines.index("it begins")
+        assert "clean: {ignore: [/train.py]}" in lines
+    assert f"{said}train.py\n" in project.ciplug("record").stderr
