@@ -61,6 +61,21 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     )
 
 
+def with_dirt(start: Provenance, files: Sequence[str], digest: str) -> Provenance:
+    """The facts of a run of which more files differed when it began.
+
+    Args:
+        digest: that of all files that differed.
+    """
+    return replace(
+        start,
+        dirty=True,
+        dirty_files=tuple(sorted((*start.dirty_files, *files))[:MOST_FILES]),
+        dirty_count=(start.dirty_count or 0) + len(files),
+        diff_digest=digest,
+    )
+
+
 def at_end(
     start: Provenance,
     *,
@@ -68,6 +83,7 @@ def at_end(
     top: Path,
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
+    older: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
     head_after: str | None = None,
@@ -78,6 +94,7 @@ def at_end(
         env: the environment that `python` is looked for in.
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
+        older: outputs that are older than the commit.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
         head_after: the commit that the command has left in HEAD, if it is another one than at the start.
@@ -89,6 +106,7 @@ def at_end(
         start,
         seed=seed,
         unchanged=unchanged,
+        older=older,
         python=version,
         os=environment.operating_system(),
         packages=packages,

@@ -34,6 +34,8 @@ class Kind(str, Enum):
     """The command of the run checked out another commit, so the run counts as dirty."""
     SET_ASIDE = "set_aside"
     """Files differed from the commit, and do not count because of `clean: ignore`."""
+    OLDER = "older"
+    """Outputs were recorded that are older than the commit."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -368,6 +370,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.SET_ASIDE: lambda n: (
         f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
     ),
+    Kind.OLDER: lambda n: (
+        f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
+    ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -467,6 +472,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
+    Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",

@@ -97,6 +97,8 @@ class Provenance:
     """
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
+    older: tuple[str, ...] = ()
+    """Outputs that ciplug did not see written, and that are older than the commit."""
     ciplug: str | None = None
     """Version of ciplug that recorded the run."""
 

@@ -153,6 +153,8 @@ def _about(run: Run) -> Iterator[Notice]:
     if origin.ignored_files:
         files = origin.ignored_files
         yield Notice(kind=Kind.SET_ASIDE, run=run.id, files=files[:MOST_FILES], count=len(files))
+    if origin.older:
+        yield Notice(kind=Kind.OLDER, run=run.id, files=origin.older)
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 

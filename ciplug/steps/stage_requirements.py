@@ -20,6 +20,7 @@ from ciplug.steps.written import not_written
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage
     from ciplug.forges.base import Forge
+    from ciplug.tracking.runs import Runs
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
@@ -33,7 +34,7 @@ def check_run(session: Session, name: str, stage: Stage, run: Run) -> tuple[str,
     return tuple(_CHECKS[requirement](session, name, run) for requirement in stage.requirements)
 
 
-def check_files(session: Session, run: Run) -> None:
+def check_files(session: Session, runs: Runs, run: Run) -> None:
     """Raise PromotionRefused where there is no file to deploy, or one that the run did not write."""
     if not run.artifacts:
         raise PromotionRefused(
@@ -41,7 +42,7 @@ def check_files(session: Session, run: Run) -> None:
             f"run {run.id[:12]} has no artifact, so there is no file to deploy",
             hint="name what the training writes with --artifact, or as 'artifacts:' in ciplug.yaml, and train again",
         )
-    if left := not_written(session, run):
+    if left := not_written(session, runs, run):
         raise PromotionRefused(
             Refusal.FILE_NOT_WRITTEN,
             f"run {run.id[:12]} did not write its artifact {left[0].path}: {left[0].reason.value}",

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ciplug import console
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
 from ciplug.git.commits import commit_named
 from ciplug.git.credentials import redact
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.outputs import Watch
+from ciplug.steps.outputs import Watch, older_outputs
 from ciplug.steps.record import Recorded, begin, finish, tell_dirt
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
@@ -156,8 +158,12 @@ def record_files(session: Session, inputs: Inputs) -> Recorded:
     """
     if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
+    inputs = replace(inputs, older=tuple(older_outputs(session, inputs)))
     entry = begin(session, inputs)
     tell_dirt(session, entry)
+    if inputs.older:
+        notice = Notice(kind=Kind.OLDER, run=entry.id, files=inputs.older)
+        console.complain(f"warning: {notice.clause}", notice.remedy)
     recorded = finish(session, entry, inputs, status="finished")
     if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()

@@ -28,6 +28,7 @@ EXAMPLES = [
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
     Notice(kind=Kind.HEAD_MOVED, run=RUN, detail=moved_words("b" * 40)),
     Notice(kind=Kind.SET_ASIDE, run=RUN, files=("poetry.lock",), count=1),
+    Notice(kind=Kind.OLDER, run=RUN, files=("metrics.json", "model.txt")),
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
     *(Notice(kind=Kind.PASSED_OVER, run=RUN, because=reason, detail="was made from a dirty tree") for reason in Reason),
