@@ -61,6 +61,21 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     )
 
 
+def with_dirt(start: Provenance, files: Sequence[str], digest: str) -> Provenance:
+    """The facts of a run of which more files differed when it began.
+
+    Args:
+        digest: that of all files that differed.
+    """
+    return replace(
+        start,
+        dirty=True,
+        dirty_files=tuple(sorted((*start.dirty_files, *files))[:MOST_FILES]),
+        dirty_count=(start.dirty_count or 0) + len(files),
+        diff_digest=digest,
+    )
+
+
 def at_end(
     start: Provenance,
     *,
@@ -72,6 +87,7 @@ def at_end(
     beside: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
 ) -> Provenance:
     """The whole of it.
 
@@ -83,6 +99,7 @@ def at_end(
         beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
+        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
     """
     from ciplug.capture import environment
 
@@ -98,6 +115,8 @@ def at_end(
         packages=packages,
         lockfiles=environment.lockfiles(top),
         hardware=environment.hardware(),
+        head_after=head_after,
+        dirty=True if head_after else start.dirty,
     )
     return whole if child is None else _with_costs(whole, child)
 

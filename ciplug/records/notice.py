@@ -30,6 +30,8 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    HEAD_MOVED = "head_moved"
+    """The command of the run checked out another commit, so the run counts as dirty."""
     SET_ASIDE = "set_aside"
     """Files differed from the commit, and do not count because of `clean: ignore`."""
     BESIDE = "beside"
@@ -368,6 +370,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
     Kind.SET_ASIDE: lambda n: (
         f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
     ),
@@ -455,6 +458,7 @@ def _of_failure(notice: Notice) -> str:
     )
 
 
+_CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
@@ -474,6 +478,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
     Kind.BESIDE: "run it again, alone in its folder",
     Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",

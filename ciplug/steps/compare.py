@@ -152,7 +152,9 @@ def _about(run: Run) -> Iterator[Notice]:
     if run.left_out:
         names = tuple(one.name for one in run.left_out)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
-    if origin.dirty:
+    if origin.head_after:
+        yield Notice(kind=Kind.HEAD_MOVED, run=run.id, detail=origin.moved)
+    if origin.dirty_files or (origin.dirty and not origin.head_after):
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
     if origin.ignored_files:
         files = origin.ignored_files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,11 +15,11 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.capture.written import Stamp, written_since
+from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
-from ciplug.git.worktree import Dirt, measure_dirt
+from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+_TO_WRITE = "to_write"
+"""Of these facts: the paths of those that are outputs of the command."""
 _NAMED_MOST = 3
 """Files that differ from the commit, and are named."""
 
@@ -76,6 +78,7 @@ def begin(
         # A place that cannot be is reported before the training, not after it.
         _ = session.files
     began = stamp(started or now())
+    dirt = _dirt(session, inputs, is_followed=bool(command))
     run = Run(
         id=run_id or new_id(),
         model=check_model_name(inputs.model or session.config.of(None).model or DEFAULT_MODEL),
@@ -85,12 +88,13 @@ def begin(
         commit=session.head,
         name=inputs.name,
         tags=inputs.tags,
-        provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
+        provenance=provenance.at_start(session.context, dirt, command=command, seed=inputs.seed),
     )
-    top = session.top
-    differing = (*run.provenance.dirty_files, *run.provenance.ignored_files)
-    dirty = {path: Stamp.of(top / path) for path in differing}
-    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process, dirty))
+    to_write = dirt.outputs if dirt else ()
+    differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
+    dirty = {path: Stamp.of(session.top / path) for path in differing}
+    facts = facts_of(run, inputs, session, spooled_for, process, dirty)
+    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write})
 
 
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
@@ -107,19 +111,37 @@ def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[s
     return written_since(before, job.top)
 
 
-def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
-    """The tracked files that differ from the commit now, without the outputs that are declared anywhere."""
+def _origin(job: Surroundings, entry: RunWriter, logged: Logged) -> Provenance:
+    """The facts of the run's beginning, with what its end shows of the files that differed then."""
+    start = provenance.without_outputs(skeleton_of(entry).provenance, _named_outputs(job, entry, logged))
+    stamps = dict(entry.facts.get(DIRTY) or {})
+    awaited = {path: stamps.get(path) for path in entry.facts.get(_TO_WRITE) or ()}
+    left = sorted(set(awaited) - written_since(awaited, job.top))
+    return provenance.with_dirt(start, left, with_files(job.top, start.diff_digest, left)) if left else start
+
+
+def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None:
+    """The tracked files that differ from the commit now, without the outputs that are declared anywhere.
+
+    Args:
+        is_followed: whether the end of the run shows which of its own outputs it wrote: they are named apart.
+    """
     workspace = session.workspace
     if workspace is None:
         return None
     config = session.config
-    declared = [config.folder / path for section in config.sections() for path in section.outputs]
+    declared = {config.folder / path for section in config.sections() for path in section.outputs}
+    own = {session.cwd / path for path in inputs.outputs}
+    if is_followed:
+        section = config.section_of(inputs.model) if inputs.model else config.of(None)
+        own |= {config.folder / path for path in (section.outputs if section else ())}
     folder = _folder_of_config(session)
     clean = config.clean_of(inputs.model)
     dirt = measure_dirt(
         workspace,
-        [session.cwd / path for path in (*inputs.outputs, *declared)],
+        _apart(declared, own) if is_followed else own | declared,
         lambda path: clean.ignores(posixpath.relpath(path, folder)),
+        own=own if is_followed else (),
     )
     for path, name in dirt.unfiltered.items():
         console.complain(
@@ -127,6 +149,12 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
             f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
         )
     return dirt
+
+
+def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
+    """The paths that are none of the others, however either is written."""
+    known = absolute(others)
+    return [path for path in paths if not absolute([path]) <= known]
 
 
 def _folder_of_config(session: Session) -> str:
@@ -190,6 +218,7 @@ def finish(
     status: Status,
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
     problems: Sequence[CiplugError] = (),
     notes: Sequence[Note] = (),
 ) -> Recorded:
@@ -222,7 +251,7 @@ def finish(
             outputs=logged.outputs,
             tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
-                provenance.without_outputs(skeleton.provenance, _named_outputs(job, entry, logged)),
+                _origin(job, entry, logged),
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
@@ -231,6 +260,7 @@ def finish(
                 beside=entry.beside(),
                 child=child,
                 python=python,
+                head_after=head_after,
             ),
         )
         said = [

@@ -132,11 +132,13 @@ def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapp
         named = "; ".join(f"run {run.run[:12]} {run.words}" for run in against[:_NAMED_MOST])
         more = f"; and {counted(len(against) - _NAMED_MOST, 'more run')}" if len(against) > _NAMED_MOST else ""
         first = against[0]
-        advice = (
-            runs.changes(runs.at(commit, first.run)).advice
-            if first.reason is Reason.WITHDRAWN
-            else f"record another run, or name this one: --run {first.run[:12]}"
-        )
+        if first.reason is Reason.WITHDRAWN:
+            advice = runs.changes(runs.at(commit, first.run)).advice
+        elif first.reason is Reason.LAPTOP:
+            # By its id it would be refused as well.
+            advice = "record one in a pipeline: with 'record: ci' no other run counts"
+        else:
+            advice = f"record another run, or name this one: --run {first.run[:12]}"
         return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"

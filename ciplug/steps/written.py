@@ -66,7 +66,8 @@ def _is_unchanged(file: File, run: Run) -> bool:
 
 
 def _committed(session: Session, run: Run) -> list[File]:
-    if run.provenance.command or run.commit is None or session.workspace is None:
+    watched = run.provenance.exit_code is not None or run.provenance.signal is not None
+    if watched or run.commit is None or session.workspace is None:
         return []
     names = {
         f"{run.commit}:{file.path}": file

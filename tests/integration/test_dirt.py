@@ -127,6 +127,9 @@ def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
     fresh = tmp_path / "fresh"
     git(tmp_path, "clone", "-q", str(project.folder), "fresh")
     assert measured(fresh) == Dirt()
+    # Content without its repository, as in an image that was built without .git.
+    (fresh / "lib/train.py").write_text("pass\n")
+    assert measured(fresh).files == ("lib",)
 
 
 def test_a_merge_with_conflicts(project: Project) -> None:
@@ -216,6 +219,23 @@ def test_declared_outputs_of_every_model_and_of_options_are_set_aside(project: P
     assert last(project) == CLEAN
     assert main(["record", "--model", "a"]) == 0
     assert last(project) == dirty("extra.json")
+
+
+def test_a_declared_output_that_the_command_did_not_write_is_dirt(project: Project) -> None:
+    for name in ("src/a.py", "src/b.py", "numbers.json"):
+        (project.folder / name).parent.mkdir(exist_ok=True)
+        (project.folder / name).write_text("1")
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("artifacts: [src, numbers.json]\n")
+    project.commit("sources as outputs")
+    (project.folder / "src/a.py").write_text("2")
+    (project.folder / "src/b.py").unlink()
+    (project.folder / "numbers.json").write_text("2")
+    written = (PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
+    project.ciplug("run", "--", *written, code=2)
+    assert last(project) == dirty("src/a.py", "src/b.py")
+    project.ciplug("run", "--", *written, "src/a.py", "src/b.py")
+    assert last(project) == CLEAN
 
 
 def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Project) -> None:

@@ -402,9 +402,11 @@ def test_a_file_of_the_commit_that_no_training_was_seen_to_write(team: Team, poi
     team.project.commit("model")
     team.session = team.session.refreshed()
     old = File(path="a model.bin", digest=f"sha256:{hexed}", size=12)
-    refusal = team.refused(run=team.judged(artifacts=(old,)).id)
-    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
-    written = team.judged(artifacts=(old,), provenance={"command": ("python", "train.py")})
+    command = ("python", "train.py")
+    for origin in ({}, {"command": command}):  # The second: a program that logs by itself, which ciplug did not start.
+        refusal = team.refused(run=team.judged(artifacts=(old,), provenance=origin).id)
+        assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
+    written = team.judged(artifacts=(old,), provenance={"command": command, "exit_code": 0})
     assert team.promote(run=written.id).version == 1
 
 

@@ -251,8 +251,9 @@ def test_with_record_ci_only_pipelines_speak(team: Team) -> None:
     for named in (False, True):
         (only,) = judged(team, named=named).gates
         assert only.outcome == "INCONCLUSIVE" and "was recorded on a person's machine" in only.reason
-    with pytest.raises(NotFound, match="was recorded on a person's machine"):
+    with pytest.raises(NotFound, match="was recorded on a person's machine") as none:
         team.promote()
+    assert none.value.hint == "record one in a pipeline: with 'record: ci' no other run counts"
     with pytest.raises(PromotionRefused):
         team.promote(run=laptop.id)
     pipeline = team.run(accuracy=0.85, provenance={"context": PIPELINE})
