@@ -84,8 +84,10 @@ def at_end(
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
     older: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
 ) -> Provenance:
     """The whole of it.
 
@@ -94,8 +96,10 @@ def at_end(
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
         older: outputs that are older than the commit.
+        beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
+        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
     """
     from ciplug.capture import environment
 
@@ -105,11 +109,14 @@ def at_end(
         seed=seed,
         unchanged=unchanged,
         older=older,
+        beside=beside,
         python=version,
         os=environment.operating_system(),
         packages=packages,
         lockfiles=environment.lockfiles(top),
         hardware=environment.hardware(),
+        head_after=head_after,
+        dirty=True if head_after else start.dirty,
     )
     return whole if child is None else _with_costs(whole, child)
 

@@ -31,6 +31,8 @@ class Facts:
     files: tuple[str, ...] = ()
     """The first of the files that differed from the commit."""
     more_files: int = 0
+    head_after: str | None = None
+    """The commit that its command checked out."""
     set_aside: tuple[str, ...] = ()
     """Files that differed from the commit, and that only the run's own settings ignore."""
     pipeline: bool = False
@@ -103,6 +105,7 @@ def facts_of(run: Run, objection: str | None, set_aside: Callable[[Run], tuple[s
         dirty=origin.dirty,
         files=origin.dirty_files,
         more_files=max(0, (origin.dirty_count or 0) - len(origin.dirty_files)),
+        head_after=origin.head_after,
         set_aside=set_aside(run),
         pipeline=origin.context.host != LOCAL,
         objection=objection,
@@ -182,6 +185,7 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
         commit=run.commit,
         files=run.set_aside if reason is Reason.SET_ASIDE else run.files,
         more_files=0 if reason is Reason.SET_ASIDE else run.more_files,
+        head_after=run.head_after,
         objection=run.objection,
     )
 

@@ -30,8 +30,12 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    HEAD_MOVED = "head_moved"
+    """The command of the run checked out another commit, so the run counts as dirty."""
     SET_ASIDE = "set_aside"
     """Files differed from the commit, and do not count because of `clean: ignore`."""
+    BESIDE = "beside"
+    """Other runs were to write the same files at the same time."""
     OLDER = "older"
     """Outputs were recorded that are older than the commit."""
     UNWRITTEN = "unwritten"
@@ -136,6 +140,8 @@ class Notice:
     """That person's reason."""
     because: Reason | None = None
     """Why a run was passed over."""
+    settled: bool | None = None
+    """True: another run counts in its place."""
     files: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     """Names of metrics, or of gates."""
@@ -364,8 +370,13 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
     Kind.SET_ASIDE: lambda n: (
         f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
+    ),
+    Kind.BESIDE: lambda n: (
+        f"its numbers may be another run's, which was to write the same files at the same time: "
+        f"{listed([run[:12] for run in n.runs])}"
     ),
     Kind.OLDER: lambda n: (
         f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
@@ -447,6 +458,7 @@ def _of_failure(notice: Notice) -> str:
     )
 
 
+_CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
@@ -466,12 +478,14 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
+    Kind.BESIDE: "run it again, alone in its folder",
     Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
-    Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because else None,
+    Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,
     Kind.DELETED: _of_withdrawal,
     Kind.UNREAD_AMENDMENT: _of_withdrawal,

@@ -130,7 +130,13 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
         for one in side.passed_over:
             if one.reason in TOLD:
                 notice = Notice(
-                    kind=Kind.PASSED_OVER, of=of, run=one.run, because=one.reason, files=one.files, detail=one.words
+                    kind=Kind.PASSED_OVER,
+                    of=of,
+                    run=one.run,
+                    because=one.reason,
+                    files=one.files,
+                    detail=one.words,
+                    settled=(side.run is not None and side.reason is None and one.commit == side.commit) or None,
                 )
                 found.setdefault(one.run, notice)
     notices = list(found.values())
@@ -146,11 +152,15 @@ def _about(run: Run) -> Iterator[Notice]:
     if run.left_out:
         names = tuple(one.name for one in run.left_out)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
-    if origin.dirty:
+    if origin.head_after:
+        yield Notice(kind=Kind.HEAD_MOVED, run=run.id, detail=origin.moved)
+    if origin.dirty_files or (origin.dirty and not origin.head_after):
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
     if origin.ignored_files:
         files = origin.ignored_files
         yield Notice(kind=Kind.SET_ASIDE, run=run.id, files=files[:MOST_FILES], count=len(files))
+    if origin.beside:
+        yield Notice(kind=Kind.BESIDE, run=run.id, runs=origin.beside)
     if origin.older:
         yield Notice(kind=Kind.OLDER, run=run.id, files=origin.older)
     if origin.unchanged:

@@ -193,6 +193,16 @@ def _folder_of_config(session: Session) -> str:
     return "." if home == ".." or home.startswith("../") else home
 
 
+def tell_beside(session: Session, entry: RunWriter) -> None:
+    """Say which runs that are going on are to write the same files, and mark each of them as beside the others."""
+    for other in session.spool.mark_beside(entry):
+        console.complain(
+            f"warning: run {other[:12]} is going on, and is to write the same files: "
+            "each may record the other's numbers",
+            "wait for its end; or train in another checkout (git worktree add), or write to other files (--metrics)",
+        )
+
+
 def tell_dirt(session: Session, entry: RunWriter) -> None:
     """Say that a run which has just begun will stand for no commit, and which files differ from it."""
     origin = skeleton_of(entry).provenance
@@ -222,6 +232,7 @@ def facts_of(
         "run": plain(run),
         "asked": {"model": inputs.model_is_asked, "seed": inputs.seed},
         "process": process,
+        "outputs": [str((job.cwd / path).absolute()) for path in inputs.outputs],
         "store": spooled_for,
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
@@ -237,6 +248,7 @@ def finish(
     status: Status,
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
     problems: Sequence[CiplugError] = (),
     notes: Sequence[Note] = (),
 ) -> Recorded:
@@ -276,8 +288,10 @@ def finish(
                 seed=seed_of(entry, logged, values.params),
                 unchanged=tuple(dict.fromkeys((*inputs.unchanged, *old))),
                 older=inputs.older,
+                beside=entry.beside(),
                 child=child,
                 python=python,
+                head_after=head_after,
             ),
         )
         said = [

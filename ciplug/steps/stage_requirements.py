@@ -58,6 +58,12 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             f"{name} requires a clean tree, and run {run.id[:12]} did not record whether its tree was clean",
             hint="record a run in a clone of the repository, with git installed, and promote that one",
         )
+    if moved := run.provenance.moved:
+        raise PromotionRefused(
+            Refusal.DIRTY_TREE,
+            f"{name} requires a clean tree, and run {run.id[:12]} {moved}",
+            hint="check out the commit first, then train: ciplug run -- COMMAND",
+        )
     if dirty:
         files = run.provenance.named_dirt()
         raise PromotionRefused(

@@ -292,3 +292,22 @@ def test_what_an_earlier_commit_left_is_named_and_not_promoted(tmp_path: Path) -
     assert recorded() == ["model.txt"]
     project.ciplug("gate")
     project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project", config="metrics: metrics.json\n")
+    inner = [PYTHON, "-m", "ciplug", "run", "--", PYTHON, "train.py"]
+    both = f"{shlex.join([PYTHON, 'train.py'])} && {shlex.join(inner)}"
+    assert (
+        "is going on" not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
+    )
+    for one in project.json("runs", "list", "--json"):
+        assert "beside" not in one["provenance"]
+    said = project.ciplug("run", "--", "sh", "-c", both).stderr
+    second, first = project.json("runs", "list", "--limit", "2", "--json")
+    if len(first["provenance"]["command"]) == 2:
+        second, first = first, second
+    assert f"warning: run {first['id'][:12]} is going on, and is to write the same files" in said
+    assert (first["provenance"]["beside"], second["provenance"]["beside"]) == ([second["id"]], [first["id"]])
+    shown = project.ciplug("compare", "--run", first["id"]).stdout
+    assert f"which was to write the same files at the same time: {second['id'][:12]}" in " ".join(shown.split())

@@ -10,6 +10,7 @@ import pytest
 
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, UNSEEN, Kind, Notice
+from ciplug.records.provenance import moved_words
 from ciplug.records.selection import Reason
 from ciplug.reports import comment, html, terminal
 from ciplug.reports.report import Report, as_json
@@ -25,7 +26,9 @@ EXAMPLES = [
     Notice(kind=Kind.FAILED, run=RUN, by="alice", resumed="then"),
     Notice(kind=Kind.FORK, run=RUN),
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
+    Notice(kind=Kind.HEAD_MOVED, run=RUN, detail=moved_words("b" * 40)),
     Notice(kind=Kind.SET_ASIDE, run=RUN, files=("poetry.lock",), count=1),
+    Notice(kind=Kind.BESIDE, run=RUN, runs=("b" * 32,)),
     Notice(kind=Kind.OLDER, run=RUN, files=("metrics.json", "model.txt")),
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
