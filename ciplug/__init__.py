@@ -13,15 +13,10 @@ recorded when the program ends. Importing this package is cheap: everything is l
 
 from __future__ import annotations
 
-import time
-
 from ciplug._version import __version__
 
 # typing's own constant would cost half as much again as starting Python does.
 TYPE_CHECKING = False
-
-loaded = time.time_ns()
-"""The moment at which this program began to use ciplug: nanoseconds since 1970."""
 
 __all__ = [
     "__version__",

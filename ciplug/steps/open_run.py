@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug import console, loaded
+from ciplug import console
+from ciplug._version import loaded
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
