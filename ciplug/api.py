@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
@@ -25,6 +26,8 @@ _odd_names: set[object] = set()
 """Names of metrics that a warning was given for."""
 _stack: list[ActiveRun] = []
 """The active runs of this program, the innermost last. A forked worker inherits those of the process it comes from."""
+_ending: list[str] = []
+"""Of a program that has begun to end its runs at exit: its process, then each thread whose events were dropped."""
 
 
 class ActiveRun:
@@ -107,10 +110,13 @@ def start_run(
         model: which model this is a run of; default: that of the parent or of ciplug.yaml.
         seed: the random seed, kept with the run.
 
-    Raises UsageError when a run is active already, or no run has the id `run_id`; ConfigError for a wrong ciplug.yaml.
+    Raises UsageError when a run is active already, when no run has the id `run_id`, and once the program has ended its
+    runs at exit; ConfigError for a wrong ciplug.yaml.
     """
     from ciplug.steps.inputs import Inputs
 
+    if _is_exiting():
+        raise UsageError("the program is ending: no run is started any more", hint="start runs before the program ends")
     if _stack and not _stack[-1].is_inherited and not nested:
         raise UsageError(
             f"run {_stack[-1].id} is active", hint="end it first, ciplug.end_run(), or start a child: nested=True"
@@ -188,8 +194,23 @@ def _activate(run: OpenRun) -> ActiveRun:
 
 def _end_at_exit() -> None:
     status: Status = "failed" if hasattr(sys, "last_value") else "finished"
+    # A daemon thread may go on logging: a run that it started here would be ended here, and so on without end.
+    _ending[:] = [str(os.getpid())]
     while _stack:
         _stack[-1].end(status)
+    if threads := _ending[1:]:
+        _tell_dropped(threads)
+
+
+def _is_exiting() -> bool:
+    return bool(_ending) and _ending[0] == str(os.getpid())
+
+
+def _tell_dropped(threads: Sequence[str]) -> None:
+    console.complain(
+        f"warning: {', '.join(threads)} logged after the program had ended its run: left out",
+        "stop what logs, and end the run, before the program ends",
+    )
 
 
 def active_run() -> ActiveRun | None:
@@ -223,6 +244,21 @@ def _run() -> ActiveRun:
     return _activate(joined(around))
 
 
+def _log(*logged: Event) -> None:
+    """Log to the active run. What comes once the program has ended its runs at exit is left out, and no error."""
+    try:
+        (_stack[-1] if _is_exiting() else _run()).append(*logged)
+    except (IndexError, UsageError):
+        if not _is_exiting():
+            raise
+        thread = threading.current_thread()
+        # The thread that ends the runs speaks for the others: a daemon thread may be stopped while it holds stderr.
+        if thread is threading.main_thread():
+            _tell_dropped(["a function called at exit"])
+        elif thread.name not in _ending:
+            _ending.append(thread.name)
+
+
 def log_metric(key: str, value: float, step: int | None = None, timestamp: datetime | int | None = None) -> None:
     """Log a value of a metric. With steps, the whole series is kept.
 
@@ -243,7 +279,7 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp
     """Log several metrics of one step, all or none: see `log_metric`. One with an impossible name is left out."""
     time = seconds(timestamp)
     batch = [events.metric(key, value, step, time) for key, value in metrics.items() if _is_taken(key)]
-    _run().append(*batch)
+    _log(*batch)
 
 
 def _is_taken(name: str) -> bool:
@@ -264,19 +300,19 @@ def log_param(key: str, value: object) -> None:
 def log_params(params: Mapping[str, object]) -> None:
     """Log several parameters, all or none."""
     batch = [events.param(key, value) for key, value in params.items()]
-    _run().append(*batch)
+    _log(*batch)
 
 
 def log_artifact(path: str | os.PathLike[str]) -> None:
     """Keep a file or folder that the training wrote, as it is at the end of the run; or an address, like `s3://…`."""
     named = os.fspath(path)
     # A link stays the link that it is.
-    _run().append({"artifact": named if "://" in named else os.path.abspath(named)})  # noqa: PTH100
+    _log({"artifact": named if "://" in named else os.path.abspath(named)})  # noqa: PTH100
 
 
 def log_dataset(path: str | os.PathLike[str]) -> None:
     """Keep a file or folder that the training read, by its digest at the end of the run."""
-    _run().append({"dataset": os.path.abspath(path)})  # noqa: PTH100
+    _log({"dataset": os.path.abspath(path)})  # noqa: PTH100
 
 
 def log_input(dataset: object, context: str | None = None, tags: Mapping[str, object] | None = None) -> None:
@@ -289,7 +325,7 @@ def log_input(dataset: object, context: str | None = None, tags: Mapping[str, ob
 
     Raises UsageError for anything else.
     """
-    _run().append(events.dataset_input(dataset, context, tags))
+    _log(events.dataset_input(dataset, context, tags))
 
 
 def log_inputs(
@@ -313,17 +349,17 @@ def log_inputs(
         for dataset, context, tags in zip(named, *lists, strict=True)
         if dataset is not None
     ]
-    _run().append(*batch, *(events.model_input(model) for model in models or () if model is not None))
+    _log(*batch, *(events.model_input(model) for model in models or () if model is not None))
 
 
 def log_outputs(models: Sequence[object]) -> None:
     """Name logged models that the training made: ids, or MLflow's LoggedModelOutput, which has a step."""
-    _run().append(*(events.output(model) for model in models))
+    _log(*(events.output(model) for model in models))
 
 
 def set_tag(key: str, value: object) -> None:
     """Set a tag of the run; the last value counts."""
-    _run().append(events.tag(key, value))
+    _log(events.tag(key, value))
 
 
 def _texts(tags: Mapping[str, object]) -> dict[str, str]:

@@ -261,6 +261,8 @@ class Refusal(Enum):
     """The recorded verdict allows it, and judging again does not."""
     NO_COMMIT = "no_commit"
     DIRTY_TREE = "dirty_tree"
+    SET_ASIDE = "set_aside"
+    """Files differed from the commit, and `clean:` of the policy in force does not ignore them."""
     TREE_UNKNOWN = "tree_unknown"
     """The run did not record whether its tree was clean."""
     NO_FILE = "no_file"

@@ -52,7 +52,8 @@ class Team:
         run = Run(
             id=f"{self.recorded:032x}",
             model=fields.pop("model", "wine"),
-            status="finished",
+            status=fields.pop("status", "finished"),
+            parent=fields.pop("parent", None),
             started=STAMP,
             ended=STAMP,
             commit=self.project.head if commit == "" else commit,

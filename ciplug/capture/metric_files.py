@@ -129,8 +129,11 @@ class _Collector:
         steps = _steps_among(value) if entry.step is None else None
         for name, child in value.items():
             key = f"{prefix}/{name}" if prefix else str(name)
-            if isinstance(child, list):
-                self._list("" if name == LOG else key, child, entry, steps)
+            if not str(name).strip():
+                # What is below it would take the name of something else.
+                self._leave_out(key, "name", entry)
+            elif isinstance(child, list):
+                self._list(prefix if name == LOG else key, child, entry, steps)
             elif entry.step is None and is_time(str(name), child):
                 self._one(key, child, entry, is_text=True)
             else:
@@ -289,6 +292,8 @@ def _leaves(source: Source, entry: Entry) -> Iterator[tuple[str, Any]]:
             inner = enumerate(value)
         if inner is not None and (value or not prefix):
             for name, child in inner:
+                if not str(name).strip() and isinstance(child, (dict, list)):
+                    raise source.wrong("an empty name", column=prefix or None, line=entry.line_of(f"{prefix}/{name}"))
                 yield from walk(f"{prefix}/{name}" if prefix else str(name), child)
             return
         if prefix in seen:

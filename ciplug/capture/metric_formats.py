@@ -70,7 +70,8 @@ def _catboost(document: Any) -> dict[str, Any] | None:
             for one in document["iterations"]
         ]
         about = {name: value for name, value in document["meta"].items() if not isinstance(value, list)}
-        return {**document, "meta": about, "iterations": {LOG: rows}}
+        others = {name: value for name, value in document.items() if name != "iterations"}
+        return {**others, "meta": about, LOG: rows}
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
 

@@ -86,7 +86,8 @@ def entries_of_rows(
     elif by := _row_names(window, names):
         for row in every:
             found = {key: one for key, one in row.values.items() if key not in by}
-            yield Entry({"/".join(_row_name(key, row.values.get(key)) for key in by): found}, line=row.line)
+            parts = [_row_name(key, row.values.get(key)) for key in by]
+            yield Entry({"/".join(parts) if all(parts) else "": found}, line=row.line)
     else:
         index = next((one for one in names if one.lower() in INDEX_KEYS and _is_rising(window, one)), None)
         yield from _by_steps(every, index, others_are_steps=False)
@@ -191,11 +192,14 @@ def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Itera
         if step is not None and (given := whole(cells.pop(step, None))) is not None:
             at = given
         key, found = cells.pop(name, None), cells.pop(value, None)
+        if not _is_given(key):
+            yield Entry({"": found}, line=row.line)
+            continue
         about = {key: one for key in list(cells) if key.lower() in ABOUT_KEYS and (one := cells.pop(key)) is not None}
         if step is not None:
             cells = {n: one for n, one in cells.items() if n.lower() not in STEP_KEYS}
         parts = {n: one for n, one in cells.items() if _is_label(one) or (n.lower() in ROW_KEYS and _is_row_label(one))}
-        full = "/".join([*(_row_name(n, one) for n, one in parts.items()), "" if key is None else str(key)])
+        full = "/".join([*(_row_name(n, one) for n, one in parts.items()), str(key)])
         others = {f"{full}/{n}": one for n, one in cells.items() if n not in parts and one is not None}
         others |= {f"{full}/{n}": one for n, one in about.items() if not isinstance(one, str)}
         texts = {f"{full}/{n}": one for n, one in about.items() if isinstance(one, str)}
@@ -203,21 +207,35 @@ def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Itera
 
 
 def _row_names(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """The columns that name each row together: the first texts, or what ROW_KEYS knows. Empty: there are none."""
+    """The columns that name each row together: the first texts, or what ROW_KEYS knows. Empty: there are none.
+
+    Where none names every row, a column that is known to name rows may have left some of them without a name.
+    """
     if any(name.lower() in STEP_KEYS for name in names):
         return []
+    known = [name for name in names if name.lower() in (*ROW_KEYS, *INDEX_KEYS)]
+    return _naming(rows, names, may_lack=False) or _naming(rows, known, may_lack=True)
+
+
+def _naming(rows: Sequence[Row], names: Sequence[str], *, may_lack: bool) -> list[str]:
     taken: list[str] = []
     for name in names:
-        values = [row.values.get(name) for row in rows]
+        named = [row for row in rows if _is_given(row.values.get(name))] if may_lack else rows
+        values = [row.values.get(name) for row in named]
         texts = sum(map(_is_label, values))
         # Of classes that are called 0 and 1, only the rows of averages have a text.
         numbers_too = name.lower() in ROW_KEYS or (name.lower() in INDEX_KEYS and texts > 0)
-        if texts < len(rows) and not (numbers_too and all(map(_is_row_label, values))):
+        if not named or (texts < len(named) and not (numbers_too and all(map(_is_row_label, values)))):
             continue
         taken.append(name)
+        rows = named
         if len({tuple(row.values.get(one) for one in taken) for row in rows}) == len(rows):
             return taken
     return []
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and str(value).strip() != ""
 
 
 def _is_label(value: Any) -> bool:
@@ -230,6 +248,9 @@ def _is_row_label(value: Any) -> bool:
 
 
 def _row_name(column: str, value: Any) -> str:
+    """The name that a cell gives its row; empty where it gives none."""
+    if not _is_given(value):
+        return ""
     return str(value) if isinstance(value, str) or column.lower() in INDEX_KEYS else f"{column} {value}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
 from ciplug.git.worktree import Dirt
-from ciplug.records.provenance import MOST_FILES, Context, Provenance
+from ciplug.records.provenance import MOST_FILES, MOST_IGNORED, Context, Provenance
 
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
@@ -35,7 +35,7 @@ def at_start(
         dirty=None if dirt is None else bool(dirt.files),
         dirty_files=known.files[:MOST_FILES],
         dirty_count=len(known.files) or None,
-        ignored_files=known.ignored[:MOST_FILES],
+        ignored_files=known.ignored[:MOST_IGNORED],
         diff_digest=known.digest,
         ciplug=__version__,
     )
@@ -45,18 +45,34 @@ def without_outputs(start: Provenance, outputs: Collection[str]) -> Provenance:
     """The facts of a run whose program has named its outputs while it ran: that these differed does not count.
 
     Args:
-        outputs: files and folders, from the repository's top.
+        outputs: files that the program wrote, from the repository's top.
     """
-    files = [path for path in start.dirty_files if not any(path == o or path.startswith(f"{o}/") for o in outputs)]
+    start = replace(start, ignored_files=tuple(path for path in start.ignored_files if path not in outputs))
+    files = tuple(path for path in start.dirty_files if path not in outputs)
     count = (start.dirty_count or 0) - len(start.dirty_files) + len(files)
     if count == (start.dirty_count or 0):
         return start
     return replace(
         start,
         dirty=count > 0,
-        dirty_files=tuple(files),
+        dirty_files=files,
         dirty_count=count or None,
         diff_digest=start.diff_digest if count else None,
+    )
+
+
+def with_dirt(start: Provenance, files: Sequence[str], digest: str) -> Provenance:
+    """The facts of a run of which more files differed when it began.
+
+    Args:
+        digest: that of all files that differed.
+    """
+    return replace(
+        start,
+        dirty=True,
+        dirty_files=tuple(sorted((*start.dirty_files, *files))[:MOST_FILES]),
+        dirty_count=(start.dirty_count or 0) + len(files),
+        diff_digest=digest,
     )
 
 
@@ -67,8 +83,11 @@ def at_end(
     top: Path,
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
+    older: tuple[str, ...] = (),
+    beside: tuple[str, ...] = (),
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
 ) -> Provenance:
     """The whole of it.
 
@@ -76,8 +95,11 @@ def at_end(
         env: the environment that `python` is looked for in.
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
+        older: outputs that are older than the commit.
+        beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
+        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
     """
     from ciplug.capture import environment
 
@@ -86,11 +108,15 @@ def at_end(
         start,
         seed=seed,
         unchanged=unchanged,
+        older=older,
+        beside=beside,
         python=version,
         os=environment.operating_system(),
         packages=packages,
         lockfiles=environment.lockfiles(top),
         hardware=environment.hardware(),
+        head_after=head_after,
+        dirty=True if head_after else start.dirty,
     )
     return whole if child is None else _with_costs(whole, child)
 

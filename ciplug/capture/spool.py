@@ -22,7 +22,7 @@ from typing import Any
 
 from ciplug.capture.log import FILE
 from ciplug.capture.sealed import SEALED, Sealed, read_sealed, whole
-from ciplug.capture.writer import ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
+from ciplug.capture.writer import BESIDE, ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
 from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.locking import acquire, held, write_atomically
 
@@ -96,6 +96,20 @@ class Spool:
                 if facts and facts.get("process") in processes:
                     begun.append((path.stat().st_mtime_ns, path.parent))
         return next(filter(None, (RunWriter.open(folder) for _, folder in sorted(begun, reverse=True))), None)
+
+    def mark_beside(self, entry: RunWriter) -> list[str]:
+        """Mark the open runs that are to write a file of this one as beside it, and it as beside them; returns ids."""
+        outputs = set(entry.facts.get("outputs") or ())
+        marked = []
+        for path in self._entries(OPEN):
+            facts = read_facts(path) if path.parent.name != entry.id else None
+            if facts and outputs & set(facts.get("outputs") or ()):
+                other = path.parent.name
+                for folder, name in ((path.parent, entry.id), (entry.folder, other)):
+                    with contextlib.suppress(OSError):
+                        (folder / f"{BESIDE}{name}").touch()
+                marked.append(other)
+        return marked
 
     def sealed(self, store: str | None = None) -> list[Sealed]:
         """The finished runs, of one store or of all, without child runs whose parent is still open.

@@ -6,6 +6,7 @@ A recorded run that was resumed is open in the same way, in a folder <spool>/<ru
 <spool>/<run id>/open.json    what was known when the run began; it is there as long as events are taken
 <spool>/<run id>/ending.json  the same file, from the moment at which somebody begins to seal the run
 <spool>/<run id>/log.ndjson   what was logged
+<spool>/<run id>/beside-<id>  that run went on at the same time, and was to write some of the same files
 <spool>/<run id>/sealed.json  the objects to send
 """
 
@@ -28,6 +29,8 @@ from ciplug.locking import acquire, held, release, sync_folder, upgrade, write_a
 
 OPEN, ENDING, LOCK = "open.json", "ending.json", "lock"
 JOINED = "joined"
+BESIDE = "beside-"
+"""The beginning of the name of an empty file, whose end is the id of a run."""
 SERVER = "server"
 """The owner of a run that outlives the processes which log to it."""
 
@@ -94,6 +97,10 @@ class RunWriter:
         """The id of the run that this one is a child of."""
         run = self.facts.get("run")
         return run.get("parent") if isinstance(run, dict) else None
+
+    def beside(self) -> tuple[str, ...]:
+        """Ids of the runs that went on at the same time, and were to write some of the same files."""
+        return tuple(sorted(path.name.removeprefix(BESIDE) for path in self.folder.glob(f"{BESIDE}*")))
 
     @property
     def locks(self) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _SECOND = 1_000_000_000
 COARSEST = 2 * _SECOND
@@ -42,12 +42,34 @@ class Stamp(NamedTuple):
         attributes = (found.st_mode, found.st_nlink, found.st_uid, found.st_gid)
         return cls((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns, found.st_ctime_ns, attributes)
 
+    @classmethod
+    def parse(cls, raw: Any) -> Stamp | None:
+        """Read a stamp back from JSON; None for that of no file."""
+        if raw is None:
+            return None
+        inode, size, modified, changed, attributes = raw
+        return cls(tuple(inode), size, modified, changed, tuple(attributes))
+
 
 def is_rewritten(before: Stamp, now: Stamp) -> bool:
     """Whether the file was written between two looks at it. Pure."""
     if before[:3] != now[:3]:
         return True
     return before.changed != now.changed and before.attributes == now.attributes
+
+
+def written_since(stamps: Mapping[str, Any], top: Path) -> set[str]:
+    """Return the files that were written since their stamps were taken.
+
+    Args:
+        stamps: the path of each, from `top`, and its stamp, as JSON has it.
+    """
+    looks = {path: (Stamp.parse(raw), Stamp.of(top / path)) for path, raw in stamps.items()}
+    return {
+        path
+        for path, (before, now) in looks.items()
+        if (is_rewritten(before, now) if before and now else before != now)
+    }
 
 
 def until_seen(stamps: Iterable[Stamp], now: int) -> int:

@@ -53,6 +53,10 @@ class Host(Protocol):
         """The head of a pull request that HEAD merges, if HEAD is a merge that this host has made."""
         ...
 
+    def target_tips(self, env: Mapping[str, str]) -> tuple[str, ...]:
+        """The commits that the environment names as the tip of the pull request's target; they may be shortened."""
+        ...
+
     @property
     def workspace(self) -> str | None:
         """The variable with the folder of the job's checkout."""
@@ -110,6 +114,10 @@ PUSH_HINT = "the job needs the right to push: set CIPLUG_PUSH_TOKEN to a token t
 def second_parent(checkout: Checkout) -> str | None:
     """The head that was merged into its target."""
     return checkout.parents[1] if len(checkout.parents) == 2 else None
+
+
+def no_target_tips(env: Mapping[str, str]) -> tuple[str, ...]:
+    return ()
 
 
 _HTTP_REMOTE = re.compile(r"(https?://)(?:[^/@]*@)?([^/]+)/(.+?)(?:\.git)?/?")

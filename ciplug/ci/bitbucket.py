@@ -44,6 +44,11 @@ def context(env: Mapping[str, str]) -> Context:
     )
 
 
+def target_tips(env: Mapping[str, str]) -> tuple[str, ...]:
+    tip = text(env, "BITBUCKET_PR_DESTINATION_COMMIT")
+    return (tip,) if tip else ()
+
+
 def write_outputs(env: Mapping[str, str], outputs: Mapping[str, str]) -> bool:
     """Append to the step's shared variables, ; later steps see those that the step lists in `output-variables`."""
     return append_outputs(text(env, "BITBUCKET_PIPELINES_VARIABLES_PATH"), outputs)

@@ -44,6 +44,7 @@ annotate = github_actions.annotate
 push_hint = base.PUSH_HINT
 names_the_head = True
 merged_head = base.second_parent
+target_tips = github_actions.target_tips
 workspace = "GITHUB_WORKSPACE"
 advice = base.Advice(
     push="in the step: env: {{token}: '${{ secrets.{token} }}'}, a token with write:repository",

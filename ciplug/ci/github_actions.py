@@ -99,6 +99,12 @@ def _has_landed(env: Mapping[str, str], payload: dict[str, Any]) -> bool:
     return merged or env.get("GITHUB_EVENT_NAME") != "pull_request_target"
 
 
+def target_tips(env: Mapping[str, str]) -> tuple[str, ...]:
+    """The target of the payload; in `pull_request_target`, GITHUB_SHA is the one at the time of the event."""
+    built = text(env, "GITHUB_SHA") if env.get("GITHUB_EVENT_NAME") == "pull_request_target" else None
+    return tuple(filter(None, (built, _string(event_payload(env), "pull_request", "base", "sha"))))
+
+
 def event_payload(env: Mapping[str, str]) -> dict[str, Any]:
     """The content of GITHUB_EVENT_PATH; empty if it cannot be read."""
     path = text(env, "GITHUB_EVENT_PATH")

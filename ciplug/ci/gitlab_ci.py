@@ -60,6 +60,12 @@ def _trusted(env: Mapping[str, str]) -> bool:
     return source is not None and source == here == target
 
 
+def target_tips(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Set in merged-results pipelines and merge trains only."""
+    tip = text(env, "CI_MERGE_REQUEST_TARGET_BRANCH_SHA")
+    return (tip,) if tip else ()
+
+
 def report_url(env: Mapping[str, str], file: Path) -> str | None:
     """Its address among the artifacts of the job, if they are kept."""
     job, path = text(env, "CI_JOB_URL"), base.below(text(env, "CI_PROJECT_DIR"), file)

@@ -7,9 +7,10 @@ of commit, branch, tag and pull request is about the numbers of this job.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Protocol
 
 from ciplug.ci.base import Checkout, place_of_remote
 from ciplug.records.provenance import Context
@@ -25,7 +26,8 @@ class Standing(Enum):
     NO_COMMIT = auto()
     """There is no checkout, or HEAD has no commit yet."""
     NAMED = auto()
-    """HEAD is the commit that the host names, or the host names none and does not contradict git."""
+    """HEAD is the commit that the host names; where it names none, the tip of the branch, tag or pull request that it
+    names."""
     MERGE = auto()
     """HEAD merges the head of the pull request with its target."""
     OTHER_COMMIT = auto()
@@ -42,6 +44,22 @@ class Published:
     """HEAD is in a branch or under a tag of the remote. False where that cannot be shown."""
     branches: tuple[str, ...] = ()
     """The branches whose tip is HEAD."""
+
+
+class Remote(Protocol):
+    """What git knows of the repository that the checkout is of. A question may contact the remote."""
+
+    def published(self) -> Published:
+        """Return the relation of HEAD to its branches and tags."""
+        ...
+
+    def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
+        """Return whether one of these full refs is at the commit; False where that cannot be shown."""
+        ...
+
+    def is_on_branch(self, commit: str, branch: str) -> bool:
+        """Return whether the commit is one of the branch's own, its first parents; False where that is not shown."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,9 @@ def explain(identity: Identity) -> str:
     if standing == Standing.MERGE:
         return f"the head that HEAD, the merge {(context.merge_commit or '')[:8]}, brings in"
     if standing == Standing.NAMED:
-        return f"HEAD, which {claim.host} names" if claim.commit or claim.merge_commit else "HEAD"
+        if claim.commit or claim.merge_commit:
+            return f"HEAD, which {claim.host} names"
+        return f"HEAD, the tip of what {claim.host} names" if _refs_of(claim) else "HEAD"
     if standing not in (Standing.OTHER_COMMIT, Standing.OTHER_REPOSITORY):
         return "HEAD"
     where = f"HEAD of {context.branch}" if context.branch else "HEAD"
@@ -93,9 +113,10 @@ def doubt(identity: Identity) -> str | None:
 def _named(claim: Context) -> str:
     """Return the host's commit and branch, for people."""
     commit = claim.commit or claim.merge_commit
+    of, tagged = ("of ", "with tag ") if commit else ("", "the tag ")
     parts = [
         commit[:8] if commit else "",
-        f"of {claim.branch}" if claim.branch else f"with tag {claim.tag}" if claim.tag else "",
+        f"{of}{claim.branch}" if claim.branch else f"{tagged}{claim.tag}" if claim.tag else "",
         f"(pull request {claim.pull_request})" if claim.pull_request is not None else "",
     ]
     return " ".join(filter(None, parts)) or "another commit"
@@ -106,7 +127,8 @@ def identify(
     checkout: Checkout,
     *,
     merged_head: Callable[[Checkout], str | None],
-    published: Callable[[], Published],
+    target_tips: Sequence[str],
+    remote: Remote,
     keeps_own_runs: bool,
 ) -> Identity:
     """Return the identity of a job.
@@ -117,7 +139,8 @@ def identify(
     Args:
         claim: what the host says of the job.
         merged_head: the head that a merge commit of the host's own making has, if HEAD is one.
-        published: asks the remote. It is called only where HEAD is not what the host names.
+        target_tips: the commits that the host names as the tip of the pull request's target; they may be shortened.
+        remote: it is asked only where HEAD is not a commit that the host names.
         keeps_own_runs: whether runs go to the repository that is checked out. In a second repository of the job,
             no other place is written with trust.
     """
@@ -126,27 +149,84 @@ def identify(
         return Identity(found, claim, Standing.NO_HOST)
     if checkout.head is None:
         return Identity(replace(claim, commit=None, merge_commit=None), claim, Standing.NO_COMMIT)
-    head = _head_of_claim(claim, checkout, merged_head)
+    head = _head_of_claim(claim, checkout, merged_head, target_tips, remote)
     if head is not None:
         merge = None if head == checkout.head else checkout.head
         context = replace(claim, commit=head, merge_commit=merge, branch=claim.branch or checkout.branch)
         return Identity(context, claim, Standing.MERGE if merge else Standing.NAMED)
-    return _elsewhere(claim, checkout, published(), keeps_own_runs=keeps_own_runs)
+    return _elsewhere(claim, checkout, remote.published(), keeps_own_runs=keeps_own_runs)
 
 
-def _head_of_claim(claim: Context, checkout: Checkout, merged_head: Callable[[Checkout], str | None]) -> str | None:
+def _head_of_claim(
+    claim: Context,
+    checkout: Checkout,
+    merged_head: Callable[[Checkout], str | None],
+    target_tips: Sequence[str],
+    remote: Remote,
+) -> str | None:
     """The commit under review, where HEAD is what the host speaks of; None where HEAD is something else."""
     head = checkout.head or ""
+    named = next((parent for parent in checkout.parents if _is(parent, claim.commit)), None)
     # A merge on the target branch is one of its own commits: the pull request has gone in.
     merges = len(checkout.parents) == 2 and claim.proposed and checkout.branch != claim.target_branch
-    named = next((parent for parent in checkout.parents if _is(parent, claim.commit)), None) if merges else None
     if _is(head, claim.merge_commit):
-        return named or merged_head(checkout) or head
+        return (named if merges else None) or merged_head(checkout) or head
     if _is(head, claim.commit):
         return head
-    if claim.commit is None and claim.merge_commit is None and not _contradicted(claim, checkout):
-        return (merged_head(checkout) if claim.pull_request is not None else None) or head
-    return named
+    if claim.commit is None and claim.merge_commit is None:
+        return _tip_of_claim(claim, checkout, merged_head, remote)
+    if merges and named is not None and _merges_with_target(named, claim, checkout, target_tips, remote):
+        return named
+    return None
+
+
+def _merges_with_target(
+    named: str, claim: Context, checkout: Checkout, target_tips: Sequence[str], remote: Remote
+) -> bool:
+    """Whether HEAD, which the host does not name, merges the head under review with its target, and nothing else.
+
+    Any other branch may have merged that head, too: a merge is of this pull request only if the other parent is the
+    target's. HEAD itself may be the target's: the pull request has gone in.
+    """
+    target = claim.target_branch
+    other = next((parent for parent in checkout.parents if parent != named), "")
+    if not any(_is(other, tip) for tip in target_tips) and not (target and remote.is_on_branch(other, target)):
+        return False
+    return not (target and other == checkout.parents[0] and remote.is_on_branch(checkout.head or "", target))
+
+
+def _tip_of_claim(
+    claim: Context, checkout: Checkout, merged_head: Callable[[Checkout], str | None], remote: Remote
+) -> str | None:
+    """The commit under review, where the host names no commit: what git has for the ref that the host names.
+
+    A branch of the right name in this clone shows nothing: the job may have put another commit there.
+    """
+    if _contradicted(claim, checkout):
+        return None
+    head, refs = checkout.head or "", _refs_of(claim)
+    merged = merged_head(checkout) if claim.pull_request is not None else None
+    return next((commit for commit in (merged, head) if commit and (not refs or remote.is_tip(commit, refs))), None)
+
+
+def _refs_of(claim: Context) -> tuple[str, ...]:
+    """The refs that may have the head of the tag, pull request or branch that the host names."""
+    if claim.tag is not None:
+        return (f"refs/tags/{claim.tag}",)
+    # The branch of a fork is not in this repository.
+    branch = (f"refs/heads/{claim.branch}",) if claim.branch and claim.trusted else ()
+    if claim.pull_request is None:
+        return branch
+    number = claim.pull_request
+    return (
+        # Jenkins fetches a pull request as a branch of this name.
+        f"refs/heads/PR-{number}",
+        f"refs/heads/MR-{number}",
+        f"refs/pull/{number}/head",
+        f"refs/merge-requests/{number}/head",
+        f"refs/pull-requests/{number}/from",
+        *branch,
+    )
 
 
 def _contradicted(claim: Context, checkout: Checkout) -> bool:

@@ -88,6 +88,7 @@ write_summary = base.no_summary
 annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
+target_tips = base.no_target_tips
 workspace = "WORKSPACE"
 advice = base.Advice(
     push="around the step: withCredentials([string(credentialsId: 'ciplug-push', variable: '{token}')]) { … }",

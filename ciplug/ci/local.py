@@ -25,5 +25,6 @@ annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
 merged_head = base.second_parent
+target_tips = base.no_target_tips
 workspace = None
 advice = base.Advice()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import console
 from ciplug.errors import UsageError
+from ciplug.records.notice import Kind, Notice
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
@@ -38,6 +39,9 @@ def tell_promotion(promotion: Promotion) -> None:
             f"warning: the policy does not require this of {promotion.stage}: {', '.join(promotion.exemptions)}; "
             "the registry records it"
         )
+    if ignored := promotion.run.provenance.ignored_files:
+        notice = Notice(kind=Kind.SET_ASIDE, run=promotion.run.id, files=ignored, count=len(ignored))
+        console.complain(f"warning: {notice.line}")
     replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
     console.say(
         f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"

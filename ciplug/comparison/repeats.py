@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ciplug.comparison.selection import Facts, Rules, objection_to, select
@@ -33,21 +33,55 @@ def group(run: Run, others: Sequence[Run], key: str, facts: Mapping[str, Facts],
     if own is None or objection_to(facts[run.id], rules):
         return (run,)
 
-    def same(other: Run) -> bool:
-        same_place = (other.model, other.commit, other.parent) == (run.model, run.commit, run.parent)
-        return same_place and settings(other, key) == settings(run, key)
+    alike = (one for one in others if settings(one, key) == settings(run, key))
+    found = {**_of_each_seed(run, alike, key, facts, rules), own: run}
+    return _by_seed(found)
 
+
+def failed(
+    run: Run, together: Sequence[Run], others: Sequence[Run], key: str, facts: Mapping[str, Facts], rules: Rules
+) -> tuple[Run, ...]:
+    """The runs that would be in the group of `run` had they finished: of each seed that no run finished, the last.
+
+    Evidence against the group: a seed that fails is no reason to judge the others alone. Only a run that is as good as
+    `run` in all else counts, so that no fork, no dirty tree and no person's machine fails what a pipeline trained. It
+    may have ended before it recorded all of its parameters.
+
+    Args:
+        together: the group, as `group` gives it.
+        others: all runs of the commit.
+        facts: of `run` and of `others`, by their ids.
+        rules: the rules that `group` was asked with.
+    """
+    if seed(run, key) is None or objection_to(facts[run.id], rules):
+        return ()
+    finished = {seed(one, key) for one in together}
+    ours = settings(run, key).items()
+    lost = (
+        one
+        for one in others
+        if not facts[one.id].finished
+        and facts[one.id].pipeline >= facts[run.id].pipeline
+        and seed(one, key) not in finished
+        and settings(one, key).items() <= ours
+    )
+    return _by_seed(_of_each_seed(run, lost, key, facts, replace(rules, unfinished=True)))
+
+
+def _of_each_seed(
+    run: Run, others: Iterable[Run], key: str, facts: Mapping[str, Facts], rules: Rules
+) -> dict[Scalar, Run]:
+    """Seed → the run that counts for it, of those of the model, commit and parent of `run`."""
     of_seed: dict[Scalar, list[Run]] = {}
     for other in others:
         value = seed(other, key)
-        if value is not None and same(other):
+        if value is not None and (other.model, other.commit, other.parent) == (run.model, run.commit, run.parent):
             of_seed.setdefault(value, []).append(other)
-    found: dict[Scalar, Run] = {}
-    for value, runs in of_seed.items():
-        chosen = select([facts[one.id] for one in runs], rules).chosen
-        if chosen is not None:
-            found[value] = next(one for one in runs if one.id == chosen)
-    found[own] = run
+    chosen = {value: select([facts[one.id] for one in runs], rules).chosen for value, runs in of_seed.items()}
+    return {value: next(one for one in of_seed[value] if one.id == best) for value, best in chosen.items() if best}
+
+
+def _by_seed(found: Mapping[Scalar, Run]) -> tuple[Run, ...]:
     return tuple(found[value] for value in sorted(found, key=lambda value: (len(str(value)), str(value))))
 
 

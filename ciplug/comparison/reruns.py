@@ -64,11 +64,16 @@ def _spread(runs: Sequence[Run], of_seed: object) -> Spread | None:
     if of_seed is not None:
         for alike in _grouped(runs, lambda run: tuple(_circumstances(run).items())):
             if metrics := _differing(alike):
-                return Spread(flaky=True, seed=str(of_seed), runs=_ids(alike), metrics=metrics)
+                return Spread(flaky=True, seed=str(of_seed), runs=_ids(_with(metrics, alike)), metrics=metrics)
     if metrics := _differing(runs):
-        name = None if of_seed is None else str(of_seed)
-        return Spread(flaky=False, seed=name, runs=_ids(runs), metrics=metrics, differs=_differences(runs))
+        name, measured = None if of_seed is None else str(of_seed), _with(metrics, runs)
+        return Spread(flaky=False, seed=name, runs=_ids(measured), metrics=metrics, differs=_differences(measured))
     return None
+
+
+def _with(metrics: Sequence[SpreadMetric], runs: Sequence[Run]) -> list[Run]:
+    """Return the runs that have one of the metrics at least."""
+    return [run for run in runs if any(one.metric in run.metrics for one in metrics)]
 
 
 def _ids(runs: Iterable[Run]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ runs, such as a leaderboard or a group of seeds, asks `objection_to` with the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from ciplug.records.run import Run
@@ -31,6 +31,10 @@ class Facts:
     files: tuple[str, ...] = ()
     """The first of the files that differed from the commit."""
     more_files: int = 0
+    head_after: str | None = None
+    """The commit that its command checked out."""
+    set_aside: tuple[str, ...] = ()
+    """Files that differed from the commit, and that only the run's own settings ignore."""
     pipeline: bool = False
     """Whether a CI system started it."""
     objection: str | None = None
@@ -82,12 +86,13 @@ def baseline_rules(
     )
 
 
-def facts_of(run: Run, objection: str | None) -> Facts:
+def facts_of(run: Run, objection: str | None, set_aside: Callable[[Run], tuple[str, ...]] = lambda run: ()) -> Facts:
     """Return the facts of a run.
 
     Args:
         run: as `Runs.evidence` has it: no amendment makes a finished run of one that failed.
         objection: who withdrew it, or its parent.
+        set_aside: the files that a run did not count as changed, and that the policy in force does.
     """
     origin = run.provenance
     return Facts(
@@ -100,6 +105,8 @@ def facts_of(run: Run, objection: str | None) -> Facts:
         dirty=origin.dirty,
         files=origin.dirty_files,
         more_files=max(0, (origin.dirty_count or 0) - len(origin.dirty_files)),
+        head_after=origin.head_after,
+        set_aside=set_aside(run),
         pipeline=origin.context.host != LOCAL,
         objection=objection,
         metrics=frozenset(run.metrics),
@@ -124,6 +131,7 @@ def _limited(run: Facts, by_id: dict[str, Facts]) -> Facts:
             finished=limited.finished and above.finished,
             trusted=limited.trusted and above.trusted,
             dirty=True if limited.dirty or above.dirty else None if None in (limited.dirty, above.dirty) else False,
+            set_aside=limited.set_aside or above.set_aside,
             pipeline=limited.pipeline and above.pipeline,
             objection=limited.objection or (above.objection and f"started by a run that was {above.objection}"),
         )
@@ -139,6 +147,7 @@ def objection_to(run: Facts, rules: Rules) -> Reason | None:
         Reason.WITHDRAWN: run.objection is not None,
         Reason.FORK: not (run.trusted or rules.forks),
         Reason.DIRTY: run.dirty is True,
+        Reason.SET_ASIDE: bool(run.set_aside),
         Reason.STATE_UNKNOWN: run.dirty is None,
         Reason.NOT_FINISHED: not (run.finished or rules.unfinished),
         Reason.LAPTOP: rules.pipelines_only and not run.pipeline,
@@ -174,8 +183,9 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
         run=run.id,
         reason=reason,
         commit=run.commit,
-        files=run.files,
-        more_files=run.more_files,
+        files=run.set_aside if reason is Reason.SET_ASIDE else run.files,
+        more_files=0 if reason is Reason.SET_ASIDE else run.more_files,
+        head_after=run.head_after,
         objection=run.objection,
     )
 
@@ -191,6 +201,11 @@ _RANKS = (Reason.FORK, Reason.NOT_FINISHED, Reason.LAPTOP, Reason.CHILD, Reason.
 def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, int, int, str, str]:
     complete = (len(run.metrics & rules.gated), len(run.metrics & rules.compared))
     return run.trusted, run.finished, run.pipeline, run.parent is None, *complete, run.started, run.id
+
+
+def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:
+    """Whether `other` could count in the place of `run`: it is behind by no rule but the last, on the time."""
+    return _rank(other, rules)[: len(_RANKS)] >= _rank(run, rules)[: len(_RANKS)]
 
 
 def _why_after(chosen: Facts, run: Facts, rules: Rules) -> Reason:

@@ -41,19 +41,22 @@ def evaluate(
     no_base_policy: Notice | None = None,
     stage: str | None = None,
     dry_run: bool = False,
+    rerun: bool = False,
     ciplug: str | None = None,
 ) -> Verdict:
     """The verdict on `run`, the candidate of the evidence.
 
     Args:
         policy_digest: of the whole policy, where `policy` is a part of it.
+        rerun: whether the run is beside another one of its commit, which has the metrics that the gates name: without
+            any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is no pass.
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
-    if not _decides_nothing(evidence):
+    if not rerun and not _decides_nothing(evidence):
         _need_a_match(policy, evidence, run, policy_source)
     results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, no_base_policy)]
     examples = ByExample(policy, evidence)

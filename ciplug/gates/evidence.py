@@ -31,7 +31,7 @@ class Evidence:
     drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
     """Gate of kind drift → each column, or why they cannot be compared."""
     unfinished: Sequence[Notice] = ()
-    """The candidate's runs that did not finish."""
+    """The candidate's runs that did not finish, and those of other seeds that would be among them had they finished."""
     objections: Sequence[Notice] = ()
     """The candidate's runs whose numbers do not count, as they were withdrawn."""
     barred: PassedOver | None = None

@@ -52,6 +52,8 @@ def barred(run: PassedOver, *, judged: bool) -> str:
 def advice_on(run: PassedOver, folder: str) -> str:
     """Return what to do about a run that does not count; `folder`: that of ciplug.yaml, from the repository's top."""
     advice = _ADVICE.get(run.reason, "record another run: ciplug run -- COMMAND")
+    if run.reason is Reason.DIRTY and run.head_after:
+        return "check out the commit first, then train: ciplug run -- COMMAND"
     if run.reason is Reason.DIRTY and run.files:
         return f"{advice}; if the pipeline itself rewrites them, add: {line_to_add(run.files[:SHOWN], folder)}"
     return advice
@@ -59,6 +61,7 @@ def advice_on(run: PassedOver, folder: str) -> str:
 
 _ADVICE = {
     Reason.DIRTY: "commit or undo the changes, and run it again",
+    Reason.SET_ASIDE: "commit or undo the changes, and run it again; or merge the change of 'clean:' first, by itself",
     Reason.STATE_UNKNOWN: "run it in a checkout that git can read",
     Reason.LAPTOP: "have a pipeline run it: only its runs count here (record: ci)",
 }

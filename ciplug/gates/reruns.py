@@ -10,12 +10,13 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ciplug.records.notice import Kind, Notice
-from ciplug.records.rerun_notices import failed_before, of_spread
+from ciplug.records.rerun_notices import failed_before, no_number_before, of_spread
 from ciplug.records.verdict import GateResult, Reruns, Verdict, worst
 
 RERUNS = "reruns"
 """The id of the results on the runs of a commit together."""
 _RULES = {
+    Kind.NO_NUMBER_BEFORE: "every run of the same command has the number that a gate asks for",
     Kind.FAILED_BEFORE: "no other run of this commit fails a gate that this one passes",
     Kind.FLAKY: "the same seed gives the same numbers",
 }
@@ -25,6 +26,13 @@ def failed_gates(verdict: Verdict) -> tuple[str, ...]:
     """Return the gates that failed on numbers that the run has: a missing metric is no worse number."""
     failed = (g.gate for g in verdict.gates if g.outcome in ("FAIL", "ERROR") and g.candidate is not None)
     return tuple(dict.fromkeys(failed))
+
+
+def gates_without_number(verdict: Verdict) -> tuple[str, ...]:
+    """Return the gates that failed for another reason than a number of the run: mostly, it has none."""
+    bad = (g.gate for g in verdict.gates if g.outcome in ("FAIL", "ERROR") and g.candidate is None)
+    of_numbers = failed_gates(verdict)
+    return tuple(gate for gate in dict.fromkeys(bad) if gate not in of_numbers)
 
 
 def with_reruns(verdict: Verdict, reruns: Reruns | None, gated: Collection[str]) -> Verdict:
@@ -42,8 +50,8 @@ def with_reruns(verdict: Verdict, reruns: Reruns | None, gated: Collection[str])
 
 def objections(verdict: Verdict, reruns: Reruns, gated: Collection[str]) -> list[Notice]:
     """Return why the verdict cannot be a plain PASS."""
-    failed = failed_before(verdict, reruns)
-    found = [failed] if failed else []
+    before = (failed_before(verdict, reruns), no_number_before(verdict, reruns))
+    found = [notice for notice in before if notice]
     weighing = {verdict.run, *verdict.runs, *(one.run for one in reruns.others if one.weighs)}
     for spread in reruns.spreads:
         of_gates = tuple(one for one in spread.metrics if one.metric in gated)

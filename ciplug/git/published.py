@@ -1,10 +1,12 @@
-"""Whether a commit is one of a repository's own: in a branch, or under a tag, of its remote."""
+"""Where a repository has a commit: in a branch, under a tag, or at another ref, of its remote."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ciplug.git.commits import commit_named, first_parents_in
+from ciplug.git.environment import git_environment
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
@@ -34,13 +36,50 @@ def places_of(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Plac
     return Places(own, tuple(name for name in tips if not name.startswith(_TAGS)))
 
 
-def _refs(workspace: Workspace, env: Mapping[str, str]) -> dict[str, str] | None:
-    """Branch or tag → its commit; None where the remote does not answer."""
+def is_tip(workspace: Workspace, commit: str, refs: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether one of the remote's refs (`refs/heads/main`) is at a commit.
+
+    What this clone has fetched of them is looked at first: the ref may have moved on since, and a job often has no
+    credential to ask with.
+    """
+    return commit in _fetched(workspace, refs) or commit in (_refs(workspace, env, *refs) or {}).values()
+
+
+def is_on_branch(workspace: Workspace, commit: str, branch: str, env: Mapping[str, str]) -> bool:
+    """Whether a commit is one of a branch's own on the remote: its tip, or one of the tip's first parents.
+
+    False where that cannot be shown, as in a clone without the history.
+    """
+    ref = f"{_BRANCHES}{branch}"
+    if any(_follows(workspace, tip, commit) for tip in _fetched(workspace, [ref])):
+        return True
+    return any(_follows(workspace, tip, commit) for tip in (_refs(workspace, env, ref) or {}).values())
+
+
+def _fetched(workspace: Workspace, refs: Sequence[str]) -> Iterator[str]:
+    """The commits that this clone has for refs of its remotes."""
+    for ref in refs:
+        short = ref.removeprefix(_BRANCHES).removeprefix("refs/")
+        tracked = [f"refs/remotes/{name}/{short}" for name in workspace.remotes]
+        for name in [ref] if ref.startswith(_TAGS) or not tracked else tracked:
+            if tip := commit_named(workspace.top, name):
+                yield tip
+
+
+def _follows(workspace: Workspace, tip: str, commit: str) -> bool:
+    return commit == tip or commit in first_parents_in(workspace.top, tip, git_environment())
+
+
+def _refs(workspace: Workspace, env: Mapping[str, str], *names: str) -> dict[str, str] | None:
+    """Ref → its commit, of all branches and tags or of the named refs; None where the remote does not answer."""
     if workspace.remotes:
-        listing = list_refs(workspace, env, "refs/heads/*", "refs/tags/*")
+        # The commit of an annotated tag is listed under a name of its own, which a full name leaves out.
+        peeled = [f"{name}^{{}}" for name in names if name.startswith(_TAGS)]
+        listing = list_refs(workspace, env, *(names + tuple(peeled) or (f"{_BRANCHES}*", f"{_TAGS}*")))
         text = None if listing.failure else listing.text
     else:
-        text = run_git("show-ref", "--dereference", "--heads", "--tags", cwd=workspace.top, check=False).stdout.decode()
+        selected = ["--", *names] if names else ["--heads", "--tags"]
+        text = run_git("show-ref", "--dereference", *selected, cwd=workspace.top, check=False).stdout.decode()
         text = text.replace(" ", "\t")
     if text is None:
         return None

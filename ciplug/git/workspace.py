@@ -77,7 +77,8 @@ def push_place(workspace: Workspace, remote: str) -> PushPlace:
         return PushPlace(fetched, workspace.config)
     shown = run_git("remote", "get-url", "--push", "--", remote, cwd=workspace.top).stdout
     named = shown.decode(errors="surrogateescape").splitlines()[0]
-    if _is_path(named) and not (workspace.top / Path(named).expanduser()).is_dir():
+    # git pushes nowhere if it is empty; from 2.46 on it names the address to fetch from instead.
+    if not named or (_is_path(named) and not (workspace.top / Path(named).expanduser()).is_dir()):
         refusal = f"the push address of the remote '{remote}' is '{named}', so nothing is pushed"
         return PushPlace(fetched, workspace.config, refusal)
     plain = tuple((key, value) for key, value in workspace.config if not key.startswith("url."))

@@ -37,33 +37,45 @@ class Dirt:
     """Those that differ and are set aside, because the user said so."""
     digest: str | None = None
     """sha256 of the names and contents of `files`; None where there are none."""
+    outputs: tuple[str, ...] = ()
+    """Those that differ, and are what the command itself is to write: whether it does is seen at its end."""
     unfiltered: Mapping[str, str] = field(default_factory=dict)
     """Those of `files` that could not be compared, since git's filter for them does not run here: path → its name."""
 
 
 def measure_dirt(
-    workspace: Workspace, outputs: Iterable[Path] = (), ignores: Callable[[str], bool] = lambda path: False
+    workspace: Workspace,
+    outputs: Iterable[Path] = (),
+    ignores: Callable[[str], bool] = lambda path: False,
+    *,
+    own: Iterable[Path] = (),
 ) -> Dirt:
     """Return the tracked files whose content, mode or kind differs from HEAD now: staged or not, deleted, renamed.
 
-    A submodule differs if another commit is checked out there, or a tracked file in it differs. Untracked files do not
+    A submodule differs if another commit is checked out there, or a tracked file in it differs, or if its folder has
+    content without the repository that would tell. Untracked files do not
     count. Files that git was told to take for unchanged (`git update-index --assume-unchanged`) do.
 
     Args:
         outputs: files and folders that the training writes: that they changed is their purpose. A relative one is seen
             from the repository's top.
         ignores: whether a path is set aside by the user.
+        own: the outputs of the command that is about to begin: those that differ are named apart.
     """
     if workspace.head is None:
         return Dirt()
     written = tuple(_inside(workspace.top, outputs))
     found = [one for one in _differing(workspace.top, workspace.config, written) if not _is_in(one.path, written)]
     found.sort(key=lambda one: one.path)
-    kept = [one for one in found if not ignores(one.name)]
+    ignored = [one for one in found if ignores(one.name)]
+    awaited = tuple(_inside(workspace.top, own))
+    to_write = [one for one in found if one not in ignored and _is_in(one.path, awaited)]
+    kept = [one for one in found if one not in ignored and one not in to_write]
     return Dirt(
         files=tuple(one.name for one in kept),
-        ignored=tuple(one.name for one in found if one not in kept),
-        digest=_digest(workspace.top, kept) if kept else None,
+        ignored=tuple(one.name for one in ignored),
+        digest=_digest(workspace.top, [one.path for one in kept]) if kept else None,
+        outputs=tuple(one.name for one in to_write),
         unfiltered={one.name: one.filter for one in kept if one.filter},
     )
 
@@ -76,6 +88,13 @@ def is_committed(workspace: Workspace, path: Path) -> bool:
     done = run_git("rev-parse", "--verify", "--quiet", f"HEAD:{inside}", cwd=workspace.top, check=False)
     stored = done.stdout.decode().strip()
     return bool(stored) and stored in (_hashed(workspace.top, [inside]).get(inside), _unfiltered(workspace.top, inside))
+
+
+def is_tracked(workspace: Workspace, path: Path) -> bool:
+    """Whether git tracks a file, or one in a folder."""
+    literal = f":(top,literal){next(_inside(workspace.top, [path]), '.git')}"
+    done = run_git("ls-files", "-z", "--", literal, cwd=workspace.top, check=False)
+    return bool(done.stdout)
 
 
 class _Change(NamedTuple):
@@ -105,12 +124,27 @@ def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix:
     for change in _really_different(top, config, list(changes.values())):
         yield change._replace(path=prefix + change.path)
     for path in submodules:
-        if path not in changes and (top / path / ".git").exists():
-            inner = top / path
+        inner = top / path
+        if path in changes:
+            continue
+        if not (inner / ".git").exists():
+            if _is_filled(inner):
+                yield _Change(prefix + path)
+        else:
             if is_named(top):
                 name_safe(inner.resolve())
             if run_git("rev-parse", "--verify", "--quiet", "HEAD", cwd=inner, check=False).stdout:
                 yield from _differing(inner, configuration(inner), prefix=f"{prefix}{path}/")
+
+
+def _is_filled(folder: Path) -> bool:
+    """Whether a submodule's folder has content. Without its repository, as in an image, nothing can be compared."""
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _without_filters(config: Config) -> list[str]:
@@ -243,11 +277,17 @@ def _is_in(path: str, places: tuple[str, ...]) -> bool:
     return any(place in (path, ".") or path.startswith(f"{place}/") for place in places)
 
 
-def _digest(top: Path, changes: list[_Change]) -> str:
+def with_files(top: Path, digest: str | None, files: Iterable[str]) -> str:
+    """Return the digest of a dirty tree that has some more files that differ."""
+    more = _digest(top, sorted(files))
+    return more if digest is None else f"sha256:{hashlib.sha256(f'{digest} {more}'.encode()).hexdigest()}"
+
+
+def _digest(top: Path, paths: Iterable[str]) -> str:
     """The digest of paths, modes and contents: two trees of one commit with the same one are the same code."""
     lines = hashlib.sha256()
-    for change in changes:
-        lines.update(os.fsencode(change.path) + b"\0" + _content(top / change.path) + b"\n")
+    for path in paths:
+        lines.update(os.fsencode(path) + b"\0" + _content(top / path) + b"\n")
     return f"sha256:{lines.hexdigest()}"
 
 

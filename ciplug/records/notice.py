@@ -30,6 +30,14 @@ class Kind(str, Enum):
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
+    HEAD_MOVED = "head_moved"
+    """The command of the run checked out another commit, so the run counts as dirty."""
+    SET_ASIDE = "set_aside"
+    """Files differed from the commit, and do not count because of `clean: ignore`."""
+    BESIDE = "beside"
+    """Other runs were to write the same files at the same time."""
+    OLDER = "older"
+    """Outputs were recorded that are older than the commit."""
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
@@ -57,6 +65,8 @@ class Kind(str, Enum):
     """Numbers differ, and so does the environment, or no seed is recorded."""
     FAILED_BEFORE = "failed_before"
     """Another run of the commit failed a gate that the one that counts did not fail."""
+    NO_NUMBER_BEFORE = "no_number_before"
+    """Another run of the same command has no number for a gate that the one that counts did not fail."""
 
     # The history
     SHALLOW = "shallow"
@@ -130,6 +140,8 @@ class Notice:
     """That person's reason."""
     because: Reason | None = None
     """Why a run was passed over."""
+    settled: bool | None = None
+    """True: another run counts in its place."""
     files: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     """Names of metrics, or of gates."""
@@ -143,6 +155,8 @@ class Notice:
     """The number of runs, of all files, or of the commits that were searched after the first."""
     more: int | None = None
     """The number of those that were not looked at."""
+    behind: int | None = None
+    """The number of runs that could not count beside the one that does."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None
@@ -174,7 +188,8 @@ class Notice:
     @property
     def ended(self) -> str:
         """How a run ended that did not finish: "the run of seed 3 failed (exit code 1)"."""
-        return f"the run{f' of {self.seed}' if self.seed else ''} {_ended(self)}"
+        started = f"was started by run {self.parent[:12]}, which " if self.parent else ""
+        return f"the run{f' of {self.seed}' if self.seed else ''} {started}{_ended(self)}"
 
     @property
     def remedy(self) -> str | None:
@@ -216,7 +231,7 @@ def _ended(notice: Notice) -> str:
 
 
 def _unfinished(notice: Notice) -> str:
-    return f"the training {_ended(notice)}: its numbers may be incomplete"
+    return f"{notice.ended if notice.parent else f'the training {_ended(notice)}'}: its numbers may be incomplete"
 
 
 def _dirty(notice: Notice) -> str:
@@ -258,7 +273,9 @@ def _reruns(notice: Notice) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
     more = f", and {counted(notice.more, 'earlier one')} not looked at" if notice.more else ""
-    return f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown{others}{more}"
+    behind = f"; {counted(notice.behind, 'more run')} could not" if notice.behind else ""
+    lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown"
+    return f"{lead}{others}{more}{behind}"
 
 
 def _ranges(notice: Notice) -> str:
@@ -293,9 +310,19 @@ def _varies(notice: Notice) -> str:
 
 
 def _failed_before(notice: Notice) -> str:
+    where = _others(notice)
+    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the one that counts"
+
+
+def _no_number_before(notice: Notice) -> str:
+    names = f"{_quoted(notice.metrics)} {'was an error' if len(notice.metrics) == 1 else 'were errors'}"
+    have = "which has no number" if len(notice.runs) == 1 else "which have no number"
+    return f"{names} on {_others(notice)} of this commit, {have} there, and did not fail on the one that counts"
+
+
+def _others(notice: Notice) -> str:
     runs = listed([run[:12] for run in notice.runs])
-    which = f"{'run' if len(notice.runs) == 1 else 'runs'} {runs}"
-    return f"{_quoted(notice.metrics)} failed on {which} of this commit, and did not fail on the one that counts"
+    return f"{'run' if len(notice.runs) == 1 else 'runs'} {runs}"
 
 
 def _no_run(notice: Notice) -> str:
@@ -343,6 +370,17 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.KILLED: _unfinished,
     Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
     Kind.DIRTY: _dirty,
+    Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
+    Kind.SET_ASIDE: lambda n: (
+        f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
+    ),
+    Kind.BESIDE: lambda n: (
+        f"its numbers may be another run's, which was to write the same files at the same time: "
+        f"{listed([run[:12] for run in n.runs])}"
+    ),
+    Kind.OLDER: lambda n: (
+        f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
+    ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
@@ -359,6 +397,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.FLAKY: _flaky,
     Kind.VARIES: _varies,
     Kind.FAILED_BEFORE: _failed_before,
+    Kind.NO_NUMBER_BEFORE: _no_number_before,
     Kind.SHALLOW: lambda n: "this clone is shallow: ancestors beyond its depth are not seen",
     Kind.NOT_FETCHED: lambda n: f"the history could not be fetched ({n.detail})",
     Kind.NOT_PUSHED: lambda n: f"commit {(n.name or '')[:8]} is not on the remote yet, and this clone is shallow",
@@ -410,8 +449,19 @@ def _of_evaluation(notice: Notice) -> str:
     return "name the file among the datasets of the run"
 
 
+def _of_failure(notice: Notice) -> str:
+    if notice.seed is None:
+        return _TRAINING
+    return (
+        f"{_TRAINING}, and run this seed again; or withdraw the run if it must not count: "
+        f"ciplug runs withdraw {(notice.run or '')[:12]} --reason WHY"
+    )
+
+
+_CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
+    Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
     Reason.INCOMPLETE: "have every run write the metrics that gates look at",
@@ -424,14 +474,18 @@ _FIRST_RUN = (
 )
 _LATER = "a first run has none: later ones are compared with it"
 _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
-    Kind.FAILED: _TRAINING,
-    Kind.KILLED: _TRAINING,
+    Kind.FAILED: _of_failure,
+    Kind.KILLED: _of_failure,
     Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
     Kind.DIRTY: "commit the changes, and record the run again",
+    Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
+    Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
+    Kind.BESIDE: "run it again, alone in its folder",
+    Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "have the command write it",
     Kind.LEFT_OUT: "have the training write numbers",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
-    Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because else None,
+    Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,
     Kind.DELETED: _of_withdrawal,
     Kind.UNREAD_AMENDMENT: _of_withdrawal,
@@ -439,6 +493,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.AMENDED_METRIC: "record another run: recorded values cannot be changed",
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,
+    Kind.NO_NUMBER_BEFORE: "find why the same command gave no number there; withdraw that run if it must not count",
     Kind.FAILED_BEFORE: "do not count on the last: judge several seeds ('seeds:'), or allow for the noise",
     Kind.SHALLOW: "check out with the whole history (fetch-depth: 0)",
     Kind.NOT_FETCHED: _WHOLE,

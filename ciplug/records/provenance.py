@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 MOST_FILES = 20
+MOST_IGNORED = 1000
 """Names of files that a record keeps of a dirty tree."""
 
 
@@ -86,16 +87,35 @@ class Provenance:
     dirty_count: int | None = None
     """The number of all of them."""
     ignored_files: tuple[str, ...] = ()
-    """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_FILES."""
+    """Paths of files that differed, and do not count because of `clean: ignore`; at most MOST_IGNORED."""
     diff_digest: str | None = None
     """sha256 of the names and contents of the files that differed."""
+    head_after: str | None = None
+    """The commit that the command has left in HEAD, if it is not the one that HEAD was at when it began.
+
+    Its numbers may be of either commit: the run counts as dirty.
+    """
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
+    beside: tuple[str, ...] = ()
+    """Ids of runs that went on at the same time, and were to write some of the same files."""
+    older: tuple[str, ...] = ()
+    """Outputs that ciplug did not see written, and that are older than the commit."""
     ciplug: str | None = None
     """Version of ciplug that recorded the run."""
+
+    @property
+    def moved(self) -> str | None:
+        """That the command moved HEAD, as a clause whose subject is the run; None if it did not."""
+        return moved_words(self.head_after) if self.head_after else None
 
     def named_dirt(self, most: int = 5) -> str:
         """The files that differed, for people: `a.py, b.py and 3 more`; empty where their names are not known."""
         shown = self.dirty_files[:most]
         more = (self.dirty_count or 0) - len(shown)
         return ", ".join(shown) + (f" and {more} more" if more > 0 and shown else "")
+
+
+def moved_words(head_after: str) -> str:
+    """Say that a command moved HEAD, as a clause whose subject is the run."""
+    return f"checked out {head_after[:8]} while it ran, so its numbers may be of that commit"

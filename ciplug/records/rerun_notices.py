@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.verdict import Reruns, Spread, Verdict, outcomes_of
@@ -22,24 +22,46 @@ def of_spread(spread: Spread) -> Notice:
 
 def failed_before(verdict: Verdict, reruns: Reruns) -> Notice | None:
     """Return the notice on gates that the judged run does not fail, and another run of the commit failed."""
-    failed = {
-        gate: tuple(one.run for one in reruns.others if one.weighs and gate in one.failed)
+    return _before(Kind.FAILED_BEFORE, verdict, {one.run: one.failed for one in reruns.others if one.weighs})
+
+
+def no_number_before(verdict: Verdict, reruns: Reruns) -> Notice | None:
+    """Return the notice on gates that another run of the same command has no number for, and the judged one has."""
+    lacking = {one.run: one.without_number for one in reruns.others if one.weighs and one.same_command}
+    return _before(Kind.NO_NUMBER_BEFORE, verdict, lacking)
+
+
+def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -> Notice | None:
+    """Return the notice on gates that the judged run does not fail.
+
+    Args:
+        bad_of: run → the gates that are bad for it.
+    """
+    found = {
+        gate: tuple(run for run, bad in bad_of.items() if gate in bad)
         for gate, outcome in outcomes_of(verdict).items()
         if outcome not in ("FAIL", "ERROR")
     }
-    bad = {gate: runs for gate, runs in failed.items() if runs}
-    if not bad:
+    gates = {gate: runs for gate, runs in found.items() if runs}
+    if not gates:
         return None
-    runs = tuple(dict.fromkeys(run for of_gate in bad.values() for run in of_gate))
-    return Notice(kind=Kind.FAILED_BEFORE, run=verdict.run, metrics=tuple(bad), runs=runs)
+    runs = tuple(dict.fromkeys(run for of_gate in gates.values() for run in of_gate))
+    return Notice(kind=kind, run=verdict.run, metrics=tuple(gates), runs=runs)
 
 
 def notices(run: str, reruns: Reruns | None, verdict: Verdict | None) -> Iterator[Notice]:
     """Yield what a report says of the other runs of a commit; `run` is the one that it shows."""
     if reruns is None:
         return
-    if verdict and (failed := failed_before(verdict, reruns)):
-        yield failed
+    if verdict:
+        found = (failed_before(verdict, reruns), no_number_before(verdict, reruns))
+        yield from (notice for notice in found if notice)
     yield from map(of_spread, reruns.spreads)
-    outcomes = tuple(one.outcome or "not judged" for one in reruns.others)
-    yield Notice(kind=Kind.RERUNS, run=run, count=reruns.total, outcomes=outcomes, more=reruns.more or None)
+    yield Notice(
+        kind=Kind.RERUNS,
+        run=run,
+        count=reruns.total,
+        outcomes=tuple(one.outcome or "not judged" for one in reruns.others if one.could_count),
+        behind=reruns.behind or None,
+        more=reruns.more or None,
+    )

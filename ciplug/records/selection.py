@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ciplug.records.provenance import moved_words
+
 
 class Reason(str, Enum):
     """Why another run was chosen, or none: the first rule that decided against this one, in the order of the rules."""
@@ -14,7 +16,9 @@ class Reason(str, Enum):
     FORK = "fork"
     """A fork's job recorded it. It is no baseline, and it represents a commit only where no trusted run does."""
     DIRTY = "dirty"
-    """Tracked files differed from the commit. It never counts."""
+    """Tracked files differed from the commit, or its command checked out another one. It never counts."""
+    SET_ASIDE = "set_aside"
+    """Files differed from the commit, and `clean:` of the policy in force does not ignore them. It never counts."""
     STATE_UNKNOWN = "state_unknown"
     """Nobody recorded whether tracked files differed from the commit. It never counts."""
     NOT_FINISHED = "not_finished"
@@ -29,11 +33,14 @@ class Reason(str, Enum):
     """It is as good as the chosen run, and started before it."""
 
 
-TOLD = (Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.STATE_UNKNOWN, Reason.NOT_FINISHED, Reason.LAPTOP)
+TOLD = (
+    *(Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN),
+    *(Reason.NOT_FINISHED, Reason.LAPTOP),
+)
 """Reasons that a report names: somebody may have expected these runs to count."""
 _NAMED_MOST = 3
 """Files that a clause names."""
-NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.STATE_UNKNOWN})
+NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN})
 """Reasons for which a run does not represent its commit even where it is the only one."""
 
 
@@ -48,6 +55,8 @@ class PassedOver:
     """The first of the files that differed from the commit."""
     more_files: int = 0
     """The number of the others."""
+    head_after: str | None = None
+    """The commit that its command checked out."""
     objection: str | None = None
     """Who withdrew or deleted it, and why, as one clause: "withdrawn by alice: wrong labels"."""
 
@@ -56,10 +65,14 @@ class PassedOver:
         """The reason as a clause whose subject is the run: "was made from a dirty tree"."""
         if self.reason is Reason.WITHDRAWN:
             return f"was {self.objection}"
+        if self.reason is Reason.DIRTY and self.head_after:
+            return moved_words(self.head_after)
+        more = len(self.files) - _NAMED_MOST + self.more_files
+        named = ", ".join(self.files[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
         if self.reason is Reason.DIRTY and self.files:
-            more = len(self.files) - _NAMED_MOST + self.more_files
-            named = ", ".join(self.files[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
             return f"was made from a dirty tree: {named} differed from the commit"
+        if self.reason is Reason.SET_ASIDE:
+            return f"set files aside that differed from the commit, and the policy in force does not: {named}"
         return _WORDS[self.reason]
 
 

@@ -130,8 +130,14 @@ class Rerun:
     """The outcome by the policy, without regard to the other runs; None: it was not judged."""
     failed: tuple[str, ...] = ()
     """The gates that failed on its numbers."""
+    without_number: tuple[str, ...] = ()
+    """The gates that failed since it has no number for them."""
     weighs: bool = False
     """Whether it takes part in the verdict: its numbers are as good as those of the run that was judged."""
+    same_command: bool = False
+    """Whether it ran the command of the run that was judged, and should have given the same metrics."""
+    could_count: bool = True
+    """Whether it could have counted in the place of the run that was judged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +145,14 @@ class Reruns:
     """The runs of a commit beside the one that was judged, or beside those that were judged as one."""
 
     total: int
-    """All runs that may count for the commit, with those that were judged."""
+    """All runs that could count for the commit, with those that were judged."""
     judged: Rerun
     others: tuple[Rerun, ...]
     """The last first."""
     more: int = 0
     """Earlier ones, which are not among `others`."""
+    behind: int = 0
+    """Runs that could not count beside the one that was judged: they did not finish, say, or lack a metric."""
     spreads: tuple[Spread, ...] = ()
 
 

@@ -190,7 +190,7 @@ def _compared(section: ModelSection, paint: Paint) -> str:
     if baseline.run:
         beside = f"against {_baseline(section, baseline)}"
     else:
-        beside = f"is compared with nothing: {untrusted.escape_markdown(text.nothing(baseline))}"
+        beside = untrusted.escape_markdown(text.beside_nothing(baseline, verdict))
     last = ""
     if section.problem:
         last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(text.not_judged(section.problem))}."

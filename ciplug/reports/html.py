@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted
+from ciplug.records.notice import listed
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -231,7 +232,8 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     """Label and value of all that is known on how the run came to be."""
     origin, context, machine = run.provenance, run.provenance.context, run.provenance.hardware
     ended = origin.signal or (None if origin.exit_code is None else f"exit code {origin.exit_code}")
-    dirty = {True: "yes, files differ from the commit", False: "no", None: None}[origin.dirty]
+    differs = "yes, files differ from the commit" if origin.dirty_files or not origin.head_after else None
+    dirty = {True: differs, False: "no", None: None}[origin.dirty]
     facts: list[tuple[str, str | None]] = [
         ("run", run.id),
         ("name", run.name),
@@ -240,9 +242,10 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("ended", run.ended),
         ("commit", run.commit),
         ("uncommitted changes", dirty),
+        ("checked out while it ran", origin.head_after),
         ("changed files", origin.named_dirt(len(origin.dirty_files)) or None),
         ("digest of the changes", origin.diff_digest),
-        ("changed files that do not count", ", ".join(origin.ignored_files) or None),
+        ("changed files that do not count", listed(origin.ignored_files) or None),
         ("branch", context.branch),
         ("pull request", None if context.pull_request is None else str(context.pull_request)),
         ("CI", context.host),

@@ -111,7 +111,7 @@ def rerun_rows(section: ModelSection) -> list[list[str]]:
             "" if one.seed is None else str(one.seed),
             one.status,
             one.outcome or "not judged",
-            ", ".join(one.failed),
+            ", ".join((*one.failed, *one.without_number)),
         ]
         for one in (section.reruns.judged, *section.reruns.others)
     ]

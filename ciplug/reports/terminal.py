@@ -87,7 +87,7 @@ class _Ink:
 def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
     name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
-    parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(comparison, width)}"]
+    parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(section, width)}"]
     if section.problem:
         parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
     parts += [_note(notice.line, ink, width) for notice in model.notices(section)]
@@ -125,10 +125,10 @@ def _verdict(verdict: Verdict | None, ink: _Ink) -> str:
     return f"{word}{dry}  {text.tally(verdict)}"
 
 
-def _compared(comparison: Comparison, width: int | None) -> str:
-    baseline = comparison.baseline
+def _compared(section: ModelSection, width: int | None) -> str:
+    comparison, baseline = section.comparison, section.comparison.baseline
     if not baseline.run:
-        line = f"{_commit(comparison.candidate)} is compared with nothing: {text.nothing(baseline)}"
+        line = f"{_commit(comparison.candidate)} {text.beside_nothing(baseline, section.verdict)}"
     else:
         how = text.side_clause(baseline, comparison.candidate)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.records import moment
+from ciplug.records.notice import listed
 from ciplug.reports import figures
 
 if TYPE_CHECKING:
@@ -101,6 +102,15 @@ def nothing(side: Side) -> str:
     """Return why a side has no run, and what to do, as one clause."""
     remedy = side.problem.remedy if side.problem else None
     return f"{side.how} → {remedy}" if remedy else side.how
+
+
+def beside_nothing(side: Side, verdict: Verdict | None) -> str:
+    """Return what a run is compared with that `side` has no run for, as a clause whose subject is the run."""
+    own = {gate.gate: gate.baseline_label for gate in (verdict.gates if verdict else ()) if gate.baseline is not None}
+    if not own:
+        return f"is compared with nothing: {nothing(side)}"
+    named = listed([f"'{name}' with {label}" for name, label in own.items()])
+    return f"is compared only by gates with a baseline of their own ({named}): {nothing(side)}"
 
 
 def not_judged(problem: Notice) -> str:

@@ -18,7 +18,7 @@ from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
-from ciplug.records.objection import objection
+from ciplug.records.objection import objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
@@ -76,6 +76,22 @@ class BaselineFinder:
     def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
         """The notice on a run that was withdrawn or deleted; None where it was not."""
         return objection(run, self.runs.changes(run), of)
+
+    def unfinished(self, run: Run, seed: str | None = None) -> Notice | None:
+        """The notice on a run that did not finish, or that was started by one which did not; None: all of them did.
+
+        Args:
+            run: with the numbers that count.
+            seed: names the run where it is one of several.
+        """
+        if run.status != "finished":
+            return unfinished_run(run, self.runs.changes(run), seed)
+        for parent in self.runs.started_by(run):
+            ended = self.runs.evidence(parent).run
+            if ended.status != "finished":
+                notice = unfinished_run(ended, self.runs.changes(parent), seed)
+                return replace(notice, run=run.id, parent=parent.id)
+        return None
 
     # --- which run counts
 
@@ -135,7 +151,7 @@ class BaselineFinder:
         """Commit → the runs of the model that are recorded on it."""
         recorded = self.runs.of_commits(dict.fromkeys(commits))
         for runs in recorded.values():
-            self._facts.update(facts_on(self.runs, runs, self.gated))
+            self._facts.update(facts_on(self.session, self.runs, runs, self.gated))
         model = self.given.model
         by_commit = {c: [self._counted(run) for run in runs if run.model == model] for c, runs in recorded.items()}
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
@@ -144,7 +160,7 @@ class BaselineFinder:
     @cached_property
     def _facts(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of all runs on the commits that were read."""
-        return facts_on(self.runs, [self.given], self.gated)
+        return facts_on(self.session, self.runs, [self.given], self.gated)
 
     @cached_property
     def _read(self) -> dict[str, Run]:
@@ -171,6 +187,17 @@ class BaselineFinder:
         if policy is None or policy.seeds is None or self.run.commit is None:
             return (self.run,)
         return self._with_other_seeds(self.run, self.on([self.run.commit]).get(self.run.commit, []), "any")
+
+    @cached_property
+    def failed_seeds(self) -> tuple[Run, ...]:
+        """The last run of each seed that none of the candidates has, as it did not finish."""
+        policy = self.policy
+        if policy is None or policy.seeds is None or self.run.commit is None:
+            return ()
+        others = self.on([self.run.commit]).get(self.run.commit, [])
+        return repeats.failed(
+            self.run, self.candidates, others, policy.seeds.key, self._facts, self._rules_of_seeds("any")
+        )
 
     def candidate(self) -> Side:
         side = choose.side("candidate", "this commit", "the run under review", self.run, now())
@@ -260,10 +287,12 @@ class BaselineFinder:
 
     def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
         """Return a run with the runs of its commit that differ from it in their seed only."""
-        only = source == "ci" or self.rules.pipelines_only
-        rules = replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
         key = self.policy.seeds.key if self.policy and self.policy.seeds else ""
-        return repeats.group(run, others, key, self._facts, rules)
+        return repeats.group(run, others, key, self._facts, self._rules_of_seeds(source))
+
+    def _rules_of_seeds(self, source: Source) -> Rules:
+        only = source == "ci" or self.rules.pipelines_only
+        return replace(self.rules, forks=False, unfinished=False, pipelines_only=only)
 
     # --- the baselines of the policy
 

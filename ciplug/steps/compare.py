@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import diff
 from ciplug.git.history import History
 from ciplug.records import rerun_notices
-from ciplug.records.amendment import Changes
 from ciplug.records.comparison import Comparison, Side
 from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
-from ciplug.records.objection import unfinished_run
+from ciplug.records.provenance import MOST_FILES
 from ciplug.records.run import Run
 from ciplug.records.selection import TOLD
 from ciplug.records.verdict import Reruns
@@ -105,7 +104,9 @@ def _baseline_run(finder: BaselineFinder, before: Side, on_branch: Iterable[Sequ
 def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> Iterator[Notice]:
     """Yield what the reader must know, the most important first."""
     before = sides[1]
-    yield from _about(finder.run, finder.runs.changes(finder.given))
+    if unfinished := finder.unfinished(finder.run):
+        yield unfinished
+    yield from _about(finder.run)
     if len(finder.candidates) > 1:
         yield Notice(kind=Kind.SEEDS, runs=tuple(run.id for run in finder.candidates))
     yield from _passed_over(sides)
@@ -129,7 +130,13 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
         for one in side.passed_over:
             if one.reason in TOLD:
                 notice = Notice(
-                    kind=Kind.PASSED_OVER, of=of, run=one.run, because=one.reason, files=one.files, detail=one.words
+                    kind=Kind.PASSED_OVER,
+                    of=of,
+                    run=one.run,
+                    because=one.reason,
+                    files=one.files,
+                    detail=one.words,
+                    settled=(side.run is not None and side.reason is None and one.commit == side.commit) or None,
                 )
                 found.setdefault(one.run, notice)
     notices = list(found.values())
@@ -138,17 +145,24 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
         yield Notice(kind=Kind.MORE_PASSED_OVER, count=len(notices) - NAMED_MOST)
 
 
-def _about(run: Run, changes: Changes) -> Iterator[Notice]:
+def _about(run: Run) -> Iterator[Notice]:
     origin = run.provenance
-    if run.status != "finished":
-        yield unfinished_run(run, changes)
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
     if run.left_out:
         names = tuple(one.name for one in run.left_out)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
-    if origin.dirty:
+    if origin.head_after:
+        yield Notice(kind=Kind.HEAD_MOVED, run=run.id, detail=origin.moved)
+    if origin.dirty_files or (origin.dirty and not origin.head_after):
         yield Notice(kind=Kind.DIRTY, run=run.id, files=origin.dirty_files, count=origin.dirty_count)
+    if origin.ignored_files:
+        files = origin.ignored_files
+        yield Notice(kind=Kind.SET_ASIDE, run=run.id, files=files[:MOST_FILES], count=len(files))
+    if origin.beside:
+        yield Notice(kind=Kind.BESIDE, run=run.id, runs=origin.beside)
+    if origin.older:
+        yield Notice(kind=Kind.OLDER, run=run.id, files=origin.older)
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
 

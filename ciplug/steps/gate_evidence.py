@@ -11,7 +11,6 @@ from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
 from ciplug.records.left_out import LeftOut
 from ciplug.records.notice import Notice
-from ciplug.records.objection import unfinished_run
 from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.policy_in_force import PolicyInForce
@@ -44,7 +43,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         history=_history(finder, policy),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
-        unfinished=[_unfinished(finder, policy, run) for run in finder.candidates if run.status != "finished"],
+        unfinished=_unfinished(finder, policy),
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
         barred=finder.barred,
         named=finder.named,
@@ -79,10 +78,11 @@ def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> 
     return {run: examples for run, examples in by_run.items() if examples is not None}
 
 
-def _unfinished(finder: BaselineFinder, policy: Policy, run: Run) -> Notice:
+def _unfinished(finder: BaselineFinder, policy: Policy) -> list[Notice]:
     key = policy.seeds.key if policy.seeds else ""
-    seed = f"{key} {repeats.seed(run, key)}" if len(finder.candidates) > 1 else None
-    return unfinished_run(run, finder.runs.changes(run), seed)
+    runs = (*finder.candidates, *finder.failed_seeds)
+    seeds = {run.id: f"{key} {repeats.seed(run, key)}" for run in runs} if len(runs) > 1 else {}
+    return [notice for run in runs if (notice := finder.unfinished(run, seeds.get(run.id)))]
 
 
 def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:

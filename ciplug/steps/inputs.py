@@ -51,6 +51,8 @@ class Inputs:
     """Absolute paths of files in the folders above that are not the run's."""
     unchanged: tuple[str, ...] = ()
     """Outputs that were allowed, and were not written, as the record names them."""
+    older: tuple[str, ...] = ()
+    """Outputs that are older than the commit, as the record names them."""
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ciplug import ci
 from ciplug.ci.base import Checkout
 from ciplug.ci.identity import Identity, Published, identify
-from ciplug.git import commits
-from ciplug.git.published import places_of
+from ciplug.git import commits, published
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
 
@@ -18,14 +17,34 @@ def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_ow
     """Return the job's identity. The remote is contacted only if HEAD is not the commit that the CI host names."""
     if workspace is None:
         return None
-    claim, head = ci.detect(env), workspace.head
+    claim = ci.detect(env)
+    host = ci.host_module(claim.host)
     return identify(
         claim,
         _checkout(workspace, of_host=claim.host != "local"),
-        merged_head=ci.host_module(claim.host).merged_head,
-        published=lambda: Published(*places_of(workspace, head, env)) if head else Published(),
+        merged_head=host.merged_head,
+        target_tips=host.target_tips(env),
+        remote=_Remote(workspace, env),
         keeps_own_runs=keeps_own_runs,
     )
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """The remote of a checkout, asked through git."""
+
+    workspace: Workspace
+    env: Mapping[str, str]
+
+    def published(self) -> Published:
+        head = self.workspace.head
+        return Published(*published.places_of(self.workspace, head, self.env)) if head else Published()
+
+    def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
+        return published.is_tip(self.workspace, commit, refs, self.env)
+
+    def is_on_branch(self, commit: str, branch: str) -> bool:
+        return published.is_on_branch(self.workspace, commit, branch, self.env)
 
 
 def _checkout(workspace: Workspace, *, of_host: bool) -> Checkout:

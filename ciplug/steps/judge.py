@@ -103,13 +103,15 @@ def add_reruns(finder: BaselineFinder, in_force: PolicyInForce, verdict: Verdict
     from ciplug.gates.reruns import with_reruns as weighed
 
     others = replace(in_force, policy=in_force.policy.without_files())
-    alone = None if others.policy.reads_files else lambda other: _decide(other, others, stage, dry_run=True)
+    alone = None if others.policy.reads_files else lambda other: _decide(other, others, stage, dry_run=True, rerun=True)
     found = reruns_of(finder, verdict, alone)
     return weighed(verdict, found, finder.gated)
 
 
-def _decide(finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, dry_run: bool) -> Verdict:
-    """The verdict on a run by itself."""
+def _decide(
+    finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, dry_run: bool, *, rerun: bool = False
+) -> Verdict:
+    """The verdict on a run by itself; `rerun`: it is beside the one that is judged."""
     from ciplug.gates.evaluate import evaluate
 
     policy = in_force.policy
@@ -123,9 +125,14 @@ def _decide(finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, 
         no_base_policy=in_force.no_base_policy,
         stage=stage,
         dry_run=dry_run,
+        rerun=rerun,
         ciplug=__version__,
     )
-    judged = {key: digest for run in finder.candidates for key, digest in finder.runs.digests(run).items()}
+    judged = {
+        key: digest
+        for run in (*finder.candidates, *finder.failed_seeds)
+        for key, digest in finder.runs.digests(run).items()
+    }
     return replace(verdict, judged=judged)
 
 

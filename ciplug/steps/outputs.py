@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from ciplug.capture.written import Outputs, Stamp, absolute, files_of, is_patter
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
+from ciplug.git.commits import commit_time
+from ciplug.git.worktree import is_tracked
 from ciplug.steps.addresses import Addresses
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import Session
@@ -119,6 +122,31 @@ class Watch:
                     f"--allow-unchanged {path}: nothing of that name is recorded",
                     hint=nearest(path, shown) if shown else "name a file that --metrics or --artifact names",
                 )
+
+
+_TRUSTED_SINCE = 946_684_800
+"""The year 2000, in seconds: some archives give every file an earlier time."""
+_APART = 2
+"""Seconds: the coarsest clock of a file system, that of FAT."""
+
+
+def older_outputs(session: Session, inputs: Inputs) -> list[str]:
+    """Return the declared outputs that were last written before the commit was made, as the record names them.
+
+    A file that git tracks is of the commit, and its time is that of the checkout. Of a folder, the last file counts.
+    """
+    committed = commit_time(session.workspace, session.head) if session.workspace and session.head else None
+    if committed is None or committed > time.time():
+        # By a clock that is ahead, every file is older.
+        return []
+    found = []
+    for path in dict.fromkeys(inputs.outputs):
+        full = session.cwd / path
+        stamps = [stamp for file in files_of(full) if (stamp := Stamp.of(file))]
+        last = max((stamp.modified for stamp in stamps), default=0) / 1_000_000_000
+        if _TRUSTED_SINCE < last < committed - _APART and not is_tracked(session.need_workspace(), full):
+            found.append(name_of(full, session.top))
+    return found
 
 
 def _is_in(file: Path, places: Collection[Path]) -> bool:

@@ -13,6 +13,8 @@ from ciplug.errors import ConfigError
 from ciplug.git.branch_files import Tree, tree_of_branch
 from ciplug.git.worktree import is_committed
 from ciplug.records.notice import Kind, Notice
+from ciplug.records.provenance import MOST_IGNORED
+from ciplug.records.run import Run
 from ciplug.records.verdict import PolicySource
 from ciplug.steps.session import Session
 
@@ -82,6 +84,20 @@ class Policies:
             return in_force.policy.record == "ci"
         section = (self.base or self.own).section_of(model)
         return section is not None and section.policy.record == "ci"
+
+    def counted(self, run: Run) -> tuple[str, ...]:
+        """The files that a run set aside as it was recorded, and that its model's settings in force do not ignore.
+
+        All of them where their list was cut: then nobody knows the others.
+        """
+        files = run.provenance.ignored_files
+        config = self.base if self.base and self.base.section_of(run.model) else self.own
+        clean = config.clean_of(run.model)
+        # A file outside the repository speaks of the whole of it.
+        inside = config.path and not config.path.is_absolute()
+        folder = config.path.parent.as_posix() if config.path and inside else "."
+        known = len(files) < MOST_IGNORED
+        return tuple(path for path in files if not (known and clean.ignores(posixpath.relpath(path, folder))))
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""

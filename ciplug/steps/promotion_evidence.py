@@ -55,7 +55,7 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
         )
-    check_files(session, run)
+    check_files(session, runs, run)
     today = _judge_again(session, runs, run, name if rules else None)
     if rules is None:
         return Evidence(key, recorded_digest, recorded, met)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,10 +15,11 @@ from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
+from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
-from ciplug.git.worktree import Dirt, measure_dirt
+from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
@@ -29,6 +30,13 @@ from ciplug.tracking.runs import run_objects
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
     from ciplug.records.series import Series
+
+DIRTY = "dirty"
+"""Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+_TO_WRITE = "to_write"
+"""Of these facts: the paths of those that are outputs of the command."""
+_NAMED_MOST = 3
+"""Files that differ from the commit, and are named."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,7 @@ def begin(
         # A place that cannot be is reported before the training, not after it.
         _ = session.files
     began = stamp(started or now())
+    dirt = _dirt(session, inputs, is_followed=bool(command))
     run = Run(
         id=run_id or new_id(),
         model=check_model_name(inputs.model or session.config.of(None).model or DEFAULT_MODEL),
@@ -79,32 +88,60 @@ def begin(
         commit=session.head,
         name=inputs.name,
         tags=inputs.tags,
-        provenance=provenance.at_start(session.context, _dirt(session, inputs), command=command, seed=inputs.seed),
+        provenance=provenance.at_start(session.context, dirt, command=command, seed=inputs.seed),
     )
-    return session.spool.create(run.id, facts_of(run, inputs, session, spooled_for, process))
+    to_write = dirt.outputs if dirt else ()
+    differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
+    dirty = {path: Stamp.of(session.top / path) for path in differing}
+    facts = facts_of(run, inputs, session, spooled_for, process, dirty)
+    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write})
 
 
-def _named_outputs(job: Surroundings, logged: Logged) -> list[str]:
-    """The artifacts that the program has logged, from the repository's top."""
-    files = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
-    return [path.as_posix() for path in files]
+def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
+    """The files that differed when the run began, that it wrote, and that its program has logged as artifacts.
+
+    One that it only logged, such as its own source, was not made by it.
+    """
+    named = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
+    before = {
+        path: stamp
+        for path, stamp in dict(entry.facts.get(DIRTY) or {}).items()
+        if any(Path(path).is_relative_to(one) for one in named)
+    }
+    return written_since(before, job.top)
 
 
-def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
-    """The tracked files that differ from the commit now, without the outputs that are declared anywhere."""
+def _origin(job: Surroundings, entry: RunWriter, logged: Logged) -> Provenance:
+    """The facts of the run's beginning, with what its end shows of the files that differed then."""
+    start = provenance.without_outputs(skeleton_of(entry).provenance, _named_outputs(job, entry, logged))
+    stamps = dict(entry.facts.get(DIRTY) or {})
+    awaited = {path: stamps.get(path) for path in entry.facts.get(_TO_WRITE) or ()}
+    left = sorted(set(awaited) - written_since(awaited, job.top))
+    return provenance.with_dirt(start, left, with_files(job.top, start.diff_digest, left)) if left else start
+
+
+def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None:
+    """The tracked files that differ from the commit now, without the outputs that are declared anywhere.
+
+    Args:
+        is_followed: whether the end of the run shows which of its own outputs it wrote: they are named apart.
+    """
     workspace = session.workspace
     if workspace is None:
         return None
     config = session.config
-    declared = [config.folder / path for section in config.sections() for path in section.outputs]
-    home = Path(os.path.relpath(config.folder.absolute(), workspace.top)).as_posix()
-    # A ciplug.yaml that is elsewhere speaks of the whole repository.
-    folder = "." if home == ".." or home.startswith("../") else home
+    declared = {config.folder / path for section in config.sections() for path in section.outputs}
+    own = {session.cwd / path for path in inputs.outputs}
+    if is_followed:
+        section = config.section_of(inputs.model) if inputs.model else config.of(None)
+        own |= {config.folder / path for path in (section.outputs if section else ())}
+    folder = _folder_of_config(session)
     clean = config.clean_of(inputs.model)
     dirt = measure_dirt(
         workspace,
-        [session.cwd / path for path in (*inputs.outputs, *declared)],
+        _apart(declared, own) if is_followed else own | declared,
         lambda path: clean.ignores(posixpath.relpath(path, folder)),
+        own=own if is_followed else (),
     )
     for path, name in dirt.unfiltered.items():
         console.complain(
@@ -114,17 +151,62 @@ def _dirt(session: Session, inputs: Inputs) -> Dirt | None:
     return dirt
 
 
+def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
+    """The paths that are none of the others, however either is written."""
+    known = absolute(others)
+    return [path for path in paths if not absolute([path]) <= known]
+
+
+def _folder_of_config(session: Session) -> str:
+    """The folder of ciplug.yaml from the repository's top. One that is elsewhere speaks of the whole repository."""
+    home = Path(os.path.relpath(session.config.folder.absolute(), session.top)).as_posix()
+    return "." if home == ".." or home.startswith("../") else home
+
+
+def tell_beside(session: Session, entry: RunWriter) -> None:
+    """Say which runs that are going on are to write the same files, and mark each of them as beside the others."""
+    for other in session.spool.mark_beside(entry):
+        console.complain(
+            f"warning: run {other[:12]} is going on, and is to write the same files: "
+            "each may record the other's numbers",
+            "wait for its end; or train in another checkout (git worktree add), or write to other files (--metrics)",
+        )
+
+
+def tell_dirt(session: Session, entry: RunWriter) -> None:
+    """Say that a run which has just begun will stand for no commit, and which files differ from it."""
+    origin = skeleton_of(entry).provenance
+    if origin.dirty and session.head:
+        named = origin.named_dirt(_NAMED_MOST)
+        console.complain(
+            f"warning: this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+            "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
+            + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+        )
+
+
 def facts_of(
-    run: Run, inputs: Inputs, job: Surroundings, spooled_for: str, process: int | None = None
+    run: Run,
+    inputs: Inputs,
+    job: Surroundings,
+    spooled_for: str,
+    process: int | None = None,
+    dirty: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process."""
+    """Return the facts to keep at the start of a run: enough to record it, and its child runs, from any process.
+
+    Args:
+        dirty: path → stamp, of the files that differ from the commit, set aside or not.
+    """
     return {
         "run": plain(run),
         "asked": {"model": inputs.model_is_asked, "seed": inputs.seed},
         "process": process,
+        "outputs": [str((job.cwd / path).absolute()) for path in inputs.outputs],
         "store": spooled_for,
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
+        DIRTY: dict(dirty or {}),
     }
 
 
@@ -136,6 +218,7 @@ def finish(
     status: Status,
     child: ChildResult | None = None,
     python: str | None = None,
+    head_after: str | None = None,
     problems: Sequence[CiplugError] = (),
     notes: Sequence[Note] = (),
 ) -> Recorded:
@@ -168,13 +251,16 @@ def finish(
             outputs=logged.outputs,
             tags={**values.texts, **skeleton.tags, **logged.tags},
             provenance=provenance.at_end(
-                provenance.without_outputs(skeleton.provenance, _named_outputs(job, logged)),
+                _origin(job, entry, logged),
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
                 unchanged=inputs.unchanged,
+                older=inputs.older,
+                beside=entry.beside(),
                 child=child,
                 python=python,
+                head_after=head_after,
             ),
         )
         said = [

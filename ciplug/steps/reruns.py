@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import repeats, reruns
+from ciplug.comparison.selection import is_as_good
 from ciplug.errors import ConfigError
 from ciplug.records.verdict import Rerun, Reruns
 
@@ -40,25 +41,31 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     key = policy.seeds.key if policy and policy.seeds else "seed"
     shown = [recorded[one.id] for one in others[:JUDGED_MOST]]
     own = facts[run.id]
+    could = {one.id for one in others if is_as_good(one, own, finder.rules)}
     return Reruns(
-        total=len(together) + len(others),
-        judged=_rerun(run, key, verdict, weighs=True),
+        total=len(together) + len(could),
+        judged=_rerun(run, key, verdict, weighs=True, same_command=True, could_count=True),
         others=tuple(
             _rerun(
                 one,
                 key,
                 _verdict(finder, one, judge) if judge else None,
                 weighs=reruns.weighs(own, facts[one.id], same_settings=reruns.same_settings(run, one, key)),
+                same_command=one.provenance.command == run.provenance.command,
+                could_count=one.id in could,
             )
             for one in shown
         ),
         more=len(others) - len(shown),
+        behind=len(others) - len(could),
         spreads=reruns.spreads([*finder.candidates, *(recorded[one.id] for one in others)], key),
     )
 
 
-def _rerun(run: Run, key: str, verdict: Verdict | None, *, weighs: bool) -> Rerun:
-    from ciplug.gates.reruns import failed_gates
+def _rerun(
+    run: Run, key: str, verdict: Verdict | None, *, weighs: bool, same_command: bool, could_count: bool
+) -> Rerun:
+    from ciplug.gates.reruns import failed_gates, gates_without_number
 
     return Rerun(
         run=run.id,
@@ -67,7 +74,10 @@ def _rerun(run: Run, key: str, verdict: Verdict | None, *, weighs: bool) -> Reru
         seed=repeats.seed(run, key),
         outcome=verdict.outcome if verdict else None,
         failed=failed_gates(verdict) if verdict else (),
+        without_number=gates_without_number(verdict) if verdict else (),
         weighs=weighs,
+        same_command=same_command,
+        could_count=could_count,
     )
 
 
@@ -75,5 +85,5 @@ def _verdict(finder: BaselineFinder, run: Run, judge: Judge) -> Verdict | None:
     try:
         return judge(replace(finder, given=finder.runs.at(run.commit, run.id)))
     except ConfigError:
-        # No gate matches this run's metrics, or every gate needs files of the machine that trained.
+        # Every gate needs files of the machine that trained.
         return None

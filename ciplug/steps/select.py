@@ -47,7 +47,7 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
     return NamedCommit(name, resolve_commit(session, name)) if name else None
 
 
-def facts_on(runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
+def facts_on(session: Session, runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
     """Return run → the facts that decide whether it counts for its commit.
 
     Args:
@@ -55,8 +55,16 @@ def facts_on(runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -
         gated: the metrics that gates look at, time and memory among them.
     """
     return with_parents(
-        facts_of(with_facts(runs.evidence(run).run, gated), runs.changes(run).objection) for run in recorded
+        facts_of(
+            with_facts(runs.evidence(run).run, gated), runs.changes(run).objection, lambda one: set_aside(session, one)
+        )
+        for run in recorded
     )
+
+
+def set_aside(session: Session, run: Run) -> tuple[str, ...]:
+    """Return the files that a run did not count as changed, and that the policy in force does."""
+    return read_policies(session).counted(run) if run.provenance.ignored_files else ()
 
 
 def candidate_rules(session: Session, model: str) -> Rules:
@@ -76,7 +84,7 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
     found = {}
     for name in models:
         rules = candidate_rules(session, name)
-        facts = facts_on(runs, recorded, rules.gated)
+        facts = facts_on(session, runs, recorded, rules.gated)
         found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
     return found
 
@@ -124,11 +132,13 @@ def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapp
         named = "; ".join(f"run {run.run[:12]} {run.words}" for run in against[:_NAMED_MOST])
         more = f"; and {counted(len(against) - _NAMED_MOST, 'more run')}" if len(against) > _NAMED_MOST else ""
         first = against[0]
-        advice = (
-            runs.changes(runs.at(commit, first.run)).advice
-            if first.reason is Reason.WITHDRAWN
-            else f"record another run, or name this one: --run {first.run[:12]}"
-        )
+        if first.reason is Reason.WITHDRAWN:
+            advice = runs.changes(runs.at(commit, first.run)).advice
+        elif first.reason is Reason.LAPTOP:
+            # By its id it would be refused as well.
+            advice = "record one in a pipeline: with 'record: ci' no other run counts"
+        else:
+            advice = f"record another run, or name this one: --run {first.run[:12]}"
         return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"

@@ -10,14 +10,17 @@ from ciplug import console
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
+from ciplug.records.notice import listed
 from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
+from ciplug.steps.select import set_aside
 from ciplug.steps.session import Session
 from ciplug.steps.written import not_written
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage
     from ciplug.forges.base import Forge
+    from ciplug.tracking.runs import Runs
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
@@ -31,7 +34,7 @@ def check_run(session: Session, name: str, stage: Stage, run: Run) -> tuple[str,
     return tuple(_CHECKS[requirement](session, name, run) for requirement in stage.requirements)
 
 
-def check_files(session: Session, run: Run) -> None:
+def check_files(session: Session, runs: Runs, run: Run) -> None:
     """Raise PromotionRefused where there is no file to deploy, or one that the run did not write."""
     if not run.artifacts:
         raise PromotionRefused(
@@ -39,7 +42,7 @@ def check_files(session: Session, run: Run) -> None:
             f"run {run.id[:12]} has no artifact, so there is no file to deploy",
             hint="name what the training writes with --artifact, or as 'artifacts:' in ciplug.yaml, and train again",
         )
-    if left := not_written(session, run):
+    if left := not_written(session, runs, run):
         raise PromotionRefused(
             Refusal.FILE_NOT_WRITTEN,
             f"run {run.id[:12]} did not write its artifact {left[0].path}: {left[0].reason.value}",
@@ -55,6 +58,12 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             f"{name} requires a clean tree, and run {run.id[:12]} did not record whether its tree was clean",
             hint="record a run in a clone of the repository, with git installed, and promote that one",
         )
+    if moved := run.provenance.moved:
+        raise PromotionRefused(
+            Refusal.DIRTY_TREE,
+            f"{name} requires a clean tree, and run {run.id[:12]} {moved}",
+            hint="check out the commit first, then train: ciplug run -- COMMAND",
+        )
     if dirty:
         files = run.provenance.named_dirt()
         raise PromotionRefused(
@@ -64,7 +73,15 @@ def _check_clean_tree(session: Session, name: str, run: Run) -> str:
             hint="commit them, or set files that a pipeline rewrites aside with `clean: {ignore: [FILE]}` in "
             "ciplug.yaml; then train again. `clean_tree: false` takes any tree, and the registry records that",
         )
-    return "clean tree"
+    if counted := set_aside(session, run):
+        raise PromotionRefused(
+            Refusal.SET_ASIDE,
+            f"{name} requires a clean tree, and run {run.id[:12]} set files aside that differed from its commit, and "
+            f"that the policy in force does not ignore: {listed(counted)}",
+            hint="commit them, and train again; or add them to `clean: {ignore: [FILE]}` in ciplug.yaml",
+        )
+    ignored = run.provenance.ignored_files
+    return f"clean tree, with changed files set aside: {listed(ignored)}" if ignored else "clean tree"
 
 
 def _check_signature(session: Session, name: str, run: Run) -> str:

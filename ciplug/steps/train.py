@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ciplug import console
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
+from ciplug.git.commits import commit_named
 from ciplug.git.credentials import redact
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.outputs import Watch
-from ciplug.steps.record import Recorded, begin, finish
+from ciplug.steps.outputs import Watch, older_outputs
+from ciplug.steps.record import Recorded, begin, finish, tell_beside, tell_dirt
 from ciplug.steps.recover import Recovered, recover
 from ciplug.steps.session import Session
 
@@ -71,6 +74,8 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
     watch = Watch(session, inputs, command)
     entry = begin(session, inputs, command=command)
+    tell_dirt(session, entry)
+    tell_beside(session, entry)
     try:
         child = run_child(command, env=_environment(session, entry, inputs), cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
@@ -81,6 +86,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         raise FailedStart(child.exit_code)
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
+    head_after = _moved_head(session)
     recorded = finish(
         session,
         entry,
@@ -88,8 +94,9 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         status=_status(child),
         child=child,
         python=command[0],
+        head_after=head_after,
         problems=taken.problems,
-        notes=[*_late_failure(child), *taken.notes],
+        notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes],
     )
     return Trained(recorded, child.exit_code, recovered)
 
@@ -101,6 +108,22 @@ def _status(child: ChildResult) -> Status:
 def _has_begun(entry: RunWriter, watch: Watch) -> bool:
     """Whether the command has left a trace: a training of hours is not dropped for the exit code of its last line."""
     return entry.was_joined or entry.logged() != Logged() or watch.has_written()
+
+
+def _moved_head(session: Session) -> str | None:
+    """Return the commit in HEAD, if the command has put another one there."""
+    workspace = session.workspace
+    head = commit_named(workspace.top, "HEAD") if workspace else None
+    return head if workspace and head != workspace.head else None
+
+
+def _moved(session: Session, head_after: str | None) -> list[Note]:
+    if head_after is None or session.workspace is None:
+        return []
+    before = (session.workspace.head or "no commit")[:8]
+    words = f"the command moved HEAD from {before} to {head_after[:8]}: its numbers may be of either commit"
+    hint = "check out the commit first, then train: ciplug run -- COMMAND"
+    return [warning(f"{words}, so the run counts as dirty and stands for none", hint)]
 
 
 def _late_failure(child: ChildResult) -> list[Note]:
@@ -136,7 +159,13 @@ def record_files(session: Session, inputs: Inputs) -> Recorded:
     """
     if not (inputs.metrics or inputs.params or inputs.artifacts or inputs.addresses):
         raise UsageError("there is nothing to record", hint="name a file: --metrics metrics.json, or in ciplug.yaml")
-    recorded = finish(session, begin(session, inputs), inputs, status="finished")
+    inputs = replace(inputs, older=tuple(older_outputs(session, inputs)))
+    entry = begin(session, inputs)
+    tell_dirt(session, entry)
+    if inputs.older:
+        notice = Notice(kind=Kind.OLDER, run=entry.id, files=inputs.older)
+        console.complain(f"warning: {notice.clause}", notice.remedy)
+    recorded = finish(session, entry, inputs, status="finished")
     if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()
         raise wrong[0]

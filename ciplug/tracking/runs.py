@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -226,6 +226,21 @@ class Runs:
         while line:
             changes = replace(line.pop(), parent=changes)
         return changes
+
+    def started_by(self, run: Run) -> Iterator[Run]:
+        """Yield the runs above a child run that the store has, its parent first."""
+        passed = {run.id}
+        while run.parent is not None and run.parent not in passed:
+            passed.add(run.parent)
+            above = RunKey(run.commit, run.parent)
+            known = above.key in self.problems
+            found = self.load([above])
+            if not known:
+                self.problems.pop(above.key, None)  # That a parent is gone is no problem of its child.
+            if not found:
+                return
+            run = found[0]
+            yield run
 
     def refused_params(self, run: Run) -> tuple[RefusedParam, ...]:
         """The attempts to change a parameter of a run that was loaded, in the order in which they are folded."""

@@ -127,6 +127,9 @@ def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
     fresh = tmp_path / "fresh"
     git(tmp_path, "clone", "-q", str(project.folder), "fresh")
     assert measured(fresh) == Dirt()
+    # Content without its repository, as in an image that was built without .git.
+    (fresh / "lib/train.py").write_text("pass\n")
+    assert measured(fresh).files == ("lib",)
 
 
 def test_a_merge_with_conflicts(project: Project) -> None:
@@ -180,6 +183,16 @@ def test_an_artifact_that_the_program_names_is_an_output(project: Project) -> No
     assert last(project) == dirty("train.py")
 
 
+@pytest.mark.parametrize("around", [False, True])
+def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around: bool) -> None:
+    (project.folder / "train.py").write_text(
+        "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
+    )
+    command = [PYTHON, "train.py"]
+    subprocess.run([*(["ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False)
+    assert last(project) == dirty("train.py")
+
+
 def test_the_files_of_a_record_after_the_fact(project: Project) -> None:
     (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
     project.numbers({"accuracy": 0.1})
@@ -206,6 +219,23 @@ def test_declared_outputs_of_every_model_and_of_options_are_set_aside(project: P
     assert last(project) == CLEAN
     assert main(["record", "--model", "a"]) == 0
     assert last(project) == dirty("extra.json")
+
+
+def test_a_declared_output_that_the_command_did_not_write_is_dirt(project: Project) -> None:
+    for name in ("src/a.py", "src/b.py", "numbers.json"):
+        (project.folder / name).parent.mkdir(exist_ok=True)
+        (project.folder / name).write_text("1")
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("artifacts: [src, numbers.json]\n")
+    project.commit("sources as outputs")
+    (project.folder / "src/a.py").write_text("2")
+    (project.folder / "src/b.py").unlink()
+    (project.folder / "numbers.json").write_text("2")
+    written = (PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
+    project.ciplug("run", "--", *written, code=2)
+    assert last(project) == dirty("src/a.py", "src/b.py")
+    project.ciplug("run", "--", *written, "src/a.py", "src/b.py")
+    assert last(project) == CLEAN
 
 
 def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Project) -> None:
@@ -246,3 +276,16 @@ def test_a_wrong_pattern_is_an_error_with_its_line(project: Project) -> None:
     done = project.ciplug("record", code=2)
     assert "ciplug.yaml:8: clean: ignored: unknown key" in done.stderr or "ignored" in done.stderr
     assert "'ignore'" in done.stderr
+
+
+def test_a_run_says_first_that_it_will_not_stand_for_its_commit(project: Project) -> None:
+    said = f"this run does not stand for commit {project.head[:8]}, because files differ from it: "
+    assert "does not stand" not in project.ciplug("run", "--", PYTHON, "train.py").stderr
+    with (project.folder / "train.py").open("a") as file:
+        file.write("print('it begins', file=sys.stderr)\n")
+    for words in (["run"], ["ci"]):
+        lines = project.ciplug(*words, "--", PYTHON, "train.py", code=None).stderr
+        assert lines.count("does not stand") == 1
+        assert lines.index(f"{said}train.py\n  -> commit them; or") < lines.index("it begins")
+        assert "clean: {ignore: [/train.py]}" in lines
+    assert f"{said}train.py\n" in project.ciplug("record").stderr

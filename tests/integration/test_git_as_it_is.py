@@ -96,6 +96,15 @@ def test_a_remote_that_is_not_to_be_pushed_to_is_not(
     assert git(tmp_path / "mirror.git", *REFS) != before
 
 
+def test_an_empty_push_address_is_not_this_folder(project: Project, tmp_path: Path) -> None:
+    """git refuses it; from 2.46 on it pushes to the address to fetch from."""
+    git(project.folder, "config", "remote.origin.pushurl", "")
+    shown = git(project.folder, "remote", "get-url", "--push", "origin").strip()
+    assert main(["record"]) == (0 if shown else 3)
+    assert git(project.folder, "for-each-ref", "refs/ciplug", "refs/heads/ciplug") == ""
+    assert (git(tmp_path / "mirror.git", *REFS) != "") == bool(shown)
+
+
 def test_doctor_names_the_push_address_that_is_off(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     git(project.folder, "remote", "set-url", "--push", "origin", "no_push")
     assert main(["doctor"]) == 3

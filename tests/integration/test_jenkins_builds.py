@@ -435,6 +435,7 @@ def test_main_and_pull_requests_without_a_push(project: Project, ciplug: Call, j
     project.commit("second")
     project.push()
     project.branch("topic", {"accuracy": 0.82})
+    project.push()
     build = jenkins.api.add_build("wine/PR-5", 1, result=None)
     pull = env(build, "PR-5", CHANGE_ID="5", CHANGE_TARGET="main", CHANGE_BRANCH="topic")
     said = ciplug("ci", "--output-dir", "ciplug-report", "--no-comment", *train, env=pull)
@@ -458,7 +459,7 @@ def test_main_and_pull_requests_without_a_push(project: Project, ciplug: Call, j
     assert said.code == 3 and "keeps no registry" in said.err
     assert ciplug("fsck", env=pull).code == 0
     assert {line.split("\t")[1] for line in git(project.folder, "ls-remote", "origin").splitlines()} == {
-        *("HEAD", "refs/heads/main")
+        *("HEAD", "refs/heads/main", "refs/heads/topic")
     }
     assert open_session(cwd=project.folder).spool.sealed() == []
 

@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.ci.identity import Standing
 from ciplug.cli import main
-from ciplug.git.published import places_of
+from ciplug.git.published import is_on_branch, is_tip, places_of
 from ciplug.git.workspace import discover
 from ciplug.records.provenance import Context
 from ciplug.steps.session import Session, open_session
@@ -242,6 +242,71 @@ def test_where_a_remote_has_a_commit(job: Job) -> None:
     assert places_of(workspace, first, {}) == (True, ("main",))
     assert places_of(workspace, job.project.head, {}) == (True, ())
     assert places_of(workspace, head, {}) == (False, ())
+
+
+def test_what_a_remote_has_at_a_ref_is_asked_of_the_clone_first_and_then_of_the_remote(job: Job) -> None:
+    folder = job.project.folder
+    first, head = job.project.head, of_fork(job)
+    develop = on_branch(job, "develop")
+    job.git("tag", "-a", "v1", "-m", "one")
+    job.git("push", "-q", "origin", "v1")
+    job.git("tag", "-d", "v1")
+    workspace = discover(folder)
+    assert workspace is not None
+    assert is_tip(workspace, head, ["refs/heads/none", "refs/pull/7/head"], {})
+    assert is_tip(workspace, develop, ["refs/tags/v1"], {})
+    assert not is_tip(workspace, develop, ["refs/heads/main"], {})
+    assert is_on_branch(workspace, first, "develop", {})
+    assert not is_on_branch(workspace, develop, "main", {})
+    job.git("update-ref", "-d", "refs/remotes/origin/develop")
+    assert is_on_branch(workspace, first, "develop", {})
+    job.git("fetch", "-q", "origin", "develop:refs/remotes/origin/develop")
+    job.git("remote", "set-url", "origin", f"file://{folder}/gone.git")
+    unreachable = discover(folder)
+    assert unreachable is not None
+    assert is_tip(unreachable, develop, ["refs/heads/develop"], {})
+    assert not is_tip(unreachable, head, ["refs/pull/7/head"], {})
+
+
+@pytest.mark.parametrize("how", [(), ("--detach",)])
+def test_another_branch_that_has_merged_the_head_is_not_the_pull_request(job: Job, how: tuple[str, ...]) -> None:
+    head = on_branch(job, "feature")
+    job.git("switch", "-qc", "develop", "main")
+    job.project.commit("strong")
+    job.git("merge", "-q", "--no-edit", "feature")
+    job.git("push", "-q", "origin", "develop")
+    develop = job.project.head
+    job.git("checkout", "-q", *how, "develop")
+    repo = {"full_name": "acme/wine"}
+    pull = {"number": 7, "head": {"ref": "feature", "sha": head, "repo": repo}, "base": {"ref": "main", "repo": repo}}
+    job.of("pull_request", "9" * 40, {**EVENT, "pull_request": pull}, GITHUB_BASE_REF="main", GITHUB_HEAD_REF="feature")
+    context = job.session().context
+    assert (context.commit, context.branch, context.pull_request) == (develop, "develop", None)
+    job.git("checkout", "-q", "--detach", "main")
+    job.git("merge", "-q", "--no-ff", "--no-edit", "feature")
+    context = job.session().context
+    assert (context.commit, context.merge_commit, context.pull_request) == (head, job.project.head, 7)
+
+
+def test_a_command_that_checks_out_another_commit_gives_numbers_of_neither(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = job.project.head
+    develop = on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.monkeypatch.chdir(job.project.folder)
+    command = "git checkout -q develop && python3 train.py"
+    assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+    assert f"the command moved HEAD from {first[:8]} to {develop[:8]}" in capsys.readouterr().err
+    runs = job.session().runs()
+    [run] = runs.load(runs.recorded())
+    assert (run.commit, run.provenance.dirty, run.provenance.head_after) == (first, True, develop)
+    assert main(["promote", "wine", "--run", run.id, "--to", "staging"]) != 0
+    assert f"checked out {develop[:8]} while it ran" in capsys.readouterr().err
+    main(["report", "--commit", first])
+    shown = capsys.readouterr().out
+    assert "inconclusive" in shown
+    assert f"checked out `{develop[:8]}` while it ran" in shown
 
 
 def test_without_a_remote_the_branches_here_decide(tmp_path: Path) -> None:

@@ -72,6 +72,27 @@ def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
     assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
 
 
+def test_setting_its_own_changes_aside_does_not_help(project: Project) -> None:
+    write(project, f"{CONFIG}clean: {{ignore: ['*']}}\n")
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    with (project.folder / "train.py").open("a") as file:
+        file.write("# an experiment\n")
+    project.train(env=job(project))
+    found = verdict(project, 0)
+    assert (found["outcome"], found["gates"][0]["gate"]) == ("INCONCLUSIVE", "run")
+    assert "and the policy in force does not: train.py" in found["gates"][0]["reason"]
+    report = project.json("report", "--format", "json", env=job(project))["sections"][0]["comparison"]
+    assert ("set_aside", ["train.py"]) in [(one["kind"], one.get("files")) for one in report["notices"]]
+    # Once it is merged, it is the policy in force, and the report names the files.
+    assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
+    assert "were set aside by 'clean: ignore': train.py" in project.ciplug("compare").stdout
+    # Where the target branch sets the same files aside, the run counts.
+    git(project.folder, "checkout", "-q", "train.py")
+    git(project.folder, "push", "-q", "origin", "HEAD:main")
+    assert verdict(project, 0)["outcome"] == "PASS"
+
+
 def test_a_policy_that_it_does_not_change_is_not_spoken_of(project: Project) -> None:
     write(project, f"# said otherwise\n{CONFIG}")
     project.branch("topic", {"accuracy": 0.86})

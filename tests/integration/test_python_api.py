@@ -57,6 +57,24 @@ def test_the_example_of_the_readme_ends_at_exit_and_keeps_its_artifact(folder: P
     assert session.spool.sealed() == [] and session.spool.abandoned() == []
 
 
+LATE = """\
+import atexit, threading, time, ciplug
+atexit.register(lambda: ciplug.log_metric("at_exit", 1.0))
+ciplug.log_metric("accuracy", 0.9)
+def log_on():
+    while True: ciplug.log_metric("late", 1.0); time.sleep(0.001)
+threading.Thread(target=log_on, daemon=True, name="beat").start()
+"""
+
+
+def test_a_thread_that_logs_while_the_program_ends_starts_no_run(folder: Path) -> None:
+    said = script(LATE)
+    (run,) = recorded(open_session())
+    assert (run.status, run.metrics["accuracy"]) == ("finished", 0.9) and "at_exit" not in run.metrics
+    assert said.count("beat logged after the program had ended its run") == 1, said
+    assert said.count("a function called at exit logged after") == 1, said
+
+
 # What a program gets wrong
 
 

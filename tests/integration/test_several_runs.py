@@ -77,6 +77,37 @@ def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:
     assert gate(project, 1)["outcome"] == "FAIL"
 
 
+@pytest.mark.parametrize("first", ["good", "bad"])
+@pytest.mark.parametrize("numbers", ['{"accuracy": "diverged", "n": 1}', '{"loss": 1}'], ids=["text", "lacking"])
+def test_a_rerun_without_the_gated_number(project: Project, numbers: str, first: str) -> None:
+    """The same command, in both orders: the run that has a number is judged, and the other is named."""
+    (project.folder / "train.py").write_text(
+        "import os, pathlib\npathlib.Path('metrics.json').write_text(os.environ['NUMBERS'])\n"
+    )
+    project.commit("numbers")
+    order = {"good": '{"accuracy": 0.95}', "bad": numbers}
+    runs = {
+        name: project.train("--seed", "1", env={"NUMBERS": order[name]})
+        for name in sorted(order, reverse=first != "bad")
+    }
+    verdict = gate(project)
+    assert (verdict["run"], verdict["outcome"]) == (runs["good"], "WARN")
+    reruns = verdict["reruns"]
+    (other,) = reruns["others"]
+    assert (reruns["total"], reruns["behind"], other["without_number"]) == (1, 1, ["accuracy"])
+    assert other["outcome"] in ("FAIL", "ERROR") and "spreads" not in reruns
+    (reason,) = (one["reason"] for one in verdict["gates"] if one["gate"] == "reruns")
+    assert reason.startswith(f"'accuracy' was an error on run {runs['bad'][:12]} of this commit")
+    said = notices(project)
+    assert said["no_number_before"]["runs"] == [runs["bad"]]
+    assert "1 run of this commit could count" in said["reruns"]["message"]
+    assert "1 more run could not" in said["reruns"]["message"]
+    row = next(line for line in project.ciplug("gate").stdout.splitlines() if line.startswith(runs["bad"][:12]))
+    assert row.split()[-1] == "accuracy"
+    project.ciplug("runs", "withdraw", runs["bad"], "--reason", "a broken disk")
+    assert gate(project)["outcome"] == "PASS"
+
+
 @pytest.mark.slow
 def test_runs_that_agree_or_differ_in_their_seed_change_nothing(project: Project) -> None:
     train(project, 0.81, "--seed", "1")

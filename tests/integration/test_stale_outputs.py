@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 import threading
+import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.project import Project
+from tests.project import Project, git
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
 PYTHON = sys.executable
@@ -241,3 +242,55 @@ def test_without_one_that_is_asked_for_the_seed_of_the_parameters_counts(tmp_pat
     project.ciplug("run", "--seed", "1", "--", PYTHON, "-c", script, env={"PYTHONPATH": os.getcwd()})
     runs = project.json("runs", "list", "--json")
     assert sorted(run["provenance"]["seed"] for run in runs) == [1, 7, 7, 42], "a child's own counts for the child"
+
+
+def test_what_an_earlier_commit_left_is_named_and_not_promoted(tmp_path: Path) -> None:
+    files = "metrics: metrics.json\nartifacts: [model.txt]\nartifact_store: none\n"
+    config = f"model: wine\n{files}gates: {{accuracy: {{min: 0.8}}}}\n"
+    project = Project.create(tmp_path / "project", config=config)
+
+    def recorded() -> list[str] | None:
+        older: list[str] | None = project.json("runs", "list", "--limit", "1", "--json")[0]["provenance"].get("older")
+        return older
+
+    project.ciplug("run", "--", PYTHON, "train.py")
+    project.ciplug("record")
+    assert recorded() is None
+    an_hour_ago = time.time() - 3600
+    for name in ("metrics.json", "model.txt"):
+        os.utime(project.folder / name, (an_hour_ago, an_hour_ago))
+    project.commit("nothing new")
+    said = "he files are older than the commit, and other code may have written them: metrics.json, model.txt"
+    assert f"warning: t{said}\n  -> train this commit" in project.ciplug("record").stderr
+    assert recorded() == ["metrics.json", "model.txt"]
+    assert said in " ".join(project.ciplug("gate").stdout.split())
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    assert "did not write its artifact model.txt: it is older than the commit, and the run of an earlier" in refused
+    # A file that git tracks has the time of the checkout, and one that nobody has recorded before may be this commit's.
+    (project.folder / "model.txt").write_text("another one")
+    os.utime(project.folder / "model.txt", (an_hour_ago, an_hour_ago))
+    git(project.folder, "add", "-f", "metrics.json")
+    project.commit("metrics")
+    project.ciplug("record")
+    assert recorded() == ["model.txt"]
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+
+
+def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "project", config="metrics: metrics.json\n")
+    inner = [PYTHON, "-m", "ciplug", "run", "--", PYTHON, "train.py"]
+    both = f"{shlex.join([PYTHON, 'train.py'])} && {shlex.join(inner)}"
+    assert (
+        "is going on" not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
+    )
+    for one in project.json("runs", "list", "--json"):
+        assert "beside" not in one["provenance"]
+    said = project.ciplug("run", "--", "sh", "-c", both).stderr
+    second, first = project.json("runs", "list", "--limit", "2", "--json")
+    if len(first["provenance"]["command"]) == 2:
+        second, first = first, second
+    assert f"warning: run {first['id'][:12]} is going on, and is to write the same files" in said
+    assert (first["provenance"]["beside"], second["provenance"]["beside"]) == ([second["id"]], [first["id"]])
+    shown = project.ciplug("compare", "--run", first["id"]).stdout
+    assert f"which was to write the same files at the same time: {second['id'][:12]}" in " ".join(shown.split())

@@ -350,6 +350,21 @@ def test_every_stage_requires_a_clean_tree(
     assert refusal.reason is reason and words in refusal.message
 
 
+def test_files_that_the_policy_in_force_does_not_set_aside(team: Team) -> None:
+    run = team.judged(provenance={"dirty": False, "ignored_files": ("train.py", "poetry.lock")})
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.SET_ASIDE and "train.py, poetry.lock" in refusal.message
+    team.policy("clean: {ignore: ['*.lock']}\n")
+    refusal = team.refused(
+        run=team.judged(provenance={"dirty": False, "ignored_files": run.provenance.ignored_files}).id
+    )
+    assert refusal.reason is Refusal.SET_ASIDE and "train.py" in refusal.message and "poetry" not in refusal.message
+    lock = team.judged(provenance={"dirty": False, "ignored_files": ("poetry.lock",)})
+    team.promote(run=lock.id)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree, with changed files set aside: poetry.lock",)
+
+
 @pytest.mark.parametrize("dirty", [True, None, False])
 def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirty: bool | None) -> None:
     stage_of(team, "clean_tree: false")
@@ -387,9 +402,11 @@ def test_a_file_of_the_commit_that_no_training_was_seen_to_write(team: Team, poi
     team.project.commit("model")
     team.session = team.session.refreshed()
     old = File(path="a model.bin", digest=f"sha256:{hexed}", size=12)
-    refusal = team.refused(run=team.judged(artifacts=(old,)).id)
-    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
-    written = team.judged(artifacts=(old,), provenance={"command": ("python", "train.py")})
+    command = ("python", "train.py")
+    for origin in ({}, {"command": command}):  # The second: a program that logs by itself, which ciplug did not start.
+        refusal = team.refused(run=team.judged(artifacts=(old,), provenance=origin).id)
+        assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
+    written = team.judged(artifacts=(old,), provenance={"command": command, "exit_code": 0})
     assert team.promote(run=written.id).version == 1
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ciplug.comparison.selection import Facts
 from ciplug.errors import NotFound, PromotionRefused
 from ciplug.records.provenance import Context
+from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import Verdict
 from ciplug.reports.formats import FORMATS, render
@@ -153,6 +154,71 @@ def test_a_run_of_unknown_state_counts_as_little(team: Team) -> None:
     assert only.outcome == "INCONCLUSIVE" and "without the state of its tracked files" in only.reason
 
 
+# --- child runs
+
+
+@pytest.mark.parametrize("status", ["failed", "killed"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_child_of_a_run_that_did_not_finish_is_an_error_by_its_id_too(team: Team, status: str, depth: int) -> None:
+    top = team.run(status=status, provenance={"exit_code": 3})
+    above = top if depth == 1 else team.run(parent=top.id)
+    child = team.run(parent=above.id)
+    runs = team.session.refreshed().runs()
+    (found,) = judge_runs(team.session, runs, [child], named=True)
+    assert found.verdict and found.verdict.outcome == "ERROR"
+    reasons = [gate.reason for gate in found.verdict.gates if gate.outcome == "ERROR"]
+    word = "failed" if status == "failed" else "was killed"
+    said = f"the run was started by run {top.id[:12]}, which {word} (exit code 3)"
+    assert reasons == [f"{said}: its numbers decide nothing"]
+    assert any(notice.clause.startswith(said) for notice in found.section.comparison.notices)
+    team.verdict(child)
+    assert said in str(team.refused(run=child.id))
+    # Nor by a verdict from before its parent ended.
+    team.verdict(child, outcome="PASS", gates=(), created="2999-01-01T00:00:00.000Z")
+    assert said in str(team.refused(run=child.id))
+
+
+def test_a_child_of_a_run_that_finished_is_promoted_by_its_id(team: Team) -> None:
+    child = team.run(parent=team.run().id)
+    team.verdict(child)
+    team.promote(run=child.id)
+
+
+# --- seeds
+
+
+def test_a_seed_whose_run_failed_is_an_error_until_it_is_run_again_or_withdrawn(team: Team) -> None:
+    team.policy("seeds: {key: seed, min_runs: 3}\n")
+
+    def train(seed: int, status: str = "finished", **provenance: Any) -> Run:
+        return team.run(status=status, provenance={"seed": seed, **provenance})
+
+    for seed in (1, 2, 3):
+        last = train(seed)
+    assert judged(team).outcome == "PASS"
+    # Runs that must not count change no verdict.
+    train(4, "failed", dirty=True)
+    withdrawn = train(5, "failed")
+    team.amend(withdrawn, withdrawn=True, by="alice")
+    assert judged(team).outcome == "PASS"
+    lost = train(4, "failed", exit_code=1)
+    verdict = judged(team)
+    assert (verdict.outcome, len(verdict.runs)) == ("ERROR", 3)
+    (gate,) = (gate for gate in verdict.gates if gate.outcome == "ERROR")
+    assert gate.reason == "the run of seed 4 failed (exit code 1): its numbers decide nothing"
+    assert gate.advice and f"ciplug runs withdraw {lost.id[:12]}" in gate.advice
+    team.verdict(last)
+    assert "the run of seed 4 failed" in str(team.refused(run=last.id))
+    again = train(4)
+    assert (judged(team).outcome, len(judged(team).runs)) == ("PASS", 4)
+    team.amend(again, withdrawn=True, by="alice")
+    assert judged(team).outcome == "ERROR"
+    team.amend(lost, withdrawn=True, by="alice")
+    assert judged(team).outcome == "PASS"
+    team.verdict(last)
+    team.promote(run=last.id)
+
+
 # --- runs of CI only
 
 
@@ -185,8 +251,9 @@ def test_with_record_ci_only_pipelines_speak(team: Team) -> None:
     for named in (False, True):
         (only,) = judged(team, named=named).gates
         assert only.outcome == "INCONCLUSIVE" and "was recorded on a person's machine" in only.reason
-    with pytest.raises(NotFound, match="was recorded on a person's machine"):
+    with pytest.raises(NotFound, match="was recorded on a person's machine") as none:
         team.promote()
+    assert none.value.hint == "record one in a pipeline: with 'record: ci' no other run counts"
     with pytest.raises(PromotionRefused):
         team.promote(run=laptop.id)
     pipeline = team.run(accuracy=0.85, provenance={"context": PIPELINE})

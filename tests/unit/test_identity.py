@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ from tests.unit.test_ci_detect import (
 OTHER = "a" * 40
 """A commit that the host does not name."""
 OWN = Published(own=True)
+DEVELOP = "d" * 40
+"""A commit of another branch than the target."""
 REMOTE = "https://github.com/acme/wine"
 MERGED = {"merged": True, "merge_commit_sha": MERGE}
 
@@ -57,6 +60,10 @@ class Case:
     event: dict[str, Any] = field(default_factory=dict)
     published: Published | None = None
     """What the remote knows of HEAD; None: it must not be asked."""
+    refs: Mapping[str, str] | None = None
+    """The tips of the refs that the host names; None: they must not be asked for."""
+    target: tuple[str, ...] | None = None
+    """The target branch's own commits, as far as git knows them; None: it must not be asked."""
     keeps_own_runs: bool = True
 
 
@@ -75,6 +82,7 @@ ON_MAIN: dict[str, Any] = {"repository": REPOSITORY}
 COMMENT: dict[str, Any] = {"issue": {"number": 5, "pull_request": {}}, "repository": REPOSITORY}
 OF_PR: dict[str, Any] = {"branch": "faster", "target_branch": "main", "pull_request": 5}
 JENKINS_MERGE = at(MERGE, HEAD, BASE, committer="nobody@nowhere")
+JENKINS_BLIND_PR: Env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""}
 FORK: dict[str, Any] = {"trusted": False}
 RUN_OF_FORK = {
     "workflow_run": {"id": 9, "event": "pull_request", "head_sha": OTHER, "head_repository": {"full_name": "m/wine"}}
@@ -231,6 +239,41 @@ CASES: dict[str, Case] = {
         pull_request("mallory/wine"),
         OWN,
     ),
+    "pull request, develop is checked out, which has it": Case(
+        PR,
+        at(OTHER, DEVELOP, HEAD, branch="develop"),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        pull_request("acme/wine"),
+        OWN,
+        target=(BASE,),
+    ),
+    "pull request, the tip of develop is checked out, which has it": Case(
+        PR,
+        at(OTHER, DEVELOP, HEAD),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        pull_request("acme/wine"),
+        Published(own=True, branches=("develop",)),
+        target=(BASE,),
+    ),
+    "pull request, the tip of main is checked out, which has it by now": Case(
+        PR,
+        at(OTHER, BASE, HEAD),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "main"},
+        pull_request("acme/wine"),
+        Published(own=True, branches=("main",)),
+        target=(OTHER, BASE),
+    ),
+    "pull request, the job itself merges it into a newer main": Case(
+        PR,
+        at(OTHER, DEVELOP, HEAD),
+        Standing.MERGE,
+        {"commit": HEAD, "merge_commit": OTHER, **OF_PR},
+        pull_request("acme/wine"),
+        target=(DEVELOP, BASE),
+    ),
     "pull request that was merged": Case(
         CLOSED, at(MERGE, BASE, HEAD, branch="main"), Standing.NAMED, {"commit": MERGE, "branch": "main"}, closed()
     ),
@@ -277,6 +320,7 @@ CASES: dict[str, Case] = {
         Standing.MERGE,
         {"commit": HEAD, "merge_commit": MERGE, **OF_PR, **FORK},
         pull_request("mallory/wine"),
+        target=(BASE,),
     ),
     "pull_request_target of a fork, main is checked out": Case(
         TARGET,
@@ -401,6 +445,14 @@ CASES: dict[str, Case] = {
         Standing.MERGE,
         {"commit": HEAD, "merge_commit": MERGE, **OF_PR, **FORK},
     ),
+    "GitLab, the tip of develop is checked out, which has it": Case(
+        {**GITLAB, **GITLAB_MR},
+        at(OTHER, DEVELOP, HEAD, remote_url="https://gitlab.com/acme/ml/wine.git"),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        published=Published(own=True, branches=("develop",)),
+        target=(BASE,),
+    ),
     "GitLab, another ref is checked out": Case(
         {**GITLAB, **GITLAB_MR},
         at(OTHER, remote_url="https://gitlab.com/acme/ml/wine.git"),
@@ -416,10 +468,38 @@ CASES: dict[str, Case] = {
         {"commit": HEAD, "merge_commit": MERGE, **OF_PR},
     ),
     "Jenkins, merge with the target, no GIT_COMMIT": Case(
-        {**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""},
+        JENKINS_BLIND_PR,
         JENKINS_MERGE,
         Standing.MERGE,
         {"commit": HEAD, "merge_commit": MERGE, **OF_PR},
+        refs={"refs/heads/PR-5": HEAD},
+    ),
+    "Jenkins, pull request, no GIT_COMMIT": Case(
+        JENKINS_BLIND_PR, at(HEAD), Standing.NAMED, {"commit": HEAD, **OF_PR}, refs={"refs/pull/5/head": HEAD}
+    ),
+    "Jenkins, pull request, no GIT_COMMIT, and develop's tip is checked out": Case(
+        JENKINS_BLIND_PR,
+        at(OTHER),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        published=Published(own=True, branches=("develop",)),
+        refs={"refs/pull/5/head": HEAD, "refs/heads/faster": HEAD},
+    ),
+    "Jenkins, pull request of a fork's main, no GIT_COMMIT, and our main is checked out": Case(
+        {**JENKINS_BLIND_PR, "CHANGE_FORK": "mallory", "CHANGE_BRANCH": "main"},
+        at(BASE),
+        Standing.OTHER_COMMIT,
+        {"commit": BASE, "branch": "main", **FORK},
+        published=Published(own=True, branches=("main",)),
+        refs={"refs/pull/5/head": HEAD, "refs/heads/main": BASE},
+    ),
+    "Jenkins, tag, no GIT_COMMIT, and develop's tip is checked out": Case(
+        {**JENKINS, "GIT_COMMIT": "", "BRANCH_NAME": "v1", "TAG_NAME": "v1"},
+        at(OTHER),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        published=Published(own=True, branches=("develop",)),
+        refs={"refs/tags/v1": HEAD},
     ),
     "Jenkins, fork's pull request": Case(
         {**JENKINS, **JENKINS_PR, "GIT_COMMIT": MERGE, "CHANGE_FORK": "mallory"},
@@ -441,6 +521,23 @@ CASES: dict[str, Case] = {
         at(HEAD),
         Standing.NAMED,
         {"commit": HEAD, "branch": "main"},
+        refs={"refs/heads/main": HEAD},
+    ),
+    "Jenkins, no GIT_COMMIT, and develop's tip is checked out": Case(
+        {**JENKINS, "GIT_COMMIT": "", "BRANCH_NAME": "main"},
+        at(OTHER),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "develop"},
+        published=Published(own=True, branches=("develop",)),
+        refs={"refs/heads/main": HEAD},
+    ),
+    "Jenkins, no GIT_COMMIT, and a fork's head is checked out as main": Case(
+        {**JENKINS, "GIT_COMMIT": "", "BRANCH_NAME": "main"},
+        at(OTHER, branch="main"),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, "branch": "main", **FORK},
+        published=Published(),
+        refs={"refs/heads/main": HEAD},
     ),
     "Jenkins, no GIT_COMMIT, and git is on another branch": Case(
         {**JENKINS, "GIT_COMMIT": "", "BRANCH_NAME": "main"},
@@ -512,21 +609,34 @@ CASES: dict[str, Case] = {
 _FIELDS = ("commit", "merge_commit", "branch", "target_branch", "tag", "pull_request", "trusted")
 
 
+@dataclass(frozen=True)
+class Remote:
+    case: Case
+
+    def published(self) -> Published:
+        assert self.case.published is not None, "the remote is asked without need"
+        return self.case.published
+
+    def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
+        assert self.case.refs is not None, "the remote is asked without need"
+        return any(self.case.refs.get(ref) == commit for ref in refs)
+
+    def is_on_branch(self, commit: str, branch: str) -> bool:
+        assert self.case.target is not None, "the remote is asked without need"
+        return branch == "main" and commit in self.case.target
+
+
 def identity_of(case: Case, tmp_path: Path) -> Identity:
     event = tmp_path / "event.json"
     event.write_text(json.dumps(case.event))
     env = {**case.env, "GITHUB_EVENT_PATH": str(event)}
-    claim = ci.detect(env)
-
-    def published() -> Published:
-        assert case.published is not None, "the remote is asked without need"
-        return case.published
-
+    host = ci.host_of(env)
     return identify(
-        claim,
+        ci.detect(env),
         case.head,
-        merged_head=ci.host_of(env).merged_head,
-        published=published,
+        merged_head=host.merged_head,
+        target_tips=host.target_tips(env),
+        remote=Remote(case),
         keeps_own_runs=case.keeps_own_runs,
     )
 
@@ -554,7 +664,8 @@ def test_no_run_is_of_a_commit_that_is_neither_head_nor_merged_by_it(name: str, 
 def test_what_is_checked_out_never_raises_trust(name: str, commit: str, own: bool, tmp_path: Path) -> None:
     case = CASES[name]
     head = replace(case.head, head=commit, parents=(BASE, OTHER))
-    identity = identity_of(replace(case, head=head, published=Published(own=own)), tmp_path)
+    known = replace(case, published=Published(own=own), refs=case.refs or {}, target=case.target or ())
+    identity = identity_of(replace(known, head=head), tmp_path)
     assert identity.claim.trusted or not identity.context.trusted
     assert not identity.elsewhere or own or not identity.context.trusted
 
@@ -564,7 +675,7 @@ def test_what_is_checked_out_never_raises_trust(name: str, commit: str, own: boo
 def test_no_job_of_a_fork_is_trusted_whatever_it_checks_out(name: str, commit: str, tmp_path: Path) -> None:
     case = CASES[name]
     own = Published(own=True, branches=("main",))
-    changed = replace(case, head=replace(case.head, head=commit), published=own)
+    changed = replace(case, head=replace(case.head, head=commit), published=own, target=(BASE, OTHER))
     assert not identity_of(changed, tmp_path).context.trusted
 
 
@@ -581,6 +692,10 @@ def test_the_words_name_both_commits(tmp_path: Path) -> None:
     )
     assert told["tag, main is checked out"] == (
         "HEAD of main; github_actions names 11111111 with tag v1, which is not checked out"
+    )
+    assert told["Jenkins, no GIT_COMMIT"] == "HEAD, the tip of what jenkins names"
+    assert told["Jenkins, no GIT_COMMIT, and develop's tip is checked out"] == (
+        "HEAD of develop; jenkins names main, which is not checked out"
     )
     assert told["second repository"] == (
         "HEAD of main, in acme/models: what github_actions says is about acme/wine, and nothing is posted there"

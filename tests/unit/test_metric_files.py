@@ -465,3 +465,48 @@ def test_anything_is_metrics_or_an_input_error(tmp_path: Path, content: bytes, e
             read(path)
         except InputError as error:
             assert error.message.startswith(str(path))
+
+
+EMPTY_NAMES: dict[str, tuple[str, str, dict[str, float], set[str]]] = {
+    "a class": ("m.json", '{"": {"accuracy": 0.99}, "b": {"accuracy": 0.1}}', {"b/accuracy": 0.1}, {""}),
+    "blank": ("m.json", '{" ": {"accuracy": 0.99}, "loss": 1}', {"loss": 1}, {" "}),
+    "a number": ("m.json", '{"": 0.99, "b": {"": 0.5, "accuracy": 0.1}}', {"b/accuracy": 0.1}, {"", "b/"}),
+    "between others": ("m.json", '{"b": {"": {"accuracy": 0.99}, "accuracy": 0.1}}', {"b/accuracy": 0.1}, {"b/"}),
+    "of a list of objects": ("m.json", '{"": [{"accuracy": 0.99}], "accuracy": 0.1}', {"accuracy": 0.1}, {""}),
+    "YAML": ("m.yaml", "'': {accuracy: 0.99}\nb: {accuracy: 0.1}\n", {"b/accuracy": 0.1}, {""}),
+    "TOML": ("m.toml", '"".accuracy = 0.99\nb.accuracy = 0.1\n', {"b/accuracy": 0.1}, {""}),
+    "pandas' index": (
+        "m.csv",
+        ",f1,support\ncat,0.9,8\n,0.2,4\naccuracy,0.7,12\n",
+        {"cat/f1": 0.9, "cat/support": 8, "accuracy/f1": 0.7, "accuracy/support": 12},
+        {""},
+    ),
+    "pandas' index with classes 0 and 1": (
+        "m.csv",
+        ",f1\n0,0.9\n1,0.8\n,0.2\naccuracy,0.7\n",
+        {"0/f1": 0.9, "1/f1": 0.8, "accuracy/f1": 0.7},
+        {""},
+    ),
+    "a column of classes": ("m.csv", "f1,class\n0.9,cat\n0.2,\n", {"cat/f1": 0.9}, {""}),
+    "the second of two columns": (
+        "m.csv",
+        "model,class,f1\na,cat,0.9\na,,0.2\nb,cat,0.8\n",
+        {"a/cat/f1": 0.9, "b/cat/f1": 0.8},
+        {""},
+    ),
+    "a row a model in JSON": ("m.json", '[{"model": "a", "f1": 1}, {"model": "", "f1": 0}]', {"a/f1": 1}, {""}),
+    "names and values": ("m.csv", "class,metric,value\ncat,f1,0.9\ncat,,0.2\n", {"cat/f1": 0.9}, {""}),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY_NAMES.values(), ids=EMPTY_NAMES.keys())
+def test_an_empty_name_is_left_out_and_never_takes_the_name_of_something_else(write: Any, case: Any) -> None:
+    file, content, values, left = case
+    read = read_metrics(write(file, content))
+    assert (dict(read.values), {one.name for one in read.left_out}) == (values, left)
+    assert {one.why for one in read.left_out} == {"name"}
+
+
+def test_parameters_below_an_empty_name_are_an_error(write: Any) -> None:
+    with pytest.raises(InputError, match="an empty name"):
+        read_params(write("p.json", '{"": {"lr": 1}, "b": {"lr": 2}}'))

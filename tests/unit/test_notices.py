@@ -10,6 +10,7 @@ import pytest
 
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, UNSEEN, Kind, Notice
+from ciplug.records.provenance import moved_words
 from ciplug.records.selection import Reason
 from ciplug.reports import comment, html, terminal
 from ciplug.reports.report import Report, as_json
@@ -20,9 +21,15 @@ RUN = "4f0c" * 8
 EXAMPLES = [
     Notice(kind=Kind.FAILED, run=RUN, exit_code=4),
     Notice(kind=Kind.KILLED, run=RUN, signal="SIGKILL"),
+    Notice(kind=Kind.FAILED, run=RUN, parent="b" * 32, exit_code=1),
+    Notice(kind=Kind.FAILED, run=RUN, seed="seed 4", exit_code=1),
     Notice(kind=Kind.FAILED, run=RUN, by="alice", resumed="then"),
     Notice(kind=Kind.FORK, run=RUN),
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
+    Notice(kind=Kind.HEAD_MOVED, run=RUN, detail=moved_words("b" * 40)),
+    Notice(kind=Kind.SET_ASIDE, run=RUN, files=("poetry.lock",), count=1),
+    Notice(kind=Kind.BESIDE, run=RUN, runs=("b" * 32,)),
+    Notice(kind=Kind.OLDER, run=RUN, files=("metrics.json", "model.txt")),
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
     *(Notice(kind=Kind.PASSED_OVER, run=RUN, because=reason, detail="was made from a dirty tree") for reason in Reason),
@@ -45,6 +52,8 @@ EXAMPLES = [
         differs=("Python (3.11.9, 3.12.3)",),
     ),
     Notice(kind=Kind.VARIES, runs=(RUN, "b" * 32), metrics=("acc",), values=((0.8, 0.9),)),
+    Notice(kind=Kind.RERUNS, run=RUN, count=1, behind=2),
+    Notice(kind=Kind.NO_NUMBER_BEFORE, run=RUN, metrics=("acc", "f1"), runs=("b" * 32, "c" * 32)),
     Notice(kind=Kind.FAILED_BEFORE, run=RUN, metrics=("acc",), runs=("b" * 32,)),
     Notice(kind=Kind.SHALLOW, of="baseline"),
     Notice(kind=Kind.NOT_FETCHED, of="baseline", detail="could not resolve host"),

@@ -67,6 +67,49 @@ def test_a_run_that_must_not_count_joins_no_group(changes: dict[str, object]) ->
     assert group(one, [one, replace(barred, id="later", started="2"), two], "seed") == (one, two)
 
 
+FOUR = replace(run(4, 4, depth=3), status="failed", metrics={})
+CI = Context(host="github_actions")
+
+
+@pytest.mark.parametrize(
+    ("what", "others", "expected"),
+    [
+        ("a seed that failed", [FOUR], [4]),
+        ("one that was killed", [replace(FOUR, status="killed")], [4]),
+        ("it ended before it had recorded its parameters", [replace(FOUR, params={})], [4]),
+        ("twice: the last", [replace(run(5, 4, depth=3, started="2"), status="failed"), FOUR], [5]),
+        ("it finished when it was run again", [FOUR, run(5, 4, depth=3, started="2")], []),
+        ("a dirty run is no second try", [FOUR, replace(run(5, 4, depth=3), provenance=Provenance(seed=4))], [4]),
+        ("another experiment", [replace(FOUR, params={"depth": 4})], []),
+        ("no seed", [replace(FOUR, provenance=Provenance(dirty=False))], []),
+        ("a trial of some sweep", [replace(FOUR, parent="p")], []),
+        ("a dirty one", [replace(FOUR, provenance=Provenance(seed=4, dirty=True))], []),
+        ("a fork's", [replace(FOUR, provenance=Provenance(seed=4, dirty=False, context=Context(trusted=False)))], []),
+        ("a pipeline's", [replace(FOUR, provenance=Provenance(seed=4, dirty=False, context=CI))], [4]),
+    ],
+)
+def test_a_seed_that_no_run_finished_is_evidence_against_the_group(
+    what: str, others: list[Run], expected: list[int]
+) -> None:
+    good = [run(1, 1, depth=3), run(2, 2, depth=3)]
+    assert [int(one.id) for one in lost(good[0], [*good, *others])] == expected, what
+    # It never joins the group.
+    assert all(one.status == "finished" for one in group(good[0], [*good, *others], "seed"))
+
+
+def test_a_laptop_s_failure_is_no_evidence_against_a_pipeline() -> None:
+    good = replace(run(1, 1, depth=3), provenance=Provenance(seed=1, dirty=False, context=CI))
+    assert lost(good, [good, FOUR]) == ()
+    assert lost(good, [good, replace(FOUR, provenance=replace(FOUR.provenance, context=CI))]) != ()
+    # What failed itself is judged by itself.
+    assert lost(FOUR, [good, FOUR]) == ()
+
+
+def lost(of: Run, others: Sequence[Run]) -> tuple[Run, ...]:
+    facts = {one.id: facts_of(one, None) for one in others}
+    return repeats.failed(of, group(of, others, "seed"), others, "seed", facts, RULES)
+
+
 def test_the_seed_may_be_a_parameter_of_any_name() -> None:
     one, two = run(1, None, fold=1), run(2, None, fold=2)
     assert group(one, [one, two], "fold") == (one, two)

@@ -10,7 +10,7 @@ import pytest
 
 from ciplug.comparison.reruns import others_of, spreads
 from ciplug.comparison.selection import Facts, Rules
-from ciplug.gates.reruns import RERUNS, failed_gates, with_reruns
+from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns
 from ciplug.records import canonical, read
 from ciplug.records.notice import Kind
 from ciplug.records.provenance import Context, Hardware, Provenance
@@ -45,6 +45,15 @@ def test_the_same_seed_with_other_numbers_is_flaky() -> None:
     (spread,) = spreads([run("a", 0.81), run("b", 0.84), run("c", 0.82)], "seed")
     assert (spread.flaky, spread.seed, spread.runs) == (True, "1", ("a", "b", "c"))
     assert spread.metrics == (SpreadMetric(metric="acc", least=0.81, most=0.84),)
+
+
+def test_only_runs_with_numbers_gave_different_numbers() -> None:
+    text, lacking = run("c", metrics={"n": 1.0}), run("d", metrics={})
+    (spread,) = spreads([run("a", 0.81), run("b", 0.84), text, lacking], "seed")
+    assert spread.runs == ("a", "b")
+    elsewhere = replace(CI, python="3.11.9")
+    (varies,) = spreads([run("a", 0.81), run("b", 0.84, elsewhere), replace(text, provenance=GPU)], "seed")
+    assert (varies.runs, [one.what for one in varies.differs]) == (("a", "b"), ["Python"])
 
 
 GPU = replace(CI, hardware=Hardware(gpus=("A100",)))
@@ -184,6 +193,34 @@ def test_a_failure_stays_a_failure() -> None:
 
 def test_a_missing_metric_is_no_worse_number() -> None:
     assert failed_gates(verdict(result("FAIL"), result("ERROR", "b"), result("FAIL", "c", None))) == ("acc", "b")
+
+
+def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True) -> Rerun:
+    made = rerun(id, "ERROR", weighs=weighs)
+    return replace(made, without_number=gates, same_command=same_command, could_count=False)
+
+
+@pytest.mark.parametrize(
+    ("what", "other", "outcome"),
+    [
+        ("the same command has no number", lacking("a", "acc"), "WARN"),
+        ("another command gives other metrics", lacking("a", "acc", same_command=False), "PASS"),
+        ("one of a laptop", lacking("a", "acc", weighs=False), "PASS"),
+        ("a gate that was not asked of the judged one", lacking("a", "run"), "PASS"),
+    ],
+)
+def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome: Outcome) -> None:
+    judged = with_reruns(verdict(result()), reruns(other), {"acc"})
+    assert judged.outcome == outcome, what
+    if outcome == "WARN":
+        (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)
+        said = "'acc' was an error on run a of this commit, which has no number there"
+        assert gate.reason == f"{said}, and did not fail on the one that counts"
+
+
+def test_a_gate_without_a_number_is_told_apart_from_one_that_failed() -> None:
+    of = verdict(result("ERROR", "run", None), result("FAIL"), result("ERROR", "acc", None), result("WARN", "b", None))
+    assert (failed_gates(of), gates_without_number(of)) == (("acc",), ("run",))
 
 
 def test_the_report_names_all_of_it() -> None:

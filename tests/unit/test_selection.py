@@ -13,6 +13,7 @@ from ciplug.comparison.selection import (
     Selection,
     baseline_rules,
     facts_of,
+    is_as_good,
     objection_to,
     select,
     with_parents,
@@ -38,6 +39,7 @@ def chosen(runs: list[Facts], rules: Rules = CANDIDATE) -> Selection:
         (Reason.WITHDRAWN, {"objection": "withdrawn by alice"}),
         (Reason.FORK, {"trusted": False}),
         (Reason.DIRTY, {"dirty": True}),
+        (Reason.SET_ASIDE, {"set_aside": ("train.py",)}),
         (Reason.STATE_UNKNOWN, {"dirty": None}),
         (Reason.NOT_FINISHED, {"finished": False}),
         (Reason.LAPTOP, {"pipeline": False}),
@@ -78,6 +80,20 @@ def test_the_rules_decide_in_their_order(better: dict[str, object], worse: dict[
     """The first run is better by one rule, and worse by all that come after that one."""
     first = replace(WORST, id="first", **better)  # type: ignore[arg-type]
     assert chosen([first, replace(BEST, id="second", **worse)]).chosen == "first"  # type: ignore[arg-type]
+
+
+def test_what_could_count_in_the_place_of_a_run_is_behind_by_time_alone() -> None:
+    for changes in ({"started": "1"}, {"started": "3"}, {"metrics": GATED | {"size"}}):
+        assert is_as_good(replace(BEST, id="other", **changes), BEST, CANDIDATE)  # type: ignore[arg-type]
+    for behind in (
+        {"trusted": False},
+        {"finished": False},
+        {"pipeline": False},
+        {"parent": "p"},
+        {"metrics": {"loss"}},
+    ):
+        other = replace(BEST, id="other", started="3", **behind)  # type: ignore[arg-type]
+        assert not is_as_good(other, BEST, CANDIDATE) and is_as_good(BEST, other, CANDIDATE)
 
 
 def test_a_child_is_never_better_than_its_parent() -> None:

@@ -36,6 +36,15 @@ def test_a_first_run_says_why_there_is_nothing_beside_it() -> None:
     assert "! This clone is shallow" in shown
 
 
+def test_a_gate_with_a_baseline_of_its_own_is_named_where_there_is_no_other() -> None:
+    (section,) = samples.first_run().sections
+    own = samples.gate("tip", "PASS", "at most 0.05 worse", "x", baseline=0.9, baseline_label="production (v3)")
+    assert section.verdict is not None
+    section = replace(section, verdict=replace(section.verdict, gates=(*section.verdict.gates, own)))
+    said = "is compared only by gates with a baseline of their own ('tip' with production (v3)): no run of"
+    assert said in terminal.render(Report(sections=(section,)), colour=False, width=None)
+
+
 def test_colours_only_when_asked_for() -> None:
     plain = terminal.render(samples.several(), colour=False, width=100)
     coloured = terminal.render(samples.several(), colour=True, width=100)
