@@ -58,6 +58,26 @@ def is_rewritten(before: Stamp, now: Stamp) -> bool:
     return before.changed != now.changed and before.attributes == now.attributes
 
 
+_TICK = 50_000_000
+"""Nanoseconds: more than the clock that stamps files lags behind the one that programs read."""
+
+
+def older_than(path: Path, since: int) -> list[Path]:
+    """Return the files of an output that were last written before a moment, in nanoseconds since 1970.
+
+    The time of change counts too, as far as no other hard link explains it.
+    """
+    found = []
+    for file in files_of(path):
+        stamp = Stamp.of(file)
+        if stamp is None:
+            continue
+        last = stamp.modified if stamp.attributes[1] > 1 else max(stamp.modified, stamp.changed)
+        if last < since - (COARSEST if last % _SECOND == 0 else _TICK):
+            found.append(file)
+    return found
+
+
 def written_since(stamps: Mapping[str, Any], top: Path) -> set[str]:
     """Return the files that were written since their stamps were taken.
 

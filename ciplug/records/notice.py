@@ -381,7 +381,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.OLDER: lambda n: (
         f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
     ),
-    Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: counted as its own by --allow-unchanged",
+    Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: kept with the run all the same",
     Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",

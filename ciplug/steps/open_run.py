@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import console
+from ciplug._version import loaded
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
@@ -21,7 +22,7 @@ from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageE
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.record import DIRTY, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.record import DIRTY, SINCE, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -78,7 +79,9 @@ def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
     """
     try:
         session = open_session(for_recording=True)
-        entry = begin(session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid())
+        entry = begin(
+            session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid(), since=loaded
+        )
     except (ConfigError, GitError, StoreError) as problem:
         return _unrecorded(console.problem(problem))
     wrong = [console.problem(session.policy_error)] if session.policy_error else []
@@ -113,7 +116,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
-    entry = Spool(parent.folder.parent).create(run.id, facts)
+    entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status))
 
 

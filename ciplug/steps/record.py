@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug import console
 from ciplug.capture import provenance
+from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.capture.written import Stamp, absolute, written_since
+from ciplug.capture.written import Stamp, absolute, files_of, older_than, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+SINCE = "since"
+"""Of these facts: the moment, in nanoseconds since 1970, from which on a file that is written is the run's own."""
 _TO_WRITE = "to_write"
 """Of these facts: the paths of those that are outputs of the command."""
 _NAMED_MOST = 3
@@ -65,11 +69,13 @@ def begin(
     run_id: str | None = None,
     started: datetime | None = None,
     process: int | None = None,
+    since: int | None = None,
 ) -> RunWriter:
     """Open a run in the spool, with all that is known before the training starts.
 
     Args:
         process: the program that logs to the run by itself: its workers find the run by it.
+        since: when the program began that writes the run's files, in nanoseconds since 1970; default: now.
 
     Raises ConfigError for a place of artifacts that does not exist, StoreError when the disk does not take it.
     """
@@ -94,7 +100,7 @@ def begin(
     differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
     dirty = {path: Stamp.of(session.top / path) for path in differing}
     facts = facts_of(run, inputs, session, spooled_for, process, dirty)
-    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write})
+    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
 
 
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
@@ -109,6 +115,30 @@ def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[s
         if any(Path(path).is_relative_to(one) for one in named)
     }
     return written_since(before, job.top)
+
+
+def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[str]:
+    """The logged artifacts, or files in one, that nobody has written since the program began, as the record names them.
+
+    What is to be deployed must be the work of its run: the record keeps them, and no promotion takes them.
+    """
+    since = entry.facts.get(SINCE)
+    if not isinstance(since, int):
+        return []
+    names: list[str] = []
+    for path in (job.cwd / text for text in logged.artifacts if "://" not in text):
+        old = older_than(path, since)
+        whole = len(old) == len(files_of(path))
+        names += [name_of(one, job.top) for one in ([path] if whole and old else old)]
+    return names
+
+
+def _not_written(old: Sequence[str]) -> list[Note]:
+    if not old:
+        return []
+    named = ", ".join(old[:_NAMED_MOST]) + (f" and {len(old) - _NAMED_MOST} more" if len(old) > _NAMED_MOST else "")
+    words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
+    return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
 
 def _origin(job: Surroundings, entry: RunWriter, logged: Logged) -> Provenance:
@@ -234,6 +264,7 @@ def finish(
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
         asked = _asked_seed(entry, logged)
+        old = _old_artifacts(job, entry, logged)
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -255,7 +286,7 @@ def finish(
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
-                unchanged=inputs.unchanged,
+                unchanged=tuple(dict.fromkeys((*inputs.unchanged, *old))),
                 older=inputs.older,
                 beside=entry.beside(),
                 child=child,
@@ -266,6 +297,7 @@ def finish(
         said = [
             *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
+            *_not_written(old),
             *notes,
             *values.notes,
             *pointers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
 import threading
 import time
@@ -72,6 +73,22 @@ def test_a_run_takes_all_that_it_wrote_and_the_parameters_that_it_read(project: 
     run, said = train(project, "all", "0", code=0)
     assert holds(run) == ALL - {"rows.jsonl"} and run["params"]["rate"] == 0.1
     assert "did not write" not in said and "unchanged" not in run["provenance"]
+
+
+@pytest.mark.parametrize("around", [False, True])
+def test_an_old_file_that_the_program_logs_is_not_its_work(project: Project, around: bool) -> None:
+    os.utime(project.folder / "model.bin", (1_700_000_000, 1_700_000_000))
+    time.sleep(0.1)
+    code = "import ciplug; ciplug.log_artifact('model.bin'); open('new.bin', 'w').write('1'); "
+    code += "ciplug.log_artifact('new.bin'); open('metrics.json', 'w').write('{\"accuracy\": 0.9}')"
+    options = ("--config", "none.yaml", "--metrics", "metrics.json")
+    (project.folder / "none.yaml").write_text("version: 1\n")
+    command = [*(["ciplug", "run", *options, "--"] if around else []), PYTHON, "-c", code]
+    done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
+    (run,) = project.json("runs", "list", "--limit", "1", "--json")
+    assert (
+        run["provenance"]["unchanged"] == ["model.bin"] and "model.bin: logged as an artifact, and older" in done.stderr
+    )
 
 
 def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Project) -> None:
