@@ -226,8 +226,8 @@ def test_a_baseline_that_cannot_be_read_is_no_first_run(project: Project) -> Non
     (key,) = store.keys("runs/")
     store.add({key.replace(key[-37:-5], "f" * 32): b'{"schema": 99}'})
     project.train()
-    notes = project.json("compare", "--format", "json")["comparisons"][0]["notes"]
-    assert any("it cannot be read" in note and "f" * 32 in note for note in notes)
+    notices = project.json("compare", "--format", "json")["comparisons"][0]["notices"]
+    assert [n["kind"] for n in notices if "f" * 32 in n["message"]] == ["unreadable"]
 
 
 # Which run is the baseline
@@ -375,6 +375,7 @@ def test_a_training_that_crashes_half_way_gets_its_report(tmp_path: Path) -> Non
 def test_gates_that_match_nothing_fail_and_the_comparison_is_shown(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work")
     project.numbers({"acuracy": 0.9})
+    project.commit("a typo")
     done = project.ciplug("ci", "--output-dir", "rep", "--", sys.executable, "train.py", code=2)
     assert "no gate matches a metric" in done.stderr
     assert "Not judged" in (project.folder / "rep/report.md").read_text()

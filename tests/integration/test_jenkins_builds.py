@@ -22,7 +22,7 @@ from ciplug.stores import Bundles, open_store
 from ciplug.stores.base import Log, Store, log_of
 from tests.bundles import a_run, objects_of, packed
 from tests.integration.test_store_contract import assert_holds
-from tests.project import Project, git
+from tests.project import MODEL, Project, git
 from tests.servers.jenkins_api import JenkinsApi
 
 LOGIN = {"CIPLUG_JENKINS_USER": "alice", "CIPLUG_JENKINS_TOKEN": "user-token"}
@@ -412,7 +412,7 @@ def ciplug(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
 def test_main_and_pull_requests_without_a_push(project: Project, ciplug: Call, jenkins: Jenkins) -> None:
     report = project.folder / "ciplug-report"
-    train = ("--artifact", "metrics.json", "--", sys.executable, "train.py")
+    train = (*MODEL, "--", sys.executable, "train.py")
 
     def archived() -> dict[str, bytes]:
         files = {f"ciplug-report/{path.name}": path.read_bytes() for path in report.iterdir()}

@@ -174,4 +174,4 @@ def test_no_cache_lives_longer_than_its_session() -> None:
         for path in Path(ciplug.__file__).parent.rglob("*.py")
         if "lru_cache" in (text := path.read_text(encoding="utf-8")) or "functools.cache" in text
     }
-    assert cached <= {"records/read.py", "reports/html.py", "capture/logged.py", "git/safe.py"}
+    assert cached <= {"records/read.py", "reports/html.py", "capture/logged.py", "config/clean.py", "git/safe.py"}

@@ -110,6 +110,7 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "store"
+        self.root.mkdir()
         self.bucket = open_bucket(self.root.as_uri(), {})
         self._folder = folder
         self._caches = 0

@@ -173,6 +173,7 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     assert {gate.get("slice") for gate in found["gates"]} == {None, "country = f", "country = i"}
     # A file that this run did not write is an earlier run's.
     (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
+    ci.commit("no samples")
     done = ci.ciplug("run", "--", "python", "train.py", code=2)
     assert "predictions.jsonl: the command did not write it" in done.stderr
     drift = "  data: {kind: drift, reference: old.jsonl, columns: [country]}\n"
@@ -189,6 +190,7 @@ def test_budgets_are_facts_of_the_run(project: Project) -> None:
         "  memory: {metric: run.peak_memory_mb, max: 100000}\n  size: {metric: artifacts.model.bin.mb, max: 2}\n"
         "  time: {metric: run.wall_seconds, higher_is_better: false, max_regression: 3600}\n",
     )
+    project.commit("policy")
     project.train("--artifact", "model.bin", "--allow-unchanged", "model.bin")
     found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
     assert (found["size"]["outcome"], found["size"]["candidate"]) == ("FAIL", 2.5)
@@ -198,6 +200,7 @@ def test_budgets_are_facts_of_the_run(project: Project) -> None:
 def test_drift_of_files(project: Project) -> None:
     (project.folder / "train.csv").write_text("age\n" + "".join(f"{n % 50}\n" for n in range(1000)))
     write(project, "  accuracy: {min: 0.1}\n  data: {kind: drift, reference: train.csv, current: now.csv}\n")
+    project.commit("policy")
     project.train()
     missing = verdict(project, 1)["gates"][1]
     assert (missing["outcome"], "there is no such file" in missing["reason"]) == ("FAIL", True)
@@ -224,6 +227,7 @@ def test_a_promotion_takes_the_recorded_word_on_drift(project: Project) -> None:
 
 def test_a_ci_host_shows_what_did_not_pass(project: Project) -> None:
     write(project, "  accuracy: {min: 0.9}\n  loss: {max: 1, severity: warning, on_missing: warn}\n")
+    project.commit("policy")
     project.train()
     job = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_SHA": project.head}
     done = project.ciplug("gate", "--json", env=job, code=1)
@@ -238,6 +242,7 @@ def test_several_models(project: Project) -> None:
         "  wine: {metrics: metrics.json, gates: {accuracy: {min: 0.8}}}\n"
         "  beer: {metrics: metrics.json, gates: {accuracy: {min: 0.9}}}\n"
     )
+    project.commit("two models")
     assert "name one with --model: wine, beer" in project.ciplug("run", "--", "python", "train.py", code=2).stderr
     project.train("--model", "wine")
     project.train("--model", "beer")

@@ -71,5 +71,5 @@ def test_a_verdict_that_is_not_of_its_key_is_named_and_never_counted(team: Team,
     team.session.store.add({key: dumps(replace(foreign, **change))})
     (judged,) = judged_for_report(team.session, team.session.runs(), [run])
     assert judged.verdict and judged.verdict.outcome == "FAIL"
-    (note,) = (note for note in judged.section.comparison.notes if key in note)
+    (note,) = (notice.message for notice in judged.section.comparison.notices if key in notice.message)
     assert "it holds a verdict on the run" in note and next(iter(change.values())) in note

@@ -69,7 +69,7 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
         ("gates: [a]", "ciplug.yaml:1: gates: a mapping of names is expected", None),
         ("defaults: 1", "ciplug.yaml:1: defaults: a mapping is expected", None),
         ("model: a\nmodel: b", "ciplug.yaml:2: duplicate key 'model'", None),
-        ("a: [", "ciplug.yaml:2: not valid YAML", None),
+        ("a: [", "ciplug.yaml:1: not valid YAML", None),
     ],
 )
 def test_mistakes_name_file_line_and_key(text: str, says: str, hint: str | None) -> None:

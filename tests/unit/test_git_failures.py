@@ -139,7 +139,7 @@ def test_a_failure_without_a_telling_name_is_known(sentence: str) -> None:
 def test_an_error_in_other_words_keeps_its_facts() -> None:
     error = RemoteError("refused", hint="a", cause=Cause.PROTECTED)
     other = error.reworded("not sent: refused", "b")
-    assert (str(other), other.message, other.hint, other.cause) == (
+    assert (other.args[0], other.message, other.hint, other.cause) == (
         *("not sent: refused", "not sent: refused", "b", Cause.PROTECTED),
     )
     assert isinstance(other, RemoteError) and error.message == "refused"
