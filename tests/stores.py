@@ -279,6 +279,7 @@ def slow(value: object) -> Any:
 
 @place("directory")
 def _directory(folder: Path, fixture: Fixture) -> Place:
+    (folder / "store").mkdir(parents=True)
     return Place(folder, (folder / "store").as_uri())
 
 

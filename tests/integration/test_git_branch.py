@@ -758,7 +758,7 @@ def test_what_is_missing_is_fetched_or_named(remote: Remote, cached: CachedRemot
     assert not (cached.repository / "objects" / there[:2]).exists()
     assert cached.sound_blobs([there, gone, folder]) == {there: b"there"}
     assert cached.blobs([there, there]) == {there: b"there"}
-    with pytest.raises(StoreError, match=f"lost 1 objects that it names, {gone} first") as error:
+    with pytest.raises(StoreError, match=f"lost 1 object that it names, {gone} first") as error:
         cached.blobs([there, gone])
     assert error.value.cause == Cause.LOST
     with pytest.raises(StoreError):
