@@ -83,7 +83,7 @@ def test_an_old_file_that_the_program_logs_is_not_its_work(project: Project, aro
     code += "ciplug.log_artifact('new.bin'); open('metrics.json', 'w').write('{\"accuracy\": 0.9}')"
     options = ("--config", "none.yaml", "--metrics", "metrics.json")
     (project.folder / "none.yaml").write_text("version: 1\n")
-    command = [*(["ciplug", "run", *options, "--"] if around else []), PYTHON, "-c", code]
+    command = [*([PYTHON, "-m", "ciplug", "run", *options, "--"] if around else []), PYTHON, "-c", code]
     done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
     (run,) = project.json("runs", "list", "--limit", "1", "--json")
     assert (
