@@ -190,7 +190,9 @@ def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around
         "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
     )
     command = [PYTHON, "train.py"]
-    subprocess.run([*([PYTHON, "-m", "ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False)
+    subprocess.run(
+        [*([PYTHON, "-m", "ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False
+    )
     assert last(project) == dirty("train.py")
 
 
