@@ -434,6 +434,7 @@ def test_whichever_job_posts_the_comment_says_the_same(tmp_path: Path, github_ap
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=SEVERAL)
     before, after = project.folder / "before.csv", project.folder / "after.csv"
+    (project.folder / ".git/info/exclude").write_text("*.csv\n")
     for path in (before, after):
         path.write_text("x\n" + "".join(f"{i % 10}\n" for i in range(1000)))
     project.train("--model", "wine")
