@@ -67,6 +67,8 @@ class Kind(str, Enum):
     """Another run of the commit failed a gate that the one that counts did not fail."""
     NO_NUMBER_BEFORE = "no_number_before"
     """Another run of the same command has no number for a gate that the one that counts did not fail."""
+    NOT_ALL_JUDGED = "not_all_judged"
+    """There are too many runs of the commit to judge each of them."""
 
     # The history
     SHALLOW = "shallow"
@@ -398,6 +400,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.VARIES: _varies,
     Kind.FAILED_BEFORE: _failed_before,
     Kind.NO_NUMBER_BEFORE: _no_number_before,
+    Kind.NOT_ALL_JUDGED: lambda n: (
+        f"{counted(n.count or 0, 'earlier run')} of this commit could have been judged too, and only the last ones were"
+    ),
     Kind.SHALLOW: lambda n: "this clone is shallow: ancestors beyond its depth are not seen",
     Kind.NOT_FETCHED: lambda n: f"the history could not be fetched ({n.detail})",
     Kind.NOT_PUSHED: lambda n: f"commit {(n.name or '')[:8]} is not on the remote yet, and this clone is shallow",
@@ -494,6 +499,7 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,
     Kind.NO_NUMBER_BEFORE: "find why the same command gave no number there; withdraw that run if it must not count",
+    Kind.NOT_ALL_JUDGED: "judge several seeds ('seeds:') in place of running one again and again",
     Kind.FAILED_BEFORE: "do not count on the last: judge several seeds ('seeds:'), or allow for the noise",
     Kind.SHALLOW: "check out with the whole history (fetch-depth: 0)",
     Kind.NOT_FETCHED: _WHOLE,

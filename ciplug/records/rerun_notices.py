@@ -31,6 +31,11 @@ def no_number_before(verdict: Verdict, reruns: Reruns) -> Notice | None:
     return _before(Kind.NO_NUMBER_BEFORE, verdict, lacking)
 
 
+def not_all_judged(reruns: Reruns) -> Notice | None:
+    """Return the notice on runs that would take part in the verdict, and that nobody has judged."""
+    return Notice(kind=Kind.NOT_ALL_JUDGED, count=reruns.unjudged) if reruns.unjudged else None
+
+
 def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -> Notice | None:
     """Return the notice on gates that the judged run does not fail.
 
@@ -54,7 +59,7 @@ def notices(run: str, reruns: Reruns | None, verdict: Verdict | None) -> Iterato
     if reruns is None:
         return
     if verdict:
-        found = (failed_before(verdict, reruns), no_number_before(verdict, reruns))
+        found = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
         yield from (notice for notice in found if notice)
     yield from map(of_spread, reruns.spreads)
     yield Notice(

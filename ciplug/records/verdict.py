@@ -151,6 +151,8 @@ class Reruns:
     """The last first."""
     more: int = 0
     """Earlier ones, which are not among `others`."""
+    unjudged: int = 0
+    """Those of `more` that would take part in the verdict."""
     behind: int = 0
     """Runs that could not count beside the one that was judged: they did not finish, say, or lack a metric."""
     spreads: tuple[Spread, ...] = ()

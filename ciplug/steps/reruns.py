@@ -12,11 +12,12 @@ from ciplug.errors import ConfigError
 from ciplug.records.verdict import Rerun, Reruns
 
 if TYPE_CHECKING:
+    from ciplug.comparison.selection import Facts
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
     from ciplug.steps.baselines import BaselineFinder
 
-JUDGED_MOST = 10
+JUDGED_MOST = 30
 """Other runs of the commit that are judged: the last ones."""
 Judge = Callable[["BaselineFinder"], "Verdict"]
 
@@ -39,24 +40,29 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     recorded = {one.id: one for one in finder.on([run.commit]).get(run.commit, [])}
     policy = finder.policy
     key = policy.seeds.key if policy and policy.seeds else "seed"
-    shown = [recorded[one.id] for one in others[:JUDGED_MOST]]
+    shown, left = others[:JUDGED_MOST], others[JUDGED_MOST:]
     own = facts[run.id]
+
+    def weighs(other: Facts) -> bool:
+        return reruns.weighs(own, other, same_settings=reruns.same_settings(run, recorded[other.id], key))
+
     could = {one.id for one in others if is_as_good(one, own, finder.rules)}
     return Reruns(
         total=len(together) + len(could),
         judged=_rerun(run, key, verdict, weighs=True, same_command=True, could_count=True),
         others=tuple(
             _rerun(
-                one,
+                recorded[one.id],
                 key,
-                _verdict(finder, one, judge) if judge else None,
-                weighs=reruns.weighs(own, facts[one.id], same_settings=reruns.same_settings(run, one, key)),
-                same_command=one.provenance.command == run.provenance.command,
+                _verdict(finder, recorded[one.id], judge) if judge else None,
+                weighs=weighs(one),
+                same_command=recorded[one.id].provenance.command == run.provenance.command,
                 could_count=one.id in could,
             )
             for one in shown
         ),
-        more=len(others) - len(shown),
+        more=len(left),
+        unjudged=sum(map(weighs, left)),
         behind=len(others) - len(could),
         spreads=reruns.spreads([*finder.candidates, *(recorded[one.id] for one in others)], key),
     )

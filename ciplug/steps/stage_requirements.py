@@ -15,7 +15,7 @@ from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.select import set_aside
 from ciplug.steps.session import Session
-from ciplug.steps.written import not_written
+from ciplug.steps.unwritten_artifacts import not_written
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage

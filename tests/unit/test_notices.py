@@ -54,6 +54,7 @@ EXAMPLES = [
     Notice(kind=Kind.VARIES, runs=(RUN, "b" * 32), metrics=("acc",), values=((0.8, 0.9),)),
     Notice(kind=Kind.RERUNS, run=RUN, count=1, behind=2),
     Notice(kind=Kind.NO_NUMBER_BEFORE, run=RUN, metrics=("acc", "f1"), runs=("b" * 32, "c" * 32)),
+    Notice(kind=Kind.NOT_ALL_JUDGED, count=3),
     Notice(kind=Kind.FAILED_BEFORE, run=RUN, metrics=("acc",), runs=("b" * 32,)),
     Notice(kind=Kind.SHALLOW, of="baseline"),
     Notice(kind=Kind.NOT_FETCHED, of="baseline", detail="could not resolve host"),

@@ -218,6 +218,14 @@ def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome
         assert gate.reason == f"{said}, and did not fail on the one that counts"
 
 
+def test_runs_that_nobody_judged_are_no_silence() -> None:
+    found = replace(reruns(rerun("a")), more=3, unjudged=2)
+    judged = with_reruns(verdict(result()), found, {"acc"})
+    (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)
+    assert (judged.outcome, gate.reason.split(" of ")[0]) == ("WARN", "2 earlier runs")
+    assert with_reruns(verdict(result()), replace(found, unjudged=0), {"acc"}).outcome == "PASS"
+
+
 def test_a_gate_without_a_number_is_told_apart_from_one_that_failed() -> None:
     of = verdict(result("ERROR", "run", None), result("FAIL"), result("ERROR", "acc", None), result("WARN", "b", None))
     assert (failed_gates(of), gates_without_number(of)) == (("acc",), ("run",))
