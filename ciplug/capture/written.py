@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-_SECOND = 1_000_000_000
-COARSEST = 2 * _SECOND
+SECOND = 1_000_000_000
+"""In nanoseconds."""
+COARSEST = 2 * SECOND
 """Nanoseconds: the coarsest clock of a file system, that of FAT."""
 
 
@@ -73,7 +74,7 @@ def older_than(path: Path, since: int) -> list[Path]:
         if stamp is None:
             continue
         last = stamp.modified if stamp.attributes[1] > 1 else max(stamp.modified, stamp.changed)
-        if last < since - (COARSEST if last % _SECOND == 0 else _TICK):
+        if last < since - (COARSEST if last % SECOND == 0 else _TICK):
             found.append(file)
     return found
 
@@ -97,7 +98,7 @@ def until_seen(stamps: Iterable[Stamp], now: int) -> int:
 
     A file system with a clock of whole seconds gives two writes in one of them the same time. Pure.
     """
-    coarse = [s.modified for s in stamps if s.modified % _SECOND == 0 and s.changed % _SECOND == 0]
+    coarse = [s.modified for s in stamps if s.modified % SECOND == 0 and s.changed % SECOND == 0]
     recent = [now - modified for modified in coarse if 0 <= now - modified < COARSEST]
     return COARSEST - min(recent) if recent else 0
 
@@ -116,7 +117,7 @@ class Outputs:
         """Look at files, and at every file of folders; waits for up to 2 s where the file system's clock is coarse."""
         found = {real: stamp for path in paths for real in map(_real, files_of(path)) if (stamp := Stamp.of(real))}
         if wait := until_seen(found.values(), time.time_ns()):
-            time.sleep(wait / _SECOND)
+            time.sleep(wait / SECOND)
         return cls(time.time_ns(), found)
 
     def unwritten(self, path: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug.capture.content import name_of
-from ciplug.capture.written import Outputs, Stamp, absolute, files_of, is_pattern
+from ciplug.capture.written import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_pattern
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
@@ -126,8 +126,6 @@ class Watch:
 
 _TRUSTED_SINCE = 946_684_800
 """The year 2000, in seconds: some archives give every file an earlier time."""
-_APART = 2
-"""Seconds: the coarsest clock of a file system, that of FAT."""
 
 
 def older_outputs(session: Session, inputs: Inputs) -> list[str]:
@@ -143,8 +141,9 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
     for path in dict.fromkeys(inputs.outputs):
         full = session.cwd / path
         stamps = [stamp for file in files_of(full) if (stamp := Stamp.of(file))]
-        last = max((stamp.modified for stamp in stamps), default=0) / 1_000_000_000
-        if _TRUSTED_SINCE < last < committed - _APART and not is_tracked(session.need_workspace(), full):
+        last = max((stamp.modified for stamp in stamps), default=0)
+        is_older = _TRUSTED_SINCE * SECOND < last < committed * SECOND - COARSEST
+        if is_older and not is_tracked(session.need_workspace(), full):
             found.append(name_of(full, session.top))
     return found
 
