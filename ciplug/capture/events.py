@@ -1,9 +1,10 @@
 """The events of a run's log: one fact each, as JSON's own types, checked when they are made.
 
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
-{"untag": "k"}     {"artifact": PATH}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}     {"seed": 7}
-{"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
+{"untag": "k"}     {"artifact": PATH, "as": NAME}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}
+{"seed": 7}     {"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
 {"input": {"name": "d", "digest": "1a2b3c4d", "source_type": "local", "source": "…"}, "schema": TEXT, "profile": TEXT}
+{"left_out": "m", "why": "text", "file": "…", "found": "n/a", "line": 3}
 
 Each may have a "time", in Unix seconds; an event without one gets the time at which it is appended.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from ciplug.errors import UsageError
 from ciplug.records.inputs import DIGEST_MOST, NAME_MOST, SOURCE_MOST, TEXT_MOST
+from ciplug.records.left_out import LeftOut
 from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, metric_name
 
 Event = dict[str, Any]
@@ -65,6 +67,11 @@ def tag(key: str, value: object) -> Event:
 def untag(key: str) -> Event:
     """The removal of a tag. Raises UsageError for an empty name."""
     return {"untag": _name(key)}
+
+
+def left_out(one: LeftOut) -> Event:
+    """A name that was logged, and gives no metric."""
+    return {"left_out": one.name, "why": one.why, "file": one.file, "found": one.found, "line": one.line}
 
 
 def dataset_input(dataset: object, context: str | None = None, tags: Mapping[str, object] | None = None) -> Event:

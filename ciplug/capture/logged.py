@@ -14,12 +14,13 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
+from ciplug.records.left_out import LeftOut, Why
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
@@ -51,6 +52,8 @@ class Logged:
     untagged: tuple[str, ...] = ()
     """Tags that were removed, and not set again."""
     artifacts: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Artifact → its name in the record, where that is not its path."""
     datasets: tuple[str, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()
     model_inputs: tuple[str, ...] = ()
@@ -59,6 +62,8 @@ class Logged:
     """The schemas and profiles that `inputs` name by digest."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """The series of the metrics that were logged with steps."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Names that give no metric."""
     latest: Mapping[str, Point] = field(default_factory=dict)
     """The points that `metrics` are the values of."""
     model: str | None = None
@@ -176,6 +181,7 @@ class Fold:
         """The sum of all lines so far."""
         for points in self._points.values():
             points.put_in_order()
+        artifacts: list[tuple[str, str | None]] = self._in_order("artifact")
         inputs: list[tuple[DatasetInput, tuple[str, ...]]] = self._in_order("input")
         tags = self._all("tag")
         return Logged(
@@ -183,11 +189,13 @@ class Fold:
             params=self._all("param"),
             tags={key: value for key, value in tags.items() if value is not None},
             untagged=tuple(key for key, value in tags.items() if value is None),
-            artifacts=tuple(self._in_order("artifact")),
+            artifacts=tuple(path for path, _ in artifacts),
+            named={path: name for path, name in artifacts if name is not None},
             datasets=tuple(self._in_order("dataset")),
             inputs=tuple(dataset for dataset, _ in inputs),
             model_inputs=tuple(self._in_order("model_input")),
             outputs=tuple(self._in_order("output")),
+            left_out=tuple(self._in_order("left_out")),
             texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
             series=_SeriesSoFar(self._points),
             latest=dict(sorted(self._latest.items())),
@@ -219,8 +227,7 @@ class _First(NamedTuple):
     value: Any
 
 
-_PATHS = ("artifact", "dataset")
-_ONCE = (*_PATHS, "input", "model_input", "output")
+_ONCE = ("artifact", "dataset", "input", "model_input", "output", "left_out")
 _TEXTS = ("model", "name")
 _TIMES = ("started", "ended")
 
@@ -248,6 +255,11 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         return "tag", str(event[kind]), None, time
     if kind == "input":
         return _input(event, time)
+    if kind == "artifact":
+        name = event.get("as")
+        return kind, str(event[kind]), (str(event[kind]), None if name is None else str(name)), time
+    if kind == "left_out":
+        return kind, str(event[kind]), _left_out(event), time
     if kind == "output":
         model = parse_model({"id": event[kind], "step": event.get("step", 0)})
         return kind, model.id, model, time
@@ -265,6 +277,14 @@ def _input(event: Mapping[str, Any], time: float) -> tuple[str, Any, Any, float]
     kept = {name: digest(text.encode(errors="replace")) for name, text in texts.items()}
     dataset = parse_dataset({**event["input"], **kept})
     return "input", dataset.identity, (dataset, tuple(texts.values())), time
+
+
+def _left_out(event: Mapping[str, Any]) -> LeftOut:
+    why, line = event["why"], event.get("line")
+    if why not in get_args(Why) or not isinstance(line, int | None):
+        raise ValueError
+    texts = {key: None if event.get(key) is None else str(event[key]) for key in ("file", "found")}
+    return LeftOut(name=str(event["left_out"]), why=why, line=line, **texts)
 
 
 def _metric(event: Mapping[str, Any]) -> tuple[str, str, Any, float]:

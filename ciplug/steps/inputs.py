@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -120,6 +120,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
     notes: list[Note] = []
     files = _read_files(job, inputs, problems, notes)
     metrics = files.metrics
+    left = {**{one.name: one for one in logged.left_out if one.name not in metrics}, **files.left_out}
     contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
         if name in contradicted:
@@ -129,7 +130,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
             notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
-    left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
+    left_out = tuple(one for one in left.values() if one.name not in metrics or one.why == "text")
     return Values(
         metrics,
         {**logged.series, **files.series},
@@ -156,21 +157,23 @@ def read_datasets(
 
 
 def read_artifacts(
-    job: Surroundings, entry: Path, inputs: Inputs, logged: Sequence[str], problems: list[CiplugError]
+    job: Surroundings, entry: Path, inputs: Inputs, logged: Logged, problems: list[CiplugError]
 ) -> tuple[File, ...]:
     """The artifacts by their content; bytes that are to be kept wait in the spool entry from now on.
 
     Files that cannot be read or kept are added to `problems`.
     """
-    if not (inputs.artifacts or inputs.addresses or logged):
+    if not (inputs.artifacts or inputs.addresses or logged.artifacts):
         return ()
     from ciplug.capture import artifacts
 
-    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged)]
-    paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
+    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged.artifacts)]
+    unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
+    contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
+    contents += _under_names(logged.named, job, {content.file.path: content.file for content in contents}, problems)
     files: dict[str, File] = {}
     kept = []
-    for content in _examined(paths, job, problems, inputs.left_out):
+    for content in contents:
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -188,6 +191,20 @@ def read_artifacts(
         except InputError as unread:
             problems.append(unread)
     return tuple(files.values())
+
+
+def _under_names(
+    named: Mapping[str, str], job: Surroundings, files: Mapping[str, File], problems: list[CiplugError]
+) -> list[Content]:
+    """The artifacts that have a name of their own. One whose name another file has stands below `mlflow/`."""
+    contents = []
+    for path, name in named.items():
+        for content in _examined([Path(path)], job, problems):
+            other = files.get(name)
+            is_taken = other is not None and other.digest != content.file.digest
+            file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
+            contents.append(content._replace(file=file))
+    return contents
 
 
 def _examples(

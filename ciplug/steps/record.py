@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ciplug import console
@@ -126,10 +126,14 @@ def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[
     if not isinstance(since, int):
         return []
     names: list[str] = []
-    for path in (job.cwd / text for text in logged.artifacts if "://" not in text):
+    for text in (one for one in logged.artifacts if "://" not in one):
+        path, name = job.cwd / text, logged.named.get(text)
         old = older_than(path, since)
         whole = len(old) == len(files_of(path))
-        names += [name_of(one, job.top) for one in ([path] if whole and old else old)]
+        for one in [path] if whole and old else old:
+            names.append(
+                name_of(one, job.top) if name is None else PurePosixPath(name, one.relative_to(path)).as_posix()
+            )
     return names
 
 
@@ -276,7 +280,7 @@ def finish(
             metrics=values.metrics,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
+            artifacts=read_artifacts(job, entry.folder, inputs, logged, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,
