@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""One letter would be a drive of Windows."""
 
 
 def local_path(uri: str, folder: Path) -> Path | None:
@@ -20,7 +24,7 @@ def local_path(uri: str, folder: Path) -> Path | None:
             return None
         # `file:./mlruns` is relative, and MLflow takes it.
         return folder / (url2pathname(parts.path) if parts.path.startswith("/") else unquote(parts.path))
-    if "://" in uri or len(urlsplit(uri).scheme) > 1:
+    if _SCHEME.match(uri):
         return None
     return folder / uri
 

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
 
 META = "meta.yaml"
+_LATER = 0.001
+"""Seconds: the next moment that MLflow can tell."""
 _STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 
 
@@ -154,6 +157,9 @@ def _metrics(folder: Path, where: str) -> tuple[dict[str, list[Point]], list[Lef
                 points.append(_point(line))
             except (ValueError, OverflowError):
                 left_out.append(unreadable_line(name, where, number, line))
+                if points:
+                    # No gate takes the number before it.
+                    points.append(Point(points[-1].step, points[-1].time + _LATER, math.nan))
         if points:
             metrics[name] = points
     return metrics, left_out

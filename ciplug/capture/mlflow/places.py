@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from ciplug.capture.mlflow.artifacts import local_path
 from ciplug.capture.mlflow.file_store import FileStore, is_experiment
@@ -54,15 +54,12 @@ def environment(env: Mapping[str, str], run: str, given: Path | None) -> dict[st
 
 def open_store(uri: str, cwd: Path, env: Mapping[str, str]) -> TrackingStore:
     """Return the store at an address, as MLflow understands it. Raises StoreUnreadable for one of another kind."""
-    scheme = urlsplit(uri).scheme
-    if scheme in ("http", "https"):
+    if uri.startswith(("http://", "https://")):
         from ciplug.capture.mlflow.rest_store import RestStore
 
         return RestStore(uri, env)
-    if scheme == "sqlite":
-        return SqliteStore(cwd / unquote(uri.partition("?")[0].removeprefix("sqlite:///")), cwd)
-    if (path := local_path(uri, cwd)) is not None:
-        return _local(path)
+    if (path := _path_of(uri, cwd)) is not None:
+        return FileStore(path) if path.is_dir() else SqliteStore(path, cwd)
     raise StoreUnreadable(
         f"{redact(uri)}: ciplug reads file stores, SQLite and MLflow servers",
         hint="have the training write its metrics to a file, too: --metrics FILE",
@@ -71,8 +68,16 @@ def open_store(uri: str, cwd: Path, env: Mapping[str, str]) -> TrackingStore:
 
 def may_exist(uri: str, cwd: Path) -> bool:
     """Whether there can be runs at an address: a path of this disk that nobody has made holds none."""
-    path = local_path(uri.removeprefix("sqlite:///"), cwd)
+    path = _path_of(uri, cwd)
     return path is None or path.exists()
+
+
+def _path_of(uri: str, cwd: Path) -> Path | None:
+    """The path that an address names; None if it is not on this disk."""
+    if uri.startswith("sqlite:///"):
+        return cwd / unquote(uri.partition("?")[0].removeprefix("sqlite:///"))
+    # MLflow knows these words for Databricks.
+    return None if uri in ("databricks", "databricks-uc") else local_path(uri, cwd)
 
 
 def stores_below(folder: Path) -> list[Path]:
@@ -97,10 +102,6 @@ def is_store(path: Path) -> bool:
             return file.read(len(HEADER)) == HEADER
     except OSError:
         return False
-
-
-def _local(path: Path) -> TrackingStore:
-    return FileStore(path) if path.is_dir() or not path.exists() else SqliteStore(path, path.parent)
 
 
 def _names(folder: Path) -> list[Path]:

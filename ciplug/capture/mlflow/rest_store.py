@@ -34,13 +34,16 @@ class RestStore:
     """The runs of a server."""
 
     def __init__(self, uri: str, env: Mapping[str, str]) -> None:
-        parts = urllib.parse.urlsplit(uri)
         self.name = redact(uri)
+        try:
+            parts = urllib.parse.urlsplit(uri)
+            self._tls = _tls(env) if parts.scheme == "https" else None
+        except (ValueError, OSError) as problem:
+            raise StoreUnreadable(f"{self.name}: {problem}") from None
         self._base = urllib.parse.urlunsplit(
             (parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", "")
         )
         self._headers = {"Accept": "application/json", **_authorization(parts, env)}
-        self._tls = _tls(env) if parts.scheme == "https" else None
         self._until = 0.0
 
     def runs(self, marked: str | None) -> list[MlflowRun]:
