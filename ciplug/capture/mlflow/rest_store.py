@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import itertools
 import json
 import ssl
 import time
@@ -25,6 +26,7 @@ _ALL_SECONDS = 120.0
 """The patience with a server: a training has ended, and its job waits."""
 _PAGE = 1000
 _POINTS = 25_000
+_TRIES = 3
 _WAIT = 2.0
 """Seconds before a server that is busy is asked again."""
 _AGAIN = {429, 500, 502, 503, 504}
@@ -141,7 +143,7 @@ class RestStore:
         else:
             body = json.dumps(about).encode()
         headers = {**self._headers, **({"Content-Type": "application/json"} if body else {})}
-        while True:
+        for number in itertools.count(1):
             left = self._until - time.monotonic()
             if left <= 0:
                 raise StoreUnreadable(f"{self.name}: its answers took more than {_ALL_SECONDS:.0f} s")
@@ -153,7 +155,7 @@ class RestStore:
                     raise TypeError(data)
                 return data
             except urllib.error.HTTPError as refusal:
-                if refusal.code not in _AGAIN or left < _WAIT:
+                if refusal.code not in _AGAIN or number == _TRIES:
                     raise StoreUnreadable(
                         f"{self.name}: HTTP {refusal.code} {refusal.reason}: {_reason(refusal)}"
                     ) from None
@@ -161,6 +163,7 @@ class RestStore:
             except (OSError, http.client.HTTPException) as problem:
                 reason = getattr(problem, "reason", problem)
                 raise StoreUnreadable(f"{self.name}: {reason}") from None
+        raise AssertionError
 
 
 def _reason(refusal: urllib.error.HTTPError) -> str:
