@@ -16,6 +16,7 @@ from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, evidence_of, 
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.inputs import DatasetInput, ModelOutput, decode_texts, encode_texts
 from ciplug.records.keys import amendment_object, parse_amendment
+from ciplug.records.last_point import LastPoint
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series, merge
@@ -38,6 +39,10 @@ WHOLE = st.builds(
     tags=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)),
     untag=st.lists(st.sampled_from("cd"), unique=True).map(tuple),
     metrics=st.dictionaries(st.sampled_from(["a", "b/c"]), st.floats()),
+    last=st.dictionaries(
+        st.sampled_from(["a", "b/c"]),
+        st.builds(LastPoint, step=st.integers(), value=st.floats(), time=st.none() | st.integers()),
+    ),
     params=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3) | st.integers() | st.floats() | st.booleans()),
     status=st.sampled_from([None, "finished", "failed", "killed"]),
     ended=st.sampled_from([None, MOMENT]),
@@ -248,6 +253,14 @@ def test_nothing_but_metrics_that_are_added_becomes_evidence() -> None:
         ("m-0",),
     )
     assert evidence_of(record, changes).run == record
+
+
+def test_of_amendments_that_were_made_at_once_the_latest_point_counts() -> None:
+    early, late = ({"b": LastPoint(step=step, value=value, time=1)} for step, value in ((3, 0.3), (9, 0.9)))
+    folded = fold([made(1, metrics={"b": 0.9}, last=late), made(1, metrics={"b": 0.3}, last=early)])
+    assert (folded.metrics, folded.last) == ({"b": 0.9}, late)
+    shown = folded.applied_to(Run(**{**RECORD.__dict__, "last": {**early, "a": early["b"]}}))
+    assert shown.last == {**late, "a": early["b"]}
 
 
 def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
