@@ -14,6 +14,7 @@ from ciplug.errors import CiplugError, UsageError
 from ciplug.git import history
 from ciplug.records import columns
 from ciplug.records.keys import RunKey, amended_run, is_run
+from ciplug.records.registry_event import Payload
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
 from ciplug.steps.policy_in_force import read_policies
@@ -106,15 +107,14 @@ def _in_registry(session: Session) -> Iterator[str]:
     """Ids of the runs that the events of the registry name. Raises UsageError for an event of a newer ciplug."""
     for model in ledger.models(session.log):
         for event in ledger.read(session.log, model).events:
-            payload = payload_of(event)
+            payload: Payload | None = payload_of(event)
             if payload is None:
                 raise UsageError(
                     f"event {event.seq} of '{model}' has type {event.type[:60]!r}, which this ciplug does not know: "
                     "it may need runs that would be dropped",
                     hint="upgrade ciplug, and compact again",
                 )
-            needed = (getattr(payload, name, None) for name in ("run", "baseline_run"))
-            yield from (run for run in needed if run)
+            yield from payload.runs
 
 
 def _in_verdicts(store: Store, runs: Sequence[RetainedRun]) -> Iterator[str]:

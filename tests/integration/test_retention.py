@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from ciplug import config
+from ciplug.config import Keep
 from ciplug.errors import ConfigError
+from ciplug.registry import ledger
+from ciplug.registry.events import EVENT_TYPES, EventType, wrap
+from ciplug.steps.compact import select
 from ciplug.stores.git import folding
 from tests.project import CONFIG, Project, git, measured
+from tests.team import STAMP, team_in
 
 STAGED = "promote wine --to staging"
 
@@ -104,6 +111,29 @@ def test_a_sweep_uses_one_place_and_stays_the_baseline(project: Project) -> None
     project.train()
     (compared,) = project.json("compare", "--format", "json")["comparisons"]
     assert compared["baseline"]["run"] == parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instead:
+    """A toy event of the registry, which names a run in a field that no other event has."""
+
+    type: ClassVar[str] = "instead"
+
+    instead_of: str
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.instead_of,)
+
+
+def test_a_run_that_an_event_of_any_type_names_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EVENT_TYPES, Instead.type, EventType(Instead, lambda model, event, payload: model))
+    team = team_in(tmp_path)
+    runs = [team.run(commit=team.project.commit(f"{number}")).id for number in range(4)]
+    event = wrap(Instead(instead_of=runs[1]), model="wine", created=STAMP)
+    ledger.append(team.session.log, ledger.read(team.session.log, "wine"), event)
+    selected = select(team.session.refreshed(), Keep(last=1))
+    assert {run.id for run in selected.dropped} == {runs[0], runs[2]}
 
 
 @pytest.mark.slow

@@ -14,9 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison.repeats import mean
+from ciplug.config.gate import METRIC_TESTS, Allowance, Gate
+from ciplug.config.policy import Policy
 from ciplug.gates import reasons
+from ciplug.gates.by_example import ByExample
+from ciplug.gates.choice_of_test import Pair, best_test
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
+from ciplug.gates.reasons import POINT
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.notice import Kind, Notice
@@ -163,6 +168,28 @@ def test_examples_decide_beside_the_noise() -> None:
     assert outcome(turned(RIGHT, 60), max_regression=0).method == "exact McNemar test"
     assert outcome(turned(RIGHT, 60), severity="warning").outcome == "WARN"
     assert outcome(turned(RIGHT, 60, 48), on_inconclusive="fail").outcome == "FAIL"
+
+
+@pytest.mark.parametrize("test", [test for test in METRIC_TESTS if test not in ("auto", "point")])
+def test_a_gate_is_judged_by_the_test_that_it_names(test: str) -> None:
+    """Two numbers without an uncertainty are compared only where the gate asks for it."""
+    base, new = table(RIGHT), table(turned(RIGHT, 60))
+    gate = {**UP, "max_regression": 0, "test": test}
+    policy: dict[str, Any] = {"gates": {"accuracy": gate}, **({"seeds": {}} if test == "welch" else {})}
+    runs = 2 if test == "welch" else 1
+    sides = [side(role, {"accuracy": [share(x)] * runs}) for role, x in (("candidate", new), ("baseline", base))]
+    result = one(judge({"samples": "p.jsonl", **policy}, *sides, examples=(new, base)))
+    assert result.outcome == "FAIL" and result.method and result.method != POINT
+
+
+def test_a_named_test_that_nothing_runs_decides_nothing() -> None:
+    """A name in the policy without its code in `gates` and `stats`: not a comparison of two numbers instead."""
+    gate = Gate(higher_is_better=True, max_regression=Allowance(abs=1.0), test="toy")  # type: ignore[arg-type]
+    policy = Policy(gates={"a": gate})
+    evidence = Evidence(candidate=side("candidate", {"a": 1}), baselines={"a": side("baseline", {"a": 1})})
+    pair = Pair("a", gate, 1.0, 1.0, Rule(higher_is_better=True))
+    tested = best_test(pair, evidence, ByExample(policy, evidence), None)
+    assert tested.result == Undecided("the test 'toy' cannot compare two runs")
 
 
 def test_a_metric_that_its_examples_do_not_bear_out_is_undecided() -> None:
