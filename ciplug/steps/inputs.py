@@ -68,7 +68,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
         Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
             step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
         )
-        for one in section.metrics
+        for one in section.metrics.files
         if (one.step, one.take) != (None, "last")
     }
 
