@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests import forkserver
+
 TRAIN = """\
 import json, os, pathlib, sys
 numbers = os.environ.get("MEASURED") or pathlib.Path("numbers.json").read_text()
@@ -95,14 +97,7 @@ class Project:
         self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Call the command line; fails the test when the exit code is not `code` (None: any)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ciplug", *args],
-            cwd=cwd or self.folder,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forkserver.ciplug(*args, cwd=cwd or self.folder, env={**os.environ, **(env or {})})
         assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -20,6 +20,7 @@ from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
+from ciplug.records.last_point import LastPoint, milliseconds
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
@@ -71,6 +72,14 @@ class Logged:
     """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
     """Events of a kind that this version does not know."""
+
+    @property
+    def last(self) -> dict[str, LastPoint]:
+        """The latest points as a record keeps them."""
+        return {
+            name: LastPoint(step=point.step, value=point.value, time=milliseconds(point.time))
+            for name, point in self.latest.items()
+        }
 
 
 class _Points:

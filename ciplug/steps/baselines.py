@@ -20,7 +20,7 @@ from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
-from ciplug.records.objection import objection, unfinished_run
+from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
@@ -90,6 +90,10 @@ class BaselineFinder:
     def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
         """The notice on a run that was withdrawn or deleted; None where it was not."""
         return objection(run, self.runs.changes(run), of)
+
+    def newer_amendment(self, run: Run, of: Subject = "candidate") -> Notice | None:
+        """The notice on a run that a newer ciplug amended, and may have withdrawn; None where none did."""
+        return newer_amendment(run, self.runs.changes(run), of)
 
     def unfinished(self, run: Run, seed: str | None = None) -> Notice | None:
         """The notice on a run that did not finish, or that was started by one which did not; None: all of them did.
@@ -389,7 +393,9 @@ class BaselineFinder:
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 
     def _problem(self, side: Side, max_age_days: float | None) -> Notice | None:
-        """Return why a baseline decides nothing: it is too old, or was measured on other data."""
+        """Return why a baseline decides nothing: it may be withdrawn, is too old, or was measured on other data."""
+        if newer := next(filter(None, (self.newer_amendment(run, "baseline") for run in self.runs_of(side))), None):
+            return newer
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
             # Its day, not its age: two jobs within the hour must write the same.
             day = side.recorded[:10] if side.recorded and side.age_days is not None else None

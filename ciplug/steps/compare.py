@@ -177,8 +177,8 @@ def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
     subjects: dict[str, tuple[Run, Subject]] = {run.id: (run, "baseline") for run in finder.runs_of(before)}
     subjects.update({run.id: (run, "candidate") for run in finder.candidates})
     for run, of in subjects.values():
-        if newer := finder.runs.changes(run).newer:
-            yield Notice(kind=Kind.NEWER_AMENDMENT, of=of, run=run.id, schema=newer[0].schema)
+        if notice := finder.newer_amendment(run, of):
+            yield notice
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

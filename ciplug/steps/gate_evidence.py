@@ -46,6 +46,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         drift=drift,
         unfinished=_unfinished(finder, policy),
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
+        newer=[notice for run in finder.candidates if (notice := finder.newer_amendment(run))],
         barred=finder.barred,
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},

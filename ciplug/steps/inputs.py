@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from ciplug.config import Samples, Section
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
+from ciplug.records.last_point import LastPoint, last_of
 from ciplug.records.left_out import LeftOut, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
 
@@ -103,6 +104,7 @@ class Values:
     """The numbers and settings of a run."""
 
     metrics: Mapping[str, float]
+    last: Mapping[str, LastPoint]
     series: Mapping[str, Series]
     params: Mapping[str, Scalar]
     texts: Mapping[str, str]
@@ -130,8 +132,10 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
             notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
     left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
+    last = {**logged.last, **{name: point for name, one in files.series.items() if (point := last_of(one))}}
     return Values(
         metrics,
+        {name: point for name, point in last.items() if name in metrics},
         {**logged.series, **files.series},
         {**files.params, **logged.params},
         files.texts,

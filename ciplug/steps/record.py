@@ -274,6 +274,7 @@ def finish(
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
             metrics=values.metrics,
+            last=values.last,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
             artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
