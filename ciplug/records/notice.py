@@ -43,7 +43,7 @@ class Kind(str, Enum):
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
-    """Names in the files of metrics gave no metric."""
+    """Names in the files of metrics, or in log calls, gave no metric or file."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
     MORE_PASSED_OVER = "more_passed_over"
@@ -397,7 +397,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
         f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
     ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: kept with the run all the same",
-    Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
+    Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",
     Kind.WITHDRAWN: _withdrawn,
