@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import renamed
-from ciplug.comparison.selection import Facts, Rules, Selection, facts_of, select, with_parents
+from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, UsageError, counted, nearest
 from ciplug.git import names
 from ciplug.records.run import Run
@@ -96,6 +96,33 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
         rules = candidate_rules(session, name, in_force, names)
         facts = facts_on(session, runs, recorded, rules.gated, names)
         found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
+    return found
+
+
+def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[str, dict[str, set[str]]]:
+    """Return commit → model → the runs that count for it: as the one that is judged, and as baselines.
+
+    A baseline is chosen among all runs, or among those of pipelines, by the metrics of what is compared with it.
+    """
+    by_commit = runs.of_commits(commits)
+    return {commit: _counting(session, runs, by_commit.get(commit, [])) for commit in commits}
+
+
+def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str, set[str]]:
+    found = {}
+    for model in {run.model for run in recorded}:
+        in_force = read_policies(session).find(model)
+        names = in_force.metrics.rename if in_force else {}
+        rules = candidate_rules(session, model, in_force, names)
+        facts = facts_on(session, runs, recorded, rules.gated, names)
+        of_model = [facts[run.id] for run in recorded if run.model == model]
+        compared = frozenset(name for one in of_model for name in one.metrics)
+        baselines = (
+            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), pipelines_only=only)
+            for only in (False, True)
+        )
+        chosen = (select(of_model, one).chosen for one in (rules, *baselines))
+        found[model] = {run for run in chosen if run}
     return found
 
 

@@ -256,6 +256,10 @@ def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() ->
             "3: gates.a.test: McNemar's test takes no allowance",
         ),
         (
+            "samples: s.csv\nbaseline: mean\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: newcombe}",
+            "4: gates.a.test: the test 'newcombe' compares with the runs of one commit, and the baseline is the mean",
+        ),
+        (
             "samples: s.csv\nbaseline: best\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: bootstrap}",
             "4: gates.a.test: the test 'bootstrap' compares with the runs of one commit, and the baseline is the best",
         ),
