@@ -269,8 +269,12 @@ class Changes:
 
     @property
     def newer(self) -> tuple[Amendment, ...]:
-        """The amendments that a newer ciplug wrote: what they do to the run is understood in part only."""
-        return tuple(one for one in self.amendments if one.is_newer)
+        """The amendments of the run, and of those that started it, that a newer ciplug wrote.
+
+        What they do to the run is understood in part only: they may have withdrawn it.
+        """
+        above = self.parent.newer if self.parent else ()
+        return (*(one for one in self.amendments if one.is_newer), *above)
 
     def of_model(self, model: str) -> Changes:
         """Return the changes to a run of `model`: an amendment that names another one is set aside."""

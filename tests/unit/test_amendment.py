@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -279,6 +280,11 @@ def test_amendments_of_a_newer_ciplug_are_a_fact() -> None:
     (note,) = newer_notes(changes.newer)
     assert "amendment 2 of run 1: written by a newer ciplug (schema 2, this one knows 1)" in note
     assert not newer_notes(fold([made(1)]).newer)
+
+
+def test_a_child_of_a_run_that_a_newer_ciplug_amended_is_understood_in_part_only() -> None:
+    top, child = fold([made(1, schema=2)]), fold([made(1)])
+    assert replace(child, parent=replace(Changes(), parent=top)).newer == top.amendments
 
 
 def test_schemas_and_profiles_are_kept_by_their_digests() -> None:
