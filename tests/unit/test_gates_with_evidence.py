@@ -314,7 +314,7 @@ def test_proportions() -> None:
 
 def test_a_baseline_that_is_too_old_decides_nothing() -> None:
     stale = Notice(kind=Kind.STALE, of="baseline", day="2026-10-14", max_age_days=30)
-    why = "the baseline is of 2026-10-14, and at most 30 days are allowed"
+    why = "the baseline is from 2026-10-14, and at most 30 days of age are allowed"
     policy = {"gates": {"a": {**UP, "min": 0.5, "max_regression": 0.01}}}
     verdict = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}, problem=stale))
     assert [(g.outcome, g.reason) for g in verdict.gates] == [("PASS", "0.9 is not below 0.5"), ("INCONCLUSIVE", why)]
