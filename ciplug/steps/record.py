@@ -20,7 +20,7 @@ from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, files_of, older_than, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, RecordError, UsageError, counted
+from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -136,7 +136,7 @@ def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[
 def _not_written(old: Sequence[str]) -> list[Note]:
     if not old:
         return []
-    named = ", ".join(old[:_NAMED_MOST]) + (f" and {len(old) - _NAMED_MOST} more" if len(old) > _NAMED_MOST else "")
+    named = listed(old, most=_NAMED_MOST)
     words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
     return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
