@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return exit_code_of_ci(training=training, recording=code, report=problem.exit_code)
     unjudged = _show(session, report)
-    files = _write(Path(args.output_dir), report.report) if args.output_dir else {}
+    files = _write(session, Path(args.output_dir), report.report) if args.output_dir else {}
     report, failed = _keep(session, report, bundle)
     url = _post(args, session, job, report)
     _hand_over(session, _outputs(report, files, url))
@@ -198,12 +198,13 @@ def _of_this_commit(session: Session, bundle: Path) -> Path:
     return bundle
 
 
-def _write(folder: Path, report: Report) -> dict[str, str]:
+def _write(session: Session, folder: Path, report: Report) -> dict[str, str]:
     from ciplug.reports import junit
+    from ciplug.steps.pictures import with_pictures
 
     files = {
         "report.md": render(report, "markdown"),
-        "report.html": render(report, "html"),
+        "report.html": render(with_pictures(session, report), "html"),
         "report.json": render(report, "json"),
         "junit.xml": junit.render(report),
         "metrics.txt": render(report, "openmetrics"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from ciplug.forges.patience import MAX_WAIT
+from ciplug.forges.retries import MAX_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -12,7 +12,7 @@ from ciplug.errors import CiplugError, ForgeError
 from ciplug.reports import comment
 from ciplug.steps import workflow_run
 from ciplug.steps.job_forge import forge_of
-from ciplug.steps.publish import Published, publish
+from ciplug.steps.publish import PublishedReport, publish
 from ciplug.steps.session import Session
 from ciplug.steps.snapshot import Snapshot
 
@@ -153,7 +153,7 @@ def _newer(session: Session, snapshot: Snapshot, again: Callable[[Session], Snap
         return None
 
 
-def _results(published: Published, number: int | None, commit: str | None) -> Iterator[Note]:
+def _results(published: PublishedReport, number: int | None, commit: str | None) -> Iterator[Note]:
     """Yield what was posted, and what could not be."""
     if published.moved_to:
         moved = f"pull request #{number} has moved on to {published.moved_to[:8]}"

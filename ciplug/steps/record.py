@@ -281,7 +281,7 @@ def finish(
             last=values.last,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, inputs, logged.artifacts, noted),
+            artifacts=read_artifacts(job, entry.folder, inputs, logged, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,
