@@ -372,14 +372,14 @@ def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], ke
     if seed is None or not others:
         return []
     hint = f"does the training use the seed that it was given? ciplug run --seed {seed} sets CIPLUG_SEED={seed}"
-    return [warning(f"the run counts as one of seed {seed}, which was asked for; {', '.join(others)}", hint)]
+    return [warning(f"the run has seed {seed}, as asked for; but {', '.join(others)}", hint)]
 
 
 def lines_left_out(logged: Logged) -> list[Note]:
     """Return notes on the lines of a log that could not be read."""
     notes = []
     if logged.torn:
-        words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"
+        words = f"{counted(logged.torn, 'line')} of the log cannot be read, and are left out"
         notes.append(warning(words))
     if logged.unknown:
         words = f"{logged.unknown} of the logged events are of a kind that this ciplug does not know, and are left out"
