@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import console
 from ciplug.capture import provenance
 from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
@@ -174,9 +173,11 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
         own=own if is_followed else (),
     )
     for path, name in dirt.unfiltered.items():
-        console.complain(
-            f"warning: {path}: git's filter '{name}' does not run here, so the file counts as changed",
-            f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
+        session.tell(
+            warning(
+                f"{path}: git's filter '{name}' does not run here, so the file counts as changed",
+                f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
+            )
         )
     return dirt
 
@@ -196,10 +197,11 @@ def _folder_of_config(session: Session) -> str:
 def tell_beside(session: Session, entry: RunWriter) -> None:
     """Say which runs that are going on are to write the same files, and mark each of them as beside the others."""
     for other in session.spool.mark_beside(entry):
-        console.complain(
-            f"warning: run {other[:12]} is going on, and is to write the same files: "
-            "each may record the other's numbers",
-            "wait for its end; or train in another checkout (git worktree add), or write to other files (--metrics)",
+        session.tell(
+            warning(
+                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
+            )
         )
 
 
@@ -208,10 +210,12 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
     origin = skeleton_of(entry).provenance
     if origin.dirty and session.head:
         named = origin.named_dirt(_NAMED_MOST)
-        console.complain(
-            f"warning: this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
-            "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
-            + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+        session.tell(
+            warning(
+                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
+                + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+            )
         )
 
 
