@@ -20,6 +20,7 @@ from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
+from ciplug.records.last_point import LastPoint, milliseconds
 from ciplug.records.left_out import LeftOut, Why
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
@@ -58,12 +59,14 @@ class Logged:
     inputs: tuple[DatasetInput, ...] = ()
     model_inputs: tuple[str, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    files: tuple[str, ...] = ()
+    """Names of files for people, which the training has put into the folder of the run."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Names whose values could not be used."""
     texts: tuple[str, ...] = ()
     """The schemas and profiles that `inputs` name by digest."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """The series of the metrics that were logged with steps."""
-    left_out: tuple[LeftOut, ...] = ()
-    """Names that give no metric."""
     latest: Mapping[str, Point] = field(default_factory=dict)
     """The points that `metrics` are the values of."""
     model: str | None = None
@@ -76,6 +79,14 @@ class Logged:
     """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
     """Events of a kind that this version does not know."""
+
+    @property
+    def last(self) -> dict[str, LastPoint]:
+        """The latest points as a record keeps them."""
+        return {
+            name: LastPoint(step=point.step, value=point.value, time=milliseconds(point.time))
+            for name, point in self.latest.items()
+        }
 
 
 class _Points:
@@ -195,7 +206,10 @@ class Fold:
             inputs=tuple(dataset for dataset, _ in inputs),
             model_inputs=tuple(self._in_order("model_input")),
             outputs=tuple(self._in_order("output")),
-            left_out=tuple(self._in_order("left_out")),
+            files=tuple(self._in_order("file")),
+            left_out=tuple(
+                LeftOut(name=name, why=why, found=found) for name, (why, found) in self._all("left_out").items()
+            ),
             texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
             series=_SeriesSoFar(self._points),
             latest=dict(sorted(self._latest.items())),
@@ -227,7 +241,7 @@ class _First(NamedTuple):
     value: Any
 
 
-_ONCE = ("artifact", "dataset", "input", "model_input", "output", "left_out")
+_ONCE = ("artifact", "dataset", "file", "input", "model_input", "output")
 _TEXTS = ("model", "name")
 _TIMES = ("started", "ended")
 
@@ -241,7 +255,10 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         raise TypeError
     if "metric" in event:
         return _metric(event)
-    kind = next((kind for kind in ("param", "tag", "untag", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event), None)
+    kind = next(
+        (kind for kind in ("param", "tag", "untag", "left_out", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event),
+        None,
+    )
     if kind is None:
         return None
     time = _time(event)
@@ -253,13 +270,16 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         return kind, str(event[kind]), str(event["value"]), time
     if kind == "untag":
         return "tag", str(event[kind]), None, time
+    if kind == "left_out":
+        if event["why"] not in get_args(Why):
+            return None
+        found = event.get("found")
+        return kind, str(event[kind]), [event["why"], None if found is None else str(found)], time
     if kind == "input":
         return _input(event, time)
     if kind == "artifact":
         name = event.get("as")
         return kind, str(event[kind]), (str(event[kind]), None if name is None else str(name)), time
-    if kind == "left_out":
-        return kind, str(event[kind]), _left_out(event), time
     if kind == "output":
         model = parse_model({"id": event[kind], "step": event.get("step", 0)})
         return kind, model.id, model, time
@@ -277,14 +297,6 @@ def _input(event: Mapping[str, Any], time: float) -> tuple[str, Any, Any, float]
     kept = {name: digest(text.encode(errors="replace")) for name, text in texts.items()}
     dataset = parse_dataset({**event["input"], **kept})
     return "input", dataset.identity, (dataset, tuple(texts.values())), time
-
-
-def _left_out(event: Mapping[str, Any]) -> LeftOut:
-    why, line = event["why"], event.get("line")
-    if why not in get_args(Why) or not isinstance(line, int | None):
-        raise ValueError
-    texts = {key: None if event.get(key) is None else str(event[key]) for key in ("file", "found")}
-    return LeftOut(name=str(event["left_out"]), why=why, line=line, **texts)
 
 
 def _metric(event: Mapping[str, Any]) -> tuple[str, str, Any, float]:

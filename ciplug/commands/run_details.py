@@ -16,6 +16,9 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
     packages = provenance.pop("packages", {})
+    facts.pop("last", None)
+    if run.metrics:
+        facts["metrics"] = {name: f"{value}{_step(run, name)}" for name, value in facts["metrics"].items()}
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -53,6 +56,15 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
     return untrusted.defuse("\n".join(lines))
 
 
+def _step(run: Run, metric: str) -> str:
+    """Describe the latest point of a metric that has steps: its value may differ from the one that counts."""
+    point = run.last.get(metric)
+    if point is None or point.step == 0:
+        return ""
+    same = repr(point.value) == repr(run.metrics[metric])
+    return f" (step {point.step:,})" if same else f" (at step {point.step:,}: {plain(point.value)})"
+
+
 def _history_line(one: Amendment) -> str:
     return f"{one.created[:16].replace('T', ' ')} {one.author}: {', '.join(_parts(one))}"
 
@@ -81,4 +93,4 @@ def _parts(one: Amendment) -> Iterator[str]:
     if one.status is not None:
         yield f"resumed, and {one.status}"
     if one.is_newer:
-        yield f"written by a newer ciplug (schema {one.schema}), and understood in part only"
+        yield f"written by a newer ciplug (schema {one.schema}), and this ciplug understands only a part of it"

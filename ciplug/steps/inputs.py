@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from ciplug.config import Samples, Section
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
-from ciplug.records.left_out import LeftOut, some_names, summary
+from ciplug.records.last_point import LastPoint, last_of
+from ciplug.records.left_out import LeftOut, Why, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from ciplug.capture.logged import Logged
     from ciplug.capture.metric_take import Reading
     from ciplug.records.series import Series
+
+
+_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact")
+"""What is noted of a name though it has a number, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
         Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
             step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
         )
-        for one in section.metrics
+        for one in section.metrics.files
         if (one.step, one.take) != (None, "last")
     }
 
@@ -103,6 +108,7 @@ class Values:
     """The numbers and settings of a run."""
 
     metrics: Mapping[str, float]
+    last: Mapping[str, LastPoint]
     series: Mapping[str, Series]
     params: Mapping[str, Scalar]
     texts: Mapping[str, str]
@@ -120,7 +126,6 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
     notes: list[Note] = []
     files = _read_files(job, inputs, problems, notes)
     metrics = files.metrics
-    left = {**{one.name: one for one in logged.left_out if one.name not in metrics}, **files.left_out}
     contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
         if name in contradicted:
@@ -130,9 +135,12 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
             notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
-    left_out = tuple(one for one in left.values() if one.name not in metrics or one.why == "text")
+    both = {**{one.name: one for one in logged.left_out}, **files.left_out}
+    left_out = tuple(one for one in both.values() if one.name not in metrics or one.why in _BESIDE_A_NUMBER)
+    last = {**logged.last, **{name: point for name, one in files.series.items() if (point := last_of(one))}}
     return Values(
         metrics,
+        {name: point for name, point in last.items() if name in metrics},
         {**logged.series, **files.series},
         {**files.params, **logged.params},
         files.texts,
@@ -163,13 +171,14 @@ def read_artifacts(
 
     Files that cannot be read or kept are added to `problems`.
     """
-    if not (inputs.artifacts or inputs.addresses or logged.artifacts):
+    if not (inputs.artifacts or inputs.addresses or logged.artifacts or logged.files):
         return ()
     from ciplug.capture import artifacts
 
     addresses = [*inputs.addresses, *filter(artifacts.is_address, logged.artifacts)]
     unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
     contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
+    contents += _given(entry, logged.files, problems)
     contents += _under_names(logged.named, job, {content.file.path: content.file for content in contents}, problems)
     files: dict[str, File] = {}
     kept = []
@@ -205,6 +214,20 @@ def _under_names(
             file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
             contents.append(content._replace(file=file))
     return contents
+
+
+def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> Iterator[Content]:
+    """The files that the training gave to the run, under the names that it gave them."""
+    from ciplug.capture.content import examine
+    from ciplug.capture.writer import KEPT
+
+    for name in names:
+        try:
+            content = examine(entry / KEPT / name, entry)
+        except InputError as problem:
+            problems.append(problem)
+            continue
+        yield content._replace(file=replace(content.file, path=name))
 
 
 def _examples(

@@ -13,12 +13,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug import console
 from ciplug.capture.mlflow import places
 from ciplug.capture.mlflow.events import events_of, left_out_of
 from ciplug.capture.mlflow.places import FOLDER
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note, warning
+from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, counted
 from ciplug.records.left_out import summary
 from ciplug.records.run import Status
@@ -77,7 +76,7 @@ class Tracking:
             return _logged(self._entry, list(found.values()), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
-            return Taken(status, (*notes, console.problem(problem)))
+            return Taken(status, (*notes, problem_note(problem)))
 
     def _readers(self, command: Sequence[str]) -> Iterator[Callable[[], list[MlflowRun]]]:
         """Yield a reader for each store that may hold a run of the command."""

@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ciplug import console
 from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed, families
+from ciplug.console import Note, warning
 from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.records.canonical import new_id
+from ciplug.records.keys import amended_run, is_run
 from ciplug.steps.session import Session, beside_runs
 
 MOST_KEYS = 5_000
@@ -89,7 +90,9 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
         # What another process has sent meanwhile, it has removed, and its files with it.
         waiting = [sealed for sealed in batch if sealed.waits]
         if waiting:
-            session.store.add(_merged(objects[sealed.folder] for sealed in waiting))
+            together = _merged(objects[sealed.folder] for sealed in waiting)
+            session.store.add(together)
+            _note_sent(session, together)
     except OSError as error:
         # A push takes some room on the disk.
         cause = Cause.FULL if error.errno == errno.ENOSPC else Cause.UNKNOWN
@@ -97,6 +100,15 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
     for sealed in waiting:
         sealed.discard()
     return waiting
+
+
+def _note_sent(session: Session, objects: Mapping[str, bytes]) -> None:
+    """Put runs and amendments into the catalog of this machine, which answers while the store is out of reach."""
+    listed = {key: data for key, data in objects.items() if is_run(key) or amended_run(key)}
+    if listed and session.catalogs.is_dir():
+        from ciplug.tracking.catalog_file import add_sent, path_in
+
+        add_sent(path_in(session.catalogs, session.store.address), listed)
 
 
 def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
@@ -135,7 +147,7 @@ def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -
             continue
         to, changed = _destination(session, files.to, sealed.objects, source)
         if to is None:
-            console.say(f"{sealed.id}: sent without the content of its artifacts")
+            session.tell(Note(f"{sealed.id}: sent without the content of its artifacts"))
             objects[sealed.folder] = artifacts.without_files(sealed.folder, changed)
         else:
             by_place.setdefault(to, {})[sealed.folder] = changed
@@ -168,9 +180,9 @@ def _send_to(
             raise StoreError(problem.message, hint=problem.hint, cause=Cause.UNSUPPORTED) from None
     waits = [listed for entry in entries if (listed := artifacts.waiting(entry))]
     count, size = sum(len(listed.files) for listed in waits), sum(listed.size for listed in waits)
-    with console.transfer("files sent", count, size) as tell:
+    with session.listener.transfer("files sent", count, size) as tell:
         sent = artifacts.send(entries, files, tell)
     for entry, one in sent.items():
         if one.lost and (entry / "sealed.json").exists():
-            console.complain(f"warning: {one.lost}", "its digest is recorded, and its bytes are not kept")
+            session.tell(warning(one.lost, "its digest is recorded, and its bytes are not kept"))
         yield entry, one.objects

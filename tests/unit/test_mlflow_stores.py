@@ -134,7 +134,7 @@ def test_a_torn_line_is_named_and_stands_for_no_number(tmp_path: Path) -> None:
     (left,) = run.left_out
     assert (left.name, left.why, left.found, left.line) == ("loss", "text", "17959", 4)
     (noted,) = _log(run).left_out
-    assert noted == left
+    assert (noted.name, noted.why, noted.found) == ("loss", "text", "17959")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_name_that_no_metric_can_have_is_named() -> None:
 
     assert logged.metrics == {"ok": 2.0}
     (left,) = logged.left_out
-    assert (left.name, left.why, left.file) == ("a\u202eb", "name", "MLflow run aaaaaaaa")
+    assert (left.name, left.why) == ("a\u202eb", "name")
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + b"\x00" * 100])

@@ -35,7 +35,7 @@ def events_of(run: MlflowRun) -> Iterator[Event]:
     yield from map(events.model_input, run.model_inputs)
     yield from (events.output(model.id, model.step) for model in run.outputs)
     yield from ({"artifact": str(path), "as": name} for name, path in run.artifacts.items())
-    yield from map(events.left_out, left_out_of(run))
+    yield from (events.left_out(one.name, one.why, one.found) for one in left_out_of(run))
 
 
 def _input(dataset: Dataset) -> Event:
