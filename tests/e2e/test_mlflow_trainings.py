@@ -90,7 +90,7 @@ def _check(project: Project, found: list[dict[str, Any]], *, artifacts: bool = T
         assert {key: str(value) for key, value in run.params.items()} == one["params"]
         assert {key: repr(value) for key, value in run.metrics.items()} == one["metrics"]
         assert (run.name, run.status) == (one["name"], STATUS[one["status"]])
-        assert [[data.name, data.digest] for data in run.inputs] == one["inputs"]
+        assert sorted([data.name, data.digest] for data in run.inputs) == sorted(one["inputs"])
         assert {model.id for model in run.outputs} == set(one["outputs"])
         if artifacts:
             assert {file.path for file in run.artifacts} >= set(one["artifacts"])
