@@ -157,7 +157,7 @@ def _start(inputs: Inputs, started: float | None, *, nested: bool) -> ActiveRun:
     if around is None:
         if nested and (problem := no_parent()):
             raise problem
-        return _activate(own_run(inputs, moment))
+        return _activate(own_run(inputs, moment, console))
     if around.claim():
         return _into(joined(around), inputs, started)
     run = child_run(around, inputs, moment)
@@ -173,7 +173,7 @@ def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
         around.claim()
         return _into(joined(around), inputs, started)
     moment = None if started is None else datetime.fromtimestamp(started).astimezone()
-    return _into(resumed_run(run_id, inputs, moment, os.environ), inputs, started)
+    return _into(resumed_run(run_id, inputs, moment, os.environ, console), inputs, started)
 
 
 def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:

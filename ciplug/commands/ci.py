@@ -25,7 +25,7 @@ from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
 from ciplug.steps.recover import told
-from ciplug.steps.report import announce
+from ciplug.steps.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.train import record_files, train
@@ -133,7 +133,7 @@ def _show(session: Session, report: JobReport) -> int:
         model = report.own.run.model
         console.say(f"the comment shows another run of '{model}', which counts for this commit")
     show_report(report.report)
-    announce(session, report.report.sections)
+    console.annotate(job_annotations(session, report.report.sections))
     return report.unjudged.exit_code if report.unjudged else 0
 
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, UsageError
@@ -27,6 +28,7 @@ def session_of(args: argparse.Namespace, *, for_recording: bool = False) -> Sess
         artifact_limit=size,
         output_dir=getattr(args, "output_dir", None),
         for_recording=for_recording,
+        listener=console,
     )
 
 

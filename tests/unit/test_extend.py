@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ciplug import config
+from ciplug.config.loosening import _WORDS, How
 from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 
@@ -206,3 +207,7 @@ def test_files_that_cannot_be_extended() -> None:
         with pytest.raises(ConfigError) as caught:
             read({"ciplug.yaml": text, **files})
         assert caught.value.message.startswith(says)
+
+
+def test_every_way_to_loosen_has_words() -> None:
+    assert set(_WORDS) == set(How)

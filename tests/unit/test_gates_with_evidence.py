@@ -186,6 +186,7 @@ def test_a_named_test_that_nothing_runs_decides_nothing() -> None:
     """A name in the policy without its code in `gates` and `stats`: not a comparison of two numbers instead."""
     gate = Gate(higher_is_better=True, max_regression=Allowance(abs=1.0), test="toy")  # type: ignore[arg-type]
     policy = Policy(gates={"a": gate})
+    gate = policy.resolved("a")
     evidence = Evidence(candidate=side("candidate", {"a": 1}), baselines={"a": side("baseline", {"a": 1})})
     pair = Pair("a", gate, 1.0, 1.0, Rule(higher_is_better=True))
     tested = best_test(pair, evidence, ByExample(policy, evidence), None)
