@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
     options.add_label(parser)
     parser.add_argument("--format", choices=FORMATS, default="markdown")
-    parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
+    parser.add_argument("--output", metavar="FILE", help="write to a file instead of stdout")
     parser.add_argument(
         "--commit",
         metavar="SHA",
