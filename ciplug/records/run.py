@@ -83,7 +83,7 @@ class Run:
     """Metric → its latest point, of those that were logged or have steps. The value that counts is in `metrics`: of a
     file it may be another one, such as the best."""
     left_out: tuple[LeftOut, ...] = ()
-    """Names in the files of metrics that gave no metric."""
+    """Names in the files of metrics, or in log calls, that gave no metric or file."""
     datasets: tuple[File, ...] = ()
     artifacts: tuple[File, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()

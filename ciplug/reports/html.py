@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import counted
-from ciplug.records.notice import listed
+from ciplug.errors import counted, listed
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
         outcome=outcome,
         words=_overall(report),
         tally=text.tally(single.verdict) if single and single.verdict else "",
-        sections=[_section(section, number) for number, section in enumerate(sections)],
+        sections=[_section(s, number, report.pictures.get(s.model, ())) for number, s in enumerate(sections)],
         notes=report.notes,
         policy_note=report.policy_note,
         links=_links(single) if single else {},
@@ -81,14 +81,14 @@ def _overall(report: Report) -> str:
     return f"{words} (dry run)" if dry else words
 
 
-def _section(section: ModelSection, number: int) -> dict[str, Any]:
+def _section(section: ModelSection, number: int, pictures: Sequence[model.Picture]) -> dict[str, Any]:
     comparison, verdict = section.comparison, section.verdict
-    changed, unchanged = model.by_attention(comparison)
-    gated = {g.metric for g in verdict.gates} if verdict else set()
+    metrics = model.arranged(section)
     columns = model.columns(comparison)
-    ordered = sorted([*changed, *unchanged], key=lambda m: m.metric not in gated)
-    history, history_left = _charts([_history(m) for m in ordered], f"m{number}-h")
-    steps, steps_left = _charts([_steps(n, s) for n, s in sorted(section.series.items())], f"m{number}-s")
+    history, history_left = _charts([_history(m) for m in metrics.all], f"m{number}-h")
+    series = {m.metric: section.series[m.metric] for m in metrics.all if m.metric in section.series}
+    others = {n: s for n, s in sorted(section.series.items()) if all(m.metric != n for m in comparison.metrics)}
+    steps, steps_left = _charts([_steps(n, s) for n, s in {**series, **others}.items()], f"m{number}-s")
     return {
         "model": section.model,
         "outcome": section.outcome,
@@ -110,23 +110,18 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
-        "metrics": [
-            {
-                "name": m.metric,
-                "values": figures.numbers([m.values.get(c.role) for c in columns]),
-                "change": figures.change(m),
-                "judgement": figures.judgement(m),
-                "trend": m.trend,
-                "spark": figures.sparkline(model.trail(m)),
-            }
-            for m in (*changed, *unchanged)
-        ],
+        "metrics": [_row(m, columns) for m in (*metrics.gated, *metrics.shown)],
+        "folded": [_row(m, columns) for m in metrics.folded],
+        "fold": counted(len(metrics.folded), "more metric"),
+        "hidden": text.hidden(metrics.hidden) if metrics.hidden else "",
         "gates": [
             (gate, text.footnotes(gate, comparison.baseline.run))
             for gate in (model.by_severity(verdict) if verdict else ())
         ],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
+        "pictures": [_picture(one) for one in pictures],
+        "baseline": comparison.baseline.label,
         "history": history,
         "history_left": history_left,
         "steps": steps,
@@ -138,6 +133,39 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
     }
+
+
+def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]:
+    return {
+        "name": metric.metric,
+        "values": figures.numbers([metric.values.get(c.role) for c in columns]),
+        "change": figures.change(metric),
+        "judgement": figures.judgement(metric),
+        "trend": metric.trend,
+        "spark": figures.sparkline(model.trail(metric)),
+    }
+
+
+def _picture(picture: model.Picture) -> dict[str, Any]:
+    return {
+        "path": picture.path,
+        "now": _data_address(picture.path, picture.now),
+        "before": _data_address(picture.path, picture.before),
+        "same": picture.same,
+        "problem": picture.problem,
+    }
+
+
+def _data_address(path: str, data: bytes | None) -> Any:
+    """An image as an address that a page can show without loading anything: script in an SVG does not run there."""
+    from markupsafe import Markup
+
+    if data is None:
+        return None
+    kind = path.lower().rpartition(".")[2]
+    kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(kind, kind)
+    # Letters, digits, +, / and = only; the extension is one of ours.
+    return Markup(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704
 
 
 def _links(section: ModelSection) -> dict[str, str]:

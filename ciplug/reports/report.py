@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.records import canonical, web
+from ciplug.records.classes import of_classes
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, Outcome, worst
 from ciplug.reports.untrusted import safe_url
@@ -14,13 +16,35 @@ from ciplug.reports.untrusted import safe_url
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side, Trend
     from ciplug.records.notice import Notice
-    from ciplug.records.run import Run
+    from ciplug.records.run import File, Run
     from ciplug.records.series import Series
     from ciplug.records.verdict import GateResult, Reruns, Verdict
 
 SCHEMA = 1
 
+_WRONG: tuple[Trend, ...] = ("undefined", "missing")
 _ATTENTION: dict[Trend, int] = {"undefined": 0, "missing": 1, "worse": 2, "better": 3, "changed": 4, "new": 5}
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file is an image that a browser shows, by its extension."""
+    return path.lower().endswith(_PICTURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image that a run left, beside the one that the baseline left under the same path."""
+
+    path: str
+    now: bytes | None = None
+    before: bytes | None = None
+    same: bool = False
+    """Whether both are the same image."""
+    problem: str | None = None
+    """Why one of them is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +57,18 @@ class ModelSection:
     """None: no gate judges this model, or `problem` has the reason."""
     run: Run
     """The candidate's record."""
+    compared_artifacts: tuple[File, ...] = ()
+    """The artifacts of the baseline's run."""
     problem: Notice | None = None
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
+    gated: tuple[str, ...] = ()
+    """The metrics that gates look at."""
+    show: tuple[str, ...] = ()
+    """Patterns of the metrics to show beside those; none: as many as are read at a glance."""
+    hide: tuple[str, ...] = ()
+    """Patterns of metrics that are not listed, unless a gate looks at them."""
     origins: Mapping[str, Context] = field(default_factory=dict)
     """Id of a run that it is compared with → the job that recorded it."""
     reruns: Reruns | None = None
@@ -67,6 +99,9 @@ class Report:
     """Notes of this job alone: for its own files, never in a comment."""
     policy_note: str | None = None
     """The verdict under the policy that this pull request proposes, as a sentence."""
+
+    pictures: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
+    """Model → its images, for the page alone."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -133,6 +168,57 @@ def by_attention(comparison: Comparison) -> tuple[list[MetricDelta], list[Metric
     return sorted(changed, key=lambda m: _ATTENTION[m.trend]), unchanged
 
 
+FEW = 12
+"""Metrics that are read at a glance: of more, the others are folded, unless `show` chooses."""
+
+
+class Arranged(NamedTuple):
+    """The metrics of a section in the order of reading: averages before classes, worse before better."""
+
+    gated: list[MetricDelta]
+    shown: list[MetricDelta]
+    """The others that are shown at once, the changed ones first. What is missing or no number is among them."""
+    folded: list[MetricDelta]
+    hidden: int
+    """The number of those that are not listed."""
+
+    @property
+    def all(self) -> list[MetricDelta]:
+        return [*self.gated, *self.shown, *self.folded]
+
+
+def arranged(section: ModelSection) -> Arranged:
+    """Return which metrics of a section a person sees. Those of gates are always shown, and first."""
+    metrics = section.comparison.metrics
+    looked_at = {*section.gated, *(gate.metric for gate in (section.verdict.gates if section.verdict else ()))}
+    classes = of_classes([one.metric for one in metrics])
+    changed, unchanged = by_attention(section.comparison)
+    ordered = sorted([*changed, *unchanged], key=lambda one: _order(one, classes))
+    gated = [one for one in ordered if one.metric in looked_at]
+    others = [one for one in ordered if one.metric not in looked_at]
+    listed = [one for one in others if not _matches(one.metric, section.hide)]
+    room = max(0, FEW - len(gated))
+
+    def is_shown(place: int, one: MetricDelta) -> bool:
+        if one.trend in _WRONG:
+            return True
+        return _matches(one.metric, section.show) if section.show else place < room
+
+    shown = [one for place, one in enumerate(listed) if is_shown(place, one)]
+    folded = [one for place, one in enumerate(listed) if not is_shown(place, one)]
+    return Arranged(gated, shown, folded, len(others) - len(listed))
+
+
+def _order(one: MetricDelta, classes: Collection[str]) -> tuple[bool, bool, bool, int]:
+    wrong, unchanged = one.trend in _WRONG, one.trend == "unchanged"
+    return not wrong, one.metric in classes, unchanged, _ATTENTION.get(one.trend, len(_ATTENTION))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name matches a pattern, or is one: names have brackets, too."""
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def by_severity(verdict: Verdict) -> list[GateResult]:
     """The gates, the worst outcome first."""
     return sorted(verdict.gates, key=lambda g: -SEVERITY[g.outcome])
@@ -156,10 +242,14 @@ def is_quiet(section: ModelSection) -> bool:
 
 def telling(section: ModelSection) -> MetricDelta | None:
     """Return the most important metric of a model: that of its worst check, else the first that changed."""
-    changed, unchanged = by_attention(section.comparison)
-    by_name = {metric.metric: metric for metric in (*changed, *unchanged)}
+    by_name = {metric.metric: metric for metric in arranged(section).all}
     gates = by_severity(section.verdict) if section.verdict else []
     return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
+
+
+def pictures(section: ModelSection) -> list[str]:
+    """The images among the artifacts of a run; those that are in folders are not known here."""
+    return sorted(one.path for one in section.run.artifacts if one.kind is None and is_picture(one.path))
 
 
 def versions(report: Report) -> list[str]:
@@ -213,4 +303,4 @@ def _place(section: ModelSection) -> Context | None:
 
 def as_json(report: Report) -> bytes:
     """The whole report as canonical JSON; a NaN is the string "NaN"."""
-    return canonical.dumps({"schema": SCHEMA, **canonical.plain(report)})
+    return canonical.dumps({"schema": SCHEMA, **canonical.plain(replace(report, pictures={}))})

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.records import moment
-from ciplug.records.notice import listed
 from ciplug.reports import figures
 
 if TYPE_CHECKING:
@@ -111,6 +110,11 @@ def beside_nothing(side: Side, verdict: Verdict | None) -> str:
         return f"is compared with nothing: {nothing(side)}"
     named = listed([f"'{name}' with {label}" for name, label in own.items()])
     return f"is compared only by gates with a baseline of their own ({named}): {nothing(side)}"
+
+
+def hidden(count: int) -> str:
+    """Return the sentence on the metrics that ciplug.yaml hides."""
+    return f"{counted(count, 'metric')} hidden by ciplug.yaml: ciplug compare --format markdown lists all"
 
 
 def not_judged(problem: Notice) -> str:

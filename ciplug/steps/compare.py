@@ -51,12 +51,18 @@ def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
 
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
     """The part of a report that is about one model, before anything has judged it."""
+    metrics = finder.metrics
+    baseline = finder.record(comparison.baseline)
     others = ((side, finder.record(side)) for side in comparison.sides if side.role != "candidate")
     return ModelSection(
         model=finder.given.model,
         comparison=comparison,
         verdict=None,
         run=finder.given,
+        compared_artifacts=baseline.artifacts if baseline else (),
+        gated=tuple(sorted(finder.gated)),
+        show=metrics.show,
+        hide=metrics.hide,
         origins={side.run: run.provenance.context for side, run in others if side.run and run},
         versions=len(finder.registered.versions),
     )
@@ -112,6 +118,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from _passed_over(sides)
     if before.problem:
         yield before.problem
+    yield from finder.renames.notices
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))

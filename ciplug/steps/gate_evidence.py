@@ -30,12 +30,12 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     from ciplug.gates.evidence import Evidence
 
     policy = in_force.policy
+    names = finder.renames.names
     sides: dict[str, Side] = {}
     for name in policy.gates:
         gate = policy.resolved(name)
         if gate.kind == "metric":
-            asked = gate.baseline or policy.baseline
-            sides[name] = finder.baseline(asked, policy.metric_of(name), gate.higher_is_better)
+            sides[name] = finder.baseline(gate.baseline, gate.metric, gate.higher_is_better)
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
@@ -49,16 +49,17 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         barred=finder.barred,
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
-        left_out=_left_out(finder.candidates),
+        left_out=_left_out(finder.candidates, names),
         today=now().date(),
     )
 
 
-def _left_out(candidates: Iterable[Run]) -> dict[str, LeftOut]:
+def _left_out(candidates: Iterable[Run], names: Mapping[str, str]) -> dict[str, LeftOut]:
     """Metric → what stands in the place of its number."""
     found: dict[str, LeftOut] = {}
     for run in candidates:
-        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in run.tags.items())
+        tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
+        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
         found |= {one.name: one for one in (*texts, *run.left_out) if one.name not in run.metrics}
     return found
 

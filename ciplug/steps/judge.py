@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ciplug import console
 from ciplug._version import __version__
+from ciplug.console import Note
 from ciplug.errors import ConfigError
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run
@@ -114,7 +114,8 @@ def _decide(
     """The verdict on a run by itself; `rerun`: it is beside the one that is judged."""
     from ciplug.gates.evaluate import evaluate
 
-    policy = in_force.policy
+    policy = in_force.policy.renamed(finder.renames.names)
+    in_force = replace(in_force, policy=policy)
     verdict = evaluate(
         policy.narrowed(policy.stages.get(stage)) if stage else policy,
         gather(finder, in_force),
@@ -169,7 +170,7 @@ def keep_verdicts(session: Session, verdicts: Sequence[Verdict], bundle: Path | 
     if objects and (session.context.trusted or bundle is not None):
         store_objects(session, objects, bundle)
     elif objects:
-        console.say(f"{MUST_NOT_WRITE}: the verdict is not recorded")
+        session.tell(Note(f"{MUST_NOT_WRITE}: the verdict is not recorded"))
     return frozenset(objects)
 
 

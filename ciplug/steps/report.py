@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug import ci
+from ciplug.comparison.renames import present
 from ciplug.errors import ConfigError
 from ciplug.records import web
 from ciplug.records.keys import log_of
@@ -53,7 +53,7 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
-    compared = replace(section(finder, comparison), series=runs.series(run))
+    compared = replace(section(finder, comparison), series=present(runs.series(run), finder.renames.names))
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
         return Judged(with_reruns(replace(compared, verdict=verdict), reruns_of(finder, verdict)))
@@ -113,8 +113,8 @@ def _registry_page(session: Session, of: ModelSection) -> str | None:
     return web.folder_page(place, branch, log_of(of.model))
 
 
-def announce(session: Session, sections: Sequence[ModelSection]) -> None:
-    """Have the CI host show what did not pass, the worst first, where it has a place for that."""
+def job_annotations(session: Session, sections: Sequence[ModelSection]) -> Iterator[str]:
+    """Yield the lines by which the CI host shows what did not pass, the worst first, where it has a place for that."""
     if session.context.host == "local":
         return
     host = ci.host_module(session.context.host)
@@ -123,4 +123,4 @@ def announce(session: Session, sections: Sequence[ModelSection]) -> None:
     for model, gate in bad[:ANNOTATIONS_MOST]:
         level: Level = "error" if gate.outcome in ("FAIL", "ERROR") else "warning"
         words = f"{model}: {gate.gate}: {gate.outcome}: {gate.reason}"
-        print(host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words), file=sys.stderr, flush=True)
+        yield host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words)
