@@ -271,10 +271,14 @@ class _Files:
 
 
 def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
-    """The file that a path means: of a pattern, what was written last. Raises InputError where nothing matches."""
+    """The file that a path means: of a pattern, what was written last. Raises InputError where nothing matches.
+
+    TensorBoard's files belong together: a pattern of them stays one.
+    """
+    from ciplug.capture.event_files import event_files
     from ciplug.capture.written import is_pattern, newest
 
-    if not is_pattern(folder / path):
+    if not is_pattern(folder / path) or event_files(folder / path, left_out):
         return path
     found = newest(folder / path, left_out)
     if found is None:
