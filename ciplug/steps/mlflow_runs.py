@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ciplug.capture.mlflow import places
 from ciplug.capture.mlflow.events import events_of, left_out_of
 from ciplug.capture.mlflow.places import FOLDER
+from ciplug.capture.mlflow.run import TAG, with_children
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, counted
@@ -73,7 +74,7 @@ class Tracking:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
         try:
-            return _logged(self._entry, list(found.values()), status, notes)
+            return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
             return Taken(status, (*notes, problem_note(problem)))
@@ -102,6 +103,13 @@ def recover(entry: RunWriter) -> Sequence[Note]:
         return _logged(entry, places.open_store(str(folder), folder, {}).runs(None), "killed", []).notes
     except CiplugError as problem:
         return [warning(problem.message, problem.hint)]
+
+
+def _own(runs: Sequence[MlflowRun], mark: str) -> list[MlflowRun]:
+    """The runs without those of another `ciplug run`, which the command has called."""
+    marked = {run.id for run in runs if run.tags.get(TAG, mark) != mark}
+    others = with_children({run.id: run.parent for run in runs}, marked)
+    return [run for run in runs if run.id not in others]
 
 
 def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> Taken:

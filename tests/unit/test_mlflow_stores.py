@@ -206,8 +206,9 @@ def test_models_of_one_name_are_named_by_their_id(tmp_path: Path) -> None:
     models = [
         (name, title, tmp_path / name) for name, title in [("m-1", "a"), ("m-2", "b"), ("m-3", "b"), ("m-4", "c")]
     ]
+    models.append(("m-5", "../x", tmp_path / "m-1"))  # No name that MLflow allows.
 
-    assert named(tmp_path / "run", models).keys() == {"plots", "a", "b-m-2", "b-m-3"}
+    assert named(tmp_path / "run", models).keys() == {"plots", "a", "b-m-2", "b-m-3", "m-5"}
 
 
 @pytest.mark.parametrize(
