@@ -170,7 +170,7 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
     # A child run whose parent's own parent is still open.
-    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store_name}"
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 
