@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.errors import ConfigError
+from ciplug.errors import ConfigError, listed
 from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
@@ -208,8 +208,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
 
 
 def _some(names: Sequence[str]) -> str:
-    said = ", ".join(f"'{n}'" for n in names[:8])
-    return f"{said} and {len(names) - 8} more" if len(names) > 8 else said or "none"
+    return listed([f"'{name}'" for name in names], most=8) or "none"
 
 
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:

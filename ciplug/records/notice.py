@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Literal
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.records.selection import Reason
-
-_NAMED_MOST = 5
-"""Files or metrics that a sentence names."""
 
 Subject = Literal["candidate", "baseline", "production"]
 Resumed = Literal["then", "later"]
@@ -208,13 +205,6 @@ class Notice:
     def line(self) -> str:
         """The sentence, and what to do."""
         return f"{self.message} → {self.remedy}" if self.remedy else self.message
-
-
-def listed(names: Sequence[str], count: int | None = None) -> str:
-    """Return "a, b and 3 more"; `count` is the number of all, where `names` has only the first."""
-    shown = names[:_NAMED_MOST]
-    more = max(count or 0, len(names)) - len(shown)
-    return f"{', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
 
 
 # --- Sentences ---------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ciplug.errors import listed
 from ciplug.records.provenance import moved_words
 
 
@@ -65,8 +66,7 @@ class PassedOver:
             return f"was {self.objection}"
         if self.reason is Reason.DIRTY and self.head_after:
             return moved_words(self.head_after)
-        more = len(self.files) - _NAMED_MOST + self.more_files
-        named = ", ".join(self.files[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
+        named = listed(self.files, len(self.files) + self.more_files, most=_NAMED_MOST)
         if self.reason is Reason.DIRTY and self.files:
             return f"was made from a dirty tree: {named} differed from the commit"
         if self.reason is Reason.SET_ASIDE:

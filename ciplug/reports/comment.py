@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
@@ -309,9 +309,8 @@ def _images(section: ModelSection, names: Sequence[str], paint: Paint) -> str:
     """Name the images that the run left, and where they are beside the baseline's."""
     links = model.links(section)
     where = f"the {_link('full report', links['full report'])}" if "full report" in links else "`report.html`"
-    shown = ", ".join(paint.code(name) for name in names[:_IMAGES])
-    more = f" and {len(names) - _IMAGES} more" if len(names) > _IMAGES else ""
-    return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}{more}"
+    shown = listed([paint.code(name) for name in names], most=_IMAGES)
+    return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}"
 
 
 def _absences(comparison: Comparison, paint: Paint) -> str:

@@ -8,8 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import counted
-from ciplug.records.notice import listed
+from ciplug.errors import counted, listed
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
@@ -19,7 +19,7 @@ from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, files_of, older_than, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, RecordError, UsageError, counted
+from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -125,17 +125,21 @@ def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[
     if not isinstance(since, int):
         return []
     names: list[str] = []
-    for path in (job.cwd / text for text in logged.artifacts if "://" not in text):
+    for text in (one for one in logged.artifacts if "://" not in one):
+        path, name = job.cwd / text, logged.named.get(text)
         old = older_than(path, since)
         whole = len(old) == len(files_of(path))
-        names += [name_of(one, job.top) for one in ([path] if whole and old else old)]
+        for one in [path] if whole and old else old:
+            names.append(
+                name_of(one, job.top) if name is None else PurePosixPath(name, one.relative_to(path)).as_posix()
+            )
     return names
 
 
 def _not_written(old: Sequence[str]) -> list[Note]:
     if not old:
         return []
-    named = ", ".join(old[:_NAMED_MOST]) + (f" and {len(old) - _NAMED_MOST} more" if len(old) > _NAMED_MOST else "")
+    named = listed(old, most=_NAMED_MOST)
     words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
     return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
