@@ -44,7 +44,7 @@ from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -270,7 +270,7 @@ def _on_commit(session: Session, name: str) -> Comparison:
     return Comparison(COMMIT, "LIKE", f"{name}%")
 
 
-def _drawn(listed: Found, columns: Sequence[Key], form: str) -> str:
+def _drawn(listed: SearchResult, columns: Sequence[Key], form: str) -> str:
     entries = listed.entries
     headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
     facts = [facts_of(entry) for entry in entries]
