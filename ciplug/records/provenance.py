@@ -97,6 +97,8 @@ class Provenance:
     """
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
+    committed: tuple[str, ...] = ()
+    """Artifacts that its program logged and nobody wrote: they are files of the commit, such as its source."""
     beside: tuple[str, ...] = ()
     """Ids of runs that went on at the same time, and were to write some of the same files."""
     older: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.errors import ConfigError
 from ciplug.git.branch_files import Tree, tree_of_branch
-from ciplug.git.worktree import is_committed
+from ciplug.git.worktree import committed
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import MOST_IGNORED
 from ciplug.records.run import Run
@@ -224,5 +224,5 @@ def _source(session: Session, inside: Path | None) -> PolicySource:
         return PolicySource(file=configuration.FILE)
     if inside is None or session.workspace is None:
         return PolicySource(file=str(path))
-    as_committed = is_committed(session.workspace, session.workspace.top / inside)
+    as_committed = bool(committed(session.workspace.top, [session.workspace.top / inside]))
     return PolicySource(file=inside.as_posix(), as_committed=as_committed)
