@@ -42,6 +42,12 @@ class Context:
     report_url: str | None = None
     """Web address at which the files of this job's report are going to be, where the host has one that lasts."""
     job: str | None = None
+    leg: str | None = None
+    """What makes this job another one than the rest of its matrix: `os=linux, python=3.12`."""
+    job_id: str | None = None
+    """Tells the jobs of one attempt of a pipeline run apart, where the host names the jobs of a matrix alike."""
+    attempt: int | None = None
+    """The number of times that the pipeline run was started, where its address does not tell that."""
     actor: str | None = None
     trusted: bool = True
     """False in a fork's pull request: the job may not write the store and must not promote."""

@@ -93,11 +93,14 @@ def take_logged(
     if allowed is None:
         kept = _with_unchanged(job, inputs, old, stale)
         return TakenLogged(tuple(logged), kept, committed, notes=_not_promoted(job, old, stale))
+    # A changed source says what was trained: the run counts as dirty, and is never promoted.
+    dirt = absolute(job.top / name for name in _dirty_files(entry))
     may_stay = {file for file in stale if finished and is_in(file, absolute(map(Path, allowed)))}
-    refused = stale - may_stay
+    sources = {file for file in stale - may_stay if is_in(file, dirt)}
+    refused = stale - may_stay - sources
     # Of what is declared, too, an error says so already.
     new = {file for file in refused if not is_in(file, inputs.left_out)}
-    kept = _with_unchanged(job, inputs, old, may_stay)
+    kept = _with_unchanged(job, inputs, old, may_stay | sources)
     return TakenLogged(
         tuple(text for text in logged if not any(text == one.text and one.is_all(refused) for one in old)),
         replace(kept, left_out=inputs.left_out | absolute(refused)),
@@ -128,6 +131,11 @@ def _since(entry: RunWriter) -> int | None:
         return None
     begun = (entry.folder / name for name in (OPEN, ENDING))
     return min([since, *(file.stat().st_mtime_ns for file in begun if file.exists())])
+
+
+def _dirty_files(entry: RunWriter) -> Sequence[str]:
+    run = entry.facts.get("run")
+    return run.get("provenance", {}).get("dirty_files", ()) if isinstance(run, dict) else ()
 
 
 def _of_commit(job: Surroundings, files: Collection[Path]) -> set[Path]:
