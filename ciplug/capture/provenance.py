@@ -101,7 +101,7 @@ def at_end(
         beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
-        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
+        head_after: the commit that the command checked out, if it is another one than at the start.
     """
     from ciplug.capture import environment
 

@@ -97,7 +97,7 @@ class Provenance:
     diff_digest: str | None = None
     """sha256 of the names and contents of the files that differed."""
     head_after: str | None = None
-    """The commit that the command has left in HEAD, if it is not the one that HEAD was at when it began.
+    """Another commit that the command checked out: the one that it left in HEAD, else the last one before it went back.
 
     Its numbers may be of either commit: the run counts as dirty.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
-from ciplug.git.commits import commit_named
+from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
@@ -76,6 +77,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     entry = begin(session, inputs, command=command)
     tell_dirt(session, entry)
     tell_beside(session, entry)
+    moves, began = _head_log(session), time.time()
     try:
         child = run_child(command, env=_environment(session, entry, inputs), cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
@@ -86,7 +88,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         raise FailedStart(child.exit_code)
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
-    head_after = _moved_head(session)
+    head_after = _moved_head(session, moves, began)
     recorded = finish(
         session,
         entry,
@@ -110,18 +112,27 @@ def _has_begun(entry: RunWriter, watch: Watch) -> bool:
     return entry.was_joined or entry.logged() != Logged() or watch.has_written()
 
 
-def _moved_head(session: Session) -> str | None:
-    """Return the commit in HEAD, if the command has put another one there."""
+def _head_log(session: Session) -> HeadLog:
+    return HeadLog.read(session.workspace.top) if session.workspace and session.workspace.head else HeadLog()
+
+
+def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
+    """Return the commit in HEAD, if the command has put another one there; else one that was there meanwhile."""
     workspace = session.workspace
-    head = commit_named(workspace.top, "HEAD") if workspace else None
-    return head if workspace and head != workspace.head else None
+    if workspace is None:
+        return None
+    head = commit_named(workspace.top, "HEAD")
+    if head != workspace.head or head is None:
+        return head
+    return _head_log(session).left_for(before, head, began)
 
 
 def _moved(session: Session, head_after: str | None) -> list[Note]:
     if head_after is None or session.workspace is None:
         return []
     before = (session.workspace.head or "no commit")[:8]
-    words = f"the command moved HEAD from {before} to {head_after[:8]}: its numbers may be of either commit"
+    back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
+    words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"
     hint = "check out the commit first, then train: ciplug run -- COMMAND"
     return [warning(f"{words}, so the run counts as dirty and stands for none", hint)]
 

@@ -52,6 +52,8 @@ class Promotion:
     """The number of times that another event was appended first."""
     exemptions: tuple[str, ...] = ()
     """The requirements of every stage that the policy turned off for this one."""
+    reruns: tuple[str, ...] = ()
+    """What the other runs of the commit decided, one sentence each."""
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
@@ -192,9 +194,19 @@ def _append(
         approvals=evidence.approvals,
         exemptions=evidence.exemptions,
         waived=evidence.verdict.waived,
+        reruns=evidence.reruns,
     )
     event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
-    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq, exemptions=evidence.exemptions)
+    return Promotion(
+        run.model,
+        version.number,
+        stage,
+        payload.replaces,
+        run,
+        event.seq,
+        exemptions=evidence.exemptions,
+        reruns=evidence.reruns,
+    )
 
 
 def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
