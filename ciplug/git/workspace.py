@@ -46,7 +46,7 @@ class Workspace:
 
     @property
     def remotes(self) -> dict[str, str]:
-        """Name → URL, of the remotes that have one. A path becomes a file:// URL, since git may run in another folder."""
+        """Name → URL, of remotes that have one. A path becomes a file:// URL, since git may run in another folder."""
         urls: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):

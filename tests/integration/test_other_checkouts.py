@@ -103,7 +103,7 @@ def test_a_nightly_job_of_another_branch_records_under_that_branch(
     for verb in ("gate", "report"):
         main([verb, "--json"] if verb == "gate" else [verb, "--format", "json"])
         shown = capsys.readouterr().out
-        assert f'"commit": "{develop}"' in shown and first not in shown
+        assert f'"commit":"{develop}"' in shown and f'"commit":"{first}"' not in shown
     assert main(["promote", "wine", "--to", "staging"]) == 0
     (version,) = read_model(job.session().log, "wine").versions
     assert version.commit == develop
