@@ -32,8 +32,12 @@ _SECRETS = (
     "INPUT_TOKEN",
     "INPUT_PUSH-TOKEN",
 )
-_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
-"""The exit codes of a shell, of `env` and the like for a command that they could not start (POSIX, 2.8.2)."""
+_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+"""Exit codes for a command that was not started: of a shell, of `env` and the like (POSIX, 2.8.2).
+
+125 is of `docker run`, `env` and `timeout` that fail themselves.
+"""
+_NO_STARTS = (_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND)
 
 
 class FailedStart(UsageError):
@@ -43,6 +47,9 @@ class FailedStart(UsageError):
         if code == _NOT_FOUND:
             words = "the command, its interpreter or a library of it was not found"
             hint = "is it installed, and on PATH? The lines above name what is missing"
+        elif code == _NOT_STARTED:
+            words = "what was to start the command failed itself: docker, env, timeout or the like"
+            hint = "the lines above say why: an image that cannot be pulled, an option that does not exist"
         else:
             words = "the command was found, and could not be executed"
             hint = "make it executable (chmod +x), or name its interpreter in front"
@@ -64,8 +71,8 @@ class Trained:
 def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     """Run the command under a run of its own, and record what it has written.
 
-    Nothing is recorded of a command that did not start. One that ends as if it had not (126, 127) did start if it has
-    logged something, or written a declared file.
+    Nothing is recorded of a command that did not start. One that ends as if it had not (125, 126, 127) did start if
+    it has logged something, or written a declared file.
 
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
@@ -83,7 +90,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     except CiplugError:
         entry.discard()
         raise
-    if child.exit_code in (_NOT_EXECUTABLE, _NOT_FOUND) and not _has_begun(entry, watch):
+    if child.exit_code in _NO_STARTS and not _has_begun(entry, watch):
         entry.discard()
         raise FailedStart(child.exit_code)
     recovered = recover(session)
@@ -138,9 +145,10 @@ def _moved(session: Session, head_after: str | None) -> list[Note]:
 
 
 def _late_failure(child: ChildResult) -> list[Note]:
-    if child.exit_code not in (_NOT_EXECUTABLE, _NOT_FOUND):
+    if child.exit_code not in _NO_STARTS:
         return []
-    what = "was not found" if child.exit_code == _NOT_FOUND else "could not be executed"
+    failures = {_NOT_FOUND: "was not found", _NOT_EXECUTABLE: "could not be executed", _NOT_STARTED: "was not started"}
+    what = failures[child.exit_code]
     words = f"a part of the command {what} (exit code {child.exit_code}) after the training had begun"
     return [warning(f"{words}: the run is recorded as failed")]
 

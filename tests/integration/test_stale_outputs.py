@@ -177,7 +177,7 @@ def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Proj
         assert f"{name}: the command did not write it" in said
         assert f"--allow-unchanged {name}" in said
     assert (run["status"], holds(run), run["params"]) == ("finished", set(), {"rate": 0.1})
-    assert "metrics" not in run, "nor the means of older examples"
+    assert run["metrics"] == {}, "nor the means of older examples"
 
 
 @pytest.mark.parametrize("code", [3, 137])
@@ -267,6 +267,7 @@ def runs_and_spool(project: Project) -> tuple[int, list[str]]:
         ("sh -c 'exec no-such-program'", 127, "was not found (exit code 127)"),
         ("env no-such-program", 127, "was not found (exit code 127)"),
         ("bash -c ./no-interpreter", (126, 127), "nothing is recorded"),
+        ("env --no-such-option", 125, "failed itself: docker, env, timeout or the like (exit code 125)"),
         ("./no-interpreter", 126, "the interpreter that its first line names does not exist"),
         ("./params.yaml", 126, "not allowed to start"),
         ("sh -c ./params.yaml", 126, "could not be executed (exit code 126)"),
