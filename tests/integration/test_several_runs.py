@@ -109,8 +109,8 @@ def test_a_later_run_of_another_command_without_the_number_is_named(project: Pro
     assert words in notices(project)["reruns"]["message"]
     for shown in (project.ciplug("gate").stdout, project.ciplug("report", "--format", "markdown").stdout):
         assert f"1 more run could not ({later[:12]})" in " ".join(shown.split()).replace("`", "")
-        (row,) = (line for line in shown.splitlines() if later[:12] in line and "could not" not in line)
-        assert "accuracy" in row, "the table says what it lacks"
+        rows = [line for line in shown.splitlines() if later[:12] in line]
+        assert any("accuracy" in row for row in rows), "the table says what it lacks"
 
 
 @pytest.mark.parametrize("first", ["good", "bad"])
