@@ -24,6 +24,9 @@ __all__ = [
     "end_run",
     "log_artifact",
     "log_dataset",
+    "log_dict",
+    "log_figure",
+    "log_image",
     "log_input",
     "log_inputs",
     "log_metric",
@@ -31,7 +34,10 @@ __all__ = [
     "log_outputs",
     "log_param",
     "log_params",
+    "log_table",
+    "log_text",
     "set_tag",
+    "set_tags",
     "start_run",
 ]
 
@@ -41,6 +47,9 @@ if TYPE_CHECKING:
         end_run,
         log_artifact,
         log_dataset,
+        log_dict,
+        log_figure,
+        log_image,
         log_input,
         log_inputs,
         log_metric,
@@ -48,7 +57,10 @@ if TYPE_CHECKING:
         log_outputs,
         log_param,
         log_params,
+        log_table,
+        log_text,
         set_tag,
+        set_tags,
         start_run,
     )
 

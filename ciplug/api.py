@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,7 +14,8 @@ from ciplug import console
 from ciplug.capture import events
 from ciplug.capture.events import Event, seconds
 from ciplug.capture.program_end import ProgramEnd
-from ciplug.errors import UsageError
+from ciplug.errors import CiplugError, UsageError
+from ciplug.records.left_out import LeftOut, summary
 from ciplug.records.run import METRIC_NAME_HINT, Status
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class ActiveRun:
         """Log events in one write. Raises UsageError when the run has ended, StoreError on a full disk."""
         _end.goes_on()
         self._run.writer.append(*logged)
+
+    def keep(self, name: str, make: Callable[[bytes | None], bytes]) -> None:
+        """Keep a file of the run: see `RunWriter.keep`."""
+        self._run.writer.keep(name, make)
 
     def end(self, status: Status = "finished", end_time: datetime | int | None = None) -> None:
         """Record and send the run. A run that `ciplug run` started is recorded by it, when the program ends.
@@ -249,8 +254,12 @@ def _run() -> ActiveRun:
 
 def _log(*logged: Event) -> None:
     """Log to the active run. What comes once the program has ended its runs at exit is left out, and no error."""
+    _with_run(lambda run: run.append(*logged))
+
+
+def _with_run(action: Callable[[ActiveRun], None]) -> None:
     try:
-        (_stack[-1] if _is_exiting() else _run()).append(*logged)
+        action(_stack[-1] if _is_exiting() else _run())
     except (IndexError, UsageError):
         if not _is_exiting():
             raise
@@ -268,12 +277,12 @@ def log_metric(key: str, value: float, step: int | None = None, timestamp: datet
     The run's value is that of the highest step, and of one step the latest. A value without a step is of step 0.
 
     Args:
-        value: a number; NaN and infinities are kept, and fail gates.
+        value: a number, also of numpy or torch, or a boolean; NaN and infinities are kept, and fail gates.
         step: epoch, iteration, …; at any spacing.
         timestamp: when it was measured, if not now: a datetime, or Unix milliseconds.
 
-    A name that no metric can have is left out with a warning, and the training goes on. Raises UsageError when the
-    value is not a number, or the step not a whole number of 64 bits.
+    A name that no metric can have is left out with a warning, and the training goes on. So is a value at a step that is
+    not a whole number of 64 bits. A value that is not a number is NaN, with a warning and a note in the record.
     """
     log_metrics({key: value}, step, timestamp)
 
@@ -281,8 +290,18 @@ def log_metric(key: str, value: float, step: int | None = None, timestamp: datet
 def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp: datetime | int | None = None) -> None:
     """Log several metrics of one step, all or none: see `log_metric`. One with an impossible name is left out."""
     time = seconds(timestamp)
-    batch = [events.metric(key, value, step, time) for key, value in metrics.items() if _is_taken(key)]
+    taken = {key: value for key, value in metrics.items() if _is_taken(key)}
+    batch = [event for key, value in taken.items() for event in events.measured(key, value, step, time)]
     _log(*batch)
+    for event in batch:
+        if "left_out" in event:
+            _tell_left_out(LeftOut(name=event["left_out"], why=event["why"], found=event["found"]))
+
+
+def _tell_left_out(one: LeftOut) -> None:
+    if (one.name, one.why) not in _odd_names:
+        _odd_names.add((one.name, one.why))
+        console.complain(f"warning: {summary([one])}", "the run goes on; a gate on a metric of this name is an error")
 
 
 def _is_taken(name: str) -> bool:
@@ -311,6 +330,98 @@ def log_artifact(path: str | os.PathLike[str]) -> None:
     named = os.fspath(path)
     # A link stays the link that it is.
     _log({"artifact": named if "://" in named else os.path.abspath(named)})  # noqa: PTH100
+
+
+def log_figure(
+    figure: object, artifact_file: str | os.PathLike[str], *, save_kwargs: Mapping[str, object] | None = None
+) -> None:
+    """Keep a figure of matplotlib, seaborn or plotly as an artifact; images are shown in the HTML report.
+
+    Args:
+        artifact_file: a path such as `plots/roc.png`; its extension determines the format.
+        save_kwargs: for the method of the figure that writes it.
+
+    A figure that cannot be drawn is left out, with a warning and a note in the record, and the training goes on.
+    """
+    from ciplug.capture.renderings import of_figure
+
+    _keep(artifact_file, lambda name, before: of_figure(figure, name, save_kwargs or {}))
+
+
+def log_image(
+    image: object,
+    artifact_file: str | os.PathLike[str] | None = None,
+    key: str | None = None,
+    step: int | None = None,
+) -> None:
+    """Keep an image as an artifact: an array of numpy or torch, an image of PIL or MLflow, or a path.
+
+    Args:
+        artifact_file: a path such as `plots/roc.png`; its extension determines the format.
+        key: in its place the name of a series of images, of which each has a step.
+
+    One that cannot be read is left out, with a warning and a note in the record, and the training goes on.
+    """
+    from ciplug.capture.renderings import of_image
+
+    name = artifact_file if artifact_file is not None else f"images/{key or 'image'}-{step or 0}.png"
+    _keep(name, lambda name, before: of_image(image, name))
+
+
+def log_dict(dictionary: object, artifact_file: str | os.PathLike[str]) -> None:
+    """Keep a mapping or a list as an artifact: as YAML if `artifact_file` ends in .yaml or .yml, else as JSON."""
+    from ciplug.capture.renderings import of_mapping
+
+    _keep(artifact_file, lambda name, before: of_mapping(dictionary, name))
+
+
+def log_text(text: str, artifact_file: str | os.PathLike[str]) -> None:
+    """Keep a text as an artifact, in UTF-8."""
+    _keep(artifact_file, lambda name, before: str(text).encode(errors="backslashreplace"))
+
+
+def log_table(data: object, artifact_file: str | os.PathLike[str]) -> None:
+    """Keep a table as an artifact, `NAME.json`: a DataFrame, or a mapping of columns. Later calls append their rows."""
+    from ciplug.capture.renderings import of_table
+
+    _keep(artifact_file, lambda name, before: of_table(data, name, before))
+
+
+def _keep(artifact_file: str | os.PathLike[str], make: Callable[[str, bytes | None], bytes]) -> None:
+    """Keep a file of the active run. One that cannot be made is left out: the training goes on."""
+
+    def keep(run: ActiveRun) -> None:
+        try:
+            name = _named(artifact_file)
+            run.keep(name, lambda before: _made(make, name, before))
+        except _NotMade as problem:
+            noted = events.left_out(str(artifact_file)[:250], "artifact", str(problem)[:200])
+            run.append(noted)
+            _tell_left_out(LeftOut(name=noted["left_out"], why="artifact", found=noted["found"]))
+
+    _with_run(keep)
+
+
+class _NotMade(Exception):
+    """Says why a file for people could not be made."""
+
+
+def _named(artifact_file: str | os.PathLike[str]) -> str:
+    from ciplug.capture.renderings import artifact_name
+
+    try:
+        return artifact_name(artifact_file)
+    except (UsageError, TypeError) as problem:
+        raise _NotMade(str(problem)) from None
+
+
+def _made(make: Callable[[str, bytes | None], bytes], name: str, before: bytes | None) -> bytes:
+    try:
+        return make(name, before)
+    except CiplugError as problem:
+        raise _NotMade(problem.message) from None
+    except Exception as problem:  # Of the library that draws.
+        raise _NotMade(f"{type(problem).__name__}: {problem}") from problem
 
 
 def log_dataset(path: str | os.PathLike[str]) -> None:
@@ -363,6 +474,11 @@ def log_outputs(models: Sequence[object]) -> None:
 def set_tag(key: str, value: object) -> None:
     """Set a tag of the run; the last value counts."""
     _log(events.tag(key, value))
+
+
+def set_tags(tags: Mapping[str, object]) -> None:
+    """Set several tags of the run, all or none."""
+    _log(*(events.tag(key, value) for key, value in tags.items()))
 
 
 def _texts(tags: Mapping[str, object]) -> dict[str, str]:

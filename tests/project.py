@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from tests import forkserver
 
 TRAIN = """\
 import json, os, pathlib, sys
@@ -47,14 +52,8 @@ class Project:
     @classmethod
     def create(cls, folder: Path, *, remote: str | Path | None = None, config: str = CONFIG) -> Project:
         """A repository with one commit on main, pushed to `remote` if there is one."""
-        folder.mkdir(parents=True)
-        git(folder, "init", "-q", "-b", "main")
+        shutil.copytree(_first_commit(config, _git_settings()), folder)
         project = cls(folder)
-        (folder / "train.py").write_text(TRAIN)
-        (folder / "ciplug.yaml").write_text(config)
-        (folder / ".gitignore").write_text("metrics.json\nmodel.txt\n")
-        project.numbers({"accuracy": 0.85})
-        project.commit("first")
         if remote is not None:
             git(folder, "remote", "add", "origin", str(remote))
             project.push()
@@ -95,14 +94,7 @@ class Project:
         self, *args: str, env: Mapping[str, str] | None = None, code: int | None = 0, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Call the command line; fails the test when the exit code is not `code` (None: any)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ciplug", *args],
-            cwd=cwd or self.folder,
-            env={**os.environ, **(env or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forkserver.ciplug(*args, cwd=cwd or self.folder, env={**os.environ, **(env or {})})
         assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
@@ -120,3 +112,28 @@ class Project:
         """What the command line and ciplug.yaml say."""
         file = self.folder / "ciplug.yaml"
         return " ".join([*args, file.read_text() if file.is_file() else ""])
+
+
+def _git_settings() -> tuple[str, ...]:
+    """All that the environment says about the repositories that git makes."""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("GIT_")}
+    if file := variables.pop("GIT_CONFIG_GLOBAL", None):
+        variables["global"] = Path(file).read_text()
+    return tuple(f"{name}={value}" for name, value in sorted(variables.items()))
+
+
+@cache
+def _first_commit(config: str, settings: tuple[str, ...]) -> Path:
+    """What a project begins with, made once for all that begin alike."""
+    scratch = tempfile.mkdtemp(prefix="ciplug-tests-")
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    folder = Path(scratch, "work")
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    project = Project(folder)
+    (folder / "train.py").write_text(TRAIN)
+    (folder / "ciplug.yaml").write_text(config)
+    (folder / ".gitignore").write_text("metrics.json\nmodel.txt\n")
+    project.numbers({"accuracy": 0.85})
+    project.commit("first")
+    return folder

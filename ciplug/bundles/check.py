@@ -6,20 +6,10 @@ import re
 from collections.abc import Collection, Mapping
 
 from ciplug.errors import RecordError
-from ciplug.records import examples, inputs, moment, read, series
-from ciplug.records.keys import (
-    is_run,
-    is_verdict,
-    parse_amendment,
-    parse_examples,
-    parse_inputs,
-    parse_late_inputs,
-    parse_late_series,
-    parse_series,
-    verdict_key,
-)
+from ciplug.records import beside, moment, read
+from ciplug.records.keys import is_run, is_verdict, parse_amendment, verdict_key
 from ciplug.records.read import read_run
-from ciplug.records.run import METRIC_NAME, Run, is_model_name
+from ciplug.records.run import Run, is_model_name
 
 MAX_RECORD = 8 * 1024 * 1024
 """Bytes of a run or a verdict; as objects of Python they are about twenty times that."""
@@ -51,28 +41,12 @@ def check(
             runs[run.id] = run
     for key, data in objects.items():
         where = f"{name}: {key}"
-        if of := parse_series(key):
-            if of.key not in objects:
-                raise RecordError(f"{where}: its run is not in the bundle")
-            _check_series(data, where)
-        elif late := parse_late_series(key):
-            if late.key not in objects:
-                raise RecordError(f"{where}: its amendment is not in the bundle")
-            _check_series(data, where)
-        elif of := parse_inputs(key):
-            if of.key not in objects:
-                raise RecordError(f"{where}: its run is not in the bundle")
-            inputs.decode_texts(data, where)
-        elif late := parse_late_inputs(key):
-            if late.key not in objects:
-                raise RecordError(f"{where}: its amendment is not in the bundle")
-            inputs.decode_texts(data, where)
+        if of := beside.owner(key):
+            if of not in objects:
+                raise RecordError(f"{where}: its {'run' if is_run(of) else 'amendment'} is not in the bundle")
+            beside.check(key, data, where)
         elif parse_amendment(key):
             _check_amendment(key, data, name, runs, trusted=trusted)
-        elif of := parse_examples(key):
-            if of.key not in objects:
-                raise RecordError(f"{where}: its run is not in the bundle")
-            examples.decode(data, where)
         elif is_verdict(key):
             _check_verdict(key, data, where, runs)
         elif not is_run(key):
@@ -115,11 +89,6 @@ def _check_claims(run: Run, where: str, commits: Collection[str] | None) -> None
         )
     if commits is not None and run.commit not in commits:
         raise RecordError(f"{where}: it claims the commit {run.commit}, and that pipeline ran on {', '.join(commits)}")
-
-
-def _check_series(data: bytes, where: str) -> None:
-    if odd := [metric for metric in series.check(data, where) if not METRIC_NAME.fullmatch(metric)]:
-        raise RecordError(f"{where}: {odd[0][:60]!r} cannot be the name of a metric")
 
 
 def _check_amendment(key: str, data: bytes, name: str, runs: Mapping[str, Run], *, trusted: bool) -> None:

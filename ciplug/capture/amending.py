@@ -9,9 +9,10 @@ from ciplug.capture.events import Event
 from ciplug.errors import UsageError
 from ciplug.records.amendment import same_param
 
-_LATE = frozenset(("metric", "param", "tag", "untag", "name", "input", "model_input", "output", "ended"))
+_LATE = frozenset(("metric", "param", "tag", "untag", "name", "input", "model_input", "output", "ended", "left_out"))
 _NOUNS = {
     "artifact": "an artifact",
+    "file": "a file",
     "dataset": "a file of data",
     "model": "another model",
     "seed": "a seed",

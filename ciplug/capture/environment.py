@@ -33,7 +33,7 @@ LOCKFILES = (
     "pom.xml",
 )
 
-_PATIENCE = 5
+_TIMEOUT = 5
 """Seconds that a helper program may take."""
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?", re.IGNORECASE)
 _METADATA = re.compile(r"(?P<name>.+?)-(?P<version>\d[^-]*)(-py[\d.]+.*)?\.(dist|egg)-info")
@@ -193,7 +193,7 @@ def _output(argv: list[str]) -> str:
     """Return the output of a helper program; empty if it is missing, slow, or fails."""
     try:
         return subprocess.run(
-            argv, capture_output=True, text=True, errors="replace", timeout=_PATIENCE, check=True
+            argv, capture_output=True, text=True, errors="replace", timeout=_TIMEOUT, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""

@@ -3,6 +3,7 @@
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
 {"untag": "k"}     {"artifact": PATH}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}     {"seed": 7}
 {"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
+{"file": "plots/roc.png"}     {"left_out": "acc", "why": "text", "found": "high"}
 {"input": {"name": "d", "digest": "1a2b3c4d", "source_type": "local", "source": "…"}, "schema": TEXT, "profile": TEXT}
 
 Each may have a "time", in Unix seconds; an event without one gets the time at which it is appended.
@@ -11,13 +12,18 @@ Each may have a "time", in Unix seconds; an event without one gets the time at w
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import UsageError
 from ciplug.records.inputs import DIGEST_MOST, NAME_MOST, SOURCE_MOST, TEXT_MOST
 from ciplug.records.run import METRIC_NAME, METRIC_NAME_HINT, metric_name
+
+if TYPE_CHECKING:
+    from ciplug.capture.metric_values import Unusable
+    from ciplug.records.left_out import Why
 
 Event = dict[str, Any]
 _DATASET = {"name": NAME_MOST, "digest": DIGEST_MOST, "source_type": NAME_MOST, "source": SOURCE_MOST}
@@ -45,6 +51,49 @@ def metric(key: str, value: object, step: object = None, time: float | None = No
     if time is not None:
         event["time"] = time
     return event
+
+
+def measured(key: str, value: object, step: object = None, time: float | None = None) -> tuple[Event, ...]:
+    """A value of a metric. One that is not a number is NaN, with a note of what stands there: nothing is raised.
+
+    No value at all (None) is only noted, and so is one at a step that is not a whole number.
+    """
+    if step is not None:
+        try:
+            whole_step(key, step)
+        except UsageError:
+            return (left_out(key, "no_step", _shown(step)),)
+    try:
+        return (metric(key, value, step, time),)
+    except UsageError:
+        found = _meaning(value)
+    if isinstance(found, float):
+        return (metric(key, found, step, time),)
+    noted = left_out(key, found.why, found.found)
+    return (noted,) if found.why == "null" else (metric(key, math.nan, step, time), noted)
+
+
+def _meaning(value: object) -> float | Unusable:
+    from ciplug.capture.metric_values import Unusable, meaning
+
+    if value is None or isinstance(value, (str, int)):
+        found = meaning(value)
+        return Unusable("text", found) if isinstance(found, str) else found
+    if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, set, dict)):
+        return Unusable("list", type(value).__name__)
+    return Unusable("text", _shown(value))
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:40]
+    except Exception:  # A class of the training, which may raise anything.
+        return type(value).__name__
+
+
+def left_out(key: str, why: Why, found: str | None = None) -> Event:
+    """The note on a name whose value could not be used."""
+    return {"left_out": metric_name(key), "why": why, "found": found}
 
 
 def is_metric_name(key: object) -> bool:
@@ -128,20 +177,20 @@ def _model_id(model: object) -> str:
 
 
 def number(key: str, value: object) -> float:
-    """A metric's value as a float: Python's and numpy's numbers, one-element arrays and tensors.
+    """A metric's value as a float: Python's and numpy's numbers and booleans, one-element arrays and tensors.
 
     Raises UsageError for anything else.
     """
-    if isinstance(value, (bool, str)) or value is None:
+    if isinstance(value, (str, bytes)) or value is None:
         raise UsageError(f"metric '{key}': a number is expected, not {value!r}")
     try:
         single: Any = value.item() if hasattr(value, "item") else value
-        if isinstance(single, bool):
+        if isinstance(single, (str, bytes)):
             raise TypeError
         return float(single)
     except OverflowError:
         raise UsageError(f"metric '{key}': this integer is too large for a 64-bit float") from None
-    except (TypeError, ValueError):
+    except Exception:  # Libraries raise errors of their own, for a tensor of several values for instance.
         raise UsageError(f"metric '{key}': a number is expected, not {type(value).__name__}") from None
 
 

@@ -14,12 +14,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from ciplug.capture.events import whole_step, within_years
 from ciplug.errors import UsageError
 from ciplug.records.canonical import digest
 from ciplug.records.inputs import DatasetInput, ModelOutput, parse_dataset, parse_model
+from ciplug.records.last_point import LastPoint, milliseconds
+from ciplug.records.left_out import LeftOut, Why
 from ciplug.records.run import METRIC_NAME, Scalar
 from ciplug.records.series import Series
 
@@ -55,6 +57,10 @@ class Logged:
     inputs: tuple[DatasetInput, ...] = ()
     model_inputs: tuple[str, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    files: tuple[str, ...] = ()
+    """Names of files for people, which the training has put into the folder of the run."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Names whose values could not be used."""
     texts: tuple[str, ...] = ()
     """The schemas and profiles that `inputs` name by digest."""
     series: Mapping[str, Series] = field(default_factory=dict)
@@ -71,6 +77,14 @@ class Logged:
     """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
     """Events of a kind that this version does not know."""
+
+    @property
+    def last(self) -> dict[str, LastPoint]:
+        """The latest points as a record keeps them."""
+        return {
+            name: LastPoint(step=point.step, value=point.value, time=milliseconds(point.time))
+            for name, point in self.latest.items()
+        }
 
 
 class _Points:
@@ -188,6 +202,10 @@ class Fold:
             inputs=tuple(dataset for dataset, _ in inputs),
             model_inputs=tuple(self._in_order("model_input")),
             outputs=tuple(self._in_order("output")),
+            files=tuple(self._in_order("file")),
+            left_out=tuple(
+                LeftOut(name=name, why=why, found=found) for name, (why, found) in self._all("left_out").items()
+            ),
             texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
             series=_SeriesSoFar(self._points),
             latest=dict(sorted(self._latest.items())),
@@ -220,7 +238,7 @@ class _First(NamedTuple):
 
 
 _PATHS = ("artifact", "dataset")
-_ONCE = (*_PATHS, "input", "model_input", "output")
+_ONCE = (*_PATHS, "file", "input", "model_input", "output")
 _TEXTS = ("model", "name")
 _TIMES = ("started", "ended")
 
@@ -234,7 +252,10 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         raise TypeError
     if "metric" in event:
         return _metric(event)
-    kind = next((kind for kind in ("param", "tag", "untag", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event), None)
+    kind = next(
+        (kind for kind in ("param", "tag", "untag", "left_out", *_ONCE, *_TEXTS, *_TIMES, "seed") if kind in event),
+        None,
+    )
     if kind is None:
         return None
     time = _time(event)
@@ -246,6 +267,11 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         return kind, str(event[kind]), str(event["value"]), time
     if kind == "untag":
         return "tag", str(event[kind]), None, time
+    if kind == "left_out":
+        if event["why"] not in get_args(Why):
+            return None
+        found = event.get("found")
+        return kind, str(event[kind]), [event["why"], None if found is None else str(found)], time
     if kind == "input":
         return _input(event, time)
     if kind == "output":

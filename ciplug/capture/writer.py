@@ -6,6 +6,7 @@ A recorded run that was resumed is open in the same way, in a folder <spool>/<ru
 <spool>/<run id>/open.json    what was known when the run began; it is there as long as events are taken
 <spool>/<run id>/ending.json  the same file, from the moment at which somebody begins to seal the run
 <spool>/<run id>/log.ndjson   what was logged
+<spool>/<run id>/kept/…        files that its programs gave to it: figures, images, tables
 <spool>/<run id>/beside-<id>  that run went on at the same time, and was to write some of the same files
 <spool>/<run id>/sealed.json  the objects to send
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,8 @@ from ciplug.capture.sealed import Sealed, write_sealed
 from ciplug.errors import StoreError, UsageError
 from ciplug.locking import acquire, held, release, sync_folder, upgrade, write_atomically
 
+KEPT = "kept"
+"""The folder of the files that the training has given to the run."""
 OPEN, ENDING, LOCK = "open.json", "ending.json", "lock"
 JOINED = "joined"
 BESIDE = "beside-"
@@ -127,6 +130,25 @@ class RunWriter:
                 f"run {self.id} has ended: nothing more can be logged to it",
                 hint="log before it ends, or to a run of its own: ciplug.start_run()",
             )
+
+    def keep(self, name: str, make: Callable[[bytes | None], bytes]) -> None:
+        """Keep a file of the run under a name like `plots/roc.png`.
+
+        Args:
+            make: gives the bytes, from those that are kept under the name already.
+
+        Raises what `make` raises, and as `append`.
+        """
+        path = self.folder / KEPT / name
+        with held(self.folder / "keeping"):
+            data = make(path.read_bytes() if path.is_file() else None)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(path, data)
+            except OSError as problem:
+                words = f"the file cannot be kept: {path}: {problem.strerror}"
+                raise StoreError(words, hint="is the disk full?") from None
+        self.append({"file": name})
 
     def logged(self) -> Logged:
         """Return what all processes have logged so far."""

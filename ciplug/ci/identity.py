@@ -8,12 +8,12 @@ of commit, branch, tag and pull request is about the numbers of this job.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Protocol
 
 from ciplug.ci.base import Checkout, place_of_remote
-from ciplug.records.provenance import Context
+from ciplug.records.provenance import Context, PublishedAt
 
 _SHORTEST_ID = 7
 """Digits of a shortened commit id: Bitbucket gives 12."""
@@ -36,21 +36,11 @@ class Standing(Enum):
     """HEAD is of another repository than the job."""
 
 
-@dataclass(frozen=True)
-class Published:
-    """The relation of HEAD to the branches and tags of the remote."""
-
-    own: bool = False
-    """HEAD is in a branch or under a tag of the remote. False where that cannot be shown."""
-    branches: tuple[str, ...] = ()
-    """The branches whose tip is HEAD."""
-
-
 class Remote(Protocol):
     """What git knows of the repository that the checkout is of. A question may contact the remote."""
 
-    def published(self) -> Published:
-        """Return the relation of HEAD to its branches and tags."""
+    def published(self) -> PublishedAt:
+        """Return where it has HEAD."""
         ...
 
     def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
@@ -71,7 +61,7 @@ class Identity:
     claim: Context
     """The host's facts."""
     standing: Standing
-    published: Published = Published()
+    published: PublishedAt = field(default_factory=PublishedAt)
     """The place of HEAD on the remote, if the remote was contacted."""
 
     @property
@@ -236,7 +226,7 @@ def _contradicted(claim: Context, checkout: Checkout) -> bool:
     return elsewhere or _of_another_repository(claim, checkout)
 
 
-def _elsewhere(claim: Context, checkout: Checkout, published: Published, *, keeps_own_runs: bool) -> Identity:
+def _elsewhere(claim: Context, checkout: Checkout, published: PublishedAt, *, keeps_own_runs: bool) -> Identity:
     """The identity of a HEAD that the host does not speak of."""
     context = replace(
         claim,
@@ -262,7 +252,7 @@ def _elsewhere(claim: Context, checkout: Checkout, published: Published, *, keep
     return Identity(context, claim, Standing.OTHER_REPOSITORY, published)
 
 
-def _branch_of(published: Published, claim: Context) -> str | None:
+def _branch_of(published: PublishedAt, claim: Context) -> str | None:
     """The branch of a detached HEAD, where it is clear."""
     if claim.branch in published.branches:
         return claim.branch

@@ -44,7 +44,7 @@ def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
 def _show(selection: compact.Selection, keep: Keep, verb: str) -> None:
     dropped = selection.dropped
     if selection.protected:
-        console.say(f"{selection.protected} older runs are kept: they are in the registry, or baselines")
+        console.say(f"{selection.protected} older runs are kept: versions, baselines, or what counts for a commit")
     if not dropped:
         console.say(f"nothing to drop ({keep})")
     for run in dropped[:_SHOWN]:

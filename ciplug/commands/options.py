@@ -139,7 +139,7 @@ def inputs_of(args: argparse.Namespace, session: Session) -> Inputs:
         seed=args.seed,
         seed_key=config.policy.seeds.key if config.policy.seeds else "seed",
         tags=_tags(args.tag),
-        metrics=paths(args.metrics, tuple(one.file for one in config.metrics)),
+        metrics=paths(args.metrics, tuple(one.file for one in config.metrics.files)),
         readings={} if args.metrics is not None else readings_of(config, session.cwd),
         params=paths(args.params, config.params),
         artifacts=paths(given_paths, tuple(text for text in config.artifacts if not is_address(text))),

@@ -16,6 +16,9 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
     facts = plain(run)
     provenance = dict(facts.pop("provenance", {}))
     packages = provenance.pop("packages", {})
+    facts.pop("last", None)
+    if run.metrics:
+        facts["metrics"] = {name: f"{value}{_step(run, name)}" for name, value in facts["metrics"].items()}
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -51,6 +54,15 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
         lines.append("refused, because a parameter never changes:")
         lines += [f"  - {untrusted.clean(_refusal_line(one), 400)}" for one in refused]
     return untrusted.defuse("\n".join(lines))
+
+
+def _step(run: Run, metric: str) -> str:
+    """Describe the latest point of a metric that has steps: its value may differ from the one that counts."""
+    point = run.last.get(metric)
+    if point is None or point.step == 0:
+        return ""
+    same = repr(point.value) == repr(run.metrics[metric])
+    return f" (step {point.step:,})" if same else f" (at step {point.step:,}: {plain(point.value)})"
 
 
 def _history_line(one: Amendment) -> str:

@@ -22,6 +22,11 @@ def facts(run: Run) -> dict[str, float]:
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
+def is_fact(name: str) -> bool:
+    """Whether a metric of this name is a fact about a run."""
+    return name.startswith(("run.", "artifacts."))
+
+
 def with_facts(run: Run, names: Iterable[str]) -> Run:
     """The run with those of these names that are facts among its metrics; a metric of such a name does not hide one."""
     known = facts(run)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ciplug.config.gate import BY_EXAMPLE, Gate
+from ciplug.config.gate import PAIRED_TESTS, Gate
 from ciplug.config.kinds import Mistake, Path, Unknown, keys_of
 from ciplug.config.policy import Policy, Waiver, waived_rule
 
@@ -70,12 +70,13 @@ def _without_samples(path: Path, gate: Gate) -> Iterator[Mistake]:
     if gate.slices:
         at = (*path, "slices")
         yield Mistake(at, "slices are parts of the samples: name their file with 'samples:'", None, ())
-    if gate.test in BY_EXAMPLE:
+    if gate.test == "newcombe":
+        if not gate.n:
+            words = "the test 'newcombe' needs the number of examples: add n: METRIC, or 'samples:'"
+            yield Mistake(test, words, None, (test, (*path, "n")))
+    elif gate.test in PAIRED_TESTS:
         words = f"the test '{gate.test}' compares example by example: name their file with 'samples:'"
         yield Mistake(test, words, None, (test,))
-    if gate.test == "newcombe" and not gate.n:
-        words = "the test 'newcombe' needs the number of examples: add n: METRIC, or 'samples:'"
-        yield Mistake(test, words, None, (test, (*path, "n")))
     if gate.kind == "drift" and not gate.current:
         yield Mistake(path, "the file to compare with the reference is missing: add current: FILE", None, (path,))
 
@@ -86,7 +87,7 @@ def _without_one_baseline(path: Path, gate: Gate, policy: Policy) -> Iterator[Mi
     if ref not in ("best", "mean") or not gate.compares:
         return
     about = ((*path, "baseline"), ("baseline",))
-    if gate.test in (*BY_EXAMPLE, "welch"):
+    if gate.test == "welch" or gate.names_paired_test:
         words = f"the test '{gate.test}' compares with the runs of one commit, and the baseline is the {ref} of several"
         yield Mistake((*path, "test"), words, "use test: auto, or another baseline", (*about, (*path, "test")))
     if ref == "mean" and gate.slices and gate.slices.max_regression:

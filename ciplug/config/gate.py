@@ -16,11 +16,12 @@ SEVERITY = one_of("error", "warning")
 REFERENCES = ("merge-base", "target", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")
-Test = Literal["auto", "point", "welch", "newcombe", "mcnemar", "bootstrap", "sign-flip", "psi", "ks", "chi2"]
+PairedTest = Literal["newcombe", "mcnemar", "bootstrap", "sign-flip"]
+PAIRED_TESTS: tuple[PairedTest, ...] = get_args(PairedTest)
+"""Tests that compare example by example. Newcombe's compares two proportions instead where the gate has `n`."""
+Test = Literal["auto", "point", "welch", PairedTest, "psi", "ks", "chi2"]
 DRIFT_TESTS = ("auto", "psi", "ks", "chi2")
 METRIC_TESTS = ("auto", *(test for test in get_args(Test) if test not in DRIFT_TESTS))
-BY_EXAMPLE = ("mcnemar", "bootstrap", "sign-flip")
-"""Tests that compare example by example."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +188,11 @@ class Gate:
         """Whether one of its rules needs a baseline."""
         return self.max_regression is not None or (self.slices is not None and self.slices.max_regression is not None)
 
+    @property
+    def names_paired_test(self) -> bool:
+        """Whether its test is given by name, and compares example by example."""
+        return self.test in PAIRED_TESTS and not self.n
+
     def mistakes(self) -> Iterator[Mistake]:
         yield from self._of_drift() if self.kind == "drift" else self._of_metric()
 
@@ -216,7 +222,7 @@ class Gate:
         if self.history is not None and self.test not in ("auto", *DRIFT_TESTS):
             words = f"the test '{self.test}' does not use it: remove one of the two"
             yield Mistake(("history",), words, None, (test,))
-        if self.n is not None and self.test in ("point", "welch", *BY_EXAMPLE):
+        if self.n is not None and self.test not in ("auto", "newcombe", *DRIFT_TESTS):
             words = f"the test '{self.test}' does not use it: remove one of the two"
             yield Mistake(("n",), words, None, (test, ("n",)))
         allowed = self.max_regression

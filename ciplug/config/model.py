@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ciplug.config import kinds, metric_file
+from ciplug.config import kinds
 from ciplug.config.clean import Clean
 from ciplug.config.kinds import Mistake, Named, Table, inline, key
-from ciplug.config.metric_file import MetricFile
+from ciplug.config.metrics import METRICS, Metrics
 from ciplug.config.policy import Policy, Samples
 from ciplug.errors import ConfigError
 
@@ -59,8 +59,8 @@ class Section:
 
     extends: str | None = key(kinds.TEXT)
     """A file of the same repository whose settings this one takes over, and may only tighten."""
-    metrics: tuple[MetricFile, ...] = key(metric_file.FILES, ())
-    """Files of metrics, or DVCLive folders, and how they are read."""
+    metrics: Metrics = key(METRICS, Metrics())
+    """Files of metrics, which of their metrics a person sees, and names that changed."""
     params: tuple[str, ...] = key(kinds.PATHS, ())
     """Files of parameters."""
     artifacts: tuple[str, ...] = key(kinds.PATHS, ())
@@ -91,7 +91,7 @@ class Section:
         """The files and folders that the training writes."""
         files = [path for path in self.artifacts if "://" not in path]
         samples = [self.policy.samples.file] if self.policy.samples else []
-        return (*(one.file for one in self.metrics), *files, *samples)
+        return (*(one.file for one in self.metrics.files), *files, *samples)
 
     @property
     def recorded_datasets(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from itertools import combinations
 from typing import Any, ClassVar, Literal
 
-from ciplug.config import kinds, stages
+from ciplug.config import kinds, stages, values
 from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, Source
 from ciplug.config.kinds import Listed, Mistake, Named, Table, key, one_of, required
 from ciplug.config.stages import Narrowing, Stage
@@ -117,12 +117,7 @@ class Policy:
 
     def metric_of(self, gate: str) -> str:
         """The metric that a gate is about, as records name it: in Unicode's form C."""
-        name = self.gates[gate].metric or gate
-        if name.isascii():
-            return name
-        import unicodedata
-
-        return unicodedata.normalize("NFC", name)
+        return values.nfc(self.gates[gate].metric or gate)
 
     @property
     def gated(self) -> frozenset[str]:
@@ -156,6 +151,15 @@ class Policy:
         keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive", "atol", "alpha")
         defaults = {key: getattr(self.defaults, key) for key in keys if getattr(own, key) is None}
         return replace(own, **defaults, metric=self.metric_of(gate), baseline=own.baseline or self.baseline)
+
+    def renamed(self, names: Mapping[str, str]) -> Policy:
+        """The policy with its gates on the metrics by their present names; `names`: old → present."""
+
+        def of(name: str, gate: Gate) -> Gate:
+            now = names.get(self.metric_of(name)) if gate.kind == "metric" else None
+            return replace(gate, metric=now or gate.metric, n=names.get(gate.n or "", gate.n))
+
+        return replace(self, gates={name: of(name, gate) for name, gate in self.gates.items()}) if names else self
 
     def baselines(self) -> set[Baseline]:
         """Every baseline that a rule compares with."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
 from ciplug.config.kinds import Mistake, Path
+from ciplug.config.model import Section
 from ciplug.config.policy import Policy
 from ciplug.config.stages import Narrowing, Stage
 
@@ -32,6 +33,15 @@ def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Ite
     unread = {str(at[0]) for at in wrong if at}
     found = (Mistake(at, words, None, (at,)) for at, words in _all(base, child, unread))
     return (mistake for mistake in found if mistake.is_known(wrong))
+
+
+def renames(base: Section, child: Section) -> Iterator[Mistake]:
+    """Every rename by which a gate of `base` looks at another metric in `child`."""
+    gated, ours, theirs = base.policy.renamed(base.metrics.rename).gated, child.metrics.rename, base.metrics.rename
+    for old in dict.fromkeys((*ours, *theirs)):
+        if {old, ours.get(old), theirs.get(old)} & gated and ours.get(old) != theirs.get(old):
+            words = f"the rename of '{old}' changes what a gate looks at: put it into the file of the gate"
+            yield Mistake(("metrics", "rename"), words, None, (("metrics",),))
 
 
 def _all(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:

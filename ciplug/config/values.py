@@ -113,6 +113,15 @@ def text(value: Any) -> str:
     raise ValueError(f"text is expected, not {shown(value)}")
 
 
+def nfc(name: str) -> str:
+    """A metric's name as records have it: in Unicode's form C."""
+    if name.isascii():
+        return name
+    import unicodedata
+
+    return unicodedata.normalize("NFC", name)
+
+
 def names(value: Any) -> tuple[str, ...]:
     """A name, or a list of different ones."""
     given = [value] if isinstance(value, str) else value

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError
-from ciplug.forges import bitbucket, gitea, github, gitlab, patience
+from ciplug.forges import bitbucket, gitea, github, gitlab, retries
 from ciplug.forges.address import Job, job_of
 from ciplug.forges.base import Forge, ForgeModule, NoForge, Place, Right, State
 from ciplug.records.web import forge_of
@@ -53,7 +53,7 @@ def forge_name(context: Context, env: Mapping[str, str], remote_url: str | None)
 def _place_of(job: Job) -> Place | NoForge:
     name = _name_of(job)
     place = FORGES[name].find_place(job) if name else _unknown(job)
-    return place if isinstance(place, NoForge) else replace(place, wait=patience.allowed_wait(job.env))
+    return place if isinstance(place, NoForge) else replace(place, wait=retries.allowed_wait(job.env))
 
 
 def _name_of(job: Job) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from ciplug.forges.patience import MAX_WAIT
+from ciplug.forges.retries import MAX_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

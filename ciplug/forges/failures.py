@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, NoReturn
 
 from ciplug.errors import ForgeError, ForgeKind, PermissionDenied
-from ciplug.forges.patience import TIMEOUT
 from ciplug.forges.refusals import ADVICE, Reply, kind_of
+from ciplug.forges.retries import TIMEOUT
 
 if TYPE_CHECKING:
     from ciplug.forges.base import Place

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ciplug.forges import patience
+from ciplug.forges import retries
 from ciplug.forges.failures import not_understood, refusal, unreachable
 from ciplug.forges.refusals import Reply
 
@@ -26,11 +26,11 @@ def client(place: Place) -> Any:
         base_url=place.api_url,
         auth=github.Auth.Token(place.token),
         lazy=True,
-        timeout=patience.TIMEOUT,
+        timeout=retries.TIMEOUT,
         per_page=100,
-        retry=patience.patient(github.GithubRetry, patience.Waiting("GitHub", place.wait, place.say))(
-            total=patience.RETRIES,
-            backoff_factor=patience.BACKOFF,
+        retry=retries.retry_within_limit(github.GithubRetry, retries.Waiting("GitHub", place.wait, place.say))(
+            total=retries.RETRIES,
+            backoff_factor=retries.BACKOFF,
             # The class adds 403, which GitHub gives for its limits as well.
             status_forcelist=[429, *range(500, 600)],
             allowed_methods={"GET", "POST", "PATCH", "DELETE"},

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ciplug.forges import patience
+from ciplug.forges import retries
 from ciplug.forges.failures import not_understood, refusal, unreachable
 from ciplug.forges.refusals import Reply
 
@@ -34,11 +34,11 @@ def client(place: Place) -> Gitlab:
             return super().http_request(*args, **{"obey_rate_limit": False, **kwargs})
 
     session = Session()
-    patience.mount(session, patience.Waiting("GitLab", place.wait, place.say))
+    retries.mount(session, retries.Waiting("GitLab", place.wait, place.say))
     return Client(
         place.api_url.removesuffix("/api/v4"),
         private_token=place.token,
-        timeout=patience.TIMEOUT,
+        timeout=retries.TIMEOUT,
         keep_base_url=True,
         session=session,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeError, ForgeKind
-from ciplug.forges import patience
+from ciplug.forges import retries
 from ciplug.forges.failures import not_understood, refusal, unreachable
 from ciplug.forges.refusals import Reply, kind_of
 
@@ -82,7 +82,7 @@ class JsonApi:
 
     def _request(self, method: str, path: str, **more: Any) -> requests.Response:
         session = self._session()
-        response = session.request(method, self._place.api_url + path, timeout=patience.TIMEOUT, **more)
+        response = session.request(method, self._place.api_url + path, timeout=retries.TIMEOUT, **more)
         # A redirect may turn a write into a read, which would look as if all had gone well.
         if response.request.method != method:
             raise ForgeError(
@@ -121,5 +121,5 @@ def _session(place: Place, title: str, authorization: str) -> requests.Session:
     # As a function, or a ~/.netrc would come before it.
     session.auth = authorize
     session.headers["Accept"] = "application/json"
-    patience.mount(session, patience.Waiting(title, place.wait, place.say))
+    retries.mount(session, retries.Waiting(title, place.wait, place.say))
     return session

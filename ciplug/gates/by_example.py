@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ciplug.config.gate import PAIRED_TESTS
 from ciplug.gates.checks import limit_of, tolerance
 from ciplug.stats import paired_examples
 from ciplug.stats.intervals import Rule, Undecided
@@ -65,12 +66,8 @@ class ByExample:
 
     def fits(self, gate: Gate, metric: str) -> bool:
         """Whether the gate's metric is to be compared example by example, judged by its name."""
-        if gate.test not in ("auto", "mcnemar", "newcombe", "bootstrap", "sign-flip") or (
-            gate.n and gate.test != "auto"
-        ):
-            return False
         if gate.test != "auto":
-            return True
+            return gate.names_paired_test
         return not self._seeds and self._own is not None and (metric in self._own.scores or _is_score(metric))
 
     def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
@@ -143,7 +140,7 @@ class ByExample:
 def _question(gate: Gate, metric: str, limit: float, reference: float, rows: list[int] | None) -> Question:
     from ciplug.stats.paired_tests import Question
 
-    test = gate.test if gate.test in ("mcnemar", "newcombe", "bootstrap", "sign-flip") else "auto"
+    test = gate.test if gate.test in PAIRED_TESTS else "auto"
     rule = Rule(
         higher_is_better=bool(gate.higher_is_better),
         allowed=limit,

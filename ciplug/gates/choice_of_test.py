@@ -62,7 +62,9 @@ def best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
     if gate.test == "welch" or (gate.test == "auto" and seeds and pair.has_single_baseline):
         return Tested(_by_seeds(pair, evidence, seeds))
     if not examples.fits(gate, pair.metric):
-        return _by_runs(pair, evidence)
+        if gate.test in ("auto", "newcombe"):
+            return _by_runs(pair, evidence)
+        return Tested(Undecided(f"the test '{gate.test}' cannot compare two runs"))
     if examples.has_both(side.run) and pair.has_single_baseline:
         return Tested(_by_example(pair, examples))
     joined = examples.pair(side.run or "")

@@ -58,7 +58,11 @@ def evaluate(
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
     if not rerun and not _decides_nothing(evidence):
         _need_a_match(policy, evidence, run, policy_source)
-    results = [*_standing(policy, evidence, policy_source), *_about_the_run(evidence, run, no_base_policy)]
+    results = [
+        *_standing(policy, evidence, policy_source),
+        *_in_part(policy, evidence),
+        *_about_the_run(evidence, run, no_base_policy),
+    ]
     examples = ByExample(policy, evidence)
     checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
     # Tests that cannot fail the run need no correction, and make the others no weaker.
@@ -122,7 +126,7 @@ def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Itera
         return
     outcome: Outcome = "WARN"
     if _decides_nothing(evidence):
-        outcome = worst(["INCONCLUSIVE", *(undecided(policy.resolved(name)) for name in policy.gates)])
+        outcome = _worst_undecided(policy)
     yield GateResult(
         gate="run",
         metric="run",
@@ -131,6 +135,24 @@ def _standing(policy: Policy, evidence: Evidence, source: PolicySource) -> Itera
         reason=reasons.barred(barred, judged=outcome == "WARN"),
         advice=reasons.advice_on(barred, posixpath.dirname(source.file)),
     )
+
+
+def _in_part(policy: Policy, evidence: Evidence) -> Iterator[GateResult]:
+    """The result for each run that a newer ciplug amended: whether its numbers count is not known."""
+    for notice in evidence.newer:
+        yield GateResult(
+            gate="run",
+            metric="run",
+            rule="the amendments of the run are understood",
+            outcome=_worst_undecided(policy),
+            reason=f"{notice.clause}: it may have been withdrawn",
+            advice=notice.remedy,
+        )
+
+
+def _worst_undecided(policy: Policy) -> Outcome:
+    """The outcome where none of the gates can decide."""
+    return worst(["INCONCLUSIVE", *(undecided(policy.resolved(name)) for name in policy.gates)])
 
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:

@@ -34,6 +34,8 @@ class Evidence:
     """The candidate's runs that did not finish, and those of other seeds that would be among them had they finished."""
     objections: Sequence[Notice] = ()
     """The candidate's runs whose numbers do not count, as they were withdrawn."""
+    newer: Sequence[Notice] = ()
+    """The candidate's runs that a newer ciplug amended, and may have withdrawn."""
     barred: PassedOver | None = None
     """The candidate, where it must not count for its commit, with the reason."""
     named: bool = False

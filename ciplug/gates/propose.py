@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from ciplug.records.classes import of_classes
+
 MOST = 5
 POINTS, FLOOR_POINTS = 0.01, 0.05
 """For a proportion: the loss that a change may cause, and the distance of the bound from the first run."""
@@ -135,9 +137,16 @@ def propose(metrics: Mapping[str, float], constants: Collection[str] = ()) -> Pr
     chosen: dict[tuple[str, ...], str] = {}
     gates: list[ProposedGate] = []
     only_training = all(meaning.split == _TRAINING for meaning, _ in candidates.values())
+    classes = of_classes(metrics)
+    classes = classes if candidates.keys() - classes else frozenset()
     for name, (meaning, gate) in sorted(candidates.items(), key=_by_weight):
+        same = next((one.metric for one in gates if _is_one_number(metrics, name, one.metric)), None)
         if meaning.words in chosen:
             left[name] = f"{chosen[meaning.words]} is gated"
+        elif name in classes:
+            left[name] = "it is of one class"
+        elif same:
+            left[name] = f"it is the same number as {same}"
         elif meaning.split == _TRAINING and not only_training:
             left[name] = "it is of the training data"
         elif len(gates) == MOST:
@@ -146,6 +155,19 @@ def propose(metrics: Mapping[str, float], constants: Collection[str] = ()) -> Pr
             chosen[meaning.words] = name
             gates.append(gate)
     return Proposal(tuple(gates), {name: left[name] for name in metrics if name in left})
+
+
+def _is_one_number(metrics: Mapping[str, float], one: str, other: str) -> bool:
+    """Whether two metrics are one number by two names. Equal scores of a perfect or a useless model are no sign."""
+    if not math.isclose(metrics[one], metrics[other], rel_tol=1e-12):
+        return False
+    return metrics[one] not in (0, 1, 100) or {_is_accuracy(one), _is_accuracy(other)} == {True}
+
+
+def _is_accuracy(name: str) -> bool:
+    """Whether it is the part of right answers: with one label each, so are weighted recall and micro averages."""
+    words = {word.lower() for word in _WORD.findall(name)}
+    return bool(words & {"accuracy", "acc", "micro"} or words >= {"weighted", "recall"}) and not words & {"balanced"}
 
 
 def _by_weight(candidate: tuple[str, tuple[_Meaning, ProposedGate]]) -> tuple[int, bool, int, bool, str]:

@@ -30,11 +30,12 @@ def checks(name: str, gate: Gate, slices: Slices, evidence: Evidence, examples: 
     run = examples.slice_run(name)
     parts = examples.parts(run, slices.by)
     about = GateResult(gate=name, metric=gate.metric or name, rule=rule_text.slices(slices), outcome="ERROR", reason="")
+    # Examples that are gone make another evaluation set, which is not compared: what is gone is named all the same.
+    yield from _lost(gate, about, examples.lost(name, slices.by))
     if isinstance(parts, Undecided):
         outcome = undecided(gate) if parts.differs and run is not None else by(gate.on_missing, gate, "WARN")
         yield Check(gate=gate, result=replace(about, outcome=outcome, reason=f"no slices: {parts.reason}"))
         return
-    yield from _lost(gate, about, examples.lost(name, slices.by))
     judged = {part: rows for part, rows in parts.items() if len(rows) >= slices.min_samples}
     if not judged:
         reason = reasons.slices_too_small(slices.min_samples, max(map(len, parts.values()), default=0))

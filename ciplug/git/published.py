@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from ciplug.git.commits import commit_named, first_parents_in
 from ciplug.git.environment import git_environment
 from ciplug.git.remote import list_refs
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
+from ciplug.records.provenance import PublishedAt
 
 _BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
 
 
-class Places(NamedTuple):
-    """The branches and tags of a remote that have a commit."""
-
-    own: bool
-    """In a branch or under a tag; False where the remote does not answer, or this clone lacks the history to tell."""
-    branches: tuple[str, ...]
-    """The branches whose tip it is."""
-
-
-def places_of(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Places:
+def published_at(workspace: Workspace, commit: str, env: Mapping[str, str]) -> PublishedAt:
     """Where the remote has a commit; without a remote, where this repository has it.
 
     The remote itself is asked: a remote-tracking branch may be of a pull request that was fetched by hand.
     """
     refs = _refs(workspace, env)
     if refs is None:
-        return Places(own=False, branches=())
+        return PublishedAt()
     tips = tuple(sorted(ref.removeprefix(_BRANCHES) for ref, tip in refs.items() if tip == commit))
     own = commit in refs.values() or any(_shows(holder, refs) for holder in _holders(workspace, commit))
-    return Places(own, tuple(name for name in tips if not name.startswith(_TAGS)))
+    return PublishedAt(own, tuple(name for name in tips if not name.startswith(_TAGS)))
 
 
 def is_tip(workspace: Workspace, commit: str, refs: Sequence[str], env: Mapping[str, str]) -> bool:

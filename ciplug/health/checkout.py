@@ -63,7 +63,7 @@ def config(session: Session, before: Examined) -> str:
         raise warning(
             "there is no ciplug.yaml: only what options name is recorded, and nothing is judged", "ciplug init"
         )
-    recorded = sum(len(section.metrics) for section in session.config.sections())
+    recorded = sum(len(section.metrics.files) for section in session.config.sections())
     files = {0: "no metric file, so the training must log its metrics itself", 1: "1 metric file"}.get(
         recorded, f"{recorded} metric files"
     )

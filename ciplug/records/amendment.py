@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
 from ciplug.records import moment
+from ciplug.records.canonical import NOT_FINITE
 from ciplug.records.inputs import (
     DatasetInput,
     ModelOutput,
@@ -23,6 +24,7 @@ from ciplug.records.inputs import (
     parse_dataset,
     parse_model,
 )
+from ciplug.records.last_point import LastPoint, latest, not_earlier, parse_point
 from ciplug.records.provenance import Context
 from ciplug.records.run import METRIC_NAME, Run, Scalar, Status
 
@@ -34,7 +36,6 @@ Standing = Literal["active", "withdrawn", "deleted", "unread"]
 """A state, or `unread`: no change of state is known, but an amendment cannot be read."""
 LAST_SEQ = 10**15 - 1
 """The highest number that the key of an amendment can have."""
-_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,8 @@ class Amendment:
     """Names of removed tags; none of them is in `tags`."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Last value of each metric that was logged late; the steps stand beside the amendment (series)."""
+    last: Mapping[str, LastPoint] = field(default_factory=dict)
+    """Metric → its latest point that was logged late. One that is earlier than the recorded one gives no value."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """Parameters that were logged late. A parameter never changes: its first value counts."""
     status: Status | None = None
@@ -95,7 +98,7 @@ _REQUIRED = ("run", "model", "seq", "created")
 _KINDS: dict[str, type] = {
     **dict.fromkeys(("run", "model", "created", "commit", "name", "lifecycle", "reason", "by", "ciplug"), str),
     **dict.fromkeys(("status", "ended"), str),
-    **dict.fromkeys(("tags", "metrics", "params", "context"), dict),
+    **dict.fromkeys(("tags", "metrics", "last", "params", "context"), dict),
     **dict.fromkeys(("untag", "inputs", "model_inputs", "outputs"), list),
     **dict.fromkeys(("seq", "schema"), int),
     "withdrawn": bool,
@@ -123,6 +126,8 @@ def parse(value: object) -> Amendment:
         fields["untag"] = tuple(fields["untag"])
     if "metrics" in fields:
         fields["metrics"] = {name: _number(name, one) for name, one in fields["metrics"].items()}
+    if "last" in fields:
+        fields["last"] = {name: _point(name, one) for name, one in fields["last"].items()}
     if "params" in fields:
         _check_params(fields["params"])
     if "model_inputs" in fields:
@@ -185,7 +190,7 @@ def _check_moment(name: str, value: str) -> None:
 
 
 def _number(name: str, value: object) -> float:
-    number = _NOT_FINITE.get(value) if isinstance(value, str) else value
+    number = NOT_FINITE.get(value) if isinstance(value, str) else value
     if not METRIC_NAME.fullmatch(name):
         raise ValueError(f"metrics: {name[:60]!r} cannot be the name of a metric")
     if not isinstance(number, (int, float)) or isinstance(number, bool):
@@ -194,6 +199,13 @@ def _number(name: str, value: object) -> float:
         return float(number)
     except OverflowError:
         raise ValueError(f"metrics.{name}: the number is too large") from None
+
+
+def _point(name: str, value: object) -> LastPoint:
+    try:
+        return parse_point(value)
+    except ValueError as problem:
+        raise ValueError(f"last.{name}: {problem}") from None
 
 
 class RefusedParam(NamedTuple):
@@ -217,6 +229,8 @@ class Changes:
     tags: Mapping[str, str | None] = field(default_factory=dict)
     """Tag → its value; None if it was removed."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    last: Mapping[str, LastPoint] = field(default_factory=dict)
+    """Metric → its latest point among those that were logged late."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     """Parameters that were logged late, each with its first value; one that the record has keeps that value."""
     status: Status | None = None
@@ -255,8 +269,12 @@ class Changes:
 
     @property
     def newer(self) -> tuple[Amendment, ...]:
-        """The amendments that a newer ciplug wrote: what they do to the run is understood in part only."""
-        return tuple(one for one in self.amendments if one.is_newer)
+        """The amendments of the run, and of those that started it, that a newer ciplug wrote.
+
+        What they do to the run is understood in part only: they may have withdrawn it.
+        """
+        above = self.parent.newer if self.parent else ()
+        return (*(one for one in self.amendments if one.is_newer), *above)
 
     def of_model(self, model: str) -> Changes:
         """Return the changes to a run of `model`: an amendment that names another one is set aside."""
@@ -343,6 +361,7 @@ class Changes:
             name=record.name if self.name is None else self.name,
             tags={name: value for name, value in tags.items() if value is not None},
             metrics={**record.metrics, **self.metrics},
+            last=latest(record.last, self.last),
             params={**self.params, **record.params},
             status=self.status or record.status,
             ended=self.ended or record.ended,
@@ -366,6 +385,7 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = (), unread_seq
     name: str | None = None
     tags: dict[str, str | None] = {}
     metrics: dict[str, float] = {}
+    last: dict[str, LastPoint] = {}
     params: dict[str, Scalar] = {}
     status: Status | None = None
     ended: str | None = None
@@ -378,7 +398,8 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = (), unread_seq
         name = name if one.name is None else one.name
         tags.update(dict.fromkeys(one.untag))
         tags.update(one.tags)
-        metrics.update(one.metrics)
+        metrics.update(not_earlier(one.metrics, one.last, last))
+        last = latest(last, one.last)
         for param, value in one.params.items():
             params.setdefault(param, value)
         status, ended = one.status or status, one.ended or ended
@@ -397,6 +418,7 @@ def fold(amendments: Iterable[Amendment], unread: Iterable[str] = (), unread_seq
         name=name,
         tags=tags,
         metrics=metrics,
+        last=last,
         params=params,
         status=status,
         ended=ended,

@@ -14,6 +14,8 @@ from typing import Any
 NO_COMMIT = "none"
 """The commit in the keys of a run that belongs to none."""
 MAX_BYTES = 64 * 1024 * 1024
+NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""The words that stand for the floats that JSON cannot say."""
 
 
 def plain(value: Any) -> Any:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records.amendment import parse
-from ciplug.records.canonical import dumps
+from ciplug.records.canonical import NOT_FINITE, dumps
 from ciplug.records.keys import amended_run, is_run
 from ciplug.records.read import amendment as read_amendment
 from ciplug.records.run import METRIC_NAME, Scalar
@@ -33,7 +32,6 @@ ATTRIBUTES = (
 )
 DATASETS = ("name", "digest", "context")
 """What is kept of the datasets among a run's inputs: columns in which a row stands once for each dataset."""
-_WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}, "datasets": {str}}
 
 
@@ -119,7 +117,7 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
             value = str(seed) if isinstance(seed, int) and not isinstance(seed, bool) else None
         columns.attributes[name].append(value if isinstance(value, str) else None)
     for name, value in _items(record, "metrics"):
-        number = _WORDS.get(value) if isinstance(value, str) else value
+        number = NOT_FINITE.get(value) if isinstance(value, str) else value
         if METRIC_NAME.fullmatch(name) and isinstance(number, (int, float)) and not isinstance(number, bool):
             with contextlib.suppress(OverflowError):  # digits without end are no float
                 _put(columns.metrics, name, row, float(number))
@@ -195,7 +193,7 @@ def decode(data: bytes, name: str) -> Columns:
                 if kind != "metrics":
                     values = _of_types(values, _SCALARS[kind])
                 elif set(map(type, values)) != {float}:
-                    values = [_WORDS[v] if isinstance(v, str) else float(v) for v in values]
+                    values = [NOT_FINITE[v] if isinstance(v, str) else float(v) for v in values]
                 found[_text(key)] = Sparse(column.get("rows", every), values)
             return found
 

@@ -1,4 +1,4 @@
-"""A name in a file of metrics that gave no metric, and why."""
+"""A name, of a file or of a log call, that gave no metric or no file, and why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step"]
+Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact"]
 SHOWN = 5
 """Names in a summary."""
 NAME_MOST = 80
@@ -22,9 +22,10 @@ class LeftOut:
     why: Why
     """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
-    for a float. step: no value at the step that was asked for."""
+    for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
+    file for people that could not be made; then it is the name of a file."""
     file: str | None = None
-    """None: not from a file; a tag is in the place of the metric."""
+    """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None
     """The beginning of the text that stands there; the other file, for `files`."""
     line: int | None = None
@@ -44,6 +45,8 @@ class LeftOut:
             "twice": "several values",
             "size": "an integer too large for a 64-bit float",
             "step": "no value at the step that counts",
+            "no_step": f"the step {self.found} is not a whole number",
+            "artifact": f"no file: {self.found}",
         }[self.why]
 
     @property

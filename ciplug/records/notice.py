@@ -19,6 +19,8 @@ _NAMED_MOST = 5
 
 Subject = Literal["candidate", "baseline", "production"]
 Resumed = Literal["then", "later"]
+Hindrance = Literal["known", "both"]
+"""Why a rename is not followed: the target branch has a metric of the new name; the run has metrics of both names."""
 
 
 class Kind(str, Enum):
@@ -41,7 +43,7 @@ class Kind(str, Enum):
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
-    """Names in the files of metrics gave no metric."""
+    """Names in the files of metrics, or in log calls, gave no metric or file."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
     MORE_PASSED_OVER = "more_passed_over"
@@ -107,6 +109,8 @@ class Kind(str, Enum):
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    RENAMED = "renamed"
+    """The pull request renames a metric, and what the target branch knows by the old name follows, or does not."""
     NOT_JUDGED = "not_judged"
     """The policy cannot judge the model."""
 
@@ -136,6 +140,7 @@ class Notice:
     signal: str | None = None
     resumed: Resumed | None = None
     """then: the run did not finish when `by` resumed it. later: it was resumed after it had failed."""
+    hindrance: Hindrance | None = None
     by: str | None = None
     """The person who withdrew, deleted, amended or resumed."""
     reason: str | None = None
@@ -368,6 +373,14 @@ def _no_base_policy(notice: Notice) -> str:
     return f"{notice.name} {lacks}: this pull request is judged by gates of its own"
 
 
+def _renamed(notice: Notice) -> str:
+    old, new = notice.metrics
+    if notice.hindrance is None:
+        return f"this pull request renames '{old}' to '{new}': gates, baseline and history follow"
+    why = {"known": f"the target branch has a '{new}' already", "both": "the run has metrics of both names"}
+    return f"the rename of '{old}' to '{new}' is not followed: {why[notice.hindrance]}"
+
+
 _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
@@ -385,7 +398,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
         f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
     ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: kept with the run all the same",
-    Kind.LEFT_OUT: lambda n: f"in the files of metrics, {n.detail}",
+    Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",
     Kind.WITHDRAWN: _withdrawn,
@@ -424,6 +437,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.UNREADABLE: _unreadable,
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.RENAMED: _renamed,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",
 }
 
@@ -479,6 +493,11 @@ _FIRST_RUN = (
     "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
 )
 _LATER = "a first run has none: later ones are compared with it"
+_OF_RENAME = {
+    None: "see in the changes of the training that it is the same number",
+    "known": "rename to a name that is new",
+    "both": "have the training write one of them",
+}
 _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.FAILED: _of_failure,
     Kind.KILLED: _of_failure,
@@ -521,5 +540,6 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.UNREADABLE: "see what is wrong with it: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",
+    Kind.RENAMED: lambda n: _OF_RENAME[n.hindrance],
     Kind.NOT_JUDGED: lambda n: n.advice,
 }

@@ -30,6 +30,14 @@ def objection(run: Run, changes: Changes, of: Subject = "candidate") -> Notice |
     )
 
 
+def newer_amendment(run: Run, changes: Changes, of: Subject = "candidate") -> Notice | None:
+    """Return the notice on a run that a newer ciplug amended, or one that started it; None where none did."""
+    if not changes.newer:
+        return None
+    first = changes.newer[0]
+    return Notice(kind=Kind.NEWER_AMENDMENT, of=of, model=run.model, run=first.run, schema=first.schema)
+
+
 def unfinished_run(run: Run, changes: Changes = _NO_CHANGES, seed: str | None = None) -> Notice:
     """Return the notice on a run that failed or was killed; `seed` names it where it is one of several."""
     kind, setback = Kind.KILLED if run.status == "killed" else Kind.FAILED, changes.setback

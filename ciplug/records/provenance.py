@@ -58,6 +58,16 @@ class Context:
         return self.pull_request is not None or self.target_branch is not None
 
 
+@dataclass(frozen=True)
+class PublishedAt:
+    """The branches and tags of a remote that have a commit."""
+
+    own: bool = False
+    """It is in a branch or under a tag. False where the remote does not answer, or the clone lacks the history."""
+    branches: tuple[str, ...] = ()
+    """The branches whose tip it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hardware:
     cpu: str | None = None

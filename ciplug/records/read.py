@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ciplug.errors import RecordError
 from ciplug.records import canonical
+from ciplug.records.canonical import NOT_FINITE
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DEPTH = 16
-_NOT_FINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("-inf")}
 
 
 def run(data: bytes, key: str) -> Run:
@@ -142,7 +142,7 @@ def _record(kind: type[T], data: bytes, key: str) -> T:
     if words:
         for problem in words:
             *way, last = problem["loc"]
-            functools.reduce(lambda at, step: at[step], way, value)[last] = _NOT_FINITE[problem["input"]]
+            functools.reduce(lambda at, step: at[step], way, value)[last] = NOT_FINITE[problem["input"]]
         record, problems = _validate(kind, value)
     if record is None:
         field = ".".join(map(str, problems[0]["loc"])) or "the record"
@@ -182,7 +182,7 @@ def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
 
 
 def _is_not_finite(value: Any) -> bool:
-    return isinstance(value, str) and value in _NOT_FINITE
+    return isinstance(value, str) and value in NOT_FINITE
 
 
 def _refuse_constant(word: str) -> Any:

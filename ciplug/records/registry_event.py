@@ -15,6 +15,10 @@ class Payload(Protocol):
     type: ClassVar[str]
     """The type as written in the envelope; its meaning never changes."""
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The ids of all runs that the event names: `ciplug compact` never drops them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RegistryEvent:
@@ -56,6 +60,10 @@ class Register:
     files: Mapping[str, str] = field(default_factory=dict)
     """Path → sha256:<hex> of the version's artifacts."""
 
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.run,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Promote:
@@ -85,3 +93,7 @@ class Promote:
     """The gates that passed by a waiver, each with the approver and the reason."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided when the promotion was judged, one sentence each."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.run, self.baseline_run) if self.baseline_run else (self.run,)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ciplug.records.inputs import DatasetInput, ModelOutput
+from ciplug.records.last_point import LastPoint
 from ciplug.records.left_out import LeftOut
 from ciplug.records.provenance import Provenance
 
@@ -78,8 +79,11 @@ class Run:
     child never counts before one that is nobody's child."""
     params: Mapping[str, Scalar] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    last: Mapping[str, LastPoint] = field(default_factory=dict)
+    """Metric → its latest point, of those that were logged or have steps. The value that counts is in `metrics`: of a
+    file it may be another one, such as the best."""
     left_out: tuple[LeftOut, ...] = ()
-    """Names in the files of metrics that gave no metric."""
+    """Names in the files of metrics, or in log calls, that gave no metric or file."""
     datasets: tuple[File, ...] = ()
     artifacts: tuple[File, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()

@@ -40,8 +40,6 @@ TOLD = (
 """Reasons that a report names: somebody may have expected these runs to count."""
 _NAMED_MOST = 3
 """Files that a clause names."""
-NEVER = frozenset({Reason.WITHDRAWN, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN})
-"""Reasons for which a run does not represent its commit even where it is the only one."""
 
 
 @dataclass(frozen=True, kw_only=True)

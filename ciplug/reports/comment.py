@@ -147,9 +147,11 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if shown:
         blocks.append(_gates(shown, comparison.baseline.run, paint))
 
-    changed, unchanged = model.by_attention(comparison)
-    if changed:
-        blocks.append(_metrics(comparison, changed, paint))
+    metrics = model.arranged(section)
+    first = [*metrics.gated, *(one for one in metrics.shown if section.show or one.trend != "unchanged")]
+    rest = [one for one in metrics.all if one not in first]
+    if first:
+        blocks.append(_metrics(comparison, first, paint))
     elif not comparison.metrics:
         blocks.append(Block(_METRICS, "⚠️ This run has no metrics."))
     elif comparison.baseline.run:
@@ -172,8 +174,12 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
         cells = [[paint.code(row[0]), *map(untrusted.escape_markdown, row[1:])] for row in rows_of]
         names = [f"{row[0]} {row[4]}" for row in rows_of]
         blocks.append(_folded("run of this commit", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES))
-    if unchanged:
+    if changed := [one for one in rest if one.trend != "unchanged"]:
+        blocks.append(_metrics(comparison, changed, paint, fold="more metric"))
+    if unchanged := [one for one in rest if one.trend == "unchanged"]:
         blocks.append(_metrics(comparison, unchanged, paint, fold="unchanged metric"))
+    if metrics.hidden:
+        blocks.append(Block(_FOLDED, paint.small(text.hidden(metrics.hidden))))
     if passed:
         blocks.append(_gates(passed, comparison.baseline.run, paint, fold="passed check"))
     if last := [*_links(section), *([made_by] if made_by else [])]:
@@ -265,7 +271,7 @@ def _metrics(comparison: Comparison, metrics: Sequence[MetricDelta], paint: Pain
         for c in model.columns(comparison)
         if c.role in ("candidate", "baseline") or any(c.role in m.values for m in metrics)
     ]
-    compared = comparison.baseline.run is not None and not fold
+    compared = comparison.baseline.run is not None and any(m.trend != "unchanged" for m in metrics)
     history = any(len(model.trail(m)) > 1 for m in metrics)
     headers = ["metric", *(untrusted.escape_markdown(c.label, untrusted.NAME_LIMIT) for c in columns)]
     headers += ["change", ""] if compared else []

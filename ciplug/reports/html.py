@@ -83,12 +83,12 @@ def _overall(report: Report) -> str:
 
 def _section(section: ModelSection, number: int) -> dict[str, Any]:
     comparison, verdict = section.comparison, section.verdict
-    changed, unchanged = model.by_attention(comparison)
-    gated = {g.metric for g in verdict.gates} if verdict else set()
+    metrics = model.arranged(section)
     columns = model.columns(comparison)
-    ordered = sorted([*changed, *unchanged], key=lambda m: m.metric not in gated)
-    history, history_left = _charts([_history(m) for m in ordered], f"m{number}-h")
-    steps, steps_left = _charts([_steps(n, s) for n, s in sorted(section.series.items())], f"m{number}-s")
+    history, history_left = _charts([_history(m) for m in metrics.all], f"m{number}-h")
+    series = {m.metric: section.series[m.metric] for m in metrics.all if m.metric in section.series}
+    others = {n: s for n, s in sorted(section.series.items()) if all(m.metric != n for m in comparison.metrics)}
+    steps, steps_left = _charts([_steps(n, s) for n, s in {**series, **others}.items()], f"m{number}-s")
     return {
         "model": section.model,
         "outcome": section.outcome,
@@ -110,17 +110,10 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "columns": [c.label for c in columns],
         "compared": comparison.baseline.run is not None,
         "has_history": any(len(model.trail(m)) > 1 for m in comparison.metrics),
-        "metrics": [
-            {
-                "name": m.metric,
-                "values": figures.numbers([m.values.get(c.role) for c in columns]),
-                "change": figures.change(m),
-                "judgement": figures.judgement(m),
-                "trend": m.trend,
-                "spark": figures.sparkline(model.trail(m)),
-            }
-            for m in (*changed, *unchanged)
-        ],
+        "metrics": [_row(m, columns) for m in (*metrics.gated, *metrics.shown)],
+        "folded": [_row(m, columns) for m in metrics.folded],
+        "fold": counted(len(metrics.folded), "more metric"),
+        "hidden": text.hidden(metrics.hidden) if metrics.hidden else "",
         "gates": [
             (gate, text.footnotes(gate, comparison.baseline.run))
             for gate in (model.by_severity(verdict) if verdict else ())
@@ -137,6 +130,17 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         "facts": _facts(section.run),
         "lockfiles": sorted(section.run.provenance.lockfiles.items()),
         "packages": sorted(section.run.provenance.packages.items()),
+    }
+
+
+def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]:
+    return {
+        "name": metric.metric,
+        "values": figures.numbers([metric.values.get(c.role) for c in columns]),
+        "change": figures.change(metric),
+        "judgement": figures.judgement(metric),
+        "trend": metric.trend,
+        "spark": figures.sparkline(model.trail(metric)),
     }
 
 

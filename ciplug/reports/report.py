@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.records import canonical, web
+from ciplug.records.classes import of_classes
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import SEVERITY, Outcome, worst
 from ciplug.reports.untrusted import safe_url
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+_WRONG: tuple[Trend, ...] = ("undefined", "missing")
 _ATTENTION: dict[Trend, int] = {"undefined": 0, "missing": 1, "worse": 2, "better": 3, "changed": 4, "new": 5}
 
 
@@ -37,6 +40,12 @@ class ModelSection:
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its values step by step."""
+    gated: tuple[str, ...] = ()
+    """The metrics that gates look at."""
+    show: tuple[str, ...] = ()
+    """Patterns of the metrics to show beside those; none: as many as are read at a glance."""
+    hide: tuple[str, ...] = ()
+    """Patterns of metrics that are not listed, unless a gate looks at them."""
     origins: Mapping[str, Context] = field(default_factory=dict)
     """Id of a run that it is compared with → the job that recorded it."""
     reruns: Reruns | None = None
@@ -133,6 +142,57 @@ def by_attention(comparison: Comparison) -> tuple[list[MetricDelta], list[Metric
     return sorted(changed, key=lambda m: _ATTENTION[m.trend]), unchanged
 
 
+FEW = 12
+"""Metrics that are read at a glance: of more, the others are folded, unless `show` chooses."""
+
+
+class Arranged(NamedTuple):
+    """The metrics of a section in the order of reading: averages before classes, worse before better."""
+
+    gated: list[MetricDelta]
+    shown: list[MetricDelta]
+    """The others that are shown at once, the changed ones first. What is missing or no number is among them."""
+    folded: list[MetricDelta]
+    hidden: int
+    """The number of those that are not listed."""
+
+    @property
+    def all(self) -> list[MetricDelta]:
+        return [*self.gated, *self.shown, *self.folded]
+
+
+def arranged(section: ModelSection) -> Arranged:
+    """Return which metrics of a section a person sees. Those of gates are always shown, and first."""
+    metrics = section.comparison.metrics
+    looked_at = {*section.gated, *(gate.metric for gate in (section.verdict.gates if section.verdict else ()))}
+    classes = of_classes([one.metric for one in metrics])
+    changed, unchanged = by_attention(section.comparison)
+    ordered = sorted([*changed, *unchanged], key=lambda one: _order(one, classes))
+    gated = [one for one in ordered if one.metric in looked_at]
+    others = [one for one in ordered if one.metric not in looked_at]
+    listed = [one for one in others if not _matches(one.metric, section.hide)]
+    room = max(0, FEW - len(gated))
+
+    def is_shown(place: int, one: MetricDelta) -> bool:
+        if one.trend in _WRONG:
+            return True
+        return _matches(one.metric, section.show) if section.show else place < room
+
+    shown = [one for place, one in enumerate(listed) if is_shown(place, one)]
+    folded = [one for place, one in enumerate(listed) if not is_shown(place, one)]
+    return Arranged(gated, shown, folded, len(others) - len(listed))
+
+
+def _order(one: MetricDelta, classes: Collection[str]) -> tuple[bool, bool, bool, int]:
+    wrong, unchanged = one.trend in _WRONG, one.trend == "unchanged"
+    return not wrong, one.metric in classes, unchanged, _ATTENTION.get(one.trend, len(_ATTENTION))
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a name matches a pattern, or is one: names have brackets, too."""
+    return any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+
+
 def by_severity(verdict: Verdict) -> list[GateResult]:
     """The gates, the worst outcome first."""
     return sorted(verdict.gates, key=lambda g: -SEVERITY[g.outcome])
@@ -156,8 +216,7 @@ def is_quiet(section: ModelSection) -> bool:
 
 def telling(section: ModelSection) -> MetricDelta | None:
     """Return the most important metric of a model: that of its worst check, else the first that changed."""
-    changed, unchanged = by_attention(section.comparison)
-    by_name = {metric.metric: metric for metric in (*changed, *unchanged)}
+    by_name = {metric.metric: metric for metric in arranged(section).all}
     gates = by_severity(section.verdict) if section.verdict else []
     return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 

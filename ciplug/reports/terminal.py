@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
+from ciplug.errors import counted
 from ciplug.records import canonical
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
@@ -94,7 +95,7 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     if rows := model.rerun_rows(section):
         cells = [[untrusted.clean(cell, 40) for cell in row] for row in rows]
         parts.append(_draw(model.RERUN_HEADERS, cells, ["left"] * len(model.RERUN_HEADERS), "simple"))
-    parts.append(_metric_table(comparison, ink, width))
+    parts.append(_metric_table(section, ink, width))
     reasons = [
         f"{untrusted.clean(s.label)}: {untrusted.clean(s.how)}"
         for s in model.absent(comparison)
@@ -141,10 +142,24 @@ def _commit(side: Side) -> str:
     return f"version {side.version}" if side.version is not None else "this run"
 
 
-def _metric_table(comparison: Comparison, ink: _Ink, width: int | None) -> str:
-    metrics = _ordered(comparison)
-    if not metrics:
+def _metric_table(section: ModelSection, ink: _Ink, width: int | None) -> str:
+    arranged, comparison = model.arranged(section), section.comparison
+    if not comparison.metrics:
         return ink("this run has no metrics", _YELLOW)
+    table = _fitted(comparison, [*arranged.gated, *arranged.shown], ink, width)
+    more = [_folded(arranged.folded)] if arranged.folded else []
+    more += [text.hidden(arranged.hidden)] if arranged.hidden else []
+    return "\n".join([table, *(ink(_wrap(line, width), _DIM) for line in more)])
+
+
+def _folded(metrics: Sequence[MetricDelta]) -> str:
+    changed = sum(m.trend != "unchanged" for m in metrics)
+    how = f"{changed} changed" if changed else "unchanged"
+    return f"and {counted(len(metrics), 'more metric')}, {how}: ciplug compare --format markdown lists all"
+
+
+def _fitted(comparison: Comparison, metrics: Sequence[MetricDelta], ink: _Ink, width: int | None) -> str:
+    """Return the table, with fewer columns or shorter names where it would be too wide."""
     table = _metric_rows(comparison, metrics, ink, (), untrusted.NAME_LIMIT)
     if width is None or _width(table) <= width:
         return table

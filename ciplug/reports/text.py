@@ -113,6 +113,11 @@ def beside_nothing(side: Side, verdict: Verdict | None) -> str:
     return f"is compared only by gates with a baseline of their own ({named}): {nothing(side)}"
 
 
+def hidden(count: int) -> str:
+    """Return the sentence on the metrics that ciplug.yaml hides."""
+    return f"{counted(count, 'metric')} hidden by ciplug.yaml: ciplug compare --format markdown lists all"
+
+
 def not_judged(problem: Notice) -> str:
     """Return why a model was not judged, and what to do, as one clause."""
     return f"{problem.clause} → {problem.remedy}" if problem.remedy else problem.clause

@@ -157,9 +157,11 @@ class _Means:
         losses, wins = int((self.new < self.old).sum()), int((self.new > self.old).sum())
         if test == "mcnemar":
             return mcnemar(losses=losses, wins=wins, n=len(self.new), rule=self.question.rule)
-        both = int((self.new * self.old).sum())
-        neither = len(self.new) - both - losses - wins
-        return newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=self.question.rule)
+        if test == "newcombe":
+            both = int((self.new * self.old).sum())
+            neither = len(self.new) - both - losses - wins
+            return newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=self.question.rule)
+        return Undecided(f"the test '{test}' cannot compare example by example")
 
     def _chosen(self, binary: bool) -> Test:
         if self.question.test != "auto":

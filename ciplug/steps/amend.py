@@ -21,6 +21,7 @@ from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
 
 if TYPE_CHECKING:
+    from ciplug.records.last_point import LastPoint
     from ciplug.records.series import Series
     from ciplug.tracking.catalog import Catalog
     from ciplug.tracking.runs import Runs
@@ -92,6 +93,8 @@ class Target:
     params: Mapping[str, Scalar]
     changes: Changes
     """The earlier amendments of the run, combined."""
+    last: Mapping[str, LastPoint] = field(default_factory=dict)
+    """The latest points of its metrics, where its record was read."""
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import baseline as choose
 from ciplug.comparison import repeats
 from ciplug.comparison.facts import with_facts
+from ciplug.comparison.renames import present, renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
+from ciplug.config.metrics import Metrics
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
-from ciplug.records.objection import objection, unfinished_run
+from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
 from ciplug.registry.state import read_model
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
+from ciplug.steps.renames import Renames, renames_for
 from ciplug.steps.select import facts_on
 from ciplug.steps.session import Session, now
 
@@ -47,9 +50,19 @@ class BaselineFinder:
     named: bool = False
     """Whether somebody named the candidate by its id: then it need not be the run that counts for its commit."""
 
-    @property
+    @cached_property
     def policy(self) -> Policy | None:
-        return self.in_force.policy if self.in_force else None
+        """The policy, with its gates on the metrics by their present names."""
+        return self.in_force.policy.renamed(self.renames.names) if self.in_force else None
+
+    @property
+    def metrics(self) -> Metrics:
+        """The settings of the model's metrics."""
+        return self.in_force.metrics if self.in_force else read_policies(self.session).metrics(self.given.model)
+
+    @cached_property
+    def renames(self) -> Renames:
+        return renames_for(self.session, self.runs, self.given.commit, self.given.model, self.in_force)
 
     @property
     def gated(self) -> frozenset[str]:
@@ -62,11 +75,12 @@ class BaselineFinder:
         return self._counted(self.given)
 
     def _counted(self, run: Run) -> Run:
-        """A run with the numbers that count: what was recorded, and what was added since."""
-        evidence = self.runs.evidence(run)
+        """A run with the numbers that count, by their present names: what was recorded, and what was added since."""
+        evidence, names = self.runs.evidence(run), self.renames.names
         if evidence.changed:
-            self.changed[run.id] = evidence.changed
-        return with_facts(evidence.run, self.gated)
+            now = {old: name for name, old in present({name: name for name in evidence.run.metrics}, names).items()}
+            self.changed[run.id] = {now.get(name, name): one for name, one in evidence.changed.items()}
+        return with_facts(renamed(evidence.run, names), self.gated)
 
     @cached_property
     def changed(self) -> dict[str, Mapping[str, Amendment]]:
@@ -76,6 +90,10 @@ class BaselineFinder:
     def objection(self, run: Run, of: Subject = "candidate") -> Notice | None:
         """The notice on a run that was withdrawn or deleted; None where it was not."""
         return objection(run, self.runs.changes(run), of)
+
+    def newer_amendment(self, run: Run, of: Subject = "candidate") -> Notice | None:
+        """The notice on a run that a newer ciplug amended, and may have withdrawn; None where none did."""
+        return newer_amendment(run, self.runs.changes(run), of)
 
     def unfinished(self, run: Run, seed: str | None = None) -> Notice | None:
         """The notice on a run that did not finish, or that was started by one which did not; None: all of them did.
@@ -151,7 +169,7 @@ class BaselineFinder:
         """Commit → the runs of the model that are recorded on it."""
         recorded = self.runs.of_commits(dict.fromkeys(commits))
         for runs in recorded.values():
-            self._facts.update(facts_on(self.session, self.runs, runs, self.gated))
+            self._facts.update(facts_on(self.session, self.runs, runs, self.gated, self.renames.names))
         model = self.given.model
         by_commit = {c: [self._counted(run) for run in runs if run.model == model] for c, runs in recorded.items()}
         self._read.update({run.id: run for runs in by_commit.values() for run in runs})
@@ -160,7 +178,7 @@ class BaselineFinder:
     @cached_property
     def _facts(self) -> dict[str, Facts]:
         """Run → the facts that decide whether it counts, of all runs on the commits that were read."""
-        return facts_on(self.session, self.runs, [self.given], self.gated)
+        return facts_on(self.session, self.runs, [self.given], self.gated, self.renames.names)
 
     @cached_property
     def _read(self) -> dict[str, Run]:
@@ -375,7 +393,9 @@ class BaselineFinder:
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 
     def _problem(self, side: Side, max_age_days: float | None) -> Notice | None:
-        """Return why a baseline decides nothing: it is too old, or was measured on other data."""
+        """Return why a baseline decides nothing: it may be withdrawn, is too old, or was measured on other data."""
+        if newer := next(filter(None, (self.newer_amendment(run, "baseline") for run in self.runs_of(side))), None):
+            return newer
         if max_age_days is not None and (side.age_days is None or side.age_days > max_age_days):
             # Its day, not its age: two jobs within the hour must write the same.
             day = side.recorded[:10] if side.recorded and side.age_days is not None else None

@@ -51,12 +51,16 @@ def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
 
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
     """The part of a report that is about one model, before anything has judged it."""
+    metrics = finder.metrics
     others = ((side, finder.record(side)) for side in comparison.sides if side.role != "candidate")
     return ModelSection(
         model=finder.given.model,
         comparison=comparison,
         verdict=None,
         run=finder.given,
+        gated=tuple(sorted(finder.gated)),
+        show=metrics.show,
+        hide=metrics.hide,
         origins={side.run: run.provenance.context for side, run in others if side.run and run},
         versions=len(finder.registered.versions),
     )
@@ -112,6 +116,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from _passed_over(sides)
     if before.problem:
         yield before.problem
+    yield from finder.renames.notices
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
@@ -172,8 +177,8 @@ def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:
     subjects: dict[str, tuple[Run, Subject]] = {run.id: (run, "baseline") for run in finder.runs_of(before)}
     subjects.update({run.id: (run, "candidate") for run in finder.candidates})
     for run, of in subjects.values():
-        if newer := finder.runs.changes(run).newer:
-            yield Notice(kind=Kind.NEWER_AMENDMENT, of=of, run=run.id, schema=newer[0].schema)
+        if notice := finder.newer_amendment(run, of):
+            yield notice
 
 
 def _amended(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ciplug.errors import CiplugError
+from ciplug.errors import CiplugError, RecordError
 from ciplug.git.credentials import redact
-from ciplug.records import canonical
-from ciplug.records.keys import EVERY_AMENDMENT, log_of, parse_amendment, parse_late_inputs, parse_late_series, run_key
+from ciplug.records import beside, canonical
+from ciplug.records.keys import (
+    EVERY_AMENDMENT,
+    EVERY_RUN,
+    log_of,
+    parse_amendment,
+    parse_late_inputs,
+    parse_late_series,
+    run_key,
+)
 from ciplug.records.registry_event import Promote, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
@@ -20,6 +28,8 @@ from ciplug.stores.files import OWN
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
+_SERIES_AT_ONCE = 50
+"""Objects beside records: each may have megabytes."""
 
 Kept = Mapping[str, Mapping[str, str]]
 """Place → digest → the artifact of a record that is kept there."""
@@ -52,6 +62,7 @@ def check(session: Session, *, repair: bool) -> Checked:
     runs = Runs(store)
     count, kept = _read_runs(runs)
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
+    problems += [problem for problem in _beside_records(store) if problem.where not in reported]
     problems += _of_amendments(store, runs)
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
     problems += _of_files(session, {place: kept[place] for place in sorted(own & kept.keys())})
@@ -74,6 +85,17 @@ def _read_runs(runs: Runs) -> tuple[int, Kept]:
                 if file.store:
                     kept.setdefault(file.store, {})[file.digest] = f"{run_key(record).key}: {file.path}"
     return count, kept
+
+
+def _beside_records(store: Store) -> Iterator[Problem]:
+    """Read what is beside the records: series, examples, schemas and profiles."""
+    keys = sorted(key for key in store.keys(EVERY_RUN, EVERY_AMENDMENT) if beside.owner(key))
+    for at in range(0, len(keys), _SERIES_AT_ONCE):
+        for key, data in store.read(keys[at : at + _SERIES_AT_ONCE]).items():
+            try:
+                beside.check(key, data, key)
+            except RecordError as problem:
+                yield Problem(key, problem.message.removeprefix(f"{key}: "))
 
 
 def _of_amendments(store: Store, runs: Runs) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     from ciplug.gates.evidence import Evidence
 
     policy = in_force.policy
+    names = finder.renames.names
     sides: dict[str, Side] = {}
     for name in policy.gates:
         gate = policy.resolved(name)
@@ -45,19 +46,21 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         drift=drift,
         unfinished=_unfinished(finder, policy),
         objections=[notice for run in finder.candidates if (notice := finder.objection(run))],
+        newer=[notice for run in finder.candidates if (notice := finder.newer_amendment(run))],
         barred=finder.barred,
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
-        left_out=_left_out(finder.candidates),
+        left_out=_left_out(finder.candidates, names),
         today=now().date(),
     )
 
 
-def _left_out(candidates: Iterable[Run]) -> dict[str, LeftOut]:
+def _left_out(candidates: Iterable[Run], names: Mapping[str, str]) -> dict[str, LeftOut]:
     """Metric → what stands in the place of its number."""
     found: dict[str, LeftOut] = {}
     for run in candidates:
-        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in run.tags.items())
+        tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
+        texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
         found |= {one.name: one for one in (*texts, *run.left_out) if one.name not in run.metrics}
     return found
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ciplug.config import Samples, Section
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
-from ciplug.records.left_out import LeftOut, some_names, summary
+from ciplug.records.last_point import LastPoint, last_of
+from ciplug.records.left_out import LeftOut, Why, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from ciplug.capture.logged import Logged
     from ciplug.capture.metric_take import Reading
     from ciplug.records.series import Series
+
+
+_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact")
+"""What is noted of a name though it has a number, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
         Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
             step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
         )
-        for one in section.metrics
+        for one in section.metrics.files
         if (one.step, one.take) != (None, "last")
     }
 
@@ -103,6 +108,7 @@ class Values:
     """The numbers and settings of a run."""
 
     metrics: Mapping[str, float]
+    last: Mapping[str, LastPoint]
     series: Mapping[str, Series]
     params: Mapping[str, Scalar]
     texts: Mapping[str, str]
@@ -129,9 +135,12 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
             notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems)
-    left_out = tuple(one for one in files.left_out.values() if one.name not in metrics or one.why == "text")
+    both = {**{one.name: one for one in logged.left_out}, **files.left_out}
+    left_out = tuple(one for one in both.values() if one.name not in metrics or one.why in _BESIDE_A_NUMBER)
+    last = {**logged.last, **{name: point for name, one in files.series.items() if (point := last_of(one))}}
     return Values(
         metrics,
+        {name: point for name, point in last.items() if name in metrics},
         {**logged.series, **files.series},
         {**files.params, **logged.params},
         files.texts,
@@ -156,21 +165,22 @@ def read_datasets(
 
 
 def read_artifacts(
-    job: Surroundings, entry: Path, inputs: Inputs, logged: Sequence[str], problems: list[CiplugError]
+    job: Surroundings, entry: Path, inputs: Inputs, logged: Logged, problems: list[CiplugError]
 ) -> tuple[File, ...]:
     """The artifacts by their content; bytes that are to be kept wait in the spool entry from now on.
 
     Files that cannot be read or kept are added to `problems`.
     """
-    if not (inputs.artifacts or inputs.addresses or logged):
+    if not (inputs.artifacts or inputs.addresses or logged.artifacts or logged.files):
         return ()
     from ciplug.capture import artifacts
 
-    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged)]
-    paths = [*inputs.artifacts, *(Path(text) for text in logged if not artifacts.is_address(text))]
+    addresses = [*inputs.addresses, *filter(artifacts.is_address, logged.artifacts)]
+    paths = [*inputs.artifacts, *(Path(text) for text in logged.artifacts if not artifacts.is_address(text))]
     files: dict[str, File] = {}
     kept = []
-    for content in _examined(paths, job, problems, inputs.left_out):
+    given = _given(entry, logged.files, problems)
+    for content in (*_examined(paths, job, problems, inputs.left_out), *given):
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -188,6 +198,20 @@ def read_artifacts(
         except InputError as unread:
             problems.append(unread)
     return tuple(files.values())
+
+
+def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> Iterator[Content]:
+    """The files that the training gave to the run, under the names that it gave them."""
+    from ciplug.capture.content import examine
+    from ciplug.capture.writer import KEPT
+
+    for name in names:
+        try:
+            content = examine(entry / KEPT / name, entry)
+        except InputError as problem:
+            problems.append(problem)
+            continue
+        yield content._replace(file=replace(content.file, path=name))
 
 
 def _examples(

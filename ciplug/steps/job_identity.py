@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from ciplug import ci
 from ciplug.ci.base import Checkout
-from ciplug.ci.identity import Identity, Published, identify
+from ciplug.ci.identity import Identity, identify
 from ciplug.git import commits, published
 from ciplug.git.workspace import Workspace
-from ciplug.records.provenance import Context
+from ciplug.records.provenance import Context, PublishedAt
 
 
 def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_own_runs: bool) -> Identity | None:
@@ -36,9 +36,9 @@ class _Remote:
     workspace: Workspace
     env: Mapping[str, str]
 
-    def published(self) -> Published:
+    def published(self) -> PublishedAt:
         head = self.workspace.head
-        return Published(*published.places_of(self.workspace, head, self.env)) if head else Published()
+        return published.published_at(self.workspace, head, self.env) if head else PublishedAt()
 
     def is_tip(self, commit: str, refs: Sequence[str]) -> bool:
         return published.is_tip(self.workspace, commit, refs, self.env)

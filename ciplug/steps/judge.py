@@ -116,7 +116,8 @@ def _decide(
     """The verdict on a run by itself; `rerun`: it is beside the one that is judged."""
     from ciplug.gates.evaluate import evaluate
 
-    policy = in_force.policy
+    policy = in_force.policy.renamed(finder.renames.names)
+    in_force = replace(in_force, policy=policy)
     verdict = evaluate(
         policy.narrowed(policy.stages.get(stage)) if stage else policy,
         gather(finder, in_force),

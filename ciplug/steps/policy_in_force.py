@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ciplug import config as configuration
 from ciplug.config import Config
+from ciplug.config.metrics import Metrics
 from ciplug.errors import CiplugError, ConfigError
 from ciplug.git.branch_files import Tree, tree_of_branch, tree_of_commit
 from ciplug.git.worktree import committed
@@ -36,6 +37,10 @@ class PolicyInForce:
     """The folder of the file, from the top of the repository: paths in the policy are relative to it."""
     evaluation: tuple[str, ...] = ()
     """The datasets that metrics are measured on, as runs name them."""
+    metrics: Metrics = field(default_factory=Metrics)
+    """The settings of the model's metrics."""
+    proposed_renames: Mapping[str, str] = field(default_factory=dict)
+    """Old name → present name, of the renames that only the pull request has."""
     no_base_policy: Notice | None = None
     """The reason why a pull request is judged by its own policy, not the base branch's; None if it is not."""
 
@@ -53,6 +58,11 @@ class Policies:
     """The base branch's settings; None outside of pull requests, and if the branch has no file."""
     base_source: PolicySource | None = None
     base_branch: str | None = None
+
+    def metrics(self, model: str) -> Metrics:
+        """The settings of a model's metrics: those of the policy in force, or of the checkout without a gate."""
+        section = (self.base or self.own).section_of(model) or self.own.section_of(model)
+        return section.metrics if section else Metrics()
 
     @property
     def any_gate(self) -> bool:
@@ -111,7 +121,10 @@ class Policies:
             return self.in_force(self.own, self.own_source, model)
         of_base = self.in_force(self.base, self.base_source, model) if self.base and self.base_source else None
         if of_base is not None:
-            return of_base
+            section = self.own.section_of(model)
+            renames = dict(section.metrics.rename) if section else {}
+            ours = {old: new for old, new in renames.items() if old not in of_base.metrics.rename}
+            return replace(of_base, proposed_renames=ours)
         proposed = self.proposed(model)
         return replace(proposed, no_base_policy=self._no_base_policy(model)) if proposed else None
 
@@ -139,7 +152,8 @@ class Policies:
         policy = section.policy
         folder = config.path.parent.as_posix() if config.path else ""
         evaluation = tuple(posixpath.normpath(posixpath.join(folder, name)) for name in policy.evaluation or ())
-        return PolicyInForce(policy.for_branch(self.branch), digest_of(policy), source, folder, evaluation)
+        digest = digest_of(policy.renamed(section.metrics.rename))
+        return PolicyInForce(policy.for_branch(self.branch), digest, source, folder, evaluation, section.metrics)
 
 
 def _none(config: Config, source: PolicySource, model: str) -> ConfigError:

@@ -11,7 +11,7 @@ from ciplug.errors import CiplugError, ForgeError
 from ciplug.reports import comment
 from ciplug.steps import workflow_run
 from ciplug.steps.job_forge import forge_of
-from ciplug.steps.publish import Published, publish
+from ciplug.steps.publish import PublishedReport, publish
 from ciplug.steps.session import Session
 from ciplug.steps.snapshot import Snapshot
 
@@ -150,7 +150,7 @@ def _newer(session: Session, snapshot: Snapshot, again: Callable[[Session], Snap
         return None
 
 
-def _tell(published: Published) -> None:
+def _tell(published: PublishedReport) -> None:
     if published.url:
         console.say(f"comment: {published.url}")
     failures = {

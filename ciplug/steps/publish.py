@@ -29,7 +29,7 @@ _STATES: dict[Outcome, State] = {
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedReport:
     """The results on the forge, and the failures."""
 
     url: str | None = None
@@ -44,9 +44,9 @@ class Published:
         return self.comment or self.status
 
 
-def publish(context: Context, forge: Forge, number: int | None, report: Report, *, label: bool) -> Published:
+def publish(context: Context, forge: Forge, number: int | None, report: Report, *, label: bool) -> PublishedReport:
     """Write the comment and the label of a pull request, if there is one, and the status of the commit."""
-    published, outcome = Published(), report.outcome
+    published, outcome = PublishedReport(), report.outcome
     if number is not None and not _has_moved_on(context, forge, number):
         published = _comment(published, forge, number, report)
         if label and outcome:
@@ -59,7 +59,7 @@ def publish(context: Context, forge: Forge, number: int | None, report: Report, 
     return published
 
 
-def _comment(published: Published, forge: Forge, number: int, report: Report) -> Published:
+def _comment(published: PublishedReport, forge: Forge, number: int, report: Report) -> PublishedReport:
     body = comment.render(report, forge.comment_limit, html=forge.html)
     try:
         return replace(published, url=forge.upsert_comment(number, comment.marker(html=forge.html), body))

@@ -82,6 +82,8 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         started=skeleton.started if logged.started is None else stamp_of(logged.started),
         ended=stamp(_last_sign_of_life(entry.folder)),
         metrics=logged.metrics,
+        left_out=logged.left_out,
+        last=logged.last,
         params=logged.params,
         inputs=logged.inputs,
         model_inputs=logged.model_inputs,

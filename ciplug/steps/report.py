@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug import ci
+from ciplug.comparison.renames import present
 from ciplug.errors import ConfigError
 from ciplug.records import web
 from ciplug.records.keys import log_of
@@ -53,7 +54,7 @@ def _judged(session: Session, runs: Runs, run: Run, base: NamedCommit | None, po
     comparison = compare(finder, base)
     if base and in_force:
         comparison = with_base_named(comparison, base)
-    compared = replace(section(finder, comparison), series=runs.series(run))
+    compared = replace(section(finder, comparison), series=present(runs.series(run), finder.renames.names))
     if in_force is None:
         # The gates of another project of the repository: its own job has judged by them.
         return Judged(with_reruns(replace(compared, verdict=verdict), reruns_of(finder, verdict)))

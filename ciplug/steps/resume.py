@@ -14,12 +14,13 @@ from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note
 from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
-from ciplug.records.amendment import Amendment, same_param
+from ciplug.records.amendment import Amendment, Changes, same_param
 from ciplug.records.canonical import plain
 from ciplug.records.keys import amended_run, parse_run, run_key
+from ciplug.records.last_point import not_earlier, parse_point
 from ciplug.records.provenance import Context
 from ciplug.records.read import read_run
-from ciplug.records.run import Status
+from ciplug.records.run import Run, Status
 from ciplug.steps.amend import Change, Target, check_number, objects_of, targets_of, view_of
 from ciplug.steps.record import lines_left_out, stamp_of
 from ciplug.steps.send import send
@@ -74,14 +75,14 @@ def _waiting(session: Session, spools: Sequence[Spool], run_id: str) -> Target |
     late = changes({one: data for one, data in objects.items() if amended_run(one)}, {}).get(key.key)
     late = late or NO_CHANGES
     shown = late.applied_to(record)
-    return Target(key, record.model, shown.name, shown.tags, shown.params, late)
+    return _target(shown, late)
 
 
 def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
     runs = session.runs()
     try:
         shown = runs.get(run_id, session.head)
-        return Target(run_key(shown), shown.model, shown.name, shown.tags, shown.params, runs.changes(shown))
+        return _target(shown, runs.changes(shown))
     except NotFound as unknown:
         raise _unknown(session, spools, run_id) from unknown
     except StoreError:
@@ -92,6 +93,10 @@ def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
             return targets_of(view, [run_id])[0]
         except NotFound:
             raise _unknown(session, spools, run_id) from None
+
+
+def _target(shown: Run, late: Changes) -> Target:
+    return Target(run_key(shown), shown.model, shown.name, shown.tags, shown.params, late, shown.last)
 
 
 def _unknown(session: Session, spools: Sequence[Spool], run_id: str) -> NotFound:
@@ -111,6 +116,7 @@ def facts_of(session: Session, target: Target) -> dict[str, Any]:
             "model": target.model,
             "seq": target.changes.next_seq,
             "params": plain(target.params),
+            "last": plain(target.last),
             "by": session.context.actor,
             "context": plain(session.context),
         },
@@ -126,13 +132,16 @@ def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> R
     """
     facts = dict(entry.amends or {})
     known: Mapping[str, Any] = facts.pop("params")
+    known_points = {name: parse_point(point) for name, point in facts.pop("last").items()}
     amendment = Amendment(
         **{**facts, "context": Context(**facts["context"])},
         created=stamp(ended),
         name=logged.name,
         tags=logged.tags,
         untag=logged.untagged,
-        metrics=logged.metrics,
+        # What is earlier than the recorded point stays in the series, and is not the value of the metric.
+        metrics=not_earlier(logged.metrics, logged.last, known_points),
+        last=logged.last,
         # One that slipped in with another value is kept as it was logged: whoever reads it refuses it, and says so.
         params={name: value for name, value in logged.params.items() if not _is_known(known, name, value)},
         status=status,

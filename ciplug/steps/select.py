@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ciplug.comparison.facts import with_facts
-from ciplug.comparison.selection import Facts, Rules, Selection, facts_of, select, with_parents
+from ciplug.comparison.renames import renamed
+from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, facts_of, select, with_parents
 from ciplug.errors import NotFound, UsageError, counted, nearest
 from ciplug.git import names
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.steps.branches import read_ahead
-from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.policy_in_force import PolicyInForce, read_policies
+from ciplug.steps.renames import renames_for
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -47,16 +49,25 @@ def resolve_base(session: Session, name: str | None) -> NamedCommit | None:
     return NamedCommit(name, resolve_commit(session, name)) if name else None
 
 
-def facts_on(session: Session, runs: Runs, recorded: Iterable[Run], gated: Collection[str] = ()) -> dict[str, Facts]:
+def facts_on(
+    session: Session,
+    runs: Runs,
+    recorded: Iterable[Run],
+    gated: Collection[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Facts]:
     """Return run → the facts that decide whether it counts for its commit.
 
     Args:
         recorded: all runs of these commits, of whatever model.
         gated: the metrics that gates look at, time and memory among them.
+        names: old name → present name, of metrics that were renamed.
     """
     return with_parents(
         facts_of(
-            with_facts(runs.evidence(run).run, gated), runs.changes(run).objection, lambda one: set_aside(session, one)
+            with_facts(renamed(runs.evidence(run).run, names or {}), gated),
+            runs.changes(run).objection,
+            lambda one: set_aside(session, one),
         )
         for run in recorded
     )
@@ -67,13 +78,10 @@ def set_aside(session: Session, run: Run) -> tuple[str, ...]:
     return read_policies(session).counted(run) if run.provenance.ignored_files else ()
 
 
-def candidate_rules(session: Session, model: str) -> Rules:
+def candidate_rules(session: Session, model: str, in_force: PolicyInForce | None, names: Mapping[str, str]) -> Rules:
     """Return the rules for the run that a report, gate or promotion takes for a commit."""
-    policies = read_policies(session)
-    in_force = policies.find(model)
-    return Rules(
-        pipelines_only=policies.only_pipelines(model), gated=in_force.policy.gated if in_force else frozenset()
-    )
+    gated = in_force.policy.renamed(names).gated if in_force else frozenset[str]()
+    return Rules(pipelines_only=read_policies(session).only_pipelines(model), gated=gated)
 
 
 def select_runs(session: Session, runs: Runs, commit: str, model: str | None = None) -> dict[str, Selection]:
@@ -83,9 +91,38 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
     models = sorted({run.model for run in recorded if model in (None, run.model)})
     found = {}
     for name in models:
-        rules = candidate_rules(session, name)
-        facts = facts_on(session, runs, recorded, rules.gated)
+        in_force = read_policies(session).find(name)
+        names = renames_for(session, runs, commit, name, in_force).names
+        rules = candidate_rules(session, name, in_force, names)
+        facts = facts_on(session, runs, recorded, rules.gated, names)
         found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
+    return found
+
+
+def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[str, dict[str, set[str]]]:
+    """Return commit → model → the runs that count for it: as the one that is judged, and as baselines.
+
+    A baseline is chosen among all runs, or among those of pipelines, by the metrics of what is compared with it.
+    """
+    by_commit = runs.of_commits(commits)
+    return {commit: _counting(session, runs, by_commit.get(commit, [])) for commit in commits}
+
+
+def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str, set[str]]:
+    found = {}
+    for model in {run.model for run in recorded}:
+        in_force = read_policies(session).find(model)
+        names = in_force.metrics.rename if in_force else {}
+        rules = candidate_rules(session, model, in_force, names)
+        facts = facts_on(session, runs, recorded, rules.gated, names)
+        of_model = [facts[run.id] for run in recorded if run.model == model]
+        compared = frozenset(name for one in of_model for name in one.metrics)
+        baselines = (
+            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), pipelines_only=only)
+            for only in (False, True)
+        )
+        chosen = (select(of_model, one).chosen for one in (rules, *baselines))
+        found[model] = {run for run in chosen if run}
     return found
 
 

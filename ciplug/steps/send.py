@@ -12,6 +12,7 @@ from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed, families
 from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.records.canonical import new_id
+from ciplug.records.keys import amended_run, is_run
 from ciplug.steps.session import Session, beside_runs
 
 MOST_KEYS = 5_000
@@ -89,7 +90,9 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
         # What another process has sent meanwhile, it has removed, and its files with it.
         waiting = [sealed for sealed in batch if sealed.waits]
         if waiting:
-            session.store.add(_merged(objects[sealed.folder] for sealed in waiting))
+            together = _merged(objects[sealed.folder] for sealed in waiting)
+            session.store.add(together)
+            _note_sent(session, together)
     except OSError as error:
         # A push takes some room on the disk.
         cause = Cause.FULL if error.errno == errno.ENOSPC else Cause.UNKNOWN
@@ -97,6 +100,15 @@ def _send_together(session: Session, batch: Sequence[Sealed], source: str | None
     for sealed in waiting:
         sealed.discard()
     return waiting
+
+
+def _note_sent(session: Session, objects: Mapping[str, bytes]) -> None:
+    """Put runs and amendments into the catalog of this machine, which answers while the store is out of reach."""
+    listed = {key: data for key, data in objects.items() if is_run(key) or amended_run(key)}
+    if listed and session.catalogs.is_dir():
+        from ciplug.tracking.catalog_file import add_sent, path_in
+
+        add_sent(path_in(session.catalogs, session.store.address), listed)
 
 
 def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:

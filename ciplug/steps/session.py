@@ -256,7 +256,12 @@ class Session:
         unsent = dict(handed_over or {})
         for sealed in self.spool.sealed(self.spooled_for):
             unsent.update(sealed.objects)
-        return Runs(self.store, unsent, cache_folder(self.workspace, self.env) / "catalog", offline=offline)
+        return Runs(self.store, unsent, self.catalogs, offline=offline)
+
+    @property
+    def catalogs(self) -> Path:
+        """The folder of the catalogs on this machine, one for each store."""
+        return cache_folder(self.workspace, self.env) / "catalog"
 
 
 def open_session(

@@ -152,7 +152,7 @@ def _check_counts(runs: Runs, run: Run) -> None:
             f"run {run.id[:12]} was {changes.objection}",
             hint=changes.advice,
         )
-    if newer := (*changes.newer, *(changes.parent.newer if changes.parent else ())):
+    if newer := changes.newer:
         raise PromotionRefused(
             Refusal.UNKNOWN_AMENDMENTS,
             f"run {run.id[:12]} was amended by a newer ciplug, which may have withdrawn it: amendment {newer[0].seq} "

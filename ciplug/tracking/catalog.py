@@ -7,7 +7,6 @@ held beside them. Amendments change the columns as they are read: what was recor
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import time
 from bisect import bisect_left
@@ -27,7 +26,7 @@ from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
 from ciplug.stores.base import Store
 from ciplug.tracking import amended, search
-from ciplug.tracking.catalog_file import DAMAGE, CatalogFile
+from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
 from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
 from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, Order, Selection
 
@@ -88,8 +87,7 @@ class Catalog:
         self._store = store
         self._unsent = dict(unsent or {})
         self._offline = offline
-        name = hashlib.sha256(store.address.encode()).hexdigest()[:16]
-        path = folder / f"{name}.sqlite" if folder else None
+        path = path_in(folder, store.address) if folder else None
         if offline:
             self._file, self.as_of = self._as_left(path)
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -34,12 +34,18 @@ class RetainedRun:
     """Whether a trusted job made it from the commit as it is: others are no baseline."""
     pipeline: bool = True
     """Whether a CI system started it."""
+    measured: bool = True
+    """Whether it has a metric to compare: others are no baseline."""
 
 
-def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
+def runs_in(parts: Iterable[Columns], gated: Callable[[str], Collection[str]] = lambda model: ()) -> list[RetainedRun]:
     """The runs of these parts of a store, oldest part first, in the order in which the store accepted them.
 
-    Within a part it is that of their start: a clock that is off moves a run by no more than a part.
+    Within a part it is that of their start: a clock that is off moves a run by no more than a part. What is true of a
+    run holds for its child runs and theirs, as it does where the run of a commit is chosen.
+
+    Args:
+        gated: a model's metrics that gates look at; without any, every metric can be compared.
     """
     parts = list(parts)
     amendments = {key: record for part in parts for key, record in part.amendments.items()}
@@ -47,6 +53,7 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
     found = []
     for part in parts:
         at = part.attributes
+        measured = _measured(part, gated)
         rows = [
             RetainedRun(
                 key=key,
@@ -61,17 +68,37 @@ def runs_in(parts: Iterable[Columns]) -> list[RetainedRun]:
                 parent=at["parent"][row],
                 clean=at["dirty"][row] == "false" and at["trusted"][row] != "false",
                 pipeline=at["host"][row] != "local",
+                measured=row in measured,
             )
             for row, key in enumerate(part.keys)
         ]
         found += sorted(rows, key=lambda run: (run.started, run.id))
-    return _counting(found)
+    by_id = {(run.commit, run.id): run for run in found}
+    return [_limited(run, by_id) if run.parent else run for run in found]
 
 
-def _counting(runs: Sequence[RetainedRun]) -> list[RetainedRun]:
-    """The same runs, of which a child counts only if its parent does."""
-    withdrawn = {(run.commit, run.id) for run in runs if not run.counts}
-    return [replace(run, counts=False) if (run.commit, run.parent) in withdrawn else run for run in runs]
+def _measured(part: Columns, gated: Callable[[str], Collection[str]]) -> set[int]:
+    """Rows of the runs with a metric to compare."""
+    models = part.attributes["model"]
+    wanted = {model: gated(model or "") for model in set(models)}
+    cells = ((name, row) for name, column in part.metrics.items() for row in column.rows)
+    return {row for name, row in cells if not wanted[models[row]] or name in wanted[models[row]]}
+
+
+def _limited(run: RetainedRun, by_id: Mapping[tuple[str | None, str], RetainedRun]) -> RetainedRun:
+    """A child run, which is never better than the runs that started it."""
+    limited, passed, above = run, {run.id}, by_id.get((run.commit, run.parent or ""))
+    while above is not None and above.id not in passed:
+        limited = replace(
+            limited,
+            status=limited.status if above.status == "finished" else above.status,
+            counts=limited.counts and above.counts,
+            clean=limited.clean and above.clean,
+            pipeline=limited.pipeline and above.pipeline,
+        )
+        passed.add(above.id)
+        above = by_id.get((run.commit, above.parent or ""))
+    return limited
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -86,7 +113,8 @@ def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str
     """Return the ids of the runs that represent these branches, or may.
 
     Per model, that is the last run and the last finished run; and of the finished runs that a trusted job made from a
-    clean commit, the last one and the last one of a pipeline, so that no later run that must not count displaces them.
+    clean commit, the last one and the last one of a pipeline, and of these the last ones with a metric to compare, so
+    that no later run that must not count displaces them.
     Among each of these kinds, a child run represents a commit only where all runs of the model are children.
     """
     counting = [run for run in runs if run.counts and run.branch and run.branch in branches]
@@ -94,8 +122,12 @@ def newest_on(branches: Collection[str], runs: Sequence[RetainedRun]) -> set[str
     pipelines = [run for run in fit if run.pipeline]
     shown = _without_children(counting)
     finished = [run for run in shown if run.status == "finished"]
-    kinds = (shown, finished, _without_children(fit), _without_children(pipelines))
+    kinds = (shown, finished, *map(_without_children, (fit, pipelines, *map(_with_metrics, (fit, pipelines)))))
     return {run for kind in kinds for run in _last_of_each(kind)}
+
+
+def _with_metrics(runs: Sequence[RetainedRun]) -> list[RetainedRun]:
+    return [run for run in runs if run.measured]
 
 
 def _without_children(runs: Sequence[RetainedRun]) -> list[RetainedRun]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from ciplug.git.cache import cache_folder
+from ciplug.git.workspace import discover
 from ciplug.records.amendment import LAST_SEQ, Amendment
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.keys import RunKey, amendment_object, parse_amendment, parse_runs
@@ -19,7 +22,7 @@ from ciplug.records.series import Series
 from ciplug.steps.amend import Change, amend, targets_of, view_of
 from ciplug.steps.session import open_session
 from ciplug.stores import Store
-from tests.project import Project, git
+from tests.project import CONFIG, Project, git
 
 FORK = {
     "GITLAB_CI": "true",
@@ -284,6 +287,49 @@ def test_an_amendment_of_a_newer_ciplug_is_said(project: Project) -> None:
     assert [one.seq for one in runs.changes(runs.get(run)).newer] == [1] == [one.seq for one in runs.newer]
 
 
+def newer_amendment(project: Project, run: str) -> None:
+    """Amend a run as a newer ciplug would, with what this one does not understand."""
+    key = recorded_key(project, run)
+    made = Amendment(run=run, model="wine", commit=key.commit, seq=1, created="2026-12-01T00:00:00Z", schema=2)
+    name, data = amendment_object(made)
+    store_of(project).add({name.key: data})
+
+
+def test_gates_do_not_pass_a_run_that_a_newer_ciplug_may_have_withdrawn(project: Project) -> None:
+    newer_amendment(project, project.train())
+    verdict = project.json("gate", "--json")["verdicts"][0]
+    (result,) = (gate for gate in verdict["gates"] if gate["gate"] == "run")
+    assert (verdict["outcome"], result["outcome"], result["advice"]) == ("INCONCLUSIVE",) * 2 + ("upgrade ciplug",)
+    assert "amended by a newer ciplug (schema 2), which is understood in part only" in result["reason"]
+    assert "it may have been withdrawn" in result["reason"]
+
+
+def test_a_baseline_that_a_newer_ciplug_may_have_withdrawn_decides_nothing(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(CONFIG.replace(" min: 0.8,", ""))
+    project.commit("compare")
+    base = project.train()
+    project.commit("next")
+    project.train()
+    assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
+    newer_amendment(project, base)
+    (result,) = project.json("gate", "--json")["verdicts"][0]["gates"]
+    assert result["outcome"] == "INCONCLUSIVE" and result["advice"] == "upgrade ciplug"
+    assert f"the baseline's run {base[:12]} was amended by a newer ciplug" in result["reason"]
+
+
+def test_offline_shows_what_this_machine_has_sent(project: Project, tmp_path: Path) -> None:
+    first = project.train()
+    project.ciplug("runs", "list")
+    (catalog,) = (cache_folder(discover(project.folder), os.environ) / "catalog").glob("*.sqlite")
+    os.utime(catalog, (1_700_000_000, 1_700_000_000))
+    project.ciplug("runs", "tag", first, "team=red")
+    second = project.train()
+    (tmp_path / "origin.git").rename(tmp_path / "away.git")
+    listed = project.ciplug("runs", "list", "--offline", "--format", "csv", "--columns", "tags.team")
+    rows = {row["run"]: row["tags.team"] for row in csv.DictReader(listed.stdout.splitlines())}
+    assert rows == {first: "red", second: ""}
+
+
 @pytest.mark.slow
 def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_path: Path) -> None:
     run = project.train()
@@ -327,11 +373,14 @@ def test_fsck_names_amendments_that_are_wrong(project: Project) -> None:
     (recorded,) = parse_runs(store.keys("runs/"))
     assert recorded.id == run
     damaged = f"{recorded.amendments}7-aaaaaaaa.json"
+    store.add({recorded.inputs: b"no texts", recorded.series: b"no series", recorded.examples: b"no examples"})
     store.add({key.key: data})
     store.add({damaged: b'{"run":1}\n'})
     done = project.ciplug("fsck", code=3)
     assert f"{key.key}: its run is not in the store" in done.stdout
     assert f"{damaged}: " in done.stdout
+    assert f"problem: {recorded.inputs}: not the schemas and profiles of a run, or damaged" in done.stdout
+    assert f"problem: {recorded.series}: " in done.stdout and f"problem: {recorded.examples}: " in done.stdout
     assert "cannot be read" in project.ciplug("gate", code=2).stderr, "it may be a withdrawal"
 
 

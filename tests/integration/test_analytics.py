@@ -125,6 +125,7 @@ def test_the_table_has_the_columns_of_the_files(tmp_path: Path) -> None:
     columns = dict(re.findall(r"`(\w+)` ([\w<>,:]+?),?\n", declared))
     hive = {
         "string": "string",
+        "bool": "boolean",
         "timestamp[us, tz=UTC]": "timestamp",
         "list<element: string>": "array<string>",
         "map<string, double>": "map<string,double>",

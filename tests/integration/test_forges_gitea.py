@@ -129,7 +129,7 @@ def test_trouble_is_retried_and_leaves_one_comment(api: GiteaApi, status: int | 
 
 
 def test_lasting_trouble_is_one_line(api: GiteaApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ciplug.forges.patience.RETRIES", 1)
+    monkeypatch.setattr("ciplug.forges.retries.RETRIES", 1)
     api.fail_next(502, times=5, body="<html>Whoops</html>")
     with pytest.raises(ForgeError) as caught:
         forge(api).upsert_comment(7, MARKER, BODY)

@@ -157,7 +157,7 @@ def test_trouble_is_retried_and_leaves_one_comment(api: GitHubApi, status: int |
 
 
 def test_lasting_trouble_is_one_line(api: GitHubApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ciplug.forges.patience.RETRIES", 1)
+    monkeypatch.setattr("ciplug.forges.retries.RETRIES", 1)
     api.fail_next(500, times=5, body="<html>Internal error</html>")
     with pytest.raises(ForgeError) as caught:
         forge(api).upsert_comment(7, MARKER, BODY)

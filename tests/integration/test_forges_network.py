@@ -92,7 +92,7 @@ def test_through_a_proxy(kind: str, api: JsonApi, monkeypatch: pytest.MonkeyPatc
 def test_with_a_certificate_of_ones_own(
     kind: str, api: JsonApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ciplug.forges.patience.RETRIES", 0)
+    monkeypatch.setattr("ciplug.forges.retries.RETRIES", 0)
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)

@@ -557,7 +557,7 @@ def test_a_fold_takes_what_fits_and_leaves_the_rest(
         remote.write("4", {"d/x": b"below"}),
     ]
     late = remote.write("5", {"f": b"5"})
-    monkeypatch.setattr(folding, "FOLD_MOST", 2)
+    monkeypatch.setattr(folding, "WRITES_PER_FOLD", 2)
     store = fresh()
     assert store.compact() == 2
     assert [remote.ref(ref) for ref in taken] == [None, None]

@@ -17,7 +17,8 @@ import pytest
 
 from ciplug.errors import FileChanged, StoreError
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.files import FOLD_AT, LOOK_FROM, GitFiles
+from ciplug.stores.git.files import LOOK_FROM, GitFiles
+from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import BLOB, LooseObjects
 from tests.file_samples import make, noise, nothing, sha
 from tests.project import git

@@ -12,12 +12,11 @@ from ciplug.git.workspace import discover
 from ciplug.records import bundle
 from ciplug.stores import open_store
 from ciplug.stores.base import PENDING_ALARM
+from ciplug.stores.git.folding import FOLD_AT
 from ciplug.stores.git.objects import LooseObjects
 from tests.project import git
 from tests.servers.git_http import GitServer
 from tests.stores import Place, git_place
-
-FOLD_AT = 64
 
 
 @pytest.fixture

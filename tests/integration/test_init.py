@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 def files(written: config.Config) -> list[str]:
     """The files of metrics that a ciplug.yaml names."""
-    return [one.file for one in written.metrics]
+    return [one.file for one in written.metrics.files]
 
 
 def tree(folder: Path) -> dict[str, str]:

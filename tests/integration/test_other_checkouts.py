@@ -12,9 +12,9 @@ import pytest
 
 from ciplug.ci.identity import Standing
 from ciplug.cli import main
-from ciplug.git.published import is_on_branch, is_tip, places_of
+from ciplug.git.published import is_on_branch, is_tip, published_at
 from ciplug.git.workspace import discover
-from ciplug.records.provenance import Context
+from ciplug.records.provenance import Context, PublishedAt
 from ciplug.registry.state import read_model
 from ciplug.steps.session import Session, open_session
 from tests.project import MODEL, Project, git
@@ -248,9 +248,9 @@ def test_where_a_remote_has_a_commit(job: Job) -> None:
     job.git("push", "-q", "origin", "v1")
     workspace = discover(folder)
     assert workspace is not None
-    assert places_of(workspace, first, {}) == (True, ("main",))
-    assert places_of(workspace, job.project.head, {}) == (True, ())
-    assert places_of(workspace, head, {}) == (False, ())
+    assert published_at(workspace, first, {}) == PublishedAt(own=True, branches=("main",))
+    assert published_at(workspace, job.project.head, {}) == PublishedAt(own=True)
+    assert published_at(workspace, head, {}) == PublishedAt()
 
 
 def test_what_a_remote_has_at_a_ref_is_asked_of_the_clone_first_and_then_of_the_remote(job: Job) -> None:
@@ -355,5 +355,5 @@ def test_without_a_remote_the_branches_here_decide(tmp_path: Path) -> None:
     project.commit("in no branch")
     workspace = discover(project.folder)
     assert workspace is not None
-    assert places_of(workspace, first, {}) == (True, ("main",))
-    assert not places_of(workspace, project.head, {}).own
+    assert published_at(workspace, first, {}) == PublishedAt(own=True, branches=("main",))
+    assert not published_at(workspace, project.head, {}).own

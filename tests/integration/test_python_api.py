@@ -148,6 +148,32 @@ def test_mistakes_are_named_with_what_to_do_and_the_training_goes_on(folder: Pat
     assert run.metrics == {" loss ": 3.0, "ok": 5.0}
 
 
+GIVEN = """\
+import ciplug
+with ciplug.start_run(tags={"a": 1}) as run:
+    ciplug.log_text("so it went", "notes/why.txt")
+    ciplug.log_table({"x": [1, 2]}, "table.json")
+    ciplug.log_metrics({"accuracy": "high", "f1": True})
+    ciplug.set_tags({"b": 2, "c": 3})
+"""
+
+
+def test_files_that_the_training_gives_to_its_run_are_artifacts(folder: Path) -> None:
+    said = script(GIVEN)
+    assert "1 name is left out: 'accuracy' (the text 'high')" in said
+    session = open_session()
+    (run,) = recorded(session)
+    assert run.tags == {"a": "1", "b": "2", "c": "3"}
+    assert run.metrics["f1"] == 1.0 and run.metrics["accuracy"] != run.metrics["accuracy"]
+    assert [(one.name, one.why) for one in run.left_out] == [("accuracy", "text")]
+    files = {one.path: one for one in run.artifacts}
+    assert files.keys() == {"notes/why.txt", "table.json"}
+    (folder / "back").mkdir()
+    why = files["notes/why.txt"]
+    session.files_at(str(why.store)).get([why.digest], folder / "back", lambda count: None, 100)
+    assert (folder / "back" / why.digest.removeprefix("sha256:")).read_text() == "so it went"
+
+
 WORKERS = """\
 import multiprocessing, sys
 import ciplug

@@ -130,7 +130,7 @@ CALL = """\
 
 def test_a_statistical_test(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
-    copy.insert("config/gate.py", '"identity", ', before='"welch", "newcombe"')
+    copy.insert("config/gate.py", '"identity", ', before='"welch", PairedTest')
     copy.insert("gates/choice_of_test.py", CALL, before='    if gate.test == "point":\n')
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     (project.folder / "ciplug.yaml").write_text(f"version: 1\nmetrics: metrics.json\ngates:\n  {rule}\n")
@@ -144,6 +144,36 @@ def test_a_statistical_test(copy: Copy, project: Project) -> None:
     project.train(env=copy.env)
     (verdict,) = project.json("gate", "--json", env=copy.env, code=1)["verdicts"]
     assert verdict["outcome"] == "FAIL"
+
+
+PAIRED = """\
+        if test == "identity":
+            from ciplug.stats.identity import identity
+
+            return identity(float(self.new.mean()), float(self.old.mean()), self.question.rule)
+"""
+EVALUATE = """\
+lines = [f"{row},1,{int(row < 17)}\\n" for row in range(20)]
+pathlib.Path("rows.csv").write_text("id,label,prediction\\n" + "".join(lines))
+"""
+
+
+def test_a_statistical_test_example_by_example(copy: Copy, project: Project) -> None:
+    copy.add("stats/identity.py", IDENTITY)
+    copy.insert("config/gate.py", '"identity", ', before='"newcombe", "mcnemar"')
+    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "bootstrap"')
+    copy.insert("stats/paired_tests.py", PAIRED, before='        if test == "newcombe":\n')
+    rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
+    config = f"version: 1\nmetrics: metrics.json\nsamples: rows.csv\ngates:\n  {rule}\n"
+    (project.folder / "ciplug.yaml").write_text(config)
+    script = project.folder / "train.py"
+    script.write_text(script.read_text() + EVALUATE)
+    project.commit("gates")
+    project.train(env=copy.env)
+    project.branch("same")
+    project.train(env=copy.env)
+    ((gate,),) = (verdict["gates"] for verdict in project.json("gate", "--json", env=copy.env)["verdicts"])
+    assert (gate["outcome"], gate["method"]) == ("PASS", "the difference itself")
 
 
 KEY = "    other_than: float | None = key(kinds.NUMBER)\n"
@@ -171,6 +201,7 @@ def test_a_key_of_a_gate(copy: Copy, project: Project) -> None:
     assert check("ciplug.yaml", gates.format(0.85)) == ""
     child = "extends: ciplug.yaml\ngates: {accuracy: {other_than: 0.5}}\n"
     assert "gates.accuracy.other_than: it may not be changed" in check("child.yaml", child, code=2)
+    project.commit("gates")
     project.train(env=copy.env)
     (verdict,) = project.json("gate", "--json", env=copy.env, code=1)["verdicts"]
     assert {gate["rule"]: gate["outcome"] for gate in verdict["gates"]} == {"at least 0.8": "PASS", "not 0.85": "FAIL"}

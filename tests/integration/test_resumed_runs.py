@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 import ciplug
+from ciplug.commands.run_details import details
 from ciplug.errors import ForkJob, NotFound, RecordError, UsageError
 from ciplug.records.amendment import Amendment
 from ciplug.records.keys import parse_amendments
+from ciplug.records.last_point import LastPoint
 from ciplug.records.read import amendment as read_amendment
 from ciplug.records.run import Run
 from ciplug.steps.amend import DELETE, amend, targets_of, view_of
@@ -127,6 +129,31 @@ def start_worker(run: str) -> subprocess.Popen[bytes]:
     process = subprocess.Popen([sys.executable, "-c", RESUME, run], stdin=pipe, stdout=pipe, stderr=pipe)
     assert process.stdout is not None and process.stdout.readline() == b"open\n", process.communicate()
     return process
+
+
+def test_a_point_before_the_recorded_one_changes_no_value(origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's order: the highest step, then the latest time, then the highest value."""
+    monkeypatch.chdir(origin.parent / "work")
+    with ciplug.start_run(model="wine") as active:
+        ciplug.log_metric("loss", 0.5, step=9, timestamp=1_700_000_000_123)
+        ciplug.log_metric("accuracy", 0.9)
+    last = shown(active.id).last
+    assert last["loss"] == LastPoint(step=9, value=0.5, time=1_700_000_000_123)
+    assert (last["accuracy"].step, last["accuracy"].value) == (0, 0.9)
+    with ciplug.start_run(run_id=active.id):
+        ciplug.log_metric("loss", 0.7, step=4)
+        ciplug.log_metric("late", 1.0, step=2)
+    (made,) = amendments()
+    assert made.metrics == {"late": 1.0} and {name: point.step for name, point in made.last.items()} == {
+        "late": 2,
+        "loss": 4,
+    }
+    runs = open_session().runs()
+    found = runs.get(active.id)
+    assert found.metrics == {"accuracy": 0.9, "late": 1.0, "loss": 0.5}
+    assert {name: point.step for name, point in found.last.items()} == {"accuracy": 0, "late": 2, "loss": 9}
+    assert runs.series(found)["loss"].steps == (4, 9) and not runs.evidence(found).changed
+    assert "loss: 0.5 (step 9)" in details(found, runs.changes(found))
 
 
 def test_a_resumed_run_whose_process_is_killed_loses_nothing(run: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from ciplug import config
+from ciplug.config import Keep
 from ciplug.errors import ConfigError
+from ciplug.registry import ledger
+from ciplug.registry.events import EVENT_TYPES, EventType, wrap
+from ciplug.steps.compact import select
 from ciplug.stores.git import folding
-from tests.project import CONFIG, Project, git
+from tests.project import CONFIG, Project, git, measured
+from tests.team import STAMP, team_in
 
 STAGED = "promote wine --to staging"
 
@@ -52,12 +59,31 @@ def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None
     assert runs_of(project) == set(ids)
     said = project.ciplug("compact").stderr
     assert "dropped 2 runs (4 objects); the rule is keep: last 2" in said
-    assert "2 older runs are kept: they are in the registry, or baselines" in said
+    assert "2 older runs are kept: versions, baselines, or what counts for a commit" in said
     assert runs_of(project) == {ids[0], *ids[3:]}
     assert "nothing to drop" in project.ciplug("compact").stderr
     assert "0 problems" not in project.ciplug("fsck").stderr
     assert "4 runs, 1 models in the registry, no problem" in project.ciplug("fsck").stderr
     project.ciplug("compare")
+
+
+@pytest.mark.slow
+def test_the_run_that_counts_for_a_commit_stays_while_the_commit_has_a_run(project: Project) -> None:
+    """A later run that lacks a gated metric does not count, whichever of them is young."""
+    (project.folder / "ciplug.yaml").write_text(
+        CONFIG.replace("gates:", "keep: {last: 1}\ngates:\n  f1: {higher_is_better: true, max_regression: 0.01}")
+    )
+    project.commit("two gates")
+    whole, half = ({"accuracy": 0.9, "f1": 0.8}, {"accuracy": 0.9})
+    project.train(env=measured(whole))
+    counts = project.train(env=measured(whole))
+    later = project.train(env=measured(half))
+    project.commit("next")
+    project.push()
+    last = project.train(env=measured({}), code=None)
+    project.ciplug("compact")
+    # The last one has nothing to compare, so it is no baseline: the one before it is.
+    assert runs_of(project) == {counts, later, last}
 
 
 SWEEP = """\
@@ -85,6 +111,29 @@ def test_a_sweep_uses_one_place_and_stays_the_baseline(project: Project) -> None
     project.train()
     (compared,) = project.json("compare", "--format", "json")["comparisons"]
     assert compared["baseline"]["run"] == parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instead:
+    """A toy event of the registry, which names a run in a field that no other event has."""
+
+    type: ClassVar[str] = "instead"
+
+    instead_of: str
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.instead_of,)
+
+
+def test_a_run_that_an_event_of_any_type_names_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EVENT_TYPES, Instead.type, EventType(Instead, lambda model, event, payload: model))
+    team = team_in(tmp_path)
+    runs = [team.run(commit=team.project.commit(f"{number}")).id for number in range(4)]
+    event = wrap(Instead(instead_of=runs[1]), model="wine", created=STAMP)
+    ledger.append(team.session.log, ledger.read(team.session.log, "wine"), event)
+    selected = select(team.session.refreshed(), Keep(last=1))
+    assert {run.id for run in selected.dropped} == {runs[0], runs[2]}
 
 
 @pytest.mark.slow

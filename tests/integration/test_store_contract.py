@@ -49,6 +49,10 @@ def run_object(number: int, commit: str = COMMITS[0], **fields: Any) -> dict[str
         "commit": commit,
         "params": {"depth": number % 5},
         "metrics": metrics,
+        "provenance": {
+            **({"dirty": number % 3 == 0} if number % 5 else {}),
+            "context": {"host": "github_actions", "trusted": number % 4 != 0},
+        },
         "schema": 1,
         **fields,
     }

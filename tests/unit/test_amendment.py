@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, evidence_of, 
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.inputs import DatasetInput, ModelOutput, decode_texts, encode_texts
 from ciplug.records.keys import amendment_object, parse_amendment
+from ciplug.records.last_point import LastPoint
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
 from ciplug.records.series import Series, merge
@@ -38,6 +40,10 @@ WHOLE = st.builds(
     tags=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3)),
     untag=st.lists(st.sampled_from("cd"), unique=True).map(tuple),
     metrics=st.dictionaries(st.sampled_from(["a", "b/c"]), st.floats()),
+    last=st.dictionaries(
+        st.sampled_from(["a", "b/c"]),
+        st.builds(LastPoint, step=st.integers(), value=st.floats(), time=st.none() | st.integers()),
+    ),
     params=st.dictionaries(st.sampled_from("ab"), st.text(max_size=3) | st.integers() | st.floats() | st.booleans()),
     status=st.sampled_from([None, "finished", "failed", "killed"]),
     ended=st.sampled_from([None, MOMENT]),
@@ -250,6 +256,14 @@ def test_nothing_but_metrics_that_are_added_becomes_evidence() -> None:
     assert evidence_of(record, changes).run == record
 
 
+def test_of_amendments_that_were_made_at_once_the_latest_point_counts() -> None:
+    early, late = ({"b": LastPoint(step=step, value=value, time=1)} for step, value in ((3, 0.3), (9, 0.9)))
+    folded = fold([made(1, metrics={"b": 0.9}, last=late), made(1, metrics={"b": 0.3}, last=early)])
+    assert (folded.metrics, folded.last) == ({"b": 0.9}, late)
+    shown = folded.applied_to(Run(**{**RECORD.__dict__, "last": {**early, "a": early["b"]}}))
+    assert shown.last == {**late, "a": early["b"]}
+
+
 def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
     def dataset(**fields: Any) -> DatasetInput:
         return DatasetInput(**{**DATASET, **fields})
@@ -266,6 +280,11 @@ def test_amendments_of_a_newer_ciplug_are_a_fact() -> None:
     (note,) = newer_notes(changes.newer)
     assert "amendment 2 of run 1: written by a newer ciplug (schema 2, this one knows 1)" in note
     assert not newer_notes(fold([made(1)]).newer)
+
+
+def test_a_child_of_a_run_that_a_newer_ciplug_amended_is_understood_in_part_only() -> None:
+    top, child = fold([made(1, schema=2)]), fold([made(1)])
+    assert replace(child, parent=replace(Changes(), parent=top)).newer == top.amendments
 
 
 def test_schemas_and_profiles_are_kept_by_their_digests() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ciplug import config
+from ciplug.config.metrics import Metrics
 from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 
@@ -31,7 +32,7 @@ def parse(text: str) -> config.Config:
 def test_every_key() -> None:
     found = parse(WHOLE)
     assert (found.store, found.model, found.policy.baseline.branch) == ("git:?branch=runs", "wine", "develop")
-    assert ([one.file for one in found.metrics], found.params) == (["metrics.json"], ("params.yaml", "more.toml"))
+    assert ([one.file for one in found.metrics.files], found.params) == (["metrics.json"], ("params.yaml", "more.toml"))
     assert (found.artifacts, found.datasets) == (("model.bin",), ("data.csv",))
     assert found.policy.defaults.on_missing == "warn"
     assert {name: gate.min for name, gate in found.policy.gates.items()} == {"accuracy": 0.8}
@@ -43,7 +44,7 @@ def test_every_key() -> None:
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "version: 1\n"])
 def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
     found = parse(text)
-    assert (found.metrics, found.policy, found.model) == ((), Policy(), None)
+    assert (found.metrics, found.policy, found.model) == (Metrics(), Policy(), None)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,10 @@ def test_a_file_that_says_nothing_is_all_defaults(text: str) -> None:
         ("model: 5", "ciplug.yaml:1: model: text is expected, not 5", None),
         ("model: ' '", "ciplug.yaml:1: model: text is expected", None),
         ("store: no", "ciplug.yaml:1: store: text is expected, not false: put it in quotes", None),
-        ("metrics: {a: b}", "2 mistakes in ciplug.yaml:\n  ciplug.yaml:1: metrics.a: unknown key", None),
+        ("metrics: {a: b}", "ciplug.yaml:1: metrics.a: unknown key", "one of: files, show, hide, rename"),
+        ("metrics: {show: [a, a]}", "ciplug.yaml:1: metrics.show: 'a' is listed twice", None),
+        ("metrics: {rename: {a: 1}}", "ciplug.yaml:1: metrics.rename: a mapping of old names to new ones", None),
+        ("metrics: {rename: {a: b, b: a}}", "ciplug.yaml:1: metrics.rename: 'a' is renamed to itself", None),
         ("metrics: [a, 1]", "ciplug.yaml:1: metrics.1: a path, a list of paths, or a mapping", None),
         ("metrics: {take: best}", "ciplug.yaml:1: metrics.file: this key is missing", None),
         ("metrics: {file: a.csv, take: most}", "ciplug.yaml:1: metrics.take: last, best, min, max or", None),

@@ -58,6 +58,7 @@ def test_a_child_has_all_that_it_extends() -> None:
         "stages: {production: {require: [clean_tree, signature]}}",
         "stages: {staging: {on_missing: fail}}",
         "branches: {release/*: {gates: [accuracy, latency]}}",
+        "metrics: {rename: {loss: val/loss}}",
         "branches: {hotfix/*: {on_no_baseline: fail}}",
         "gates: {loss: {max: 1}}\n"
         "waivers: [{gate: loss, limit: 2, commit: 1a2b3c4, expires: 2026-12-31, reason: r, approved_by: b}]",
@@ -121,6 +122,14 @@ def test_it_may_tighten(child: str) -> None:
         (
             "waivers:\n  - {gate: accuracy, limit: 1, commit: 1a2b3c4, expires: 2026-12-31, reason: r, approved_by: b}",
             "ciplug.yaml:3: waivers: a waiver for the gate 'accuracy' loosens it",
+        ),
+        (
+            "metrics: {rename: {accuracy: f1}}",
+            "ciplug.yaml:2: metrics.rename: the rename of 'accuracy' changes what a gate looks at",
+        ),
+        (
+            "metrics: {rename: {loss: accuracy}}",
+            "ciplug.yaml:2: metrics.rename: the rename of 'loss' changes what a gate looks at",
         ),
     ],
 )

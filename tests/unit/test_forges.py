@@ -461,7 +461,7 @@ TROUBLE = [
 
 @pytest.mark.parametrize(("error", "says"), TROUBLE)
 def test_network_trouble_is_one_line(error: Exception, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ciplug.forges.patience.RETRIES", 0)
+    monkeypatch.setattr("ciplug.forges.retries.RETRIES", 0)
     for context in FORGES:
         forge = open_forge(context, HUSH, None)
         assert not isinstance(forge, NoForge)

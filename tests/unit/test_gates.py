@@ -15,6 +15,7 @@ from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
 from ciplug.records.left_out import LeftOut
+from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run, Status
 from ciplug.records.verdict import SEVERITY, Outcome, PolicySource, Verdict, worst
 from ciplug.steps.judge import exit_code
@@ -33,6 +34,7 @@ def judge(
     status: Status = "finished",
     dry_run: bool = False,
     left_out: Sequence[LeftOut] = (),
+    newer: Sequence[Notice] = (),
     **defaults: Any,
 ) -> Verdict:
     """The verdict on a run with these metrics; `baseline` None: there is no baseline run."""
@@ -53,6 +55,7 @@ def judge(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
         left_out={one.name: one for one in left_out},
+        newer=newer,
     )
     return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)
 
@@ -385,3 +388,11 @@ def test_two_allowances_fail_only_together(
     both, singles = of({"abs": abs_, "rel": rel}), {of({"abs": abs_}), of({"rel": rel})}
     assert (both == "FAIL") == ("PASS" not in singles)
     assert both in ("PASS", "FAIL")
+
+
+@pytest.mark.parametrize("stated, expected", [({}, "INCONCLUSIVE"), ({"on_inconclusive": "fail"}, "FAIL")])
+def test_what_a_newer_ciplug_amended_passes_no_gate(stated: Mapping[str, Any], expected: Outcome) -> None:
+    newer = Notice(kind=Kind.NEWER_AMENDMENT, run="c" * 32, schema=9)
+    verdict = judge({"a": {"min": 0.8, **stated}}, {"a": 0.9}, None, newer=[newer])
+    assert [(one.gate, one.outcome) for one in verdict.gates] == [("run", expected), ("a", "PASS")]
+    assert verdict.outcome == expected and not verdict.passed

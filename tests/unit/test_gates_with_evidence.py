@@ -14,16 +14,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison.repeats import mean
+from ciplug.config.gate import METRIC_TESTS, Allowance, Gate
+from ciplug.config.policy import Policy
 from ciplug.gates import reasons
+from ciplug.gates.by_example import ByExample
+from ciplug.gates.choice_of_test import Pair, best_test
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
+from ciplug.gates.reasons import POINT
 from ciplug.records.comparison import Side
 from ciplug.records.examples import Examples
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
-from ciplug.records.verdict import GateResult, PolicySource, Verdict
+from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict
 from ciplug.stats.drift_tests import categorical, numeric
 from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.paired_examples import take
 from ciplug.stats.power import more_needed
 from ciplug.stats.sample import Sample
 from tests.policies import policy_of
@@ -164,6 +170,28 @@ def test_examples_decide_beside_the_noise() -> None:
     assert outcome(turned(RIGHT, 60, 48), on_inconclusive="fail").outcome == "FAIL"
 
 
+@pytest.mark.parametrize("test", [test for test in METRIC_TESTS if test not in ("auto", "point")])
+def test_a_gate_is_judged_by_the_test_that_it_names(test: str) -> None:
+    """Two numbers without an uncertainty are compared only where the gate asks for it."""
+    base, new = table(RIGHT), table(turned(RIGHT, 60))
+    gate = {**UP, "max_regression": 0, "test": test}
+    policy: dict[str, Any] = {"gates": {"accuracy": gate}, **({"seeds": {}} if test == "welch" else {})}
+    runs = 2 if test == "welch" else 1
+    sides = [side(role, {"accuracy": [share(x)] * runs}) for role, x in (("candidate", new), ("baseline", base))]
+    result = one(judge({"samples": "p.jsonl", **policy}, *sides, examples=(new, base)))
+    assert result.outcome == "FAIL" and result.method and result.method != POINT
+
+
+def test_a_named_test_that_nothing_runs_decides_nothing() -> None:
+    """A name in the policy without its code in `gates` and `stats`: not a comparison of two numbers instead."""
+    gate = Gate(higher_is_better=True, max_regression=Allowance(abs=1.0), test="toy")  # type: ignore[arg-type]
+    policy = Policy(gates={"a": gate})
+    evidence = Evidence(candidate=side("candidate", {"a": 1}), baselines={"a": side("baseline", {"a": 1})})
+    pair = Pair("a", gate, 1.0, 1.0, Rule(higher_is_better=True))
+    tested = best_test(pair, evidence, ByExample(policy, evidence), None)
+    assert tested.result == Undecided("the test 'toy' cannot compare two runs")
+
+
 def test_a_metric_that_its_examples_do_not_bear_out_is_undecided() -> None:
     base = table(RIGHT)
     policy = {"samples": "p.jsonl", "gates": {"accuracy": {**UP, "max_regression": 0.01}}}
@@ -300,11 +328,17 @@ WHERE = [COUNTRY[n % 4] if n < 990 else "mt" for n in range(1000)]
 
 
 def sliced(
-    new: Examples | None, base: Examples | None, *, stated: Mapping[str, float] | None = None, **slices: Any
+    new: Examples | None,
+    base: Examples | None,
+    *,
+    stated: Mapping[str, float] | None = None,
+    gate: Mapping[str, str] | None = None,
+    **slices: Any,
 ) -> Verdict:
+    of_slices = {"by": "country", "min_samples": 100, **slices}
     policy = {
         "samples": "p.jsonl",
-        "gates": {"accuracy": {**UP, "min": 0.1, "slices": {"by": "country", "min_samples": 100, **slices}}},
+        "gates": {"accuracy": {**UP, "min": 0.1, **(gate or {}), "slices": of_slices}},
     }
     value = share(new) if new else 0.85
     before = side("baseline", stated or {"accuracy": 0.85}) if base else Side(role="baseline", label="", how="no run")
@@ -335,11 +369,24 @@ def test_bounds_of_slices_need_no_baseline() -> None:
     assert (none.outcome, none.gates[-1].reason) == ("WARN", "no slices to compare with: no run")
 
 
+@pytest.mark.parametrize("stated, expected", [({}, "FAIL"), ({"on_missing": "warn"}, "WARN")])
+def test_a_slice_that_is_gone_is_named(stated: Mapping[str, str], expected: Outcome) -> None:
+    """Its examples are gone, or are in another slice now: both make another evaluation set, which is not compared."""
+    kept = [n for n, country in enumerate(WHERE) if country != "it"]
+    without = take(table(RIGHT, country=WHERE), kept)
+    renamed = table(RIGHT, country=[("fr" if c == "it" else c) for c in WHERE])
+    for candidate in (without, renamed):
+        verdict = sliced(candidate, table(RIGHT, country=WHERE), gate=stated, max_regression=0.9)
+        (lost,) = (gate for gate in verdict.gates if gate.slice == "country = it")
+        assert (lost.outcome, lost.reason) == (
+            expected,
+            "the slice country = it is gone: the baseline had examples of it, the run has none",
+        )
+        (whole,) = (gate for gate in verdict.gates if gate.reason.startswith("no slices: the evaluation sets differ"))
+        assert whole.outcome == "INCONCLUSIVE"
+
+
 def test_slices_that_are_not_there_are_said() -> None:
-    gone = [("fr" if c == "it" else c) for c in WHERE]
-    lost = sliced(table(RIGHT, country=gone), table(RIGHT, country=WHERE), max_regression=0.9)
-    # The same example in another slice makes another evaluation set of it.
-    assert lost.outcome == "INCONCLUSIVE"
     few = table(RIGHT[:500], country=["fr"] * 500)
     verdict = sliced(few, None, max_regression=0.9, min_samples=1000)
     assert (verdict.outcome, verdict.gates[-1].reason) == (

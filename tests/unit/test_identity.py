@@ -12,7 +12,8 @@ import pytest
 
 from ciplug import ci
 from ciplug.ci.base import Checkout, place_of_remote
-from ciplug.ci.identity import Identity, Published, Standing, doubt, explain, identify
+from ciplug.ci.identity import Identity, Standing, doubt, explain, identify
+from ciplug.records.provenance import PublishedAt
 from tests.unit.test_ci_detect import (
     AZURE,
     AZURE_PR,
@@ -38,7 +39,7 @@ from tests.unit.test_ci_detect import (
 
 OTHER = "a" * 40
 """A commit that the host does not name."""
-OWN = Published(own=True)
+OWN = PublishedAt(own=True)
 DEVELOP = "d" * 40
 """A commit of another branch than the target."""
 REMOTE = "https://github.com/acme/wine"
@@ -58,7 +59,7 @@ class Case:
     expected: dict[str, Any]
     """Commit, merge commit, branch, target, tag, pull request and trust: those that are not None, or not trusted."""
     event: dict[str, Any] = field(default_factory=dict)
-    published: Published | None = None
+    published: PublishedAt | None = None
     """What the remote knows of HEAD; None: it must not be asked."""
     refs: Mapping[str, str] | None = None
     """The tips of the refs that the host names; None: they must not be asked for."""
@@ -107,7 +108,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "main", **FORK},
         ON_MAIN,
-        Published(),
+        PublishedAt(),
     ),
     "schedule with `ref: develop`": Case(
         github("schedule"),
@@ -115,7 +116,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
         ON_MAIN,
-        Published(own=True, branches=("develop",)),
+        PublishedAt(own=True, branches=("develop",)),
     ),
     "schedule with the id of develop's tip": Case(
         github("schedule"),
@@ -123,7 +124,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
         ON_MAIN,
-        Published(own=True, branches=("develop",)),
+        PublishedAt(own=True, branches=("develop",)),
     ),
     "the tip of two branches is checked out": Case(
         github("schedule"),
@@ -131,7 +132,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER},
         ON_MAIN,
-        Published(own=True, branches=("a", "b")),
+        PublishedAt(own=True, branches=("a", "b")),
     ),
     "the branch has moved on since the event": Case(
         github("push"),
@@ -139,7 +140,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "main"},
         ON_MAIN,
-        Published(own=True, branches=("develop", "main")),
+        PublishedAt(own=True, branches=("develop", "main")),
     ),
     "bisect": Case(
         github("workflow_dispatch"), at(OTHER, BASE), Standing.OTHER_COMMIT, {"commit": OTHER}, ON_MAIN, OWN
@@ -161,7 +162,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "faster"},
         COMMENT,
-        Published(own=True, branches=("faster",)),
+        PublishedAt(own=True, branches=("faster",)),
     ),
     "comment on a pull request of a fork, which is checked out": Case(
         github("issue_comment"),
@@ -169,7 +170,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, **FORK},
         COMMENT,
-        Published(),
+        PublishedAt(),
     ),
     "comment on a pull request of a fork, its merge is checked out": Case(
         github("issue_comment"),
@@ -177,7 +178,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": MERGE, **FORK},
         COMMENT,
-        Published(),
+        PublishedAt(),
     ),
     "comment on a pull request of a fork, the fork is checked out": Case(
         github("issue_comment"),
@@ -185,7 +186,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_REPOSITORY,
         {"commit": OTHER, "branch": "main", "repository": "mallory/wine", **FORK},
         COMMENT,
-        Published(own=True, branches=("main",)),
+        PublishedAt(own=True, branches=("main",)),
         keeps_own_runs=False,
     ),
     "pull request": Case(
@@ -254,7 +255,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
         pull_request("acme/wine"),
-        Published(own=True, branches=("develop",)),
+        PublishedAt(own=True, branches=("develop",)),
         target=(BASE,),
     ),
     "pull request, the tip of main is checked out, which has it by now": Case(
@@ -263,7 +264,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "main"},
         pull_request("acme/wine"),
-        Published(own=True, branches=("main",)),
+        PublishedAt(own=True, branches=("main",)),
         target=(OTHER, BASE),
     ),
     "pull request, the job itself merges it into a newer main": Case(
@@ -336,7 +337,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, **FORK},
         pull_request("mallory/wine"),
-        Published(),
+        PublishedAt(),
     ),
     "pull_request_target of a branch, main is checked out": Case(
         TARGET,
@@ -355,7 +356,7 @@ CASES: dict[str, Case] = {
         Standing.OTHER_COMMIT,
         {"commit": OTHER, **FORK},
         {**ON_MAIN, **RUN_OF_FORK},
-        Published(),
+        PublishedAt(),
     ),
     "merge queue": Case(
         github("merge_group", QUEUE),
@@ -450,7 +451,7 @@ CASES: dict[str, Case] = {
         at(OTHER, DEVELOP, HEAD, remote_url="https://gitlab.com/acme/ml/wine.git"),
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
-        published=Published(own=True, branches=("develop",)),
+        published=PublishedAt(own=True, branches=("develop",)),
         target=(BASE,),
     ),
     "GitLab, another ref is checked out": Case(
@@ -482,7 +483,7 @@ CASES: dict[str, Case] = {
         at(OTHER),
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
-        published=Published(own=True, branches=("develop",)),
+        published=PublishedAt(own=True, branches=("develop",)),
         refs={"refs/pull/5/head": HEAD, "refs/heads/faster": HEAD},
     ),
     "Jenkins, pull request of a fork's main, no GIT_COMMIT, and our main is checked out": Case(
@@ -490,7 +491,7 @@ CASES: dict[str, Case] = {
         at(BASE),
         Standing.OTHER_COMMIT,
         {"commit": BASE, "branch": "main", **FORK},
-        published=Published(own=True, branches=("main",)),
+        published=PublishedAt(own=True, branches=("main",)),
         refs={"refs/pull/5/head": HEAD, "refs/heads/main": BASE},
     ),
     "Jenkins, tag, no GIT_COMMIT, and develop's tip is checked out": Case(
@@ -498,7 +499,7 @@ CASES: dict[str, Case] = {
         at(OTHER),
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
-        published=Published(own=True, branches=("develop",)),
+        published=PublishedAt(own=True, branches=("develop",)),
         refs={"refs/tags/v1": HEAD},
     ),
     "Jenkins, fork's pull request": Case(
@@ -528,7 +529,7 @@ CASES: dict[str, Case] = {
         at(OTHER),
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "develop"},
-        published=Published(own=True, branches=("develop",)),
+        published=PublishedAt(own=True, branches=("develop",)),
         refs={"refs/heads/main": HEAD},
     ),
     "Jenkins, no GIT_COMMIT, and a fork's head is checked out as main": Case(
@@ -536,7 +537,7 @@ CASES: dict[str, Case] = {
         at(OTHER, branch="main"),
         Standing.OTHER_COMMIT,
         {"commit": OTHER, "branch": "main", **FORK},
-        published=Published(),
+        published=PublishedAt(),
         refs={"refs/heads/main": HEAD},
     ),
     "Jenkins, no GIT_COMMIT, and git is on another branch": Case(
@@ -613,7 +614,7 @@ _FIELDS = ("commit", "merge_commit", "branch", "target_branch", "tag", "pull_req
 class Remote:
     case: Case
 
-    def published(self) -> Published:
+    def published(self) -> PublishedAt:
         assert self.case.published is not None, "the remote is asked without need"
         return self.case.published
 
@@ -664,7 +665,7 @@ def test_no_run_is_of_a_commit_that_is_neither_head_nor_merged_by_it(name: str, 
 def test_what_is_checked_out_never_raises_trust(name: str, commit: str, own: bool, tmp_path: Path) -> None:
     case = CASES[name]
     head = replace(case.head, head=commit, parents=(BASE, OTHER))
-    known = replace(case, published=Published(own=own), refs=case.refs or {}, target=case.target or ())
+    known = replace(case, published=PublishedAt(own=own), refs=case.refs or {}, target=case.target or ())
     identity = identity_of(replace(known, head=head), tmp_path)
     assert identity.claim.trusted or not identity.context.trusted
     assert not identity.elsewhere or own or not identity.context.trusted
@@ -674,7 +675,7 @@ def test_what_is_checked_out_never_raises_trust(name: str, commit: str, own: boo
 @pytest.mark.parametrize("commit", [HEAD, MERGE, BASE, OTHER])
 def test_no_job_of_a_fork_is_trusted_whatever_it_checks_out(name: str, commit: str, tmp_path: Path) -> None:
     case = CASES[name]
-    own = Published(own=True, branches=("main",))
+    own = PublishedAt(own=True, branches=("main",))
     changed = replace(case, head=replace(case.head, head=commit), published=own, target=(BASE, OTHER))
     assert not identity_of(changed, tmp_path).context.trusted
 

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ciplug import config
+from ciplug.capture.metric_files import read_metrics
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.gates.propose import MOST, direction, propose
@@ -19,6 +20,7 @@ from ciplug.records.run import METRIC_NAME, Run
 from ciplug.records.verdict import Outcome, PolicySource
 from ciplug.scaffold.configuration import Settings, render
 
+METRICS = Path(__file__).parents[1] / "data" / "metrics"
 UP = (
     "accuracy balanced_accuracy eval_accuracy val_acc f1 test/f1_macro F1Score rocAUC roc_auc auc r2 R2Score mAP50-95 "
     "metrics/mAP50(B) precision@k hits@10 top5_accuracy true_positive_rate explained_variance exact_match rougeL "
@@ -43,6 +45,17 @@ def test_the_words_of_a_name_say_which_way_is_better(names: str, higher: bool | 
 
 def gates(metrics: dict[str, float], constants: tuple[str, ...] = ()) -> dict[str, str]:
     return {gate.metric: gate.text for gate in propose(metrics, constants).gates}
+
+
+def test_gates_are_on_overall_metrics_and_on_each_number_once() -> None:
+    report = read_metrics(METRICS / "classification_report.json").values
+    found = propose(report)
+    assert [one.metric for one in found.gates] == ["accuracy", "macro avg/precision", "macro avg/f1-score"]
+    assert found.left["weighted avg/recall"] == "it is the same number as accuracy"
+    assert found.left["Men's wear/recall"] == "it is of one class"
+    perfect = {"accuracy": 1.0, "weighted avg/recall": 1.0, "macro avg/recall": 1.0, "0/recall": 1.0, "1/recall": 1.0}
+    assert list(gates(perfect)) == ["accuracy", "macro avg/recall"]
+    assert list(gates({"0/recall": 0.7, "1/recall": 0.8})) == ["0/recall", "1/recall"]
 
 
 def test_amounts_come_from_the_value() -> None:
@@ -82,8 +95,8 @@ def test_test_data_come_before_validation_before_training() -> None:
 
 
 def test_a_handful_and_the_plain_names_first() -> None:
-    classes = {f"class {n}/f1": 0.5 for n in range(20)}
-    found = propose({**classes, "f1": 0.6})
+    parts = {f"f1 of part {chr(97 + n)}": 0.5 + n / 100 for n in range(20)}
+    found = propose({**parts, "f1": 0.75})
     assert len(found.gates) == MOST
     assert found.gates[0].metric == "f1"
     assert len(found.left) == 21 - MOST

@@ -232,7 +232,12 @@ class Freeze:
     type: ClassVar[str] = "freeze"
 
     version: int
-    note: str = ""
+    instead_of: str = ""
+    """A run."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        return (self.instead_of,)
 
 
 def freeze(model: Model, event: RegistryEvent, payload: Freeze) -> Model:

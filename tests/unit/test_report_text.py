@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ciplug.records.comparison import MetricDelta
 from ciplug.records.provenance import Context
 from ciplug.records.verdict import GateResult
-from ciplug.reports import figures, report, text, untrusted
+from ciplug.reports import comment, figures, html, report, terminal, text, untrusted
+from ciplug.reports.report import Report
 from tests import report_samples as samples
 from tests.report_samples import metric
 
@@ -200,12 +202,58 @@ def test_what_is_wrong_comes_first() -> None:
     assert [m.metric for m in unchanged] == ["same"]
 
 
+def arranged(*rows: MetricDelta, **settings: tuple[str, ...]) -> list[list[str]]:
+    """The metrics of gates, the others that are shown, those that are folded; and how many are hidden."""
+    comparison = samples.comparison(metrics=rows)
+    section = replace(samples.section(comparison, None), **settings)  # type: ignore[arg-type]
+    found = report.arranged(section)
+    return [[m.metric for m in part] for part in (found.gated, found.shown, found.folded)] + [[str(found.hidden)]]
+
+
+MANY = (
+    *(metric(f"class {n}/recall", 0.5, 0.6, better=True) for n in range(40)),
+    metric("macro avg/recall", 0.5, 0.5),
+    metric("same", 1.0, 1.0),
+    metric("better", 2.0, 1.0, better=True),
+    metric("lost", None, 1.0),
+    metric("gated", 1.0, 1.0),
+)
+
+
+def test_of_many_metrics_those_of_gates_come_first_and_classes_last() -> None:
+    gated, shown, folded, hidden = arranged(*MANY, gated=("gated",))
+    assert gated == ["gated"]
+    assert shown[:5] == ["lost", "better", "macro avg/recall", "same", "class 0/recall"]
+    assert len(gated) + len(shown) == report.FEW
+    assert len(folded) == len(MANY) - report.FEW
+    assert hidden == ["0"]
+
+
+def test_show_and_hide_choose() -> None:
+    found = arranged(*MANY, gated=("gated",), show=("macro*", "class [1]/recall"), hide=("class*", "gated"))
+    assert found == [["gated"], ["lost", "macro avg/recall"], ["better", "same"], ["40"]]
+    names = (metric("mAP[50]", 1.0, 1.0), metric("mAP5", 1.0, 1.0))
+    assert arranged(*names, show=("mAP[50]",))[1] == ["mAP[50]", "mAP5"]
+    assert arranged(*names, show=("mAP[[]50]",))[1] == ["mAP[50]"]
+
+
+def test_every_rendering_counts_what_it_does_not_show() -> None:
+    section = samples.section(samples.comparison(metrics=MANY), None, hide=("same",))
+    shown = Report(sections=(section,))
+    said = "1 metric hidden by ciplug.yaml: ciplug compare --format markdown lists all"
+    for page in (comment.render(shown), html.render(shown), terminal.render(shown, colour=False, width=None)):
+        assert said in page
+        assert "more metrics" in page
+    assert "class 39/recall" in html.render(shown)
+    assert "`same`" not in comment.render(shown)
+
+
 def test_the_worst_verdict_counts() -> None:
     assert samples.several().outcome == "ERROR"
     assert samples.passing().outcome == "PASS"
     assert samples.mistaken().outcome == "ERROR"
     assert samples.without_gates().outcome is None
-    assert report.Report(sections=(), context=Context()).outcome is None
+    assert Report(sections=(), context=Context()).outcome is None
 
 
 def test_json_is_canonical_and_says_nan() -> None:

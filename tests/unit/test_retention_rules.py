@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from ciplug.records.canonical import dumps
 from ciplug.records.columns import ATTRIBUTES, Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import amendment_object, run_key
+from ciplug.records.provenance import Provenance
 from ciplug.records.run import Run
 from ciplug.tracking.retention import RetainedRun, newest_on, runs_in, too_old, with_families
 
@@ -107,6 +109,37 @@ def test_the_children_of_a_withdrawn_run_use_up_no_place() -> None:
     runs = runs_in([columns_of([record("1"), record("2"), record("3", "2"), (key.key, data)])])
     assert [(r.id, r.counts, r.parent) for r in runs] == [("1", True, None), ("2", False, None), ("3", False, "2")]
     assert too_old(runs, last=1, days=None, now=NOW) == []
+
+
+def test_what_is_true_of_a_run_holds_for_its_children_and_theirs() -> None:
+    def record(id: str, parent: str | None = None, **fields: Any) -> tuple[str, bytes]:
+        facts = {"status": "finished", "provenance": Provenance(dirty=False), **fields}
+        made = Run(id=id, model="wine", started=id, ended="", commit="c", parent=parent, **facts)
+        return run_key(made).key, dumps(made)
+
+    def below(**fields: Any) -> RetainedRun:
+        """The grandchild of a run."""
+        return runs_in([columns_of([record("1", **fields), record("2", "1"), record("3", "2")])])[-1]
+
+    assert (below().status, below().clean, below().counts) == ("finished", True, True)
+    assert below(status="failed").status == "failed"
+    assert not below(provenance=Provenance(dirty=True)).clean
+    key, data = amendment_object(Amendment(run="1", model="wine", seq=1, created="", commit="c", withdrawn=True))
+    withdrawn = runs_in([columns_of([record("1"), record("2", "1"), record("3", "2"), (key.key, data)])])
+    assert [one.counts for one in withdrawn] == [False, False, False]
+    circle = runs_in([columns_of([record("1", "2"), record("2", "1")])])
+    assert [one.counts for one in circle] == [True, True]
+
+
+def test_a_run_without_a_metric_to_compare_displaces_no_baseline() -> None:
+    def record(id: str, metrics: dict[str, float]) -> tuple[str, bytes]:
+        made = Run(id=id, model="wine", status="finished", started=id, ended="", commit=id, metrics=metrics)
+        return run_key(made).key, dumps(made)
+
+    columns = columns_of([record("1", {"a": 1.0}), record("2", {"b": 1.0}), record("3", {})])
+    assert [one.measured for one in runs_in([columns])] == [True, True, False]
+    assert [one.measured for one in runs_in([columns], lambda model: {"a"})] == [True, False, False]
+    assert newest_on({"main"}, [run(1), replace(run(2), measured=False)]) == {"1", "2"}
 
 
 def test_the_order_is_that_of_the_parts_and_a_clock_moves_a_run_only_within_one() -> None:

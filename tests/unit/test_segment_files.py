@@ -89,7 +89,8 @@ def test_the_columns_of_runs() -> None:
         inputs=[{**dataset, "tags": {"a": "b"}, "planet": "Mars"}, {"name": "of a newer ciplug"}],
         outputs=[{"id": "m-1", "step": 3}],
         model_inputs=["m-0"],
-        provenance={"context": context},
+        parent="1" * 32,
+        provenance={"context": context, "dirty": True},
         new_field={"of": "a newer ciplug"},
     )
     key = f"runs/{COMMIT}-{1:032x}.json"
@@ -107,6 +108,9 @@ def test_the_columns_of_runs() -> None:
         "started": datetime(2026, 11, 23, 19, 24, 0, 250_000, timezone.utc),
         "ended": datetime(2026, 11, 23, 19, 24, tzinfo=timezone.utc),
         **context,
+        "parent": "1" * 32,
+        "dirty": True,
+        "trusted": True,
         "tags": [("team", "b")],
         "inputs": [{**dataset, "schema": None, "profile": None, "tags": [("a", "b")]}],
         "outputs": [{"id": "m-1", "step": 3}],

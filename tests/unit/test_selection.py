@@ -20,7 +20,7 @@ from ciplug.comparison.selection import (
 )
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
-from ciplug.records.selection import NEVER, Reason
+from ciplug.records.selection import Reason
 from tests.histories import commits
 
 GATED = frozenset({"accuracy", "loss"})
@@ -31,6 +31,10 @@ BEST = Facts(id="best", started="2", dirty=False, pipeline=True, metrics=GATED)
 
 def chosen(runs: list[Facts], rules: Rules = CANDIDATE) -> Selection:
     return select(list(with_parents(runs).values()), rules)
+
+
+NEVER = {Reason.WITHDRAWN, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN}
+"""Reasons for which a run does not represent its commit even where it is the only one."""
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ciplug.stores.files import Tell, checked, hex_of, receive
 ADDRESSES = ("s3://", "gs://", "az://", "https://", "http://")
 """Prefixes of an external artifact's address."""
 _FILES_AT_ONCE, _PARTS_AT_ONCE = 8, 4
-_PATIENCE = timedelta(hours=24)
+_TIMEOUT = timedelta(hours=24)
 
 
 class ObjectFiles:
@@ -122,7 +122,7 @@ def _read_web(folder: str, name: str, start: int) -> Iterator[bytes]:
         import obstore
         from obstore.store import HTTPStore
 
-        store = HTTPStore.from_url(folder, client_options={"allow_http": True, "timeout": _PATIENCE})
+        store = HTTPStore.from_url(folder, client_options={"allow_http": True, "timeout": _TIMEOUT})
         for chunk in obstore.get(store, name).stream(min_chunk_size=1024 * 1024):
             data = bytes(chunk)
             yield data[start:]

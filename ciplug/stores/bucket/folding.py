@@ -24,7 +24,8 @@ from ciplug.stores.bucket.segment_files import Row
 
 FOLD_AT = 512
 """A segment of a few runs is read as slowly as one of a thousand, so a reader waits for many pending writes."""
-FOLD_MOST = 1000
+WRITES_PER_FOLD = 1000
+"""The most writes in one fold; `_FOLD_BYTES` bounds their size. The next fold takes the rest."""
 _FOLD_BYTES = 256 * 1024 * 1024
 _ROWS_MOST = 2000
 _FILES_MOST = 64
@@ -127,7 +128,7 @@ class Folding:
             if name not in among or objects.keys() <= known.keys() or why_not(objects, {**taken, **known}):
                 continue
             size += sum(map(len, objects.values()))
-            if len(inbox) == FOLD_MOST or (inbox and size > _FOLD_BYTES):
+            if len(inbox) == WRITES_PER_FOLD or (inbox and size > _FOLD_BYTES):
                 break
             inbox[name] = view.digests[name]
             skip.update(objects.keys() & known.keys())

@@ -19,7 +19,7 @@ ACCESS = Access(
     "credentials come from GOOGLE_APPLICATION_CREDENTIALS, `gcloud auth application-default login`, or the "
     "machine's service account",
 )
-_PATIENCE = 30
+_TIMEOUT = 30
 """Seconds that a request is tried again."""
 
 
@@ -45,7 +45,7 @@ class GoogleBucket:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         self.address = address
-        self._retry = DEFAULT_RETRY.with_timeout(_PATIENCE)
+        self._retry = DEFAULT_RETRY.with_timeout(_TIMEOUT)
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
 

@@ -161,11 +161,14 @@ def _runs(rows: list[Row]) -> dict[str, pa.Array]:
 
     table = columns.of((row.key, row.record.encode()) for row in rows)
     arrays = {}
-    for name in ("id", "commit", "status", "name", "started", "ended", "branch", "actor", "host"):
+    for name in ("id", "commit", "status", "name", "started", "ended", "branch", "actor", "host", "parent"):
         values = table.attributes[name]
         arrays[name] = (
             _moments(values) if name in ("started", "ended") else pa.array(map(_storable, values), pa.string())
         )
+    for name in columns.FLAGS:
+        flags = [None if value is None else value == "true" for value in table.attributes[name]]
+        arrays[name] = pa.array(flags, pa.bool_())
     arrays["metrics"] = pa.array(_maps(table, table.metrics), pa.map_(pa.string(), pa.float64()))
     for kind in ("params", "tags"):
         named = {name: Sparse(c.rows, list(map(_as_text, c.values))) for name, c in getattr(table, kind).items()}

@@ -27,10 +27,10 @@ from ciplug.git.run import stream_blob
 from ciplug.stores import threads
 from ciplug.stores.files import Tell, checked, hex_of, receive
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
+from ciplug.stores.git.folding import FOLD_AT, WRITES_PER_FOLD
 from ciplug.stores.git.moves import move_refs
 from ciplug.stores.git.objects import BLOB, TREE, LooseObjects, blob_id, parse_tree
 
-FOLD_AT, FOLD_MOST = 64, 1000
 LOOK_FROM = 256 * 1024
 """Smaller files are sent without a look-up first, which would cost as much."""
 _PUSH_MOST, _PUSH_FILES, _FETCH_FILES = 64 * 1024 * 1024, 1000, 256
@@ -138,7 +138,7 @@ class GitFiles:
             return self._fold(self._remote.with_cache(self._fetch))
 
     def _fold(self, view: _View) -> int:
-        chosen = dict(list(view.pending.items())[:FOLD_MOST])
+        chosen = dict(list(view.pending.items())[:WRITES_PER_FOLD])
         touched = {name[:2] for _, files in chosen.values() for name in files}
         trees = self._remote.fetched_trees(view.folders[top][1] for top in touched if top in view.folders)
         inner = {top: dict(trees[view.folders[top][1]]) if top in view.folders else {} for top in touched}

@@ -22,7 +22,8 @@ from ciplug.stores.git.tip import Change, push_tip
 
 FOLD_AT = 64
 """A reader that finds so many pending writes folds them."""
-FOLD_MOST = 1000
+WRITES_PER_FOLD = 1000
+"""The most writes in one fold: the push of it must not grow without limit."""
 SEGMENT_AT = 1000
 """The number of objects in a segment."""
 
@@ -66,7 +67,7 @@ def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
     taken: list[tuple[str, str]] = []
     closed = snapshot.in_segments({key for _, files in view.pending.values() for key in files})
     for ref, (oid, files) in view.pending.items():
-        if len(taken) == FOLD_MOST:
+        if len(taken) == WRITES_PER_FOLD:
             break
         repeated = {key: closed[key] for key in files if key in closed}
         if unfoldable(files, content.new, above) or any(files[key] != repeated[key] for key in repeated):

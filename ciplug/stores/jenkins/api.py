@@ -32,7 +32,7 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     from requests.adapters import HTTPAdapter
     from urllib3.util import Retry
 
-    class Patience(Retry):
+    class RetryWithinLimit(Retry):
         def sleep(self, response: Any = None) -> None:
             wait = (self.get_retry_after(response) if response else None) or self.get_backoff_time()
             if wait > _MAX_WAIT:
@@ -58,7 +58,7 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     # It logs what it raises as well.
     logging.getLogger("jenkinsapi").setLevel(logging.CRITICAL)
     made = Jenkins(server, user, token, lazy=True, use_crumb=False, timeout=TIMEOUT)
-    again = Patience(_RETRIES, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
+    again = RetryWithinLimit(_RETRIES, backoff_factor=0.5, status_forcelist=_BUSY, raise_on_status=False)
     for scheme in ("http://", "https://"):
         made.requester.session.mount(scheme, HTTPAdapter(max_retries=again))
     return made

@@ -84,11 +84,11 @@ class Waiting:
         )
 
 
-def patient(retry: type[Any], waiting: Waiting) -> type[Any]:
+def retry_within_limit(retry: type[Any], waiting: Waiting) -> type[Any]:
     """A class of urllib3's retries that waits for as long as it is told, within the bounds of `waiting`."""
     from urllib3.exceptions import MaxRetryError
 
-    class Patience(retry):  # type: ignore[misc]
+    class RetryWithinLimit(retry):  # type: ignore[misc]
         def get_retry_after(self, response: Any) -> float | None:
             return asked_wait(response.status, response.headers)
 
@@ -108,7 +108,7 @@ def patient(retry: type[Any], waiting: Waiting) -> type[Any]:
                 waiting.begin(asked)
             super().sleep(response)
 
-    return Patience
+    return RetryWithinLimit
 
 
 def asked_wait(status: int, headers: Mapping[str, str]) -> float | None:
@@ -150,7 +150,7 @@ def mount(session: requests.Session, waiting: Waiting) -> None:
     from requests.adapters import HTTPAdapter
     from urllib3 import Retry
 
-    retry = patient(Retry, waiting)(
+    retry = retry_within_limit(Retry, waiting)(
         total=RETRIES,
         backoff_factor=BACKOFF,
         status_forcelist=(429, 500, 502, 503, 504),

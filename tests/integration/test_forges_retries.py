@@ -178,8 +178,8 @@ def test_nonsense_about_waiting_does_no_harm(kind: str, said: str, monkeypatch: 
 def test_no_answer_in_time(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # GitHub's library takes whole seconds only.
     timeout = 1 if kind == "github" else 0.05
-    monkeypatch.setattr("ciplug.forges.patience.RETRIES", 0)
-    monkeypatch.setattr("ciplug.forges.patience.TIMEOUT", timeout)
+    monkeypatch.setattr("ciplug.forges.retries.RETRIES", 0)
+    monkeypatch.setattr("ciplug.forges.retries.TIMEOUT", timeout)
     for api, forge in opened(kind):
         api.latency = timeout + 0.2
         with pytest.raises(ForgeError, match="did not answer within") as caught:
