@@ -123,7 +123,9 @@ def start_run(
     from ciplug.steps.inputs import Inputs
 
     if _is_exiting():
-        raise UsageError("the program is ending: no run is started any more", hint="start runs before the program ends")
+        raise UsageError(
+            "the program is ending, and cannot start another run", hint="start runs before the program ends"
+        )
     if _stack and not _stack[-1].is_inherited and not nested:
         raise UsageError(
             f"run {_stack[-1].id} is active", hint="end it first, ciplug.end_run(), or start a child: nested=True"
@@ -157,7 +159,7 @@ def _start(inputs: Inputs, started: float | None, *, nested: bool) -> ActiveRun:
     if around is None:
         if nested and (problem := no_parent()):
             raise problem
-        return _activate(own_run(inputs, moment))
+        return _activate(own_run(inputs, moment, console))
     if around.claim():
         return _into(joined(around), inputs, started)
     run = child_run(around, inputs, moment)
@@ -173,7 +175,7 @@ def _resume(run_id: str, inputs: Inputs, started: float | None) -> ActiveRun:
         around.claim()
         return _into(joined(around), inputs, started)
     moment = None if started is None else datetime.fromtimestamp(started).astimezone()
-    return _into(resumed_run(run_id, inputs, moment, os.environ), inputs, started)
+    return _into(resumed_run(run_id, inputs, moment, os.environ, console), inputs, started)
 
 
 def _into(run: OpenRun, inputs: Inputs, started: float | None) -> ActiveRun:
@@ -216,7 +218,7 @@ def _is_exiting() -> bool:
 
 def _tell_dropped(threads: Sequence[str]) -> None:
     console.complain(
-        f"warning: {', '.join(threads)} logged after the program had ended its run: left out",
+        f"warning: {', '.join(threads)} logged after the program had ended its run: these calls are not recorded",
         "stop what logs, and end the run, before the program ends",
     )
 
@@ -309,7 +311,11 @@ def _is_taken(name: str) -> bool:
     taken = events.is_metric_name(name)
     if (not taken or name != name.strip()) and name not in _odd_names:
         _odd_names.add(name)
-        problem = "begins or ends with a blank, and is kept as it is" if taken else "cannot be a metric's: not recorded"
+        problem = (
+            "begins or ends with a space, and is kept unchanged"
+            if taken
+            else "cannot be used for a metric: not recorded"
+        )
         console.complain(f"warning: the name {name!r} {problem}", METRIC_NAME_HINT)
     return taken
 

@@ -10,7 +10,17 @@ from typing import NamedTuple
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from typing import IO, Protocol
+
+    class Listener(Protocol):
+        """Who hears what a step has to say while it works. This module is one."""
+
+        def tell(self, notes: Iterable[Note], /) -> None: ...
+
+        def transfer(
+            self, what: str, files: int, size: int | None, /
+        ) -> AbstractContextManager[Callable[[int], None]]: ...
 
     class Told(Protocol):
         """An error for people."""
@@ -29,6 +39,20 @@ class Note(NamedTuple):
     hint: str | None = None
     is_urgent: bool = False
     """Whether it is shown under --quiet, too."""
+    is_detail: bool = False
+    """Whether it is shown under --verbose only."""
+
+
+class Nobody:
+    """A listener that shows nothing: that of a program that asks for results alone."""
+
+    def tell(self, notes: Iterable[Note], /) -> None:
+        for _ in notes:
+            pass
+
+    @contextmanager
+    def transfer(self, what: str, files: int, size: int | None, /) -> Iterator[Callable[[int], None]]:
+        yield lambda count: None
 
 
 def warning(message: str, hint: str | None = None) -> Note:
@@ -36,7 +60,7 @@ def warning(message: str, hint: str | None = None) -> Note:
     return Note(f"warning: {message}", hint, is_urgent=True)
 
 
-def problem(error: Told) -> Note:
+def problem_note(error: Told) -> Note:
     """Return a note on an error that stopped nothing else."""
     return Note(error.message, error.hint, is_urgent=True)
 
@@ -68,8 +92,16 @@ def tell(notes: Iterable[Note]) -> None:
     for note in notes:
         if note.is_urgent:
             complain(note.message, note.hint)
+        elif note.is_detail:
+            detail(note.message)
         else:
             say(note.message + (f"\n  -> {note.hint}" if note.hint else ""))
+
+
+def annotate(lines: Iterable[str]) -> None:
+    """Lines that the CI host reads as commands. Their words are escaped for it."""
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 def _print(text: str) -> None:

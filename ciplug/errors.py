@@ -302,6 +302,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def listed(names: Sequence[str], count: int | None = None, *, most: int = 5, separator: str = ", ") -> str:
+    """Return "a, b and 3 more"; `count` is the number of all, where `names` has only the first."""
+    shown = names[:most]
+    more = max(count or 0, len(names)) - len(shown)
+    return separator.join(shown) + (f" and {more:,} more" if more > 0 and shown else "")
+
+
 def closest(word: str, names: Sequence[str]) -> str | None:
     """The one of the names that was probably meant; None where none is near."""
     import difflib
@@ -315,5 +322,4 @@ def nearest(word: str, known: Sequence[str], most: int = _NAMED_MOST) -> str:
     """Return the name that was probably meant, else a list of some existing names: the hint of an error."""
     if close := closest(word, known):
         return f"did you mean '{close}'?"
-    more = f", and {len(known) - most} more" if len(known) > most else ""
-    return f"one of: {', '.join(known[:most])}{more}"
+    return f"one of: {listed(known, most=most)}"

@@ -25,7 +25,7 @@ from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
 from ciplug.steps.recover import told
-from ciplug.steps.report import announce
+from ciplug.steps.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.train import record_files, train
@@ -61,9 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fail-on",
         choices=("fail", "warn", "never"),
         default="fail",
-        help="which verdict makes the exit code 1 (default: fail)",
+        help="the verdict from which on the exit code is 1 (default: fail)",
     )
-    parser.add_argument("--promote-to", metavar="STAGE", help="promote what passes; never from a pull request")
+    parser.add_argument(
+        "--promote-to", metavar="STAGE", help="promote the run to this stage if it passes; never from a pull request"
+    )
     options.add_command(parser)
 
 
@@ -91,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         _hand_over(session, {"run-id": recorded.run.id, "verdict": "ERROR"})
         return exit_code_of_ci(training=training, recording=code, report=problem.exit_code)
     unjudged = _show(session, report)
-    files = _write(Path(args.output_dir), report.report) if args.output_dir else {}
+    files = _write(session, Path(args.output_dir), report.report) if args.output_dir else {}
     report, failed = _keep(session, report, bundle)
     url = _post(args, session, job, report)
     _hand_over(session, _outputs(report, files, url))
@@ -129,9 +131,9 @@ def _show(session: Session, report: JobReport) -> int:
         console.complain(report.unjudged.message, report.unjudged.hint)
     if not report.counts:
         model = report.own.run.model
-        console.say(f"the comment shows another run of '{model}': that one represents this commit")
+        console.say(f"the comment shows another run of '{model}', which counts for this commit")
     show_report(report.report)
-    announce(session, report.report.sections)
+    console.annotate(job_annotations(session, report.report.sections))
     return report.unjudged.exit_code if report.unjudged else 0
 
 
@@ -178,7 +180,7 @@ def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
     asked = options.bundle_for_run(args, session)
     if args.promote_to and session.to_archive:
-        raise UsageError(f"--promote-to: {session.store_uri} keeps no registry", hint="see docs/jenkins.md")
+        raise UsageError(f"--promote-to: {session.store_uri} has no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:
         raise UsageError(
             "--promote-to cannot be used with --bundle: the run is not in the store yet",
@@ -194,16 +196,17 @@ def _of_this_commit(session: Session, bundle: Path) -> Path:
     with contextlib.suppress(OSError, RecordError):
         if any(run.commit != session.head for run in parse_runs(read_bundle(bundle))):
             bundle.unlink()
-            console.say(f"{bundle} held runs of another commit, which an earlier job handed over: it is begun anew")
+            console.say(f"{bundle} had runs of another commit, which an earlier job wrote: the file is started again")
     return bundle
 
 
-def _write(folder: Path, report: Report) -> dict[str, str]:
+def _write(session: Session, folder: Path, report: Report) -> dict[str, str]:
     from ciplug.reports import junit
+    from ciplug.steps.pictures import with_pictures
 
     files = {
         "report.md": render(report, "markdown"),
-        "report.html": render(report, "html"),
+        "report.html": render(with_pictures(session, report), "html"),
         "report.json": render(report, "json"),
         "junit.xml": junit.render(report),
         "metrics.txt": render(report, "openmetrics"),

@@ -41,9 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="accept only runs of this commit; needed for a fork's runs if the place does not name their commit",
     )
     trust = parser.add_mutually_exclusive_group()
-    trust.add_argument(
-        "--untrusted", action="store_true", help="treat the bundles as a fork's, even if nothing here shows it"
-    )
+    trust.add_argument("--untrusted", action="store_true", help="treat the bundles as a fork's")
     trust.add_argument(
         "--trusted", action="store_true", help="treat the bundles as written by this repository's own jobs"
     )
@@ -76,7 +74,7 @@ def _source(args: argparse.Namespace) -> Source | None:
     if args.source:
         sources.append(OfFiles(tuple(args.source)))
     if len(sources) > 1:
-        raise UsageError("files and a pipeline are named: collect them one after the other")
+        raise UsageError("both files and a pipeline are named: collect them in two commands")
     return next(iter(sources), None)
 
 
@@ -87,9 +85,11 @@ def _tell(collected: Collected, store: str) -> None:
     for problem in recording.refused:
         console.complain(f"refused: {problem.message}", problem.hint)
     _tell_runs("recorded", recording.recorded)
-    _tell_runs("recorded before", recording.repeated)
+    _tell_runs("already recorded", recording.repeated)
     line = f"{_counts(recording.recorded)} recorded in {store}"
-    line += f"; {_counts(recording.repeated)} recorded before" if recording.repeated else ""
+    if recording.repeated:
+        were = "was" if sum(len(bundle.runs) for bundle in recording.repeated) == 1 else "were"
+        line += f"; {_counts(recording.repeated)} {were} already recorded"
     console.say(line + (f"; {counted(len(recording.refused), 'bundle')} refused" if recording.refused else ""))
 
 

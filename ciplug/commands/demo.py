@@ -47,7 +47,7 @@ _WORSE = _Candidate("worse", 50, "half the trees, for a smaller model", False)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "folder", metavar="DIR", nargs="?", default="ciplug-demo", help="a new folder (default: ./ciplug-demo)"
+        "folder", metavar="DIR", nargs="?", default="ciplug-demo", help="the folder to create (default: ./ciplug-demo)"
     )
 
 

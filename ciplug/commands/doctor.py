@@ -86,7 +86,7 @@ def _session(args: argparse.Namespace) -> tuple[Session, dict[str, Check]]:
         def unreadable(session: Session, before: Mapping[str, Finding]) -> str:
             raise unread
 
-        session = open_session(store=args.store, settings=config.Config())
+        session = open_session(store=args.store, settings=config.Config(), listener=console)
         return session, {**CHECKS, "configuration": unreadable}
 
 

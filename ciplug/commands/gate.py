@@ -12,7 +12,7 @@ from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.report import announce, report_without_links
+from ciplug.steps.report import job_annotations, report_without_links
 from ciplug.steps.select import chosen_runs
 from ciplug.steps.session import Session
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         console.out(dumps({"schema": 1, "verdicts": [plain(verdict) for verdict in verdicts], "notices": notices}))
     else:
         show_report(report)
-    announce(session, report.sections)
+    console.annotate(job_annotations(session, report.sections))
     keep_verdicts(session, verdicts)
     return 0 if args.dry_run else exit_code(verdicts)
 

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, UsageError
@@ -28,20 +29,21 @@ def session_of(args: argparse.Namespace, *, for_recording: bool = False) -> Sess
         artifact_limit=size,
         output_dir=getattr(args, "output_dir", None),
         for_recording=for_recording,
+        listener=console,
     )
 
 
 def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add the options of what to record. A list given here replaces the same list of ciplug.yaml."""
-    parser.add_argument("--model", metavar="M", help="which model this is a run of")
-    parser.add_argument("--name", metavar="N", help="a name for people to find the run by")
+    parser.add_argument("--model", metavar="M", help="the model that the run is of")
+    parser.add_argument("--name", metavar="N", help="a display name for the run")
     parser.add_argument("--seed", metavar="S", type=int, help="the random seed; the command finds it in CIPLUG_SEED")
     parser.add_argument("--tag", metavar="K=V", action="append", default=[], help="a tag; may be repeated")
     for name, what in (
         ("metrics", "a file of metrics: JSON, YAML, TOML, CSV, JSON lines, or a DVCLive folder"),
         ("params", "a file of parameters"),
         ("artifact", "a file or folder that the training wrote, or an address where it put one"),
-        ("dataset", "a file or folder that the training read, kept by its digest"),
+        ("dataset", "a file or folder that the training read, recorded by its digest"),
     ):
         metavar = "FILE" if name in ("metrics", "params") else "PATH"
         parser.add_argument(f"--{name}", metavar=metavar, action="append", help=f"{what}; may be repeated")
@@ -65,7 +67,7 @@ def add_allow_unchanged(parser: argparse.ArgumentParser) -> None:
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--bundle", metavar="FILE", help="put the run into this file in place of the store, for `ciplug collect`"
+        "--bundle", metavar="FILE", help="write the run to this file instead of the store, for `ciplug collect`"
     )
 
 
@@ -105,7 +107,7 @@ def _bundled(file: str) -> dict[str, bytes]:
 
 def add_label(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--label", action="store_true", help="keep a label of the verdict on the pull request, like 'ciplug: pass'"
+        "--label", action="store_true", help="label the pull request with the verdict, like 'ciplug: pass'"
     )
 
 

@@ -67,11 +67,14 @@ def _words(waiting: Elsewhere, session: Session) -> str:
     """What waits for another store, and how it is sent."""
     import shlex
 
-    what = f"{waiting.count} {'waits' if waiting.count == 1 else 'wait'} in the spool for {waiting.address}"
+    what = (
+        f"{waiting.count} {'entry waits' if waiting.count == 1 else 'entries wait'} in the spool for {waiting.address}"
+    )
     if waiting.of_fork:
         return f"{what}: runs that a fork's job left are not sent by other jobs"
-    here = f"to {session.store.address} by {session.send_command} --from {shlex.quote(waiting.address)}"
-    return f"{what}: to be sent " + (f"there by {waiting.reached_by}, or {here}" if waiting.reached_by else here)
+    here = f"to {session.store.address} with {session.send_command} --from {shlex.quote(waiting.address)}"
+    them = "it" if waiting.count == 1 else "them"
+    return f"{what}: send {them} " + (f"there with {waiting.reached_by}, or {here}" if waiting.reached_by else here)
 
 
 def _hand_over(session: Session, source: str | None, bundle: Path) -> None:

@@ -21,13 +21,14 @@ from ciplug.steps.select import resolve_commit
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
     from ciplug.steps.post import Posted
+    from ciplug.steps.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--post", action="store_true", help="comment on the pull request and set the commit status")
     options.add_label(parser)
     parser.add_argument("--format", choices=FORMATS, default="markdown")
-    parser.add_argument("--output", metavar="FILE", help="write to a file in place of stdout")
+    parser.add_argument("--output", metavar="FILE", help="write to a file instead of stdout")
     parser.add_argument(
         "--commit",
         metavar="SHA",
@@ -52,18 +53,22 @@ def run(args: argparse.Namespace) -> int:
     runs = all_runs(session)
     taken = snapshot.take(session, runs, commit, args.model)
     tell_problems(runs)
-    _write(args, taken.report)
+    _write(args, session, taken.report)
     if not args.post:
         return 0
     how = Posting(label=args.label, on_request=True, follows=follows, foreign=foreign)
     return _code(post(session, taken, lambda later: snapshot.take(later, later.runs(), commit), how))
 
 
-def _write(args: argparse.Namespace, report: Report) -> None:
+def _write(args: argparse.Namespace, session: Session, report: Report) -> None:
     """The report to the file or to stdout, and what could not be judged."""
     for section in report.sections:
         if section.problem:
             console.complain(f"{section.model}: not judged: {section.problem.clause}")
+    if args.format == "html":
+        from ciplug.steps.pictures import with_pictures
+
+        report = with_pictures(session, report)
     content = render(report, args.format)
     if args.output:
         write_file(Path(args.output), content)

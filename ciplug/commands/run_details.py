@@ -93,4 +93,4 @@ def _parts(one: Amendment) -> Iterator[str]:
     if one.status is not None:
         yield f"resumed, and {one.status}"
     if one.is_newer:
-        yield f"written by a newer ciplug (schema {one.schema}), and understood in part only"
+        yield f"written by a newer ciplug (schema {one.schema}), and this ciplug understands only a part of it"

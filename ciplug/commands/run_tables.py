@@ -25,9 +25,9 @@ FORMATS = ("table", "markdown", "json", "csv")
 def add_query(parser: argparse.ArgumentParser) -> None:
     """Add the options of every query over many runs."""
     parser.add_argument("--where", metavar="EXPR", help="like \"metrics.accuracy > 0.9 AND params.depth = '6'\"")
-    parser.add_argument("--columns", metavar="KEYS", help="what to show, like metrics.accuracy,params.depth")
-    parser.add_argument("--limit", metavar="N", type=int, default=20, help="at most so many (default: 20; 0: all)")
-    parser.add_argument("--offline", action="store_true", help="ask the local cache only, however old it is")
+    parser.add_argument("--columns", metavar="KEYS", help="columns to show, like metrics.accuracy,params.depth")
+    parser.add_argument("--limit", metavar="N", type=int, default=20, help="show at most N (default: 20; 0: all)")
+    parser.add_argument("--offline", action="store_true", help="use only the local cache, which may be out of date")
 
 
 def conditions_of(args: argparse.Namespace) -> list[Comparison]:
@@ -52,7 +52,7 @@ def tell_unknown(model: str, runs: Runs) -> None:
     """Say that no run at all is of this model, and which was probably meant."""
     known = sorted(map(str, runs.catalog.values(MODEL)))
     if known and model not in known:
-        console.say(f"no run is of the model '{model}': {nearest(model, known)}")
+        console.say(f"no run is of a model named '{model}': {nearest(model, known)}")
 
 
 def tell_gaps(found: Found, by: Sequence[Key]) -> None:

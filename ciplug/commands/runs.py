@@ -64,7 +64,9 @@ def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
     add_query(listing)
     listing.add_argument("--all", action="store_true", help="list deleted runs too")
     listing.add_argument(
-        "--children", action="store_true", help="list child runs beside their parents, as with --where, csv and json"
+        "--children",
+        action="store_true",
+        help="list child runs, too; with --where, csv and json they are always listed",
     )
     listing.add_argument(
         "--order-by", metavar="KEY", action="append", help="like 'metrics.accuracy DESC'; may be repeated"
@@ -84,9 +86,9 @@ def _add_show(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_tag(verbs: Verbs) -> argparse.ArgumentParser:
     tagging = verbs.add_parser("tag", help="set or remove tags of recorded runs", allow_abbrev=False)
-    tagging.add_argument("items", metavar="ID|KEY=VALUE", nargs="+", help="runs, and the tags that they get")
+    tagging.add_argument("items", metavar="ID|KEY=VALUE", nargs="+", help="runs, and the tags to set on them")
     tagging.add_argument(
-        "--remove", metavar="KEY", action="append", default=[], help="take a tag away; may be repeated"
+        "--remove", metavar="KEY", action="append", default=[], help="remove this tag; may be repeated"
     )
     return tagging
 
@@ -115,7 +117,7 @@ def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_ids(parser: argparse.ArgumentParser, *, reason_required: bool = False) -> argparse.ArgumentParser:
     parser.add_argument("ids", metavar="ID", nargs="+", help="a run's id, or the beginning of it")
-    parser.add_argument("--reason", metavar="TEXT", required=reason_required, help="why: it is kept with the run")
+    parser.add_argument("--reason", metavar="TEXT", required=reason_required, help="the reason, kept with the run")
     return parser
 
 
@@ -176,7 +178,7 @@ def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
         return ids, Change(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
     change = {"withdraw": WITHDRAW, "delete": DELETE, "restore": RESTORE}[args.verb]
     if args.reason is not None and not args.reason.strip():
-        raise UsageError("--reason: a text is expected", hint="say why, for those who ask later")
+        raise UsageError("--reason: a text is expected", hint="say why, for those who read it later")
     return args.ids, replace(change, reason=args.reason)
 
 
@@ -238,7 +240,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     order_by = [parse_order(text) for text in args.order_by or ()]
     columns = parse_keys(args.columns) if args.columns else ()
     if args.offline and args.format == "json":
-        raise UsageError("whole records are not in the cache", hint="without --offline, or with --format csv")
+        raise UsageError("the cache does not hold complete records", hint="without --offline, or with --format csv")
     if args.commit:
         where.append(_on_commit(session, args.commit))
     runs = queried_runs(args, session)

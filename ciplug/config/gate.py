@@ -242,3 +242,17 @@ class Gate:
         if self.test not in DRIFT_TESTS:
             words = f"the test '{self.test}' is not for a gate of kind drift: psi, ks, chi2 or auto"
             yield Mistake(("test",), words, None, (kind, ("test",)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedGate(Gate):
+    """A gate with the defaults and the baseline of its policy filled in: `Policy.resolved` makes it."""
+
+    metric: str
+    baseline: Baseline
+    severity: Severity
+    on_missing: Action
+    on_no_baseline: Action
+    on_inconclusive: Action
+    atol: float
+    alpha: float

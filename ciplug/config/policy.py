@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import Any, ClassVar, Literal
 
 from ciplug.config import kinds, stages, values
-from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, Source
+from ciplug.config.gate import BASELINE, SOURCE, Baseline, Defaults, Gate, ResolvedGate, Source
 from ciplug.config.kinds import Listed, Mistake, Named, Table, key, one_of, required
 from ciplug.config.stages import Narrowing, Stage
 
@@ -145,12 +145,13 @@ class Policy:
             smallest[metric] = min(own, smallest.get(metric, own))
         return smallest
 
-    def resolved(self, gate: str) -> Gate:
+    def resolved(self, gate: str) -> ResolvedGate:
         """The gate with the defaults and the baseline filled in."""
         own = self.gates[gate]
         keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive", "atol", "alpha")
         defaults = {key: getattr(self.defaults, key) for key in keys if getattr(own, key) is None}
-        return replace(own, **defaults, metric=self.metric_of(gate), baseline=own.baseline or self.baseline)
+        resolved = {**defaults, "metric": self.metric_of(gate), "baseline": own.baseline or self.baseline}
+        return ResolvedGate(**{**vars(own), **resolved})
 
     def renamed(self, names: Mapping[str, str]) -> Policy:
         """The policy with its gates on the metrics by their present names; `names`: old → present."""

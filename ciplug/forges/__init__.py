@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from ciplug.errors import ConfigError
 from ciplug.forges import bitbucket, gitea, github, gitlab, retries
 from ciplug.forges.address import Job, job_of
-from ciplug.forges.base import Forge, ForgeModule, NoForge, Place, Right, State
+from ciplug.forges.base import Forge, ForgeModule, Lack, NoForge, Place, Right, State
 from ciplug.records.web import forge_of
 
 if TYPE_CHECKING:
     from ciplug.records.provenance import Context
 
-__all__ = ["FORGES", "Forge", "NoForge", "Place", "Right", "State", "find_place", "forge_name", "open_forge"]
+__all__ = ["FORGES", "Forge", "Lack", "NoForge", "Place", "Right", "State", "find_place", "forge_name", "open_forge"]
 
 FORGES: dict[str, ForgeModule] = {module.name: module for module in (gitlab, gitea, bitbucket, github)}
 """The forges in the order in which their addresses are tried: other hosts set GITHUB_API_URL as well."""
@@ -41,7 +41,7 @@ def find_place(context: Context, env: Mapping[str, str], remote_url: str | None)
     """Return the address of this job's forge, and the token for it. Raises ConfigError if there is none."""
     place = _place_of(job_of(context, env, remote_url))
     if isinstance(place, NoForge):
-        raise ConfigError(place.reason)
+        raise ConfigError(place.message, hint=place.hint)
     return place
 
 
@@ -67,9 +67,10 @@ def _name_of(job: Job) -> str | None:
 def _unknown(job: Job) -> NoForge:
     server = job.server
     if server and (server.host in _AZURE_REPOS or server.host.endswith(".visualstudio.com")):
-        return NoForge("comments cannot be written on Azure Repos yet")
+        return NoForge(Lack.SUPPORT, "comments cannot be written on Azure Repos yet")
     where = f"{server.host} is not known as" if server else "no git remote says that the code is on"
     return NoForge(
-        f"{where} GitHub, GitLab, Gitea or Bitbucket Cloud; if it is, set the address: "
-        "GITHUB_API_URL, CIPLUG_GITLAB_URL or CIPLUG_GITEA_URL"
+        Lack.ADDRESS,
+        f"{where} GitHub, GitLab, Gitea or Bitbucket Cloud",
+        "if it is, set the address: GITHUB_API_URL, CIPLUG_GITLAB_URL or CIPLUG_GITEA_URL",
     )

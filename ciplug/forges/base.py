@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from ciplug.forges.retries import MAX_WAIT
@@ -116,12 +117,32 @@ class Place:
     """Tells the user of a wait that begins."""
 
 
+class Lack(Enum):
+    """What a job lacks to talk to a forge."""
+
+    ADDRESS = auto()
+    """It is not known where the code lives, or of which kind that place is."""
+    REPOSITORY = auto()
+    TOKEN = auto()
+    SUPPORT = auto()
+    """ciplug cannot comment there."""
+    PART = auto()
+    """The checkout is of another repository than the job."""
+
+
 @dataclass(frozen=True)
 class NoForge:
     """No forge is available to this job."""
 
-    reason: str
-    """One line on why, and what to set."""
+    lacks: Lack
+    message: str
+    hint: str | None = None
+    """What to set."""
+
+    @property
+    def reason(self) -> str:
+        """The message, and what to set, in one line."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 @dataclass(frozen=True, kw_only=True)

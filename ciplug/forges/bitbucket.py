@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
@@ -53,11 +53,12 @@ def find_place(job: Job) -> Place | NoForge:
     value = token_in(env, token.variable)
     if not value:
         return NoForge(
-            "no token for Bitbucket; set CIPLUG_BITBUCKET_TOKEN to a repository access token "
-            "with the scope pullrequest:write"
+            Lack.TOKEN,
+            "no token for Bitbucket",
+            "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write",
         )
     if repository.count("/") != 1:
-        return NoForge("neither the job nor the git remote names the repository as workspace/name")
+        return NoForge(Lack.REPOSITORY, "neither the job nor the git remote names the repository as workspace/name")
     return Place(name, api.rstrip("/"), repository, value)
 
 

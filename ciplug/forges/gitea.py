@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, words
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
@@ -48,16 +48,20 @@ def find_place(job: Job) -> Place | NoForge:
     named = bool(api) or inside or (server is not None and server.host == "codeberg.org")
     api = (api or (server.origin if server else "")).rstrip("/").removesuffix("/api/v1")
     if not api:
-        return NoForge("neither the job nor the git remote says where Gitea is; set CIPLUG_GITEA_URL to its address")
+        return NoForge(
+            Lack.ADDRESS,
+            "neither the job nor the git remote says where Gitea is",
+            "set CIPLUG_GITEA_URL to its address",
+        )
     others = ("GITEA_TOKEN", "FORGEJO_TOKEN", *(("GITHUB_TOKEN",) if inside else ()))
     value = token_in(env, token.variable, *(others if named else ()))
     if not value:
         what = "pass it ${{ github.token }}" if inside else "set it to an access token with the scope write:issue"
-        return NoForge(f"no token for Gitea in CIPLUG_GITEA_TOKEN; {what}")
+        return NoForge(Lack.TOKEN, "no token for Gitea in CIPLUG_GITEA_TOKEN", what)
     if not inside:
         repository = below(api, repository)
     if repository.count("/") != 1:
-        return NoForge("neither the job nor the git remote names the repository as owner/name")
+        return NoForge(Lack.REPOSITORY, "neither the job nor the git remote names the repository as owner/name")
     return Place(name, api + "/api/v1", repository, value)
 
 

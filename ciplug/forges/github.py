@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, words
 from ciplug.forges.github_client import client, errors, reply_of
 from ciplug.forges.github_comments import Comments, viewer
@@ -53,11 +53,13 @@ def find_place(job: Job) -> Place | NoForge:
         api = "https://api.github.com" if named or server is None else f"{server.origin}/api/v3"
     value = token_in(env, token.variable, *(("GITHUB_TOKEN", "GH_TOKEN") if named else ()))
     if not value and not named:
-        return NoForge(f"no token for {api}; set CIPLUG_GITHUB_TOKEN, or name the server by GITHUB_API_URL")
+        return NoForge(
+            Lack.TOKEN, f"no token for {api}", "set CIPLUG_GITHUB_TOKEN, or name the server by GITHUB_API_URL"
+        )
     if not value:
-        return NoForge("no token for GitHub; pass GITHUB_TOKEN to the job as an environment variable")
+        return NoForge(Lack.TOKEN, "no token for GitHub", "pass GITHUB_TOKEN to the job as an environment variable")
     if repository.count("/") != 1:
-        return NoForge("neither the job nor the git remote names the repository as owner/name")
+        return NoForge(Lack.REPOSITORY, "neither the job nor the git remote names the repository as owner/name")
     return Place(name, api.rstrip("/"), repository, value)
 
 

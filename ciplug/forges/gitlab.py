@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, refusal
 from ciplug.forges.gitlab_client import client, errors, reply_of
 from ciplug.forges.gitlab_notes import Notes
@@ -55,11 +55,11 @@ def find_place(job: Job) -> Place | NoForge:
         what = "no token for GitLab"
         if env.get("CI_JOB_TOKEN"):
             what = "GitLab's job token (CI_JOB_TOKEN) cannot write merge request notes"
-        return NoForge(f"{what}; set CIPLUG_GITLAB_TOKEN to a project access token with scope api")
+        return NoForge(Lack.TOKEN, what, "set CIPLUG_GITLAB_TOKEN to a project access token with scope api")
     if context.host != "gitlab_ci":
         repository = below(api, repository)
     if "/" not in repository:
-        return NoForge("neither the job nor the git remote names the GitLab project")
+        return NoForge(Lack.REPOSITORY, "neither the job nor the git remote names the GitLab project")
     return Place(name, api + "/api/v4", repository, value)
 
 

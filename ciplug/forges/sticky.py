@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ciplug.errors import InputError
+from ciplug.errors import InputError, listed
 
 NOTE_ROOM = 500
 """Bytes that a comment may grow by the note on the comments that it supersedes; no `comment_limit` counts them."""
@@ -147,9 +147,8 @@ def superseding(body: str, marker: str, older: Collection[Comment]) -> str:
     """Return the body with a note, below its marker, on the older comments that it replaces."""
     if not older:
         return body
-    links = ", ".join(f"[{number}]({c.url})" for number, c in enumerate(list(older)[:_NAMED], 1))
-    more = f" and {len(older) - _NAMED} more" if len(older) > _NAMED else ""
-    note = f"> This comment supersedes older ones of other accounts, which are outdated: {links}{more}"
+    links = listed([f"[{number}]({c.url})" for number, c in enumerate(older, 1)], most=_NAMED)
+    note = f"> This comment supersedes older ones of other accounts, which are outdated: {links}"
     if len(note.encode()) > NOTE_ROOM - 4:
         note = "> This comment supersedes older ones of other accounts, which are outdated."
     return body.replace(marker, f"{marker}\n\n{note}\n", 1)

@@ -12,7 +12,7 @@ from ciplug.stats import paired_examples
 from ciplug.stats.intervals import Rule, Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Gate
+    from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.stats.paired_examples import Paired
@@ -64,11 +64,11 @@ class ByExample:
     def has_both(self, run: str | None) -> bool:
         return self._own is not None and run is not None and run in self._evidence.examples
 
-    def fits(self, gate: Gate, metric: str) -> bool:
+    def fits(self, gate: ResolvedGate) -> bool:
         """Whether the gate's metric is to be compared example by example, judged by its name."""
         if gate.test != "auto":
             return gate.names_paired_test
-        return not self._seeds and self._own is not None and (metric in self._own.scores or _is_score(metric))
+        return not self._seeds and self._own is not None and (gate.metric in self._own.scores or _is_score(gate.metric))
 
     def parts(self, run: str | None, by: Sequence[str]) -> dict[Part, list[int]] | Undecided:
         """Return the slices of the pair with a run, the largest first."""
@@ -93,21 +93,21 @@ class ByExample:
         theirs = self._evidence.examples.get(self._evidence.baselines[name].run or "")
         return paired_examples.vanished(self._own, theirs, by) if self._own is not None and theirs is not None else []
 
-    def _ask(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
-        metric, side = gate.metric or name, self._evidence.baselines[name]
-        reference = side.metrics.get(metric)
+    def _ask(self, name: str, gate: ResolvedGate, questions: dict[str | None, dict[Key, Question]]) -> None:
+        side = self._evidence.baselines[name]
+        reference = side.metrics.get(gate.metric)
         if gate.max_regression and reference is not None and math.isfinite(reference) and self.has_both(side.run):
             limit = limit_of(gate.max_regression, reference)
-            if limit is not None and self.fits(gate, metric):
-                questions.setdefault(side.run, {})[name, None] = _question(gate, metric, limit, reference, None)
+            if limit is not None and self.fits(gate):
+                questions.setdefault(side.run, {})[name, None] = _question(gate, limit, reference, None)
         if gate.slices:
             run = self.slice_run(name)
             for part, rows in self._judged(run, gate):
                 allowed = gate.slices.max_regression
                 limit = allowed.abs if allowed and allowed.abs is not None else 0.0
-                questions.setdefault(run, {})[name, part] = _question(gate, metric, limit, 0.0, rows)
+                questions.setdefault(run, {})[name, part] = _question(gate, limit, 0.0, rows)
 
-    def _ask_relative(self, name: str, gate: Gate, questions: dict[str | None, dict[Key, Question]]) -> None:
+    def _ask_relative(self, name: str, gate: ResolvedGate, questions: dict[str | None, dict[Key, Question]]) -> None:
         run = self.slice_run(name)
         for part, rows in self._judged(run, gate):
             first = self.answers.get((name, part))
@@ -115,10 +115,9 @@ class ByExample:
                 continue
             limit = limit_of(gate.slices.max_regression, first.baseline) if gate.slices.max_regression else None
             if limit is not None and math.isfinite(limit):
-                question = _question(gate, gate.metric or name, limit, first.baseline, rows)
-                questions.setdefault(run, {})[name, part] = question
+                questions.setdefault(run, {})[name, part] = _question(gate, limit, first.baseline, rows)
 
-    def _judged(self, run: str | None, gate: Gate) -> Iterator[tuple[Part, list[int]]]:
+    def _judged(self, run: str | None, gate: ResolvedGate) -> Iterator[tuple[Part, list[int]]]:
         parts = self.parts(run, gate.slices.by) if gate.slices else {}
         if gate.slices and not isinstance(parts, Undecided):
             yield from ((part, rows) for part, rows in parts.items() if len(rows) >= gate.slices.min_samples)
@@ -137,17 +136,17 @@ class ByExample:
             self.answers.update(dict.fromkeys(questions, reason))
 
 
-def _question(gate: Gate, metric: str, limit: float, reference: float, rows: list[int] | None) -> Question:
+def _question(gate: ResolvedGate, limit: float, reference: float, rows: list[int] | None) -> Question:
     from ciplug.stats.paired_tests import Question
 
     test = gate.test if gate.test in PAIRED_TESTS else "auto"
     rule = Rule(
         higher_is_better=bool(gate.higher_is_better),
         allowed=limit,
-        alpha=gate.alpha or 0.05,
+        alpha=gate.alpha,
         tolerance=tolerance(gate, reference),
     )
-    return Question(metric=metric, rule=rule, rows=rows, test=test)
+    return Question(metric=gate.metric, rule=rule, rows=rows, test=test)
 
 
 def _is_score(metric: str) -> bool:

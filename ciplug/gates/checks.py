@@ -12,7 +12,7 @@ from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, decide
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Gate, Slices
+    from ciplug.config.gate import Action, Allowance, ResolvedGate, Slices
 
 RTOL = 1e-9
 RuleKey = Literal["min", "max", "max_regression"]
@@ -22,7 +22,7 @@ RuleKey = Literal["min", "max", "max_regression"]
 class Check:
     """A result, which an interval and the other tests of the run may still decide."""
 
-    gate: Gate
+    gate: ResolvedGate
     """With its defaults filled in."""
     result: GateResult
     rule: RuleKey | None = None
@@ -30,21 +30,21 @@ class Check:
     interval: Interval | None = None
 
 
-def failed(gate: Gate) -> Outcome:
+def failed(gate: ResolvedGate) -> Outcome:
     """The outcome of a rule that does not hold."""
     return "WARN" if gate.severity == "warning" else "FAIL"
 
 
-def by(action: str | None, gate: Gate, otherwise: Outcome) -> Outcome:
+def by(action: Action, gate: ResolvedGate, otherwise: Outcome) -> Outcome:
     """The outcome of a case that the policy names: `fail` fails, by the gate's severity; `warn` is `otherwise`."""
     return failed(gate) if action == "fail" else otherwise
 
 
-def undecided(gate: Gate) -> Outcome:
+def undecided(gate: ResolvedGate) -> Outcome:
     return by(gate.on_inconclusive, gate, "INCONCLUSIVE")
 
 
-def bounds(rules: Gate | Slices) -> Iterator[tuple[Literal["min", "max"], float]]:
+def bounds(rules: ResolvedGate | Slices) -> Iterator[tuple[Literal["min", "max"], float]]:
     """The bounds that are set."""
     if rules.min is not None:
         yield "min", rules.min
@@ -57,9 +57,9 @@ def within(value: float, key: Literal["min", "max"], bound: float) -> bool:
     return value >= bound if key == "min" else value <= bound
 
 
-def tolerance(gate: Gate, *values: float) -> float:
+def tolerance(gate: ResolvedGate, *values: float) -> float:
     """The loss that rounding alone may cause, relative to the values, and what the user's `atol` adds."""
-    return (gate.atol or 0.0) + RTOL * max(map(abs, values), default=0.0)
+    return gate.atol + RTOL * max(map(abs, values), default=0.0)
 
 
 def limit_of(allowed: Allowance, reference: float) -> float | None:
@@ -94,7 +94,7 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
     return replace(result, reason=reasons.by_interval(result, interval, decision))
 
 
-def _outcome(decision: Decision, gate: Gate) -> Outcome:
+def _outcome(decision: Decision, gate: ResolvedGate) -> Outcome:
     if decision == "FAIL":
         return failed(gate)
     return undecided(gate) if decision == "INCONCLUSIVE" else "PASS"

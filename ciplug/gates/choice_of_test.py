@@ -15,7 +15,7 @@ from ciplug.stats import means, proportions
 from ciplug.stats.intervals import Interval, Rule, Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Gate
+    from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Seeds
     from ciplug.gates.by_example import ByExample
     from ciplug.gates.evidence import Evidence
@@ -31,19 +31,19 @@ class Pair:
 
     name: str
     """The name of the gate."""
-    gate: Gate
+    gate: ResolvedGate
     value: float
     reference: float
     rule: Rule
 
     @property
     def metric(self) -> str:
-        return self.gate.metric or self.name
+        return self.gate.metric
 
     @property
     def has_single_baseline(self) -> bool:
         """The best and the mean of a branch are not evaluations of their own."""
-        return self.gate.baseline is None or self.gate.baseline.ref not in ("best", "mean")
+        return self.gate.baseline.ref not in ("best", "mean")
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
         return Tested(None)
     if gate.test == "welch" or (gate.test == "auto" and seeds and pair.has_single_baseline):
         return Tested(_by_seeds(pair, evidence, seeds))
-    if not examples.fits(gate, pair.metric):
+    if not examples.fits(gate):
         if gate.test in ("auto", "newcombe"):
             return _by_runs(pair, evidence)
         return Tested(Undecided(f"the test '{gate.test}' cannot compare two runs"))

@@ -15,13 +15,13 @@ from ciplug.stats.intervals import Undecided
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ciplug.config.gate import Gate
+    from ciplug.config.gate import ResolvedGate
 
 FLOOR = 0.1
 """Smaller effects are not drift, however many rows show them: "slight" for PSI and Cramér's V in the literature."""
 
 
-def check(name: str, gate: Gate, columns: Mapping[str, Drift | Undecided] | Undecided) -> Check:
+def check(name: str, gate: ResolvedGate, columns: Mapping[str, Drift | Undecided] | Undecided) -> Check:
     """One result for all columns: Holm's correction holds the error rate over them."""
     if isinstance(columns, Undecided):
         advice = "does the pipeline still write the file?"
@@ -29,8 +29,7 @@ def check(name: str, gate: Gate, columns: Mapping[str, Drift | Undecided] | Unde
     tested = {column: drift for column, drift in columns.items() if isinstance(drift, Drift)}
     untested = {column: drift.reason for column, drift in columns.items() if isinstance(drift, Undecided)}
     adjusted = holm({column: drift.p for column, drift in tested.items()})
-    alpha = gate.alpha or 0.05
-    moved = [c for c, drift in tested.items() if drift.drifted(alpha=alpha, floor=FLOOR, adjusted_p=adjusted[c])]
+    moved = [c for c, drift in tested.items() if drift.drifted(alpha=gate.alpha, floor=FLOOR, adjusted_p=adjusted[c])]
     moved.sort(key=lambda column: -tested[column].effect)
     if moved:
         reason = reasons.drifted(moved, len(columns), tested, adjusted)
@@ -42,7 +41,7 @@ def check(name: str, gate: Gate, columns: Mapping[str, Drift | Undecided] | Unde
 
 
 def _check(
-    name: str, gate: Gate, tested: Mapping[str, Drift], outcome: Outcome, reason: str, advice: str | None = None
+    name: str, gate: ResolvedGate, tested: Mapping[str, Drift], outcome: Outcome, reason: str, advice: str | None = None
 ) -> Check:
     tests = " and ".join(sorted({drift.test for drift in tested.values()}))
     result = GateResult(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.errors import ConfigError
+from ciplug.errors import ConfigError, listed
 from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
@@ -23,7 +23,7 @@ from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, w
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Gate
+    from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.records.notice import Notice
@@ -208,8 +208,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
 
 
 def _some(names: Sequence[str]) -> str:
-    said = ", ".join(f"'{n}'" for n in names[:8])
-    return f"{said} and {len(names) - 8} more" if len(names) > 8 else said or "none"
+    return listed([f"'{name}'" for name in names], most=8) or "none"
 
 
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
@@ -217,7 +216,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
     if gate.kind == "drift":
         yield drift_gate.check(name, gate, evidence.drift[name])
         return
-    metric = policy.metric_of(name)
+    metric = gate.metric
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
@@ -239,9 +238,9 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
 
 
-def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
+def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
     """Return the reason if somebody changed a metric after the end of a run, else None."""
-    metric = gate.metric or name
+    metric = gate.metric
     sides = [("", evidence.candidate)]
     if gate.max_regression is not None:
         sides.append(("the baseline's ", evidence.baselines[name]))
@@ -252,27 +251,27 @@ def _changed(name: str, gate: Gate, evidence: Evidence) -> str | None:
     return None
 
 
-def _whole(name: str, gate: Gate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
+def _whole(name: str, gate: ResolvedGate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
     """Return one result for all rules of a gate; an ERROR unless the caller changes it."""
     result = GateResult(
         gate=name,
-        metric=gate.metric or name,
+        metric=gate.metric,
         rule=rule_text.all_rules(gate),
         outcome="ERROR",
         reason=reason,
         advice=advice,
-        candidate=evidence.candidate.metrics.get(gate.metric or name),
+        candidate=evidence.candidate.metrics.get(gate.metric),
     )
     return Check(gate=gate, result=result)
 
 
-def _open(name: str, gate: Gate, evidence: Evidence, reason: str) -> Check:
+def _open(name: str, gate: ResolvedGate, evidence: Evidence, reason: str) -> Check:
     check = _whole(name, gate, evidence, reason, advice="run the remaining seeds; the verdict on the last one counts")
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 
-def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
-    metric, side = gate.metric or name, evidence.baselines[name]
+def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
+    metric, side = gate.metric, evidence.baselines[name]
     had = side.metrics.get(metric)
     runs = len(evidence.candidate.runs)
     instead = evidence.left_out.get(metric)
@@ -286,12 +285,12 @@ def _missing(name: str, gate: Gate, evidence: Evidence) -> Check:
     return replace(check, result=result)
 
 
-def _bounds(name: str, gate: Gate, value: float) -> Iterator[Check]:
+def _bounds(name: str, gate: ResolvedGate, value: float) -> Iterator[Check]:
     for key, bound in bounds(gate):
         holds = within(value, key, bound)
         result = GateResult(
             gate=name,
-            metric=gate.metric or name,
+            metric=gate.metric,
             rule=rule_text.bound(bound, least=key == "min"),
             outcome="PASS" if holds else failed(gate),
             reason="",

@@ -9,7 +9,7 @@ from ciplug.gates import rule_text
 from ciplug.gates.number_text import exact
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Baseline, Gate, Slices
+    from ciplug.config.gate import Allowance, Baseline, ResolvedGate, Slices
     from ciplug.config.policy import Policy, Waiver
     from ciplug.config.stages import Narrowing, Stage
 
@@ -38,7 +38,7 @@ def _gate(policy: Policy, name: str) -> str:
         what = ", ".join(gate.columns) if gate.columns else "every column that both have"
         rules = [
             f"{current} has not drifted from {gate.reference} in {what}, by the test '{gate.test}' at an error rate "
-            f"of {exact(gate.alpha or 0)} for all columns together"
+            f"of {exact(gate.alpha)} for all columns together"
         ]
     else:
         rules = list(_rules(policy, gate))
@@ -46,34 +46,34 @@ def _gate(policy: Policy, name: str) -> str:
     return "\n".join([*lines, *(f"  {line}" for line in _outcomes(gate))])
 
 
-def _rules(policy: Policy, gate: Gate) -> Iterator[str]:
+def _rules(policy: Policy, gate: ResolvedGate) -> Iterator[str]:
     yield from _bounds(gate)
-    if gate.max_regression and gate.baseline:
+    if gate.max_regression:
         yield f"{_regression(gate.max_regression, gate, gate.baseline)}{_method(policy, gate)}"
     if gate.slices:
         columns = " and of ".join(f"'{column}'" for column in gate.slices.by)
         rules = list(_bounds(gate.slices))
-        if gate.slices.max_regression and gate.baseline:
+        if gate.slices.max_regression:
             rules.append(_regression(gate.slices.max_regression, gate, gate.baseline))
         yield f"for every value of {columns} with {gate.slices.min_samples} examples or more, {', and '.join(rules)}"
 
 
-def _bounds(rules: Gate | Slices) -> Iterator[str]:
+def _bounds(rules: ResolvedGate | Slices) -> Iterator[str]:
     if rules.min is not None:
         yield f"it is at least {exact(rules.min)}"
     if rules.max is not None:
         yield f"it is at most {exact(rules.max)}"
 
 
-def _regression(allowed: Allowance, gate: Gate, baseline: Baseline) -> str:
+def _regression(allowed: Allowance, gate: ResolvedGate, baseline: Baseline) -> str:
     better = "higher" if gate.higher_is_better else "lower"
     age = f", if that is at most {exact(baseline.max_age_days)} days old" if baseline.max_age_days else ""
     at_most = f"at most {rule_text.allowance(allowed)} worse" if allowed.abs or allowed.rel else "not worse"
     return f"it is {at_most} than {rule_text.baseline(baseline)}{age} ({better} is better)"
 
 
-def _method(policy: Policy, gate: Gate) -> str:
-    alpha = f", wrong in at most {exact((gate.alpha or 0) * 100)}% of cases"
+def _method(policy: Policy, gate: ResolvedGate) -> str:
+    alpha = f", wrong in at most {exact(gate.alpha * 100)}% of cases"
     if gate.test == "point":
         return ", one number beside the other"
     if gate.test != "auto":
@@ -90,7 +90,7 @@ def _method(policy: Policy, gate: Gate) -> str:
     return f", judged {', else '.join(ways)}{alpha}" if ways else ", one number beside the other"
 
 
-def _outcomes(gate: Gate) -> Iterator[str]:
+def _outcomes(gate: ResolvedGate) -> Iterator[str]:
     if gate.severity == "warning":
         yield "A failure only warns."
     compares = gate.max_regression is not None or gate.slices is not None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.config.clean import line_to_add
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.gates.number_text import exact, shown, signed
 from ciplug.records.notice import Notice
 from ciplug.records.selection import PassedOver, Reason
@@ -183,9 +183,9 @@ def of_slice(result: GateResult, text: str) -> str:
 
 def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
     """Return the reason for drift in the columns of `moved`, the most drifted first."""
-    some = "; ".join(_drift(column, tested[column], adjusted[column]) for column in moved[:SHOWN])
+    some = listed([_drift(column, tested[column], adjusted[column]) for column in moved], most=SHOWN, separator="; ")
     have = "has" if len(moved) == 1 else "have"
-    return f"{len(moved)} of {counted(columns, 'column')} {have} drifted: {some}{_more(len(moved))}"
+    return f"{len(moved)} of {counted(columns, 'column')} {have} drifted: {some}"
 
 
 def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
@@ -205,14 +205,10 @@ def drift_undecided(columns: Mapping[str, str]) -> str:
 
 def new_values(column: str, drift: Drift) -> str:
     """A note on categories that only the current window has."""
-    some = ", ".join(repr(value[:40]) for value in drift.new[:SHOWN])
-    return f"{column} has values that the reference never had: {some}{_more(len(drift.new))}"
+    some = listed([repr(value[:40]) for value in drift.new], most=SHOWN)
+    return f"{column} has values that the reference never had: {some}"
 
 
 def _drift(column: str, drift: Drift, adjusted: float) -> str:
     name = {"psi": "PSI", "ks": "KS distance", "chi2": "Cramér's V"}[drift.test]
     return f"{column} ({name} {drift.effect:.3g}, p {exact(float(f'{adjusted:.2g}'))})"
-
-
-def _more(count: int) -> str:
-    return f" and {count - SHOWN} more" if count > SHOWN else ""

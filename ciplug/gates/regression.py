@@ -21,20 +21,20 @@ from ciplug.records.verdict import GateResult
 from ciplug.stats.intervals import Rule, Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Gate
+    from ciplug.config.gate import Allowance, ResolvedGate
     from ciplug.config.policy import Seeds
     from ciplug.gates.by_example import ByExample
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
 
 
-def blank(name: str, gate: Gate, allowed: Allowance, value: float | None, side: Side) -> GateResult:
+def blank(name: str, gate: ResolvedGate, allowed: Allowance, value: float | None, side: Side) -> GateResult:
     """The result before anything is compared."""
-    reference = side.metrics.get(gate.metric or name)
+    reference = side.metrics.get(gate.metric)
     both = value is not None and reference is not None
     return GateResult(
         gate=name,
-        metric=gate.metric or name,
+        metric=gate.metric,
         rule=rule_text.regression(allowed),
         outcome="ERROR",
         reason="",
@@ -53,7 +53,9 @@ def label(side: Side) -> str | None:
     return f"{side.label} {side.commit[:8]}" if side.commit and side.version is None and side.run else side.label
 
 
-def check(name: str, gate: Gate, value: float, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Check:
+def check(
+    name: str, gate: ResolvedGate, value: float, evidence: Evidence, examples: ByExample, seeds: Seeds | None
+) -> Check:
     """The max_regression of a gate; `value` is the candidate's metric, a finite number."""
     side, allowed = evidence.baselines[name], gate.max_regression
     if allowed is None:
@@ -70,7 +72,7 @@ def check(name: str, gate: Gate, value: float, evidence: Evidence, examples: ByE
     )
 
 
-def without_baseline(gate: Gate, result: GateResult, side: Side) -> Check:
+def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Check:
     problem = side.problem
     if problem and problem.kind in MISNAMED:
         result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
@@ -85,7 +87,7 @@ def without_baseline(gate: Gate, result: GateResult, side: Side) -> Check:
 
 
 def compare(
-    gate: Gate, result: GateResult, allowed: Allowance, side: Side, test: Callable[[Rule, float], Tested]
+    gate: ResolvedGate, result: GateResult, allowed: Allowance, side: Side, test: Callable[[Rule, float], Tested]
 ) -> Check:
     """A comparison of two numbers, by a test or as they are."""
     value, reference = result.candidate, result.baseline
@@ -113,7 +115,7 @@ def compare(
     rule = Rule(
         higher_is_better=bool(gate.higher_is_better),
         allowed=limit,
-        alpha=gate.alpha or 0.05,
+        alpha=gate.alpha,
         tolerance=tolerance(gate, value, reference),
     )
     result = replace(result, limit=limit)

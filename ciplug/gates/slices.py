@@ -14,7 +14,7 @@ from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Gate, Slices
+    from ciplug.config.gate import Allowance, ResolvedGate, Slices
     from ciplug.gates.by_example import ByExample, Part
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
@@ -24,12 +24,12 @@ WORST = 10
 """Slices of a gate that did not pass and are shown one by one."""
 
 
-def checks(name: str, gate: Gate, slices: Slices, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
+def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     """Each rule on each slice; nothing is left out silently."""
     side = evidence.baselines[name]
     run = examples.slice_run(name)
     parts = examples.parts(run, slices.by)
-    about = GateResult(gate=name, metric=gate.metric or name, rule=rule_text.slices(slices), outcome="ERROR", reason="")
+    about = GateResult(gate=name, metric=gate.metric, rule=rule_text.slices(slices), outcome="ERROR", reason="")
     # Examples that are gone make another evaluation set, which is not compared: what is gone is named all the same.
     yield from _lost(gate, about, examples.lost(name, slices.by))
     if isinstance(parts, Undecided):
@@ -60,7 +60,7 @@ def checks(name: str, gate: Gate, slices: Slices, evidence: Evidence, examples: 
         yield replace(check, result=replace(check.result, reason=f"no slices to compare with: {why}"))
 
 
-def _lost(gate: Gate, about: GateResult, parts: Sequence[Part]) -> Iterator[Check]:
+def _lost(gate: ResolvedGate, about: GateResult, parts: Sequence[Part]) -> Iterator[Check]:
     for part in parts:
         result = replace(
             about,
@@ -72,7 +72,7 @@ def _lost(gate: Gate, about: GateResult, parts: Sequence[Part]) -> Iterator[Chec
         yield Check(gate=gate, result=result)
 
 
-def _bounds(gate: Gate, slices: Slices, about: GateResult, answer: Answer) -> Iterator[Check]:
+def _bounds(gate: ResolvedGate, slices: Slices, about: GateResult, answer: Answer) -> Iterator[Check]:
     value = answer.candidate
     for key, bound in bounds(slices):
         rule = rule_text.in_each(rule_text.bound(bound, least=key == "min"), slices.by)
@@ -86,7 +86,9 @@ def _bounds(gate: Gate, slices: Slices, about: GateResult, answer: Answer) -> It
         yield Check(gate=gate, rule=key, result=result)
 
 
-def _regression(gate: Gate, slices: Slices, allowed: Allowance, about: GateResult, answer: Answer, side: Side) -> Check:
+def _regression(
+    gate: ResolvedGate, slices: Slices, allowed: Allowance, about: GateResult, answer: Answer, side: Side
+) -> Check:
     result = replace(
         about,
         rule=_regression_rule(slices, allowed),
@@ -100,7 +102,7 @@ def _regression(gate: Gate, slices: Slices, allowed: Allowance, about: GateResul
     return regression.compare(gate, result, allowed, side, lambda rule, reference: Tested(answer.result))
 
 
-def _undefined(gate: Gate, result: GateResult, answer: Answer) -> Check:
+def _undefined(gate: ResolvedGate, result: GateResult, answer: Answer) -> Check:
     why = answer.result.reason if isinstance(answer.result, Undecided) else None
     return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reasons.undefined(result, why)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ciplug.errors import PermissionDenied
-from ciplug.forges import FORGES, Forge, NoForge, Right, forge_name
+from ciplug.forges import FORGES, Forge, Lack, NoForge, Right, forge_name
 from ciplug.health import remedies
 from ciplug.health.base import Examined, failure, skipped, warning
 from ciplug.health.checkout import FORKED
@@ -20,7 +20,9 @@ def forge(session: Session, before: Examined) -> str:
     if context.host == "local" or name is None or not context.trusted:
         raise skipped(opened.reason if context.trusted else FORKED)
     severity = failure if context.pull_request is not None else warning
-    raise severity(f"no comment and no status: {opened.reason}", remedies.token(context.host, name))
+    if opened.lacks is Lack.TOKEN:
+        raise severity(f"no comment and no status: {opened.reason}", remedies.token(context.host, name))
+    raise severity(f"no comment and no status: {opened.message}", opened.hint or "")
 
 
 def token(session: Session, before: Examined) -> str:

@@ -350,7 +350,7 @@ class Changes:
         if final is None and self.parent:
             return self.parent.advice
         return "record another run" + (
-            f"; or, if this one is right after all: ciplug runs restore {final.run[:12]}" if final else ""
+            f"; or, if this run is correct after all: ciplug runs restore {final.run[:12]}" if final else ""
         )
 
     def applied_to(self, record: Run) -> Run:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ciplug.errors import listed
+
 Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact"]
-SHOWN = 5
-"""Names in a summary."""
 NAME_MOST = 80
 """Characters of a name in a summary."""
 
@@ -62,16 +62,12 @@ class LeftOut:
 def summary(left: Sequence[LeftOut]) -> str:
     """ "2 names are left out: 'a' (null), 'b' (the text 'N/A')": one clause, without the files."""
     each = [f"'{_visible(one.name)}' ({one.reason})" for one in left]
-    return f"{len(left)} {'name is' if len(left) == 1 else 'names are'} left out: {_some(each)}"
+    return f"{len(left)} {'name is' if len(left) == 1 else 'names are'} left out: {listed(each)}"
 
 
 def some_names(names: Sequence[str]) -> str:
     """ "'a', 'b' and 3 more"."""
-    return _some([f"'{_visible(name)}'" for name in names])
-
-
-def _some(parts: Sequence[str]) -> str:
-    return ", ".join(parts[:SHOWN]) + (f" and {len(parts) - SHOWN} more" if len(parts) > SHOWN else "")
+    return listed([f"'{_visible(name)}'" for name in names])
 
 
 def _visible(name: str) -> str:

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Literal
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.records.selection import Reason
-
-_NAMED_MOST = 5
-"""Files or metrics that a sentence names."""
 
 Subject = Literal["candidate", "baseline", "production"]
 Resumed = Literal["then", "later"]
@@ -210,13 +207,6 @@ class Notice:
         return f"{self.message} → {self.remedy}" if self.remedy else self.message
 
 
-def listed(names: Sequence[str], count: int | None = None) -> str:
-    """Return "a, b and 3 more"; `count` is the number of all, where `names` has only the first."""
-    shown = names[:_NAMED_MOST]
-    more = max(count or 0, len(names)) - len(shown)
-    return f"{', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}"
-
-
 # --- Sentences ---------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +222,7 @@ def _ended(notice: Notice) -> str:
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
     if notice.resumed == "then":
-        return f"was resumed by {notice.by}, and {word} then"
+        return f"was resumed by {notice.by} and then {word}"
     later = " before it was resumed" if notice.resumed else ""
     return (f"{word} ({why})" if why else word) + later
 
@@ -273,16 +263,16 @@ def _amended(notice: Notice) -> str:
 def _newer_amendment(notice: Notice) -> str:
     lead = "the baseline's " if notice.of == "baseline" else ""
     by = f"by a newer ciplug (schema {notice.schema})"
-    return f"{lead}{_which(notice)} was amended {by}, which is understood in part only"
+    return f"{lead}{_which(notice)} was amended {by}, and this ciplug understands only a part of it"
 
 
 def _reruns(notice: Notice) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
-    more = f", and {counted(notice.more, 'earlier one')} not looked at" if notice.more else ""
+    more = f", and {counted(notice.more, 'earlier run')} not judged" if notice.more else ""
     those = f" ({listed([run[:12] for run in notice.runs], notice.behind)})" if notice.runs else ""
-    behind = f"; {counted(notice.behind, 'more run')} could not{those}" if notice.behind else ""
-    lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} is shown"
+    behind = f"; {counted(notice.behind, 'more run')} could not count{those}" if notice.behind else ""
+    lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
     return f"{lead}{others}{more}{behind}"
 
 
@@ -319,13 +309,14 @@ def _varies(notice: Notice) -> str:
 
 def _failed_before(notice: Notice) -> str:
     where = _others(notice)
-    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the one that counts"
+    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the run that counts"
 
 
 def _no_number_before(notice: Notice) -> str:
-    names = f"{_quoted(notice.metrics)} {'was an error' if len(notice.metrics) == 1 else 'were errors'}"
-    have = "which has no number" if len(notice.runs) == 1 else "which have no number"
-    return f"{names} on {_others(notice)} of this commit, {have} there, and did not fail on the one that counts"
+    errors, them = ("was an error", "it") if len(notice.metrics) == 1 else ("were errors", "them")
+    have = "has" if len(notice.runs) == 1 else "have"
+    found = f"{_quoted(notice.metrics)} {errors} on {_others(notice)} of this commit, which {have} no number for {them}"
+    return f"{found}, and did not fail on the run that counts"
 
 
 def _others(notice: Notice) -> str:
@@ -344,21 +335,20 @@ def _no_run_on_branch(notice: Notice) -> str:
 
 
 def _stale(notice: Notice) -> str:
-    return (
-        f"the baseline is of {notice.day or 'unknown age'}, and at most {notice.max_age_days or 0:g} days are allowed"
-    )
+    allowed = f"at most {notice.max_age_days or 0:g} days of age are allowed"
+    return f"the baseline is from {notice.day or 'an unknown day'}, and {allowed}"
 
 
 def _no_evaluation(notice: Notice) -> str:
     if notice.of == "baseline":
         return f"the baseline has no digest of '{notice.path}': the numbers cannot be compared"
-    return f"of the evaluation set '{notice.path}' the run has no digest: is it among its datasets?"
+    return f"the run has no digest of the evaluation set '{notice.path}': is the file among the run's datasets?"
 
 
 def _unreadable(notice: Notice) -> str:
     if notice.of == "production":
         return f"its run cannot be read: {notice.detail}"
-    return f"a record is left out, it cannot be read: {notice.detail}"
+    return f"a record cannot be read, and is left out: {notice.detail}"
 
 
 def _skipped_event(notice: Notice) -> str:
@@ -370,7 +360,7 @@ def _skipped_event(notice: Notice) -> str:
 
 def _no_base_policy(notice: Notice) -> str:
     lacks = f"has no gate for the model '{notice.model}'" if notice.model else f"has no {notice.path}"
-    return f"{notice.name} {lacks}: this pull request is judged by gates of its own"
+    return f"{notice.name} {lacks}: this pull request is judged by its own gates"
 
 
 def _renamed(notice: Notice) -> str:
@@ -384,23 +374,24 @@ def _renamed(notice: Notice) -> str:
 _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
-    Kind.FORK: lambda n: "the run is of a fork's job: its numbers are what that job says",
+    Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
     Kind.SET_ASIDE: lambda n: (
-        f"files that differed from the commit were set aside by 'clean: ignore': {listed(n.files, n.count)}"
+        "files that differ from the commit do not count, because 'clean: ignore' names them: "
+        f"{listed(n.files, n.count)}"
     ),
     Kind.BESIDE: lambda n: (
-        f"its numbers may be another run's, which was to write the same files at the same time: "
+        f"another run was started that writes the same files, and the numbers may be from that run: "
         f"{listed([run[:12] for run in n.runs])}"
     ),
     Kind.OLDER: lambda n: (
-        f"the files are older than the commit, and other code may have written them: {listed(n.files)}"
+        f"these files are older than the commit, so other code may have written them: {listed(n.files)}"
     ),
-    Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: kept with the run all the same",
+    Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: recorded with the run anyway",
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
     Kind.PASSED_OVER: _passed_over,
-    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} passed over",
+    Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,
     Kind.DELETED: _withdrawn,
     Kind.UNREAD_AMENDMENT: _withdrawn,
@@ -415,7 +406,8 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.FAILED_BEFORE: _failed_before,
     Kind.NO_NUMBER_BEFORE: _no_number_before,
     Kind.NOT_ALL_JUDGED: lambda n: (
-        f"{counted(n.count or 0, 'earlier run')} of this commit could have been judged too, and only the last ones were"
+        f"{counted(n.count or 0, 'earlier run')} of this commit could also count, "
+        "and were not judged: only the last ones are"
     ),
     Kind.SHALLOW: lambda n: "this clone is shallow: ancestors beyond its depth are not seen",
     Kind.NOT_FETCHED: lambda n: f"the history could not be fetched ({n.detail})",
@@ -423,7 +415,7 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.TARGET_UNKNOWN: lambda n: "the default branch is not known",
     Kind.NO_BRANCH: lambda n: f"there is no branch '{n.name}'",
     Kind.NO_TAG: lambda n: f"there is no tag '{n.name}'",
-    Kind.NO_COMMIT: lambda n: f"there is no commit '{n.name}' here",
+    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone",
     Kind.NO_RUN: _no_run,
     Kind.NO_RUN_THERE: lambda n: f"no run of '{n.model}' on {n.name} or its ancestors",
     Kind.NO_RUN_ON_BRANCH: _no_run_on_branch,
@@ -431,7 +423,9 @@ _CLAUSES: dict[Kind, Callable[[Notice], str]] = {
     Kind.HISTORY_UNKNOWN: lambda n: "the history is not known",
     Kind.NO_HOLDER: lambda n: f"no version of '{n.model}' is in {n.name}",
     Kind.STALE: _stale,
-    Kind.OTHER_EVALUATION: lambda n: f"the baseline was measured on another '{n.path}': the numbers cannot be compared",
+    Kind.OTHER_EVALUATION: lambda n: (
+        f"the baseline was measured on another version of '{n.path}': the numbers cannot be compared"
+    ),
     Kind.NO_EVALUATION: _no_evaluation,
     Kind.BASE_ASKED: lambda n: f"compared with '{n.name}' as asked for; the gates keep the baseline of the policy",
     Kind.UNREADABLE: _unreadable,
@@ -454,7 +448,7 @@ def _of_withdrawal(notice: Notice) -> str:
     if notice.kind is Kind.UNREAD_AMENDMENT:
         return "record another run; `ciplug fsck` names what cannot be read"
     restored = notice.parent or notice.run or ""
-    return f"record another run; or, if this one is right after all: ciplug runs restore {restored[:12]}"
+    return f"record another run; or, if this run is correct after all: ciplug runs restore {restored[:12]}"
 
 
 def _of_variation(notice: Notice) -> str:
@@ -484,31 +478,32 @@ _OF_PASSED_OVER = {
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
-    Reason.INCOMPLETE: "have every run write the metrics that gates look at",
+    Reason.INCOMPLETE: "make every run write the metrics that the gates use",
     Reason.WITHDRAWN: "record another run",
 }
 _WHOLE = "fetch the whole history first"
 _OTHER_NAME = "name another 'baseline:' in ciplug.yaml"
 _FIRST_RUN = (
-    "it comes with the first run on the target branch; for one now, check that commit out: ciplug run -- COMMAND"
+    "the first run on the target branch becomes the baseline; "
+    "to have one now, check out that commit, then train: ciplug run -- COMMAND"
 )
-_LATER = "a first run has none: later ones are compared with it"
+_LATER = "this is normal for the first run: later runs are compared with it"
 _OF_RENAME = {
-    None: "see in the changes of the training that it is the same number",
-    "known": "rename to a name that is new",
-    "both": "have the training write one of them",
+    None: "check in the changes of the training that it is the same number",
+    "known": "choose a name that the target branch does not have",
+    "both": "make the training write only one of them",
 }
 _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.FAILED: _of_failure,
     Kind.KILLED: _of_failure,
-    Kind.FORK: "train that code in a pipeline of this repository to have numbers of your own",
+    Kind.FORK: "to have verified numbers, train that code in a pipeline of this repository",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
     Kind.SET_ASIDE: "if the training reads them, commit them, and record the run again",
-    Kind.BESIDE: "run it again, alone in its folder",
-    Kind.OLDER: "train this commit, and record that: ciplug run -- COMMAND",
-    Kind.UNWRITTEN: "have the command write it",
-    Kind.LEFT_OUT: "have the training write numbers",
+    Kind.BESIDE: "run it again while no other run uses this folder",
+    Kind.OLDER: "train this commit again: ciplug run -- COMMAND",
+    Kind.UNWRITTEN: "make the command write these files",
+    Kind.LEFT_OUT: "make the training write a number for each of them",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,
@@ -519,8 +514,8 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.FLAKY: "find what is not seeded: threads, the order of data, a GPU kernel; or judge several seeds ('seeds:')",
     Kind.VARIES: _of_variation,
     Kind.NO_NUMBER_BEFORE: "find why the same command gave no number there; withdraw that run if it must not count",
-    Kind.NOT_ALL_JUDGED: "judge several seeds ('seeds:') in place of running one again and again",
-    Kind.FAILED_BEFORE: "do not count on the last: judge several seeds ('seeds:'), or allow for the noise",
+    Kind.NOT_ALL_JUDGED: "judge several seeds ('seeds:') instead of running one seed again and again",
+    Kind.FAILED_BEFORE: "do not rely on the last run alone: judge several seeds ('seeds:'), or allow for the noise",
     Kind.SHALLOW: "check out with the whole history (fetch-depth: 0)",
     Kind.NOT_FETCHED: _WHOLE,
     Kind.NOT_PUSHED: "push the commit, or fetch the whole history first",
@@ -529,15 +524,17 @@ _REMEDIES: dict[Kind, str | Callable[[Notice], str | None]] = {
     Kind.NO_TAG: _OTHER_NAME,
     Kind.NO_COMMIT: _WHOLE,
     Kind.NO_RUN: _FIRST_RUN,
-    Kind.NO_RUN_THERE: "check it out, and record one: ciplug run -- COMMAND",
-    Kind.NO_RUN_ON_BRANCH: lambda n: "it comes with the first run there" if n.metrics else _FIRST_RUN,
+    Kind.NO_RUN_THERE: "check out that commit, then train: ciplug run -- COMMAND",
+    Kind.NO_RUN_ON_BRANCH: lambda n: (
+        "the first run there with this metric becomes the baseline" if n.metrics else _FIRST_RUN
+    ),
     Kind.NO_ANCESTOR: _LATER,
     Kind.HISTORY_UNKNOWN: _LATER,
-    Kind.NO_HOLDER: lambda n: f"it comes with the first promotion to {n.name}",
+    Kind.NO_HOLDER: lambda n: f"the first promotion to {n.name} adds one",
     Kind.STALE: "record the baseline's commit again",
     Kind.OTHER_EVALUATION: _of_evaluation,
     Kind.NO_EVALUATION: _of_evaluation,
-    Kind.UNREADABLE: "see what is wrong with it: ciplug fsck",
+    Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",
     Kind.RENAMED: lambda n: _OF_RENAME[n.hindrance],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ciplug.errors import listed
+
 MOST_FILES = 20
 MOST_IGNORED = 1000
 """Names of files that a record keeps of a dirty tree."""
@@ -129,9 +131,7 @@ class Provenance:
 
     def named_dirt(self, most: int = 5) -> str:
         """The files that differed, for people: `a.py, b.py and 3 more`; empty where their names are not known."""
-        shown = self.dirty_files[:most]
-        more = (self.dirty_count or 0) - len(shown)
-        return ", ".join(shown) + (f" and {more} more" if more > 0 and shown else "")
+        return listed(self.dirty_files, self.dirty_count, most=most)
 
 
 def moved_words(head_after: str) -> str:

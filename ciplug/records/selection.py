@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from ciplug.errors import listed
 from ciplug.records.provenance import moved_words
 
 
@@ -65,22 +66,21 @@ class PassedOver:
             return f"was {self.objection}"
         if self.reason is Reason.DIRTY and self.head_after:
             return moved_words(self.head_after)
-        more = len(self.files) - _NAMED_MOST + self.more_files
-        named = ", ".join(self.files[:_NAMED_MOST]) + (f" and {more} more" if more > 0 else "")
+        named = listed(self.files, len(self.files) + self.more_files, most=_NAMED_MOST)
         if self.reason is Reason.DIRTY and self.files:
             return f"was made from a dirty tree: {named} differed from the commit"
         if self.reason is Reason.SET_ASIDE:
-            return f"set files aside that differed from the commit, and the policy in force does not: {named}"
+            return f"ignored files that differ from the commit, and the policy in force does not ignore them: {named}"
         return _WORDS[self.reason]
 
 
 _WORDS = {
-    Reason.FORK: "is of a fork's job",
+    Reason.FORK: "was recorded by a fork's job",
     Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
-    Reason.STATE_UNKNOWN: "was recorded without the state of its tracked files",
+    Reason.STATE_UNKNOWN: "did not record whether its files were those of the commit",
     Reason.NOT_FINISHED: "did not finish",
     Reason.LAPTOP: "was recorded on a person's machine, not by a pipeline",
     Reason.CHILD: "is a child run",
-    Reason.INCOMPLETE: "has fewer of the metrics",
-    Reason.EARLIER: "started before it",
+    Reason.INCOMPLETE: "has fewer of the metrics that the gates use",
+    Reason.EARLIER: "started before the run that counts",
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
@@ -27,6 +27,8 @@ MARKER = "<!-- ciplug:report -->"
 PLAIN_MARKER = "[//]: # (ciplug:report)"
 """The marker for forges that show HTML as text: an unused link definition is not shown at all."""
 NO_LIMIT = 1 << 30
+_IMAGES = 5
+"""Images that are named."""
 _FEW_CHECKS = 6
 """Up to so many checks that passed are shown beside the others, more are folded."""
 
@@ -174,6 +176,8 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
         cells = [[paint.code(row[0]), *map(untrusted.escape_markdown, row[1:])] for row in rows_of]
         names = [f"{row[0]} {row[4]}" for row in rows_of]
         blocks.append(_folded("run of this commit", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES))
+    if images := model.pictures(section):
+        blocks.append(Block(_CHANGES, _images(section, images, paint)))
     if changed := [one for one in rest if one.trend != "unchanged"]:
         blocks.append(_metrics(comparison, changed, paint, fold="more metric"))
     if unchanged := [one for one in rest if one.trend == "unchanged"]:
@@ -299,6 +303,14 @@ def _judged(metric: MetricDelta) -> str:
         words = f"⚠️ {words}".strip()
     words = words.replace(" ", _NBSP)
     return f"**{words}**" if metric.trend == "worse" else words
+
+
+def _images(section: ModelSection, names: Sequence[str], paint: Paint) -> str:
+    """Name the images that the run left, and where they are beside the baseline's."""
+    links = model.links(section)
+    where = f"the {_link('full report', links['full report'])}" if "full report" in links else "`report.html`"
+    shown = listed([paint.code(name) for name in names], most=_IMAGES)
+    return f"🖼️ {counted(len(names), 'image')}, beside the baseline's in {where}: {shown}"
 
 
 def _absences(comparison: Comparison, paint: Paint) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ciplug.errors import counted
-from ciplug.records.notice import listed
+from ciplug.errors import counted, listed
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -36,7 +36,7 @@ def render(report: Report) -> str:
         outcome=outcome,
         words=_overall(report),
         tally=text.tally(single.verdict) if single and single.verdict else "",
-        sections=[_section(section, number) for number, section in enumerate(sections)],
+        sections=[_section(s, number, report.pictures.get(s.model, ())) for number, s in enumerate(sections)],
         notes=report.notes,
         policy_note=report.policy_note,
         links=_links(single) if single else {},
@@ -81,7 +81,7 @@ def _overall(report: Report) -> str:
     return f"{words} (dry run)" if dry else words
 
 
-def _section(section: ModelSection, number: int) -> dict[str, Any]:
+def _section(section: ModelSection, number: int, pictures: Sequence[model.Picture]) -> dict[str, Any]:
     comparison, verdict = section.comparison, section.verdict
     metrics = model.arranged(section)
     columns = model.columns(comparison)
@@ -120,6 +120,8 @@ def _section(section: ModelSection, number: int) -> dict[str, Any]:
         ],
         "params": [(p.name, text.scalar(p.before), text.scalar(p.after)) for p in comparison.params],
         "datasets": [(d.path, _digest(d.before), _digest(d.after)) for d in comparison.datasets],
+        "pictures": [_picture(one) for one in pictures],
+        "baseline": comparison.baseline.label,
         "history": history,
         "history_left": history_left,
         "steps": steps,
@@ -142,6 +144,28 @@ def _row(metric: MetricDelta, columns: Sequence[model.Column]) -> dict[str, Any]
         "trend": metric.trend,
         "spark": figures.sparkline(model.trail(metric)),
     }
+
+
+def _picture(picture: model.Picture) -> dict[str, Any]:
+    return {
+        "path": picture.path,
+        "now": _data_address(picture.path, picture.now),
+        "before": _data_address(picture.path, picture.before),
+        "same": picture.same,
+        "problem": picture.problem,
+    }
+
+
+def _data_address(path: str, data: bytes | None) -> Any:
+    """An image as an address that a page can show without loading anything: script in an SVG does not run there."""
+    from markupsafe import Markup
+
+    if data is None:
+        return None
+    kind = path.lower().rpartition(".")[2]
+    kind = {"jpg": "jpeg", "svg": "svg+xml"}.get(kind, kind)
+    # Letters, digits, +, / and = only; the extension is one of ours.
+    return Markup(f"data:image/{kind};base64,{base64.b64encode(data).decode()}")  # noqa: S704
 
 
 def _links(section: ModelSection) -> dict[str, str]:

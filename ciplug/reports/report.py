@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,7 +16,7 @@ from ciplug.reports.untrusted import safe_url
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side, Trend
     from ciplug.records.notice import Notice
-    from ciplug.records.run import Run
+    from ciplug.records.run import File, Run
     from ciplug.records.series import Series
     from ciplug.records.verdict import GateResult, Reruns, Verdict
 
@@ -24,6 +24,27 @@ SCHEMA = 1
 
 _WRONG: tuple[Trend, ...] = ("undefined", "missing")
 _ATTENTION: dict[Trend, int] = {"undefined": 0, "missing": 1, "worse": 2, "better": 3, "changed": 4, "new": 5}
+
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
+
+
+def is_picture(path: str) -> bool:
+    """Whether a file is an image that a browser shows, by its extension."""
+    return path.lower().endswith(_PICTURES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image that a run left, beside the one that the baseline left under the same path."""
+
+    path: str
+    now: bytes | None = None
+    before: bytes | None = None
+    same: bool = False
+    """Whether both are the same image."""
+    problem: str | None = None
+    """Why one of them is not shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +57,8 @@ class ModelSection:
     """None: no gate judges this model, or `problem` has the reason."""
     run: Run
     """The candidate's record."""
+    compared_artifacts: tuple[File, ...] = ()
+    """The artifacts of the baseline's run."""
     problem: Notice | None = None
     """The mistake in the policy for which nothing could be judged."""
     series: Mapping[str, Series] = field(default_factory=dict)
@@ -76,6 +99,9 @@ class Report:
     """Notes of this job alone: for its own files, never in a comment."""
     policy_note: str | None = None
     """The verdict under the policy that this pull request proposes, as a sentence."""
+
+    pictures: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
+    """Model → its images, for the page alone."""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -221,6 +247,11 @@ def telling(section: ModelSection) -> MetricDelta | None:
     return next(iter((*(by_name[g.metric] for g in gates if g.metric in by_name), *by_name.values())), None)
 
 
+def pictures(section: ModelSection) -> list[str]:
+    """The images among the artifacts of a run; those that are in folders are not known here."""
+    return sorted(one.path for one in section.run.artifacts if one.kind is None and is_picture(one.path))
+
+
 def versions(report: Report) -> list[str]:
     """The versions of ciplug that recorded the runs."""
     return sorted({made_by for section in report.sections if (made_by := section.run.provenance.ciplug)})
@@ -272,4 +303,4 @@ def _place(section: ModelSection) -> Context | None:
 
 def as_json(report: Report) -> bytes:
     """The whole report as canonical JSON; a NaN is the string "NaN"."""
-    return canonical.dumps({"schema": SCHEMA, **canonical.plain(report)})
+    return canonical.dumps({"schema": SCHEMA, **canonical.plain(replace(report, pictures={}))})

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug.errors import counted
+from ciplug.errors import counted, listed
 from ciplug.records import moment
-from ciplug.records.notice import listed
 from ciplug.reports import figures
 
 if TYPE_CHECKING:

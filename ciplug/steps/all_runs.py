@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ciplug import console
+from ciplug.console import Note
 from ciplug.errors import StoreError
 from ciplug.steps.recover import recover, told
 from ciplug.steps.send import send
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def all_runs(session: Session) -> Runs:
     """Return all runs. First send what earlier commands could not send, and recover runs of killed processes."""
     if session.context.trusted:
-        console.tell(told(recover(session)))
+        session.tell(*told(recover(session)))
         try:
             if sent := send(session):
-                console.say(f"sent {len(sent)} from the spool")
+                session.tell(Note(f"sent {len(sent)} from the spool"))
         except StoreError as problem:
-            console.detail(problem.message)
+            session.tell(Note(problem.message, is_detail=True))
     return session.runs()

@@ -140,7 +140,7 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
 
 def _check(change: Change) -> None:
     if both := sorted(set(change.untag) & change.tags.keys()):
-        raise UsageError(f"the tag '{both[0]}' is to be set and to be removed", hint="do one of the two")
+        raise UsageError(f"the tag '{both[0]}' is both set and removed", hint="give only one of the two")
     if odd := [name for name in {**change.metrics, **change.series} if not METRIC_NAME.fullmatch(name)]:
         raise UsageError(f"{odd[0][:60]!r} cannot be the name of a metric")
     if "" in {*change.tags, *change.untag} or change.name == "":

@@ -93,7 +93,7 @@ def _within_limits(source: BundleSource, most: int) -> Iterator[FoundBundle]:
             room -= len(found.content)
         if room < 0:
             hint = "collect them in several steps: --artifact and --pattern choose"
-            beyond = f"{found.name}, and what follows it: more than {most:,} bytes in all"
+            beyond = f"{found.name} and the bundles after it are not read: more than {most:,} bytes in total"
             yield FoundBundle(found.name, RecordError(beyond, hint=hint))
             return
         yield found
@@ -112,7 +112,7 @@ def _checked(found: Sequence[FoundBundle], origin: Origin, *, trusted: bool) -> 
         try:
             objects = bundle.unpack(content, shown)
             if len(objects) > room:
-                raise RecordError(f"{shown}: more than {MAX_UNTRUSTED_OBJECTS:,} objects from a fork in all")
+                raise RecordError(f"{shown}: more than {MAX_UNTRUSTED_OBJECTS:,} objects from a fork in total")
             runs = check.check(objects, shown, trusted=trusted, commits=origin.commits)
             room -= len(objects)
             good.append(Bundle(shown, len(content), objects, tuple(runs)))

@@ -52,12 +52,14 @@ def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
 def section(finder: BaselineFinder, comparison: Comparison) -> ModelSection:
     """The part of a report that is about one model, before anything has judged it."""
     metrics = finder.metrics
+    baseline = finder.record(comparison.baseline)
     others = ((side, finder.record(side)) for side in comparison.sides if side.role != "candidate")
     return ModelSection(
         model=finder.given.model,
         comparison=comparison,
         verdict=None,
         run=finder.given,
+        compared_artifacts=baseline.artifacts if baseline else (),
         gated=tuple(sorted(finder.gated)),
         show=metrics.show,
         hide=metrics.hide,

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from ciplug import console
 from ciplug.errors import ForgeError
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
@@ -48,9 +47,9 @@ def record_deployment(session: Session, promotion: Promotion, environment: str |
 
     commit = promotion.run.commit
     environment = environment or promotion.stage.lower()
-    forge = forge_of(session, console.say)
+    forge = forge_of(session)
     if isinstance(forge, NoForge):
-        return Deployment(environment, commit, Unrecorded.NO_FORGE, forge.reason)
+        return Deployment(environment, commit, Unrecorded.NO_FORGE, forge.message, forge.hint)
     if commit is None:
         return Deployment(environment, commit, Unrecorded.NO_COMMIT, "the version has no commit")
     description = f"{promotion.model} version {promotion.version} is in {promotion.stage}"

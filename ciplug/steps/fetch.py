@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ciplug.capture.content import digest_file
-from ciplug.errors import NotFound, RecordError, UsageError
+from ciplug.errors import NotFound, RecordError, UsageError, listed
 from ciplug.records.run import File, Run
 from ciplug.reports.untrusted import clean
 from ciplug.steps import placing
@@ -119,9 +119,7 @@ def _matches(artifact: File, path: str) -> bool:
 
 
 def _listed(names: Iterable[str]) -> str:
-    cleaned = [clean(name, 200) for name in names]
-    more = f", and {len(cleaned) - _NAMED_MOST} more" if len(cleaned) > _NAMED_MOST else ""
-    return f"it has: {', '.join(cleaned[:_NAMED_MOST])}{more}"
+    return f"it has: {listed([clean(name, 200) for name in names], most=_NAMED_MOST)}"
 
 
 def _items(session: Session, artifacts: Sequence[File], paths: Sequence[str], coming: Path) -> list[_Item]:

@@ -35,8 +35,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     for name in policy.gates:
         gate = policy.resolved(name)
         if gate.kind == "metric":
-            asked = gate.baseline or policy.baseline
-            sides[name] = finder.baseline(asked, policy.metric_of(name), gate.higher_is_better)
+            sides[name] = finder.baseline(gate.baseline, gate.metric, gate.higher_is_better)
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),

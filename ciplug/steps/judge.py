@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ciplug import console
 from ciplug._version import __version__
+from ciplug.console import Note
 from ciplug.errors import ConfigError
 from ciplug.git.commits import commit_named
 from ciplug.records.keys import verdict_object
@@ -183,7 +183,7 @@ def keep_verdicts(session: Session, verdicts: Sequence[Verdict], bundle: Path | 
     if objects and (session.context.trusted or bundle is not None):
         store_objects(session, objects, bundle)
     elif objects:
-        console.say(f"{MUST_NOT_WRITE}: the verdict is not recorded")
+        session.tell(Note(f"{MUST_NOT_WRITE}: the verdict is not recorded"))
     return frozenset(objects)
 
 

@@ -17,9 +17,8 @@ from ciplug.capture.content import name_of
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.capture.written import absolute, files_of, is_in, older_than
 from ciplug.console import Note, warning
-from ciplug.errors import GitError, InputError
+from ciplug.errors import GitError, InputError, listed
 from ciplug.git.worktree import committed
-from ciplug.records.notice import listed
 from ciplug.steps.inputs import Inputs, Surroundings
 
 SINCE = "since"

@@ -12,12 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug import console
 from ciplug._version import loaded
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note
+from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
@@ -31,6 +30,7 @@ from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
+    from ciplug.console import Listener
 
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -73,19 +73,19 @@ def joined(writer: RunWriter) -> OpenRun:
     return OpenRun(writer, release)
 
 
-def own_run(inputs: Inputs, started: datetime | None) -> OpenRun:
+def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None = None) -> OpenRun:
     """A run that is recorded and sent when it ends. Where that cannot be, its log is kept, and the training goes on.
 
     Raises UsageError for a model's name that cannot be one.
     """
     try:
-        session = open_session(for_recording=True)
+        session = open_session(for_recording=True, listener=listener)
         entry = begin(
             session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid(), since=loaded
         )
     except (ConfigError, GitError, StoreError) as problem:
-        return _unrecorded(console.problem(problem))
-    wrong = [console.problem(session.policy_error)] if session.policy_error else []
+        return _unrecorded(problem_note(problem))
+    wrong = [problem_note(session.policy_error)] if session.policy_error else []
     return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status), tuple(wrong))
 
 
@@ -121,7 +121,13 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status))
 
 
-def resumed_run(run_id: str, inputs: Inputs, started: datetime | None, env: Mapping[str, str]) -> OpenRun:
+def resumed_run(
+    run_id: str,
+    inputs: Inputs,
+    started: datetime | None,
+    env: Mapping[str, str],
+    listener: Listener | None = None,
+) -> OpenRun:
     """A run that another process of this machine has open, or that is recorded: the last process that leaves ends it.
 
     What a recorded run logs is its amendment. Raises UsageError for what is no id, NotFound where no run has it, and
@@ -129,11 +135,11 @@ def resumed_run(run_id: str, inputs: Inputs, started: datetime | None, env: Mapp
     """
     if not _ID.fullmatch(run_id):
         raise UsageError(f"{run_id!r} cannot be the id of a run", hint="it has 32 hex digits: ciplug.active_run().id")
-    session = open_session(env=env, for_recording=True)
+    session = open_session(env=env, for_recording=True, listener=listener)
     spools = _spools(session, env)
     writer = next(filter(None, (spool.open(run_id) for spool in spools)), None)
     if writer is not None and writer.amends is None:
-        return OpenRun(writer, lambda status: _leave(writer, status))
+        return OpenRun(writer, lambda status: _leave(writer, status, listener))
     if inputs.model is not None or inputs.seed is not None or started is not None:
         stated = {"model": inputs.model, "seed": inputs.seed, "start_time": started}
         given = next(name for name, value in stated.items() if value is not None)
@@ -163,7 +169,7 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     try:
         send(session, recorded.sealed)
     except CiplugError as problem:
-        return [*notes, console.problem(problem)]
+        return [*notes, problem_note(problem)]
     # A child run whose parent's own parent is still open.
     where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
@@ -179,11 +185,11 @@ def _sealed(entry: RunWriter, inputs: Inputs, status: Status) -> tuple[Recorded 
     try:
         recorded = finish(_job_of(entry), entry, inputs, status=status)
     except StoreError as unkept:
-        return None, [console.problem(unkept)]
-    return recorded, [*recorded.notes, *map(console.problem, recorded.problems)]
+        return None, [problem_note(unkept)]
+    return recorded, [*recorded.notes, *map(problem_note, recorded.problems)]
 
 
-def _leave(writer: RunWriter, status: Status) -> Sequence[Note]:
+def _leave(writer: RunWriter, status: Status, listener: Listener | None) -> Sequence[Note]:
     """End a resumed run, unless another process has it open, or has ended it."""
     if writer.release_unless_last():
         return ()
@@ -192,7 +198,7 @@ def _leave(writer: RunWriter, status: Status) -> Sequence[Note]:
         return ()
     parent = RunWriter.open(writer.folder.parent / writer.parent) if writer.parent else None
     if parent is None:
-        return _end_own(open_session(for_recording=True), writer, Inputs(), status)
+        return _end_own(open_session(for_recording=True, listener=listener), writer, Inputs(), status)
     parent.release()
     return _end_child(writer, Inputs(), status)
 

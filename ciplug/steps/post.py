@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug import ci, console
+from ciplug import ci
+from ciplug.console import Note
 from ciplug.errors import CiplugError, ForgeError
 from ciplug.reports import comment
 from ciplug.steps import workflow_run
@@ -68,28 +69,30 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
 
     write_summary(session, snapshot)
     context = session.context
-    forge = forge_of(session, console.say)
+    forge = forge_of(session)
     if isinstance(forge, NoForge):
-        tell = console.detail if context.host == "local" and not how.on_request else console.say
-        tell(f"no comment: {forge.reason}")
+        expected = context.host == "local" and not how.on_request
+        session.tell(Note(f"no comment: {forge.reason}", is_detail=expected))
         return Posted()
     try:
         target = _target(session, forge, how)
         if isinstance(target, workflow_run.NoPullRequest):
-            console.say(f"no comment and no commit status: {target.reason}")
+            session.tell(Note(f"no comment and no commit status: {target.reason}"))
             return Posted()
         if target.found:
             session = _as_of(session, target.found)
-            console.say(
-                f"the comment treats this commit as part of pull request #{target.number}, "
-                f"and uses the gates of {target.found.base}"
+            session.tell(
+                Note(
+                    f"the comment treats this commit as part of pull request #{target.number}, "
+                    f"and uses the gates of {target.found.base}"
+                )
             )
             snapshot = again(session)
     except CiplugError as problem:
-        console.complain(f"no comment and no commit status: {problem.message}", problem.hint)
+        session.tell(_failed("no comment and no commit status", problem))
         return Posted(failure=problem)
     if target.number is None and target.failure is None:
-        console.say("no comment: this commit has no open pull request")
+        session.tell(Note("no comment: this commit has no open pull request"))
     while True:
         published = publish(context, forge, target.number, snapshot.report, label=how.label)
         newer = _newer(session, snapshot, again)
@@ -98,14 +101,14 @@ def post(session: Session, snapshot: Snapshot, again: Callable[[Session], Snapsh
         snapshot = newer
     if target.failure:
         published = replace(published, comment=target.failure)
-    _tell(published)
+    session.tell(*_results(published, target.number, context.commit))
     return Posted(published.url, published.failure)
 
 
 def write_summary(session: Session, snapshot: Snapshot) -> None:
     """Show the report on the page of the job, where its host has such a place."""
     if ci.host_module(session.context.host).write_summary(session.env, comment.render(snapshot.report)):
-        console.detail("job summary written")
+        session.tell(Note("job summary written", is_detail=True))
 
 
 def _target(session: Session, forge: Forge, how: Posting) -> _Target | workflow_run.NoPullRequest:
@@ -146,18 +149,24 @@ def _newer(session: Session, snapshot: Snapshot, again: Callable[[Session], Snap
     try:
         return None if snapshot.is_current(later) else again(later)
     except CiplugError as problem:
-        console.complain(f"what was recorded meanwhile is not shown: {problem.message}", problem.hint)
+        session.tell(_failed("what was recorded meanwhile is not shown", problem))
         return None
 
 
-def _tell(published: PublishedReport) -> None:
+def _results(published: PublishedReport, number: int | None, commit: str | None) -> Iterator[Note]:
+    """Yield what was posted, and what could not be."""
+    if published.moved_to:
+        moved = f"pull request #{number} has moved on to {published.moved_to[:8]}"
+        yield Note(f"no comment: {moved}, and this is {(commit or '')[:8]}")
     if published.url:
-        console.say(f"comment: {published.url}")
+        yield Note(f"comment: {published.url}")
     failures = {
         "no comment": published.comment,
         "no label": published.label,
         "no commit status": published.status,
     }
-    for what, failure in failures.items():
-        if failure:
-            console.complain(f"{what}: {failure.message}", failure.hint)
+    yield from (_failed(what, failure) for what, failure in failures.items() if failure)
+
+
+def _failed(what: str, failure: CiplugError) -> Note:
+    return Note(f"{what}: {failure.message}", failure.hint, is_urgent=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug import ci, console
+from ciplug import ci
 from ciplug.errors import ForgeError, counted
 from ciplug.reports import comment
 
@@ -37,6 +37,8 @@ class PublishedReport:
     comment: ForgeError | None = None
     label: ForgeError | None = None
     status: ForgeError | None = None
+    moved_to: str | None = None
+    """The head of the pull request, where it is another commit than that of this job: it gets no comment then."""
 
     @property
     def failure(self) -> ForgeError | None:
@@ -47,7 +49,9 @@ class PublishedReport:
 def publish(context: Context, forge: Forge, number: int | None, report: Report, *, label: bool) -> PublishedReport:
     """Write the comment and the label of a pull request, if there is one, and the status of the commit."""
     published, outcome = PublishedReport(), report.outcome
-    if number is not None and not _has_moved_on(context, forge, number):
+    if number is not None:
+        published = replace(published, moved_to=_other_head(context, forge, number))
+    if number is not None and not published.moved_to:
         published = _comment(published, forge, number, report)
         if label and outcome:
             labels = [_label(other) for other in _STATES]
@@ -85,19 +89,16 @@ def _attempt(action: Callable[[], None]) -> ForgeError | None:
     return None
 
 
-def _has_moved_on(context: Context, forge: Forge, number: int) -> bool:
-    """Whether the pull request is about another commit by now, whose comment a slow job must not overwrite."""
+def _other_head(context: Context, forge: Forge, number: int) -> str | None:
+    """The commit that the pull request is about by now, whose comment a slow job must not overwrite."""
     if not ci.host_module(context.host).names_the_head or not context.commit:
-        return False
+        return None
     try:
         head = forge.head_of(number)
     except ForgeError:
         # Then the comment fails as well, and says why.
-        return False
-    if context.commit.startswith(head):
-        return False
-    console.say(f"no comment: pull request #{number} has moved on to {head[:8]}, and this is {context.commit[:8]}")
-    return True
+        return None
+    return None if context.commit.startswith(head) else head
 
 
 def _label(outcome: Outcome) -> str:

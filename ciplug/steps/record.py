@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ciplug import console
 from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
@@ -149,9 +148,11 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
         own=own if is_followed else (),
     )
     for path, name in dirt.unfiltered.items():
-        console.complain(
-            f"warning: {path}: git's filter '{name}' does not run here, so the file counts as changed",
-            f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
+        session.tell(
+            warning(
+                f"{path}: git's filter '{name}' does not run here, so the file counts as changed",
+                f"install it in this image, or set the file aside in ciplug.yaml: {line_to_add([path], folder)}",
+            )
         )
     return dirt
 
@@ -171,10 +172,11 @@ def _folder_of_config(session: Session) -> str:
 def tell_beside(session: Session, entry: RunWriter) -> None:
     """Say which runs that are going on are to write the same files, and mark each of them as beside the others."""
     for other in session.spool.mark_beside(entry):
-        console.complain(
-            f"warning: run {other[:12]} is going on, and is to write the same files: "
-            "each may record the other's numbers",
-            "wait for its end; or train in another checkout (git worktree add), or write to other files (--metrics)",
+        session.tell(
+            warning(
+                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
+            )
         )
 
 
@@ -183,10 +185,12 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
     origin = skeleton_of(entry).provenance
     if origin.dirty and session.head:
         named = origin.named_dirt(_NAMED_MOST)
-        console.complain(
-            f"warning: this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
-            "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
-            + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+        session.tell(
+            warning(
+                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
+                + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
+            )
         )
 
 
@@ -344,14 +348,14 @@ def _other_seeds(seed: int | None, logged: Logged, params: Mapping[str, Any], ke
     if seed is None or not others:
         return []
     hint = f"does the training use the seed that it was given? ciplug run --seed {seed} sets CIPLUG_SEED={seed}"
-    return [warning(f"the run counts as one of seed {seed}, which was asked for; {', '.join(others)}", hint)]
+    return [warning(f"the run has seed {seed}, as asked for; but {', '.join(others)}", hint)]
 
 
 def lines_left_out(logged: Logged) -> list[Note]:
     """Return notes on the lines of a log that could not be read."""
     notes = []
     if logged.torn:
-        words = f"{counted(logged.torn, 'line')} of what was logged cannot be read, and left out"
+        words = f"{counted(logged.torn, 'line')} of the log cannot be read, and are left out"
         notes.append(warning(words))
     if logged.unknown:
         words = f"{logged.unknown} of the logged events are of a kind that this ciplug does not know, and are left out"

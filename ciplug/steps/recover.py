@@ -10,11 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from ciplug import console
 from ciplug.capture import log
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
-from ciplug.console import Note
+from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
 from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
@@ -31,7 +30,7 @@ class Recovered(NamedTuple):
 
 def recover(session: Session) -> Recovered:
     """Seal the runs that no process has open any more."""
-    found = [sealed for entry in session.spool.abandoned() if (sealed := _recovered(entry))]
+    found = [sealed for entry in session.spool.abandoned() if (sealed := _recovered(session, entry))]
     return Recovered(
         [one for one in found if isinstance(one, Recorded)], [one for one in found if isinstance(one, Resumed)]
     )
@@ -47,17 +46,17 @@ def told(recovered: Recovered) -> Iterator[Note]:
         yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
     problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]
     for problem in itertools.chain(*problems):
-        yield console.problem(problem)
+        yield problem_note(problem)
 
 
-def _recovered(entry: RunWriter) -> Recorded | Resumed | None:
+def _recovered(session: Session, entry: RunWriter) -> Recorded | Resumed | None:
     logged = log.read(entry.folder)
     try:
         if entry.amends is not None:
             return _resumed(entry, logged)
         run = _killed(entry, logged)
     except (TypeError, ValueError, KeyError, AttributeError):
-        _leave(entry, logged)
+        _leave(session, entry, logged)
         return None
     problems: list[CiplugError] = []
     objects = objects_of(run, logged.series, problems, texts=logged.texts)
@@ -93,15 +92,18 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
     )
 
 
-def _leave(entry: RunWriter, logged: Logged) -> None:
+def _leave(session: Session, entry: RunWriter, logged: Logged) -> None:
     entry.release()
     if logged == Logged():
         # Killed before it had begun: there is nothing to record.
         shutil.rmtree(entry.folder, ignore_errors=True)
         return
-    console.complain(
-        f"{entry.folder} holds a killed run that another version of ciplug has begun",
-        "recover it with that version; or move the folder away: what was logged is in its log.ndjson",
+    session.tell(
+        Note(
+            f"{entry.folder} holds a killed run that another version of ciplug has begun",
+            "recover it with that version; or move the folder away: what was logged is in its log.ndjson",
+            is_urgent=True,
+        )
     )
 
 

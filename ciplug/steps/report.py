@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -114,8 +113,8 @@ def _registry_page(session: Session, of: ModelSection) -> str | None:
     return web.folder_page(place, branch, log_of(of.model))
 
 
-def announce(session: Session, sections: Sequence[ModelSection]) -> None:
-    """Have the CI host show what did not pass, the worst first, where it has a place for that."""
+def job_annotations(session: Session, sections: Sequence[ModelSection]) -> Iterator[str]:
+    """Yield the lines by which the CI host shows what did not pass, the worst first, where it has a place for that."""
     if session.context.host == "local":
         return
     host = ci.host_module(session.context.host)
@@ -124,4 +123,4 @@ def announce(session: Session, sections: Sequence[ModelSection]) -> None:
     for model, gate in bad[:ANNOTATIONS_MOST]:
         level: Level = "error" if gate.outcome in ("FAIL", "ERROR") else "warning"
         words = f"{model}: {gate.gate}: {gate.outcome}: {gate.reason}"
-        print(host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words), file=sys.stderr, flush=True)
+        yield host.annotate(level, f"{words}. {gate.advice}" if gate.advice else words)

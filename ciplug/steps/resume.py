@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ciplug import console
 from ciplug._version import __version__
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note
+from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
 from ciplug.records.amendment import Amendment, Changes, same_param
 from ciplug.records.canonical import plain
@@ -88,7 +87,7 @@ def _recorded(session: Session, spools: Sequence[Spool], run_id: str) -> Target:
     except StoreError:
         view = view_of(session)
         if view.offline:
-            console.complain(f"warning: run {run_id[:12]} is looked up in the local cache: {view.offline.message}")
+            session.tell(warning(f"run {run_id[:12]} is looked up in the local cache: {view.offline.message}"))
         try:
             return targets_of(view, [run_id])[0]
         except NotFound:
@@ -181,13 +180,13 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
         with entry.ending() as logged:
             resumed = seal(entry, logged, status, now())
     except StoreError as unkept:
-        return [console.problem(unkept)]
-    notes = [*lines_left_out(logged), *map(console.problem, resumed.problems)]
+        return [problem_note(unkept)]
+    notes = [*lines_left_out(logged), *map(problem_note, resumed.problems)]
     if around:
         return notes
     try:
         send(session, resumed.sealed)
     except CiplugError as problem:
-        return [*notes, console.problem(problem)]
+        return [*notes, problem_note(problem)]
     where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store.uri}"
     return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}: {where}")]

@@ -7,9 +7,9 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ciplug import console
 from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed, families
+from ciplug.console import Note, warning
 from ciplug.errors import Cause, ConfigError, StoreError
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import amended_run, is_run
@@ -147,7 +147,7 @@ def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -
             continue
         to, changed = _destination(session, files.to, sealed.objects, source)
         if to is None:
-            console.say(f"{sealed.id}: sent without the content of its artifacts")
+            session.tell(Note(f"{sealed.id}: sent without the content of its artifacts"))
             objects[sealed.folder] = artifacts.without_files(sealed.folder, changed)
         else:
             by_place.setdefault(to, {})[sealed.folder] = changed
@@ -180,9 +180,9 @@ def _send_to(
             raise StoreError(problem.message, hint=problem.hint, cause=Cause.UNSUPPORTED) from None
     waits = [listed for entry in entries if (listed := artifacts.waiting(entry))]
     count, size = sum(len(listed.files) for listed in waits), sum(listed.size for listed in waits)
-    with console.transfer("files sent", count, size) as tell:
+    with session.listener.transfer("files sent", count, size) as tell:
         sent = artifacts.send(entries, files, tell)
     for entry, one in sent.items():
         if one.lost and (entry / "sealed.json").exists():
-            console.complain(f"warning: {one.lost}", "its digest is recorded, and its bytes are not kept")
+            session.tell(warning(one.lost, "its digest is recorded, and its bytes are not kept"))
         yield entry, one.objects

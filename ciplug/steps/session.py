@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ciplug import ci, config
 from ciplug.capture.spool import Spool
 from ciplug.ci.identity import Identity
+from ciplug.console import Nobody, Note
 from ciplug.errors import ConfigError, UsageError
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
@@ -36,6 +37,7 @@ from ciplug.stores import (
 
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
+    from ciplug.console import Listener
     from ciplug.tracking.runs import Runs
 
 T = TypeVar("T")
@@ -102,6 +104,8 @@ class Session:
     """The options that it was opened with."""
     identity: Identity | None = None
     """The commit of the job, and how it was found; None outside of a repository."""
+    listener: Listener = field(default_factory=Nobody)
+    """Who hears what the steps have to say."""
     policy_error: ConfigError | None = None
     """The mistakes in what judges runs, of a session that only records."""
 
@@ -112,8 +116,12 @@ class Session:
         answers as before, and everything that it holds in memory is freed with it. Nothing is contacted yet.
         Raises ConfigError and GitError as `open_session` does.
         """
-        fresh = open_session(cwd=self.cwd, env=self.env, **self.options._asdict())
+        fresh = open_session(cwd=self.cwd, env=self.env, listener=self.listener, **self.options._asdict())
         return replace(fresh, context=replace(fresh.context, report_url=self.context.report_url))
+
+    def tell(self, *notes: Note) -> None:
+        """Have a person know this, if one listens."""
+        self.listener.tell(notes)
 
     def remember(self, key: Hashable, make: Callable[[], T]) -> T:
         """Return the result of `make`, which is called once in a session's life. An exception is not remembered."""
@@ -275,6 +283,7 @@ def open_session(
     env: Mapping[str, str] | None = None,
     settings: config.Config | None = None,
     for_recording: bool = False,
+    listener: Listener | None = None,
 ) -> Session:
     """The surroundings of a folder.
 
@@ -283,6 +292,7 @@ def open_session(
     Args:
         settings: in place of the file's, which is not read then.
         for_recording: nothing is judged, so mistakes in the gates are not raised: they are `Session.policy_error`.
+        listener: hears what the steps have to say; None: nobody does.
     """
     options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings, for_recording)
     cwd = Path.cwd() if cwd is None else cwd
@@ -313,6 +323,7 @@ def open_session(
         output_dir=Path(output_dir) if output_dir else None,
         options=options,
         identity=identity,
+        listener=listener or Nobody(),
         policy_error=policy_error,
     )
 

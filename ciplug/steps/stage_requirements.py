@@ -6,11 +6,9 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
-from ciplug import console
-from ciplug.errors import PromotionRefused, Refusal
+from ciplug.errors import PromotionRefused, Refusal, listed
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
-from ciplug.records.notice import listed
 from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.select import set_aside
@@ -175,7 +173,7 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
 def _forge(session: Session) -> Forge | None:
     from ciplug.forges import NoForge
 
-    forge = forge_of(session, console.say)
+    forge = forge_of(session)
     return None if isinstance(forge, NoForge) else forge
 
 

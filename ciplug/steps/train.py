@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ciplug import console
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
@@ -183,7 +182,7 @@ def record_files(session: Session, inputs: Inputs) -> Recorded:
     tell_dirt(session, entry)
     if inputs.older:
         notice = Notice(kind=Kind.OLDER, run=entry.id, files=inputs.older)
-        console.complain(f"warning: {notice.clause}", notice.remedy)
+        session.tell(warning(notice.clause, notice.remedy))
     recorded = finish(session, entry, inputs, status="finished")
     if wrong := [problem for problem in recorded.problems if not isinstance(problem, FileNotKept)]:
         recorded.sealed.discard()

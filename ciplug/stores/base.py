@@ -179,7 +179,7 @@ class NoLog:
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
         raise StoreError(
-            f"{self._uri} keeps no registry: nothing there decides which of two writers was first",
+            f"{self._uri} has no registry: nothing there decides which of two writers was first",
             hint="keep runs and registry in git: or in a bucket; `ciplug collect` moves runs there",
             cause=Cause.UNSUPPORTED,
         )

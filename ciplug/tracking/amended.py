@@ -90,7 +90,7 @@ def newer_notes(newer: Sequence[Amendment]) -> list[str]:
     more = f" and {len(newer) - 1:,} more" if len(newer) > 1 else ""
     return [
         f"amendment {newer[0].seq} of run {newer[0].run[:12]}{more}: written by a newer ciplug (schema "
-        f"{newer[0].schema}, this one knows {SCHEMA}), and understood in part only: upgrade ciplug"
+        f"{newer[0].schema}, this one knows {SCHEMA}), and this ciplug understands only a part of it: upgrade ciplug"
     ]
 
 

@@ -144,7 +144,7 @@ def test_a_fork_s_pull_request_from_its_job_to_the_comment(
 
     # Once more, and nothing is new; a branch's own run is none of this workflow's business.
     code, log, _ = collect(runner, head)
-    assert code == 0 and "1 run of 1 bundle recorded before" in log, log
+    assert code == 0 and "1 run of 1 bundle was already recorded" in log, log
     assert [c["id"] for c in github_api.comments[7]] == [comment["id"]]
     posted = len(github_api.calls)
     code, log, _ = collect(runner, head, owner="acme")

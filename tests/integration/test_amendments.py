@@ -281,7 +281,7 @@ def test_an_amendment_of_a_newer_ciplug_is_said(project: Project) -> None:
     words = f"amendment 1 of run {run[:12]}: written by a newer ciplug (schema 2, this one knows 1)"
     for command in (("list",), ("show", run), ("list", "--json")):
         assert words in project.ciplug("runs", *command).stderr
-    words = f"run {run[:12]} was amended by a newer ciplug (schema 2), which is understood in part only"
+    words = f"run {run[:12]} was amended by a newer ciplug (schema 2), and this ciplug understands only a part of it"
     assert words in " ".join(project.ciplug("compare").stdout.split()).replace("Run", "run")
     runs = open_session(cwd=project.folder).runs()
     assert [one.seq for one in runs.changes(runs.get(run)).newer] == [1] == [one.seq for one in runs.newer]

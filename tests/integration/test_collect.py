@@ -172,7 +172,7 @@ def test_the_legs_of_a_matrix_are_one_push(tmp_path: Path, git_server: GitServer
     assert (
         said.code == 0
         and "0 runs of 0 bundles recorded" in said.err
-        and "64 runs of 64 bundles recorded before" in said.err
+        and "64 runs of 64 bundles were already recorded" in said.err
     )
     assert not [r for r in git_server.requests if r.service == "receive-pack"]
 
@@ -361,7 +361,7 @@ def test_github_a_fork_s_pull_request_from_its_job_to_the_comment(
     said = ciplug("report", "--post", env=trusted, folder=tmp_path / "trusted")
     assert said.code == 0, said.err
     (comment,) = (c["body"] for c in job.comments[7] if MARKER in c["body"])
-    assert "0.86" in comment and "merge base" in comment and "of a fork's job" in comment
+    assert "0.86" in comment and "merge base" in comment and "by a fork's job" in comment
     assert job.statuses[head][-1]["state"] == "success"
 
     # Merged as it is, its commit is the branch's own: and still not the run to promote.

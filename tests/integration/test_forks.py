@@ -332,11 +332,11 @@ def test_how_much_a_fork_may_add(
     env = follows(tmp_path, job)
     monkeypatch.setattr(collect, "MAX_UNTRUSTED_OBJECTS", 3 * 3)
     code, said = ciplug("collect", env=env)
-    assert code == 3 and "artifact ciplug-3" in said and "more than 9 objects from a fork in all" in said
+    assert code == 3 and "artifact ciplug-3" in said and "more than 9 objects from a fork in total" in said
     assert recorded(project) == {run.id for run in runs[:3]}
     monkeypatch.setattr(collect, "MAX_UNTRUSTED", len(packed(runs[0])) + 10)
     code, said = ciplug("collect", env=env)
-    assert code == 3 and "artifact ciplug-1" in said and "and what follows it: more than" in said
+    assert code == 3 and "artifact ciplug-1" in said and "and the bundles after it are not read: more than" in said
     # Of the repository's own branches there is room for more.
     job.add_run(43, commit=HEAD)
     for number in range(4):
@@ -578,7 +578,7 @@ def test_a_commit_that_is_named_gets_comment_and_status_wherever_the_job_is(
     assert code == 0, said
     code, said = ciplug("report", "--post", "--commit", HEAD, env=env)
     assert code == 0, said
-    assert "of a fork's job" in gitlab_api.comments[3][0]["body"]
+    assert "by a fork's job" in gitlab_api.comments[3][0]["body"]
     assert [status["status"] for status in gitlab_api.statuses[HEAD]] == ["success"]
     assert project.head not in gitlab_api.statuses
 
@@ -591,7 +591,7 @@ def test_a_commit_that_is_named_gets_comment_and_status_wherever_the_job_is(
     env |= {"BUILD_REPOSITORY_URI": "https://github.com/acme/demo"}
     code, said = ciplug("report", "--post", "--commit", HEAD, env=env)
     assert code == 0, said
-    assert "of a fork's job" in job.comments[7][0]["body"] and set(job.statuses) == {HEAD}
+    assert "by a fork's job" in job.comments[7][0]["body"] and set(job.statuses) == {HEAD}
 
 
 # The workflows to copy

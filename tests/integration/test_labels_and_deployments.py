@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ciplug import console
 from ciplug.config import Config
 from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges import Forge, NoForge, open_forge
@@ -102,7 +103,7 @@ def test_a_label_that_cannot_be_is_said_and_fails_nothing(
     monkeypatch.setattr(Report, "outcome", "PASS")
     env = {"CIPLUG_BITBUCKET_TOKEN": "t", "CIPLUG_BITBUCKET_URL": bitbucket_api.url}
     context = Context(host="bitbucket", repository="acme/demo", commit=COMMIT, pull_request=7)
-    session = Session(Path(), env, None, Config(), context, "git:")
+    session = Session(Path(), env, None, Config(), context, "git:", listener=console)
     empty = Snapshot(Report(sections=()), COMMIT, frozenset())
     posted = post(session, empty, lambda later: empty, Posting(label=True))
     assert posted.url and posted.failure is None

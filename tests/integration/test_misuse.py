@@ -139,7 +139,7 @@ def test_nothing_is_pulled_into_a_file(project: Project) -> None:
 def test_a_model_that_nothing_is_recorded_of(project: Project) -> None:
     project.train()
     done = project.ciplug("runs", "list", "--model", "wien")
-    assert "no run is of the model 'wien': did you mean 'wine'?" in done.stderr
+    assert "no run is of a model named 'wien': did you mean 'wine'?" in done.stderr
     other = project.ciplug("runs", "list", "--model", "wine", "--where", "metrics.accuracy > 2")
     assert "no run is of the model" not in other.stderr
 

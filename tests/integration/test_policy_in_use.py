@@ -103,7 +103,7 @@ def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> No
     found = verdict(project, 0)
     assert found["outcome"] == "INCONCLUSIVE"
     assert found["gates"][0]["reason"] == (
-        "the baseline was measured on another 'test.csv': the numbers cannot be compared"
+        "the baseline was measured on another version of 'test.csv': the numbers cannot be compared"
     )
     assert "measured on another" in project.ciplug("report").stdout
     write(project, f"  accuracy: {GATE}, baseline: {{max_age_days: 0.0000001}}}}\n")

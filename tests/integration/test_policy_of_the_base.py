@@ -86,7 +86,7 @@ def test_setting_its_own_changes_aside_does_not_help(project: Project) -> None:
     assert ("set_aside", ["train.py"]) in [(one["kind"], one.get("files")) for one in report["notices"]]
     # Once it is merged, it is the policy in force, and the report names the files.
     assert project.json("gate", "--json")["verdicts"][0]["outcome"] == "PASS"
-    assert "were set aside by 'clean: ignore': train.py" in project.ciplug("compare").stdout
+    assert "because 'clean: ignore' names them: train.py" in project.ciplug("compare").stdout
     # Where the target branch sets the same files aside, the run counts.
     git(project.folder, "checkout", "-q", "train.py")
     git(project.folder, "push", "-q", "origin", "HEAD:main")
@@ -190,7 +190,7 @@ def test_a_base_without_a_policy_has_a_named_outcome(project: Project) -> None:
         first = found["gates"][0]
         assert (first["gate"], first["outcome"]) == ("policy", "WARN")
         assert why in first["reason"]
-        assert "judged by gates of its own" in first["reason"]
+        assert "judged by its own gates" in first["reason"]
 
 
 def test_a_base_whose_policy_is_wrong_is_no_pass(project: Project) -> None:

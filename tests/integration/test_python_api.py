@@ -136,9 +136,9 @@ ciplug.start_run(model="a/b")
 
 def test_mistakes_are_named_with_what_to_do_and_the_training_goes_on(folder: Path) -> None:
     said = script(MISTAKES, expect=1)
-    assert said.count("the name 'a\\nb' cannot be a metric's: not recorded") == 1
-    assert "the name '' cannot be a metric's" in said
-    assert "the name ' loss ' begins or ends with a blank, and is kept as it is" in said
+    assert said.count("the name 'a\\nb' cannot be used for a metric: not recorded") == 1
+    assert "the name '' cannot be used for a metric" in said
+    assert "the name ' loss ' begins or ends with a space, and is kept unchanged" in said
     assert said.count("the timestamp 1790000000 is in seconds: milliseconds are expected") == 2
     assert "is of the model 'wine', and cannot become one of 'beer'\n  -> leave 'model' out" in said
     assert f"neither open on this machine ({open_session().spool.folder})" in said

@@ -105,7 +105,7 @@ def test_tables_show_what_is_asked_for(project: Project, ids: list[str]) -> None
         (("--order-by", "params.deep"), "no run has a parameter 'deep'", "did you mean 'depth'?"),
         (("--columns", "tags.tema"), "no run has a tag 'tema'", "did you mean 'team'?"),
         (("--limit", "-1"), "--limit takes a number from 0 up", ""),
-        (("--offline", "--json"), "whole records are not in the cache", "--format csv"),
+        (("--offline", "--json"), "the cache does not hold complete records", "--format csv"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error(project: Project, args: tuple[str, ...], words: str, hint: str) -> None:

@@ -105,10 +105,10 @@ def test_a_later_run_of_another_command_without_the_number_is_named(project: Pro
     later = project.json("runs", "list", "--json")[0]["id"]
     verdict = gate(project)
     assert (verdict["run"], verdict["outcome"], verdict["reruns"]["behind"]) == (good, "PASS", 1)
-    words = f"1 run of this commit could count: run {good[:12]} is shown; 1 more run could not ({later[:12]})"
+    words = f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]})"
     assert words in notices(project)["reruns"]["message"]
     for shown in (project.ciplug("gate").stdout, project.ciplug("report", "--format", "markdown").stdout):
-        assert f"1 more run could not ({later[:12]})" in " ".join(shown.split()).replace("`", "")
+        assert f"1 more run could not count ({later[:12]})" in " ".join(shown.split()).replace("`", "")
         rows = [line for line in shown.splitlines() if later[:12] in line]
         assert any("accuracy" in row for row in rows), "the table says what it lacks"
 
@@ -137,7 +137,7 @@ def test_a_rerun_without_the_gated_number(project: Project, numbers: str, first:
     said = notices(project)
     assert said["no_number_before"]["runs"] == [runs["bad"]]
     assert "1 run of this commit could count" in said["reruns"]["message"]
-    assert "1 more run could not" in said["reruns"]["message"]
+    assert "1 more run could not count" in said["reruns"]["message"]
     row = next(line for line in project.ciplug("gate").stdout.splitlines() if line.startswith(runs["bad"][:12]))
     assert row.split()[-1] == "accuracy"
     project.ciplug("runs", "withdraw", runs["bad"], "--reason", "a broken disk")
@@ -180,5 +180,5 @@ def test_the_number_of_judged_runs_is_bounded(project: Project, monkeypatch: pyt
     assert (reruns.total, len(reruns.others), reruns.more, reruns.unjudged) == (4, 2, 1, 1)
     assert judged.verdict.outcome == "WARN"
     assert [gate.reason for gate in judged.verdict.gates if gate.gate == "reruns"] == [
-        "1 earlier run of this commit could have been judged too, and only the last ones were"
+        "1 earlier run of this commit could also count, and were not judged: only the last ones are"
     ]

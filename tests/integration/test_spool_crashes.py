@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ciplug import console
 from ciplug.capture import log, spool
 from ciplug.cli import main
 from ciplug.errors import StoreError
@@ -341,7 +342,7 @@ def test_a_disk_that_is_full_when_a_bundle_is_written(project: Path) -> None:
 
 @pytest.fixture
 def session(project: Path) -> Session:
-    return open_session()
+    return open_session(listener=console)
 
 
 def abandoned(session: Session) -> Path:

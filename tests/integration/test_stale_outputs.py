@@ -313,7 +313,7 @@ def test_the_seed_that_is_asked_for_wins(tmp_path: Path) -> None:
     project.commit("seeds")
     for seed in (1, 2, 3):
         done = project.ciplug("run", "--seed", str(seed), "--", PYTHON, "train.py")
-        assert f"counts as one of seed {seed}, which was asked for; the parameter 'seed' says 42" in done.stderr
+        assert f"the run has seed {seed}, as asked for; but the parameter 'seed' says 42" in done.stderr
     runs = project.json("runs", "list", "--json")
     assert sorted((run["provenance"]["seed"], run["params"]["seed"]) for run in runs) == [(n, n) for n in (1, 2, 3)]
     (found,) = project.json("gate", "--json", "--dry-run", code=None)["verdicts"]
@@ -358,7 +358,7 @@ def test_what_an_earlier_commit_left_is_named_and_not_promoted(tmp_path: Path) -
     for name in ("metrics.json", "model.txt"):
         os.utime(project.folder / name, (an_hour_ago, an_hour_ago))
     project.commit("nothing new")
-    said = "he files are older than the commit, and other code may have written them: metrics.json, model.txt"
+    said = "hese files are older than the commit, so other code may have written them: metrics.json, model.txt"
     assert f"warning: t{said}\n  -> train this commit" in project.ciplug("record").stderr
     assert recorded() == ["metrics.json", "model.txt"]
     assert said in " ".join(project.ciplug("gate").stdout.split())
@@ -391,4 +391,4 @@ def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Pat
     assert f"warning: run {first['id'][:12]} is going on, and is to write the same files" in said
     assert (first["provenance"]["beside"], second["provenance"]["beside"]) == ([second["id"]], [first["id"]])
     shown = project.ciplug("compare", "--run", first["id"]).stdout
-    assert f"which was to write the same files at the same time: {second['id'][:12]}" in " ".join(shown.split())
+    assert f"the numbers may be from that run: {second['id'][:12]}" in " ".join(shown.split())

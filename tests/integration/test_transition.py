@@ -161,7 +161,7 @@ def test_a_run_that_was_withdrawn_and_restored(team: Team) -> None:
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.WITHDRAWN and "wrong labels" in refusal.message
     assert refusal.message.startswith(f"run {run.id[:12]} was ")
-    assert (refusal.hint or "").endswith(f"if this one is right after all: ciplug runs restore {run.id[:12]}")
+    assert (refusal.hint or "").endswith(f"if this run is correct after all: ciplug runs restore {run.id[:12]}")
     team.project.ciplug("runs", "restore", run.id, env=env)
     assert team.promote(run=run.id).version == 1
 

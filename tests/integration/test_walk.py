@@ -399,7 +399,7 @@ def test_a_run_that_waits_for_another_store_is_not_forgotten(project: Project, t
     git(project.folder, "remote", "set-url", "origin", str(tmp_path / "remote.git"))
     gone = (tmp_path / "gone.git").as_uri()
     said = project.ciplug("record", "--spooled").stderr
-    assert f"1 waits in the spool for {gone}#ciplug: to be sent there by --store git+{gone}, or to file://" in said
+    assert f"1 entry waits in the spool for {gone}#ciplug: send it there with --store git+{gone}, or to file://" in said
     git(tmp_path, "init", "-q", "--bare", "gone.git")
     assert "sent 1" in project.ciplug("record", "--spooled", "--store", f"git+{gone}").stderr
 
@@ -412,7 +412,7 @@ def test_what_waits_for_a_remote_that_is_gone_is_sent_to_the_one_in_use(project:
     git(project.folder, "remote", "set-url", "origin", str(remote))
     said = project.ciplug("record", "--spooled").stderr
     assert f"ciplug record --spooled --from '{gone}'" in said
-    assert f"1 waits in the spool for fork:{gone}: runs that a fork's job left are not sent by other jobs" in said
+    assert f"1 entry waits in the spool for fork:{gone}: runs that a fork's job left are not sent by other jobs" in said
     for address in (f"fork:{gone}", "s3://elsewhere"):
         assert "--from" in project.ciplug("record", "--spooled", "--from", address, code=2).stderr
     fork = project.ciplug("record", "--spooled", "--from", gone, env=FORK, code=2)

@@ -18,6 +18,7 @@ from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import Verdict
+from ciplug.registry.state import read_model
 from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
@@ -183,7 +184,9 @@ def test_a_child_of_a_run_that_did_not_finish_is_an_error_by_its_id_too(team: Te
 def test_a_child_of_a_run_that_finished_is_promoted_by_its_id(team: Team) -> None:
     child = team.run(parent=team.run().id)
     team.verdict(child)
-    team.promote(run=child.id)
+    done = team.promote(run=child.id)
+    (version,) = read_model(team.session.refreshed().log, "wine").versions
+    assert (version.run, version.stage, done.run.id) == (child.id, "Staging", child.id)
 
 
 # --- seeds

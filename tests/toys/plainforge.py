@@ -7,7 +7,7 @@ from typing import Any
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import Job, address_in, below, token_in
-from ciplug.forges.base import Forge, NoForge, OpenPullRequest, Place, Right, State, Token, preferred
+from ciplug.forges.base import Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, Token, preferred
 from ciplug.forges.json_api import JsonApi
 from ciplug.forges.sticky import Comment, check_body, upsert
 from ciplug.records.web import Pages
@@ -25,7 +25,7 @@ def find_place(job: Job) -> Place | NoForge:
     api = address_in(job.env, address_variable) or (job.server.origin if job.server else "")
     value = token_in(job.env, token.variable)
     if not value:
-        return NoForge(f"no token for Plainforge; {_HINT}")
+        return NoForge(Lack.TOKEN, "no token for Plainforge", _HINT)
     return Place(name, api.rstrip("/"), below(api, job.repository), value)
 
 

@@ -151,15 +151,16 @@ def test_an_endpoint_that_is_no_address(uri: str, name: str, endpoint: str) -> N
 def test_google_s_library_wants_no_scheme_of_an_emulator(endpoint: str) -> None:
     if find_spec("google.cloud.storage") is None:
         missing("google-cloud-storage")
-    open_bucket("gs://bucket", {"STORAGE_EMULATOR_HOST": endpoint})
+    assert open_bucket("gs://bucket", {"STORAGE_EMULATOR_HOST": endpoint}).address == f"gs://bucket/#{endpoint}"
 
 
 @pytest.mark.parametrize(
     "endpoint",
     ["http://127.0.0.1:9000", "HTTPS://store.example.com/", "http://[::1]:9000", "http://minio_1:9000/below/it"],
 )
-def test_an_endpoint(endpoint: str) -> None:
-    open_bucket("s3://bucket", {**S3, "AWS_ENDPOINT_URL": endpoint})
+def test_an_endpoint_is_part_of_the_address(endpoint: str) -> None:
+    bucket = open_bucket("s3://bucket/runs", {**S3, "AWS_ENDPOINT_URL": endpoint})
+    assert bucket.address == f"s3://bucket/runs#{endpoint.rstrip('/')}"
 
 
 def test_an_abort_of_the_library_is_an_error_of_the_store(

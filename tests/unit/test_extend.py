@@ -2,10 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ciplug import config
+from ciplug.config.gate import Allowance
+from ciplug.config.loosening import _WORDS, How
+from ciplug.config.model import Config
 from ciplug.config.policy import Policy
 from ciplug.errors import ConfigError
 
@@ -24,17 +28,25 @@ branches:
 """
 
 
-def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> Policy:
+def config_of(files: Mapping[str, str], name: str = "ciplug.yaml") -> Config:
     def text(path: str) -> str:
         if path not in files:
             raise ConfigError(f"{path}: no such file")
         return files[path]
 
-    return config.parse(files[name], Path(name), text).policy
+    return config.parse(files[name], Path(name), text)
+
+
+def read(files: Mapping[str, str], name: str = "ciplug.yaml") -> Policy:
+    return config_of(files, name).policy
+
+
+def extending(child: str) -> dict[str, str]:
+    return {"ciplug.yaml": f"extends: base.yaml\n{child}", "base.yaml": BASE}
 
 
 def extended(child: str) -> Policy:
-    return read({"ciplug.yaml": f"extends: base.yaml\n{child}", "base.yaml": BASE})
+    return read(extending(child))
 
 
 def test_a_child_has_all_that_it_extends() -> None:
@@ -45,27 +57,49 @@ def test_a_child_has_all_that_it_extends() -> None:
 
 
 @pytest.mark.parametrize(
-    "child",
+    ("child", "key", "value"),
     [
-        "gates: {accuracy: {min: 0.9}}",
-        "gates: {accuracy: {max_regression: {abs: 0.01, rel: 5%}}}",
-        "gates: {accuracy: {max_regression: {rel: 5%}}}",
-        "gates: {accuracy: {max_regression: 0}}",
-        "gates: {latency: {max: 40, severity: error, min: 1, higher_is_better: false}}",
-        "gates: {accuracy: {slices: {by: [country, age, sex], min_samples: 50, max_regression: 0.04}}}",
-        "defaults: {on_missing: fail, atol: 0}",
-        "baseline: {ref: main, max_age_days: 7}",
-        "stages: {production: {require: [clean_tree, signature]}}",
-        "stages: {staging: {on_missing: fail}}",
-        "branches: {release/*: {gates: [accuracy, latency]}}",
-        "metrics: {rename: {loss: val/loss}}",
-        "branches: {hotfix/*: {on_no_baseline: fail}}",
-        "gates: {loss: {max: 1}}\n"
-        "waivers: [{gate: loss, limit: 2, commit: 1a2b3c4, expires: 2026-12-31, reason: r, approved_by: b}]",
+        ("gates: {accuracy: {min: 0.9}}", "gates.accuracy.min", 0.9),
+        ("gates: {accuracy: {max_regression: {abs: 0.01, rel: 5%}}}", "gates.accuracy.max_regression.abs", 0.01),
+        ("gates: {accuracy: {max_regression: {rel: 5%}}}", "gates.accuracy.max_regression", Allowance(rel=0.05)),
+        ("gates: {accuracy: {max_regression: 0}}", "gates.accuracy.max_regression", Allowance(abs=0)),
+        ("gates: {latency: {max: 40, severity: error, min: 1, higher_is_better: false}}", "gates.latency.max", 40),
+        (
+            "gates: {accuracy: {slices: {by: [country, age, sex], min_samples: 50, max_regression: 0.04}}}",
+            "gates.accuracy.slices.by",
+            ("country", "age", "sex"),
+        ),
+        ("defaults: {on_missing: fail, atol: 0}", "defaults.on_no_baseline", "fail"),
+        ("baseline: {ref: main, max_age_days: 7}", "baseline.max_age_days", 7),
+        (
+            "stages: {production: {require: [clean_tree, signature]}}",
+            "stages.production.requirements",
+            ("clean_tree", "signature"),
+        ),
+        ("stages: {staging: {on_missing: fail}}", "stages.staging.on_missing", "fail"),
+        (
+            "branches: {release/*: {gates: [accuracy, latency]}}",
+            "branches.release/*.gates",
+            ("accuracy", "latency"),
+        ),
+        ("branches: {hotfix/*: {on_no_baseline: fail}}", "branches.hotfix/*.on_no_baseline", "fail"),
+        (
+            "gates: {loss: {max: 1}}\n"
+            "waivers: [{gate: loss, limit: 2, commit: 1a2b3c4, expires: 2026-12-31, reason: r, approved_by: b}]",
+            "gates.loss.max",
+            1,
+        ),
     ],
 )
-def test_it_may_tighten(child: str) -> None:
-    extended(child)
+def test_it_may_tighten(child: str, key: str, value: object) -> None:
+    found: Any = extended(child)
+    for name in key.split("."):
+        found = found[name] if isinstance(found, Mapping) else getattr(found, name)
+    assert found == value
+
+
+def test_it_may_rename_a_metric_that_no_gate_looks_at() -> None:
+    assert config_of(extending("metrics: {rename: {loss: val/loss}}")).metrics.rename == {"loss": "val/loss"}
 
 
 @pytest.mark.parametrize(
@@ -206,3 +240,7 @@ def test_files_that_cannot_be_extended() -> None:
         with pytest.raises(ConfigError) as caught:
             read({"ciplug.yaml": text, **files})
         assert caught.value.message.startswith(says)
+
+
+def test_every_way_to_loosen_has_words() -> None:
+    assert set(_WORDS) == set(How)

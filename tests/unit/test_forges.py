@@ -8,21 +8,26 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import requests
 import responses
 
 from ciplug import ci
+from ciplug.config import Config
 from ciplug.errors import CiplugError, ConfigError, ForgeError, PermissionDenied
-from ciplug.forges import NoForge, Place, find_place, open_forge
+from ciplug.forges import Lack, NoForge, Place, find_place, open_forge
 from ciplug.forges.bitbucket import Bitbucket
 from ciplug.forges.failures import cut, words
 from ciplug.forges.gitea import Gitea
 from ciplug.forges.github import GitHub
 from ciplug.forges.gitlab import GitLab
 from ciplug.forges.sticky import NOTE_ROOM, Comment, carries, superseding, upsert
+from ciplug.health import forge as health
+from ciplug.health.base import Trouble
 from ciplug.records.provenance import Context
+from ciplug.steps.session import Session
 
 MARKER = "<!-- ciplug -->"
 ACTIONS = Context(
@@ -217,6 +222,36 @@ def test_the_job_token_is_never_used() -> None:
 def test_the_reason_is_one_line(context: Context, env: dict[str, str], remote: str | None, says: str) -> None:
     said = why(context, env, remote)
     assert says in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "context, env, remote, lacks",
+    [
+        (ACTIONS, {}, None, Lack.TOKEN),
+        (IN_GITLAB, {"CI_JOB_TOKEN": "t"}, None, Lack.TOKEN),
+        (replace(IN_GITLAB, repository=None), {"CIPLUG_GITLAB_TOKEN": "t"}, None, Lack.REPOSITORY),
+        (replace(IN_BITBUCKET, repository=None), TOKENS, None, Lack.REPOSITORY),
+        (JENKINS, TOKENS, "https://code.corp/acme/demo", Lack.ADDRESS),
+        (JENKINS, TOKENS, "https://dev.azure.com/acme/demo/_git/demo", Lack.SUPPORT),
+    ],
+)
+def test_what_is_missing_is_a_fact(context: Context, env: dict[str, str], remote: str | None, lacks: Lack) -> None:
+    forge = open_forge(context, env, remote)
+    assert isinstance(forge, NoForge) and forge.lacks is lacks
+
+
+@pytest.mark.parametrize(
+    "repository, env, remedy",
+    [("acme/demo", {}, "CIPLUG_GITLAB_TOKEN"), (None, {"CIPLUG_GITLAB_TOKEN": "t"}, "")],
+)
+def test_doctor_asks_for_a_token_only_where_it_is_missing(
+    repository: str | None, env: dict[str, str], remedy: str
+) -> None:
+    context = replace(IN_GITLAB, repository=repository)
+    with pytest.raises(Trouble) as found:
+        health.forge(Session(Path(), env, None, Config(), context, "git:"), {})
+    assert (found.value.state, remedy in found.value.remedy) == ("warning", True)
+    assert bool(found.value.remedy) == bool(remedy)
 
 
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "naïve", "\x1b[0m"])

@@ -186,6 +186,7 @@ def test_a_named_test_that_nothing_runs_decides_nothing() -> None:
     """A name in the policy without its code in `gates` and `stats`: not a comparison of two numbers instead."""
     gate = Gate(higher_is_better=True, max_regression=Allowance(abs=1.0), test="toy")  # type: ignore[arg-type]
     policy = Policy(gates={"a": gate})
+    gate = policy.resolved("a")
     evidence = Evidence(candidate=side("candidate", {"a": 1}), baselines={"a": side("baseline", {"a": 1})})
     pair = Pair("a", gate, 1.0, 1.0, Rule(higher_is_better=True))
     tested = best_test(pair, evidence, ByExample(policy, evidence), None)
@@ -313,7 +314,7 @@ def test_proportions() -> None:
 
 def test_a_baseline_that_is_too_old_decides_nothing() -> None:
     stale = Notice(kind=Kind.STALE, of="baseline", day="2026-10-14", max_age_days=30)
-    why = "the baseline is of 2026-10-14, and at most 30 days are allowed"
+    why = "the baseline is from 2026-10-14, and at most 30 days of age are allowed"
     policy = {"gates": {"a": {**UP, "min": 0.5, "max_regression": 0.01}}}
     verdict = judge(policy, side("candidate", {"a": 0.9}), side("baseline", {"a": 0.9}, problem=stale))
     assert [(g.outcome, g.reason) for g in verdict.gates] == [("PASS", "0.9 is not below 0.5"), ("INCONCLUSIVE", why)]

@@ -257,3 +257,25 @@ def test_every_module_puts_its_annotations_off_and_says_what_it_is_for() -> None
         assert ast.get_docstring(tree), f"{name} has no docstring"
         future = any(isinstance(n, ast.ImportFrom) and n.module == "__future__" for n in tree.body)
         assert future or all(isinstance(n, ast.Expr) for n in tree.body), f"{name} lacks the annotations import"
+
+
+def test_a_step_prints_nothing() -> None:
+    """It has the session's listener tell: a caller decides who hears it. Of the console it knows the types."""
+    types = {"Note", "Nobody", "Listener", "warning", "problem_note"}
+    found = {
+        (module, alias.name)
+        for module, tree in MODULES.items()
+        if module.startswith("steps")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in ("ciplug", "ciplug.console")
+        for alias in node.names
+        if alias.name == "console" or (node.module == "ciplug.console" and alias.name not in types)
+    }
+    prints = {
+        module
+        for module, tree in MODULES.items()
+        if module.startswith("steps")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id == "print"
+    }
+    assert not found and not prints

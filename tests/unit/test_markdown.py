@@ -165,7 +165,9 @@ def test_the_marker_is_the_first_line_and_the_verdict_the_first_words() -> None:
 
 def test_absent_sides_have_a_reason() -> None:
     body = render(samples.first_run())
-    assert "is compared with nothing: no run of 'wine-quality' to compare with on the merge base → it comes" in body
+    assert (
+        "is compared with nothing: no run of 'wine-quality' to compare with on the merge base → the first run" in body
+    )
     assert (
         "not shown: main: no run of 'wine-quality' on main · production: no version of 'wine-quality' is in production"
         in body

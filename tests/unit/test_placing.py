@@ -100,12 +100,18 @@ def test_members_that_cannot_be_read(manifest: bytes) -> None:
         placing.members(manifest, "out")
 
 
-@given(st.binary(max_size=300))
-def test_members_of_anything(manifest: bytes) -> None:
+LINES = st.tuples(st.sampled_from([DIGEST, f"sha256:{'1' * 64}", "sha256:1"]), PATHS).map(" ".join)
+
+
+@given(st.binary(max_size=300) | st.lists(LINES, max_size=4).map(lambda lines: "".join(f"{line}\n" for line in lines)))
+def test_members_of_anything_are_all_of_its_lines(manifest: bytes | str) -> None:
+    data = manifest.encode(errors="surrogatepass") if isinstance(manifest, str) else manifest
     try:
-        placing.members(manifest, "out")
+        found = placing.members(data, "out")
     except RecordError:
         return
+    assert {f"{digest} {path}" for path, digest in found.items()} == set(data.decode().removesuffix("\n").split("\n"))
+    assert all(placing.parts(path) for path in found)
 
 
 def test_clash() -> None:

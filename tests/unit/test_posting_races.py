@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from ciplug.config import Config
+from ciplug.console import Nobody, Note
 from ciplug.forges.sticky import Comment, upsert
 from ciplug.records.provenance import Context
 from ciplug.reports import comment
 from ciplug.reports.comment import MARKER
 from ciplug.reports.report import Report
-from ciplug.steps import post as posting
 from ciplug.steps import publish
 from ciplug.steps.post import Posting, post
 from ciplug.steps.session import Session
@@ -85,7 +84,7 @@ class Leg:
 
     def run(self) -> None:
         self._step().runs.add(f"runs/{HEAD}-{self._number}.json")
-        session = Session(Path(), {}, None, Config(), CONTEXT, f"leg:{self._number}")
+        session = Session(Path(), {}, None, Config(), CONTEXT, f"leg:{self._number}", listener=Strict())
         post(session, self._snapshot(session), self._snapshot, Posting())
 
     def _step(self) -> World:
@@ -155,6 +154,13 @@ class Store:
         return self._seen
 
 
+class Strict(Nobody):
+    """Hears no failure."""
+
+    def tell(self, notes: Iterable[Note], /) -> None:
+        assert not [note for note in notes if note.is_urgent]
+
+
 @pytest.fixture
 def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]], int]], None]:
     """Runs so many legs, with the steps in the order that is chosen, and looks at what is left."""
@@ -167,9 +173,6 @@ def race(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[list[int]]
     monkeypatch.setattr(comment, "render", lambda report, *_, **__: "\n".join((MARKER, *report.notes)))
     monkeypatch.setattr(publish, "_description", lambda report, outcome: " ".join(report.notes))
     monkeypatch.setattr(Report, "outcome", "PASS")
-    quiet = SimpleNamespace(say=print, detail=print, complain=pytest.fail)
-    monkeypatch.setattr(posting, "console", quiet)
-    monkeypatch.setattr(publish, "console", quiet)
 
     def run(count: int, choose: Callable[[list[int]], int]) -> None:
         world = World(Turns(count, choose))

@@ -235,8 +235,8 @@ def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome
     assert judged.outcome == outcome, what
     if outcome == "WARN":
         (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)
-        said = "'acc' was an error on run a of this commit, which has no number there"
-        assert gate.reason == f"{said}, and did not fail on the one that counts"
+        said = "'acc' was an error on run a of this commit, which has no number for it"
+        assert gate.reason == f"{said}, and did not fail on the run that counts"
 
 
 def test_runs_that_nobody_judged_are_no_silence() -> None:
@@ -259,5 +259,5 @@ def test_the_report_names_all_of_it() -> None:
     assert said[0].clause.startswith(f"'acc' failed on run {'a' * 12} of this commit")
     flaky = "FLAKY: 2 runs of this commit with seed 1 gave different numbers: 'acc' 0.8 to 0.9 (by 0.1)"
     assert said[1].clause == flaky
-    shown = f"3 runs of this commit could count: run {'z' * 12} is shown; the others: 1 PASS, 1 FAIL"
+    shown = f"3 runs of this commit could count: run {'z' * 12} counts; the others: 1 PASS, 1 FAIL"
     assert said[2].clause == shown
