@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ciplug.capture.event_files import entries_of_events, event_files, prefixes
 from ciplug.capture.metric_formats import entries
 from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, is_time, whole
-from ciplug.capture.metric_take import LAST, Reading, taken
+from ciplug.capture.metric_take import LAST, Reading, values_that_count
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
@@ -45,7 +46,7 @@ class Metrics:
 
 
 def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (), reading: Reading = LAST) -> Metrics:
-    """Read the metrics of a file, or of DVCLive's folder; nested names are joined by `/`.
+    """Read the metrics of a file, of DVCLive's folder, or of TensorBoard's files; nested names are joined by `/`.
 
     Args:
         file: the path as notes have it; by default `path`.
@@ -58,7 +59,9 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
     Raises InputError naming the file: a missing, empty, too large or malformed file, no number at all; and as `taken`.
     """
     shown = file or str(path)
-    if path.is_dir():
+    if events := event_files(path, skip):
+        found = _of_events(events, shown)
+    elif path.is_dir():
         found = _dvclive(path, shown, skip)
     else:
         source = Source(path)
@@ -68,9 +71,19 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
         found = metrics.metrics()
     if reading.take == "last":
         return found
-    values, left = taken(found.series, reading, str(path))
+    values, left = values_that_count(found.series, reading, str(path))
     others = {name: value for name, value in found.values.items() if name not in found.series}
     return replace(found, values={**others, **values}, left_out=(*found.left_out, *left))
+
+
+def _of_events(files: Sequence[Path], shown: str) -> Metrics:
+    """The scalars of TensorBoard's files, in the order of their names, which is that of their beginning."""
+    metrics = _Collector(Source(files[0]), shown)
+    before = prefixes(files)
+    for file in sorted(files, key=lambda file: file.name):
+        for entry in entries_of_events(Source(file)):
+            metrics.add(entry, before[file])
+    return metrics.metrics()
 
 
 def read_params(path: Path) -> dict[str, Scalar]:

@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args, session)
     if args.verb == "show":
         return _show(args, session)
-    ids, change = _asked(args)
+    ids, change = _targets_and_change(args)
     _amend(session, ids, change)
     return 0
 
@@ -164,7 +164,7 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
     }
 
 
-def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
+def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
     """The runs that are named, and what is to be changed about them. Raises UsageError."""
     if args.verb == "rename":
         return [args.id], Change(name=args.name)
@@ -210,16 +210,17 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
         )
 
 
-def _outcome_of(done: Amended, asked: Change) -> str:
+def _outcome_of(done: Amended, requested: Change) -> str:
     """Describe the change, in one clause."""
     if done.change.is_empty:
-        return f"{done.changes.objection} already" if asked.withdrawn or asked.lifecycle == "deleted" else "as it was"
+        out = requested.withdrawn or requested.lifecycle == "deleted"
+        return f"{done.changes.objection} already" if out else "as it was"
     before, new = done.target, done.change
     parts = [f"tag {key}={value}" + _was(before.tags.get(key)) for key, value in sorted(new.tags.items())]
     parts += [f"tag {key} removed" for key in new.untag]
     parts += [f"name {new.name}{_was(before.name)}"] if new.name is not None else []
     if new.withdrawn is not None or new.lifecycle is not None:
-        parts.append(_restored(done) if asked.lifecycle == "active" else done.changes.state)
+        parts.append(_restored(done) if requested.lifecycle == "active" else done.changes.state)
     return ", ".join(parts)
 
 

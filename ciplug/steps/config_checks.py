@@ -74,11 +74,14 @@ def _of_section(section: Section) -> Iterator[Mistake]:
 def _metric_files(section: Section) -> Iterator[Mistake]:
     if not (section.metrics.files or section.params):
         return
+    from ciplug.capture.event_files import is_event_file
     from ciplug.capture.metric_formats import READERS
 
     metrics = tuple(one.file for one in section.metrics.files if one is not None)  # None: it could not be read.
     for key, files in (("metrics", metrics), ("params", section.params)):
         for file in files:
+            if key == "metrics" and is_event_file(file):
+                continue
             for words in _extension(section, file, READERS, f"no file of {key} has the extension"):
                 yield _wrong((key,), f"{file}: {words}")
 

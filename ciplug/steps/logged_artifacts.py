@@ -14,6 +14,7 @@ from typing import Any
 
 from ciplug.capture.artifacts import is_address
 from ciplug.capture.content import name_of
+from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.capture.written import absolute, files_of, is_in, older_than
 from ciplug.console import Note, warning
@@ -31,7 +32,7 @@ _ALLOWED = "allow_unchanged"
 class TakenLogged:
     """The logged artifacts of a run that count as its own."""
 
-    artifacts: tuple[str, ...]
+    logged: Logged
     inputs: Inputs
     """What else was asked for, with the files that are left out, and those that are kept though they are old."""
     committed: tuple[str, ...] = ()
@@ -47,6 +48,8 @@ class _Old:
     text: str
     """As it was logged."""
     path: Path
+    name: str
+    """As the record names it."""
     files: tuple[Path, ...]
     whole: bool
     """Whether nothing of it was written."""
@@ -55,9 +58,11 @@ class _Old:
         """Whether `files` has all of it."""
         return self.whole and all(file in files for file in self.files)
 
-    def among(self, files: Collection[Path]) -> list[Path]:
-        """Return the artifact if `files` has all of it, else its own of them."""
-        return [self.path] if self.is_all(files) else [file for file in self.files if file in files]
+    def among(self, files: Collection[Path]) -> list[str]:
+        """Return the name of the artifact if `files` has all of it, else the names of its own of them."""
+        if self.is_all(files):
+            return [self.name]
+        return [f"{self.name}/{file.relative_to(self.path).as_posix()}" for file in self.files if file in files]
 
 
 def allowance(job: Surroundings, inputs: Inputs) -> dict[str, Any]:
@@ -71,9 +76,7 @@ def inherited(parent: RunWriter) -> dict[str, Any]:
     return {**known, SINCE: _since(parent)}
 
 
-def take_logged(
-    job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Sequence[str], *, finished: bool
-) -> TakenLogged:
+def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged, *, finished: bool) -> TakenLogged:
     """Return what a run takes of what its program has logged.
 
     Under `ciplug run` an old file is an error, unless `--allow-unchanged` names it; of a run that did not finish it is
@@ -84,14 +87,14 @@ def take_logged(
     """
     old = _old(job, entry, inputs, logged)
     if not old:
-        return TakenLogged(tuple(logged), inputs)
+        return TakenLogged(logged, inputs)
     files = {file for one in old for file in one.files}
     of_commit = _of_commit(job, files)
-    committed, stale = tuple(_names(job, old, of_commit)), files - of_commit
+    committed, stale = tuple(_names(old, of_commit)), files - of_commit
     allowed = entry.facts.get(_ALLOWED)
     if allowed is None:
-        kept = _with_unchanged(job, inputs, old, stale)
-        return TakenLogged(tuple(logged), kept, committed, notes=_not_promoted(job, old, stale))
+        kept = _with_unchanged(inputs, old, stale)
+        return TakenLogged(logged, kept, committed, notes=_not_promoted(old, stale))
     # A changed source says what was trained: the run counts as dirty, and is never promoted.
     dirt = absolute(job.top / name for name in _dirty_files(entry))
     may_stay = {file for file in stale if finished and is_in(file, absolute(map(Path, allowed)))}
@@ -99,27 +102,32 @@ def take_logged(
     refused = stale - may_stay - sources
     # Of what is declared, too, an error says so already.
     new = {file for file in refused if not is_in(file, inputs.left_out)}
-    kept = _with_unchanged(job, inputs, old, may_stay | sources)
+    kept = _with_unchanged(inputs, old, may_stay | sources)
+    gone = {one.text for one in old if one.is_all(refused)}
     return TakenLogged(
-        tuple(text for text in logged if not any(text == one.text and one.is_all(refused) for one in old)),
+        replace(
+            logged,
+            artifacts=tuple(text for text in logged.artifacts if text not in gone),
+            named={text: name for text, name in logged.named.items() if text not in gone},
+        ),
         replace(kept, left_out=inputs.left_out | absolute(refused)),
         committed,
         tuple(_problem(job, one, new) for one in old if one.among(new)) if finished else (),
-        _taken(_names(job, old, may_stay)) if finished else _left_out(_names(job, old, new)),
+        _taken(_names(old, may_stay)) if finished else _left_out(_names(old, new)),
     )
 
 
-def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Sequence[str]) -> list[_Old]:
+def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged) -> list[_Old]:
     """The logged artifacts with files that are older than the run; how declared ones were written is known better."""
     since = _since(entry)
     if since is None:
         return []
     declared = absolute(job.cwd / path for path in inputs.outputs)
     found = []
-    for text in (one for one in dict.fromkeys(logged) if not is_address(one)):
-        path = job.cwd / text
+    for text in (one for one in dict.fromkeys(logged.artifacts) if not is_address(one)):
+        path, name = job.cwd / text, logged.named.get(text)
         if old := [file for file in older_than(path, since) if not is_in(file, declared)]:
-            found.append(_Old(text, path, tuple(old), len(old) == len(files_of(path))))
+            found.append(_Old(text, path, name or name_of(path, job.top), tuple(old), len(old) == len(files_of(path))))
     return found
 
 
@@ -144,30 +152,29 @@ def _of_commit(job: Surroundings, files: Collection[Path]) -> set[Path]:
         return set()
 
 
-def _with_unchanged(job: Surroundings, inputs: Inputs, old: Sequence[_Old], files: Collection[Path]) -> Inputs:
-    names = (*inputs.unchanged, *_names(job, old, files))
-    return replace(inputs, unchanged=tuple(dict.fromkeys(names)))
+def _with_unchanged(inputs: Inputs, old: Sequence[_Old], files: Collection[Path]) -> Inputs:
+    return replace(inputs, unchanged=tuple(dict.fromkeys((*inputs.unchanged, *_names(old, files)))))
 
 
-def _names(job: Surroundings, old: Sequence[_Old], files: Collection[Path]) -> list[str]:
-    return list(dict.fromkeys(name_of(path, job.top) for one in old for path in one.among(files)))
+def _names(old: Sequence[_Old], files: Collection[Path]) -> list[str]:
+    return list(dict.fromkeys(name for one in old for name in one.among(files)))
 
 
 def _problem(job: Surroundings, old: _Old, files: Collection[Path]) -> InputError:
-    name = name_of(old.path, job.top)
-    some = "it" if old.is_all(files) else f"{listed([path.name for path in old.among(files)])} in it"
+    names = [name.removeprefix(f"{old.name}/") for name in old.among(files)]
+    some = "it" if old.is_all(files) else f"{listed(names)} in it"
     allowed = os.path.relpath(old.path, job.cwd) if old.path.is_relative_to(job.cwd) else old.text
     return InputError(
-        f"{name}: logged as an artifact, and the command did not write {some}: it is not recorded",
+        f"{old.name}: logged as an artifact, and the command did not write {some}: it is not recorded",
         hint="does the training write it elsewhere? Log what it writes itself. "
         f"If it skips work on purpose: --allow-unchanged {allowed}",
     )
 
 
-def _not_promoted(job: Surroundings, old: Sequence[_Old], stale: Collection[Path]) -> tuple[Note, ...]:
+def _not_promoted(old: Sequence[_Old], stale: Collection[Path]) -> tuple[Note, ...]:
     if not stale:
         return ()
-    named = listed(_names(job, old, stale))
+    named = listed(_names(old, stale))
     words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
     return (warning(words, "does the training write it elsewhere? Log what it writes itself"),)
 

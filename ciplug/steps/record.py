@@ -243,7 +243,7 @@ def finish(
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
         asked = _asked_seed(entry, logged)
-        own = take_logged(job, entry, inputs, logged.artifacts, finished=status == "finished")
+        own = take_logged(job, entry, inputs, logged, finished=status == "finished")
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -256,7 +256,7 @@ def finish(
             last=values.last,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, own.inputs, replace(logged, artifacts=own.artifacts), noted),
+            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,

@@ -25,6 +25,8 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["file"])
 def test_a_row(row: re.Match[str]) -> None:
+    if row["file"].startswith("tensorboard"):
+        pytest.importorskip("tensorboard")
     found = read_metrics(DATA / row["file"])
     name = row["name"].replace("\\|", "|")
     assert found.values[name] == float(row["value"])
