@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
 
 
-_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact")
+_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line")
 """What is noted of a name though it has a number, too."""
 
 
