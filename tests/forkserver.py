@@ -132,6 +132,7 @@ def _main() -> None:
         if name not in _LATER:
             with contextlib.suppress(ImportError):  # of a library that is not installed
                 importlib.import_module(name)
+    _make_validators()
     gc.freeze()
     call = _next_call(socket.socket(fileno=os.dup(0)))
     os.environ.clear()
@@ -141,6 +142,16 @@ def _main() -> None:
     sys.argv = ["-m", *call.args]
     sys.path[0] = os.getcwd()
     runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
+
+
+def _make_validators() -> None:
+    """pydantic makes the validator of a class when the first record of it is read, which takes as long as a command."""
+    from ciplug.errors import RecordError
+    from ciplug.records import read
+
+    for record in (read.run, read.verdict):
+        with contextlib.suppress(RecordError):
+            record(b"{}", "none")
 
 
 def _next_call(calls: socket.socket) -> _Call:

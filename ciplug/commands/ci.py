@@ -24,7 +24,7 @@ from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
-from ciplug.steps.recover import told
+from ciplug.steps.recover import recovery_notes
 from ciplug.steps.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
@@ -120,7 +120,7 @@ def _record(args: argparse.Namespace, session: Session) -> tuple[Recorded, int]:
     if not command:
         return record_files(session, inputs), 0
     trained = train(session, inputs, command)
-    console.tell(told(trained.recovered))
+    console.tell(recovery_notes(trained.recovered))
     return trained.recorded, trained.exit_code
 
 

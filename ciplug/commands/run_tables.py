@@ -16,7 +16,7 @@ from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -55,7 +55,7 @@ def tell_unknown(model: str, runs: Runs) -> None:
         console.say(f"no run is of a model named '{model}': {nearest(model, known)}")
 
 
-def tell_gaps(found: Found, by: Sequence[Key]) -> None:
+def tell_gaps(found: SearchResult, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
     from ciplug.reports.untrusted import clean
 

@@ -13,7 +13,7 @@ from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
-from ciplug.records.selection import TOLD, PassedOver
+from ciplug.records.selection import REPORTED_REASONS, PassedOver
 
 Pick = Callable[[Sequence[Run]], Selection]
 """Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
@@ -35,7 +35,7 @@ def nearest(by_commit: Mapping[str, Sequence[Run]], commits: Sequence[str], pick
     for distance, commit in enumerate(commits):
         runs = by_commit.get(commit, ())
         selection = pick(runs)
-        passed += [run for run in selection.passed_over if run.reason in TOLD]
+        passed += [run for run in selection.passed_over if run.reason in REPORTED_REASONS]
         if selection.chosen is not None:
             run = next(run for run in runs if run.id == selection.chosen)
             return Nearest(distance, run, tuple(passed))

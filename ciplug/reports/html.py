@@ -192,7 +192,7 @@ def _telling(section: ModelSection) -> dict[str, str]:
 
 def _side(section: ModelSection, side: Side) -> dict[str, Any]:
     own = side.role == "candidate"
-    chosen = text.side_clause(side, section.comparison.candidate) if side.found else text.nothing(side)
+    chosen = text.side_clause(side, section.comparison.candidate) if side.has_numbers else text.nothing(side)
     return {
         "label": side.label,
         "clause": side.how if own else chosen,
@@ -200,7 +200,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
         "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": None if side.found else side.version,
+        "version": None if side.has_numbers else side.version,
     }
 
 

@@ -129,7 +129,7 @@ def _verdict(verdict: Verdict | None, ink: _Ink) -> str:
 def _compared(section: ModelSection, width: int | None) -> str:
     comparison, baseline = section.comparison, section.comparison.baseline
     if not baseline.run:
-        line = f"{_commit(comparison.candidate)} {text.beside_nothing(baseline, section.verdict)}"
+        line = f"{_commit(comparison.candidate)} {text.why_not_compared(baseline, section.verdict)}"
     else:
         how = text.side_clause(baseline, comparison.candidate)
         line = f"{_commit(comparison.candidate)} against {baseline.label} {_commit(baseline)} ({how})"

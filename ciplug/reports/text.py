@@ -103,7 +103,7 @@ def nothing(side: Side) -> str:
     return f"{side.how} → {remedy}" if remedy else side.how
 
 
-def beside_nothing(side: Side, verdict: Verdict | None) -> str:
+def why_not_compared(side: Side, verdict: Verdict | None) -> str:
     """Return what a run is compared with that `side` has no run for, as a clause whose subject is the run."""
     own = {gate.gate: gate.baseline_label for gate in (verdict.gates if verdict else ()) if gate.baseline is not None}
     if not own:

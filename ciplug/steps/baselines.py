@@ -244,7 +244,7 @@ class BaselineFinder:
             pick=self._pick(source),
         )
         unseen = toward.past.unseen
-        if unseen and not side.found:
+        if unseen and not side.has_numbers:
             side = replace(Side.absent(side.role, side.label, unseen), passed_over=side.passed_over)
         elif unseen and not toward.past.target_commits:
             # This is an earlier commit of the branch itself, and nothing is ever worse than that.
@@ -318,35 +318,35 @@ class BaselineFinder:
     def _baselines(self) -> dict[tuple[object, ...], Side]:
         return {}
 
-    def baseline(self, asked: Baseline, metric: str = "", higher: bool | None = None) -> Side:
+    def baseline(self, requested: Baseline, metric: str = "", higher: bool | None = None) -> Side:
         """Return the baseline of a rule; `best` and `mean` depend on the metric and its direction."""
-        key = (asked, metric, higher) if asked.ref in ("best", "mean") else (asked,)
+        key = (requested, metric, higher) if requested.ref in ("best", "mean") else (requested,)
         if key not in self._baselines:
-            self._baselines[key] = self._checked(asked, self._baseline(asked, metric, higher))
+            self._baselines[key] = self._checked(requested, self._baseline(requested, metric, higher))
         return self._baselines[key]
 
-    def _baseline(self, asked: Baseline, metric: str, higher: bool | None) -> Side:
-        kind, _, name = asked.ref.partition(":")
+    def _baseline(self, requested: Baseline, metric: str, higher: bool | None) -> Side:
+        kind, _, name = requested.ref.partition(":")
         if kind == "target":
-            return self.tip(asked.branch, asked.source)
+            return self.tip(requested.branch, requested.source)
         if kind == "production":
             return self.production()
         if kind == "tag":
-            return self._tagged(name, asked.source)
+            return self._tagged(name, requested.source)
         if kind == "commit":
-            return self._of_id(name, asked.source)
+            return self._of_id(name, requested.source)
         if kind in ("best", "mean"):
-            return self._of_branch(kind, asked, metric, higher)
-        return self.merge_base(asked.branch, asked.source)
+            return self._of_branch(kind, requested, metric, higher)
+        return self.merge_base(requested.branch, requested.source)
 
-    def _checked(self, asked: Baseline, side: Side) -> Side:
+    def _checked(self, requested: Baseline, side: Side) -> Side:
         """The side in its role as baseline, with the reason where it cannot decide anything."""
         side = replace(side, role="baseline")
-        if side.found:
-            return replace(side, problem=side.problem or self._problem(side, asked.max_age_days))
-        if asked.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
+        if side.has_numbers:
+            return replace(side, problem=side.problem or self._problem(side, requested.max_age_days))
+        if requested.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
             return side
-        unseen = self.branch(asked.branch).past.unseen
+        unseen = self.branch(requested.branch).past.unseen
         if unseen:
             side = replace(Side.absent("baseline", side.label, unseen), passed_over=side.passed_over)
         return side
@@ -370,15 +370,17 @@ class BaselineFinder:
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
         return self.of_commit(label, commit, source)
 
-    def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:
+    def _of_branch(self, kind: str, requested: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
-        past = self.branch(asked.branch).past
+        past = self.branch(requested.branch).past
         target = past.target or "the target branch"
         label = f"{kind} of {target}"
-        measured = [r for r in self.trail(asked.branch, asked.source) if math.isfinite(r.metrics.get(metric, math.nan))]
-        last = measured[: asked.window]
+        measured = [
+            r for r in self.trail(requested.branch, requested.source) if math.isfinite(r.metrics.get(metric, math.nan))
+        ]
+        last = measured[: requested.window]
         if not last:
-            if asked.branch and past.no_target:
+            if requested.branch and past.no_target:
                 return Side.absent("baseline", label, past.no_target)
             problem = Notice(
                 kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=self.run.model, metrics=(metric,), name=target

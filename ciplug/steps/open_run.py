@@ -89,11 +89,22 @@ def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None 
     return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status), tuple(wrong))
 
 
-def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> OpenRun:
+def child_run(
+    parent: RunWriter,
+    inputs: Inputs,
+    started: datetime | None,
+    *,
+    run_id: str | None = None,
+    python: str | None = None,
+) -> OpenRun:
     """A run of its own under another one, whose commit and surroundings it shares. It is sealed when it ends.
 
-    It is sent with its parent. Raises UsageError for a model's name that cannot be one, and for a parent that is
-    recorded already.
+    It is sent with its parent.
+
+    Args:
+        python: the first word of the command that made the run; None: the program that runs this.
+
+    Raises UsageError for a model's name that cannot be one, and for a parent that is recorded already.
     """
     if parent.amends is not None:
         raise UsageError(
@@ -107,7 +118,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     began = stamp(started or now())
     run = replace(
         above,
-        id=new_id(),
+        id=run_id or new_id(),
         parent=parent.id,
         model=check_model_name(inputs.model or parent.logged().model or above.model),
         started=began,
@@ -118,7 +129,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
     entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
-    return OpenRun(entry, lambda status: _end_child(entry, inputs, status))
+    return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 
 def resumed_run(
@@ -175,15 +186,17 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 
-def _end_child(entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
+def _end_child(entry: RunWriter, inputs: Inputs, status: Status, python: str | None = None) -> Sequence[Note]:
     """Seal the run. It is sent with its parent."""
-    return _sealed(entry, inputs, status)[1]
+    return _sealed(entry, inputs, status, python)[1]
 
 
-def _sealed(entry: RunWriter, inputs: Inputs, status: Status) -> tuple[Recorded | None, list[Note]]:
+def _sealed(
+    entry: RunWriter, inputs: Inputs, status: Status, python: str | None = None
+) -> tuple[Recorded | None, list[Note]]:
     """The record of a run that ends, and what a person should know of it; None where the disk does not take it."""
     try:
-        recorded = finish(_job_of(entry), entry, inputs, status=status)
+        recorded = finish(_job_of(entry), entry, inputs, status=status, python=python)
     except StoreError as unkept:
         return None, [problem_note(unkept)]
     return recorded, [*recorded.notes, *map(problem_note, recorded.problems)]

@@ -13,7 +13,7 @@ from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion_evidence import Evidence, gather_evidence
+from ciplug.steps.promotion_evidence import PromotionEvidence, gather_evidence
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
@@ -172,7 +172,7 @@ def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
 
 
 def _append(
-    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: Evidence, reason: str | None
+    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
 ) -> Promotion:
     """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
     log, model, version = _registered(session, log, run)

@@ -28,13 +28,13 @@ from ciplug.stores.base import Store
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
 from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
-from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, Order, Selection
+from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, MatchedRows, Order
 
 _NAMES_MOST = 12
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of a search."""
 
     entries: list[Entry]
@@ -214,7 +214,7 @@ class Catalog:
         hide: Collection[Standing] = (),
         fold: bool = False,
         keep: Callable[[Sequence[int]], Sequence[int]] | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """The first `limit` runs for which every condition holds, in order; without one, the latest first.
 
         Raises UsageError for a metric, parameter or tag that no run has.
@@ -234,7 +234,7 @@ class Catalog:
         hide: Collection[Standing],
         fold: bool,
         keep: Callable[[Sequence[int]], Sequence[int]] | None,
-    ) -> Found:
+    ) -> SearchResult:
         selected = self._select(where)
         for order in order_by:
             self._need(order.key)
@@ -245,7 +245,7 @@ class Catalog:
             rows = [row for row in rows if row not in folded]
         arranged = search.arrange(rows, order_by, self._column, limit)
         entries = self._entries(arranged.rows)
-        return Found(
+        return SearchResult(
             entries,
             len(rows),
             selected.undefined,
@@ -275,7 +275,7 @@ class Catalog:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
-    def _select(self, where: Sequence[Comparison]) -> Selection:
+    def _select(self, where: Sequence[Comparison]) -> MatchedRows:
         for comparison in where:
             self._need(comparison.key)
         return search.select(where, self._count, self._column)

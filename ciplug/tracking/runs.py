@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
-from ciplug.records.amendment import Amendment, Changes, Evidence, RefusedParam, evidence_of
+from ciplug.records.amendment import Amendment, Changes, RefusedParam, RunEvidence, evidence_of
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.inputs import decode_texts, encode_texts
 from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
@@ -247,7 +247,7 @@ class Runs:
         key = run_key(run)
         return self._changes[key].refused_params(self._records[key].params) if key in self._changes else ()
 
-    def evidence(self, run: Run) -> Evidence:
+    def evidence(self, run: Run) -> RunEvidence:
         """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since.
 
         Whatever is decided by a run's status, parameters, times or inputs is decided by this one: a loaded run is
@@ -255,7 +255,7 @@ class Runs:
         """
         key = run_key(run)
         if key not in self._changes:
-            return Evidence(run)
+            return RunEvidence(run)
         return evidence_of(self._records[key], self._changes[key])
 
     def objects_of(self, runs: Iterable[RunKey]) -> list[str]:

@@ -300,7 +300,7 @@ def test_gates_do_not_pass_a_run_that_a_newer_ciplug_may_have_withdrawn(project:
     verdict = project.json("gate", "--json")["verdicts"][0]
     (result,) = (gate for gate in verdict["gates"] if gate["gate"] == "run")
     assert (verdict["outcome"], result["outcome"], result["advice"]) == ("INCONCLUSIVE",) * 2 + ("upgrade ciplug",)
-    assert "amended by a newer ciplug (schema 2), which is understood in part only" in result["reason"]
+    assert "amended by a newer ciplug (schema 2), and this ciplug understands only a part of it" in result["reason"]
     assert "it may have been withdrawn" in result["reason"]
 
 
