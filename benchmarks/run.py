@@ -24,6 +24,7 @@ from ciplug.capture.environment import hardware, operating_system  # noqa: E402
 MEASUREMENTS = {
     "version": "startup",
     "action": "action",
+    "mlflow": "tracking",
     "record": "recording",
     "at-once": "concurrency",
     "compare": "peers",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
             self, what: str, files: int, size: int | None, /
         ) -> AbstractContextManager[Callable[[int], None]]: ...
 
-    class Told(Protocol):
+    class ErrorText(Protocol):
         """An error for people."""
 
         message: str
@@ -60,7 +60,7 @@ def warning(message: str, hint: str | None = None) -> Note:
     return Note(f"warning: {message}", hint, is_urgent=True)
 
 
-def problem_note(error: Told) -> Note:
+def problem_note(error: ErrorText) -> Note:
     """Return a note on an error that stopped nothing else."""
     return Note(error.message, error.hint, is_urgent=True)
 

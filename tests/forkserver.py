@@ -138,7 +138,7 @@ def _main() -> None:
     os.environ.clear()
     os.environ.update(call.env)
     os.chdir(call.cwd)
-    importlib.reload(sys.modules["ciplug._version"])
+    importlib.reload(sys.modules["ciplug.loading"])
     sys.argv = ["-m", *call.args]
     sys.path[0] = os.getcwd()
     _run()

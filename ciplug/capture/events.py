@@ -1,8 +1,8 @@
 """The events of a run's log: one fact each, as JSON's own types, checked when they are made.
 
 {"metric": "loss", "value": 0.5, "step": 1}     {"param": "depth", "value": 6}      {"tag": "k", "value": "v"}
-{"untag": "k"}     {"artifact": PATH}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}     {"seed": 7}
-{"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
+{"untag": "k"}     {"artifact": PATH, "as": NAME}     {"dataset": PATH}     {"model": "wine"}     {"name": "n"}
+{"seed": 7}     {"started": SECONDS}     {"ended": SECONDS}     {"output": "m-1", "step": 3}     {"model_input": "m-0"}
 {"file": "plots/roc.png"}     {"left_out": "acc", "why": "text", "found": "high"}
 {"input": {"name": "d", "digest": "1a2b3c4d", "source_type": "local", "source": "…"}, "schema": TEXT, "profile": TEXT}
 

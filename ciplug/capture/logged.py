@@ -53,6 +53,8 @@ class Logged:
     untagged: tuple[str, ...] = ()
     """Tags that were removed, and not set again."""
     artifacts: tuple[str, ...] = ()
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Artifact → its name in the record, where that is not its path."""
     datasets: tuple[str, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()
     model_inputs: tuple[str, ...] = ()
@@ -190,6 +192,7 @@ class Fold:
         """The sum of all lines so far."""
         for points in self._points.values():
             points.put_in_order()
+        artifacts: list[tuple[str, str | None]] = self._in_order("artifact")
         inputs: list[tuple[DatasetInput, tuple[str, ...]]] = self._in_order("input")
         tags = self._all("tag")
         return Logged(
@@ -197,7 +200,8 @@ class Fold:
             params=self._all("param"),
             tags={key: value for key, value in tags.items() if value is not None},
             untagged=tuple(key for key, value in tags.items() if value is None),
-            artifacts=tuple(self._in_order("artifact")),
+            artifacts=tuple(path for path, _ in artifacts),
+            named={path: name for path, name in artifacts if name is not None},
             datasets=tuple(self._in_order("dataset")),
             inputs=tuple(dataset for dataset, _ in inputs),
             model_inputs=tuple(self._in_order("model_input")),
@@ -237,8 +241,7 @@ class _First(NamedTuple):
     value: Any
 
 
-_PATHS = ("artifact", "dataset")
-_ONCE = (*_PATHS, "file", "input", "model_input", "output")
+_ONCE = ("artifact", "dataset", "file", "input", "model_input", "output")
 _TEXTS = ("model", "name")
 _TIMES = ("started", "ended")
 
@@ -274,6 +277,9 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         return kind, str(event[kind]), [event["why"], None if found is None else str(found)], time
     if kind == "input":
         return _input(event, time)
+    if kind == "artifact":
+        name = event.get("as")
+        return kind, str(event[kind]), (str(event[kind]), None if name is None else str(name)), time
     if kind == "output":
         model = parse_model({"id": event[kind], "step": event.get("step", 0)})
         return kind, model.id, model, time

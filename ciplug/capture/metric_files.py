@@ -17,7 +17,7 @@ from typing import Any
 from ciplug.capture.event_files import entries_of_events, event_files, prefixes
 from ciplug.capture.metric_formats import entries
 from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, is_time, whole
-from ciplug.capture.metric_take import LAST, Reading, taken
+from ciplug.capture.metric_take import LAST, Reading, values_that_count
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
@@ -71,7 +71,7 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
         found = metrics.metrics()
     if reading.take == "last":
         return found
-    values, left = taken(found.series, reading, str(path))
+    values, left = values_that_count(found.series, reading, str(path))
     others = {name: value for name, value in found.values.items() if name not in found.series}
     return replace(found, values={**others, **values}, left_out=(*found.left_out, *left))
 

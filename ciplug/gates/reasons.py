@@ -123,7 +123,7 @@ def baseline_not_finite(metric: str, value: float) -> str:
 
 
 def no_baseline(metric: str, side: Side) -> str:
-    why = f"the baseline has no metric '{metric}'" if side.found else side.how
+    why = f"the baseline has no metric '{metric}'" if side.has_numbers else side.how
     return f"no baseline to compare with: {why}"
 
 

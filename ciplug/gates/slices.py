@@ -56,7 +56,7 @@ def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, ex
     if slices.max_regression and run is None:
         about = replace(about, rule=_regression_rule(slices, slices.max_regression))
         check = regression.without_baseline(gate, about, side)
-        why = "the baseline has no samples" if side.found else side.how
+        why = "the baseline has no samples" if side.has_numbers else side.how
         yield replace(check, result=replace(check.result, reason=f"no slices to compare with: {why}"))
 
 

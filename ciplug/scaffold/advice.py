@@ -23,15 +23,13 @@ def about_numbers(training: Training, numbers: Numbers, again: str) -> list[str]
     if numbers.values:
         return []
     todo = [f"fix what cannot be recorded: {problem}" for problem in numbers.problems]
-    if not todo and not training.metrics and "ciplug" not in training.tools:
+    if not todo and not training.metrics and not {"ciplug", "mlflow"} & training.tools:
         how = "write the training's metrics to metrics.json, and name it in ciplug.yaml: metrics: metrics.json"
         if "huggingface" in training.tools:
             how = (
                 'name the file that trainer.save_metrics("all", metrics) writes, all_results.json in its output_dir, '
                 "in ciplug.yaml under metrics"
             )
-        elif "mlflow" in training.tools:
-            how += " (ciplug does not read what it logs to MLflow)"
         todo.append(how)
     todo.append(f"propose gates from its numbers: {again}; or write them by hand")
     return todo

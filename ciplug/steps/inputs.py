@@ -176,11 +176,13 @@ def read_artifacts(
     from ciplug.capture import artifacts
 
     addresses = [*inputs.addresses, *filter(artifacts.is_address, logged.artifacts)]
-    paths = [*inputs.artifacts, *(Path(text) for text in logged.artifacts if not artifacts.is_address(text))]
+    unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
+    contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
+    contents += _given(entry, logged.files, problems)
+    contents += _under_names(logged.named, job, {content.file.path: content.file for content in contents}, problems)
     files: dict[str, File] = {}
     kept = []
-    given = _given(entry, logged.files, problems)
-    for content in (*_examined(paths, job, problems, inputs.left_out), *given):
+    for content in contents:
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
@@ -198,6 +200,20 @@ def read_artifacts(
         except InputError as unread:
             problems.append(unread)
     return tuple(files.values())
+
+
+def _under_names(
+    named: Mapping[str, str], job: Surroundings, files: Mapping[str, File], problems: list[CiplugError]
+) -> list[Content]:
+    """The artifacts that have a name of their own. One whose name another file has stands below `mlflow/`."""
+    contents = []
+    for path, name in named.items():
+        for content in _examined([Path(path)], job, problems):
+            other = files.get(name)
+            is_taken = other is not None and other.digest != content.file.digest
+            file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
+            contents.append(content._replace(file=file))
+    return contents
 
 
 def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> Iterator[Content]:

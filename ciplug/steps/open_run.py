@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug._version import loaded
+from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
@@ -80,7 +80,12 @@ def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None 
     try:
         session = open_session(for_recording=True, listener=listener)
         entry = begin(
-            session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid(), since=loaded
+            session,
+            inputs,
+            command=(sys.executable, *sys.argv),
+            started=started,
+            process=os.getpid(),
+            since=loading.MOMENT,
         )
     except (ConfigError, GitError, StoreError) as problem:
         return _unrecorded(problem_note(problem))
@@ -88,11 +93,22 @@ def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None 
     return OpenRun(entry, lambda status: _end_own(session, entry, inputs, status), tuple(wrong))
 
 
-def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> OpenRun:
+def child_run(
+    parent: RunWriter,
+    inputs: Inputs,
+    started: datetime | None,
+    *,
+    run_id: str | None = None,
+    python: str | None = None,
+) -> OpenRun:
     """A run of its own under another one, whose commit and surroundings it shares. It is sealed when it ends.
 
-    It is sent with its parent. Raises UsageError for a model's name that cannot be one, and for a parent that is
-    recorded already.
+    It is sent with its parent.
+
+    Args:
+        python: the first word of the command that made the run; None: the program that runs this.
+
+    Raises UsageError for a model's name that cannot be one, and for a parent that is recorded already.
     """
     if parent.amends is not None:
         raise UsageError(
@@ -106,7 +122,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     began = stamp(started or now())
     run = replace(
         above,
-        id=new_id(),
+        id=run_id or new_id(),
         parent=parent.id,
         model=check_model_name(inputs.model or parent.logged().model or above.model),
         started=began,
@@ -117,7 +133,7 @@ def child_run(parent: RunWriter, inputs: Inputs, started: datetime | None) -> Op
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
     entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
-    return OpenRun(entry, lambda status: _end_child(entry, inputs, status))
+    return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 
 def resumed_run(
@@ -170,19 +186,21 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
     # A child run whose parent's own parent is still open.
-    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store_name}"
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 
-def _end_child(entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
+def _end_child(entry: RunWriter, inputs: Inputs, status: Status, python: str | None = None) -> Sequence[Note]:
     """Seal the run. It is sent with its parent."""
-    return _sealed(entry, inputs, status)[1]
+    return _sealed(entry, inputs, status, python)[1]
 
 
-def _sealed(entry: RunWriter, inputs: Inputs, status: Status) -> tuple[Recorded | None, list[Note]]:
+def _sealed(
+    entry: RunWriter, inputs: Inputs, status: Status, python: str | None = None
+) -> tuple[Recorded | None, list[Note]]:
     """The record of a run that ends, and what a person should know of it; None where the disk does not take it."""
     try:
-        recorded = finish(_job_of(entry), entry, inputs, status=status)
+        recorded = finish(_job_of(entry), entry, inputs, status=status, python=python)
     except StoreError as unkept:
         return None, [problem_note(unkept)]
     return recorded, [*recorded.notes, *map(problem_note, recorded.problems)]

@@ -25,7 +25,7 @@ _NAMED_MOST = 5
 """Gates that a refusal names."""
 
 
-class Evidence(NamedTuple):
+class PromotionEvidence(NamedTuple):
     """The recorded verdict that allows a promotion, and what else the stage required."""
 
     key: str
@@ -39,7 +39,7 @@ class Evidence(NamedTuple):
     """The default requirements that the policy turns off for the stage."""
 
 
-def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evidence:
+def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
     """Return the evidence for a promotion: the run's last verdict by the policy in force, confirmed today.
 
     Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts.
@@ -58,11 +58,11 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
     check_files(session, runs, run)
     today = _judge_again(session, runs, run, name if rules else None)
     if rules is None:
-        return Evidence(key, recorded_digest, recorded, met)
+        return PromotionEvidence(key, recorded_digest, recorded, met)
     approvals = (*met, *check_approvals(session, name, rules, run))
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return Evidence(key, digest(data), today, approvals, rules.exemptions)
+    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
@@ -125,10 +125,14 @@ def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[
     if not isinstance(since, int):
         return []
     names: list[str] = []
-    for path in (job.cwd / text for text in logged.artifacts if "://" not in text):
+    for text in (one for one in logged.artifacts if "://" not in one):
+        path, name = job.cwd / text, logged.named.get(text)
         old = older_than(path, since)
         whole = len(old) == len(files_of(path))
-        names += [name_of(one, job.top) for one in ([path] if whole and old else old)]
+        for one in [path] if whole and old else old:
+            names.append(
+                name_of(one, job.top) if name is None else PurePosixPath(name, one.relative_to(path)).as_posix()
+            )
     return names
 
 

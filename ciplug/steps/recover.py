@@ -16,6 +16,7 @@ from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
 from ciplug.records.run import Run
+from ciplug.steps import mlflow_runs
 from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
@@ -36,11 +37,12 @@ def recover(session: Session) -> Recovered:
     )
 
 
-def told(recovered: Recovered) -> Iterator[Note]:
+def recovery_notes(recovered: Recovered) -> Iterator[Note]:
     """Yield what a person should know of recovered runs."""
     for recorded in recovered.runs:
         run = recorded.run
         yield Note(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        yield from recorded.notes
     for resumed in recovered.resumed:
         run_id, model = resumed.amendment.run, resumed.amendment.model
         yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
@@ -50,17 +52,18 @@ def told(recovered: Recovered) -> Iterator[Note]:
 
 
 def _recovered(session: Session, entry: RunWriter) -> Recorded | Resumed | None:
-    logged = log.read(entry.folder)
     try:
         if entry.amends is not None:
-            return _resumed(entry, logged)
+            return _resumed(entry, log.read(entry.folder))
+        notes = mlflow_runs.recover(entry)
+        logged = log.read(entry.folder)
         run = _killed(entry, logged)
     except (TypeError, ValueError, KeyError, AttributeError):
-        _leave(session, entry, logged)
+        _leave(session, entry, log.read(entry.folder))
         return None
     problems: list[CiplugError] = []
     objects = objects_of(run, logged.series, problems, texts=logged.texts)
-    return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems))
+    return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems), tuple(notes))
 
 
 def _resumed(entry: RunWriter, logged: Logged) -> Resumed | None:

@@ -15,6 +15,7 @@ from ciplug.git.credentials import redact
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
+from ciplug.steps.mlflow_runs import Tracking
 from ciplug.steps.outputs import Watch, older_outputs
 from ciplug.steps.record import Recorded, begin, finish, tell_beside, tell_dirt
 from ciplug.steps.recover import Recovered, recover
@@ -75,27 +76,30 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     entry = begin(session, inputs, command=command)
     tell_dirt(session, entry)
     tell_beside(session, entry)
+    tracking = Tracking(entry, session.env, session.cwd)
+    env = {**_environment(session, entry, inputs), **tracking.environment}
     try:
-        child = run_child(command, env=_environment(session, entry, inputs), cwd=session.cwd, inherits=entry.locks)
+        child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
         entry.discard()
         raise
-    if child.exit_code in (_NOT_EXECUTABLE, _NOT_FOUND) and not _has_begun(entry, watch):
+    if child.exit_code in (_NOT_EXECUTABLE, _NOT_FOUND) and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
+    logged = tracking.take(command, _status(child))
     head_after = _moved_head(session)
     recorded = finish(
         session,
         entry,
         taken.inputs,
-        status=_status(child),
+        status=logged.status,
         child=child,
         python=command[0],
         head_after=head_after,
         problems=taken.problems,
-        notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes],
+        notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes, *logged.notes],
     )
     return Trained(recorded, child.exit_code, recovered)
 

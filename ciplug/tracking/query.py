@@ -54,7 +54,7 @@ class Column(NamedTuple):
 Columns = Callable[[Key], Column]
 
 
-class Selection(NamedTuple):
+class MatchedRows(NamedTuple):
     rows: Sequence[int]
     undefined: int
     """Runs that are left out only because a number that decides is NaN."""

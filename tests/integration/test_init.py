@@ -134,7 +134,7 @@ def test_without_numbers_there_is_no_gate_and_it_says_how_to_get_one(
     assert cli.main(["init", "--yes"]) == 0
     out, err = capfd.readouterr()
     assert "the training is not run: --run runs it" in err
-    assert "ciplug does not read what it logs to MLflow" in out
+    assert "write the training's metrics to" not in out  # What it logs with MLflow is read.
     assert "propose gates from its numbers: ciplug init --yes --run --force --ci none; or write them by hand" in out
     assert "write requirements.txt, which the pipeline installs: mlflow, scikit-learn" in out
     assert not config.load(folder / "ciplug.yaml").policy.gates

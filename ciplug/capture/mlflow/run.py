@@ -1,0 +1,115 @@
+"""A run as MLflow's stores hold it, whichever of them it was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ciplug.capture.logged import Point
+from ciplug.errors import InputError
+from ciplug.records.inputs import ModelOutput
+from ciplug.records.left_out import LeftOut
+
+TAG = "ciplug.run"
+"""The tag of a run in MLflow that a training has made under `ciplug run`; its value is the id of ciplug's run."""
+PARENT = "mlflow.parentRunId"
+_CONTEXT = "mlflow.data.context"
+
+
+class StoreUnreadable(InputError):
+    """A store of MLflow cannot be read: what it holds is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A dataset that a run read."""
+
+    facts: Mapping[str, Any]
+    """MLflow's fields: name, digest, source_type, source, schema, profile."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def context(self) -> str | None:
+        return self.tags.get(_CONTEXT)
+
+    @property
+    def other_tags(self) -> dict[str, str]:
+        return {key: value for key, value in self.tags.items() if key != _CONTEXT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MlflowRun:
+    """One run. A value that cannot be read is left out, and named in `left_out` if it was to be a metric."""
+
+    id: str
+    name: str | None = None
+    experiment: str | None = None
+    status: str = "RUNNING"
+    """RUNNING, SCHEDULED, FINISHED, FAILED or KILLED."""
+    started: float | None = None
+    """Unix seconds."""
+    ended: float | None = None
+    metrics: Mapping[str, Sequence[Point]] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    datasets: tuple[Dataset, ...] = ()
+    model_inputs: tuple[str, ...] = ()
+    outputs: tuple[ModelOutput, ...] = ()
+    artifacts: Mapping[str, Path] = field(default_factory=dict)
+    """Name → file or folder on this disk."""
+    artifact_uri: str | None = None
+    """Where the artifacts are, if they are not on this disk."""
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def parent(self) -> str | None:
+        return self.tags.get(PARENT)
+
+
+class TrackingStore(Protocol):
+    """A place where MLflow keeps runs."""
+
+    def runs(self, marked: str | None) -> list[MlflowRun]:
+        """Return runs that are not deleted, the earliest first.
+
+        Args:
+            marked: only those whose tag `TAG` has this value, with their child runs; None: all.
+
+        Raises StoreUnreadable.
+        """
+        ...
+
+
+def with_children(parents: Mapping[str, str | None], marked: set[str]) -> set[str]:
+    """Return the ids of marked runs and of all runs below them.
+
+    Args:
+        parents: id → id of the parent, of all runs.
+    """
+    found = set(marked)
+    while more := {run for run, parent in parents.items() if parent in found and run not in found}:
+        found |= more
+    return found
+
+
+def point(step: object, milliseconds: object, value: object) -> Point:
+    """Return a value as it is kept. Raises TypeError, ValueError or OverflowError for what is none."""
+    whole = int(step)  # type: ignore[call-overload]
+    if not -(2**63) <= whole < 2**63:
+        raise ValueError(step)
+    return Point(whole, int(milliseconds) / 1000, float(value))  # type: ignore[call-overload, arg-type]
+
+
+def unreadable_line(name: str, where: str, line: int, text: str) -> LeftOut:
+    """Return the note on a line of a metric that is not a value of it."""
+    return LeftOut(name=name, why="text", file=where, found=text[:40], line=line)
+
+
+def seconds(milliseconds: object) -> float | None:
+    """Unix seconds of what MLflow keeps; None for anything else."""
+    try:
+        return int(milliseconds) / 1000 if milliseconds else None  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return None

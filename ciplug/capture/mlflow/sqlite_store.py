@@ -1,0 +1,180 @@
+"""MLflow's SQLite file, such as ./mlflow.db, of any version: the columns that are read have never changed."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ciplug.capture.logged import Point
+from ciplug.capture.mlflow.artifacts import local_path, named
+from ciplug.capture.mlflow.run import PARENT, TAG, Dataset, MlflowRun, StoreUnreadable, point, seconds, with_children
+from ciplug.records.inputs import ModelOutput
+from ciplug.records.left_out import LeftOut
+
+if TYPE_CHECKING:
+    import sqlite3
+
+HEADER = b"SQLite format 3\x00"
+_PATIENCE = 5.0
+"""Seconds to wait for a writer."""
+_AT_ONCE = 500
+"""Runs in one question: SQLite takes up to 999 values in one."""
+
+
+class SqliteStore:
+    """The runs in a file.
+
+    Args:
+        folder: where the paths of artifacts are from that are relative.
+    """
+
+    def __init__(self, file: Path, folder: Path) -> None:
+        self.file = file
+        self.folder = folder
+
+    def runs(self, marked: str | None) -> list[MlflowRun]:
+        try:
+            import sqlite3
+        except ImportError:
+            raise StoreUnreadable(f"{self.file}: this Python has no sqlite3") from None
+        try:
+            with contextlib.closing(self._open()) as database:
+                return _Reading(database, self.folder).runs(marked)
+        except (sqlite3.Error, OverflowError) as problem:
+            raise StoreUnreadable(f"{self.file}: {problem}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
+        # Without `mode=ro`, a file that is not there would be made.
+        database = sqlite3.connect(f"{self.file.absolute().as_uri()}?mode=ro", uri=True, timeout=_PATIENCE)
+        database.text_factory = lambda data: data.decode(errors="replace")
+        database.row_factory = sqlite3.Row
+        return database
+
+
+class _Reading:
+    def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+
+    def runs(self, marked: str | None) -> list[MlflowRun]:
+        ids = [row["run_uuid"] for row in self._rows("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'")]
+        if marked is not None:
+            of_tag = "SELECT run_uuid, value FROM tags WHERE key = ?"
+            own = {row["run_uuid"] for row in self._rows(of_tag, TAG) if row["value"] == marked}
+            parents = {row["run_uuid"]: row["value"] for row in self._rows(of_tag, PARENT)} if own else {}
+            kept = with_children(parents, own)
+            ids = [run for run in ids if run in kept]
+        found = [run for some in _batches(ids) for run in self._batch(some)]
+        return sorted(found, key=lambda run: (run.started or 0, run.id))
+
+    def _batch(self, ids: Sequence[str]) -> Iterator[MlflowRun]:
+        experiments = {row["experiment_id"]: row["name"] for row in self._rows("SELECT * FROM experiments")}
+        params, tags = self._by_run("params", ids), self._by_run("tags", ids)
+        values: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
+        for row in self._of_runs("metrics", "run_uuid", ids):
+            values[row["run_uuid"]].append(row)
+        datasets, models_read, models_made = self._datasets(ids), self._model_inputs(ids), self._models(ids)
+        for row in self._of_runs("runs", "run_uuid", ids):
+            run, uri = row["run_uuid"], row["artifact_uri"]
+            metrics, left_out = _points(values[run], f"MLflow run {run[:8]}")
+            texts = tags[run]
+            place = local_path(uri, self._folder) if uri else None
+            yield MlflowRun(
+                id=run,
+                name=texts.get("mlflow.runName") or row["name"] or None,
+                experiment=experiments.get(row["experiment_id"]),
+                status=row["status"] or "RUNNING",
+                started=seconds(row["start_time"]),
+                ended=seconds(row["end_time"]),
+                metrics=metrics,
+                params=params[run],
+                tags=texts,
+                datasets=tuple(datasets[run]),
+                model_inputs=tuple(models_read[run]),
+                outputs=tuple(ModelOutput(id=one["model_id"], step=one["step"] or 0) for one in models_made[run]),
+                artifacts=named(place, [*self._on_this_disk(models_made[run])]),
+                artifact_uri=uri if uri and place is None else None,
+                left_out=tuple(left_out),
+            )
+
+    def _on_this_disk(self, models: Sequence[sqlite3.Row]) -> Iterator[tuple[str, str, Path]]:
+        for one in models:
+            if (path := local_path(one["artifact_location"], self._folder)) is not None:
+                yield one["model_id"], one["name"], path
+
+    def _by_run(self, table: str, ids: Sequence[str]) -> defaultdict[str, dict[str, str]]:
+        found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for row in self._of_runs(table, "run_uuid", ids):
+            found[row["run_uuid"]][row["key"]] = str(row["value"] or "")
+        return found
+
+    def _datasets(self, ids: Sequence[str]) -> defaultdict[str, list[Dataset]]:
+        found: defaultdict[str, list[Dataset]] = defaultdict(list)
+        if not self._has("inputs"):
+            return found
+        tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        for row in self._rows("SELECT * FROM input_tags"):
+            tags[row["input_uuid"]][row["name"]] = row["value"]
+        read = "SELECT * FROM inputs JOIN datasets ON source_id = dataset_uuid WHERE source_type = 'DATASET'"
+        for row in self._of_runs(f"({read})", "destination_id", ids):
+            facts = {
+                "name": row["name"],
+                "digest": row["digest"],
+                "source_type": row["dataset_source_type"],
+                "source": row["dataset_source"],
+                "schema": row["dataset_schema"],
+                "profile": row["dataset_profile"],
+            }
+            found[row["destination_id"]].append(Dataset(facts=facts, tags=tags[row["input_uuid"]]))
+        return found
+
+    def _model_inputs(self, ids: Sequence[str]) -> defaultdict[str, list[str]]:
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        if self._has("logged_models"):
+            read = "SELECT * FROM inputs WHERE destination_type = 'MODEL_INPUT'"
+            for row in self._of_runs(f"({read})", "source_id", ids):
+                found[row["source_id"]].append(row["destination_id"])
+        return found
+
+    def _models(self, ids: Sequence[str]) -> defaultdict[str, list[sqlite3.Row]]:
+        found: defaultdict[str, list[Any]] = defaultdict(list)
+        if self._has("logged_models"):
+            made = (
+                "SELECT source_id, step, model_id, name, artifact_location FROM inputs"
+                " JOIN logged_models ON destination_id = model_id WHERE destination_type = 'MODEL_OUTPUT'"
+            )
+            for row in self._of_runs(f"({made})", "source_id", ids):
+                found[row["source_id"]].append(row)
+        return found
+
+    def _has(self, table: str) -> bool:
+        return bool(self._rows("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", table))
+
+    def _of_runs(self, table: str, column: str, ids: Sequence[str]) -> list[sqlite3.Row]:
+        marks = ", ".join("?" * len(ids))
+        return self._rows(f"SELECT * FROM {table} WHERE {column} IN ({marks})", *ids)  # noqa: S608 (names of ours)
+
+    def _rows(self, question: str, *values: str) -> list[sqlite3.Row]:
+        return self._database.execute(question, values).fetchall()
+
+
+def _points(rows: Iterable[sqlite3.Row], where: str) -> tuple[dict[str, list[Point]], list[LeftOut]]:
+    found: defaultdict[str, list[Point]] = defaultdict(list)
+    left_out = []
+    for row in rows:
+        try:
+            value = math.nan if row["is_nan"] else row["value"]
+            found[row["key"]].append(point(row["step"] or 0, row["timestamp"], value))
+        except (TypeError, ValueError, OverflowError):
+            left_out.append(LeftOut(name=row["key"], why="text", file=where, found=str(row["value"])[:40]))
+    return dict(found), left_out
+
+
+def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[at : at + _AT_ONCE] for at in range(0, len(ids), _AT_ONCE))

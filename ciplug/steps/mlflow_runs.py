@@ -1,0 +1,174 @@
+"""The runs that a training makes with MLflow: it is given a store in the spool, and what it logged there is read back.
+
+Where it has a store of its own, its runs carry a tag, and are read from there. One run without a parent is ciplug's run
+itself. Several are child runs of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ciplug.capture.mlflow import places
+from ciplug.capture.mlflow.events import events_of, left_out_of
+from ciplug.capture.mlflow.places import FOLDER
+from ciplug.capture.writer import RunWriter
+from ciplug.console import Note, problem_note, warning
+from ciplug.errors import CiplugError, counted
+from ciplug.records.left_out import summary
+from ciplug.records.run import Status
+from ciplug.steps.inputs import Inputs
+from ciplug.steps.open_run import child_run
+from ciplug.steps.record import skeleton_of
+
+if TYPE_CHECKING:
+    from ciplug.capture.mlflow.run import MlflowRun
+
+_EVENTS_AT_ONCE = 5_000
+_STATUS: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a training's runs of MLflow add to the run that is recorded."""
+
+    status: Status
+    notes: tuple[Note, ...] = ()
+
+
+class Tracking:
+    """The stores of MLflow that a training may log to, from before it begins."""
+
+    def __init__(self, entry: RunWriter, env: Mapping[str, str], cwd: Path) -> None:
+        self._entry, self._env, self._cwd = entry, env, cwd
+        self._given = None if places.names_store(env, cwd) else entry.folder / FOLDER
+        self._before = set(places.stores_below(cwd))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that the training is given, besides its own."""
+        return places.environment(self._env, self._entry.id, self._given)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether MLflow has opened the store that it was given."""
+        return self._given is not None and self._given.exists()
+
+    def take(self, command: Sequence[str], status: Status) -> Taken:
+        """Log the runs that the command has made to the run that is open, or to child runs of it.
+
+        Args:
+            status: how the command ended.
+        """
+        found: dict[str, MlflowRun] = {}
+        notes: list[Note] = []
+        for read in self._readers(command):
+            try:
+                found = {run.id: run for run in read()} | found
+            except CiplugError as problem:
+                words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
+                notes.append(warning(words, problem.hint))
+        try:
+            return _logged(self._entry, list(found.values()), status, notes)
+        except CiplugError as problem:
+            # A full disk, for instance: what was logged before is recorded.
+            return Taken(status, (*notes, problem_note(problem)))
+
+    def _readers(self, command: Sequence[str]) -> Iterator[Callable[[], list[MlflowRun]]]:
+        """Yield a reader for each store that may hold a run of the command."""
+
+        def of(uri: str, marked: str | None) -> Callable[[], list[MlflowRun]]:
+            return lambda: places.open_store(uri, self._cwd, self._env).runs(marked)
+
+        mark = self._entry.id
+        if self.has_begun:
+            yield of(str(self._given), None)
+        named = [*([self._env[places.URI]] if self._env.get(places.URI) else []), *places.uris_in(command, self._cwd)]
+        yield from (of(uri, mark) for uri in dict.fromkeys(named) if places.may_exist(uri, self._cwd))
+        # All runs are the command's in a store that it has made.
+        yield from (of(str(path), mark if path in self._before else None) for path in places.stores_below(self._cwd))
+
+
+def recover(entry: RunWriter) -> Sequence[Note]:
+    """Log what a killed training has left in the store that it was given."""
+    folder = entry.folder / FOLDER
+    if not folder.exists() or not entry.is_open:
+        return ()
+    try:
+        return _logged(entry, places.open_store(str(folder), folder, {}).runs(None), "killed", []).notes
+    except CiplugError as problem:
+        return [warning(problem.message, problem.hint)]
+
+
+def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> Taken:
+    below: dict[str, list[MlflowRun]] = {}
+    for run in runs:
+        below.setdefault(run.parent or "", []).append(run)
+    tops = _tops(runs, below)
+    if len(tops) != 1:
+        notes = [*notes, *(_several(len(tops)) if tops else []), *_children(entry, tops, below, status)]
+        return Taken(status, tuple(notes))
+    (top,) = tops
+    _append(entry, top)
+    if top.name and skeleton_of(entry).name is None and entry.logged().name is None:
+        entry.append({"name": top.name})
+    own = _STATUS.get(top.status, status) if status == "finished" else status
+    if own != status:
+        words = f"MLflow has the run as {top.status}, and the command ended well: it is recorded as {own}"
+        notes = [*notes, warning(words)]
+    return Taken(own, (*notes, *_left_out(top), *_children(entry, below.get(top.id, []), below, own)))
+
+
+def _tops(runs: Sequence[MlflowRun], below: Mapping[str, Sequence[MlflowRun]]) -> list[MlflowRun]:
+    """The runs that are no child of another one here. Of a circle, the first is one."""
+    ids = {run.id for run in runs}
+    tops = [run for run in runs if run.parent not in ids]
+    reached: set[str] = set()
+    for run in (*tops, *runs):
+        if run.id not in reached:
+            tops += [] if run in tops else [run]
+            waiting = [run]
+            while waiting:
+                one = waiting.pop()
+                reached.add(one.id)
+                waiting += [child for child in below.get(one.id, ()) if child.id not in reached]
+    return tops
+
+
+def _children(
+    parent: RunWriter, runs: Sequence[MlflowRun], below: Mapping[str, Sequence[MlflowRun]], status: Status
+) -> list[Note]:
+    """Record runs as child runs. One that is there already was recorded by a ciplug that was killed later."""
+    notes: list[Note] = []
+    python = next(iter(skeleton_of(parent).provenance.command), None)
+    for run in runs:
+        if (parent.folder.parent / run.id).exists():
+            continue
+        started = None if run.started is None else datetime.fromtimestamp(run.started, timezone.utc)
+        child = child_run(parent, Inputs(name=run.name), started, run_id=run.id, python=python)
+        _append(child.writer, run)
+        if run.ended is not None:
+            child.writer.append({"ended": run.ended})
+        own = _STATUS.get(run.status, status)
+        notes += [*_left_out(run), *_children(child.writer, below.get(run.id, []), below, own), *child.end(own)]
+    return notes
+
+
+def _append(entry: RunWriter, run: MlflowRun) -> None:
+    events = events_of(run)
+    while some := list(itertools.islice(events, _EVENTS_AT_ONCE)):
+        entry.append(*some)
+
+
+def _left_out(run: MlflowRun) -> list[Note]:
+    left = left_out_of(run)
+    return [Note(f"MLflow run {run.id[:8]}: {summary(left)}")] if left else []
+
+
+def _several(count: int) -> list[Note]:
+    words = f"the {counted(count, 'run')} of MLflow are child runs: gates look at the metrics of the run above them"
+    return [Note(words, "for one that counts: with mlflow.start_run(): with mlflow.start_run(nested=True): …")]

@@ -1,0 +1,225 @@
+"""Move a version of a model to a stage. Commands, the Python API and servers call this; nothing here prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ciplug._version import __version__
+from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
+from ciplug.records.run import Run
+from ciplug.registry import events, ledger
+from ciplug.registry.ladder import NO_STAGE, Ladder
+from ciplug.registry.model import Model, Version
+from ciplug.registry.state import fold
+from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion_evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.select import counting
+from ciplug.steps.session import Session, now, stamp
+from ciplug.tracking.runs import Runs
+
+_TRIES = 20
+
+
+@dataclass(frozen=True)
+class PromotionRequest:
+    """A user's request for a promotion."""
+
+    model: str
+    stage: str
+    """The stage, in upper or lower case."""
+    run: str | None = None
+    """Id of the run, or its beginning; None, without a version either: the model's run of this commit."""
+    version: int | None = None
+    """A version that is registered already."""
+    reason: str | None = None
+    """For the audit trail."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A promotion that the log of the model has accepted."""
+
+    model: str
+    version: int
+    stage: str
+    replaced: int | None
+    """The version that held the stage, which is archived now."""
+    run: Run
+    event: int
+    """Its number in the log of the model."""
+    lost_races: int = 0
+    """The number of times that another event was appended first."""
+    exemptions: tuple[str, ...] = ()
+    """The requirements of every stage that the policy turned off for this one."""
+
+
+def ladder_of(session: Session, model: str) -> Ladder:
+    """The stages of a model by the policy in force, in the order in which versions climb them."""
+    return Ladder(read_policies(session).ladder(model))
+
+
+def promote(session: Session, request: PromotionRequest) -> Promotion:
+    """Append the promotion to the log of the model; a run that is no version yet is registered first.
+
+    The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
+
+    Raises UsageError for a stage, a run or a version that does not exist, and PromotionRefused with the reason.
+    """
+    stage = ladder_of(session, request.model).stage(request.stage)
+    _check_job(session)
+    runs = session.runs()
+    for lost_races in range(_TRIES):
+        log = ledger.read(session.log, request.model)
+        model = fold(request.model, log.events)
+        _check_readable(model)
+        run = _run_of(session, runs, model, request)
+        _check_run(run, request.model)
+        _check_counts(runs, run)
+        _check_registered(model, run)
+        _check_stage(session, model, run, stage)
+        evidence = gather_evidence(session, runs, run, stage)
+        try:
+            done = _append(session, log, run, stage, evidence, request.reason)
+        except Conflict:
+            continue
+        return replace(done, lost_races=lost_races)
+    raise PromotionRefused(
+        Refusal.LOST_RACES, f"'{request.model}': another event was appended first in each of {_TRIES} attempts"
+    )
+
+
+def _check_job(session: Session) -> None:
+    if not session.context.trusted:
+        raise PromotionRefused(
+            Refusal.FORK_JOB, "a fork's job must not promote", hint="promote from a trusted branch's pipeline"
+        )
+    if session.proposes:
+        # It is not decided yet that its commit goes in.
+        raise PromotionRefused(
+            Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
+        )
+
+
+def _check_readable(model: Model) -> None:
+    """Raise PromotionRefused where the state of the model may not be what the fold shows."""
+    if model.skipped:
+        raise PromotionRefused(
+            Refusal.UNKNOWN_EVENTS,
+            f"the registry of '{model.name}' cannot be judged by this ciplug: {model.notes[0]}",
+            hint="upgrade ciplug, and promote again",
+        )
+
+
+def _run_of(session: Session, runs: Runs, model: Model, request: PromotionRequest) -> Run:
+    if request.version is not None:
+        version = model.version(request.version)
+        return runs.at(version.commit, version.run)
+    if request.run is not None:
+        return runs.get(request.run, session.head)
+    return counting(session, runs, session.need_head(), model.name)[0]
+
+
+def _check_run(run: Run, model: str) -> None:
+    if run.model != model:
+        raise UsageError(f"run {run.id} is of the model '{run.model}', not '{model}'")
+    if not run.provenance.context.trusted:
+        raise PromotionRefused(
+            Refusal.FORK_RUN,
+            f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
+            hint="train that code in a pipeline of this repository, and promote the run of it",
+        )
+
+
+def _check_counts(runs: Runs, run: Run) -> None:
+    changes = runs.changes(run)
+    if not changes.counts:
+        raise PromotionRefused(
+            Refusal.WITHDRAWN,
+            f"run {run.id[:12]} was {changes.objection}",
+            hint=changes.advice,
+        )
+    if newer := changes.newer:
+        raise PromotionRefused(
+            Refusal.UNKNOWN_AMENDMENTS,
+            f"run {run.id[:12]} was amended by a newer ciplug, which may have withdrawn it: amendment {newer[0].seq} "
+            f"has schema {newer[0].schema}",
+            hint="upgrade ciplug, and promote again",
+        )
+
+
+def _check_registered(model: Model, run: Run) -> None:
+    """Raise PromotionRefused where the run is registered as a version of other files than it has."""
+    version = model.of_run(run.id)
+    if version is not None and dict(version.files) != _files_of(run):
+        raise PromotionRefused(
+            Refusal.OTHER_FILES,
+            f"version {version.number} of '{model.name}' was registered with other files than run {run.id[:12]} has",
+            hint="see both: ciplug registry history, ciplug runs show; and promote another run",
+        )
+
+
+def _files_of(run: Run) -> dict[str, str]:
+    """Path → digest of the files of a version that is made of a run."""
+    return {file.path: file.digest for file in run.artifacts}
+
+
+def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
+    """Raise PromotionRefused where the run's version may not move to the stage from where it is."""
+    version = model.of_run(run.id)
+    number, current = (version.number, version.stage) if version else (model.next_version, NO_STAGE)
+    ladder_of(session, model.name).check_promotion(number, current, stage)
+
+
+def _append(
+    session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
+) -> Promotion:
+    """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
+    log, model, version = _registered(session, log, run)
+    holder = model.holder(stage)
+    payload = Promote(
+        version=version.number,
+        run=run.id,
+        commit=run.commit,
+        stage=stage,
+        from_stage=version.stage,
+        replaces=holder.number if holder else None,
+        reason=reason,
+        policy_digest=evidence.verdict.policy_digest,
+        verdict=evidence.key,
+        verdict_digest=evidence.digest,
+        baseline_run=evidence.verdict.baseline_run,
+        approvals=evidence.approvals,
+        exemptions=evidence.exemptions,
+        waived=evidence.verdict.waived,
+    )
+    event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
+    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq, exemptions=evidence.exemptions)
+
+
+def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
+    """Return the log, model and version of a run; register the run first if it is not a version yet."""
+    model = fold(run.model, log.events)
+    version = model.of_run(run.id)
+    if version is not None:
+        return log, model, version
+    number = model.next_version
+    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run))
+    log = ledger.append(session.log, log, _event(session, run.model, payload))
+    model = fold(run.model, log.events)
+    return log, model, model.version(number)
+
+
+def _event(session: Session, model: str, payload: Payload) -> RegistryEvent:
+    """The event of this session's actor, pipeline and time."""
+    context = session.context
+    source = "git configuration" if context.host == "local" else context.host
+    return events.wrap(
+        payload,
+        model=model,
+        created=stamp(now()),
+        actor=context.actor,
+        actor_source=source if context.actor else None,
+        run_url=context.run_url,
+        ciplug=__version__,
+    )

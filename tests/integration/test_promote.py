@@ -1,0 +1,599 @@
+"""Promotion as Python calls it: what it returns, and every reason for which it is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ciplug.errors import Conflict, NotFound, PromotionRefused, Refusal, UsageError
+from ciplug.records.canonical import digest
+from ciplug.records.keys import run_key, verdict_object
+from ciplug.records.provenance import Context
+from ciplug.records.registry_event import Promote, Register
+from ciplug.records.run import File, Run
+from ciplug.registry import ledger
+from ciplug.registry.events import payload_of, wrap
+from ciplug.registry.state import read_model
+from ciplug.steps import promote as promoting
+from ciplug.steps.judge import judge_runs
+from ciplug.steps.promote import Promotion, PromotionRequest
+from tests.project import git
+from tests.servers.github_api import GitHubApi
+from tests.team import MODEL, STAMP, Team, team_in
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Team:
+    return team_in(tmp_path)
+
+
+# What it returns, and what it writes
+
+
+def test_a_run_is_registered_and_promoted(team: Team) -> None:
+    run = team.run()
+    key = team.verdict(run)
+    done = team.promote(" Staging", run=run.id, reason="A/B test")
+    with pytest.raises(FrozenInstanceError):
+        done.version = 2  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        PromotionRequest("wine", "staging").run = run.id  # type: ignore[misc]
+    assert done == Promotion("wine", 1, "Staging", None, run, 2, 0)
+    registered, promoted = ledger.read(team.session.refreshed().log, "wine").events
+    assert payload_of(registered) == Register(
+        version=1, run=run.id, commit=run.commit, files={MODEL.path: MODEL.digest}
+    )
+    data = team.session.refreshed().store.read([key])[key]
+    found = payload_of(promoted)
+    assert found == Promote(
+        version=1, run=run.id, commit=run.commit, stage="Staging", from_stage="None", reason="A/B test",
+        policy_digest=found.policy_digest, verdict=key, verdict_digest=digest(data),
+        approvals=("clean tree",),
+    )  # fmt: skip
+    assert found.policy_digest.startswith("sha256:")
+    assert (registered.actor, registered.actor_source) == ("test@example.com", "git configuration")
+    assert (promoted.actor, promoted.actor_source) == ("test@example.com", "git configuration")
+    assert promoted.ciplug and promoted.created > "2026"
+
+
+@pytest.mark.parametrize("host", ["gitlab_ci", "zuul"])
+def test_the_ci_host_names_the_actor(team: Team, host: str) -> None:
+    team.judged()
+    session = team.with_context(host=host, actor="tanuki", run_url="https://gitlab.example.com/1")
+    team.promote(session=session)
+    (_, event) = ledger.read(team.session.refreshed().log, "wine").events
+    assert (event.actor, event.actor_source, event.run_url) == ("tanuki", host, "https://gitlab.example.com/1")
+
+
+def test_an_unknown_actor_has_no_source(team: Team) -> None:
+    team.judged()
+    team.promote(session=team.with_context(actor=None))
+    (_, event) = ledger.read(team.session.refreshed().log, "wine").events
+    assert (event.actor, event.actor_source) == (None, None)
+
+
+def test_a_version_replaces_the_one_in_its_stage(team: Team) -> None:
+    first, second = team.judged(), team.judged(accuracy=0.95)
+    team.promote(run=first.id)
+    done = team.promote(run=second.id)
+    assert (done.version, done.replaced, done.event) == (2, 1, 4)
+    done = team.promote("production", version=2)
+    assert (done.version, done.replaced, done.event) == (2, None, 5)
+    versions = read_model(team.session.refreshed().log, "wine").versions
+    assert [(v.number, v.stage) for v in versions] == [(1, "Archived"), (2, "Production")]
+    event = ledger.read(team.session.refreshed().log, "wine").events[-1]
+    assert payload_of(event).from_stage == "Staging"
+
+
+def test_a_stage_s_rules_are_judged_recorded_and_kept_as_evidence(team: Team) -> None:
+    team.policy("stages: {staging: {gates: [accuracy], require: [clean_tree]}}\n")
+    run = team.run()
+    gate = team.verdict(run)
+    team.promote(run=run.id)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree",)
+    assert event.verdict != gate
+    recorded, recorded_digest = team.session.refreshed().runs().verdicts(run)[event.verdict]
+    assert recorded.stage == "staging" and recorded_digest == event.verdict_digest
+    assert {g.gate for g in recorded.gates} == {"accuracy"}
+
+
+def test_names_that_mean_nothing(team: Team) -> None:
+    for model in ("beer", "zinfandel"):
+        run = team.run(model=model)
+        with pytest.raises(UsageError, match=f"run {run.id} is of the model '{model}', not 'wine'"):
+            team.promote(run=run.id)
+    with pytest.raises(UsageError, match="unknown stage 'moon'"):
+        team.promote("moon")
+    with pytest.raises(NotFound, match="no run 'ffff'"):
+        team.promote(run="ffff")
+    with pytest.raises(NotFound, match="'wine' has no version 1"):
+        team.promote(version=1)
+    with pytest.raises(NotFound, match="no run of 'wine'"):
+        team.promote()
+
+
+# Who asks
+
+
+def test_a_fork_s_job(team: Team) -> None:
+    team.judged()
+    assert team.refused(session=team.with_context(trusted=False)).reason is Refusal.FORK_JOB
+
+
+@pytest.mark.parametrize("where", [{"pull_request": 7}, {"target_branch": "main"}])
+def test_a_pull_request_s_job(team: Team, where: dict[str, Any]) -> None:
+    team.judged()
+    assert team.refused(session=team.with_context(**where)).reason is Refusal.PULL_REQUEST_JOB
+
+
+# What is asked for
+
+
+def test_a_log_with_unknown_events(team: Team) -> None:
+    run = team.judged()
+    team.promote(run=run.id)
+    log = team.session.refreshed().log
+    entries = ledger.read(log, "wine")
+    for kind in ("freeze", "yank"):
+        entries = ledger.append(log, entries, replace(entries.events[-1], type=kind))
+    refusal = team.refused("production", run=run.id)
+    assert refusal.reason is Refusal.UNKNOWN_EVENTS
+    assert "event 3 of 'wine' has type 'freeze'" in refusal.message and "upgrade" in (refusal.hint or "")
+
+
+def test_a_fork_s_run(team: Team) -> None:
+    run = team.judged(provenance={"context": Context(trusted=False)})
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.FORK_RUN and refusal.message.startswith(f"run {run.id[:12]} was recorded by")
+
+
+def test_a_run_that_was_withdrawn_and_restored(team: Team) -> None:
+    run = team.judged()
+    env = {"CIPLUG_STORE": team.session.store_uri}
+    team.project.ciplug("runs", "withdraw", run.id, "--reason", "wrong labels", env=env)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.WITHDRAWN and "wrong labels" in refusal.message
+    assert refusal.message.startswith(f"run {run.id[:12]} was ")
+    assert (refusal.hint or "").endswith(f"if this run is correct after all: ciplug runs restore {run.id[:12]}")
+    team.project.ciplug("runs", "restore", run.id, env=env)
+    assert team.promote(run=run.id).version == 1
+
+
+def test_a_run_that_a_newer_ciplug_has_amended(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, schema=2)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.UNKNOWN_AMENDMENTS and "schema 2" in refusal.message
+
+
+def test_an_amendment_that_names_another_model_changes_nothing(team: Team) -> None:
+    run = team.judged()
+    team.amend(run, model="beer", seq=7, withdrawn=True, tags={"a": "b"}, reason="mine now")
+    runs = team.session.refreshed().runs()
+    assert runs.get(run.id, run.commit) == run and runs.changes(run).counts
+    assert "names the model 'beer', and the run is of another one: ignored" in runs.notes[-1]
+    assert runs.catalog.entries([0])[0].standing == "active" and not runs.catalog.entries([0])[0].tags
+    assert runs.catalog.changes(run_key(run).key).next_seq == 8
+    assert sum("'beer'" in note for note in runs.notes) == 1
+    assert team.promote(run=run.id).version == 1
+
+
+def test_a_stage_that_it_is_in_or_that_is_not_next(team: Team) -> None:
+    run = team.judged()
+    refusal = team.refused("production", run=run.id)
+    assert refusal.reason is Refusal.NOT_ADJACENT and "version 1 is in no stage" in refusal.message
+    team.promote(run=run.id)
+    assert team.refused(run=run.id).reason is Refusal.SAME_STAGE
+    team.promote("production", run=run.id)
+    assert team.refused(version=1).reason is Refusal.NOT_ADJACENT
+
+
+# The evidence
+
+
+def test_no_verdict(team: Team) -> None:
+    run = team.run()
+    refusal = team.refused(run=run.id)
+    assert refusal.message == f"run {run.id[:12]} has no verdict"
+    assert refusal.reason is Refusal.NO_VERDICT and refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
+
+
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_this_one(
+    team: Team, recorded_first: bool
+) -> None:
+    pair = team.run(), team.run()
+    other, asked = pair if recorded_first else pair[::-1]
+    team.verdict(other)
+    team.verdict(other, key_of=asked)
+    runs = team.session.refreshed().runs()
+    assert not runs.verdicts(asked)
+    (problem,) = runs.problems.values()
+    assert f"it holds a verdict on the run '{other.id}'" in problem
+    assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
+
+
+def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
+    run = team.run()
+    team.verdict(run, stage="production")
+    assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
+
+
+@pytest.mark.parametrize("policy_digest", ["sha256:0", "sha256:z"])
+def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
+    run = team.run()
+    team.verdict(run, policy_digest=policy_digest)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.OTHER_POLICY
+    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
+
+
+def test_a_dry_run(team: Team) -> None:
+    run = team.run()
+    team.verdict(run, dry_run=True)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.DRY_RUN
+    assert refusal.message == f"run {run.id[:12]} was judged in dry runs only"
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
+
+
+@pytest.mark.parametrize("outcome", ["FAIL", "ERROR", "INCONCLUSIVE"])
+def test_a_verdict_that_did_not_pass(team: Team, outcome: Any) -> None:
+    run = team.run()
+    team.verdict(run, outcome=outcome)
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.NOT_PASSED
+    assert refusal.message == f"the verdict of run {run.id[:12]} is {outcome}: {outcome}"
+
+
+def test_a_refusal_names_the_gates_that_decided(team: Team) -> None:
+    run = team.run()
+    (judged,) = judge_runs(team.session, team.session.runs(), [run])
+    assert judged.verdict is not None
+    accuracy, size = (replace(gate, reason=f"because of {gate.gate}") for gate in judged.verdict.gates)
+    decisive = [replace(size, gate=f"gate-{n}", outcome="INCONCLUSIVE", reason="why") for n in range(7)]
+    team.verdict(run, gates=(replace(accuracy, outcome="FAIL"), size, *decisive), outcome="INCONCLUSIVE")
+    named = "; ".join(f"gate-{n}: why" for n in range(5))
+    assert team.refused(run=run.id).message.endswith(f"is INCONCLUSIVE: {named}")
+
+
+def test_a_verdict_without_a_gate_that_decided(team: Team) -> None:
+    run = team.run()
+    team.verdict(run, gates=(), outcome="ERROR")
+    assert team.refused(run=run.id).message.endswith("is ERROR: ERROR")
+
+
+def test_a_warning_allows_it(team: Team) -> None:
+    run = team.run()
+    team.verdict(run, outcome="WARN")
+    assert team.promote(run=run.id).version == 1
+
+
+def test_the_last_verdict_counts_and_not_the_first(team: Team) -> None:
+    passed_first, failed_first = team.run(), team.run()
+    for run, outcomes in ((passed_first, ("PASS", "FAIL")), (failed_first, ("FAIL", "PASS"))):
+        for number, outcome in enumerate(outcomes):
+            last = team.verdict(run, outcome=outcome, created=f"2026-11-2{number}T00:00:00.000Z")
+    assert team.refused(run=passed_first.id).reason is Refusal.NOT_PASSED
+    team.promote(run=failed_first.id)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.verdict == last
+
+
+def test_of_two_verdicts_of_one_moment_the_worse_counts(team: Team) -> None:
+    run = team.run()
+    for outcome in ("PASS", "FAIL"):
+        team.verdict(run, outcome=outcome, created=STAMP)
+    assert team.refused(run=run.id).reason is Refusal.NOT_PASSED
+
+
+def test_a_later_dry_run_does_not_count(team: Team) -> None:
+    run = team.judged()
+    team.verdict(run, outcome="FAIL", dry_run=True, created="2036-01-01T00:00:00.000Z")
+    assert team.promote(run=run.id).version == 1
+
+
+@pytest.mark.parametrize("rules", ["", "stages: {staging: {gates: [accuracy]}}\n"])
+def test_what_passed_and_does_not_pass_today(team: Team, rules: str) -> None:
+    team.policy(rules)
+    run = team.run(accuracy=0.7)
+    good = team.run()
+    (judged,) = judge_runs(team.session, team.session.runs(), [good])
+    assert judged.verdict is not None
+    team.session.store.add(dict([verdict_object(replace(judged.verdict, run=run.id))]))
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.NOT_PASSED_TODAY
+    assert refusal.message.startswith(f"run {run.id[:12]} passed when it was judged")
+    assert refusal.hint == f"judge it: ciplug gate --run {run.id[:12]}"
+    assert "accuracy: 0.7 is below 0.8" in refusal.message
+    assert ("by the rules of staging" in refusal.message) == bool(rules)
+
+
+def test_a_stage_looks_at_its_own_gates_in_the_recorded_verdict(team: Team) -> None:
+    team.policy("stages: {staging: {gates: [accuracy]}, production: {gates: [size]}}\n")
+    run = team.run()
+    (judged,) = judge_runs(team.session, team.session.runs(), [run])
+    assert judged.verdict is not None
+    gates = tuple(replace(g, outcome="FAIL") if g.gate == "size" else g for g in judged.verdict.gates)
+    team.verdict(run, gates=gates, outcome="FAIL")
+    team.promote(run=run.id)
+    assert team.refused("production", run=run.id).reason is Refusal.NOT_PASSED
+
+
+# What a stage requires
+
+
+def stage_of(team: Team, rules: str) -> None:
+    team.policy(f"stages: {{staging: {{{rules}}}}}\n")
+
+
+@pytest.mark.parametrize("stages", ["", "stages: {staging: {}}\n", "stages: {staging: {require: [clean_tree]}}\n"])
+@pytest.mark.parametrize(
+    ("dirty", "reason", "words"),
+    [
+        (True, Refusal.DIRTY_TREE, "was made with uncommitted changes"),
+        (None, Refusal.TREE_UNKNOWN, "did not record whether its tree was clean"),
+    ],
+)
+def test_every_stage_requires_a_clean_tree(
+    team: Team, stages: str, dirty: bool | None, reason: Refusal, words: str
+) -> None:
+    team.policy(stages)
+    refusal = team.refused(run=team.judged(provenance={"dirty": dirty}).id)
+    assert refusal.reason is reason and words in refusal.message
+
+
+def test_files_that_the_policy_in_force_does_not_set_aside(team: Team) -> None:
+    run = team.judged(provenance={"dirty": False, "ignored_files": ("train.py", "poetry.lock")})
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.SET_ASIDE and "train.py, poetry.lock" in refusal.message
+    team.policy("clean: {ignore: ['*.lock']}\n")
+    refusal = team.refused(
+        run=team.judged(provenance={"dirty": False, "ignored_files": run.provenance.ignored_files}).id
+    )
+    assert refusal.reason is Refusal.SET_ASIDE and "train.py" in refusal.message and "poetry" not in refusal.message
+    lock = team.judged(provenance={"dirty": False, "ignored_files": ("poetry.lock",)})
+    team.promote(run=lock.id)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree, with changed files set aside: poetry.lock",)
+
+
+@pytest.mark.parametrize("dirty", [True, None, False])
+def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirty: bool | None) -> None:
+    stage_of(team, "clean_tree: false")
+    run = team.judged(provenance={"dirty": dirty})
+    assert team.promote(run=run.id).exemptions == ("clean_tree",)
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.exemptions == ("clean_tree",) and event.approvals == ()
+    (version,) = read_model(team.session.refreshed().log, "wine").versions
+    assert version.exemptions == ("clean_tree",)
+    if dirty is False:
+        assert team.promote("production", run=run.id).exemptions == ()
+        assert read_model(team.session.refreshed().log, "wine").version(1).exemptions == ()
+    else:
+        assert team.refused("production", run=run.id).reason in (Refusal.DIRTY_TREE, Refusal.TREE_UNKNOWN)
+
+
+def test_a_run_without_a_file(team: Team) -> None:
+    refusal = team.refused(run=team.judged(artifacts=()).id)
+    assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
+
+
+@pytest.mark.parametrize("unchanged", ["model.bin", "out", "out/weights/1.bin"])
+def test_a_file_that_the_run_did_not_write(team: Team, unchanged: str) -> None:
+    files = (MODEL, replace(MODEL, path="out/weights", kind="folder"))
+    run = team.judged(artifacts=files, provenance={"unchanged": ("metrics.json", unchanged), "command": ("python",)})
+    refusal = team.refused(run=run.id)
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training left it as it was" in refusal.message
+
+
+@pytest.mark.parametrize("pointer", [False, True])
+def test_a_file_of_the_commit_that_no_training_was_seen_to_write(team: Team, pointer: bool) -> None:
+    hexed = hashlib.sha256(b"an old model").hexdigest()
+    text = f"version https://git-lfs.github.com/spec/v1\noid sha256:{hexed}\nsize 12\n" if pointer else "an old model"
+    (team.project.folder / "a model.bin").write_text(text)
+    team.project.commit("model")
+    team.session = team.session.refreshed()
+    old = File(path="a model.bin", digest=f"sha256:{hexed}", size=12)
+    command = ("python", "train.py")
+    for origin in ({}, {"command": command}):  # The second: a program that logs by itself, which ciplug did not start.
+        refusal = team.refused(run=team.judged(artifacts=(old,), provenance=origin).id)
+        assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
+    written = team.judged(artifacts=(old,), provenance={"command": command, "exit_code": 0})
+    assert team.promote(run=written.id).version == 1
+
+
+def test_a_version_that_was_registered_with_other_files_than_its_run_has(team: Team) -> None:
+    run = team.judged()
+    registration = Register(version=1, run=run.id, commit=run.commit, files={MODEL.path: "sha256:" + "2" * 64})
+    log = ledger.read(team.session.log, "wine")
+    ledger.append(team.session.log, log, wrap(registration, model="wine", created=STAMP))
+    assert team.refused(version=1).reason is Refusal.OTHER_FILES
+
+
+def test_a_commit_that_is_not_signed(team: Team) -> None:
+    stage_of(team, "require: [signature]")
+    assert team.refused(run=team.judged().id).reason is Refusal.NOT_SIGNED
+
+
+@pytest.mark.parametrize("rules", ["require: [signature]", "approvals: {not_author: true}"])
+def test_a_run_without_a_commit(team: Team, rules: str) -> None:
+    stage_of(team, rules)
+    assert team.refused(run=team.judged(commit=None).id).reason is Refusal.NO_COMMIT
+
+
+def test_another_environment(team: Team) -> None:
+    stage_of(team, "approvals: {environment: live}")
+    team.judged()
+    assert team.refused(session=team.with_context(environment="test")).reason is Refusal.OTHER_ENVIRONMENT
+    team.promote(session=team.with_context(environment="live"))
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree", "environment live")
+
+
+def test_an_environment_that_nobody_knows(team: Team) -> None:
+    stage_of(team, "approvals: {environment: live}")
+    assert team.refused(run=team.judged().id).reason is Refusal.ENVIRONMENT_UNKNOWN
+
+
+@pytest.mark.parametrize("actor", ["test@example.com", "TEST PERSON", "octocat", "Octocat"])
+def test_the_author(team: Team, actor: str) -> None:
+    stage_of(team, "approvals: {not_author: true}")
+    team.judged()
+    assert team.refused(session=team.with_context(actor=actor)).reason is Refusal.ACTOR_IS_AUTHOR
+
+
+def test_the_author_by_the_address_that_github_gives(team: Team) -> None:
+    stage_of(team, "approvals: {not_author: true}")
+    git(
+        team.project.folder,
+        "-c",
+        "user.email=12+mona@users.noreply.github.com",
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "x",
+    )
+    team.session = team.session.refreshed()
+    team.judged()
+    assert team.refused(session=team.with_context(actor="mona")).reason is Refusal.ACTOR_IS_AUTHOR
+    team.promote(session=team.with_context(actor="bob"))
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree", "bob is not the author")
+
+
+def test_nobody_knows_who_promotes(team: Team) -> None:
+    stage_of(team, "approvals: {not_author: true}")
+    team.judged()
+    assert team.refused(session=team.with_context(actor=None)).reason is Refusal.ACTOR_UNKNOWN
+
+
+def test_nobody_knows_the_author(team: Team) -> None:
+    stage_of(team, "approvals: {not_author: true}")
+    run = team.judged(commit="f" * 40)
+    refusal = team.refused(run=run.id, session=team.with_context(actor="bob"))
+    assert refusal.reason is Refusal.AUTHOR_UNKNOWN and refusal.hint == f"fetch it: git fetch origin {'f' * 40}"
+
+
+def test_an_environment_that_only_the_author_has_approved(team: Team, github_api: GitHubApi) -> None:
+    stage_of(team, "approvals: {environment: live, not_author: true}")
+    run = team.judged()
+    github_api.add_token("reader", "github-actions[bot]", app=True, permissions={"actions": "read"})
+    github_api.authors[team.project.head] = "octocat"
+    session = team.with_context(
+        host="github_actions", repository="acme/demo", actor="octocat", api_url=github_api.url,
+        server_url="https://github.com", run_url="https://github.com/acme/demo/actions/runs/42",
+    )  # fmt: skip
+    session = replace(session, env={**session.env, "GITHUB_TOKEN": "reader", "GITHUB_API_URL": github_api.url})
+    refusal = team.refused(run=run.id, session=session)
+    assert refusal.reason is Refusal.NOT_APPROVED and "nobody has given one" in refusal.message
+    github_api.reviews[42] += [("octocat", "approved", "live"), ("bob", "approved", "test")]
+    refusal = team.refused(run=run.id, session=replace(session))
+    assert refusal.reason is Refusal.NOT_APPROVED and "only its author has given one (octocat)" in refusal.message
+    github_api.reviews[42].append(("bob", "approved", "live"))
+    team.promote(run=run.id, session=replace(session))
+    event = payload_of(ledger.read(team.session.refreshed().log, "wine").events[-1])
+    assert event.approvals == ("clean tree", "environment live, approved by bob")
+
+
+# Races
+
+
+def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Callable[[], None]) -> None:
+    """Let another process be first, so many times, right before an event is appended."""
+    append, left = ledger.append, [times]
+
+    def late(log: Any, entries: ledger.Ledger, event: Any) -> ledger.Ledger:
+        if left[0]:
+            left[0] -= 1
+            before()
+        return append(log, entries, event)
+
+    monkeypatch.setattr("ciplug.steps.promote.ledger.append", late)
+
+
+def register_another(team: Team) -> Callable[[], None]:
+    append, numbers = ledger.append, iter(range(100, 200))
+
+    def other() -> None:
+        log = team.session.refreshed().log
+        entries = ledger.read(log, "wine")
+        number = read_model(log, "wine").next_version
+        append(log, entries, wrap(Register(version=number, run=f"{next(numbers)}"), model="wine", created=STAMP))
+
+    return other
+
+
+def test_who_loses_a_race_reads_again_and_is_judged_again(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = team.judged()
+    rival(team, monkeypatch, 3, register_another(team))
+    done = team.promote(run=run.id)
+    assert (done.version, done.lost_races) == (4, 3)
+    events = ledger.read(team.session.refreshed().log, "wine").events
+    assert [event.type for event in events] == ["register"] * 4 + ["promote"]
+
+
+def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = team.judged()
+    monkeypatch.setattr(promoting, "_TRIES", 3)
+    rival(team, monkeypatch, 99, register_another(team))
+    with pytest.raises(PromotionRefused, match="in each of 3 attempts") as caught:
+        team.promote(run=run.id)
+    assert caught.value.reason is Refusal.LOST_RACES
+    assert {v.stage for v in read_model(team.session.refreshed().log, "wine").versions} == {"None"}
+
+
+def test_who_loses_a_race_for_the_stage_is_judged_beside_the_new_holder(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = team.judged()
+
+    def same() -> None:
+        monkeypatch.undo()
+        team.promote(run=run.id)
+
+    rival(team, monkeypatch, 1, same)
+    with pytest.raises(PromotionRefused) as caught:
+        team.promote(run=run.id)
+    assert caught.value.reason is Refusal.SAME_STAGE
+
+
+def test_promoters_that_race_have_one_winner_each_time(team: Team) -> None:
+    for _ in range(3):
+        run = team.judged()
+        outcomes: list[object] = []
+
+        def race(run: Run = run, outcomes: list[object] = outcomes) -> None:
+            try:
+                outcomes.append(team.promote(run=run.id).version)
+            except PromotionRefused as refusal:
+                outcomes.append(refusal.reason)
+
+        racers = [threading.Thread(target=race) for _ in range(3)]
+        for racer in racers:
+            racer.start()
+        for racer in racers:
+            racer.join()
+        assert sorted(map(str, outcomes)) == [str(team.recorded), *["Refusal.SAME_STAGE"] * 2]
+    promoted = [e for e in ledger.read(team.session.refreshed().log, "wine").events if e.type == "promote"]
+    assert [e.payload["version"] for e in promoted] == [1, 2, 3]
+
+
+def test_a_conflict_in_the_store_of_verdicts_is_no_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage_of(team, "gates: [accuracy]")
+    run = team.judged()
+
+    def conflict(*_: object) -> None:
+        raise Conflict("other bytes under the same key")
+
+    monkeypatch.setattr("ciplug.steps.promotion_evidence.store_objects", conflict)
+    with pytest.raises(Conflict):
+        team.promote(run=run.id)
