@@ -44,7 +44,7 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
         return all_runs(session)
     runs = session.runs(offline=True)
     if moment := runs.catalog.as_of:
-        console.complain(f"offline: {session.store.uri} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+        console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
     return runs
 
 
@@ -144,7 +144,7 @@ def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
 
 
 def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
-    """A table as `form` has it."""
+    """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal."""
     from ciplug.reports import untrusted
 
     if form == "csv":
@@ -161,4 +161,9 @@ def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> s
         cells = [[untrusted.escape_markdown(cell) for cell in row] for row in rows]
         return tabulate(cells, list(map(untrusted.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
     titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
-    return untrusted.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))
+    body = [list(row) for row in rows]
+    if width := console.width():
+        from ciplug.reports.narrow import narrowed
+
+        titles, *body = narrowed(titles, body, width)
+    return untrusted.defuse(tabulate(body, titles, tablefmt="simple", disable_numparse=True))

@@ -211,8 +211,15 @@ def _outcome_of(done: Amended, requested: Change) -> str:
     parts += [f"tag {key} removed" for key in new.untag]
     parts += [f"name {new.name}{_was(before.name)}"] if new.name is not None else []
     if new.withdrawn is not None or new.lifecycle is not None:
-        parts.append(_restored(done) if requested.lifecycle == "active" else done.changes.state)
+        parts.append(_restored(done) if requested.lifecycle == "active" else _ended(done))
     return ", ".join(parts)
+
+
+def _ended(done: Amended) -> str:
+    """Describe a withdrawal or a deletion, and the deletion that was in force before."""
+    if done.change.lifecycle == "deleted":
+        return "deleted"
+    return f"withdrawn; it is still {done.changes.objection}" if done.changes.deletion else "withdrawn"
 
 
 def _restored(done: Amended) -> str:
@@ -247,7 +254,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed, columns, args.format))
     elif not len(runs.catalog):
-        console.say(f"no run is recorded in {session.store.uri}")
+        console.say(f"no run is recorded in {session.store_name}")
     else:
         console.say(f"none of {len(runs.catalog):,} runs matches")
     if args.model and not listed.entries:

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug._version import loaded
+from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
@@ -81,7 +81,12 @@ def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None 
     try:
         session = open_session(for_recording=True, listener=listener)
         entry = begin(
-            session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid(), since=loaded
+            session,
+            inputs,
+            command=(sys.executable, *sys.argv),
+            started=started,
+            process=os.getpid(),
+            since=loading.MOMENT,
         )
     except (ConfigError, GitError, StoreError) as problem:
         return _unrecorded(problem_note(problem))
@@ -182,7 +187,7 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
     # A child run whose parent's own parent is still open.
-    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store_name}"
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 

@@ -24,7 +24,7 @@ from ciplug.records.amendment import Amendment, Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
-from ciplug.stores.base import Store
+from ciplug.stores import Store, store_name
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
 from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
@@ -108,7 +108,7 @@ class Catalog:
             raise self._not_offline("what is kept on this machine is damaged") from None
 
     def _not_offline(self, why: str) -> UsageError:
-        return UsageError(f"store '{self._store.uri}': {why}", hint="ask without --offline first")
+        return UsageError(f"{store_name(self._store)}: {why}", hint="ask without --offline first")
 
     def _answer(self, question: Callable[[], T]) -> T:
         """Ask the cache; a damaged one is made anew from the store, and asked again."""

@@ -16,7 +16,7 @@ from ciplug.records.inputs import decode_texts, encode_texts
 from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
-from ciplug.stores.base import Store
+from ciplug.stores import Store, store_name
 from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
@@ -286,7 +286,7 @@ class Runs:
             # What cannot be read answers no question, and is there all the same.
             matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
-            raise NotFound(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
+            raise NotFound(f"no run '{run_id}' in {store_name(self._store)}", hint="list them: ciplug runs list")
         if len(matches) > 1:
             some = ", ".join(k.id[:12] for k in matches[:4])
             raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")

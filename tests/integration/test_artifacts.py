@@ -167,7 +167,7 @@ def test_a_file_above_the_limit_is_recorded_and_not_kept(project: Project, tmp_p
     said = project.ciplug("pull", run["id"], code=2).stderr
     assert "only digests were recorded" in said and f"model.bin: {sha(MODEL)}" in said
     recorded = project.ciplug("record", "--artifact-limit", "100 kB", "--metrics", "numbers.json", code=2)
-    assert "recorded in git:" in recorded.stderr
+    assert "recorded in branch 'ciplug' of " in recorded.stderr
     for wrong in ("10 apples", "MB", "-1"):
         assert "a size is expected" in project.ciplug("record", f"--artifact-limit={wrong}", code=2).stderr
 
