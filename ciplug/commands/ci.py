@@ -24,12 +24,12 @@ from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
+from ciplug.steps.promote import PromotionRequest, ladder_of, promote
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.train import record_files, train
-from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run

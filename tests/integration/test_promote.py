@@ -20,9 +20,9 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
-from ciplug.steps import transition
+from ciplug.steps import promote as promoting
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.transition import Promotion, PromotionRequest
+from ciplug.steps.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -524,7 +524,7 @@ def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Calla
             before()
         return append(log, entries, event)
 
-    monkeypatch.setattr("ciplug.steps.transition.ledger.append", late)
+    monkeypatch.setattr("ciplug.steps.promote.ledger.append", late)
 
 
 def register_another(team: Team) -> Callable[[], None]:
@@ -550,7 +550,7 @@ def test_who_loses_a_race_reads_again_and_is_judged_again(team: Team, monkeypatc
 
 def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     run = team.judged()
-    monkeypatch.setattr(transition, "_TRIES", 3)
+    monkeypatch.setattr(promoting, "_TRIES", 3)
     rival(team, monkeypatch, 99, register_another(team))
     with pytest.raises(PromotionRefused, match="in each of 3 attempts") as caught:
         team.promote(run=run.id)
