@@ -28,7 +28,9 @@ class Reading:
 LAST = Reading()
 
 
-def taken(series: Mapping[str, Series], reading: Reading, file: str) -> tuple[dict[str, float], list[LeftOut]]:
+def values_that_count(
+    series: Mapping[str, Series], reading: Reading, file: str
+) -> tuple[dict[str, float], list[LeftOut]]:
     """Return the value of each metric, and those that have none at the step that counts.
 
     Of the metrics that were not logged at that very step, the value before it counts.

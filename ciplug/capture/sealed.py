@@ -74,7 +74,7 @@ def families(entries: Sequence[Sealed]) -> list[list[Sealed]]:
     return list(groups.values())
 
 
-def whole(entries: Sequence[Sealed], open_runs: Collection[str]) -> list[Sealed]:
+def without_open_parents(entries: Sequence[Sealed], open_runs: Collection[str]) -> list[Sealed]:
     """Return the entries without those whose parent, or its parent, is among these ids of open runs: they wait for it.
 
     Sent without it, a child run would stand for the commit.

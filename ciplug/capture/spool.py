@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.log import FILE
-from ciplug.capture.sealed import SEALED, Sealed, read_sealed, whole
+from ciplug.capture.sealed import SEALED, Sealed, read_sealed, without_open_parents
 from ciplug.capture.writer import BESIDE, ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
 from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.locking import acquire, held, write_atomically
@@ -119,7 +119,7 @@ class Spool:
         # Both before and after: a parent that is begun or sealed meanwhile must not be missed.
         before = self._open_runs()
         entries = list(filter(None, (read_sealed(path.parent) for path in self._entries(SEALED))))
-        ready = whole(entries, before | self._open_runs())
+        ready = without_open_parents(entries, before | self._open_runs())
         return [entry for entry in ready if store is None or entry.store == store]
 
     def _open_runs(self) -> set[str]:

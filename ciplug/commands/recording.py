@@ -5,15 +5,15 @@ from __future__ import annotations
 from ciplug import console
 from ciplug.ci.identity import doubt, explain
 from ciplug.errors import counted
-from ciplug.steps.deliver import Delivered, Kept
-from ciplug.steps.recover import recover, told
+from ciplug.steps.deliver import Delivered, RunLocation
+from ciplug.steps.recover import recover, recovery_notes
 from ciplug.steps.session import Session
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 
 def tell_recovered(session: Session) -> None:
     """Seal the runs that no process has open any more, and say so."""
-    console.tell(told(recover(session)))
+    console.tell(recovery_notes(recover(session)))
 
 
 def tell_recorded(session: Session, delivered: Delivered) -> None:
@@ -27,7 +27,7 @@ def tell_recorded(session: Session, delivered: Delivered) -> None:
         console.complain(refusal.message, refusal.hint)
     else:
         _tell_limits(session, delivered)
-        if delivered.kept is Kept.STORE and session.store_uri.startswith("file:"):
+        if delivered.location is RunLocation.STORE and session.store_uri.startswith("file:"):
             for note in session.store.notes:
                 console.say(note)
     _summarize(session, delivered)
@@ -45,17 +45,17 @@ def _tell_identity(session: Session) -> None:
 
 def _tell_limits(session: Session, delivered: Delivered) -> None:
     """Say what still has to be done, or is not kept."""
-    if delivered.kept is Kept.BUNDLE:
+    if delivered.location is RunLocation.BUNDLE:
         if delivered.names_files:
             console.say(f"{delivered.bundle} names the artifacts by their digests, and holds none of their bytes")
         if not session.context.trusted:
             console.say(f"{MUST_NOT_WRITE}: the run is in {delivered.bundle}; see `ciplug collect`")
-    elif delivered.kept is Kept.SPOOL:
+    elif delivered.location is RunLocation.SPOOL:
         console.say(f"{MUST_NOT_WRITE}: the run is kept in {delivered.recorded.sealed.folder}, and not sent")
         console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
-    elif delivered.kept is Kept.ARCHIVE:
+    elif delivered.location is RunLocation.ARCHIVE:
         folder = session.to_archive
-        console.say(f"{session.store.uri} holds what builds archive: have the pipeline archive {folder}")
+        console.say(f"{session.store_name} holds what builds archive: have the pipeline archive {folder}")
         if delivered.names_files:
             console.say("a bundle names artifacts by their digests, and holds none of their bytes")
 
@@ -79,10 +79,10 @@ def _summarize(session: Session, delivered: Delivered) -> None:
 
 
 def _place(session: Session, delivered: Delivered) -> str:
-    if delivered.kept is Kept.SPOOL:
+    if delivered.location is RunLocation.SPOOL:
         return "spooled"
-    if delivered.kept is Kept.BUNDLE:
+    if delivered.location is RunLocation.BUNDLE:
         return f"handed over in {delivered.bundle}"
-    if delivered.kept is Kept.ARCHIVE:
+    if delivered.location is RunLocation.ARCHIVE:
         return f"written into {session.to_archive}"
-    return f"recorded in {session.store.uri}"
+    return f"recorded in {session.store_name}"

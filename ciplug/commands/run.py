@@ -8,7 +8,7 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.recording import tell_recorded, tell_recovered
 from ciplug.steps.deliver import deliver
-from ciplug.steps.recover import told
+from ciplug.steps.recover import recovery_notes
 from ciplug.steps.train import train
 
 
@@ -21,10 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    bundle = options.bundle_of(args)
+    bundle = options.bundle_for_run(args, session)
     tell_recovered(session)
     trained = train(session, options.inputs_of(args, session), options.command_of(args))
-    console.tell(told(trained.recovered))
+    console.tell(recovery_notes(trained.recovered))
     delivered = deliver(session, trained.recorded, bundle)
     tell_recorded(session, delivered)
     return trained.exit_code or delivered.exit_code

@@ -44,7 +44,7 @@ from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
         return _list(args, session)
     if args.verb == "show":
         return _show(args, session)
-    ids, change = _asked(args)
+    ids, change = _targets_and_change(args)
     _amend(session, ids, change)
     return 0
 
@@ -143,7 +143,10 @@ def _show(args: argparse.Namespace, session: Session) -> int:
 
 
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
-    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused."""
+    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
+
+    It always has `metrics`, so that a script needs no case for a run without.
+    """
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
     if changes.amendments or changes.effective != "active":
@@ -152,10 +155,16 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
         {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
         for one in refused
     ]
-    return {**plain(shown_run), **amended, **unread, **({"refused_params": attempts} if attempts else {})}
+    return {
+        "metrics": {},
+        **plain(shown_run),
+        **amended,
+        **unread,
+        **({"refused_params": attempts} if attempts else {}),
+    }
 
 
-def _asked(args: argparse.Namespace) -> tuple[list[str], Change]:
+def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
     """The runs that are named, and what is to be changed about them. Raises UsageError."""
     if args.verb == "rename":
         return [args.id], Change(name=args.name)
@@ -201,17 +210,25 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
         )
 
 
-def _outcome_of(done: Amended, asked: Change) -> str:
+def _outcome_of(done: Amended, requested: Change) -> str:
     """Describe the change, in one clause."""
     if done.change.is_empty:
-        return f"{done.changes.objection} already" if asked.withdrawn or asked.lifecycle == "deleted" else "as it was"
+        out = requested.withdrawn or requested.lifecycle == "deleted"
+        return f"{done.changes.objection} already" if out else "as it was"
     before, new = done.target, done.change
     parts = [f"tag {key}={value}" + _was(before.tags.get(key)) for key, value in sorted(new.tags.items())]
     parts += [f"tag {key} removed" for key in new.untag]
     parts += [f"name {new.name}{_was(before.name)}"] if new.name is not None else []
     if new.withdrawn is not None or new.lifecycle is not None:
-        parts.append(_restored(done) if asked.lifecycle == "active" else done.changes.state)
+        parts.append(_restored(done) if requested.lifecycle == "active" else _ended(done))
     return ", ".join(parts)
+
+
+def _ended(done: Amended) -> str:
+    """Describe a withdrawal or a deletion, and the deletion that was in force before."""
+    if done.change.lifecycle == "deleted":
+        return "deleted"
+    return f"withdrawn; it is still {done.changes.objection}" if done.changes.deletion else "withdrawn"
 
 
 def _restored(done: Amended) -> str:
@@ -246,7 +263,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed, columns, args.format))
     elif not len(runs.catalog):
-        console.say(f"no run is recorded in {session.store.uri}")
+        console.say(f"no run is recorded in {session.store_name}")
     else:
         console.say(f"none of {len(runs.catalog):,} runs matches")
     if args.model and not listed.entries:
@@ -269,7 +286,7 @@ def _on_commit(session: Session, name: str) -> Comparison:
     return Comparison(COMMIT, "LIKE", f"{name}%")
 
 
-def _drawn(listed: Found, columns: Sequence[Key], form: str) -> str:
+def _drawn(listed: SearchResult, columns: Sequence[Key], form: str) -> str:
     entries = listed.entries
     headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
     facts = [facts_of(entry) for entry in entries]

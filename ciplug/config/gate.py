@@ -58,7 +58,7 @@ class Baseline:
     """The branch of merge-base, target, best and mean; default: the pull request's target, else the default branch."""
     max_age_days: float | None = key(kinds.POSITIVE)
     """The age limit of the baseline's run in days: an older run decides nothing."""
-    last: int | None = key(kinds.whole(1))
+    last: int | None = key(kinds.integer_from(1))
     """For best and mean: the number of last recorded runs on the branch to use (default 10)."""
     source: Source = key(SOURCE, "any")
     """ci: runs that a pipeline recorded only; a run of a person's machine is no baseline."""
@@ -117,7 +117,7 @@ class Slices:
 
     by: tuple[str, ...] = kinds.required(kinds.NAMES)
     """Columns of the samples; each value of each is a slice."""
-    min_samples: int = key(kinds.whole(1), 30)
+    min_samples: int = key(kinds.integer_from(1), 30)
     """A slice with fewer examples is not judged."""
     min: float | None = key(kinds.NUMBER)
     max: float | None = key(kinds.NUMBER)
@@ -140,9 +140,9 @@ class History:
 
     NEEDLESS: ClassVar[Mapping[str, str]] = {"test": "the test of the history is always Student's t"}
 
-    window: int = key(kinds.whole(2), 30)
+    window: int = key(kinds.integer_from(2), 30)
     """The number of last runs to use."""
-    min_samples: int = key(kinds.whole(2), 8)
+    min_samples: int = key(kinds.integer_from(2), 8)
     """With fewer, there is not enough history to judge by."""
 
     def mistakes(self) -> Iterator[Mistake]:

@@ -266,8 +266,8 @@ def list_of(*choices: str) -> Scalar:
     return Scalar(values.list_of(*choices), {"anyOf": [items, {"type": "array", "items": items, "uniqueItems": True}]})
 
 
-def whole(least: int) -> Scalar:
-    return Scalar(values.whole(least), {"type": "integer", "minimum": least})
+def integer_from(least: int) -> Scalar:
+    return Scalar(values.integer_from(least), {"type": "integer", "minimum": least})
 
 
 _TEXT_FORM: Schema = {"type": "string", "pattern": r"\S"}

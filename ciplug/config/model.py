@@ -20,7 +20,7 @@ FILE = "ciplug.yaml"
 class Keep:
     """The rules for `ciplug compact`: it keeps a run that either rule keeps, or that is protected."""
 
-    last: int | None = key(kinds.whole(1))
+    last: int | None = key(kinds.integer_from(1))
     """This many runs of each model, by the order in which the store accepted them."""
     days: float | None = key(kinds.AMOUNT)
     """Runs that ended in the last days."""

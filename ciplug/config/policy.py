@@ -51,7 +51,7 @@ class Seeds:
 
     key: str = key(kinds.TEXT, "seed")
     """The parameter that holds the seed; `seed` is the run's own, too."""
-    min_runs: int = kinds.key(kinds.whole(2), 2)
+    min_runs: int = kinds.key(kinds.integer_from(2), 2)
     """With fewer, a comparing rule cannot be decided."""
 
 
@@ -78,7 +78,7 @@ class Monitor:
 
     labels: str | None = key(kinds.TEXT)
     gates: tuple[str, ...] | None = key(kinds.SELECTION)
-    consecutive: int = key(kinds.whole(1), 1)
+    consecutive: int = key(kinds.integer_from(1), 1)
     on_fail: Literal["warn", "open_issue", "rollback"] = key(one_of("warn", "open_issue", "rollback"), "warn")
 
 

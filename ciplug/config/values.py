@@ -63,7 +63,7 @@ def error_rate(value: Any) -> float:
     return result
 
 
-def whole(least: int) -> Callable[[Any], int]:
+def integer_from(least: int) -> Callable[[Any], int]:
     """Read a whole number of at least `least`; 30.0 and 3e1 are whole."""
 
     def convert(value: Any) -> int:

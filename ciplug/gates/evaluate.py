@@ -222,11 +222,15 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
+        elif (lost := evidence.left_out.get(metric)) is not None and lost.why == "last_line":
+            advice = "have the training write whole lines, and from one process only"
+            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
         elif tampered := _changed(name, gate, evidence):
-            yield _whole(name, gate, evidence, tampered, advice="record another run: recorded values cannot be changed")
+            advice = "record another run: recorded values cannot be changed"
+            yield _gate_result(name, gate, evidence, tampered, advice=advice)
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
-            yield _whole(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
+            yield _gate_result(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
         elif policy.seeds and runs < policy.seeds.min_runs:
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
             yield _open(name, gate, evidence, reason)
@@ -251,7 +255,7 @@ def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
     return None
 
 
-def _whole(name: str, gate: ResolvedGate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
+def _gate_result(name: str, gate: ResolvedGate, evidence: Evidence, reason: str, *, advice: str | None = None) -> Check:
     """Return one result for all rules of a gate; an ERROR unless the caller changes it."""
     result = GateResult(
         gate=name,
@@ -266,7 +270,8 @@ def _whole(name: str, gate: ResolvedGate, evidence: Evidence, reason: str, *, ad
 
 
 def _open(name: str, gate: ResolvedGate, evidence: Evidence, reason: str) -> Check:
-    check = _whole(name, gate, evidence, reason, advice="run the remaining seeds; the verdict on the last one counts")
+    advice = "run the remaining seeds; the verdict on the last one counts"
+    check = _gate_result(name, gate, evidence, reason, advice=advice)
     return replace(check, result=replace(check.result, outcome=undecided(gate)))
 
 
@@ -277,7 +282,7 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     instead = evidence.left_out.get(metric)
     reason = reasons.missing(metric, runs=runs, instead=instead.clause if instead else None, baseline=had)
     advice = f"does the training still write '{metric}'?" if instead is None else "have the training write a number"
-    check = _whole(name, gate, evidence, reason, advice=advice)
+    check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
     result = check.result if instead is not None else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:

@@ -80,6 +80,11 @@ def missing(metric: str, *, runs: int, instead: str | None, baseline: float | No
     return f"{who} metric '{metric}'{found}{lost}"
 
 
+def last_lost(metric: str, why: str) -> str:
+    """Return the reason where the last value of a metric may be lost."""
+    return f"the last value of '{metric}' may be lost: {why}"
+
+
 # --- Comparisons ---------------------------------------------------------------------------------------------------
 
 
@@ -123,7 +128,7 @@ def baseline_not_finite(metric: str, value: float) -> str:
 
 
 def no_baseline(metric: str, side: Side) -> str:
-    why = f"the baseline has no metric '{metric}'" if side.found else side.how
+    why = f"the baseline has no metric '{metric}'" if side.has_numbers else side.how
     return f"no baseline to compare with: {why}"
 
 

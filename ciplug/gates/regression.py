@@ -48,7 +48,7 @@ def blank(name: str, gate: ResolvedGate, allowed: Allowance, value: float | None
 
 def label(side: Side) -> str | None:
     """The baseline: "merge base 1a2b3c4d", "production (v3)"."""
-    if not side.found:
+    if not side.has_numbers:
         return None
     return f"{side.label} {side.commit[:8]}" if side.commit and side.version is None and side.run else side.label
 
@@ -76,11 +76,11 @@ def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Chec
     problem = side.problem
     if problem and problem.kind in MISNAMED:
         result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
-    elif problem and problem.kind in UNSEEN and not side.found:
+    elif problem and problem.kind in UNSEEN and not side.has_numbers:
         outcome = by(gate.on_no_baseline, gate, undecided(gate))
         result = replace(result, outcome=outcome, reason=reasons.baseline_unknown(problem), advice=problem.remedy)
     else:
-        advice = "later runs have it" if side.found or not problem else problem.remedy
+        advice = "later runs have it" if side.has_numbers or not problem else problem.remedy
         outcome = by(gate.on_no_baseline, gate, "WARN")
         result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
     return Check(gate=gate, result=result)

@@ -55,7 +55,7 @@ class Side:
         return cls(role=role, label=label, how=problem.clause, version=version, problem=problem)
 
     @property
-    def found(self) -> bool:
+    def has_numbers(self) -> bool:
         """Whether there are numbers at all."""
         return self.run is not None or bool(self.runs)
 

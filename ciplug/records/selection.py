@@ -34,7 +34,7 @@ class Reason(str, Enum):
     """It is as good as the chosen run, and started before it."""
 
 
-TOLD = (
+REPORTED_REASONS = (
     *(Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN),
     *(Reason.NOT_FINISHED, Reason.LAPTOP),
 )

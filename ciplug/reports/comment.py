@@ -200,7 +200,7 @@ def _compared(section: ModelSection, paint: Paint) -> str:
     if baseline.run:
         beside = f"against {_baseline(section, baseline)}"
     else:
-        beside = untrusted.escape_markdown(text.beside_nothing(baseline, verdict))
+        beside = untrusted.escape_markdown(text.why_not_compared(baseline, verdict))
     last = ""
     if section.problem:
         last = f"\n\n⛔ Not judged: {untrusted.escape_markdown(text.not_judged(section.problem))}."

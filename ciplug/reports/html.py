@@ -75,7 +75,7 @@ def _overall(report: Report) -> str:
     if not report.sections:
         return "no model was recorded"
     if outcome is None:
-        return "compared, not judged"
+        return text.NO_GATES
     words = text.OUTCOME_WORDS[outcome]
     dry = any(s.verdict and s.verdict.dry_run for s in report.sections)
     return f"{words} (dry run)" if dry else words
@@ -192,7 +192,7 @@ def _telling(section: ModelSection) -> dict[str, str]:
 
 def _side(section: ModelSection, side: Side) -> dict[str, Any]:
     own = side.role == "candidate"
-    chosen = text.side_clause(side, section.comparison.candidate) if side.found else text.nothing(side)
+    chosen = text.side_clause(side, section.comparison.candidate) if side.has_numbers else text.nothing(side)
     return {
         "label": side.label,
         "clause": side.how if own else chosen,
@@ -200,7 +200,7 @@ def _side(section: ModelSection, side: Side) -> dict[str, Any]:
         "run_url": model.run_link(section, side),
         "run": side.run,
         "commit": text.short_commit(side.commit) if side.commit else "",
-        "version": None if side.found else side.version,
+        "version": None if side.has_numbers else side.version,
     }
 
 

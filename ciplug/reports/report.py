@@ -132,7 +132,7 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
 def notices(section: ModelSection) -> tuple[Notice, ...]:
     """What the reader must know of a model. Why it has no baseline is in the line on what it is compared with."""
     baseline = section.comparison.baseline
-    return tuple(one for one in section.comparison.notices if baseline.found or one != baseline.problem)
+    return tuple(one for one in section.comparison.notices if baseline.has_numbers or one != baseline.problem)
 
 
 def rerun_rows(section: ModelSection) -> list[list[str]]:

@@ -89,10 +89,14 @@ def tally(verdict: Verdict) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts if n)
 
 
+NO_GATES = "compared, no gates set"
+"""The headline of a model that nothing judges."""
+
+
 def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str]:
     """Icon and words for the verdict on one model; an outcome without a verdict is a policy that cannot be asked."""
     if outcome is None:
-        return "📊", "compared, not judged"
+        return "📊", NO_GATES
     words = OUTCOME_WORDS[outcome] if verdict else "not judged"
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
 
@@ -103,7 +107,7 @@ def nothing(side: Side) -> str:
     return f"{side.how} → {remedy}" if remedy else side.how
 
 
-def beside_nothing(side: Side, verdict: Verdict | None) -> str:
+def why_not_compared(side: Side, verdict: Verdict | None) -> str:
     """Return what a run is compared with that `side` has no run for, as a clause whose subject is the run."""
     own = {gate.gate: gate.baseline_label for gate in (verdict.gates if verdict else ()) if gate.baseline is not None}
     if not own:

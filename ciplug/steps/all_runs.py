@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.console import Note
 from ciplug.errors import StoreError
-from ciplug.steps.recover import recover, told
+from ciplug.steps.recover import recover, recovery_notes
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def all_runs(session: Session) -> Runs:
     """Return all runs. First send what earlier commands could not send, and recover runs of killed processes."""
     if session.context.trusted:
-        session.tell(*told(recover(session)))
+        session.tell(*recovery_notes(recover(session)))
         try:
             if sent := send(session):
                 session.tell(Note(f"sent {len(sent)} from the spool"))

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ciplug.comparison import baseline as choose
-from ciplug.comparison import repeats
+from ciplug.comparison import nearest_run, repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import present, renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
@@ -120,7 +119,7 @@ class BaselineFinder:
         only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
         return Rules(pipelines_only=only, gated=self.gated)
 
-    def _pick(self, source: Source = "any") -> choose.Pick:
+    def _pick(self, source: Source = "any") -> nearest_run.Pick:
         """Return the choice among the runs of one commit to compare with."""
         rules = baseline_rules(
             gated=self.gated,
@@ -218,7 +217,7 @@ class BaselineFinder:
         )
 
     def candidate(self) -> Side:
-        side = choose.side("candidate", "this commit", "the run under review", self.run, now())
+        side = nearest_run.side("candidate", "this commit", "the run under review", self.run, now())
         together = {run.id for run in self.candidates}
         passed = self.selection.passed_over
         side = replace(
@@ -234,7 +233,7 @@ class BaselineFinder:
         if branch and toward.past.no_target:
             # A mistyped name must not end in a comparison with some ancestor.
             return Side.absent("baseline", "merge base", toward.past.no_target)
-        side = choose.merge_base_side(
+        side = nearest_run.merge_base_side(
             toward.by_commit,
             merge_base=toward.past.merge_base,
             ancestors=toward.past.ancestors,
@@ -244,7 +243,7 @@ class BaselineFinder:
             pick=self._pick(source),
         )
         unseen = toward.past.unseen
-        if unseen and not side.found:
+        if unseen and not side.has_numbers:
             side = replace(Side.absent(side.role, side.label, unseen), passed_over=side.passed_over)
         elif unseen and not toward.past.target_commits:
             # This is an earlier commit of the branch itself, and nothing is ever worse than that.
@@ -258,13 +257,13 @@ class BaselineFinder:
         if branch and past.no_target:
             return Side.absent("target", branch, past.no_target)
         pick = self._pick(source)
-        side = choose.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
+        side = nearest_run.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
         return self._with_seeds(side, toward.by_commit, source)
 
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
         toward, pick = self.branch(branch), self._pick(source)
-        found = (choose.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
+        found = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
         return [run for run in found if run is not None]
 
     def of_commit(self, label: str, commit: str, source: Source = "any") -> Side:
@@ -272,7 +271,7 @@ class BaselineFinder:
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
         pick = self._pick(source)
-        side = choose.asked_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
+        side = nearest_run.requested_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
         return self._with_seeds(side, by_commit, source)
 
     def production(self) -> Side:
@@ -291,7 +290,7 @@ class BaselineFinder:
         if withdrawn := self.objection(recorded, "production"):
             return Side.absent("production", label, withdrawn, holder.number)
         run = self._counted(recorded)
-        side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
+        side = nearest_run.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {}, "any")
 
     def _with_seeds(self, side: Side, by_commit: Mapping[str, Sequence[Run]], source: Source) -> Side:
@@ -318,35 +317,35 @@ class BaselineFinder:
     def _baselines(self) -> dict[tuple[object, ...], Side]:
         return {}
 
-    def baseline(self, asked: Baseline, metric: str = "", higher: bool | None = None) -> Side:
+    def baseline(self, requested: Baseline, metric: str = "", higher: bool | None = None) -> Side:
         """Return the baseline of a rule; `best` and `mean` depend on the metric and its direction."""
-        key = (asked, metric, higher) if asked.ref in ("best", "mean") else (asked,)
+        key = (requested, metric, higher) if requested.ref in ("best", "mean") else (requested,)
         if key not in self._baselines:
-            self._baselines[key] = self._checked(asked, self._baseline(asked, metric, higher))
+            self._baselines[key] = self._checked(requested, self._baseline(requested, metric, higher))
         return self._baselines[key]
 
-    def _baseline(self, asked: Baseline, metric: str, higher: bool | None) -> Side:
-        kind, _, name = asked.ref.partition(":")
+    def _baseline(self, requested: Baseline, metric: str, higher: bool | None) -> Side:
+        kind, _, name = requested.ref.partition(":")
         if kind == "target":
-            return self.tip(asked.branch, asked.source)
+            return self.tip(requested.branch, requested.source)
         if kind == "production":
             return self.production()
         if kind == "tag":
-            return self._tagged(name, asked.source)
+            return self._tagged(name, requested.source)
         if kind == "commit":
-            return self._of_id(name, asked.source)
+            return self._of_id(name, requested.source)
         if kind in ("best", "mean"):
-            return self._of_branch(kind, asked, metric, higher)
-        return self.merge_base(asked.branch, asked.source)
+            return self._of_branch(kind, requested, metric, higher)
+        return self.merge_base(requested.branch, requested.source)
 
-    def _checked(self, asked: Baseline, side: Side) -> Side:
+    def _checked(self, requested: Baseline, side: Side) -> Side:
         """The side in its role as baseline, with the reason where it cannot decide anything."""
         side = replace(side, role="baseline")
-        if side.found:
-            return replace(side, problem=side.problem or self._problem(side, asked.max_age_days))
-        if asked.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
+        if side.has_numbers:
+            return replace(side, problem=side.problem or self._problem(side, requested.max_age_days))
+        if requested.ref == "production" or (side.problem and side.problem.kind in MISNAMED):
             return side
-        unseen = self.branch(asked.branch).past.unseen
+        unseen = self.branch(requested.branch).past.unseen
         if unseen:
             side = replace(Side.absent("baseline", side.label, unseen), passed_over=side.passed_over)
         return side
@@ -370,15 +369,17 @@ class BaselineFinder:
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
         return self.of_commit(label, commit, source)
 
-    def _of_branch(self, kind: str, asked: Baseline, metric: str, higher: bool | None) -> Side:
+    def _of_branch(self, kind: str, requested: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
-        past = self.branch(asked.branch).past
+        past = self.branch(requested.branch).past
         target = past.target or "the target branch"
         label = f"{kind} of {target}"
-        measured = [r for r in self.trail(asked.branch, asked.source) if math.isfinite(r.metrics.get(metric, math.nan))]
-        last = measured[: asked.window]
+        measured = [
+            r for r in self.trail(requested.branch, requested.source) if math.isfinite(r.metrics.get(metric, math.nan))
+        ]
+        last = measured[: requested.window]
         if not last:
-            if asked.branch and past.no_target:
+            if requested.branch and past.no_target:
                 return Side.absent("baseline", label, past.no_target)
             problem = Notice(
                 kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=self.run.model, metrics=(metric,), name=target
@@ -387,8 +388,8 @@ class BaselineFinder:
         how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"
         if kind == "best":
             best = (max if higher else min)(last, key=lambda run: run.metrics[metric])
-            return choose.side("baseline", label, how, best, now())
-        newest = choose.side("baseline", label, how, last[0], now())
+            return nearest_run.side("baseline", label, how, best, now())
+        newest = nearest_run.side("baseline", label, how, last[0], now())
         value = repeats.mean([run.metrics[metric] for run in last])
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 

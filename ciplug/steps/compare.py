@@ -14,7 +14,7 @@ from ciplug.records.left_out import summary
 from ciplug.records.notice import Kind, Notice, Subject
 from ciplug.records.provenance import MOST_FILES
 from ciplug.records.run import Run
-from ciplug.records.selection import TOLD
+from ciplug.records.selection import REPORTED_REASONS
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
@@ -135,7 +135,7 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
     for side in sides:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
-            if one.reason in TOLD:
+            if one.reason in REPORTED_REASONS:
                 notice = Notice(
                     kind=Kind.PASSED_OVER,
                     of=of,

@@ -17,7 +17,7 @@ _RIGHTS = {Cause.NO_CREDENTIAL, Cause.BAD_CREDENTIAL, Cause.FORBIDDEN, Cause.PRO
 """Causes that a right to push, or a token that has it, removes."""
 
 
-class Kept(Enum):
+class RunLocation(Enum):
     """Where a run is now."""
 
     SPOOL = auto()
@@ -32,7 +32,7 @@ class Delivered:
     """The result of delivering a run with its child runs."""
 
     recorded: Recorded
-    kept: Kept
+    location: RunLocation
     children: int = 0
     bundle: Path | None = None
     """The file that was asked for, whether it could be written or not."""
@@ -56,18 +56,18 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
     """Send a record and its child runs, or put them into `bundle`. What is refused stays in the spool."""
     members = _with_children(session, recorded)
     refusal: StoreError | None = None
-    kept = Kept.BUNDLE if bundle else Kept.SPOOL
+    location = RunLocation.BUNDLE if bundle else RunLocation.SPOOL
     try:
         if bundle is not None:
             session.spool.hand_over(members, bundle, session.send_command)
         elif session.context.trusted:
-            kept = Kept.ARCHIVE if session.to_archive else Kept.STORE
+            location = RunLocation.ARCHIVE if session.to_archive else RunLocation.STORE
             send(session, recorded.sealed)
     except StoreError as problem:
         refusal = _with_advice(session, problem)
         # Where another run was refused, this one has arrived.
-        kept = Kept.SPOOL if recorded.sealed.waits else kept
-    return Delivered(recorded, kept, len(members) - 1, bundle, refusal)
+        location = RunLocation.SPOOL if recorded.sealed.waits else location
+    return Delivered(recorded, location, len(members) - 1, bundle, refusal)
 
 
 def _with_children(session: Session, recorded: Recorded) -> list[Sealed]:

@@ -39,7 +39,7 @@ def recover(session: Session) -> Recovered:
     )
 
 
-def told(recovered: Recovered) -> Iterator[Note]:
+def recovery_notes(recovered: Recovered) -> Iterator[Note]:
     """Yield what a person should know of recovered runs."""
     for recorded in recovered.runs:
         run = recorded.run

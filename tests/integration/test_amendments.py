@@ -300,7 +300,7 @@ def test_gates_do_not_pass_a_run_that_a_newer_ciplug_may_have_withdrawn(project:
     verdict = project.json("gate", "--json")["verdicts"][0]
     (result,) = (gate for gate in verdict["gates"] if gate["gate"] == "run")
     assert (verdict["outcome"], result["outcome"], result["advice"]) == ("INCONCLUSIVE",) * 2 + ("upgrade ciplug",)
-    assert "amended by a newer ciplug (schema 2), which is understood in part only" in result["reason"]
+    assert "amended by a newer ciplug (schema 2), and this ciplug understands only a part of it" in result["reason"]
     assert "it may have been withdrawn" in result["reason"]
 
 
@@ -341,6 +341,13 @@ def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_p
     (tmp_path / "away.git").rename(tmp_path / "origin.git")
     assert project.json("runs", "show", run, "--json")["tags"] == {"team": "blue"}
     assert len(store_of(project).keys("amend/")) == 2
+
+
+def test_what_is_said_of_a_deleted_run_that_is_withdrawn(project: Project) -> None:
+    run = project.train()
+    project.ciplug("runs", "delete", run, "--reason", "a test")
+    said = project.ciplug("runs", "withdraw", run, "--reason", "wrong labels").stderr
+    assert f"run {run[:12]} (wine): withdrawn; it is still deleted by " in said and said.rstrip().endswith(": a test")
 
 
 def test_a_forks_job_amends_nothing(project: Project) -> None:

@@ -13,7 +13,7 @@ from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
-from ciplug.records.selection import TOLD, PassedOver
+from ciplug.records.selection import REPORTED_REASONS, PassedOver
 
 Pick = Callable[[Sequence[Run]], Selection]
 """Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
@@ -35,7 +35,7 @@ def nearest(by_commit: Mapping[str, Sequence[Run]], commits: Sequence[str], pick
     for distance, commit in enumerate(commits):
         runs = by_commit.get(commit, ())
         selection = pick(runs)
-        passed += [run for run in selection.passed_over if run.reason in TOLD]
+        passed += [run for run in selection.passed_over if run.reason in REPORTED_REASONS]
         if selection.chosen is not None:
             run = next(run for run in runs if run.id == selection.chosen)
             return Nearest(distance, run, tuple(passed))
@@ -78,23 +78,23 @@ def merge_base_side(
     return replace(Side.absent("baseline", label, problem), passed_over=passed_over)
 
 
-def asked_side(
+def requested_side(
     by_commit: Mapping[str, Sequence[Run]],
     line: Sequence[str],
-    asked: str,
+    requested: str,
     *,
     candidate: Run,
     now: datetime,
     pick: Pick,
 ) -> Side:
-    """The baseline that was asked for by name; `line` is that commit and its first parents."""
+    """The baseline that was requested by name; `line` is that commit and its first parents."""
     distance, run, passed_over = nearest(by_commit, line, pick)
     if run is not None:
-        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
+        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {requested}"
         how = before if distance else "as asked for"
-        return replace(side("baseline", asked, how, run, now), passed_over=passed_over)
-    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=asked)
-    return replace(Side.absent("baseline", asked, problem), passed_over=passed_over)
+        return replace(side("baseline", requested, how, run, now), passed_over=passed_over)
+    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=requested)
+    return replace(Side.absent("baseline", requested, problem), passed_over=passed_over)
 
 
 def target_side(
