@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data" / "mlflow"
 SCRIPTS = sorted(path.stem for path in (DATA / "scripts").glob("*.py"))
-PLAIN = ["quickstart", "parent_child", "several_runs", "tags", "odd_values", "resumed"]
+PLAIN = ["quickstart", "parent_child", "tags"]
 """Those that need MLflow alone, of any version."""
 MLFLOWS = {
     "newest": ["mlflow==3.17.2", "psutil"],
