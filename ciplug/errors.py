@@ -50,6 +50,14 @@ class InputError(CiplugError):
 
     exit_code = 2
 
+    def __init__(
+        self, message: str, *, hint: str | None = None, what: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.what = what or message
+        """The message without the place."""
+        self.line = line
+
 
 class FileNotKept(InputError):
     """The content of a file cannot be kept; its digest and the run are kept."""

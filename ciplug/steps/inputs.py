@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from ciplug.capture.content import Content
     from ciplug.capture.logged import Logged
     from ciplug.capture.metric_take import Reading
+    from ciplug.console import Listener
     from ciplug.records.series import Series
 
 
-_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact")
+_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line")
 """What is noted of a name though it has a number, too."""
 
 
@@ -95,6 +98,11 @@ class Surroundings(Protocol):
     @property
     def spooled_for(self) -> str:
         """The address of the store that the run is sealed for."""
+        ...
+
+    @property
+    def listener(self) -> Listener:
+        """Who hears of the progress of long steps."""
         ...
 
     @property
@@ -301,7 +309,8 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], 
             reading = inputs.readings.get(path, LAST)
             path = _matched(job.cwd, path, inputs.left_out)
             file = shown_path(job.cwd / path, job.top)
-            read = read_metrics(path, file, inputs.left_out, reading)
+            with job.listener.progress(f"reading {path.name}", partial(_size, job.cwd, [path])):
+                read = read_metrics(path, file, inputs.left_out, reading)
         except InputError as problem:
             problems.append(problem)
             continue
@@ -348,10 +357,22 @@ def _examined(
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
-    for path in paths:
-        try:
-            content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer)
-            contents[content.file.path] = content
-        except InputError as problem:
-            problems.append(problem)
+    with job.listener.progress("hashing", lambda: _size(job.cwd, paths)) as tell:
+        for path in paths:
+            try:
+                content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer, tell=tell)
+                contents[content.file.path] = content
+            except InputError as problem:
+                problems.append(problem)
     return list(contents.values())
+
+
+def _size(folder: Path, paths: Sequence[Path]) -> int:
+    """Bytes of these files and folders, as far as they can be seen."""
+    from ciplug.capture.written import files_of
+
+    total = 0
+    for file in (file for path in paths for file in files_of(folder / path)):
+        with suppress(OSError):
+            total += file.stat().st_size
+    return total

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note, problem_note
+from ciplug.console import Nobody, Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
@@ -54,6 +54,7 @@ class Job:
     env: Mapping[str, str]
     spooled_for: str
     destination: Destination | None
+    listener: Listener = field(default_factory=Nobody)
 
 
 def run_around(env: Mapping[str, str]) -> RunWriter | None:
