@@ -21,7 +21,8 @@ from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageE
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.record import DIRTY, SINCE, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.logged_artifacts import inherited
+from ciplug.steps.record import DIRTY, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -133,7 +134,7 @@ def child_run(
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
-    entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
+    entry = Spool(parent.folder.parent).create(run.id, {**facts, **inherited(parent)})
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 

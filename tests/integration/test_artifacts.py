@@ -344,7 +344,7 @@ def test_what_python_logs_is_kept(project: Project, tmp_path: Path) -> None:
     (project.folder / "train.py").write_text(
         TRAIN + "import ciplug\nciplug.log_artifact('numbers.json')\nciplug.log_artifact('made/model.bin')\n"
     )
-    run = project.train("--artifact", "out")
+    run = project.train("--artifact", "out", "--allow-unchanged", "made/model.bin")
     project.ciplug("pull", run, "--to", str(tmp_path / "all"))
     assert set(pulled(tmp_path / "all")) == {"numbers.json", "made/model.bin", *(set(ALL) - {"model.bin"})}
 

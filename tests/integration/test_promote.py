@@ -381,6 +381,13 @@ def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirt
         assert team.refused("production", run=run.id).reason in (Refusal.DIRTY_TREE, Refusal.TREE_UNKNOWN)
 
 
+def test_an_empty_file(team: Team) -> None:
+    empty = File(path="model.bin", digest=f"sha256:{hashlib.sha256(b'').hexdigest()}", size=0)
+    notes = File(path="notes.txt", digest="sha256:" + "2" * 64, size=3)
+    refusal = team.refused(run=team.judged(artifacts=(notes, empty)).id)
+    assert refusal.reason is Refusal.EMPTY_FILE and "model.bin" in refusal.message
+
+
 def test_a_run_without_a_file(team: Team) -> None:
     refusal = team.refused(run=team.judged(artifacts=()).id)
     assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
