@@ -119,7 +119,7 @@ def child_run(
         )
     if not parent.facts.get("run"):
         return _unrecorded()
-    job = _job_of(parent)
+    job = job_of(parent)
     above = skeleton_of(parent)
     began = stamp(started or now())
     run = replace(
@@ -202,7 +202,7 @@ def _sealed(
 ) -> tuple[Recorded | None, list[Note]]:
     """The record of a run that ends, and what a person should know of it; None where the disk does not take it."""
     try:
-        recorded = finish(_job_of(entry), entry, inputs, status=status, python=python)
+        recorded = finish(job_of(entry), entry, inputs, status=status, python=python)
     except StoreError as unkept:
         return None, [problem_note(unkept)]
     return recorded, [*recorded.notes, *map(problem_note, recorded.problems)]
@@ -229,7 +229,8 @@ def _unrecorded(*why: Note) -> OpenRun:
     return replace(joined(writer), notes=(*why, where))
 
 
-def _job_of(entry: RunWriter) -> Job:
+def job_of(entry: RunWriter) -> Job:
+    """The facts about the job that began an open run. Raises KeyError or TypeError for those of another version."""
     from ciplug.capture.artifacts import Destination
 
     facts = entry.facts

@@ -107,6 +107,16 @@ def unreadable_line(name: str, where: str, line: int, text: str) -> LeftOut:
     return LeftOut(name=name, why="text", file=where, found=text[:40], line=line)
 
 
+def text(value: object) -> str:
+    """A text of a store; of anything else what a person would read, and nothing of None."""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def texts(value: object) -> dict[str, str]:
+    """The texts of a mapping by their names; none of anything else."""
+    return {text(name): text(one) for name, one in value.items()} if isinstance(value, dict) else {}
+
+
 def seconds(milliseconds: object) -> float | None:
     """Unix seconds of what MLflow keeps; None for anything else."""
     try:
