@@ -140,7 +140,7 @@ def _not_written(old: Sequence[str]) -> list[Note]:
     if not old:
         return []
     named = listed(old, most=_NAMED_MOST)
-    words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
+    words = f"{named}: logged as an artifact, but older than the run: it is recorded, but the run cannot be promoted"
     return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
 
@@ -203,7 +203,7 @@ def tell_beside(session: Session, entry: RunWriter) -> None:
     for other in session.spool.mark_beside(entry):
         session.tell(
             warning(
-                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                f"run {other[:12]} is still going on and writes the same files: each may record the other's numbers",
                 "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
             )
         )
@@ -216,7 +216,7 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
         named = origin.named_dirt(_NAMED_MOST)
         session.tell(
             warning(
-                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                f"this run does not count for commit {session.head[:8]}, because files differ from the commit: {named}",
                 "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
                 + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
             )

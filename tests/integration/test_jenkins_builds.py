@@ -470,7 +470,7 @@ def test_a_registry_is_refused_before_the_training(project: Project, ciplug: Cal
     said = ciplug("ci", "--promote-to", "staging", "--", sys.executable, "-c", "print('trained')", env=env)
     assert said.code == 2 and "keeps no registry" in said.err and "trained" not in said.out
     said = ciplug("run", "--artifact", "train.py", "--artifact-store", "file:///tmp/x", "--", "true", env=env)
-    assert said.code == 2 and "by their digests alone" in said.err
+    assert said.code == 2 and "keeps only the digests of artifacts" in said.err
 
 
 def test_a_run_that_cannot_be_written_waits(project: Project, ciplug: Call, jenkins: Jenkins) -> None:
