@@ -13,6 +13,7 @@ recorded when the program ends. Importing this package is cheap: everything is l
 
 from __future__ import annotations
 
+from ciplug import loading  # noqa: F401  Its moment is that of this import.
 from ciplug._version import __version__
 
 # typing's own constant would cost half as much again as starting Python does.

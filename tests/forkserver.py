@@ -138,10 +138,29 @@ def _main() -> None:
     os.environ.clear()
     os.environ.update(call.env)
     os.chdir(call.cwd)
-    importlib.reload(sys.modules["ciplug._version"])
+    importlib.reload(sys.modules["ciplug.loading"])
     sys.argv = ["-m", *call.args]
     sys.path[0] = os.getcwd()
-    runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
+    _run()
+
+
+def _run() -> None:
+    """Python's own way out would take all modules apart, and with that copy all memory that the fork shares."""
+    code = 1
+    atexit.register(lambda: _leave(code))
+    try:
+        runpy.run_module("ciplug", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+
+
+def _leave(code: int) -> None:
+    """The last that runs when Python has joined the threads, and called what was to be called at exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+    os._exit(code)
 
 
 def _make_validators() -> None:

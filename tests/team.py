@@ -16,8 +16,8 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict
 from ciplug.steps.judge import judge_runs
+from ciplug.steps.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session, open_session
-from ciplug.steps.transition import Promotion, PromotionRequest, promote
 from ciplug.tracking.runs import run_objects
 from tests.project import Project
 

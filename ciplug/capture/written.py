@@ -178,6 +178,12 @@ def without(files: Iterable[Path], left_out: Collection[Path]) -> list[Path]:
     return [file for file in files if _absolute(file) not in left_out]
 
 
+def is_in(file: Path, places: Collection[Path]) -> bool:
+    """Whether a file is one of these absolute paths, or below one."""
+    full = _absolute(file)
+    return any(place in places for place in (full, *full.parents))
+
+
 def absolute(files: Iterable[Path]) -> frozenset[Path]:
     """Files as `without` takes them."""
     return frozenset(map(_absolute, files))

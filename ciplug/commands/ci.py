@@ -24,12 +24,12 @@ from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.post import Posting, post
+from ciplug.steps.promote import PromotionRequest, ladder_of, promote
 from ciplug.steps.recover import recovery_notes
 from ciplug.steps.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.train import record_files, train
-from ciplug.steps.transition import PromotionRequest, ladder_of, promote
 
 if TYPE_CHECKING:
     from ciplug.records.run import Run
@@ -178,7 +178,7 @@ def _with_report_url(session: Session, file: Path) -> Session:
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
-    asked = options.bundle_of(args)
+    asked = options.bundle_for_run(args, session)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} has no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     collected = collect(session, _request(args))
-    _tell(collected, session.store.uri)
+    _tell(collected, session.store_name)
     return max((problem.exit_code for problem in collected.recording.refused), default=0)
 
 

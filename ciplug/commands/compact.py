@@ -7,7 +7,8 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.config import Keep
-from ciplug.steps import compact
+from ciplug.steps.drop_old_runs import RunsToDrop, drop_runs, runs_to_drop
+from ciplug.steps.fold import fold
 from ciplug.steps.session import Session
 from ciplug.steps.trust import need_trusted
 
@@ -24,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
     need_trusted(session, hint="compact in the pipeline of a trusted branch")
     if not args.dry_run:
-        folded = compact.fold(session)
+        folded = fold(session)
         console.say(f"folded {folded} pending writes" if folded else "nothing to fold")
     if session.config.keep:
         _retain(session, session.config.keep, dry_run=args.dry_run)
@@ -34,20 +35,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _retain(session: Session, keep: Keep, *, dry_run: bool) -> None:
-    selection = compact.select(session, keep)
-    _show(selection, keep, "would drop" if dry_run else "drops")
-    if selection.dropped and not dry_run:
-        objects = compact.drop(session, selection.dropped, keep)
-        console.say(f"dropped {len(selection.dropped)} runs ({objects} objects); the rule is keep: {keep}")
+    old = runs_to_drop(session, keep)
+    _show(old, keep, "would drop" if dry_run else "drops")
+    if old.runs and not dry_run:
+        objects = drop_runs(session, old.runs, keep)
+        console.say(f"dropped {len(old.runs)} runs ({objects} objects); the rule is keep: {keep}")
 
 
-def _show(selection: compact.Selection, keep: Keep, verb: str) -> None:
-    dropped = selection.dropped
-    if selection.protected:
-        console.say(f"{selection.protected} older runs are kept: versions, baselines, or what counts for a commit")
-    if not dropped:
+def _show(old: RunsToDrop, keep: Keep, verb: str) -> None:
+    if old.protected:
+        console.say(f"{old.protected} older runs are kept: versions, baselines, or what counts for a commit")
+    if not old.runs:
         console.say(f"nothing to drop ({keep})")
-    for run in dropped[:_SHOWN]:
+    for run in old.runs[:_SHOWN]:
         console.say(f"{verb} {run.id[:12]} ({run.model}) of {run.started[:10]}")
-    if len(dropped) > _SHOWN:
-        console.say(f"and {len(dropped) - _SHOWN} more")
+    if len(old.runs) > _SHOWN:
+        console.say(f"and {len(old.runs) - _SHOWN} more")

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.verb == "schema":
-        from ciplug.config.schema import schema
+        from ciplug.config.json_schema import schema
 
         console.out(json.dumps(schema(), indent=2, ensure_ascii=False))
         return 0

@@ -8,8 +8,8 @@ from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
 from ciplug.steps.deployment import record_deployment
+from ciplug.steps.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session
-from ciplug.steps.transition import Promotion, PromotionRequest, promote
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

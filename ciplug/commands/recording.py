@@ -55,7 +55,7 @@ def _tell_limits(session: Session, delivered: Delivered) -> None:
         console.say(f"hand it over to a job that may: {session.send_command} --bundle FILE")
     elif delivered.location is RunLocation.ARCHIVE:
         folder = session.to_archive
-        console.say(f"{session.store.uri} holds what builds archive: have the pipeline archive {folder}")
+        console.say(f"{session.store_name} holds what builds archive: have the pipeline archive {folder}")
         if delivered.names_files:
             console.say("a bundle has only the digests of artifacts, not their content")
 
@@ -85,4 +85,4 @@ def _place(session: Session, delivered: Delivered) -> str:
         return f"handed over in {delivered.bundle}"
     if delivered.location is RunLocation.ARCHIVE:
         return f"written into {session.to_archive}"
-    return f"recorded in {session.store.uri}"
+    return f"recorded in {session.store_name}"

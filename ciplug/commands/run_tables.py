@@ -11,12 +11,12 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
-from ciplug.tracking.query import DIRTY, MODEL, PARENT, TRUSTED, Comparison, Key
+from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
 FORMATS = ("table", "markdown", "json", "csv")
@@ -44,7 +44,7 @@ def queried_runs(args: argparse.Namespace, session: Session) -> Runs:
         return all_runs(session)
     runs = session.runs(offline=True)
     if moment := runs.catalog.as_of:
-        console.complain(f"offline: {session.store.uri} as it was at {moment:%Y-%m-%d %H:%M} UTC")
+        console.complain(f"offline: {session.store_name} as it was at {moment:%Y-%m-%d %H:%M} UTC")
     return runs
 
 
@@ -55,7 +55,7 @@ def tell_unknown(model: str, runs: Runs) -> None:
         console.say(f"no run is of a model named '{model}': {nearest(model, known)}")
 
 
-def tell_gaps(found: Found, by: Sequence[Key]) -> None:
+def tell_gaps(found: SearchResult, by: Sequence[Key]) -> None:
     """Say where a number was missing that would have decided."""
     from ciplug.reports.untrusted import clean
 
@@ -86,6 +86,7 @@ def marks_of(entry: Entry, metric: Key | None = None) -> list[str]:
     """
     marks = {
         "dirty": entry.get(DIRTY) == "true",
+        "files set aside": entry.get(SET_ASIDE) == "true",
         "fork": entry.get(TRUSTED) == "false",
         "child": entry.get(PARENT) is not None,
         "metric amended": metric is not None and metric.name in entry.replaced,
@@ -101,7 +102,7 @@ def starter_of(entry: Entry) -> str:
     return untrusted.clean(f"{host}/{actor}" if actor else host, 24)
 
 
-ORIGIN = ("host", "actor", "dirty", "trusted", "parent")
+ORIGIN = ("host", "actor", "dirty", "set_aside", "trusted", "parent")
 """Attributes that machine-readable forms have of each run, beside those of the table."""
 
 
@@ -144,7 +145,7 @@ def shown(entries: Sequence[Entry], key: Key, form: str) -> list[str]:
 
 
 def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> str:
-    """A table as `form` has it."""
+    """A table as `form` has it; on a terminal, one for the eye is as narrow as the terminal."""
     from ciplug.reports import untrusted
 
     if form == "csv":
@@ -161,4 +162,9 @@ def drawn(headers: Sequence[str], rows: Iterable[Sequence[str]], form: str) -> s
         cells = [[untrusted.escape_markdown(cell) for cell in row] for row in rows]
         return tabulate(cells, list(map(untrusted.escape_markdown, headers)), tablefmt="github", disable_numparse=True)
     titles = [untrusted.clean(header, untrusted.NAME_LIMIT) for header in headers]
-    return untrusted.defuse(tabulate(list(rows), titles, tablefmt="simple", disable_numparse=True))
+    body = [list(row) for row in rows]
+    if width := console.width():
+        from ciplug.reports.narrow import narrowed
+
+        titles, *body = narrowed(titles, body, width)
+    return untrusted.defuse(tabulate(body, titles, tablefmt="simple", disable_numparse=True))

@@ -44,7 +44,7 @@ from ciplug.tracking.query import COMMIT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
-    from ciplug.tracking.catalog import Found
+    from ciplug.tracking.catalog import SearchResult
     from ciplug.tracking.entries import Entry
 
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -143,7 +143,10 @@ def _show(args: argparse.Namespace, session: Session) -> int:
 
 
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
-    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused."""
+    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
+
+    It always has `metrics`, so that a script needs no case for a run without.
+    """
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
     if changes.amendments or changes.effective != "active":
@@ -152,7 +155,13 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
         {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
         for one in refused
     ]
-    return {**plain(shown_run), **amended, **unread, **({"refused_params": attempts} if attempts else {})}
+    return {
+        "metrics": {},
+        **plain(shown_run),
+        **amended,
+        **unread,
+        **({"refused_params": attempts} if attempts else {}),
+    }
 
 
 def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
@@ -211,8 +220,15 @@ def _outcome_of(done: Amended, requested: Change) -> str:
     parts += [f"tag {key} removed" for key in new.untag]
     parts += [f"name {new.name}{_was(before.name)}"] if new.name is not None else []
     if new.withdrawn is not None or new.lifecycle is not None:
-        parts.append(_restored(done) if requested.lifecycle == "active" else done.changes.state)
+        parts.append(_restored(done) if requested.lifecycle == "active" else _ended(done))
     return ", ".join(parts)
+
+
+def _ended(done: Amended) -> str:
+    """Describe a withdrawal or a deletion, and the deletion that was in force before."""
+    if done.change.lifecycle == "deleted":
+        return "deleted"
+    return f"withdrawn; it is still {done.changes.objection}" if done.changes.deletion else "withdrawn"
 
 
 def _restored(done: Amended) -> str:
@@ -247,7 +263,7 @@ def _list(args: argparse.Namespace, session: Session) -> int:
     elif listed.entries or args.format == "csv":
         console.out(_drawn(listed, columns, args.format))
     elif not len(runs.catalog):
-        console.say(f"no run is recorded in {session.store.uri}")
+        console.say(f"no run is recorded in {session.store_name}")
     else:
         console.say(f"none of {len(runs.catalog):,} runs matches")
     if args.model and not listed.entries:
@@ -270,7 +286,7 @@ def _on_commit(session: Session, name: str) -> Comparison:
     return Comparison(COMMIT, "LIKE", f"{name}%")
 
 
-def _drawn(listed: Found, columns: Sequence[Key], form: str) -> str:
+def _drawn(listed: SearchResult, columns: Sequence[Key], form: str) -> str:
     entries = listed.entries
     headers = ["run", "model", "commit", "branch", "status", "started" if form == "csv" else "started (UTC)"]
     facts = [facts_of(entry) for entry in entries]

@@ -222,6 +222,9 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, ru
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
+        elif (lost := evidence.left_out.get(metric)) is not None and lost.why == "last_line":
+            advice = "have the training write whole lines, and from one process only"
+            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)

@@ -80,6 +80,11 @@ def missing(metric: str, *, runs: int, instead: str | None, baseline: float | No
     return f"{who} metric '{metric}'{found}{lost}"
 
 
+def last_lost(metric: str, why: str) -> str:
+    """Return the reason where the last value of a metric may be lost."""
+    return f"the last value of '{metric}' may be lost: {why}"
+
+
 # --- Comparisons ---------------------------------------------------------------------------------------------------
 
 

@@ -438,7 +438,7 @@ def _if_last(before: Amendment | None) -> Amendment | None:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunEvidence:
     """A run as gates and comparisons use it: the record, with the metrics that were added later, and its present tags.
 
     Parameters, inputs, outputs and times are the record's. It is finished only if it ended so every time.
@@ -461,7 +461,7 @@ def replaced_metrics(recorded: Mapping[str, float], amendments: Iterable[Amendme
     return replaced
 
 
-def evidence_of(record: Run, changes: Changes) -> Evidence:
+def evidence_of(record: Run, changes: Changes) -> RunEvidence:
     """Return the values of a run that count. A recorded value is never replaced: an amendment that tries to is named.
 
     Of what a resumed run logged, its metrics alone count. A fork's amendments count for a fork's run alone.
@@ -474,4 +474,4 @@ def evidence_of(record: Run, changes: Changes) -> Evidence:
             metrics.setdefault(name, value)
     shown = changes.applied_to(record)
     status = changes.status_of(record.status)
-    return Evidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)
+    return RunEvidence(replace(record, name=shown.name, tags=shown.tags, metrics=metrics, status=status), changed)

@@ -270,7 +270,8 @@ def _reruns(notice: Notice) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
     more = f", and {counted(notice.more, 'earlier run')} not judged" if notice.more else ""
-    behind = f"; {counted(notice.behind, 'more run')} could not count" if notice.behind else ""
+    those = f" ({listed([run[:12] for run in notice.runs], notice.behind)})" if notice.runs else ""
+    behind = f"; {counted(notice.behind, 'more run')} could not count{those}" if notice.behind else ""
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
     return f"{lead}{others}{more}{behind}"
 

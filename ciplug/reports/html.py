@@ -75,7 +75,7 @@ def _overall(report: Report) -> str:
     if not report.sections:
         return "no model was recorded"
     if outcome is None:
-        return "compared, not judged"
+        return text.NO_GATES
     words = text.OUTCOME_WORDS[outcome]
     dry = any(s.verdict and s.verdict.dry_run for s in report.sections)
     return f"{words} (dry run)" if dry else words

@@ -15,7 +15,7 @@ from ciplug.reports import report as model
 
 if TYPE_CHECKING:
     from ciplug.records.comparison import Comparison, MetricDelta, Role, Side
-    from ciplug.records.verdict import GateResult, Outcome, Verdict
+    from ciplug.records.verdict import GateResult, Outcome
     from ciplug.reports.report import Column, ModelSection, Report
 
 TableFormat = Literal["table", "markdown", "csv", "json"]
@@ -88,7 +88,7 @@ class _Ink:
 def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     comparison = section.comparison
     name = untrusted.clean(section.model, untrusted.NAME_LIMIT)
-    parts = [f"{ink(name, _BOLD)}  {_verdict(section.verdict, ink)}\n{_compared(section, width)}"]
+    parts = [f"{ink(name, _BOLD)}  {_verdict(section, ink)}\n{_compared(section, width)}"]
     if section.problem:
         parts.append(ink(_wrap(f"not judged: {untrusted.clean(text.not_judged(section.problem))}", width), _MAGENTA))
     parts += [_note(notice.line, ink, width) for notice in model.notices(section)]
@@ -118,9 +118,11 @@ def _section(section: ModelSection, ink: _Ink, width: int | None) -> list[str]:
     return parts
 
 
-def _verdict(verdict: Verdict | None, ink: _Ink) -> str:
+def _verdict(section: ModelSection, ink: _Ink) -> str:
+    verdict = section.verdict
     if verdict is None:
-        return ink("compared, not judged", _DIM)
+        judged_by = "compared; its gates judge it with: ciplug gate" if section.gated else text.NO_GATES
+        return ink("not judged" if section.problem else judged_by, _DIM)
     word = ink(verdict.outcome, _BOLD, _OUTCOME_COLOURS[verdict.outcome])
     dry = " (dry run)" if verdict.dry_run else ""
     return f"{word}{dry}  {text.tally(verdict)}"
@@ -170,7 +172,7 @@ def _fitted(comparison: Comparison, metrics: Sequence[MetricDelta], ink: _Ink, w
     # Nothing more to leave out: shorten the names, unless that makes two of them the same.
     longest = min(untrusted.NAME_LIMIT, max(len(m.metric) for m in metrics))
     limit = max(16, longest - (_width(table) - width))
-    if len({untrusted.clean(m.metric, limit) for m in metrics}) == len(metrics):
+    if len({untrusted.shortened(m.metric, limit) for m in metrics}) == len(metrics):
         table = _metric_rows(comparison, metrics, ink, _OPTIONAL, limit)
     return table + _left_out(comparison, _OPTIONAL, ink)
 
@@ -195,7 +197,7 @@ def _metric_rows(
     rows = []
     for metric in metrics:
         colour = _TREND_COLOURS.get(metric.trend)
-        row = [untrusted.clean(metric.metric, name_limit), *_values(metric, columns)]
+        row = [untrusted.shortened(metric.metric, name_limit), *_values(metric, columns)]
         if compared:
             row += [figures.change(metric), ink(figures.judgement(metric), *([colour] if colour else []))]
         row += [figures.sparkline(model.trail(metric))] if history else []

@@ -89,10 +89,14 @@ def tally(verdict: Verdict) -> str:
     return ", ".join(f"{n} {word}" for word, n in counts if n)
 
 
+NO_GATES = "compared, no gates set"
+"""The headline of a model that nothing judges."""
+
+
 def headline(outcome: Outcome | None, verdict: Verdict | None) -> tuple[str, str]:
     """Icon and words for the verdict on one model; an outcome without a verdict is a policy that cannot be asked."""
     if outcome is None:
-        return "📊", "compared, not judged"
+        return "📊", NO_GATES
     words = OUTCOME_WORDS[outcome] if verdict else "not judged"
     return OUTCOME_ICONS[outcome], f"{words} (dry run)" if verdict and verdict.dry_run else words
 

@@ -38,6 +38,15 @@ def clean(text: str, limit: int = PROSE_LIMIT) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def shortened(text: str, limit: int) -> str:
+    """One line of visible text, of which the middle is left out where it is long: names differ at their ends."""
+    text = clean(text)
+    if len(text) <= limit:
+        return text
+    end = (limit - 1) // 2
+    return f"{text[: limit - 1 - end]}…{text[len(text) - end :]}"
+
+
 def escape_markdown(text: str, limit: int = PROSE_LIMIT) -> str:
     """Text that means only itself in Markdown, in a table cell too.
 

@@ -11,7 +11,7 @@ from ciplug.errors import UsageError
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
 from ciplug.scaffold import pipelines
-from ciplug.scaffold.hosts import forge_of
+from ciplug.scaffold.detect_host import forge_of
 from ciplug.scaffold.project import (
     Project,
     default_branch,

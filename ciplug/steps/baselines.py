@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from ciplug.comparison import baseline as choose
-from ciplug.comparison import repeats
+from ciplug.comparison import nearest_run, repeats
 from ciplug.comparison.facts import with_facts
 from ciplug.comparison.renames import present, renamed
 from ciplug.comparison.selection import Facts, Rules, Selection, baseline_rules, objection_to, select
@@ -120,7 +119,7 @@ class BaselineFinder:
         only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
         return Rules(pipelines_only=only, gated=self.gated)
 
-    def _pick(self, source: Source = "any") -> choose.Pick:
+    def _pick(self, source: Source = "any") -> nearest_run.Pick:
         """Return the choice among the runs of one commit to compare with."""
         rules = baseline_rules(
             gated=self.gated,
@@ -218,7 +217,7 @@ class BaselineFinder:
         )
 
     def candidate(self) -> Side:
-        side = choose.side("candidate", "this commit", "the run under review", self.run, now())
+        side = nearest_run.side("candidate", "this commit", "the run under review", self.run, now())
         together = {run.id for run in self.candidates}
         passed = self.selection.passed_over
         side = replace(
@@ -234,7 +233,7 @@ class BaselineFinder:
         if branch and toward.past.no_target:
             # A mistyped name must not end in a comparison with some ancestor.
             return Side.absent("baseline", "merge base", toward.past.no_target)
-        side = choose.merge_base_side(
+        side = nearest_run.merge_base_side(
             toward.by_commit,
             merge_base=toward.past.merge_base,
             ancestors=toward.past.ancestors,
@@ -258,13 +257,13 @@ class BaselineFinder:
         if branch and past.no_target:
             return Side.absent("target", branch, past.no_target)
         pick = self._pick(source)
-        side = choose.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
+        side = nearest_run.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
         return self._with_seeds(side, toward.by_commit, source)
 
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
         toward, pick = self.branch(branch), self._pick(source)
-        found = (choose.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
+        found = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
         return [run for run in found if run is not None]
 
     def of_commit(self, label: str, commit: str, source: Source = "any") -> Side:
@@ -272,7 +271,7 @@ class BaselineFinder:
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
         pick = self._pick(source)
-        side = choose.asked_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
+        side = nearest_run.requested_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
         return self._with_seeds(side, by_commit, source)
 
     def production(self) -> Side:
@@ -291,7 +290,7 @@ class BaselineFinder:
         if withdrawn := self.objection(recorded, "production"):
             return Side.absent("production", label, withdrawn, holder.number)
         run = self._counted(recorded)
-        side = choose.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
+        side = nearest_run.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {}, "any")
 
     def _with_seeds(self, side: Side, by_commit: Mapping[str, Sequence[Run]], source: Source) -> Side:
@@ -389,8 +388,8 @@ class BaselineFinder:
         how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"
         if kind == "best":
             best = (max if higher else min)(last, key=lambda run: run.metrics[metric])
-            return choose.side("baseline", label, how, best, now())
-        newest = choose.side("baseline", label, how, last[0], now())
+            return nearest_run.side("baseline", label, how, best, now())
+        newest = nearest_run.side("baseline", label, how, last[0], now())
         value = repeats.mean([run.metrics[metric] for run in last])
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
 

@@ -14,7 +14,7 @@ from ciplug.registry.model import Version
 from ciplug.registry.state import read_model
 from ciplug.steps.policy_in_force import of_checkout
 from ciplug.steps.session import Session
-from ciplug.tracking.catalog import Catalog, Found
+from ciplug.tracking.catalog import Catalog, SearchResult
 from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import NOT_RANKED
 from ciplug.tracking.query import BRANCH, DIRTY, MODEL, STATUS, TRUSTED, Column, Comparison, Key, Order
@@ -53,7 +53,7 @@ class Leaderboard:
     ranking: Ranking
     entries: Sequence[Entry]
     """The best first; those whose metric is NaN are the last."""
-    found: Found
+    found: SearchResult
     barred: Mapping[Reason, int]
     """Why runs that match are left out, and how many for each reason."""
     versions: Mapping[str, Version]

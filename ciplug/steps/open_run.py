@@ -7,21 +7,22 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug._version import loaded
+from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note, problem_note
+from ciplug.console import Nobody, Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.record import DIRTY, SINCE, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.logged_artifacts import inherited
+from ciplug.steps.record import DIRTY, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -54,6 +55,7 @@ class Job:
     env: Mapping[str, str]
     spooled_for: str
     destination: Destination | None
+    listener: Listener = field(default_factory=Nobody)
 
 
 def run_around(env: Mapping[str, str]) -> RunWriter | None:
@@ -80,7 +82,12 @@ def own_run(inputs: Inputs, started: datetime | None, listener: Listener | None 
     try:
         session = open_session(for_recording=True, listener=listener)
         entry = begin(
-            session, inputs, command=(sys.executable, *sys.argv), started=started, process=os.getpid(), since=loaded
+            session,
+            inputs,
+            command=(sys.executable, *sys.argv),
+            started=started,
+            process=os.getpid(),
+            since=loading.MOMENT,
         )
     except (ConfigError, GitError, StoreError) as problem:
         return _unrecorded(problem_note(problem))
@@ -127,7 +134,7 @@ def child_run(
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
-    entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
+    entry = Spool(parent.folder.parent).create(run.id, {**facts, **inherited(parent)})
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 
@@ -181,7 +188,7 @@ def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
     # A child run whose parent's own parent is still open.
-    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store.uri}"
+    where = f"waits for run {entry.parent}" if recorded.sealed.waits else f"recorded in {session.store_name}"
     return [*notes, Note(f"run {entry.id} ({recorded.run.model}, {status}) {where}")]
 
 

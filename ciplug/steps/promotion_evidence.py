@@ -9,6 +9,7 @@ from ciplug.config.stages import Stage
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
+from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
@@ -25,7 +26,7 @@ _NAMED_MOST = 5
 """Gates that a refusal names."""
 
 
-class Evidence(NamedTuple):
+class PromotionEvidence(NamedTuple):
     """The recorded verdict that allows a promotion, and what else the stage required."""
 
     key: str
@@ -37,9 +38,11 @@ class Evidence(NamedTuple):
     """One sentence for each requirement of the stage."""
     exemptions: tuple[Requirement, ...] = ()
     """The default requirements that the policy turns off for the stage."""
+    reruns: tuple[str, ...] = ()
+    """What the other runs of the commit decided today, one sentence each."""
 
 
-def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evidence:
+def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
     """Return the evidence for a promotion: the run's last verdict by the policy in force, confirmed today.
 
     Where the policy has rules for the stage, the run is judged by them, and that verdict is recorded and counts.
@@ -57,12 +60,13 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Evide
         )
     check_files(session, runs, run)
     today = _judge_again(session, runs, run, name if rules else None)
+    reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
     if rules is None:
-        return Evidence(key, recorded_digest, recorded, met)
+        return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
     approvals = (*met, *check_approvals(session, name, rules, run))
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return Evidence(key, digest(data), today, approvals, rules.exemptions)
+    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:

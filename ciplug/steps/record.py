@@ -8,23 +8,23 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
-from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.capture.written import Stamp, absolute, files_of, older_than, written_since
+from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
+from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
 from ciplug.steps.inputs import Inputs, Surroundings, read_artifacts, read_datasets, read_values
+from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking.runs import run_objects
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
-SINCE = "since"
-"""Of these facts: the moment, in nanoseconds since 1970, from which on a file that is written is the run's own."""
 _TO_WRITE = "to_write"
 """Of these facts: the paths of those that are outputs of the command."""
 _NAMED_MOST = 3
@@ -99,7 +97,8 @@ def begin(
     differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
     dirty = {path: Stamp.of(session.top / path) for path in differing}
     facts = facts_of(run, inputs, session, spooled_for, process, dirty)
-    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
+    allowed = allowance(session, inputs) if command and process is None else {}
+    return session.spool.create(run.id, {**facts, **allowed, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
 
 
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
@@ -114,34 +113,6 @@ def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[s
         if any(Path(path).is_relative_to(one) for one in named)
     }
     return written_since(before, job.top)
-
-
-def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[str]:
-    """The logged artifacts, or files in one, that nobody has written since the program began, as the record names them.
-
-    What is to be deployed must be the work of its run: the record keeps them, and no promotion takes them.
-    """
-    since = entry.facts.get(SINCE)
-    if not isinstance(since, int):
-        return []
-    names: list[str] = []
-    for text in (one for one in logged.artifacts if "://" not in one):
-        path, name = job.cwd / text, logged.named.get(text)
-        old = older_than(path, since)
-        whole = len(old) == len(files_of(path))
-        for one in [path] if whole and old else old:
-            names.append(
-                name_of(one, job.top) if name is None else PurePosixPath(name, one.relative_to(path)).as_posix()
-            )
-    return names
-
-
-def _not_written(old: Sequence[str]) -> list[Note]:
-    if not old:
-        return []
-    named = listed(old, most=_NAMED_MOST)
-    words = f"{named}: logged as an artifact, but older than the run: it is recorded, but the run cannot be promoted"
-    return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
 
 def _origin(job: Surroundings, entry: RunWriter, logged: Logged) -> Provenance:
@@ -272,7 +243,7 @@ def finish(
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
         asked = _asked_seed(entry, logged)
-        old = _old_artifacts(job, entry, logged)
+        own = take_logged(job, entry, inputs, logged, finished=status == "finished")
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -285,7 +256,7 @@ def finish(
             last=values.last,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, inputs, logged, noted),
+            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,
@@ -295,7 +266,8 @@ def finish(
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
-                unchanged=tuple(dict.fromkeys((*inputs.unchanged, *old))),
+                unchanged=own.inputs.unchanged,
+                committed=own.committed,
                 older=inputs.older,
                 beside=entry.beside(),
                 child=child,
@@ -306,13 +278,13 @@ def finish(
         said = [
             *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
-            *_not_written(old),
+            *own.notes,
             *notes,
             *values.notes,
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
-        reported = [*problems, *(noted if status == "finished" else [])]
+        reported = [*problems, *own.problems, *(noted if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
 

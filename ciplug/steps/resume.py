@@ -101,7 +101,7 @@ def _target(shown: Run, late: Changes) -> Target:
 def _unknown(session: Session, spools: Sequence[Spool], run_id: str) -> NotFound:
     folders = " and ".join(dict.fromkeys(str(spool.folder) for spool in spools))
     return NotFound(
-        f"no run {run_id}: neither open on this machine ({folders}), nor recorded in {session.store.uri}",
+        f"no run {run_id}: neither open on this machine ({folders}), nor recorded in {session.store_name}",
         hint="is it in another store? Name that one: CIPLUG_STORE=URI; or list what is here: ciplug runs list",
     )
 
@@ -188,5 +188,5 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
         send(session, resumed.sealed)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
-    where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store.uri}"
+    where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store_name}"
     return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}: {where}")]

@@ -33,6 +33,7 @@ from ciplug.stores import (
     log_of,
     open_files,
     open_store,
+    store_name,
 )
 
 if TYPE_CHECKING:
@@ -138,6 +139,11 @@ class Session:
     def store(self) -> Store:
         may_fold = self.context.trusted
         return open_store(self.store_uri, self.workspace, self.env, may_fold=may_fold, bundles=self.bundles)
+
+    @property
+    def store_name(self) -> str:
+        """The store as a person knows it."""
+        return store_name(self.store)
 
     @property
     def log(self) -> Log:

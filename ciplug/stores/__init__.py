@@ -61,6 +61,14 @@ def is_archived(uri: str) -> bool:
     return uri.partition("?")[0] == "jenkins:" or uri.startswith(("jenkins+http://", "jenkins+https://"))
 
 
+def store_name(store: Store) -> str:
+    """The store as a person knows it: "branch 'ciplug' of https://github.com/acme/wine", or its URI."""
+    if not is_git(store.uri):
+        return store.uri
+    remote, _, branch = store.address.rpartition("#")
+    return f"branch '{branch}' of {remote}"
+
+
 def open_store(
     uri: str,
     workspace: Workspace | None,

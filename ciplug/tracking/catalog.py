@@ -24,17 +24,17 @@ from ciplug.records.amendment import Amendment, Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
-from ciplug.stores.base import Store
+from ciplug.stores import Store, store_name
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
 from ciplug.tracking.entries import Entry, as_amended, entry_at, sparse, why_misplaced, why_unread
-from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, Order, Selection
+from ciplug.tracking.query import COMMIT, PARENT, Column, Comparison, Key, Kind, MatchedRows, Order
 
 _NAMES_MOST = 12
 T = TypeVar("T")
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of a search."""
 
     entries: list[Entry]
@@ -108,7 +108,7 @@ class Catalog:
             raise self._not_offline("what is kept on this machine is damaged") from None
 
     def _not_offline(self, why: str) -> UsageError:
-        return UsageError(f"store '{self._store.uri}': {why}", hint="ask without --offline first")
+        return UsageError(f"{store_name(self._store)}: {why}", hint="ask without --offline first")
 
     def _answer(self, question: Callable[[], T]) -> T:
         """Ask the cache; a damaged one is made anew from the store, and asked again."""
@@ -214,7 +214,7 @@ class Catalog:
         hide: Collection[Standing] = (),
         fold: bool = False,
         keep: Callable[[Sequence[int]], Sequence[int]] | None = None,
-    ) -> Found:
+    ) -> SearchResult:
         """The first `limit` runs for which every condition holds, in order; without one, the latest first.
 
         Raises UsageError for a metric, parameter or tag that no run has.
@@ -234,7 +234,7 @@ class Catalog:
         hide: Collection[Standing],
         fold: bool,
         keep: Callable[[Sequence[int]], Sequence[int]] | None,
-    ) -> Found:
+    ) -> SearchResult:
         selected = self._select(where)
         for order in order_by:
             self._need(order.key)
@@ -245,7 +245,7 @@ class Catalog:
             rows = [row for row in rows if row not in folded]
         arranged = search.arrange(rows, order_by, self._column, limit)
         entries = self._entries(arranged.rows)
-        return Found(
+        return SearchResult(
             entries,
             len(rows),
             selected.undefined,
@@ -275,7 +275,7 @@ class Catalog:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
-    def _select(self, where: Sequence[Comparison]) -> Selection:
+    def _select(self, where: Sequence[Comparison]) -> MatchedRows:
         for comparison in where:
             self._need(comparison.key)
         return search.select(where, self._count, self._column)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
-from ciplug.records.amendment import Amendment, Changes, Evidence, RefusedParam, evidence_of
+from ciplug.records.amendment import Amendment, Changes, RefusedParam, RunEvidence, evidence_of
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
 from ciplug.records.inputs import decode_texts, encode_texts
 from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
-from ciplug.stores.base import Store
+from ciplug.stores import Store, store_name
 from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
 from ciplug.tracking.amended import changes as fold_all
 
@@ -247,7 +247,7 @@ class Runs:
         key = run_key(run)
         return self._changes[key].refused_params(self._records[key].params) if key in self._changes else ()
 
-    def evidence(self, run: Run) -> Evidence:
+    def evidence(self, run: Run) -> RunEvidence:
         """A run that was loaded, as gates and comparisons take it: what was recorded, and what was added since.
 
         Whatever is decided by a run's status, parameters, times or inputs is decided by this one: a loaded run is
@@ -255,7 +255,7 @@ class Runs:
         """
         key = run_key(run)
         if key not in self._changes:
-            return Evidence(run)
+            return RunEvidence(run)
         return evidence_of(self._records[key], self._changes[key])
 
     def objects_of(self, runs: Iterable[RunKey]) -> list[str]:
@@ -286,7 +286,7 @@ class Runs:
             # What cannot be read answers no question, and is there all the same.
             matches = [key for key in parse_runs(self.catalog.problems) if key.id.startswith(run_id)]
         if not matches:
-            raise NotFound(f"no run '{run_id}' in {self._store.uri}", hint="list them: ciplug runs list")
+            raise NotFound(f"no run '{run_id}' in {store_name(self._store)}", hint="list them: ciplug runs list")
         if len(matches) > 1:
             some = ", ".join(k.id[:12] for k in matches[:4])
             raise NotFound(f"'{run_id}' is the beginning of {len(matches)} runs: {some}", hint="give more of the id")

@@ -19,8 +19,8 @@ from ciplug.tracking.query import (
     Column,
     Columns,
     Comparison,
+    MatchedRows,
     Order,
-    Selection,
     comparable_time,
 )
 
@@ -34,7 +34,7 @@ _NUMERIC: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def select(where: Iterable[Comparison], count: int, columns: Columns) -> Selection:
+def select(where: Iterable[Comparison], count: int, columns: Columns) -> MatchedRows:
     """The rows among `count` for which every condition holds, rising."""
     matched: set[int] | None = None
     possible: set[int] | None = None
@@ -49,8 +49,8 @@ def select(where: Iterable[Comparison], count: int, columns: Columns) -> Selecti
         matched = hits if matched is None else matched & hits
         possible = maybe if possible is None else possible & maybe
     if matched is None or possible is None:
-        return Selection(range(count), 0)
-    return Selection(sorted(matched), len(possible) - len(matched))
+        return MatchedRows(range(count), 0)
+    return MatchedRows(sorted(matched), len(possible) - len(matched))
 
 
 def _operands(comparison: Comparison, column: Column) -> Column:

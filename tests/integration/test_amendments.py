@@ -343,6 +343,13 @@ def test_offline_it_waits_in_the_spool_and_is_sent_later(project: Project, tmp_p
     assert len(store_of(project).keys("amend/")) == 2
 
 
+def test_what_is_said_of_a_deleted_run_that_is_withdrawn(project: Project) -> None:
+    run = project.train()
+    project.ciplug("runs", "delete", run, "--reason", "a test")
+    said = project.ciplug("runs", "withdraw", run, "--reason", "wrong labels").stderr
+    assert f"run {run[:12]} (wine): withdrawn; it is still deleted by " in said and said.rstrip().endswith(": a test")
+
+
 def test_a_forks_job_amends_nothing(project: Project) -> None:
     run = project.train()
     env = {**FORK, "CI_COMMIT_SHA": project.head}

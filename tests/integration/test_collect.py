@@ -109,6 +109,22 @@ def test_a_file_that_is_no_bundle_is_not_overwritten(project: Project, ciplug: C
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("verb", ["run", "record", "ci"])
+def test_a_bundle_of_a_fork_holds_runs_of_one_commit(project: Project, ciplug: Call, tmp_path: Path, verb: str) -> None:
+    """Whoever collects it would refuse it whole, because of what an earlier job has left in the workspace."""
+    file, fork = tmp_path / "bundle.ndjson", {"JENKINS_URL": "http://j", "CHANGE_ID": "3", "CHANGE_FORK": "eve"}
+    train = () if verb == "record" else ("--", sys.executable, "train.py")
+    assert ciplug("run", "--bundle", file, "--", sys.executable, "train.py", env=fork).code == 0
+    before = file.read_bytes()
+    (project.folder / "metrics.json").unlink()
+    old, new = project.head, project.commit("another one")
+    said = ciplug(verb, "--bundle", file, *train, env=fork)
+    assert said.code == 2 and f"holds runs of {old[:8]}, and this run is of {new[:8]}" in said.err
+    assert "  -> name a new file" in said.err and file.read_bytes() == before
+    assert not (project.folder / "metrics.json").exists(), "before the training"
+    assert ciplug("run", "--bundle", file, "--", sys.executable, "train.py").code == 0, "a trusted job's may hold more"
+
+
 def test_ci_puts_run_and_verdict_into_the_bundle_and_shows_the_whole_report(
     project: Project, ciplug: Call, tmp_path: Path
 ) -> None:
@@ -253,7 +269,7 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     monkeypatch.setattr(GitStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
-    assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err
+    assert "bundle-0.ndjson: the store has other content" in said.err and "1 run of 1 bundle recorded" in said.err
     assert recorded(project).keys() == {fine.id}
 
 

@@ -190,10 +190,11 @@ def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around
         "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
     )
     command = [PYTHON, "train.py"]
-    subprocess.run(
-        [*([PYTHON, "-m", "ciplug", "run", "--"] if around else []), *command], cwd=project.folder, check=False
-    )
-    assert last(project) == dirty("train.py")
+    around_it = [PYTHON, "-m", "ciplug", "run", "--"] if around else []
+    done = subprocess.run([*around_it, *command], cwd=project.folder, check=False, capture_output=True, text=True)
+    assert last(project) == dirty("train.py") and "did not write it" not in done.stderr
+    (run,) = project.json("runs", "list", "--json")
+    assert [one["path"] for one in run["artifacts"]] == ["train.py"] and run["provenance"]["unchanged"] == ["train.py"]
 
 
 def test_the_files_of_a_record_after_the_fact(project: Project) -> None:

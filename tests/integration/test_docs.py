@@ -23,7 +23,7 @@ import pytest
 import yaml
 
 from ciplug import cli, config, strict_yaml
-from ciplug.config.schema import schema
+from ciplug.config.json_schema import schema
 from tests.project import git
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -282,7 +282,8 @@ def test_every_attack_is_named_and_an_honest_bundle_beside_them_is_recorded(
     assert code == 3
     assert recorded(project) == {victim.id}
     assert git(project.folder, "ls-remote", "origin") == before
-    assert f"0 runs of 0 bundles recorded in git:; {len(attacks)} bundles refused" in said
+    assert "0 runs of 0 bundles recorded in branch 'ciplug' of " in said
+    assert f"; {len(attacks)} bundles refused" in said
 
     good = honest()
     job.add_artifact(42, "ciplug good", zipped({FILE: packed(good)}))
@@ -296,7 +297,8 @@ def test_every_attack_is_named_and_an_honest_bundle_beside_them_is_recorded(
         assert why in found[0], (name, found)
         assert len(found[0]) < 1000
     assert len(refused) == len(attacks)
-    assert f"1 run of 1 bundle recorded in git:; {len(attacks)} bundles refused" in said
+    assert "1 run of 1 bundle recorded in branch 'ciplug' of " in said
+    assert f"; {len(attacks)} bundles refused" in said
     harmless(said)
     assert not any((tmp_path / name).exists() for name in ("OUTPUT", "ENV", "PATH", "STEP_SUMMARY"))
     assert not [call for call in job.wrote() if "/uploads/" not in call.path]

@@ -247,7 +247,7 @@ def test_a_sweep_is_a_run_and_its_children_and_one_push(tmp_path: Path, git_serv
     project.commit("sweep")
     git_server.requests.clear()
     done = project.ciplug("run", "--tag", "a=1", "--", sys.executable, "train.py")
-    assert "1 metric, 20 child runs, recorded in git:" in done.stderr
+    assert "1 metric, 20 child runs, recorded in branch 'ciplug' of " in done.stderr
     pushes = [r for r in git_server.requests if r.service == "receive-pack" and r.method == "POST"]
     assert len(pushes) == 1
     runs = recorded(open_session(cwd=project.folder))

@@ -200,5 +200,5 @@ def test_offline_says_how_old_the_answer_is(made: tuple[Path, list[str]], tmp_pa
     assert "cannot read the store" in project.ciplug("leaderboard", code=3).stderr
     board = project.ciplug("leaderboard", "--offline", "--limit", "1")
     assert made[1][1][:12] in board.stdout
-    assert "ciplug: offline: git: as it was at 20" in board.stderr
+    assert "ciplug: offline: branch 'ciplug' of " in board.stderr and " as it was at 20" in board.stderr
     assert "as it was at" in project.ciplug("runs", "list", "--offline", "--quiet").stderr

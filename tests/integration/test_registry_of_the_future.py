@@ -11,8 +11,8 @@ import pytest
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.keys import log_of
 from ciplug.registry import ledger
+from ciplug.steps.promote import PromotionRequest, promote
 from ciplug.steps.session import open_session
-from ciplug.steps.transition import PromotionRequest, promote
 from tests.project import CONFIG, Project, git
 
 pytestmark = pytest.mark.slow

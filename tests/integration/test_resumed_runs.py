@@ -98,7 +98,7 @@ def test_what_a_resumed_run_logs_is_one_amendment(
         ciplug.log_outputs(["m-1"])
         monkeypatch.chdir(origin.parent / "other")
         assert amendments() == []
-    assert f"run {run} (wine) was resumed, and finished: amended in git:" in capsys.readouterr().err
+    assert f"run {run} (wine) was resumed, and finished: amended in branch 'ciplug' of " in capsys.readouterr().err
     (made,) = amendments()
     assert (made.params, made.tags, made.metrics, made.status) == (
         {"rate": 0.1},
@@ -257,7 +257,7 @@ def test_an_id_that_nobody_knows_is_refused_with_where_it_was_looked_for(run: st
         ciplug.start_run(run_id="0" * 32)
     spool = open_session().spool.folder
     assert refused.value.message == (
-        f"no run {'0' * 32}: neither open on this machine ({spool}), nor recorded in {open_session().store.uri}"
+        f"no run {'0' * 32}: neither open on this machine ({spool}), nor recorded in {open_session().store_name}"
     )
     assert "CIPLUG_STORE=URI" in (refused.value.hint or "")
 

@@ -14,7 +14,7 @@ from ciplug.config import Keep
 from ciplug.errors import ConfigError
 from ciplug.registry import ledger
 from ciplug.registry.events import EVENT_TYPES, EventType, wrap
-from ciplug.steps.compact import select
+from ciplug.steps.drop_old_runs import runs_to_drop
 from ciplug.stores.git import folding
 from tests.project import CONFIG, Project, git, measured
 from tests.team import STAMP, team_in
@@ -132,8 +132,8 @@ def test_a_run_that_an_event_of_any_type_names_stays(tmp_path: Path, monkeypatch
     runs = [team.run(commit=team.project.commit(f"{number}")).id for number in range(4)]
     event = wrap(Instead(instead_of=runs[1]), model="wine", created=STAMP)
     ledger.append(team.session.log, ledger.read(team.session.log, "wine"), event)
-    selected = select(team.session.refreshed(), Keep(last=1))
-    assert {run.id for run in selected.dropped} == {runs[0], runs[2]}
+    old = runs_to_drop(team.session.refreshed(), Keep(last=1))
+    assert {run.id for run in old.runs} == {runs[0], runs[2]}
 
 
 @pytest.mark.slow

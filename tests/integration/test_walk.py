@@ -441,7 +441,10 @@ def test_a_refusal_of_another_run_is_not_taken_for_this_one_s(project: Project) 
     with pytest.raises(StoreError):
         store_objects(session, {"verdicts/" + "a/" * 99: b"1"})
     done = project.ciplug("run", "--", PYTHON, "train.py", code=3)
-    assert "not sent: a write of 1 objects is too large" in done.stderr and "recorded in git:" in done.stderr
+    assert (
+        "not sent: a write of 1 objects is too large" in done.stderr
+        and "recorded in branch 'ciplug' of " in done.stderr
+    )
 
 
 def test_an_old_metrics_file_is_not_taken_for_a_new_one(project: Project) -> None:

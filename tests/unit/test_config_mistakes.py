@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ciplug import config
+from ciplug.config.json_schema import schema
 from ciplug.config.kinds import Listed, Named, Scalar, Table, keys_of
-from ciplug.config.schema import schema
 from ciplug.errors import ConfigError
 
 

@@ -110,7 +110,7 @@ def test_it_says_everything() -> None:
 def test_nothing_judged_and_nothing_recorded() -> None:
     section = replace(samples.failing().sections[0], verdict=None)
     page = check(html.render(Report(sections=(section,))))
-    assert "compared, not judged" in page.text
+    assert "compared, no gates set" in page.text
     assert "No gates are set for this model" in page.text
     assert "No model was recorded." in check(html.render(Report(sections=()))).text
 

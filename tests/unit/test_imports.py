@@ -18,6 +18,7 @@ RECORDS = {"records", "errors"}
 MAY_IMPORT: dict[str, set[str]] = {
     # Leaves.
     "_version": set(),
+    "loading": set(),
     "errors": set(),
     "locking": set(),
     "git": {*RECORDS, "locking"},
@@ -43,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "steps": {
         *RECORDS,
         *("config", "console", "ci", "forges", "gates", "git", "stores", "tracking", "capture", "registry", "bundles"),
-        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version"),
+        *("comparison", "reports", "stats", "locking", "strict_yaml", "_version", "loading"),
     },
     "health": {"errors", "_version", "ci", "config", "steps", "forges", "git", "stores"},
     "scaffold": {
@@ -60,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # What action.yml and the templates start.
     "action": {"errors", "console", "cli"},
     "install": set(),
-    "__init__": {"api", "_version"},
+    "__init__": {"api", "_version", "loading"},
     "__main__": {"cli"},
 }
 """Part (a folder, or a module at the top) → the parts that it may import, besides itself.

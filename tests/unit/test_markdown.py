@@ -177,7 +177,7 @@ def test_absent_sides_have_a_reason() -> None:
 
 def test_what_was_not_judged_does_not_look_passed() -> None:
     body = render(samples.without_gates())
-    assert "## 📊 wine-quality: compared, not judged" in body
+    assert "## 📊 wine-quality: compared, no gates set" in body
     assert "No gates are set for this model: it is compared, and not judged." in body
     assert "✅" not in body
     assert "✅" not in render(Report(sections=()))

@@ -10,9 +10,9 @@ import pytest
 
 from ciplug import config, strict_yaml
 from ciplug.config.gate import Allowance, Baseline, Defaults
+from ciplug.config.json_schema import schema
 from ciplug.config.kinds import Listed, Named, Table, keys_of
 from ciplug.config.policy import Policy
-from ciplug.config.schema import schema
 from ciplug.errors import ConfigError
 from ciplug.gates.digest import digest_of
 from ciplug.gates.explain import explain

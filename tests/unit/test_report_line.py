@@ -26,14 +26,14 @@ def section(*metrics: object, judged: bool = False) -> ModelSection:
     [
         (samples.failing(), "❌ wine-quality: FAIL, f1_macro 0.8873 (−0.0158)"),
         (Report(sections=()), "nothing is compared"),
-        (Report(sections=(section(),)), "📊 wine: compared, not judged"),
+        (Report(sections=(section(),)), "📊 wine: compared, no gates set"),
         (
             Report(sections=(section(samples.metric("f1_macro", None, 0.9)),)),
-            "📊 wine: compared, not judged, f1_macro missing",
+            "📊 wine: compared, no gates set, f1_macro missing",
         ),
         (
             Report(sections=(section(samples.metric("loss", float("nan"), 0.9)),)),
-            "📊 wine: compared, not judged, loss NaN",
+            "📊 wine: compared, no gates set, loss NaN",
         ),
         (
             Report(sections=(section(samples.metric("f1_macro", 0.8, 0.9, better=True), judged=True),)),

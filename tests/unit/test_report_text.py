@@ -124,7 +124,7 @@ def test_words() -> None:
     assert [figures.size(b) for b in (None, 12, 2048, 3 * 2**30)] == [None, "12 B", "2.0 KiB", "3.0 GiB"]
     assert [text.scalar(v) for v in (None, "", True, 1e-05, 3, "x")] == ["–", '""', "true", "1e-05", "3", "x"]
     assert text.tally(samples.verdict()) == "1 failed, 3 passed"
-    assert text.headline(None, None) == ("📊", "compared, not judged")
+    assert text.headline(None, None) == ("📊", "compared, no gates set")
     assert text.headline("ERROR", None) == ("⛔", "not judged")
     assert text.headline("FAIL", samples.verdict(dry_run=True)) == ("❌", "failed (dry run)")
 

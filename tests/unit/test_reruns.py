@@ -104,6 +104,27 @@ def test_flaky_within_one_environment_also_where_others_differ() -> None:
     assert (spread.flaky, spread.runs) == (True, ("a", "b"))
 
 
+def job(attempt: int, id: str, **more: Any) -> Provenance:
+    return replace(CI, context=replace(CI.context, run_url="u", attempt=attempt, job_id=id, job="train", **more))
+
+
+def test_legs_of_a_matrix_that_look_alike_are_no_re_runs() -> None:
+    one, other = run("a", 0.9, job(1, "x")), run("b", 0.8, job(1, "y"))
+    assert seen(one, other) == [(False, "1", ["job"])]
+    (spread,) = spreads([one, other], "seed")
+    assert spread.differs[0].values == ("x", "y")
+    assert seen(one, other, run("c", 0.7, job(2, "z"))) == [(False, "1", ["job"])], "of whichever leg"
+    assert seen(one, run("c", 0.7, job(1, "x"))) == [(True, "1", [])], "twice in one job"
+    assert seen(one, run("c", 0.7, job(2, "z"))) == [(True, "1", [])], "the job again"
+
+
+def test_legs_that_are_named_are_told_apart_and_their_re_runs_are_seen() -> None:
+    one, other = run("a", 0.9, job(1, "x", leg="lib=a")), run("b", 0.8, job(1, "y", leg="lib=b"))
+    assert seen(one, other) == [(False, "1", ["leg of the matrix"])]
+    (spread,) = spreads([one, other, run("c", 0.7, job(2, "z", leg="lib=a"))], "seed")
+    assert (spread.flaky, spread.runs) == (True, ("a", "c"))
+
+
 def test_what_measures_the_machine_is_no_metric_of_the_model() -> None:
     slow, fast = (replace(CI, wall_seconds=seconds) for seconds in (9.0, 1.0))
     one = run("a", origin=slow, metrics={"acc": 0.9, "run.wall_seconds": 9.0})

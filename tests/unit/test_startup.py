@@ -54,6 +54,7 @@ def test_import_of_the_package_loads_nothing_but_itself(tmp_path: Path) -> None:
     assert {n for n in imported("-c", "import ciplug", cwd=tmp_path) if n.startswith("ciplug")} == {
         "ciplug",
         "ciplug._version",
+        "ciplug.loading",
     }
 
 

@@ -48,7 +48,7 @@ class Source:
             parts.append(f"row {row}")
         if column:
             parts.append(repr(column[:130]))
-        return InputError(": ".join([*parts, what]), hint=hint)
+        return InputError(": ".join([*parts, what]), hint=hint, what=what, line=line)
 
     @cached_property
     def size(self) -> int:

@@ -20,21 +20,21 @@ _AT_ONCE = 32
 
 
 @dataclass
-class Found:
+class Inspection:
     """The problems, and the changes that would repair them."""
 
     problems: list[Problem] = field(default_factory=list)
-    """Only a person can repair these."""
+    """The problems that only a person can repair."""
     repairable: list[Problem] = field(default_factory=list)
-    """And these by the rest of this:"""
+    """The problems that the changes below repair."""
     rewrite: list[str] = field(default_factory=list)
-    """segments to be written anew,"""
+    """Segments to write anew."""
     skip: set[str] = field(default_factory=set)
-    """without these keys, which other segments hold;"""
+    """Keys to leave out of the new segments: other segments hold them."""
     adopt: list[str] = field(default_factory=list)
-    """keys of objects that the index lacks;"""
+    """Keys of objects to put into the index, which lacks them."""
     delete: list[str] = field(default_factory=list)
-    """names of what is of no use any more."""
+    """Names of objects that nothing needs."""
 
 
 def object_name(key: str) -> str:
@@ -65,14 +65,16 @@ def why_not(objects: Mapping[str, bytes], folded: Mapping[str, bytes]) -> dict[s
     }
 
 
-def inspect(bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]]) -> Found:
+def inspect(
+    bucket: Bucket, listed: Collection[str], state: State, pending: Mapping[str, Mapping[str, bytes]]
+) -> Inspection:
     """Read every segment, and check that every object exists.
 
     Args:
         listed: names of all segments and objects, as listed before `state` was read.
         pending: name of a write in the inbox → its objects.
     """
-    found = Found()
+    found = Inspection()
     waiting = {key for objects in pending.values() for key in objects}
     records: dict[str, str] = {}
     known: dict[str, bytes] = {}
@@ -121,7 +123,7 @@ def _strays(
     records: set[str],
     objects: Mapping[str, str],
     waiting: set[str],
-    found: Found,
+    found: Inspection,
 ) -> None:
     """Report listed objects that no index has: a fold is in progress or was killed, or ciplug did not write them."""
     # Case-insensitive disks list a folder with the spelling of whoever created it first.

@@ -6,7 +6,7 @@ from ciplug.stores.base import Problem
 from ciplug.stores.bucket import index
 from ciplug.stores.bucket import segment_files as segments
 from ciplug.stores.bucket.base import each
-from ciplug.stores.bucket.check import Found, inspect
+from ciplug.stores.bucket.check import Inspection, inspect
 from ciplug.stores.bucket.folding import Folding
 from ciplug.stores.bucket.index import Claim
 from ciplug.stores.bucket.reading import Reader, View
@@ -46,7 +46,7 @@ def _finish_folds(reader: Reader, folding: Folding) -> list[Problem]:
     ]
 
 
-def _repair(reader: Reader, folding: Folding, view: View, found: Found) -> bool:
+def _repair(reader: Reader, folding: Folding, view: View, found: Inspection) -> bool:
     """Write anew what is not as the index has it, and index what it lacks; False where another was faster."""
     if found.rewrite or found.adopt:
         claim = Claim(

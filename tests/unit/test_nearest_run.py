@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ciplug.comparison.baseline import age_days, asked_side, merge_base_side, side, target_side
+from ciplug.comparison.nearest_run import age_days, merge_base_side, requested_side, side, target_side
 from ciplug.comparison.selection import Selection, baseline_rules, facts_of, select
 from ciplug.records.comparison import Side
 from ciplug.records.provenance import Provenance
@@ -81,11 +81,11 @@ def test_a_candidate_is_never_its_own_baseline() -> None:
     """Also where its commit is asked for, or is among the ancestors."""
     by_commit = {"head": [CANDIDATE], "m1": [run("b", "m1")]}
     assert baseline(by_commit, ["head", "m1"]).run == "b"
-    assert asked_side(by_commit, ["head", "m1"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run == "b"
-    assert asked_side({"head": [CANDIDATE]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run is None
+    assert requested_side(by_commit, ["head", "m1"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run == "b"
+    assert requested_side({"head": [CANDIDATE]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run is None
     again = run("again", "head", started="2026-11-19T12:00:00.000Z")
     assert (
-        asked_side({"head": [CANDIDATE, again]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run
+        requested_side({"head": [CANDIDATE, again]}, ["head"], "HEAD", candidate=CANDIDATE, now=NOW, pick=pick).run
         == "again"
     )
 
@@ -107,11 +107,11 @@ def test_no_baseline_says_why(ancestors: list[str], merge_base: str | None, how:
 
 def test_a_baseline_that_was_asked_for() -> None:
     by_commit = {"t0": [run("b", "t0")], "t2": [run("older", "t2")]}
-    found = asked_side(by_commit, ["t0", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
+    found = requested_side(by_commit, ["t0", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.label, found.how) == ("b", "v1.0", "as asked for")
-    found = asked_side(by_commit, ["t1", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
+    found = requested_side(by_commit, ["t1", "t2"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.how) == ("older", "nearest recorded ancestor, 1 commit before v1.0")
-    found = asked_side({}, ["t1"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
+    found = requested_side({}, ["t1"], "v1.0", candidate=CANDIDATE, now=NOW, pick=pick)
     assert (found.run, found.how) == (None, "no run of 'wine' on v1.0 or its ancestors")
 
 

@@ -78,23 +78,23 @@ def merge_base_side(
     return replace(Side.absent("baseline", label, problem), passed_over=passed_over)
 
 
-def asked_side(
+def requested_side(
     by_commit: Mapping[str, Sequence[Run]],
     line: Sequence[str],
-    asked: str,
+    requested: str,
     *,
     candidate: Run,
     now: datetime,
     pick: Pick,
 ) -> Side:
-    """The baseline that was asked for by name; `line` is that commit and its first parents."""
+    """The baseline that was requested by name; `line` is that commit and its first parents."""
     distance, run, passed_over = nearest(by_commit, line, pick)
     if run is not None:
-        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {asked}"
+        before = f"nearest recorded ancestor, {counted(distance, 'commit')} before {requested}"
         how = before if distance else "as asked for"
-        return replace(side("baseline", asked, how, run, now), passed_over=passed_over)
-    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=asked)
-    return replace(Side.absent("baseline", asked, problem), passed_over=passed_over)
+        return replace(side("baseline", requested, how, run, now), passed_over=passed_over)
+    problem = Notice(kind=Kind.NO_RUN_THERE, of="baseline", model=candidate.model, name=requested)
+    return replace(Side.absent("baseline", requested, problem), passed_over=passed_over)
 
 
 def target_side(

@@ -1,4 +1,4 @@
-"""Fold pending writes, and drop the runs that `keep:` in ciplug.yaml does not keep.
+"""Drop the runs that `keep:` in ciplug.yaml does not keep.
 
 Versions of models, baselines and what recorded verdicts need are never dropped.
 """
@@ -27,29 +27,24 @@ from ciplug.tracking.runs import Runs
 
 
 @dataclass(frozen=True)
-class Selection:
+class RunsToDrop:
     """The runs that the retention rule drops."""
 
-    dropped: Sequence[RetainedRun]
+    runs: Sequence[RetainedRun]
     protected: int
     """The number of older runs that are kept: in the registry, baselines, or the ones that count for a kept commit."""
 
 
-def fold(session: Session) -> int:
-    """Fold the pending writes of the store and of its files; returns how many those were."""
-    return session.store.compact() + (session.files.compact() if session.files else 0)
-
-
-def select(session: Session, keep: Keep) -> Selection:
+def runs_to_drop(session: Session, keep: Keep) -> RunsToDrop:
     """The runs to drop. Raises UsageError where it cannot be known which runs are needed."""
     runs = _all_runs(session)
     old = retention.too_old(runs, last=keep.last, days=keep.days, now=now())
     protected = _protected(session, runs, {run.id for run in old})
     dropped = [run for run in old if run.id not in protected]
-    return Selection(dropped, len(old) - len(dropped))
+    return RunsToDrop(dropped, len(old) - len(dropped))
 
 
-def drop(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
+def drop_runs(session: Session, runs: Sequence[RetainedRun], keep: Keep) -> int:
     """Drop all objects of these runs: records, series, examples, amendments and verdicts; returns how many."""
     store = session.store
     keys = store.keys(*(prefix for run in runs for prefix in RunKey(run.commit, run.id).everything))

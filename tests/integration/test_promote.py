@@ -20,9 +20,9 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
-from ciplug.steps import transition
+from ciplug.steps import promote as promoting
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.transition import Promotion, PromotionRequest
+from ciplug.steps.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -381,6 +381,13 @@ def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirt
         assert team.refused("production", run=run.id).reason in (Refusal.DIRTY_TREE, Refusal.TREE_UNKNOWN)
 
 
+def test_an_empty_file(team: Team) -> None:
+    empty = File(path="model.bin", digest=f"sha256:{hashlib.sha256(b'').hexdigest()}", size=0)
+    notes = File(path="notes.txt", digest="sha256:" + "2" * 64, size=3)
+    refusal = team.refused(run=team.judged(artifacts=(notes, empty)).id)
+    assert refusal.reason is Refusal.EMPTY_FILE and "model.bin" in refusal.message
+
+
 def test_a_run_without_a_file(team: Team) -> None:
     refusal = team.refused(run=team.judged(artifacts=()).id)
     assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
@@ -517,7 +524,7 @@ def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Calla
             before()
         return append(log, entries, event)
 
-    monkeypatch.setattr("ciplug.steps.transition.ledger.append", late)
+    monkeypatch.setattr("ciplug.steps.promote.ledger.append", late)
 
 
 def register_another(team: Team) -> Callable[[], None]:
@@ -543,7 +550,7 @@ def test_who_loses_a_race_reads_again_and_is_judged_again(team: Team, monkeypatc
 
 def test_who_loses_every_race_gives_up(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     run = team.judged()
-    monkeypatch.setattr(transition, "_TRIES", 3)
+    monkeypatch.setattr(promoting, "_TRIES", 3)
     rival(team, monkeypatch, 99, register_another(team))
     with pytest.raises(PromotionRefused, match="in each of 3 attempts") as caught:
         team.promote(run=run.id)
