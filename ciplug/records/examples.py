@@ -42,7 +42,7 @@ class Examples:
     """The answers of the model."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Numeric columns by name (array('d') where they come from a file): a score of each example, a probability, a
-    latency. NaN where a row has no such score, ±inf where it has one that is no number."""
+    latency. NaN where a row has no such score, ±inf where it has one that is not a number."""
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Columns to slice by; "" where a row has no value."""
     clusters: Sequence[str] | None = None

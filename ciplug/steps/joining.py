@@ -63,7 +63,7 @@ def run_of_parent(env: Mapping[str, str], *, of_any: bool) -> RunWriter | None:
     """The innermost open run of the process that started this one as a worker, which shares its files but no memory.
 
     Args:
-        of_any: look at the parent of a program that is no worker of multiprocessing, joblib or the like, too.
+        of_any: look at the parent of a program that is not a worker of multiprocessing, joblib or the like, too.
     """
     parents = {worker} if (worker := _worker_of()) is not None else set()
     if of_any:

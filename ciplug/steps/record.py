@@ -158,7 +158,7 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
 
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
-    """The paths that are none of the others, however either is written."""
+    """The paths that are not among the others, however either is written."""
     known = absolute(others)
     return [path for path in paths if not absolute([path]) <= known]
 
@@ -234,7 +234,7 @@ def finish(
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
-    a training that did not finish, files that it has not written are no problem.
+    a training that did not finish, files that it has not written are not a problem.
     """
     ended = now()
     with entry.ending() as logged:

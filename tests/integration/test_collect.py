@@ -101,7 +101,7 @@ def test_a_bundle_that_cannot_be_written_keeps_the_run_in_the_spool(
     assert ciplug("record", "--spooled", "--bundle", good).err.endswith("nothing waits in the spool\n")
 
 
-def test_a_file_that_is_no_bundle_is_not_overwritten(project: Project, ciplug: Call, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_not_overwritten(project: Project, ciplug: Call, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     said = ciplug("run", "--bundle", tmp_path / "notes.txt", "--", sys.executable, "-c", "print('trained')")
     assert said.code == 2 and "not a bundle of ciplug" in said.err
@@ -234,7 +234,7 @@ def test_two_bundles_that_contradict_each_other(project: Project, ciplug: Call, 
     assert "1 run of 1 bundle recorded" in said.err
 
 
-def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path) -> None:
+def test_no_bundle_is_not_a_success(project: Project, ciplug: Call, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "nothing", tmp_path / "*.ndjson"):
         said = ciplug("collect", source)

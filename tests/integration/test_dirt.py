@@ -144,7 +144,7 @@ def test_a_merge_with_conflicts(project: Project) -> None:
 # When it is measured, and what is set aside
 
 
-def test_what_the_command_changes_is_no_dirt(project: Project) -> None:
+def test_what_the_command_changes_is_not_dirt(project: Project) -> None:
     """A pipeline that rewrites tracked files: this run is clean, and the next one in the same tree is not."""
     write = ("run", "--", PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
     project.ciplug(*write)

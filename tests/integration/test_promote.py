@@ -220,7 +220,7 @@ def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_
     assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 
-def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
+def test_the_verdict_of_a_promotion_is_not_a_verdict_of_the_run(team: Team) -> None:
     run = team.run()
     team.verdict(run, stage="production")
     assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
@@ -594,7 +594,7 @@ def test_promoters_that_race_have_one_winner_each_time(team: Team) -> None:
     assert [e.payload["version"] for e in promoted] == [1, 2, 3]
 
 
-def test_a_conflict_in_the_store_of_verdicts_is_no_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     stage_of(team, "gates: [accuracy]")
     run = team.judged()
 

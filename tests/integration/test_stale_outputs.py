@@ -273,7 +273,7 @@ def runs_and_spool(project: Project) -> tuple[int, list[str]]:
         ("sh -c ./params.yaml", 126, "could not be executed (exit code 126)"),
     ],
 )
-def test_a_command_that_did_not_start_is_no_run(
+def test_a_command_that_did_not_start_is_not_a_run(
     project: Project, command: str, code: int | tuple[int, ...], words: str
 ) -> None:
     script = project.folder / "no-interpreter"
