@@ -158,7 +158,7 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
 
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
-    """The paths that are none of the others, however either is written."""
+    """The paths that are not among the others, however either is written."""
     known = absolute(others)
     return [path for path in paths if not absolute([path]) <= known]
 
@@ -174,7 +174,7 @@ def tell_beside(session: Session, entry: RunWriter) -> None:
     for other in session.spool.mark_beside(entry):
         session.tell(
             warning(
-                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                f"run {other[:12]} is still going on and writes the same files: each may record the other's numbers",
                 "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
             )
         )
@@ -187,7 +187,7 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
         named = origin.named_dirt(_NAMED_MOST)
         session.tell(
             warning(
-                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                f"this run does not count for commit {session.head[:8]}, because files differ from the commit: {named}",
                 "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
                 + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
             )
@@ -234,7 +234,7 @@ def finish(
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
-    a training that did not finish, files that it has not written are no problem.
+    a training that did not finish, files that it has not written are not a problem.
     """
     ended = now()
     with entry.ending() as logged:

@@ -227,7 +227,7 @@ def test_a_seed_whose_run_failed_is_an_error_until_it_is_run_again_or_withdrawn(
 # --- runs of CI only
 
 
-def test_with_source_ci_a_laptop_is_no_baseline(team: Team) -> None:
+def test_with_source_ci_a_laptop_is_not_a_baseline(team: Team) -> None:
     policy = (team.project.folder / "ciplug.yaml").read_text()
     main = git(team.project.folder, "rev-parse", "main")
     laptop = team.run(commit=main, accuracy=0.99)
