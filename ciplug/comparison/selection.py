@@ -160,7 +160,7 @@ def select(runs: Sequence[Facts], rules: Rules) -> Selection:
     """Choose the run that counts among the runs of one model on one commit.
 
     Of the runs that may count: a trusted one before a fork's, a finished one before one that failed, a pipeline's
-    before one of a person's machine, one that is no child before a child, then the one with the most of the gated
+    before one of a person's machine, one that is not a child before a child, then the one with the most of the gated
     metrics, then of those to compare, then the last by start time and id.
 
     Args:

@@ -187,7 +187,8 @@ def read_artifacts(
     unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
     contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
     contents += _given(entry, logged.files, problems)
-    contents += _under_names(logged.named, job, {content.file.path: content.file for content in contents}, problems)
+    taken = {content.file.path: content.file for content in contents}
+    contents += _under_names(logged.named, job, taken, problems, inputs.left_out)
     files: dict[str, File] = {}
     kept = []
     for content in contents:
@@ -211,12 +212,16 @@ def read_artifacts(
 
 
 def _under_names(
-    named: Mapping[str, str], job: Surroundings, files: Mapping[str, File], problems: list[CiplugError]
+    named: Mapping[str, str],
+    job: Surroundings,
+    files: Mapping[str, File],
+    problems: list[CiplugError],
+    left_out: Collection[Path],
 ) -> list[Content]:
     """The artifacts that have a name of their own. One whose name another file has stands below `mlflow/`."""
     contents = []
     for path, name in named.items():
-        for content in _examined([Path(path)], job, problems):
+        for content in _examined([Path(path)], job, problems, left_out):
             other = files.get(name)
             is_taken = other is not None and other.digest != content.file.digest
             file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
@@ -290,7 +295,7 @@ def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
         return path
     found = newest(folder / path, left_out)
     if found is None:
-        raise InputError(f"{path}: no file matches this pattern", hint="is it written, and under this path?")
+        raise InputError(f"{path}: no file matches this pattern", hint="does the training write it, and to this path?")
     return Path(os.path.relpath(found, folder))
 
 

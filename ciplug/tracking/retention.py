@@ -31,11 +31,11 @@ class RetainedRun:
     parent: str | None = None
     """The id of the run that it is a child of, which is of the same commit."""
     clean: bool = True
-    """Whether a trusted job made it from the commit as it is: others are no baseline."""
+    """Whether a trusted job made it from the commit as it is: others are never a baseline."""
     pipeline: bool = True
     """Whether a CI system started it."""
     measured: bool = True
-    """Whether it has a metric to compare: others are no baseline."""
+    """Whether it has a metric to compare: others are never a baseline."""
 
 
 def runs_in(parts: Iterable[Columns], gated: Callable[[str], Collection[str]] = lambda model: ()) -> list[RetainedRun]:
