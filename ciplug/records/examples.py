@@ -117,7 +117,7 @@ def decode(data: bytes, key: str = "examples") -> Examples:
         inflater = zlib.decompressobj()
         body = inflater.decompress(data[end + 1 :], total + 1)
         if len(body) != total or not inflater.eof or inflater.unused_data:
-            raise ValueError("its length is not what it says")
+            raise ValueError("its length is not the one in its header")
         return _examples(source, rows, columns, body)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError, zlib.error) as problem:
         raise RecordError(f"{key}: not the examples of a run: {problem}") from None

@@ -51,7 +51,7 @@ def join(writer: RunWriter, inputs: Inputs, started: float | None) -> Joining:
         if name in (None, inputs.name):
             facts.append({"name": inputs.name})
         else:
-            notes.append(Note(f"run {writer.id} keeps its name '{name}'; '{inputs.name}' is not taken"))
+            notes.append(Note(f"run {writer.id} keeps its name '{name}'; '{inputs.name}' is ignored"))
     if inputs.seed is not None:
         facts.append({"seed": inputs.seed})
     if started is not None:

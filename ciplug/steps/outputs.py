@@ -88,7 +88,7 @@ class Watch:
         kept_there = [one for one in same if one not in refused_there]
         names = [name_of(self._session.cwd / one.path, self._session.top) for one in kept] + kept_there
         notes = [
-            Note(f"{one}: taken, though the command did not write it (--allow-unchanged)")
+            Note(f"{one}: recorded, though the command did not write it (--allow-unchanged)")
             for one in (*(str(one.path) for one in kept), *kept_there)
         ]
         problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
@@ -122,7 +122,7 @@ class Watch:
             ):
                 shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params, *self._inputs.addresses)]
                 raise UsageError(
-                    f"--allow-unchanged {path}: nothing of that name is recorded",
+                    f"--allow-unchanged {path}: no recorded file has that name",
                     hint=nearest(path, shown) if shown else "name a file that --metrics or --artifact names",
                 )
 

@@ -130,7 +130,7 @@ def _check_run(run: Run, model: str) -> None:
     if not run.provenance.context.trusted:
         raise PromotionRefused(
             Refusal.FORK_RUN,
-            f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
+            f"run {run.id[:12]} was recorded by a fork's job, so nobody has verified its numbers",
             hint="train that code in a pipeline of this repository, and promote the run of it",
         )
 

@@ -82,7 +82,7 @@ def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdic
     if not in_force:
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"run {run.id[:12]} was judged by another policy than the one in force today, and not by this one",
+            f"run {run.id[:12]} has verdicts only by other policies than the one in force today",
             hint=judge,
         )
     judged = {k: v for k, v in in_force.items() if not v[0].dry_run}

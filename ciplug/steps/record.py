@@ -174,7 +174,7 @@ def tell_beside(session: Session, entry: RunWriter) -> None:
     for other in session.spool.mark_beside(entry):
         session.tell(
             warning(
-                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                f"run {other[:12]} is still going on and writes the same files: each may record the other's numbers",
                 "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
             )
         )
@@ -187,7 +187,7 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
         named = origin.named_dirt(_NAMED_MOST)
         session.tell(
             warning(
-                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                f"this run does not count for commit {session.head[:8]}, because files differ from the commit: {named}",
                 "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
                 + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
             )
@@ -275,7 +275,8 @@ def finish(
         ]
         reported = [*problems, *own.problems, *(input_problems if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
-        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(notes))
+        sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
+        return Recorded(run, sealed, tuple(reported), tuple(notes))
 
 
 def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:

@@ -244,7 +244,7 @@ def test_no_bundle_is_not_a_success(project: Project, ciplug: Call, tmp_path: Pa
     assert said.code == 2 and "nothing says where the bundles are" in said.err
     (tmp_path / "bundle.ndjson").write_bytes(bundle.pack({}))
     said = ciplug("collect", tmp_path / "bundle.ndjson")
-    assert said.code == 3 and "it holds no run" in said.err
+    assert said.code == 3 and "it has no run" in said.err
 
 
 def test_another_job_that_was_first_costs_its_bundle_only(
@@ -263,13 +263,13 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     def add(self: GitStore, objects: Mapping[str, bytes]) -> None:
         calls.append(len(objects))
         if any(raced.id in key for key in objects):
-            raise Conflict("the store holds other bytes under the same key")
+            raise Conflict("the store has other content under the same key")
         real(self, objects)
 
     monkeypatch.setattr(GitStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
-    assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err
+    assert "bundle-0.ndjson: the store has other content" in said.err and "1 run of 1 bundle recorded" in said.err
     assert recorded(project).keys() == {fine.id}
 
 
@@ -434,7 +434,9 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
     said = ciplug("collect", env=github(tmp_path, job, "push", {}))
     assert said.code == 3
     assert (
-        "too old" in said.err and "no zip archive, or a damaged one" in said.err and "; 2 bundles refused" in said.err
+        "too old" in said.err
+        and "not a zip archive, or a damaged one" in said.err
+        and "; 2 bundles refused" in said.err
     )
 
     gone = job.add_artifact(900, "ciplug-gone", zipped({"bundle.ndjson": packed(a_run())}))

@@ -49,7 +49,7 @@ def test_a_reader_does_not_make_the_folder_of_a_store(project: Project) -> None:
 
 def test_a_repository_is_not_a_place_for_a_folder_store(project: Project) -> None:
     done = project.ciplug("run", "--store", project.folder.as_uri(), *TRAIN, code=3)
-    assert "holds other things, and no store" in done.stderr
+    assert "has other content, and is not a ciplug store" in done.stderr
     assert not (project.folder / "metrics.json").exists()
 
 

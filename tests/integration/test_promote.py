@@ -398,7 +398,7 @@ def test_a_file_that_the_run_did_not_write(team: Team, unchanged: str) -> None:
     files = (MODEL, replace(MODEL, path="out/weights", kind="folder"))
     run = team.judged(artifacts=files, provenance={"unchanged": ("metrics.json", unchanged), "command": ("python",)})
     refusal = team.refused(run=run.id)
-    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training left it as it was" in refusal.message
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training did not write it" in refusal.message
 
 
 @pytest.mark.parametrize("pointer", [False, True])

@@ -187,7 +187,7 @@ def test_a_reader_makes_no_folder_and_a_writer_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bare", [[], ["--bare"]])
 def test_no_store_is_begun_in_a_git_repository(tmp_path: Path, bare: list[str]) -> None:
     subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repo")], check=True)
-    with pytest.raises(StoreError, match="holds other things") as refused:
+    with pytest.raises(StoreError, match="has other content") as refused:
         open_store((tmp_path / "repo").as_uri(), None, {})
     assert f"{(tmp_path / 'repo').as_uri()}/ciplug" in (refused.value.hint or "")
 

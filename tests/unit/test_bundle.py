@@ -249,7 +249,7 @@ def changed(**fields: Any) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("objects", "why"),
     [
-        ({}, "it holds no run"),
+        ({}, "it has no run"),
         ({"registry/wine/000001.json": b"{}"}, "and verdicts only"),
         ({"runs/x": b"{}"}, "and verdicts only"),
         ({"FORMAT": b"x"}, "and verdicts only"),
@@ -364,5 +364,5 @@ def test_a_fork_amends_nothing_else(make: Any, says: str) -> None:
 def test_a_trusted_job_amends_what_is_recorded_elsewhere() -> None:
     objects = amendment(a_run(COMMIT), withdrawn=True, reason="wrong labels")
     assert collected.check(objects, "b", trusted=True) == []
-    with pytest.raises(RecordError, match="it holds no run"):
+    with pytest.raises(RecordError, match="it has no run"):
         collected.check({}, "b", trusted=True)

@@ -460,7 +460,7 @@ def test_what_waits_counts_as_recorded(session: Session) -> None:
 
 def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> None:
     store_objects(session, {"verdicts/a": b"1"})
-    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+    with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         store_objects(session, {"verdicts/a": b"2"})
     (conflicting,) = session.spool.sealed()
     conflicting.discard()
@@ -480,7 +480,7 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
 def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session: Session) -> None:
     for data in (b"1", b"2"):
         session.spool.create(new_id(), {}).seal(session.spooled_for, {"verdicts/a": data})
-    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+    with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         send(session)
     assert len(session.spool.sealed()) == 1
 

@@ -178,7 +178,7 @@ def decode_claim(data: bytes, name: str) -> Claim:
             adopt=_keys(value.get("adopt", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise RecordError(f"{name}: no claim of a fold, or damaged: {problem}") from None
+        raise RecordError(f"{name}: not the claim of a fold, or damaged: {problem}") from None
 
 
 def decode_done(data: bytes, name: str) -> Done:

@@ -302,5 +302,5 @@ def decode(data: bytes, name: str) -> dict[str, Row]:
         if not all(is_key(row.key) and row.key.startswith(f"{kind}/") and row.record is not None for row in rows):
             raise ValueError("a row without a record")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as problem:
-        raise RecordError(f"{name}: no segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
+        raise RecordError(f"{name}: not a segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
     return {row.key: row for row in rows}
