@@ -26,6 +26,8 @@ class Sealed:
     objects: Mapping[str, bytes]
     parent: str | None = None
     """The id of the run that it is a child of, or the amendment of, and is sent with."""
+    incomplete: bool = False
+    """Whether files that its program logged are left out, because nobody wrote them."""
 
     @property
     def id(self) -> str:
@@ -45,12 +47,16 @@ class Sealed:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_sealed(folder: Path, store: str, objects: Mapping[str, bytes], parent: str | None = None) -> Sealed:
+def write_sealed(
+    folder: Path, store: str, objects: Mapping[str, bytes], parent: str | None = None, *, incomplete: bool = False
+) -> Sealed:
     """Put a finished run on disk, whole and synced. Raises OSError."""
     packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
-    facts = {"store": store, "objects": packed, **({"parent": parent} if parent else {})}
+    facts: dict[str, object] = {"store": store, "objects": packed}
+    facts |= {"parent": parent} if parent else {}
+    facts |= {"incomplete": True} if incomplete else {}
     write_atomically(folder / SEALED, json.dumps(facts).encode())
-    return Sealed(folder, store, objects, parent)
+    return Sealed(folder, store, objects, parent, incomplete)
 
 
 def read_sealed(folder: Path) -> Sealed | None:
@@ -59,7 +65,7 @@ def read_sealed(folder: Path) -> Sealed | None:
     try:
         data = json.loads(path.read_bytes())
         objects = {key: base64.b64decode(value) for key, value in data["objects"].items()}
-        return Sealed(folder, data["store"], objects, data.get("parent"))
+        return Sealed(folder, data["store"], objects, data.get("parent"), data.get("incomplete") is True)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:

@@ -22,6 +22,9 @@ def tell_recorded(session: Session, delivered: Delivered) -> None:
     console.tell(recorded.notes)
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
+    if delivered.incomplete_children:
+        children = counted(delivered.incomplete_children, "child run")
+        console.complain(f"files that nobody wrote are left out of {children}: the lines above name them")
     _tell_identity(session)
     if refusal := delivered.refusal:
         console.complain(refusal.message, refusal.hint)

@@ -286,7 +286,8 @@ def finish(
         ]
         reported = [*problems, *own.problems, *(noted if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
-        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
+        sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
+        return Recorded(run, sealed, tuple(reported), tuple(said))
 
 
 def objects_of(

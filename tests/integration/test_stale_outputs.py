@@ -141,8 +141,9 @@ def test_a_logged_file_may_be_allowed_to_be_old_and_is_recorded_as_such(project:
     child = LOGS.replace("import ciplug\n", "import ciplug\nciplug.start_run(); ciplug.start_run(nested=True)\n")
     allowed, _ = logged(project, *options, script=child)
     assert allowed["parent"] and allowed["provenance"]["unchanged"] == ["model.bin", "plots"]
-    refused, said = logged(project, script=child)
+    refused, said = logged(project, script=child, code=2)
     assert [one["path"] for one in refused["artifacts"]] == ["train.py", "new.bin"] and "model.bin: logged as" in said
+    assert "files that nobody wrote are left out of 1 child run" in said
 
 
 def test_a_declared_file_that_is_logged_too_is_named_once(project: Project) -> None:
