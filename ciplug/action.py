@@ -37,6 +37,7 @@ _MANY = {
     "artifacts": "--artifact",
     "datasets": "--dataset",
     "tags": "--tag",
+    "allow-unchanged": "--allow-unchanged",
 }
 _SWITCHES = {"comment": ("true", "--no-comment"), "label": ("false", "--label")}
 """Input → its default, and the option for the other value."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.capture import events
 from ciplug.capture.events import Event, seconds
+from ciplug.capture.program_end import ProgramEnd
 from ciplug.errors import CiplugError, UsageError
 from ciplug.records.left_out import LeftOut, summary
 from ciplug.records.run import METRIC_NAME_HINT, Status
@@ -27,6 +27,7 @@ _odd_names: set[object] = set()
 """Names of metrics that a warning was given for."""
 _stack: list[ActiveRun] = []
 """The active runs of this program, the innermost last. A forked worker inherits those of the process it comes from."""
+_end = ProgramEnd()
 _ending: list[str] = []
 """Of a program that has begun to end its runs at exit: its process, then each thread whose events were dropped."""
 
@@ -60,6 +61,7 @@ class ActiveRun:
 
     def append(self, *logged: Event) -> None:
         """Log events in one write. Raises UsageError when the run has ended, StoreError on a full disk."""
+        _end.goes_on()
         self._run.writer.append(*logged)
 
     def keep(self, name: str, make: Callable[[bytes | None], bytes]) -> None:
@@ -105,7 +107,7 @@ def start_run(
 
     Under `ciplug run` the first call joins its run. Each later one, in any process of the training, starts a child run:
     a run of its own, which is sent with its parent. Without `ciplug run` each call starts a run that is recorded when
-    it ends. Use it as a context manager then: at exit, `sys.exit(1)` cannot be told from a good end.
+    it ends. Use it as a context manager then: at exit, `raise SystemExit(1)` cannot be told from a good end.
 
     Args:
         run_id: resume this run, which a process of this machine has open, or which is recorded in the store: what is
@@ -194,13 +196,14 @@ def _activate(run: OpenRun) -> ActiveRun:
     if not any(not active.is_inherited for active in _stack):
         atexit.unregister(_end_at_exit)
         atexit.register(_end_at_exit)
+        _end.watch()
     console.tell(run.notes)
     _stack.append(ActiveRun(run))
     return _stack[-1]
 
 
 def _end_at_exit() -> None:
-    status: Status = "failed" if hasattr(sys, "last_value") else "finished"
+    status = _end.status()
     # A daemon thread may go on logging: a run that it started here would be ended here, and so on without end.
     _ending[:] = [str(os.getpid())]
     while _stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 TYPE_CHECKING = False
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
             self, what: str, files: int, size: int | None, /
         ) -> AbstractContextManager[Callable[[int], None]]: ...
 
+        def progress(self, what: str, size: Callable[[], int], /) -> AbstractContextManager[Callable[[int], None]]: ...
+
     class ErrorText(Protocol):
         """An error for people."""
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 
 _level = 1
+_LONG = 100_000_000
+"""Bytes: a step over fewer takes no time that a person would notice."""
 
 
 class Note(NamedTuple):
@@ -52,7 +56,11 @@ class Nobody:
 
     @contextmanager
     def transfer(self, what: str, files: int, size: int | None, /) -> Iterator[Callable[[int], None]]:
-        yield lambda count: None
+        yield _ignore
+
+    @contextmanager
+    def progress(self, what: str, size: Callable[[], int], /) -> Iterator[Callable[[int], None]]:
+        yield _ignore
 
 
 def warning(message: str, hint: str | None = None) -> Note:
@@ -139,6 +147,10 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def _ignore(count: int) -> None:
+    """Show nothing."""
+
+
 @contextmanager
 def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int], None]]:
     """Show the progress of `size` bytes of files. Yields a function to call with numbers of bytes, from any thread.
@@ -149,21 +161,37 @@ def transfer(what: str, files: int, size: int | None) -> Iterator[Callable[[int]
 
     began = time.monotonic()
     done: list[int] = []
-    if _level and sys.stderr.isatty():
-        from tqdm import tqdm  # type: ignore[import-untyped]
+    with _bar(what, size) if _level and sys.stderr.isatty() else nullcontext(_ignore) as update:
 
-        # On a terminal of unknown size, tqdm would draw nothing.
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
-        with tqdm(
-            total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24
-        ) as bar:
+        def tell(count: int) -> None:
+            done.append(count)
+            update(count)
 
-            def update(count: int) -> None:
-                done.append(count)
-                bar.update(count)
-
-            yield update
-    else:
-        yield done.append
+        yield tell
     seconds = time.monotonic() - began
     say(f"{what}: {files} ({sum(done) / 1e6:,.1f} MB, {seconds:.1f} s)")
+
+
+@contextmanager
+def progress(what: str, size: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """Show the progress of a long step over bytes, on a terminal only: as `transfer`, and nothing at its end.
+
+    Args:
+        size: gives the number of bytes; called on a terminal only.
+    """
+    total = size() if _level and sys.stderr.isatty() else 0
+    with _bar(what, total) if total >= _LONG else nullcontext(_ignore) as tell:
+        yield tell
+
+
+@contextmanager
+def _bar(what: str, size: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal, which is gone at its end."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    # On a terminal of unknown size, tqdm would draw nothing.
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    with tqdm(
+        total=size, desc=what, unit="B", unit_scale=True, leave=False, file=sys.stderr, ncols=columns, nrows=24
+    ) as bar:
+        yield bar.update

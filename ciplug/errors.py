@@ -50,6 +50,14 @@ class InputError(CiplugError):
 
     exit_code = 2
 
+    def __init__(
+        self, message: str, *, hint: str | None = None, what: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.what = what or message
+        """The message without the place."""
+        self.line = line
+
 
 class FileNotKept(InputError):
     """The content of a file cannot be kept; its digest and the run are kept."""
@@ -243,6 +251,8 @@ class Refusal(Enum):
     """The log holds events that only a newer ciplug can read."""
     FORK_RUN = "fork_run"
     """The run was recorded by a fork's job."""
+    NOT_OF_PIPELINE = "not_of_pipeline"
+    """A person's machine recorded the run, and `record: ci` takes runs of pipelines only."""
     WITHDRAWN = "withdrawn"
     """The run was withdrawn or deleted, or an amendment of it cannot be read."""
     UNKNOWN_AMENDMENTS = "unknown_amendments"
@@ -267,6 +277,8 @@ class Refusal(Enum):
     """The run did not record whether its tree was clean."""
     NO_FILE = "no_file"
     """The run has no artifact, so the version would be no file at all."""
+    EMPTY_FILE = "empty_file"
+    """An artifact of the run has no byte."""
     FILE_NOT_WRITTEN = "file_not_written"
     """The run has an artifact that it did not write."""
     OTHER_FILES = "other_files"

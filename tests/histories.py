@@ -13,10 +13,12 @@ from ciplug.comparison.selection import Facts
 from ciplug.records.amendment import Amendment
 from ciplug.records.keys import amendment_object
 from ciplug.records.provenance import Context, Provenance
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
 from ciplug.tracking.runs import run_objects
 
 METRICS = ("accuracy", "loss", "size")
+HOSTS = ("github_actions", "gitlab_ci", "jenkins", "gitea", "bitbucket", "azure")
+MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
 
 
 def facts(*, never: bool | None = None, prefix: str = "") -> st.SearchStrategy[Facts]:
@@ -63,7 +65,7 @@ def _with_children(runs: list[Facts]) -> st.SearchStrategy[list[Facts]]:
 
 
 def run_of(facts: Facts, commit: str) -> Run:
-    """A run of these facts. Its accuracy and its seed, one of three, follow from the id."""
+    """A run of these facts. Its accuracy, its seed, one of three, and its host follow from the id."""
     number = int(facts.id, 36)
     return Run(
         id=f"{number:032x}",
@@ -74,10 +76,11 @@ def run_of(facts: Facts, commit: str) -> Run:
         commit=commit,
         parent=f"{int(facts.parent, 36):032x}" if facts.parent else None,
         metrics=dict.fromkeys(facts.metrics, 0.8 + number % 20 / 100),
+        artifacts=(MODEL,),
         provenance=Provenance(
             seed=number % 3,
             dirty=facts.dirty,
-            context=Context(host="github_actions" if facts.pipeline else "local", trusted=facts.trusted),
+            context=Context(host=HOSTS[number % len(HOSTS)] if facts.pipeline else "local", trusted=facts.trusted),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +40,14 @@ class Content(NamedTuple):
     """The files of which only a Git LFS pointer is here: they count as what it names."""
 
 
-def examine(path: Path, top: Path, left_out: Collection[Path] = (), *, by_pointer: bool = False) -> Content:
+def examine(
+    path: Path,
+    top: Path,
+    left_out: Collection[Path] = (),
+    *,
+    by_pointer: bool = False,
+    tell: Callable[[int], None] = lambda count: None,
+) -> Content:
     """Read a file or folder once and return its digest and size; the path is relative to `top` if it is below it.
 
     A relative `path` is taken from `top`. A folder's digest is that of its sorted `digest path` lines.
@@ -51,6 +58,7 @@ def examine(path: Path, top: Path, left_out: Collection[Path] = (), *, by_pointe
         left_out: absolute paths of files of a folder that do not count.
         by_pointer: a Git LFS pointer is known by the digest and size of its content, so that these are the same with
             and without the content.
+        tell: is called with numbers of bytes that were read.
 
     Raises InputError on a missing, unreadable or special file, an empty folder, a link that is refused, and a pointer
     where its content is needed.
@@ -58,8 +66,8 @@ def examine(path: Path, top: Path, left_out: Collection[Path] = (), *, by_pointe
     path = top / path
     name = name_of(path, top)
     if path.is_dir():
-        return _examine_folder(path, top, name, left_out, by_pointer=by_pointer)
-    member, is_pointer = _member(path, by_pointer=by_pointer)
+        return _examine_folder(path, top, name, left_out, by_pointer=by_pointer, tell=tell)
+    member, is_pointer = _member(path, tell, by_pointer=by_pointer)
     file = File(path=name, digest=member.digest, size=member.size)
     return Content(file, {member.digest: member}, None, (path,) if is_pointer else ())
 
@@ -70,18 +78,26 @@ def shown_path(path: Path, top: Path) -> str:
     return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
 
 
-def _member(path: Path, *, by_pointer: bool) -> tuple[Member, bool]:
+def _member(path: Path, tell: Callable[[int], None], *, by_pointer: bool) -> tuple[Member, bool]:
     """A file by its content, and whether that is what its pointer says."""
     pointer = read_pointer(path)
     if pointer is None:
-        digest, size = _digest_and_size(path)
+        digest, size = _digest_and_size(path, tell)
         return Member(digest, path, size), False
     if not by_pointer:
         raise InputError(f"{path}: {ONLY_POINTER}", hint=FETCH_HINT)
     return Member(pointer.digest, path, pointer.size), True
 
 
-def _examine_folder(folder: Path, top: Path, name: str, left_out: Collection[Path], *, by_pointer: bool) -> Content:
+def _examine_folder(
+    folder: Path,
+    top: Path,
+    name: str,
+    left_out: Collection[Path],
+    *,
+    by_pointer: bool,
+    tell: Callable[[int], None],
+) -> Content:
     roots = (folder.resolve(), top.resolve())
     lines = []
     total = 0
@@ -90,7 +106,7 @@ def _examine_folder(folder: Path, top: Path, name: str, left_out: Collection[Pat
     for file in without(_walk(folder), left_out):
         if file.is_symlink():
             _check_link(file, roots)
-        member, is_pointer = _member(file, by_pointer=by_pointer)
+        member, is_pointer = _member(file, tell, by_pointer=by_pointer)
         lines.append(f"{member.digest} {_text(file.relative_to(folder))}\n")
         members[member.digest] = member
         total += member.size
@@ -127,7 +143,7 @@ def _check_link(link: Path, roots: tuple[Path, ...]) -> None:
         raise InputError(f"{link}: a symbolic link that leads out of the folder and the repository", hint=hint)
 
 
-def _digest_and_size(path: Path) -> tuple[str, int]:
+def _digest_and_size(path: Path, tell: Callable[[int], None] = lambda count: None) -> tuple[str, int]:
     try:
         # A pipe or a device would never end.
         if path.exists() and not path.is_file():
@@ -138,6 +154,7 @@ def _digest_and_size(path: Path) -> tuple[str, int]:
             while chunk := file.read(_CHUNK):
                 content.update(chunk)
                 size += len(chunk)
+                tell(len(chunk))
     except FileNotFoundError:
         in_dvc = path.with_name(f"{path.name}.dvc").exists()
         hint = "DVC keeps it: dvc pull" if in_dvc else "is the path right, seen from the repository?"

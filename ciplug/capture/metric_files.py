@@ -66,7 +66,7 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
     else:
         source = Source(path)
         metrics = _Collector(source, shown)
-        for entry in entries(source, reading.step):
+        for entry in entries(source, reading.step, metrics.broken):
             metrics.add(entry)
         found = metrics.metrics()
     if reading.take == "last":
@@ -124,11 +124,22 @@ class _Collector:
         self._left: dict[str, LeftOut] = {}
         self._absent: dict[str, LeftOut] = {}
         """Names without a value in some rows. They are left out if no other row has one."""
+        self._broken: list[InputError] = []
+        self._entries = 0
+        self._last_line = 0
         self._count = 0
         self._names: dict[str, str] = {}
         """Key → the name as it is kept: a table has the same keys in each row."""
 
+    def broken(self, problem: InputError) -> None:
+        """Note a line, or the rest of a file, that cannot be read."""
+        self._broken.append(problem)
+        if len(self._broken) > max(self._entries, LINES_MOST):
+            raise self._broken[0]
+
     def add(self, entry: Entry, prefix: str = "") -> None:
+        self._entries += 1
+        self._last_line = max(self._last_line, entry.line or 0)
         self._walk(prefix, entry.values, entry)
         for key, text in entry.texts.items():
             if name := self._name(f"{prefix}/{key}" if prefix else key, entry):
@@ -244,9 +255,24 @@ class _Collector:
         for name, one in self._left.items():
             if one.why == "twice":
                 self._values.pop(name, None)
+        if self._broken and (not self._values or len(self._broken) > self._entries):
+            raise self._broken[0]
         if not self._values:
             raise self._nothing()
+        self._note_broken(series)
         return Metrics(self._values, series, self._texts, tuple(self._left.values()))
+
+    def _note_broken(self, series: Collection[str]) -> None:
+        """Note the lines that cannot be read, and each metric whose last value the last of them may have held."""
+        for problem in self._broken[:LINES_MOST]:
+            name = f"line {problem.line}"
+            self._left[name] = self._unread(name, "line", problem)
+        if self._broken and (self._broken[-1].line or 0) > self._last_line > 0:
+            for name in series:
+                self._left.setdefault(name, self._unread(name, "last_line", self._broken[-1]))
+
+    def _unread(self, name: str, why: Why, problem: InputError) -> LeftOut:
+        return LeftOut(name=name, why=why, file=self._file, found=problem.what[:100], line=problem.line)
 
     def _nothing(self) -> InputError:
         if self._left:

@@ -14,7 +14,8 @@ from typing import Any
 
 from ciplug.capture.metric_shapes import LOG, Entry, entries_of_rows
 from ciplug.capture.tables.source import Source
-from ciplug.capture.tables.table import Row, within_limits
+from ciplug.capture.tables.table import Broken, Row, within_limits
+from ciplug.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -26,21 +27,22 @@ class Rows:
     """The columns of all rows; None: each row names its own."""
 
 
-Reader = Callable[[Source], Iterable[Entry] | Rows]
+Reader = Callable[[Source, Broken | None], Iterable[Entry] | Rows]
 
 
-def entries(source: Source, step: str | None = None) -> Iterable[Entry]:
+def entries(source: Source, step: str | None = None, broken: Broken | None = None) -> Iterable[Entry]:
     """The entries of a file.
 
     Args:
         step: the column of a table that gives the step; by default it is found by its name.
+        broken: takes what cannot be read of a table or of a JSON object, and the rest is read; None: it is an error.
 
     Raises InputError on an unknown extension, and as the readers do.
     """
     reader = READERS.get(source.extension)
     if reader is None:
         raise source.wrong(f"no metric file has the extension {source.extension!r}: {', '.join(READERS)}")
-    found = reader(source)
+    found = reader(source, broken)
     if isinstance(found, Rows):
         return entries_of_rows(source, found.rows, found.columns, step=step)
     if step is not None:
@@ -48,14 +50,20 @@ def entries(source: Source, step: str | None = None) -> Iterable[Entry]:
     return found
 
 
-def _json(source: Source) -> Iterable[Entry] | Rows:
+def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
     """A document, a list of objects, or an object a line, whatever the extension says."""
-    from ciplug.capture.tables.json_text import JsonLines, is_json_lines, parse_document
+    from ciplug.capture.tables.json_text import JsonLines, is_json_lines, parse_document, readable_part
 
     if is_json_lines(source):
-        return Rows(JsonLines(source).rows())
-    document = parse_document(source)
-    return _document(source, _catboost(document) or document, source.line_of, '{"accuracy": 0.93}')
+        return Rows(JsonLines(source, broken).rows())
+    try:
+        document = parse_document(source)
+    except InputError as problem:
+        if broken is None or not (document := readable_part(source)):
+            raise
+        broken(problem)
+    known = _catboost(document) or _evaluation(document)
+    return _document(source, known or document, source.line_of, '{"accuracy": 0.93}')
 
 
 def _catboost(document: Any) -> dict[str, Any] | None:
@@ -76,13 +84,26 @@ def _catboost(document: Any) -> dict[str, Any] | None:
         return None
 
 
-def _json_lines(source: Source) -> Rows:
+def _evaluation(document: Any) -> dict[str, Any] | None:
+    """The results of lm-evaluation-harness or lighteval, whose tasks have names of their own; else None.
+
+    What stands beside the results says how they were made.
+    """
+    results = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
+        return None
+    others = {name: value for name, value in document.items() if name != "results"}
+    is_known = {"versions", "config_general"} & others.keys() and not results.keys() & others.keys()
+    return {**results, **others} if is_known else None
+
+
+def _json_lines(source: Source, broken: Broken | None) -> Rows:
     from ciplug.capture.tables.json_text import JsonLines
 
-    return Rows(JsonLines(source).rows())
+    return Rows(JsonLines(source, broken).rows())
 
 
-def _toml(source: Source) -> Iterable[Entry]:
+def _toml(source: Source, broken: Broken | None) -> Iterable[Entry]:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -97,7 +118,7 @@ def _toml(source: Source) -> Iterable[Entry]:
         raise source.too_deep() from None
 
 
-def _yaml(source: Source) -> Iterable[Entry] | Rows:
+def _yaml(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
     from ciplug import strict_yaml
 
     document = strict_yaml.load(source.text, str(source.path))
@@ -114,14 +135,14 @@ def _document(source: Source, data: Any, locate: Callable[[str], int | None], ex
     raise source.wrong("names and values are expected, or a list of them", hint=example)
 
 
-def _delimited(source: Source) -> Rows:
+def _delimited(source: Source, broken: Broken | None) -> Rows:
     from ciplug.capture.tables.delimited import Delimited
 
-    table = Delimited(source)
+    table = Delimited(source, broken)
     return Rows(table.rows(), table.columns)
 
 
-def _parquet(source: Source) -> Rows:
+def _parquet(source: Source, broken: Broken | None) -> Rows:
     from ciplug.capture.tables.parquet import Parquet
 
     table = Parquet(source)

@@ -83,6 +83,7 @@ def at_end(
     top: Path,
     seed: int | None = None,
     unchanged: tuple[str, ...] = (),
+    committed: tuple[str, ...] = (),
     older: tuple[str, ...] = (),
     beside: tuple[str, ...] = (),
     child: ChildResult | None = None,
@@ -95,11 +96,12 @@ def at_end(
         env: the environment that `python` is looked for in.
         top: the folder whose lock files count.
         unchanged: outputs that the command did not write.
+        committed: logged artifacts that the command did not write, since they are files of the commit.
         older: outputs that are older than the commit.
         beside: the runs that went on at the same time, and were to write some of the same files.
         child: what the training command cost, where ciplug started one.
         python: the first word of that command; None: the Python that runs this.
-        head_after: the commit that the command has left in HEAD, if it is another one than at the start.
+        head_after: the commit that the command checked out, if it is another one than at the start.
     """
     from ciplug.capture import environment
 
@@ -108,6 +110,7 @@ def at_end(
         start,
         seed=seed,
         unchanged=unchanged,
+        committed=committed,
         older=older,
         beside=beside,
         python=version,

@@ -29,7 +29,7 @@ class Stamp(NamedTuple):
     modified: int
     """Nanoseconds since 1970."""
     changed: int
-    """The same, of the last change of content, links, owner or permissions; on Windows, of its creation."""
+    """When content, links, owner or permissions last changed, in nanoseconds since 1970; on Windows, the creation."""
     attributes: tuple[int, int, int, int]
     """Permissions, number of links, user, group."""
 
@@ -176,6 +176,12 @@ def files_of(path: Path) -> list[Path]:
 def without(files: Iterable[Path], left_out: Collection[Path]) -> list[Path]:
     """The files without those left out, whichever way either is named."""
     return [file for file in files if _absolute(file) not in left_out]
+
+
+def is_in(file: Path, places: Collection[Path]) -> bool:
+    """Whether a file is one of these absolute paths, or below one."""
+    full = _absolute(file)
+    return any(place in places for place in (full, *full.parents))
 
 
 def absolute(files: Iterable[Path]) -> frozenset[Path]:

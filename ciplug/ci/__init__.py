@@ -6,6 +6,7 @@ To add a host: write a module with the functions of `base.Host`, and list it in 
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from collections.abc import Mapping
 
@@ -23,11 +24,26 @@ HOSTS: dict[str, Host] = {h.name: h for h in (gitea, github_actions, gitlab_ci, 
 def detect(env: Mapping[str, str]) -> Context:
     """Return the host's facts about the job. `identity.identify` decides which of them describe the checkout."""
     host = host_of(env)
-    context = host.context(env)
+    context = dataclasses.replace(host.context(env), leg=leg_of(env.get("CIPLUG_MATRIX", "")))
     queued = _QUEUED.fullmatch(context.branch or "")
     if queued and context.target_branch is None:
         return dataclasses.replace(context, target_branch=queued[1])
     return context
+
+
+def leg_of(matrix: str) -> str | None:
+    """Return the leg of a matrix as one text: `{"python": "3.12", "os": "linux"}` is `os=linux, python=3.12`.
+
+    A text that is not JSON is a leg itself; null and what is empty are none.
+    """
+    try:
+        found = json.loads(matrix)
+    except ValueError:
+        return " ".join(matrix.split()) or None
+    if not isinstance(found, dict):
+        return None if found is None else matrix.strip()
+    values = (f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in sorted(found.items()))
+    return ", ".join(values) or None
 
 
 def host_of(env: Mapping[str, str]) -> Host:

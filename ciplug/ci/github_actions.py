@@ -80,6 +80,8 @@ def context(env: Mapping[str, str]) -> Context:
         api_url=text(env, "GITHUB_API_URL"),
         run_url=f"{server}/{repository}/actions/runs/{run}" if server and repository and run else None,
         job=text(env, "GITHUB_JOB"),
+        job_id=text(env, "RUNNER_TRACKING_ID"),
+        attempt=number(env, "GITHUB_RUN_ATTEMPT"),
         actor=text(env, "GITHUB_TRIGGERING_ACTOR") or text(env, "GITHUB_ACTOR"),
         trusted=_same_repository(pull_request) if about_pull_request else True,
     )

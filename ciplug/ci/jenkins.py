@@ -43,6 +43,8 @@ def context(env: Mapping[str, str]) -> Context:
         server_url=server,
         run_url=text(env, "BUILD_URL"),
         job=text(env, "JOB_NAME"),
+        # Parallel branches share an agent only in workspaces of their own.
+        job_id=":".join(filter(None, (text(env, "NODE_NAME"), text(env, "WORKSPACE")))) or None,
         actor=text(env, "CIPLUG_APPROVER") or text(env, "BUILD_USER_ID") or text(env, "CHANGE_AUTHOR"),
         trusted=text(env, "CHANGE_FORK") is None,
     )

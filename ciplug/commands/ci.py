@@ -178,7 +178,7 @@ def _with_report_url(session: Session, file: Path) -> Session:
 
 def _bundle(args: argparse.Namespace, session: Session) -> Path | None:
     """Return the bundle that replaces the store: the requested one, or in a fork's job one beside the report."""
-    asked = options.bundle_of(args)
+    asked = options.bundle_for_run(args, session)
     if args.promote_to and session.to_archive:
         raise UsageError(f"--promote-to: {session.store_uri} has no registry", hint="see docs/jenkins.md")
     if asked and args.promote_to and session.context.trusted:

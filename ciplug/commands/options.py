@@ -11,6 +11,7 @@ from ciplug import console
 from ciplug.capture.spool import read_bundle
 from ciplug.config import parse_size
 from ciplug.errors import RecordError, UsageError
+from ciplug.records.keys import parse_runs
 from ciplug.steps.inputs import Inputs, readings_of
 from ciplug.steps.session import Session, open_session
 
@@ -72,14 +73,36 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
 
 def bundle_of(args: argparse.Namespace) -> Path | None:
     """The bundle that was asked for. Raises UsageError for a file that is there and is none, before anything runs."""
+    if args.bundle:
+        _bundled(args.bundle)
+    return Path(args.bundle) if args.bundle else None
+
+
+def bundle_for_run(args: argparse.Namespace, session: Session) -> Path | None:
+    """The bundle that was asked for, to add a run to.
+
+    Raises UsageError, before anything runs, for a file that is there and is none. So does one that holds runs of
+    another commit in a fork's job: whoever collects it accepts runs of one commit, and would refuse all of it.
+    """
     if not args.bundle:
         return None
-    try:
-        read_bundle(Path(args.bundle))
-    except (OSError, RecordError) as problem:
-        why = problem.message if isinstance(problem, RecordError) else f"{args.bundle}: {problem.strerror}"
-        raise UsageError(f"--bundle: {why}", hint="name a new file, or a bundle to add to") from None
+    others = {run.commit for run in parse_runs(_bundled(args.bundle)) if run.commit != session.head}
+    if others and not session.context.trusted:
+        shown = ", ".join(sorted(commit[:8] if commit else "no commit" for commit in others))
+        raise UsageError(
+            f"--bundle: {args.bundle} holds runs of {shown}, and this run is of {(session.head or '')[:8]}: "
+            "a fork's bundle is collected for one commit",
+            hint="name a new file, or remove what an earlier job has left",
+        )
     return Path(args.bundle)
+
+
+def _bundled(file: str) -> dict[str, bytes]:
+    try:
+        return read_bundle(Path(file))
+    except (OSError, RecordError) as problem:
+        why = problem.message if isinstance(problem, RecordError) else f"{file}: {problem.strerror}"
+        raise UsageError(f"--bundle: {why}", hint="name a new file, or a bundle to add to") from None
 
 
 def add_label(parser: argparse.ArgumentParser) -> None:

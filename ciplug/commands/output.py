@@ -42,6 +42,8 @@ def tell_promotion(promotion: Promotion) -> None:
     if ignored := promotion.run.provenance.ignored_files:
         notice = Notice(kind=Kind.SET_ASIDE, run=promotion.run.id, files=ignored, count=len(ignored))
         console.complain(f"warning: {notice.line}")
+    for sentence in promotion.reruns:
+        console.complain(f"warning: {sentence}")
     replaced = f", in place of version {promotion.replaced}" if promotion.replaced else ""
     console.say(
         f"{promotion.model} version {promotion.version} is in {promotion.stage}{replaced} (event {promotion.event})"

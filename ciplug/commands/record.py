@@ -34,9 +34,10 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.source:
         raise UsageError("--from needs --spooled", hint="ciplug record --spooled --from ADDRESS")
+    bundle = options.bundle_for_run(args, session)
     tell_recovered(session)
     recorded = record_files(session, options.inputs_of(args, session))
-    delivered = deliver(session, recorded, options.bundle_of(args))
+    delivered = deliver(session, recorded, bundle)
     tell_recorded(session, delivered)
     code = delivered.exit_code
     # The training is over: its run is recorded first, and the mistakes are an error all the same.

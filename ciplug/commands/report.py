@@ -78,6 +78,6 @@ def _write(args: argparse.Namespace, session: Session, report: Report) -> None:
 
 
 def _code(posted: Posted) -> int:
-    """A missing permission is named, and is no failure of the job."""
+    """A missing permission is named, and does not fail the job."""
     failure = posted.failure
     return failure.exit_code if failure and not isinstance(failure, PermissionDenied) else 0

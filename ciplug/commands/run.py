@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = options.session_of(args)
-    bundle = options.bundle_of(args)
+    bundle = options.bundle_for_run(args, session)
     tell_recovered(session)
     trained = train(session, options.inputs_of(args, session), options.command_of(args))
     console.tell(recovery_notes(trained.recovered))

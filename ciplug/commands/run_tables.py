@@ -11,7 +11,7 @@ from ciplug.errors import UsageError, counted, nearest
 from ciplug.records.canonical import plain
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import Session
-from ciplug.tracking.query import DIRTY, MODEL, PARENT, TRUSTED, Comparison, Key
+from ciplug.tracking.query import DIRTY, MODEL, PARENT, SET_ASIDE, TRUSTED, Comparison, Key
 from ciplug.tracking.query_language import parse
 from ciplug.tracking.runs import Runs
 
@@ -86,6 +86,7 @@ def marks_of(entry: Entry, metric: Key | None = None) -> list[str]:
     """
     marks = {
         "dirty": entry.get(DIRTY) == "true",
+        "files set aside": entry.get(SET_ASIDE) == "true",
         "fork": entry.get(TRUSTED) == "false",
         "child": entry.get(PARENT) is not None,
         "metric amended": metric is not None and metric.name in entry.replaced,
@@ -101,7 +102,7 @@ def starter_of(entry: Entry) -> str:
     return untrusted.clean(f"{host}/{actor}" if actor else host, 24)
 
 
-ORIGIN = ("host", "actor", "dirty", "trusted", "parent")
+ORIGIN = ("host", "actor", "dirty", "set_aside", "trusted", "parent")
 """Attributes that machine-readable forms have of each run, beside those of the table."""
 
 

@@ -143,7 +143,10 @@ def _show(args: argparse.Namespace, session: Session) -> int:
 
 
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
-    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused."""
+    """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
+
+    It always has `metrics`, so that a script needs no case for a run without.
+    """
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
     if changes.amendments or changes.effective != "active":
@@ -152,7 +155,13 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
         {"name": one.name, "value": plain(one.value), "kept": plain(one.kept), "seq": one.amendment.seq}
         for one in refused
     ]
-    return {**plain(shown_run), **amended, **unread, **({"refused_params": attempts} if attempts else {})}
+    return {
+        "metrics": {},
+        **plain(shown_run),
+        **amended,
+        **unread,
+        **({"refused_params": attempts} if attempts else {}),
+    }
 
 
 def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:

@@ -62,13 +62,33 @@ def _identity(run: Run, key: str) -> Hashable:
 
 def _spread(runs: Sequence[Run], of_seed: object) -> Spread | None:
     if of_seed is not None:
-        for alike in _grouped(runs, lambda run: tuple(_circumstances(run).items())):
-            if metrics := _differing(alike):
-                return Spread(flaky=True, seed=str(of_seed), runs=_ids(_with(metrics, alike)), metrics=metrics)
+        alike = _grouped(runs, lambda run: tuple(_circumstances(run).items()))
+        for one_job in (part for group in alike for part in _without_legs(group)):
+            if metrics := _differing(one_job):
+                return Spread(flaky=True, seed=str(of_seed), runs=_ids(_with(metrics, one_job)), metrics=metrics)
     if metrics := _differing(runs):
         name, measured = None if of_seed is None else str(of_seed), _with(metrics, runs)
         return Spread(flaky=False, seed=name, runs=_ids(measured), metrics=metrics, differs=_differences(measured))
     return None
+
+
+def _without_legs(runs: Sequence[Run]) -> list[list[Run]]:
+    """Part the runs of a matrix whose legs look alike: what differs between them may be any variable of theirs.
+
+    Two jobs of one name in one attempt of a pipeline run are legs. Which leg a job of another attempt is, nobody knows.
+    """
+    by_attempt = _grouped((run for run in runs if _job_id(run)), _attempt)
+    has_legs = runs[0].provenance.context.leg is None and any(len(set(map(_job_id, group))) > 1 for group in by_attempt)
+    return _grouped(runs, lambda run: (_attempt(run), _job_id(run))) if has_legs else [list(runs)]
+
+
+def _attempt(run: Run) -> Hashable:
+    context = run.provenance.context
+    return context.run_url, context.attempt
+
+
+def _job_id(run: Run) -> str | None:
+    return run.provenance.context.job_id
 
 
 def _with(metrics: Sequence[SpreadMetric], runs: Sequence[Run]) -> list[Run]:
@@ -121,8 +141,9 @@ def _circumstances(run: Run) -> Mapping[str, str]:
     return {
         "command": " ".join(origin.command),
         "host": origin.context.host,
-        # The legs of a matrix may differ in what only their job's name shows.
+        # The legs of a matrix may differ in what nothing else shows.
         "job": origin.context.job or "",
+        "leg of the matrix": origin.context.leg or "",
         "system": origin.os or "",
         "Python": origin.python or "",
         "CPU": machine.cpu or "",
@@ -134,7 +155,10 @@ def _circumstances(run: Run) -> Mapping[str, str]:
 
 
 def _differences(runs: Sequence[Run]) -> tuple[Difference, ...]:
-    each = [_circumstances(run) for run in runs]
+    each: list[Mapping[str, str]] = [_circumstances(run) for run in runs]
+    if all(one == each[0] for one in each):
+        # What the legs of a matrix differ in is not recorded.
+        each = [{"job": _job_id(run) or ""} for run in runs]
     names: AbstractSet[str] = dict.fromkeys(name for one in each for name in one).keys()
     values = {name: tuple(dict.fromkeys(one.get(name) or "none" for one in each)) for name in names}
     return tuple(Difference(what=name, values=seen) for name, seen in values.items() if len(seen) > 1)

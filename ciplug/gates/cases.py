@@ -136,7 +136,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
         if got != due:
             reasons = [g.reason for g in verdict.gates if g.outcome == got and name in ("verdict", g.gate)]
             why = f": {reasons[0]}" if reasons else ""
-            wrong.append(f"{name}: {due} is expected, and it is {got or 'not asked'}{why}")
+            wrong.append(f"{name}: {due} is expected, but it is {got or 'not judged'}{why}")
     return wrong
 
 

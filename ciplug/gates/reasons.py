@@ -45,7 +45,7 @@ def changed_later(what: str, run: str, author: str) -> str:
 
 def barred(run: PassedOver, *, judged: bool) -> str:
     """Return the reason why a run does not count for its commit; `judged`: it was named, and so its gates are asked."""
-    then = "it is judged since it was named, and counts for no commit" if judged else "its numbers decide nothing"
+    then = "it is judged because it was named, but it counts for no commit" if judged else "its numbers decide nothing"
     return f"run {run.run[:12]} {run.words}; {then}"
 
 
@@ -78,6 +78,11 @@ def missing(metric: str, *, runs: int, instead: str | None, baseline: float | No
     found = f", but {instead}" if instead is not None else ""
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
     return f"{who} metric '{metric}'{found}{lost}"
+
+
+def last_lost(metric: str, why: str) -> str:
+    """Return the reason where the last value of a metric may be lost."""
+    return f"the last value of '{metric}' may be lost: {why}"
 
 
 # --- Comparisons ---------------------------------------------------------------------------------------------------

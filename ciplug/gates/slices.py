@@ -38,7 +38,7 @@ def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, ex
         return
     judged = {part: rows for part, rows in parts.items() if len(rows) >= slices.min_samples}
     if not judged:
-        reason = reasons.slices_too_small(slices.min_samples, max(map(len, parts.values()), default=0))
+        reason = reasons.slices_too_small(slices.min_samples, max(map(len, parts.values())))
         yield Check(gate=gate, result=replace(about, outcome=undecided(gate), reason=reason))
         return
     small = len(parts) - len(judged)
@@ -118,7 +118,8 @@ def shortened(judged: Sequence[tuple[Check, GateResult]]) -> Iterator[GateResult
             yield others[0]
         elif others:
             notes = tuple(dict.fromkeys(note for result in others for note in result.notes))
-            yield replace(others[0], reason=reasons.other_slices(len(others), outcome, others[0]), notes=notes)
+            count = len({result.slice for result in others})  # Each has a result for each rule.
+            yield replace(others[0], reason=reasons.other_slices(count, outcome, others[0]), notes=notes)
 
 
 def _margin(check: Check, result: GateResult) -> float:

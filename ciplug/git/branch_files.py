@@ -1,4 +1,4 @@
-"""Read the files of a branch's tip on the remote."""
+"""Read the files of commits on the remote, such as the tip of a branch."""
 
 from __future__ import annotations
 
@@ -64,13 +64,20 @@ def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) ->
             )
         return _local(workspace, branch, tip, env)
     remote_tip = listing.first
-    if not is_commit_id(remote_tip) or remote_tip == tip or has_commit(workspace.top, remote_tip):
-        return _local(workspace, branch, remote_tip if is_commit_id(remote_tip) else tip, env)
+    if not is_commit_id(remote_tip):
+        return _local(workspace, branch, tip, env)
+    return tree_of_commit(workspace, remote_tip, env)
+
+
+def tree_of_commit(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Tree:
+    """Return a commit, fetched from the remote if this clone does not have it. Raises GitError where it cannot be."""
+    if has_commit(workspace.top, commit):
+        return Tree(workspace, workspace.top, commit, env)
     side = side_repository(workspace, env).with_name("branches.git")
     with held(side.with_suffix(".lock")):
         init_bare(side, workspace.object_format)
-        fetch_object(workspace, side, remote_tip, env, "--depth=1", "--filter=blob:none")
-    return Tree(workspace, side, remote_tip, env)
+        fetch_object(workspace, side, commit, env, "--depth=1", "--filter=blob:none")
+    return Tree(workspace, side, commit, env)
 
 
 def _local(workspace: Workspace, branch: str, tip: str | None, env: Mapping[str, str]) -> Tree:

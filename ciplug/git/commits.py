@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
@@ -18,6 +19,29 @@ def commit_named(repository: Path, name: str) -> str | None:
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=repository, check=False
     )
     return done.stdout.decode().split()[-1] if done.returncode == 0 and done.stdout.strip() else None
+
+
+class HeadLog(NamedTuple):
+    """The commits that HEAD of a work tree has been at, the last first, with the second in which each was made."""
+
+    entries: tuple[tuple[str, int], ...] = ()
+
+    @classmethod
+    def read(cls, repository: Path) -> HeadLog:
+        """Nothing where git keeps no such log."""
+        done = run_git(
+            "log", "--walk-reflogs", "--no-show-signature", "--format=%H %ct", "HEAD", "--", cwd=repository, check=False
+        )
+        lines = (line.split() for line in done.stdout.decode().splitlines())
+        return cls(tuple((commit, int(made)) for commit, made in lines))
+
+    def left_for(self, before: HeadLog, head: str, began: float) -> str | None:
+        """Return the last commit besides `head` that HEAD has been at since an earlier look, if it is older than that.
+
+        A commit that was made since, such as one that keeps results, is no other code.
+        """
+        new = self.entries[: max(0, len(self.entries) - len(before.entries))]
+        return next((commit for commit, made in new if commit != head and made < int(began)), None)
 
 
 def local_tip(workspace: Workspace, branch: str) -> str | None:

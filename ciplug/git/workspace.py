@@ -46,11 +46,16 @@ class Workspace:
 
     @property
     def remotes(self) -> dict[str, str]:
-        """Name → URL. A path becomes a file:// URL, since git may run in another folder."""
+        """Name → URL, of remotes that have one. A path becomes a file:// URL, since git may run in another folder."""
         urls: dict[str, str] = {}
         for key, value in self.config:
             if key.startswith("remote.") and key.endswith(".url"):
-                urls.setdefault(key[len("remote.") : -len(".url")], _absolute(value, self.top))
+                name = key[len("remote.") : -len(".url")]
+                if value:
+                    urls.setdefault(name, _absolute(value, self.top))
+                else:
+                    # As git takes it: the addresses that came before are void.
+                    urls.pop(name, None)
         return urls
 
 

@@ -80,14 +80,16 @@ def measure_dirt(
     )
 
 
-def is_committed(workspace: Workspace, path: Path) -> bool:
-    """Whether a file of the work tree is as it is in HEAD."""
-    if workspace.head is None:
-        return False
-    inside = path.relative_to(workspace.top).as_posix()
-    done = run_git("rev-parse", "--verify", "--quiet", f"HEAD:{inside}", cwd=workspace.top, check=False)
-    stored = done.stdout.decode().strip()
-    return bool(stored) and stored in (_hashed(workspace.top, [inside]).get(inside), _unfiltered(workspace.top, inside))
+def committed(top: Path, files: Iterable[Path]) -> set[Path]:
+    """Return the files of the work tree at `top` that are as they are in HEAD; none where there is no repository."""
+    inside = {name: file for file in files for name in _inside(top, [file]) if "\n" not in name}
+    if not inside:
+        return set()
+    asked = b"".join(os.fsencode(f"HEAD:{name}") + b"\n" for name in inside)
+    found = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=asked, check=False).stdout.split(b"\n")
+    stored = {name: line.decode() for name, line in zip(inside, found, strict=False) if line and b" " not in line}
+    hashed = _hashed(top, list(stored))
+    return {inside[name] for name, blob in stored.items() if blob in (hashed.get(name), _unfiltered(top, name))}
 
 
 def is_tracked(workspace: Workspace, path: Path) -> bool:
@@ -101,7 +103,7 @@ class _Change(NamedTuple):
     """A path that differs from HEAD, or seems to."""
 
     path: str
-    """With the bytes that are no UTF-8 as os.fsdecode gives them."""
+    """With the bytes that are not UTF-8 as os.fsdecode gives them."""
     committed: str = ""
     """The id of its blob in HEAD, if it is a file in both with one mode: its content decides."""
     filter: str = ""

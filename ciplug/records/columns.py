@@ -24,10 +24,10 @@ from ciplug.records.run import METRIC_NAME, Scalar
 
 VERSION = 2
 """Raised only when what is there changes its meaning: new names need no new version."""
-FLAGS = ("dirty", "trusted")
+FLAGS = ("dirty", "trusted", "set_aside")
 """Attributes that are 'true' or 'false'."""
 ATTRIBUTES = (
-    *("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent"),
+    *("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent", "seed"),
     *FLAGS,
 )
 DATASETS = ("name", "digest", "context")
@@ -102,19 +102,24 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     provenance = record.get("provenance")
     context = provenance.get("context") if isinstance(provenance, dict) else None
     nested = context if isinstance(context, dict) else {}
+    origin = provenance if isinstance(provenance, dict) else {}
     flags = {
-        "dirty": provenance.get("dirty") if isinstance(provenance, dict) else None,
+        "dirty": origin.get("dirty"),
         "trusted": nested.get("trusted", True),
+        "set_aside": bool(origin.get("ignored_files")),
     }
+    seed = origin.get("seed")
     for name in ATTRIBUTES:
         value = record.get(name, nested.get(name) if name in ("branch", "actor", "host") else None)
         if name in FLAGS:
             value = {True: "true", False: "false"}.get(flag) if isinstance(flag := flags[name], bool) else None
+        if name == "seed":
+            value = str(seed) if isinstance(seed, int) and not isinstance(seed, bool) else None
         columns.attributes[name].append(value if isinstance(value, str) else None)
     for name, value in _items(record, "metrics"):
         number = NOT_FINITE.get(value) if isinstance(value, str) else value
         if METRIC_NAME.fullmatch(name) and isinstance(number, (int, float)) and not isinstance(number, bool):
-            with contextlib.suppress(OverflowError):  # digits without end are no float
+            with contextlib.suppress(OverflowError):  # digits without end are not a float
                 _put(columns.metrics, name, row, float(number))
     for name, value in _items(record, "params"):
         if isinstance(value, (str, int, float, bool)):

@@ -8,7 +8,9 @@ from typing import Literal
 
 from ciplug.errors import listed
 
-Why = Literal["null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact"]
+Why = Literal[
+    "null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact", "line", "last_line"
+]
 NAME_MOST = 80
 """Characters of a name in a summary."""
 
@@ -23,7 +25,8 @@ class LeftOut:
     """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
-    file for people that could not be made; then it is the name of a file."""
+    file for people that could not be made; then it is the name of a file. line: a line that cannot be read, and may
+    have held any metric. last_line: the metric has a value, and the line that cannot be read may have held the last."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None
@@ -44,9 +47,11 @@ class LeftOut:
             "name": "not a name for a metric",
             "twice": "several values",
             "size": "an integer too large for a 64-bit float",
-            "step": "no value at the step that counts",
+            "step": "no value at the chosen step",
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
+            "line": f"a line that cannot be read: {self.found}",
+            "last_line": f"in a line that cannot be read: {self.found}",
         }[self.why]
 
     @property

@@ -44,6 +44,12 @@ class Context:
     report_url: str | None = None
     """Web address at which the files of this job's report are going to be, where the host has one that lasts."""
     job: str | None = None
+    leg: str | None = None
+    """What makes this job another one than the rest of its matrix: `os=linux, python=3.12`."""
+    job_id: str | None = None
+    """Tells the jobs of one attempt of a pipeline run apart, where the host names the jobs of a matrix alike."""
+    attempt: int | None = None
+    """The number of times that the pipeline run was started, where its address does not tell that."""
     actor: str | None = None
     trusted: bool = True
     """False in a fork's pull request: the job may not write the store and must not promote."""
@@ -103,12 +109,14 @@ class Provenance:
     diff_digest: str | None = None
     """sha256 of the names and contents of the files that differed."""
     head_after: str | None = None
-    """The commit that the command has left in HEAD, if it is not the one that HEAD was at when it began.
+    """Another commit that the command checked out: the one that it left in HEAD, else the last one before it went back.
 
     Its numbers may be of either commit: the run counts as dirty.
     """
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
+    committed: tuple[str, ...] = ()
+    """Artifacts that its program logged and nobody wrote: they are files of the commit, such as its source."""
     beside: tuple[str, ...] = ()
     """Ids of runs that went on at the same time, and were to write some of the same files."""
     older: tuple[str, ...] = ()

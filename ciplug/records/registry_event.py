@@ -91,6 +91,8 @@ class Promote:
     """The requirements of every stage that the policy turned off for this one: `clean_tree`."""
     waived: tuple[str, ...] = ()
     """The gates that passed by a waiver, each with the approver and the reason."""
+    reruns: tuple[str, ...] = ()
+    """What the other runs of the commit decided when the promotion was judged, one sentence each."""
 
     @property
     def runs(self) -> tuple[str, ...]:

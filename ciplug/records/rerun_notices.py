@@ -65,6 +65,7 @@ def notices(run: str, reruns: Reruns | None, verdict: Verdict | None) -> Iterato
     yield Notice(
         kind=Kind.RERUNS,
         run=run,
+        runs=tuple(one.run for one in reruns.others if not one.could_count),
         count=reruns.total,
         outcomes=tuple(one.outcome or "not judged" for one in reruns.others if one.could_count),
         behind=reruns.behind or None,

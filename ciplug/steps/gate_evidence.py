@@ -49,18 +49,24 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         barred=finder.barred,
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
-        left_out=_left_out(finder.candidates, names),
+        left_out=_left_out(finder.candidates, names, policy.gated),
         today=now().date(),
     )
 
 
-def _left_out(candidates: Iterable[Run], names: Mapping[str, str]) -> dict[str, LeftOut]:
-    """Metric → what stands in the place of its number."""
+def _left_out(candidates: Iterable[Run], names: Mapping[str, str], gated: Iterable[str]) -> dict[str, LeftOut]:
+    """Metric → what stands in the place of its number, or of its last one.
+
+    A line that cannot be read may have held any metric that is not there.
+    """
     found: dict[str, LeftOut] = {}
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        found |= {one.name: one for one in (*texts, *run.left_out) if one.name not in run.metrics}
+        noted = [one for one in (*texts, *run.left_out) if one.name not in run.metrics or one.why == "last_line"]
+        unread = next((one for one in run.left_out if one.why == "line"), None)
+        found |= {name: unread for name in gated if name not in run.metrics and unread is not None}
+        found |= {one.name: one for one in noted}
     return found
 
 
@@ -98,7 +104,7 @@ def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mappi
     folder = finder.session.top / in_force.folder
     try:
         if samples and current == samples.file and finder.runs.examples(finder.run) is None:
-            return Undecided(f"the run has no examples: the {current} that is here is not its own")
+            return Undecided(f"the run recorded no examples: the file {current} is not from this run")
         if other := _other_content(finder.run, finder.session, folder / current):
             return Undecided(other)
         return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
@@ -114,4 +120,4 @@ def _other_content(run: Run, session: Session, file: Path) -> str | None:
     recorded = next((one for one in (*run.artifacts, *run.datasets) if one.path == name), None)
     if recorded is None or examine(file, session.top, by_pointer=True).file.digest == recorded.digest:
         return None
-    return f"{name}: the file that is here is not the one that the run recorded"
+    return f"{name}: this file is not the one that the run recorded"

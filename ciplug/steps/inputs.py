@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     from ciplug.capture.content import Content
     from ciplug.capture.logged import Logged
     from ciplug.capture.metric_take import Reading
+    from ciplug.console import Listener
     from ciplug.records.series import Series
 
 
-_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact")
+_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line")
 """What is noted of a name though it has a number, too."""
 
 
@@ -95,6 +98,11 @@ class Surroundings(Protocol):
     @property
     def spooled_for(self) -> str:
         """The address of the store that the run is sealed for."""
+        ...
+
+    @property
+    def listener(self) -> Listener:
+        """Who hears of the progress of long steps."""
         ...
 
     @property
@@ -179,7 +187,8 @@ def read_artifacts(
     unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
     contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
     contents += _given(entry, logged.files, problems)
-    contents += _under_names(logged.named, job, {content.file.path: content.file for content in contents}, problems)
+    taken = {content.file.path: content.file for content in contents}
+    contents += _under_names(logged.named, job, taken, problems, inputs.left_out)
     files: dict[str, File] = {}
     kept = []
     for content in contents:
@@ -203,12 +212,16 @@ def read_artifacts(
 
 
 def _under_names(
-    named: Mapping[str, str], job: Surroundings, files: Mapping[str, File], problems: list[CiplugError]
+    named: Mapping[str, str],
+    job: Surroundings,
+    files: Mapping[str, File],
+    problems: list[CiplugError],
+    left_out: Collection[Path],
 ) -> list[Content]:
     """The artifacts that have a name of their own. One whose name another file has stands below `mlflow/`."""
     contents = []
     for path, name in named.items():
-        for content in _examined([Path(path)], job, problems):
+        for content in _examined([Path(path)], job, problems, left_out):
             other = files.get(name)
             is_taken = other is not None and other.digest != content.file.digest
             file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
@@ -282,7 +295,7 @@ def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
         return path
     found = newest(folder / path, left_out)
     if found is None:
-        raise InputError(f"{path}: no file matches this pattern", hint="is it written, and under this path?")
+        raise InputError(f"{path}: no file matches this pattern", hint="does the training write it, and to this path?")
     return Path(os.path.relpath(found, folder))
 
 
@@ -301,7 +314,8 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], 
             reading = inputs.readings.get(path, LAST)
             path = _matched(job.cwd, path, inputs.left_out)
             file = shown_path(job.cwd / path, job.top)
-            read = read_metrics(path, file, inputs.left_out, reading)
+            with job.listener.progress(f"reading {path.name}", partial(_size, job.cwd, [path])):
+                read = read_metrics(path, file, inputs.left_out, reading)
         except InputError as problem:
             problems.append(problem)
             continue
@@ -348,10 +362,22 @@ def _examined(
     from ciplug.capture.content import examine
 
     contents: dict[str, Content] = {}
-    for path in paths:
-        try:
-            content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer)
-            contents[content.file.path] = content
-        except InputError as problem:
-            problems.append(problem)
+    with job.listener.progress("hashing", lambda: _size(job.cwd, paths)) as tell:
+        for path in paths:
+            try:
+                content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer, tell=tell)
+                contents[content.file.path] = content
+            except InputError as problem:
+                problems.append(problem)
     return list(contents.values())
+
+
+def _size(folder: Path, paths: Sequence[Path]) -> int:
+    """Bytes of these files and folders, as far as they can be seen."""
+    from ciplug.capture.written import files_of
+
+    total = 0
+    for file in (file for path in paths for file in files_of(folder / path)):
+        with suppress(OSError):
+            total += file.stat().st_size
+    return total

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Literal
 from ciplug._version import __version__
 from ciplug.console import Note
 from ciplug.errors import ConfigError
+from ciplug.git.commits import commit_named
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run
 from ciplug.records.verdict import outcomes_of
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.branches import commits_around
 from ciplug.steps.compare import compare, section, with_reruns
 from ciplug.steps.gate_evidence import gather
-from ciplug.steps.policy_in_force import Policies, PolicyInForce, read_policies
+from ciplug.steps.policy_in_force import Policies, PolicyInForce, is_changed_by, read_policies
 from ciplug.steps.reruns import reruns_of
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
@@ -143,6 +145,8 @@ def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) 
     proposed, in_force = policies.proposed(model), policies.find(model)
     if in_force is None or not policies.changed(model) or (proposed and proposed.digest == in_force.digest):
         return None
+    if not is_changed_by(finder.session, model, _began_from(finder.session)):
+        return None
     lead = f"this pull request changes the policy. {in_force.source} counts: {verdict.outcome}."
     if proposed is None:
         return f"{lead} With the proposed policy, no gate would judge '{model}'."
@@ -151,6 +155,15 @@ def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) 
     except ConfigError as problem:
         return f"{lead} With the proposed policy, it would be an error: {problem.message}."
     return f"{lead} With the proposed policy: {other.outcome}{_moved(verdict, other)}."
+
+
+def _began_from(session: Session) -> Iterator[str]:
+    """Yield the commits of the target branch that a pull request is based on: its merge base, and what it merged."""
+    workspace, context = session.need_workspace(), session.context
+    parents = [commit_named(workspace.top, f"{context.merge_commit}^{n}") for n in (1, 2) if context.merge_commit]
+    yield from (one for one in parents if one not in (None, session.head))
+    if base := commits_around(session, session.need_head(), context.target_branch).merge_base:
+        yield base
 
 
 def _moved(verdict: Verdict, other: Verdict) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ciplug.capture.mlflow import places
 from ciplug.capture.mlflow.events import events_of, left_out_of
 from ciplug.capture.mlflow.places import FOLDER
+from ciplug.capture.mlflow.run import TAG, with_children
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, counted
@@ -73,7 +74,7 @@ class Tracking:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
         try:
-            return _logged(self._entry, list(found.values()), status, notes)
+            return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
             return Taken(status, (*notes, problem_note(problem)))
@@ -104,6 +105,13 @@ def recover(entry: RunWriter) -> Sequence[Note]:
         return [warning(problem.message, problem.hint)]
 
 
+def _own(runs: Sequence[MlflowRun], mark: str) -> list[MlflowRun]:
+    """The runs without those of another `ciplug run`, which the command has called."""
+    marked = {run.id for run in runs if run.tags.get(TAG, mark) != mark}
+    others = with_children({run.id: run.parent for run in runs}, marked)
+    return [run for run in runs if run.id not in others]
+
+
 def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> Taken:
     below: dict[str, list[MlflowRun]] = {}
     for run in runs:
@@ -113,18 +121,18 @@ def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: 
         notes = [*notes, *(_several(len(tops)) if tops else []), *_children(entry, tops, below, status)]
         return Taken(status, tuple(notes))
     (top,) = tops
-    _append(entry, top)
+    left_out = _append(entry, top)
     if top.name and skeleton_of(entry).name is None and entry.logged().name is None:
         entry.append({"name": top.name})
     own = _STATUS.get(top.status, status) if status == "finished" else status
     if own != status:
         words = f"MLflow has the run as {top.status}, and the command ended well: it is recorded as {own}"
         notes = [*notes, warning(words)]
-    return Taken(own, (*notes, *_left_out(top), *_children(entry, below.get(top.id, []), below, own)))
+    return Taken(own, (*notes, *left_out, *_children(entry, below.get(top.id, []), below, own)))
 
 
 def _tops(runs: Sequence[MlflowRun], below: Mapping[str, Sequence[MlflowRun]]) -> list[MlflowRun]:
-    """The runs that are no child of another one here. Of a circle, the first is one."""
+    """The runs that are not a child of another one here. Of a circle, the first is one."""
     ids = {run.id for run in runs}
     tops = [run for run in runs if run.parent not in ids]
     reached: set[str] = set()
@@ -150,23 +158,22 @@ def _children(
             continue
         started = None if run.started is None else datetime.fromtimestamp(run.started, timezone.utc)
         child = child_run(parent, Inputs(name=run.name), started, run_id=run.id, python=python)
-        _append(child.writer, run)
+        notes += _append(child.writer, run)
         if run.ended is not None:
             child.writer.append({"ended": run.ended})
         own = _STATUS.get(run.status, status)
-        notes += [*_left_out(run), *_children(child.writer, below.get(run.id, []), below, own), *child.end(own)]
+        notes += [*_children(child.writer, below.get(run.id, []), below, own), *child.end(own)]
     return notes
 
 
-def _append(entry: RunWriter, run: MlflowRun) -> None:
-    events = events_of(run)
+def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
+    """Log what a run holds; returns notes on what cannot be kept of it."""
+    refused: list[str] = []
+    events = events_of(run, refused)
     while some := list(itertools.islice(events, _EVENTS_AT_ONCE)):
         entry.append(*some)
-
-
-def _left_out(run: MlflowRun) -> list[Note]:
     left = left_out_of(run)
-    return [Note(f"MLflow run {run.id[:8]}: {summary(left)}")] if left else []
+    return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*([summary(left)] if left else []), *refused]]
 
 
 def _several(count: int) -> list[Note]:

@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,13 @@ from ciplug import loading
 from ciplug.capture.log import FILE
 from ciplug.capture.spool import Spool
 from ciplug.capture.writer import RunWriter
-from ciplug.console import Note, problem_note
+from ciplug.console import Nobody, Note, problem_note
 from ciplug.errors import CiplugError, ConfigError, GitError, StoreError, UsageError
 from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.record import DIRTY, SINCE, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.logged_artifacts import inherited
+from ciplug.steps.record import DIRTY, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -54,6 +55,7 @@ class Job:
     env: Mapping[str, str]
     spooled_for: str
     destination: Destination | None
+    listener: Listener = field(default_factory=Nobody)
 
 
 def run_around(env: Mapping[str, str]) -> RunWriter | None:
@@ -117,7 +119,7 @@ def child_run(
         )
     if not parent.facts.get("run"):
         return _unrecorded()
-    job = _job_of(parent)
+    job = job_of(parent)
     above = skeleton_of(parent)
     began = stamp(started or now())
     run = replace(
@@ -132,7 +134,7 @@ def child_run(
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
-    entry = Spool(parent.folder.parent).create(run.id, {**facts, SINCE: parent.facts.get(SINCE)})
+    entry = Spool(parent.folder.parent).create(run.id, {**facts, **inherited(parent)})
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 
@@ -145,8 +147,8 @@ def resumed_run(
 ) -> OpenRun:
     """A run that another process of this machine has open, or that is recorded: the last process that leaves ends it.
 
-    What a recorded run logs is its amendment. Raises UsageError for what is no id, NotFound where no run has it, and
-    what `resume` raises.
+    What a recorded run logs is its amendment. Raises UsageError for what is not an id, NotFound where no run has it,
+    and what `resume` raises.
     """
     if not _ID.fullmatch(run_id):
         raise UsageError(f"{run_id!r} cannot be the id of a run", hint="it has 32 hex digits: ciplug.active_run().id")
@@ -175,7 +177,7 @@ def _spools(session: Session, env: Mapping[str, str]) -> list[Spool]:
 
 
 def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
-    """Record the run and send it. The training went well: that its record waits on disk is no reason to fail it."""
+    """Record the run and send it. The training went well: that its record waits on disk is not a reason to fail it."""
     recorded, notes = _sealed(entry, inputs, status)
     if recorded is None:
         return notes
@@ -200,7 +202,7 @@ def _sealed(
 ) -> tuple[Recorded | None, list[Note]]:
     """The record of a run that ends, and what a person should know of it; None where the disk does not take it."""
     try:
-        recorded = finish(_job_of(entry), entry, inputs, status=status, python=python)
+        recorded = finish(job_of(entry), entry, inputs, status=status, python=python)
     except StoreError as unkept:
         return None, [problem_note(unkept)]
     return recorded, [*recorded.notes, *map(problem_note, recorded.problems)]
@@ -227,7 +229,8 @@ def _unrecorded(*why: Note) -> OpenRun:
     return replace(joined(writer), notes=(*why, where))
 
 
-def _job_of(entry: RunWriter) -> Job:
+def job_of(entry: RunWriter) -> Job:
+    """The facts about the job that began an open run. Raises KeyError or TypeError for those of another version."""
     from ciplug.capture.artifacts import Destination
 
     facts = entry.facts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ciplug.capture.content import name_of
-from ciplug.capture.written import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_pattern
+from ciplug.capture.written import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_in, is_pattern
 from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, nearest
 from ciplug.git.cache import cache_folder
@@ -88,7 +88,7 @@ class Watch:
         kept_there = [one for one in same if one not in refused_there]
         names = [name_of(self._session.cwd / one.path, self._session.top) for one in kept] + kept_there
         notes = [
-            Note(f"{one}: taken, though the command did not write it (--allow-unchanged)")
+            Note(f"{one}: recorded, though the command did not write it (--allow-unchanged)")
             for one in (*(str(one.path) for one in kept), *kept_there)
         ]
         problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
@@ -101,14 +101,14 @@ class Watch:
         found = []
         for path in dict.fromkeys(self._paths):
             full = self._session.cwd / path
-            if files := [file for file in self._before.unwritten(full) if not _is_in(file, allowed)]:
+            if files := [file for file in self._before.unwritten(full) if not is_in(file, allowed)]:
                 found.append(Old(path, full, tuple(files), len(files) == len(files_of(full))))
         return found
 
     def _is_output(self, params: Path) -> bool:
         """Whether parameters are what the training writes; a file of parameters that it reads is of no earlier run."""
         full = self._session.cwd / params
-        return _is_in(full, absolute(self._session.cwd / path for path in self._inputs.outputs)) or self._ledger.wrote(
+        return is_in(full, absolute(self._session.cwd / path for path in self._inputs.outputs)) or self._ledger.wrote(
             full
         )
 
@@ -116,10 +116,13 @@ class Watch:
         known = absolute(self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params))
         for path in (one for one in self._inputs.allow_unchanged if one not in self._inputs.addresses):
             (named,) = absolute([self._session.cwd / path])
-            if not any(named == one or named in one.parents or one in named.parents for one in known):
+            # What is there, the program may log; what is not, nobody can leave as it is.
+            if not named.exists() and not any(
+                named == one or named in one.parents or one in named.parents for one in known
+            ):
                 shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params, *self._inputs.addresses)]
                 raise UsageError(
-                    f"--allow-unchanged {path}: nothing of that name is recorded",
+                    f"--allow-unchanged {path}: no recorded file has that name",
                     hint=nearest(path, shown) if shown else "name a file that --metrics or --artifact names",
                 )
 
@@ -146,12 +149,6 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
         if is_older and not is_tracked(session.need_workspace(), full):
             found.append(name_of(full, session.top))
     return found
-
-
-def _is_in(file: Path, places: Collection[Path]) -> bool:
-    """Whether a file is one of these, or below one."""
-    (full,) = absolute([file])
-    return any(place in (full, *full.parents) for place in places)
 
 
 def _without(inputs: Inputs, old: Sequence[Old], addresses: Collection[str]) -> Inputs:

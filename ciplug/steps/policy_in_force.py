@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.config.metrics import Metrics
-from ciplug.errors import ConfigError
-from ciplug.git.branch_files import Tree, tree_of_branch
-from ciplug.git.worktree import is_committed
+from ciplug.errors import CiplugError, ConfigError
+from ciplug.git.branch_files import Tree, tree_of_branch, tree_of_commit
+from ciplug.git.worktree import committed
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import MOST_IGNORED
 from ciplug.records.run import Run
@@ -112,14 +112,14 @@ class Policies:
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
-        if self._in_force(self.own, self.own_source, model) is None:
+        if self.in_force(self.own, self.own_source, model) is None:
             raise _none(self.own, self.own_source, model)
 
     def find(self, model: str) -> PolicyInForce | None:
         """The policy that judges a model, None if no gate does."""
         if self.base_branch is None:
-            return self._in_force(self.own, self.own_source, model)
-        of_base = self._in_force(self.base, self.base_source, model) if self.base and self.base_source else None
+            return self.in_force(self.own, self.own_source, model)
+        of_base = self.in_force(self.base, self.base_source, model) if self.base and self.base_source else None
         if of_base is not None:
             section = self.own.section_of(model)
             renames = dict(section.metrics.rename) if section else {}
@@ -130,7 +130,7 @@ class Policies:
 
     def proposed(self, model: str) -> PolicyInForce | None:
         """The policy that the pull request proposes for the model; None if it has no gate for it."""
-        return self._in_force(self.own, self.own_source, model)
+        return self.in_force(self.own, self.own_source, model)
 
     def changed(self, model: str) -> bool:
         """Whether the pull request changes the policy of the model."""
@@ -142,7 +142,8 @@ class Policies:
             return Notice(kind=Kind.NO_BASE_POLICY, name=self.base_branch, path=configuration.FILE)
         return Notice(kind=Kind.NO_BASE_POLICY, name=str(self.base_source), model=model)
 
-    def _in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
+    def in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
+        """The policy that some settings have for a model; None if they have no gate for it."""
         from ciplug.gates.digest import digest_of
 
         section = config.section_of(model)
@@ -188,16 +189,41 @@ def _read_policies(session: Session) -> Policies:
     if target is None or session.workspace is None or inside is None:
         return Policies(own, source, target or session.context.branch)
     tree = tree_of_branch(session.workspace, target, session.env)
-    where = f"{target} ({tree.commit[:8]})"
-    base = base_source = None
+    found = _settings_in(tree, inside, f"{target} ({tree.commit[:8]})")
+    if found is None:
+        return Policies(own, source, target, base_branch=target)
+    base, name = found
+    return Policies(own, source, target, base, PolicySource(file=name, branch=target, commit=tree.commit), target)
+
+
+def is_changed_by(session: Session, model: str, began_from: Iterable[str]) -> bool:
+    """Whether a pull request itself changes the policy of a model, and is not only behind its target branch.
+
+    Args:
+        began_from: commits of the target branch that it is based on. One that cannot be read shows nothing.
+    """
+    policies, inside = read_policies(session), _inside(session)
+    if not policies.changed(model) or inside is None:
+        return False
+    proposed = policies.proposed(model)
+    for commit in began_from:
+        try:
+            found = _settings_in(tree_of_commit(session.need_workspace(), commit, session.env), inside, commit[:8])
+        except CiplugError:
+            continue
+        before = policies.in_force(found[0], policies.own_source, model) if found else None
+        if (before and before.digest) == (proposed and proposed.digest):
+            return False
+    return True
+
+
+def _settings_in(tree: Tree, inside: Path, where: str) -> tuple[Config, str] | None:
+    """Return the settings that a commit has for a file, and where: there, or in a folder above. Raises ConfigError."""
     for path in dict.fromkeys((inside, *(above / configuration.FILE for above in inside.parents))):
-        name = path.as_posix()
-        data = tree.read(name)
+        data = tree.read(path.as_posix())
         if data is not None:
-            base_source = PolicySource(file=name, branch=target, commit=tree.commit)
-            base = _parsed(tree, path, data, where)
-            break
-    return Policies(own, source, target, base, base_source, target)
+            return _parsed(tree, path, data, where), path.as_posix()
+    return None
 
 
 def of_checkout(session: Session, model: str) -> PolicyInForce | None:
@@ -239,5 +265,5 @@ def _source(session: Session, inside: Path | None) -> PolicySource:
         return PolicySource(file=configuration.FILE)
     if inside is None or session.workspace is None:
         return PolicySource(file=str(path))
-    as_committed = is_committed(session.workspace, session.workspace.top / inside)
+    as_committed = bool(committed(session.workspace.top, [session.workspace.top / inside]))
     return PolicySource(file=inside.as_posix(), as_committed=as_committed)

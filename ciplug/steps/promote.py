@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ciplug._version import __version__
+from ciplug.comparison.selection import LOCAL
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
@@ -52,6 +53,8 @@ class Promotion:
     """The number of times that another event was appended first."""
     exemptions: tuple[str, ...] = ()
     """The requirements of every stage that the policy turned off for this one."""
+    reruns: tuple[str, ...] = ()
+    """What the other runs of the commit decided, one sentence each."""
 
 
 def ladder_of(session: Session, model: str) -> Ladder:
@@ -60,7 +63,7 @@ def ladder_of(session: Session, model: str) -> Ladder:
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
-    """Append the promotion to the log of the model; a run that is no version yet is registered first.
+    """Append the promotion to the log of the model; a run that is not a version yet is registered first.
 
     The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
 
@@ -75,6 +78,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_readable(model)
         run = _run_of(session, runs, model, request)
         _check_run(run, request.model)
+        _check_host(session, run)
         _check_counts(runs, run)
         _check_registered(model, run)
         _check_stage(session, model, run, stage)
@@ -126,8 +130,17 @@ def _check_run(run: Run, model: str) -> None:
     if not run.provenance.context.trusted:
         raise PromotionRefused(
             Refusal.FORK_RUN,
-            f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
+            f"run {run.id[:12]} was recorded by a fork's job, so nobody has verified its numbers",
             hint="train that code in a pipeline of this repository, and promote the run of it",
+        )
+
+
+def _check_host(session: Session, run: Run) -> None:
+    if run.provenance.context.host == LOCAL and read_policies(session).only_pipelines(run.model):
+        raise PromotionRefused(
+            Refusal.NOT_OF_PIPELINE,
+            f"run {run.id[:12]} was recorded on a person's machine, and 'record: ci' takes runs of pipelines only",
+            hint="train that commit in a pipeline, and promote the run of it",
         )
 
 
@@ -174,7 +187,7 @@ def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
 def _append(
     session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
 ) -> Promotion:
-    """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
+    """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
     log, model, version = _registered(session, log, run)
     holder = model.holder(stage)
     payload = Promote(
@@ -192,9 +205,19 @@ def _append(
         approvals=evidence.approvals,
         exemptions=evidence.exemptions,
         waived=evidence.verdict.waived,
+        reruns=evidence.reruns,
     )
     event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
-    return Promotion(run.model, version.number, stage, payload.replaces, run, event.seq, exemptions=evidence.exemptions)
+    return Promotion(
+        run.model,
+        version.number,
+        stage,
+        payload.replaces,
+        run,
+        event.seq,
+        exemptions=evidence.exemptions,
+        reruns=evidence.reruns,
+    )
 
 
 def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:

@@ -9,6 +9,7 @@ from ciplug.config.stages import Stage
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
+from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
@@ -37,6 +38,8 @@ class PromotionEvidence(NamedTuple):
     """One sentence for each requirement of the stage."""
     exemptions: tuple[Requirement, ...] = ()
     """The default requirements that the policy turns off for the stage."""
+    reruns: tuple[str, ...] = ()
+    """What the other runs of the commit decided today, one sentence each."""
 
 
 def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
@@ -57,12 +60,13 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
         )
     check_files(session, runs, run)
     today = _judge_again(session, runs, run, name if rules else None)
+    reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
     if rules is None:
-        return PromotionEvidence(key, recorded_digest, recorded, met)
+        return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
     approvals = (*met, *check_approvals(session, name, rules, run))
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions)
+    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
@@ -78,7 +82,7 @@ def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdic
     if not in_force:
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"run {run.id[:12]} was judged by another policy than the one in force today, and not by this one",
+            f"run {run.id[:12]} has verdicts only by other policies than the one in force today",
             hint=judge,
         )
     judged = {k: v for k, v in in_force.items() if not v[0].dry_run}

@@ -8,23 +8,23 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
-from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
-from ciplug.capture.written import Stamp, absolute, files_of, older_than, written_since
+from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
+from ciplug.errors import CiplugError, RecordError, UsageError, counted
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
 from ciplug.steps.inputs import Inputs, Surroundings, read_artifacts, read_datasets, read_values
+from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking.runs import run_objects
 
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
-SINCE = "since"
-"""Of these facts: the moment, in nanoseconds since 1970, from which on a file that is written is the run's own."""
 _TO_WRITE = "to_write"
 """Of these facts: the paths of those that are outputs of the command."""
 _NAMED_MOST = 3
@@ -99,7 +97,8 @@ def begin(
     differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
     dirty = {path: Stamp.of(session.top / path) for path in differing}
     facts = facts_of(run, inputs, session, spooled_for, process, dirty)
-    return session.spool.create(run.id, {**facts, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
+    allowed = allowance(session, inputs) if command and process is None else {}
+    return session.spool.create(run.id, {**facts, **allowed, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
 
 
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
@@ -114,34 +113,6 @@ def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[s
         if any(Path(path).is_relative_to(one) for one in named)
     }
     return written_since(before, job.top)
-
-
-def _old_artifacts(job: Surroundings, entry: RunWriter, logged: Logged) -> list[str]:
-    """The logged artifacts, or files in one, that nobody has written since the program began, as the record names them.
-
-    What is to be deployed must be the work of its run: the record keeps them, and no promotion takes them.
-    """
-    since = entry.facts.get(SINCE)
-    if not isinstance(since, int):
-        return []
-    names: list[str] = []
-    for text in (one for one in logged.artifacts if "://" not in one):
-        path, name = job.cwd / text, logged.named.get(text)
-        old = older_than(path, since)
-        whole = len(old) == len(files_of(path))
-        for one in [path] if whole and old else old:
-            names.append(
-                name_of(one, job.top) if name is None else PurePosixPath(name, one.relative_to(path)).as_posix()
-            )
-    return names
-
-
-def _not_written(old: Sequence[str]) -> list[Note]:
-    if not old:
-        return []
-    named = listed(old, most=_NAMED_MOST)
-    words = f"{named}: logged as an artifact, and older than the run: kept with it, and not promoted"
-    return [warning(words, "does the training write it elsewhere? Log what it writes itself")]
 
 
 def _origin(job: Surroundings, entry: RunWriter, logged: Logged) -> Provenance:
@@ -187,7 +158,7 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
 
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
-    """The paths that are none of the others, however either is written."""
+    """The paths that are not among the others, however either is written."""
     known = absolute(others)
     return [path for path in paths if not absolute([path]) <= known]
 
@@ -203,7 +174,7 @@ def tell_beside(session: Session, entry: RunWriter) -> None:
     for other in session.spool.mark_beside(entry):
         session.tell(
             warning(
-                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                f"run {other[:12]} is still going on and writes the same files: each may record the other's numbers",
                 "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
             )
         )
@@ -216,7 +187,7 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
         named = origin.named_dirt(_NAMED_MOST)
         session.tell(
             warning(
-                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                f"this run does not count for commit {session.head[:8]}, because files differ from the commit: {named}",
                 "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
                 + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
             )
@@ -263,7 +234,7 @@ def finish(
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
-    a training that did not finish, files that it has not written are no problem.
+    a training that did not finish, files that it has not written are not a problem.
     """
     ended = now()
     with entry.ending() as logged:
@@ -272,7 +243,7 @@ def finish(
         skeleton = skeleton_of(entry)
         values = read_values(job, inputs, logged, noted)
         asked = _asked_seed(entry, logged)
-        old = _old_artifacts(job, entry, logged)
+        own = take_logged(job, entry, inputs, logged, finished=status == "finished")
         run = replace(
             skeleton,
             model=logged.model or skeleton.model,
@@ -285,7 +256,7 @@ def finish(
             last=values.last,
             left_out=values.left_out,
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, inputs, logged, noted),
+            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, noted),
             inputs=logged.inputs,
             model_inputs=logged.model_inputs,
             outputs=logged.outputs,
@@ -295,7 +266,8 @@ def finish(
                 env=job.env,
                 top=job.top,
                 seed=seed_of(entry, logged, values.params),
-                unchanged=tuple(dict.fromkeys((*inputs.unchanged, *old))),
+                unchanged=own.inputs.unchanged,
+                committed=own.committed,
                 older=inputs.older,
                 beside=entry.beside(),
                 child=child,
@@ -306,15 +278,16 @@ def finish(
         said = [
             *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
-            *_not_written(old),
+            *own.notes,
             *notes,
             *values.notes,
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
-        reported = [*problems, *(noted if status == "finished" else [])]
+        reported = [*problems, *own.problems, *(noted if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
-        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
+        sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
+        return Recorded(run, sealed, tuple(reported), tuple(said))
 
 
 def objects_of(

@@ -15,8 +15,10 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
 from ciplug.console import Note, problem_note
 from ciplug.errors import CiplugError
-from ciplug.records.run import Run
+from ciplug.records.run import File, Run
 from ciplug.steps import mlflow_runs
+from ciplug.steps.inputs import Inputs, read_artifacts
+from ciplug.steps.open_run import job_of
 from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
@@ -57,11 +59,11 @@ def _recovered(session: Session, entry: RunWriter) -> Recorded | Resumed | None:
             return _resumed(entry, log.read(entry.folder))
         notes = mlflow_runs.recover(entry)
         logged = log.read(entry.folder)
-        run = _killed(entry, logged)
+        problems: list[CiplugError] = []
+        run = replace(_killed(entry, logged), artifacts=_kept(entry, logged, problems))
     except (TypeError, ValueError, KeyError, AttributeError):
         _leave(session, entry, log.read(entry.folder))
         return None
-    problems: list[CiplugError] = []
     objects = objects_of(run, logged.series, problems, texts=logged.texts)
     return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems), tuple(notes))
 
@@ -93,6 +95,12 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
         tags={**skeleton.tags, **logged.tags},
         provenance=replace(skeleton.provenance, seed=seed_of(entry, logged, logged.params)),
     )
+
+
+def _kept(entry: RunWriter, logged: Logged, problems: list[CiplugError]) -> tuple[File, ...]:
+    """The artifacts that are in the folder of the run: those elsewhere may be another run's by now."""
+    inside = [path for path in logged.artifacts if Path(path).is_relative_to(entry.folder.absolute())]
+    return read_artifacts(job_of(entry), entry.folder, Inputs(), replace(logged, artifacts=tuple(inside)), problems)
 
 
 def _leave(session: Session, entry: RunWriter, logged: Logged) -> None:

@@ -40,6 +40,12 @@ def check_files(session: Session, runs: Runs, run: Run) -> None:
             f"run {run.id[:12]} has no artifact, so there is no file to deploy",
             hint="name what the training writes with --artifact, or as 'artifacts:' in ciplug.yaml, and train again",
         )
+    if empty := next((file for file in run.artifacts if file.size == 0), None):
+        raise PromotionRefused(
+            Refusal.EMPTY_FILE,
+            f"the artifact {empty.path} of run {run.id[:12]} is empty, so there is nothing to deploy",
+            hint="have the training write it, or leave it out of the artifacts, and train again",
+        )
     if left := not_written(session, runs, run):
         raise PromotionRefused(
             Refusal.FILE_NOT_WRITTEN,
@@ -150,7 +156,8 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
             Refusal.ENVIRONMENT_UNKNOWN,
             f"{name} requires the environment '{environment}', and neither this job ({context.host}) nor its forge "
             "says who approved it to run there",
-            hint="GitLab and GitHub do, GitHub by a token with `actions: read`; elsewhere remove the key",
+            hint="only GitLab and GitHub say this, and GitHub needs a token with `actions: read`; "
+            "on other hosts, remove the key",
         )
     others = sorted(login for login in approvers if login.casefold() not in authors)
     if not others:

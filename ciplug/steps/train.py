@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from ciplug.capture.logged import Logged
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
-from ciplug.git.commits import commit_named
+from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
@@ -31,8 +32,12 @@ _SECRETS = (
     "INPUT_TOKEN",
     "INPUT_PUSH-TOKEN",
 )
-_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
-"""The exit codes of a shell, of `env` and the like for a command that they could not start (POSIX, 2.8.2)."""
+_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
+"""Exit codes for a command that was not started: of a shell, of `env` and the like (POSIX, 2.8.2).
+
+125 is of `docker run`, `env` and `timeout` that fail themselves.
+"""
+_NO_STARTS = (_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND)
 
 
 class FailedStart(UsageError):
@@ -42,6 +47,9 @@ class FailedStart(UsageError):
         if code == _NOT_FOUND:
             words = "the command, its interpreter or a library of it was not found"
             hint = "is it installed, and on PATH? The lines above name what is missing"
+        elif code == _NOT_STARTED:
+            words = "what was to start the command failed itself: docker, env, timeout or the like"
+            hint = "the lines above say why: an image that cannot be pulled, an option that does not exist"
         else:
             words = "the command was found, and could not be executed"
             hint = "make it executable (chmod +x), or name its interpreter in front"
@@ -63,8 +71,8 @@ class Trained:
 def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     """Run the command under a run of its own, and record what it has written.
 
-    Nothing is recorded of a command that did not start. One that ends as if it had not (126, 127) did start if it has
-    logged something, or written a declared file.
+    Nothing is recorded of a command that did not start. One that ends as if it had not (125, 126, 127) did start if
+    it has logged something, or written a declared file.
 
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
@@ -78,18 +86,19 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     tell_beside(session, entry)
     tracking = Tracking(entry, session.env, session.cwd)
     env = {**_environment(session, entry, inputs), **tracking.environment}
+    moves, began = _head_log(session), time.time()
     try:
         child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
         entry.discard()
         raise
-    if child.exit_code in (_NOT_EXECUTABLE, _NOT_FOUND) and not (_has_begun(entry, watch) or tracking.has_begun):
+    if child.exit_code in _NO_STARTS and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
     logged = tracking.take(command, _status(child))
-    head_after = _moved_head(session)
+    head_after = _moved_head(session, moves, began)
     recorded = finish(
         session,
         entry,
@@ -113,26 +122,36 @@ def _has_begun(entry: RunWriter, watch: Watch) -> bool:
     return entry.was_joined or entry.logged() != Logged() or watch.has_written()
 
 
-def _moved_head(session: Session) -> str | None:
-    """Return the commit in HEAD, if the command has put another one there."""
+def _head_log(session: Session) -> HeadLog:
+    return HeadLog.read(session.workspace.top) if session.workspace and session.workspace.head else HeadLog()
+
+
+def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
+    """Return the commit in HEAD, if the command has put another one there; else one that was there meanwhile."""
     workspace = session.workspace
-    head = commit_named(workspace.top, "HEAD") if workspace else None
-    return head if workspace and head != workspace.head else None
+    if workspace is None:
+        return None
+    head = commit_named(workspace.top, "HEAD")
+    if head != workspace.head or head is None:
+        return head
+    return _head_log(session).left_for(before, head, began)
 
 
 def _moved(session: Session, head_after: str | None) -> list[Note]:
     if head_after is None or session.workspace is None:
         return []
     before = (session.workspace.head or "no commit")[:8]
-    words = f"the command moved HEAD from {before} to {head_after[:8]}: its numbers may be of either commit"
+    back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
+    words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"
     hint = "check out the commit first, then train: ciplug run -- COMMAND"
-    return [warning(f"{words}, so the run counts as dirty and stands for none", hint)]
+    return [warning(f"{words}, so the run is dirty and counts for no commit", hint)]
 
 
 def _late_failure(child: ChildResult) -> list[Note]:
-    if child.exit_code not in (_NOT_EXECUTABLE, _NOT_FOUND):
+    if child.exit_code not in _NO_STARTS:
         return []
-    what = "was not found" if child.exit_code == _NOT_FOUND else "could not be executed"
+    failures = {_NOT_FOUND: "was not found", _NOT_EXECUTABLE: "could not be executed", _NOT_STARTED: "was not started"}
+    what = failures[child.exit_code]
     words = f"a part of the command {what} (exit code {child.exit_code}) after the training had begun"
     return [warning(f"{words}: the run is recorded as failed")]
 

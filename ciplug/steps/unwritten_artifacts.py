@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
@@ -20,7 +21,7 @@ _SEARCHED = 50
 class Reason(Enum):
     """Why an artifact is not the work of its run, as the end of a sentence."""
 
-    UNCHANGED = "the training left it as it was"
+    UNCHANGED = "the training did not write it"
     EARLIER = "it is older than the commit, and the run of an earlier commit has the same file"
     COMMITTED = "it is a file of the commit itself, and no training was seen to write it"
 
@@ -35,10 +36,13 @@ class NotWritten(NamedTuple):
 def not_written(session: Session, runs: Runs, run: Run) -> list[NotWritten]:
     """Return the artifacts that a run did not write, as far as that can be known.
 
-    Where ciplug did not start the training, a file that the commit has with the same content was written by nobody that
-    ciplug knows of. A commit that is not in this clone is not asked.
+    A run that wrote something may keep files of the commit beside it. Where ciplug did not start the training, a file
+    that the commit has with the same content was written by nobody that ciplug knows of. A commit that is not in this
+    clone is not asked.
     """
-    left = [NotWritten(file.path, Reason.UNCHANGED) for file in run.artifacts if _is_unchanged(file, run)]
+    left = [
+        NotWritten(file.path, Reason.UNCHANGED) for file in run.artifacts if _is_among(file, run.provenance.unchanged)
+    ]
     left += [NotWritten(file.path, Reason.EARLIER) for file in _earlier(session, runs, run)]
     return left or [NotWritten(file.path, Reason.COMMITTED) for file in _committed(session, run)]
 
@@ -57,15 +61,16 @@ def _is_below(file: File, run: Run) -> bool:
     return any(file.path.startswith(f"{folder}/") for folder in run.provenance.older)
 
 
-def _is_unchanged(file: File, run: Run) -> bool:
-    """Whether the file, a folder above it, or something in it was left as it was."""
+def _is_among(file: File, paths: Sequence[str]) -> bool:
+    """Whether the file, a folder above it, or something in it is among these."""
     return any(
-        path == file.path or path.startswith(f"{file.path}/") or file.path.startswith(f"{path}/")
-        for path in run.provenance.unchanged
+        path == file.path or path.startswith(f"{file.path}/") or file.path.startswith(f"{path}/") for path in paths
     )
 
 
 def _committed(session: Session, run: Run) -> list[File]:
+    if {file.path for file in run.artifacts} <= set(run.provenance.committed):
+        return list(run.artifacts)
     watched = run.provenance.exit_code is not None or run.provenance.signal is not None
     if watched or run.commit is None or session.workspace is None:
         return []

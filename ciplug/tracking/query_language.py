@@ -17,6 +17,7 @@ from ciplug.tracking.query import (
     ENDED,
     HOST,
     LIFECYCLE,
+    SEED,
     STARTED,
     STATUS,
     Comparison,
@@ -210,13 +211,13 @@ class _Reader:
         token = self._take("a value")
         if token.sort != "text":
             token = self._with_what_touches(token)  # 1e+16 is three tokens
+        if _needs_no_quotes(key, token):
+            return token.text, token
         if _NUMBER.fullmatch(token.text):
             try:
                 return int(token.text), token
             except ValueError:  # no whole number, or one of more digits than Python takes
                 return float(token.text), token
-        if _is_flag(key, token):
-            return token.text, token
         if token.sort != "text":
             wanted = {"metric": "a number", "param": "a value in quotes, or a number,"}
             raise self._error(f"{wanted.get(key.kind, 'a value in quotes')} is expected", token)
@@ -227,7 +228,7 @@ class _Reader:
         values = []
         while True:
             token = self._take("a value in quotes")
-            if token.sort != "text" and not _is_flag(key, token):
+            if token.sort != "text" and not _needs_no_quotes(key, token):
                 raise self._error("a value in quotes is expected", token)
             value = unquoted(token.text) if token.sort == "text" else token.text
             value = self._one_of(_WORDS[key], value, token) if key in _WORDS else value
@@ -255,6 +256,8 @@ class _Reader:
             ) from None
 
 
-def _is_flag(key: Key, token: Token) -> bool:
-    """Whether a word is the value of an attribute that is true or false, which needs no quotes."""
+def _needs_no_quotes(key: Key, token: Token) -> bool:
+    """Whether a word is the value of an attribute that is true or false, or a whole number that is a seed."""
+    if key == SEED:
+        return re.fullmatch(r"-?\d+", token.text, re.ASCII) is not None
     return key.kind == "attribute" and key.name in FLAGS and token.text.lower() in _WORDS[key]

@@ -273,6 +273,45 @@ class TestPromote:
         assert github_api.calls == []
 
 
+_MATRIX = """\
+on: push
+jobs:
+  train:
+    runs-on: ubuntu-latest
+    strategy: {matrix: {noise: [0.01, 0.02]}, max-parallel: 1}
+    env: {NOISE: "${{ matrix.noise }}"}
+    steps:
+      - uses: actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8 # v6.0.1
+        with: {persist-credentials: true}
+      - uses: your-org/ciplug@0000000000000000000000000000000000000000
+        with: {command: python train.py, seed: "1"}
+"""
+_NOISY = """\
+import json, os, pathlib
+
+accuracy = 0.9 - float(os.environ["NOISE"])
+pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": accuracy}))
+pathlib.Path("model.json").write_text("a model")
+"""
+
+
+class TestMatrix:
+    @pytest.fixture
+    def files(self) -> dict[str, str]:
+        return {**_WORKFLOWS, ".github/workflows/matrix.yml": _MATRIX, "train.py": _NOISY}
+
+    def test_legs_that_only_a_variable_tells_apart_are_no_re_runs(
+        self, runner: Runner, project: Project, tmp_path: Path
+    ) -> None:
+        runner.push(project.main, workflow="matrix.yml").ok()
+        runs = [json.loads(text) for text in project.stored("runs/") if text.startswith("{")]
+        legs = sorted((run["provenance"]["context"]["leg"], run["provenance"]["context"]["job"]) for run in runs)
+        assert legs == [("noise=0.01", "train"), ("noise=0.02", "train")]
+        project.checkout(tmp_path / "main", "main")
+        shown = " ".join(project.ciplug(tmp_path / "main", "report").split())
+        assert "FLAKY" not in shown and "they differ in leg of the matrix (noise=0.0" in shown
+
+
 _NIGHTLY = """\
 version: 1
 models:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ from ciplug.locking import held
 from ciplug.records.series import Series
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.session import open_session
+from tests.integration.test_docs import blocks
 from tests.project import Project
+from tests.servers.program import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,3 +131,75 @@ def test_newest(project: Project, python: Callable[[str], str], script: str) -> 
 @pytest.mark.parametrize("version", ["skinny", "oldest"])
 def test_small_and_oldest(project: Project, python: Callable[[str], str], version: str, script: str) -> None:
     _check(project, _train(project, python(version), script))
+
+
+def test_the_page_on_mlflow(tmp_path: Path, python: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands of docs/mlflow.md, with `python` that of a training's own environment."""
+    page = list(blocks(ROOT / "docs" / "mlflow.md"))
+    project = Project.create(tmp_path / "project", config="version: 1\nmodel: wine\n")
+    (project.folder / "train.py").write_text(next(one.text for one in page if one.file == "train.py"))
+    project.commit("a training")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, words in (("python", [python("skinny")]), ("ciplug", [sys.executable, "-m", "ciplug"])):
+        (programs / name).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(programs), os.environ["PATH"]]))
+    (commands,) = [one.text for one in page if one.runner == Path(__file__).relative_to(ROOT).as_posix()]
+    shown = subprocess.run(
+        ["bash", "-eu"], cwd=project.folder, input=commands, capture_output=True, text=True, check=True
+    )
+
+    assert "name: baseline" in shown.stdout
+    assert "accuracy: 0.91" in shown.stdout and "loss: 0.3333" in shown.stdout and "depth: 6" in shown.stdout
+
+
+@pytest.fixture
+def server(tmp_path: Path, python: Callable[[str], str]) -> Iterator[tuple[str, int]]:
+    """The address of a real MLflow server, and its group of processes."""
+    (port,) = free_ports(1)
+    env = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    store = ["--backend-store-uri", "sqlite:///server.db", "--artifacts-destination", "./files"]
+    command = [python("newest"), "-m", "mlflow", "server", *store, "--port", str(port), "--workers", "1"]
+    with (tmp_path / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=log, stderr=log, start_new_session=True)
+        try:
+            uri = f"http://127.0.0.1:{port}"
+            _await(uri, process, tmp_path / "server.log")
+            yield uri, process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _await(uri: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{uri}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"the server does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def test_a_real_server(project: Project, python: Callable[[str], str], server: tuple[str, int]) -> None:
+    """All that is on the server is in the record; a server that has gone meanwhile costs no training."""
+    uri, group = server
+    env = {"MLFLOW_TRACKING_URI": uri}
+    found = _train(project, python("newest"), "parent_child", env)
+    _check(project, found, artifacts=False)
+    # The address in the code, and none in the environment.
+    script = (DATA / "scripts" / "sweep.py").read_text()
+    there = f"import mlflow\nmlflow.set_tracking_uri({uri!r})\n"
+    (project.folder / "train.py").write_text(script.replace("import mlflow\n", there))
+    project.commit("to the server")
+    said = project.ciplug("run", "--", python("newest"), "train.py").stderr
+    assert "1 metric, 20 child runs" in said
+
+    gone = f"import os, signal, mlflow\nmlflow.log_metric('a', 1)\nos.killpg({group}, signal.SIGSTOP)\n"
+    (project.folder / "train.py").write_text(gone + "open('metrics.json', 'w').write('{\"b\": 2}')\nos._exit(0)")
+    project.commit("the server goes")
+    said = project.ciplug("run", "--metrics", "metrics.json", "--", python("newest"), "train.py", env=env).stderr
+    assert "timed out: the runs of MLflow that are there are not recorded here" in said
+    assert "1 metric, recorded in" in said

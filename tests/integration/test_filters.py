@@ -11,7 +11,7 @@ import pytest
 
 from ciplug.cli import main
 from ciplug.git.workspace import discover
-from ciplug.git.worktree import Dirt, is_committed, measure_dirt
+from ciplug.git.worktree import Dirt, committed, measure_dirt
 from tests.project import Project, git
 
 CONTENT = b"\0weights\n" * 1000
@@ -113,8 +113,7 @@ def test_another_filter_that_runs(project: Project) -> None:
     project.commit("a notebook")
     book.write_text("code outputoutput")
     assert measured(project.folder) == Dirt()
-    workspace = discover(project.folder)
-    assert workspace and is_committed(workspace, book)
+    assert committed(project.folder, [book, project.folder / "missing.ipynb"]) == {book}
     book.write_text("other code output")
     assert measured(project.folder).files == ("a.ipynb",)
 

@@ -64,3 +64,38 @@ def test_what_is_left_out_is_said_and_never_passes(
         assert out.count("4 names are left out") == (2 if form == "json" else 1), form
     cli.main(["report"])
     assert "4 names are left out: 'f1' (null)" in " ".join(capfd.readouterr().out.split())
+
+
+BROKEN = """\
+version: 1
+model: wine
+metrics: [metrics.json, history.csv, log.jsonl]
+gates:
+  accuracy: {min: 0.5}
+  loss: {max: 1}
+  f1: {min: 0.5, on_missing: warn}
+"""
+
+
+def test_what_a_broken_file_may_have_held_never_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project.create(tmp_path / "work", config=BROKEN)
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    (project.folder / "history.csv").write_text("epoch,loss\n1,0.5\n2,0.4\n3\n")
+    (project.folder / "log.jsonl").write_text('{"step": 1, "lr": 0.1}\n{"step": 1, \n{"step": 2, "lr": 0.2}\n')
+    monkeypatch.chdir(project.folder)
+    assert cli.main(["record"]) == 0
+    said = capfd.readouterr().err
+    assert (
+        "history.csv: 2 names are left out: 'line 4' (a line that cannot be read: 1 cell under 2 column names)" in said
+    )
+    assert "log.jsonl: 1 name is left out: 'line 2' (a line that cannot be read: not JSON" in said
+    assert cli.main(["gate", "--json"]) == 1
+    (verdict,) = json.loads(capfd.readouterr().out)["verdicts"]
+    outcomes = {gate["gate"]: (gate["outcome"], gate["reason"]) for gate in verdict["gates"]}
+    assert outcomes["accuracy"][0] == "PASS"
+    assert outcomes["loss"][0] == outcomes["f1"][0] == "ERROR"
+    assert outcomes["loss"][1].startswith("the last value of 'loss' may be lost: in a line that cannot be read")
+    assert "history.csv:4" in outcomes["loss"][1]
+    assert outcomes["f1"][1].startswith("the run has no metric 'f1', but a line that cannot be read: ")

@@ -130,7 +130,7 @@ def test_several_runs_are_child_runs(project: Project) -> None:
     assert "the 5 runs of MLflow are child runs" in said
     run, *children = _runs(project)
     assert len(children) == 5 and {child["parent"] for child in children} == {run["id"]}
-    assert "metrics" not in run
+    assert run["metrics"] == {}
 
 
 def test_runs_in_a_circle_are_kept(project: Project) -> None:
@@ -187,6 +187,10 @@ def test_what_was_logged_is_recovered_after_ciplug_was_killed(project: Project) 
     run, *children = _runs(project)
     assert (run["status"], run["name"], run["metrics"]["accuracy"]) == ("killed", "sweep", 0.9)
     assert {child.get("name") for child in children} >= {"fold-0", "fold-1", "inner"}
+    assert {artifact["path"]: artifact["store"] for artifact in run["artifacts"]} == {
+        "classes.json": "git:",
+        "notes": "git:",
+    }
 
 
 @pytest.mark.parametrize("uri", ["postgresql://u:secret@h/x", "http://127.0.0.1:9/", "http://[bad", "databricks"])
@@ -196,6 +200,16 @@ def test_a_place_that_cannot_be_read_costs_only_what_is_there(project: Project, 
 
     assert "the runs of MLflow that are there are not recorded here" in said and "secret" not in said
     assert _runs(project)[0]["metrics"] == {"a": 1}
+
+
+def test_a_run_within_a_run_is_recorded_once(project: Project) -> None:
+    inner = project.folder / "inner.py"
+    inner.write_text(TRAIN + "log(given())")
+    command = [sys.executable, "-m", "ciplug", "run", "--name", "inner run", "--", sys.executable, "inner.py"]
+    _run(project, f"import subprocess; subprocess.run({command!r}, check=True)")
+
+    tops = [run for run in _runs(project) if "parent" not in run]
+    assert {run.get("name"): len(run.get("metrics", {})) for run in tops} == {None: 0, "inner run": 4}
 
 
 def test_a_gate_looks_at_what_mlflow_logged(project: Project) -> None:

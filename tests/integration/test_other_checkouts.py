@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ciplug.cli import main
 from ciplug.git.published import is_on_branch, is_tip, published_at
 from ciplug.git.workspace import discover
 from ciplug.records.provenance import Context, PublishedAt
+from ciplug.registry.state import read_model
 from ciplug.steps.session import Session, open_session
 from tests.project import MODEL, Project, git
 
@@ -97,7 +100,13 @@ def test_a_nightly_job_of_another_branch_records_under_that_branch(
     assert (commit, context.branch, context.trusted) == (develop, "develop", True)
     words = capsys.readouterr().err
     assert f"the run is of commit {develop[:8]}, HEAD of develop; github_actions names {first[:8]} of main" in words
+    for verb in ("gate", "report"):
+        main([verb, "--json"] if verb == "gate" else [verb, "--format", "json"])
+        shown = capsys.readouterr().out
+        assert f'"commit":"{develop}"' in shown and f'"commit":"{first}"' not in shown
     assert main(["promote", "wine", "--to", "staging"]) == 0
+    (version,) = read_model(job.session().log, "wine").versions
+    assert version.commit == develop
 
 
 def test_a_comment_on_a_pull_request_records_under_what_is_checked_out(job: Job) -> None:
@@ -307,6 +316,36 @@ def test_a_command_that_checks_out_another_commit_gives_numbers_of_neither(
     shown = capsys.readouterr().out
     assert "inconclusive" in shown
     assert f"checked out `{develop[:8]}` while it ran" in shown
+
+
+def test_a_command_that_checks_out_another_commit_and_goes_back(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    first, develop = job.project.head, on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.monkeypatch.chdir(job.project.folder)
+    time.sleep(1.1)
+    command = "git checkout -q develop && python3 train.py && git checkout -q main"
+    assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+    assert f"the command moved HEAD from {first[:8]} to {develop[:8]}, and back" in capsys.readouterr().err
+    keeps = "python3 train.py && git commit -q --allow-empty -m results && git reset -q --hard HEAD~1"
+    for command in (keeps, "git checkout -q --detach && python3 train.py && git checkout -q main"):
+        assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+        assert "moved HEAD" not in capsys.readouterr().err
+    runs = job.session().runs()
+    found = [(run.provenance.dirty, run.provenance.head_after) for run in runs.load(runs.recorded())]
+    assert sorted(found, key=str) == [(False, None), (False, None), (True, develop)]
+
+
+def test_a_remote_without_an_address_is_none(job: Job) -> None:
+    def remotes() -> Mapping[str, str]:
+        found = discover(job.project.folder)
+        assert found
+        return found.remotes
+
+    address = remotes()["origin"]
+    job.git("config", "--add", "remote.origin.url", "")
+    assert remotes() == {}, "it voids those before, and is not the folder itself"
+    job.git("config", "--add", "remote.origin.url", address)
+    assert remotes() == {"origin": address}
 
 
 def test_without_a_remote_the_branches_here_decide(tmp_path: Path) -> None:

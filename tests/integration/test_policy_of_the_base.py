@@ -102,6 +102,25 @@ def test_a_policy_that_it_does_not_change_is_not_spoken_of(project: Project) -> 
     assert "policy" not in project.ciplug("report", env=job(project)).stdout
 
 
+def test_a_branch_that_is_only_behind_changes_no_policy(project: Project) -> None:
+    project.branch("topic", {"accuracy": 0.86})
+    git(project.folder, "checkout", "-q", "main")
+    write(project, CONFIG.replace("min: 0.8", "min: 0.7"))
+    project.commit("another policy on main")
+    project.push()
+    git(project.folder, "checkout", "-q", "topic")
+    project.push()
+    project.train(env=job(project))
+    assert verdict(project, 0)["policy_commit"] == git(project.folder, "rev-parse", "main")
+    assert "changes the policy" not in project.ciplug("report", env=job(project)).stdout
+    write(project, CONFIG.replace("min: 0.8", "min: 0.6"))
+    project.commit("and its own")
+    project.push()
+    project.train(env=job(project))
+    verdict(project, 0)
+    assert "changes the policy" in project.ciplug("report", env=job(project)).stdout
+
+
 def test_taking_the_file_away_does_not_help(project: Project) -> None:
     git(project.folder, "rm", "-q", "ciplug.yaml")
     project.branch("topic", {"accuracy": 0.7})
@@ -174,7 +193,7 @@ def test_a_base_without_a_policy_has_a_named_outcome(project: Project) -> None:
         assert "judged by its own gates" in first["reason"]
 
 
-def test_a_base_whose_policy_is_wrong_is_no_pass(project: Project) -> None:
+def test_a_base_whose_policy_is_wrong_is_not_a_pass(project: Project) -> None:
     write(project, CONFIG.replace("min: 0.8", "mim: 0.8"))
     project.commit("a slip")
     project.push()

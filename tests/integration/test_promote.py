@@ -220,7 +220,7 @@ def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_
     assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 
-def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
+def test_the_verdict_of_a_promotion_is_not_a_verdict_of_the_run(team: Team) -> None:
     run = team.run()
     team.verdict(run, stage="production")
     assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
@@ -381,6 +381,13 @@ def test_a_stage_that_takes_any_tree_and_the_next_that_does_not(team: Team, dirt
         assert team.refused("production", run=run.id).reason in (Refusal.DIRTY_TREE, Refusal.TREE_UNKNOWN)
 
 
+def test_an_empty_file(team: Team) -> None:
+    empty = File(path="model.bin", digest=f"sha256:{hashlib.sha256(b'').hexdigest()}", size=0)
+    notes = File(path="notes.txt", digest="sha256:" + "2" * 64, size=3)
+    refusal = team.refused(run=team.judged(artifacts=(notes, empty)).id)
+    assert refusal.reason is Refusal.EMPTY_FILE and "model.bin" in refusal.message
+
+
 def test_a_run_without_a_file(team: Team) -> None:
     refusal = team.refused(run=team.judged(artifacts=()).id)
     assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
@@ -391,7 +398,7 @@ def test_a_file_that_the_run_did_not_write(team: Team, unchanged: str) -> None:
     files = (MODEL, replace(MODEL, path="out/weights", kind="folder"))
     run = team.judged(artifacts=files, provenance={"unchanged": ("metrics.json", unchanged), "command": ("python",)})
     refusal = team.refused(run=run.id)
-    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training left it as it was" in refusal.message
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training did not write it" in refusal.message
 
 
 @pytest.mark.parametrize("pointer", [False, True])
@@ -587,7 +594,7 @@ def test_promoters_that_race_have_one_winner_each_time(team: Team) -> None:
     assert [e.payload["version"] for e in promoted] == [1, 2, 3]
 
 
-def test_a_conflict_in_the_store_of_verdicts_is_no_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     stage_of(team, "gates: [accuracy]")
     run = team.judged()
 

@@ -48,7 +48,7 @@ RUNS = [
     run(6, 0.70, CLEAN),
     *(run(number, 0.8 + number / 1000, CLEAN, f"{6:032x}") for number in range(7, 10)),
     run(10, 0.60, CLEAN, f"{9:032x}"),
-    run(11, 0.50, CLEAN),
+    run(11, 0.50, Provenance(context=GITHUB, dirty=False, seed=3, ignored_files=("poetry.lock",))),
 ]
 
 
@@ -107,13 +107,19 @@ def numbers(text: str) -> list[int]:
         ("actor LIKE '%@example.com'", [5]),
         (f"parent = '{6:032x}'", [9, 8, 7]),
         ("parent LIKE '%'", [10, 9, 8, 7]),
+        ("set_aside = true", [11]),
+        ("seed = 3", [11]),
+        ("seed IN (3, '4') AND seed != -1", [11]),
+        ("seed LIKE '%'", [11]),
     ],
 )
 def test_conditions(where: str, found: list[int], capsys: pytest.CaptureFixture[str]) -> None:
     assert numbers(output(capsys, "runs", "list", "--where", where, "--format", "csv").out) == found
 
 
-@pytest.mark.parametrize("where", ["dirty = 'yes'", "dirty = 1", "dirty = maybe", "dirty > true", "host = true"])
+@pytest.mark.parametrize(
+    "where", ["dirty = 'yes'", "dirty = 1", "dirty = maybe", "dirty > true", "host = true", "seed = 1.5", "seed > 3"]
+)
 def test_a_wrong_value_is_an_error(where: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "list", "--where", where]) == 2
     assert "at character" in capsys.readouterr().err
@@ -128,7 +134,7 @@ def test_a_list_shows_where_runs_come_from_and_folds_children(capsys: pytest.Cap
     out, err = output(capsys, "runs", "list", "--format", "markdown")
     shown = {row[5][-2:]: (row[4], row[6]) for row in cells(out)}
     assert shown == {
-        "11": ("finished", "github/octocat"),
+        "11": ("finished, files set aside", "github/octocat"),
         "06": ("finished, +4 children", "github/octocat"),
         "05": ("finished", "local/ann@\u200bexample.com"),
         "04": ("failed", "github/octocat"),
@@ -165,11 +171,11 @@ def test_runs_that_do_not_count_are_not_ranked(capsys: pytest.CaptureFixture[str
     assert "1 run left out, of a fork's job" in err
     assert "--all ranks those" in err
     marks = [row["marks"] for row in csv.DictReader(io.StringIO(out))]
-    assert marks == ["metric amended", "", "child", "child", "child", "", "", "child"]
+    assert marks == ["files set aside, metric amended", "", "child", "child", "child", "", "", "child"]
     out, err = output(capsys, *BOARD, "--all")
     assert numbers(out)[:4] == [2, 3, 4, 11] and "left out" not in err
     marks = [row["marks"] for row in csv.DictReader(io.StringIO(out))]
-    assert marks[:4] == ["dirty", "fork", "failed", "metric amended"]
+    assert marks[:4] == ["dirty", "fork", "failed", "files set aside, metric amended"]
     assert numbers(output(capsys, *BOARD, "--where", "dirty = true").out) == [2]
     first = json.loads(output(capsys, *BOARD[:3], "--format", "json").out)["runs"][0]
     assert (first["metric_amended"], first["dirty"], first["host"]) == (True, "false", "github_actions")

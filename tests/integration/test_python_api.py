@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,41 @@ def log_on():
     while True: ciplug.log_metric("late", 1.0); time.sleep(0.001)
 threading.Thread(target=log_on, daemon=True, name="beat").start()
 """
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("", "finished"),
+        ("sys.exit()", "finished"),
+        ("sys.exit(0)", "finished"),
+        ("exit(False)", "finished"),
+        ("sys.exit(1)", "failed"),
+        ("sys.exit('no data')", "failed"),
+        ("quit(2)", "failed"),
+        ("import argparse; argparse.ArgumentParser().parse_args(['--no-such-option'])", "failed"),
+        ("raise ValueError('no')", "failed"),
+        ("raise KeyboardInterrupt", "killed"),
+        ("threading.Thread(target=sys.exit, args=(1,)).start()", "finished"),
+        ("try: sys.exit(1)\nexcept SystemExit: ciplug.log_metric('b', 2)", "finished"),
+        # What an earlier cell, or a debugger, has left; and an interactive session, in which no error is an end.
+        ("sys.ps1 = '> '; sys.last_value = ValueError()", "finished"),
+    ],
+)
+def test_a_program_that_ends_without_with_is_recorded_as_it_ended(folder: Path, end: str, status: str) -> None:
+    code = f"import sys, threading\nsys.last_value = KeyError()\nimport ciplug\nciplug.log_metric('a', 1)\n{end}\n"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True)
+    (run,) = recorded(open_session(cwd=folder))
+    assert run.status == status
+
+
+def test_under_ciplug_run_the_exit_code_of_the_command_decides(folder: Path) -> None:
+    """The program itself ends well."""
+    program = [sys.executable, "-c", "import ciplug; ciplug.log_metric('a', 1); raise SystemExit(0)"]
+    around = [sys.executable, "-m", "ciplug", "run", "--", "sh", "-c", f"{shlex.join(program)}; exit 3"]
+    assert subprocess.run(around, cwd=folder, check=False).returncode == 3
+    (run,) = recorded(open_session(cwd=folder))
+    assert (run.status, run.metrics) == ("failed", {"a": 1.0})
 
 
 def test_a_thread_that_logs_while_the_program_ends_starts_no_run(folder: Path) -> None:
@@ -196,7 +232,7 @@ def test_a_model_that_is_asked_for_is_not_changed_by_the_training(folder: Path) 
 
     from_file = run("--name", "theirs")
     assert "the run is of the model 'beer', as the training says, not of 'wine'" in from_file.stderr
-    assert "keeps its name 'theirs'; 'mine' is not taken" in from_file.stderr
+    assert "keeps its name 'theirs'; 'mine' is ignored" in from_file.stderr
     asked = run("--model", "wine")
     assert asked.returncode == 1 and "is of the model 'wine', and cannot become one of 'beer'" in asked.stderr
     assert {(one.model, one.name, one.status) for one in recorded(open_session())} == {

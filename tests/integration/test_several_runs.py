@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,38 @@ def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:
     assert gate(project, 1)["outcome"] == "FAIL"
 
 
+def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> None:
+    bad = project.train("--seed", "1", env={"VALUE": "0.79"})
+    (project.folder / "model.txt").write_text("a model")
+    write = ("import pathlib; exec(open('train.py').read()); pathlib.Path('model.txt').write_text('m')",)
+    project.ciplug(
+        "run", "--seed", "1", "--artifact", "model.txt", "--artifact-store", "none", "--", sys.executable, "-c", *write,
+        env={"VALUE": "0.81"},
+    )  # fmt: skip
+    assert gate(project)["outcome"] == "WARN"
+    said = project.ciplug("promote", "wine", "--to", "staging").stderr
+    event = project.json("registry", "history", "wine", "--json")[-1]["payload"]
+    before, summary = event["reruns"][0], event["reruns"][-1]
+    assert before.startswith(f"'accuracy' failed on run {bad[:12]} of this commit") and f"warning: {before}" in said
+    assert "2 runs of this commit could count" in summary and "the others: 1 FAIL" in summary
+
+
+def test_a_later_run_of_another_command_without_the_number_is_named(project: Project) -> None:
+    """It is passed over as incomplete, and not in silence."""
+    good = project.train(env={"VALUE": "0.9"})
+    other = "import pathlib; pathlib.Path('metrics.json').write_text('{\"loss\": 1}')"
+    project.ciplug("run", "--", sys.executable, "-c", other)
+    later = project.json("runs", "list", "--json")[0]["id"]
+    verdict = gate(project)
+    assert (verdict["run"], verdict["outcome"], verdict["reruns"]["behind"]) == (good, "PASS", 1)
+    words = f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]})"
+    assert words in notices(project)["reruns"]["message"]
+    for shown in (project.ciplug("gate").stdout, project.ciplug("report", "--format", "markdown").stdout):
+        assert f"1 more run could not count ({later[:12]})" in " ".join(shown.split()).replace("`", "")
+        rows = [line for line in shown.splitlines() if later[:12] in line]
+        assert any("accuracy" in row for row in rows), "the table says what it lacks"
+
+
 @pytest.mark.parametrize("first", ["good", "bad"])
 @pytest.mark.parametrize("numbers", ['{"accuracy": "diverged", "n": 1}', '{"loss": 1}'], ids=["text", "lacking"])
 def test_a_rerun_without_the_gated_number(project: Project, numbers: str, first: str) -> None:
@@ -123,7 +156,7 @@ def test_runs_that_agree_or_differ_in_their_seed_change_nothing(project: Project
 
 
 @pytest.mark.slow
-def test_a_run_of_other_code_is_no_rerun(project: Project) -> None:
+def test_a_run_of_other_code_is_not_a_rerun(project: Project) -> None:
     """A dirty run that failed every gate changes no verdict."""
     (project.folder / "train.py").write_text(TRAIN + "\n")
     train(project, 0.1, "--seed", "1")

@@ -75,20 +75,101 @@ def test_a_run_takes_all_that_it_wrote_and_the_parameters_that_it_read(project: 
     assert "did not write" not in said and "unchanged" not in run["provenance"]
 
 
-@pytest.mark.parametrize("around", [False, True])
-def test_an_old_file_that_the_program_logs_is_not_its_work(project: Project, around: bool) -> None:
-    os.utime(project.folder / "model.bin", (1_700_000_000, 1_700_000_000))
+LOGS = """\
+import json, os, sys
+import ciplug
+open("new.bin", "w").write("1")
+for name in ("model.bin", "train.py", "new.bin", "plots"):
+    ciplug.log_artifact(name)
+open("metrics.json", "w").write('{"accuracy": 0.9}')
+sys.exit(int(sys.argv[1]))
+"""
+
+
+def logged(
+    project: Project, *options: str, around: bool = True, code: int = 0, ends: int = 0, script: str = LOGS
+) -> tuple[Any, str]:
+    """The record of a run whose program logs an old model, old and new plots, its own source, and a new file."""
+    (project.folder / ".git/info/exclude").write_text("none.yaml\nlog.py\nnew.bin\n")
+    (project.folder / "none.yaml").write_text("version: 1\nmodel: wine\n")
+    (project.folder / "log.py").write_text(script)
+    for name in ("model.bin", "plots/a.svg", "plots/b.svg"):
+        os.utime(project.folder / name, (1_700_000_000, 1_700_000_000))
     time.sleep(0.1)
-    code = "import ciplug; ciplug.log_artifact('model.bin'); open('new.bin', 'w').write('1'); "
-    code += "ciplug.log_artifact('new.bin'); open('metrics.json', 'w').write('{\"accuracy\": 0.9}')"
-    options = ("--config", "none.yaml", "--metrics", "metrics.json")
-    (project.folder / "none.yaml").write_text("version: 1\n")
-    command = [*([PYTHON, "-m", "ciplug", "run", *options, "--"] if around else []), PYTHON, "-c", code]
-    done = subprocess.run(command, cwd=project.folder, check=True, capture_output=True, text=True)
-    (run,) = project.json("runs", "list", "--limit", "1", "--json")
-    assert (
-        run["provenance"]["unchanged"] == ["model.bin"] and "model.bin: logged as an artifact, and older" in done.stderr
-    )
+    (project.folder / "plots/b.svg").write_text("older than the run, too")
+    time.sleep(0.1)
+    words = ("run", "--config", "none.yaml", "--metrics", "metrics.json", *options, "--", PYTHON, "log.py", str(ends))
+    if around:
+        done = project.ciplug(*words, code=code)
+    else:
+        done = subprocess.run(words[-3:], cwd=project.folder, check=True, capture_output=True, text=True)
+    return project.json("runs", "list", "--limit", "1", "--json")[0], done.stderr
+
+
+def test_an_old_file_that_a_program_by_itself_logs_is_kept_and_named(project: Project) -> None:
+    run, said = logged(project, around=False)
+    assert run["provenance"]["unchanged"] == ["model.bin", "plots"] and run["provenance"]["committed"] == ["train.py"]
+    assert "model.bin, plots: logged as an artifact, and older than the run: kept with it, and not promoted" in said
+
+
+def test_an_old_file_that_is_logged_is_an_error_that_names_it(project: Project) -> None:
+    run, said = logged(project, code=2)
+    assert [one["path"] for one in run["artifacts"]] == ["train.py", "new.bin"], "its source is of the commit"
+    assert run["provenance"]["committed"] == ["train.py"] and "unchanged" not in run["provenance"]
+    for name in ("model.bin", "plots"):
+        assert f"{name}: logged as an artifact, and the command did not write it: it is not recorded" in said
+        assert f"--allow-unchanged {name}" in said
+    assert "train.py: logged" not in said
+    failed, said = logged(project, code=3, ends=3)
+    assert [one["path"] for one in failed["artifacts"]] == ["train.py", "new.bin"]
+    assert "left out, because the command did not write it: model.bin, plots" in said
+
+
+def test_of_a_logged_folder_the_old_files_are_left_out(project: Project) -> None:
+    script = LOGS.replace("import ciplug\n", "import ciplug\nopen('plots/b.svg', 'w').write('b')\n")
+    run, said = logged(project, "--allow-unchanged", "model.bin", code=2, script=script)
+    assert "plots: logged as an artifact, and the command did not write a.svg in it" in said
+    assert {one["path"]: one["size"] for one in run["artifacts"]}["plots"] == 1
+
+
+def test_a_logged_file_may_be_allowed_to_be_old_and_is_recorded_as_such(project: Project) -> None:
+    options = ("--allow-unchanged", "model.bin", "--allow-unchanged", "plots")
+    run, said = logged(project, *options)
+    assert [one["path"] for one in run["artifacts"]] == ["model.bin", "train.py", "new.bin", "plots"]
+    assert run["provenance"]["unchanged"] == ["model.bin", "plots"]
+    assert "plots: recorded, though the command did not write it (--allow-unchanged)" in said
+    child = LOGS.replace("import ciplug\n", "import ciplug\nciplug.start_run(); ciplug.start_run(nested=True)\n")
+    allowed, _ = logged(project, *options, script=child)
+    assert allowed["parent"] and allowed["provenance"]["unchanged"] == ["model.bin", "plots"]
+    refused, said = logged(project, script=child, code=2)
+    assert [one["path"] for one in refused["artifacts"]] == ["train.py", "new.bin"] and "model.bin: logged as" in said
+    assert "files that nobody wrote are left out of 1 child run" in said
+
+
+def test_a_declared_file_that_is_logged_too_is_named_once(project: Project) -> None:
+    script = LOGS.replace('"train.py", "new.bin", "plots"', '"metrics.json"')
+    run, said = logged(project, "--artifact", "model.bin", code=2, script=script)
+    assert said.count("model.bin: ") == 1 and [one["path"] for one in run["artifacts"]] == ["metrics.json"]
+    run, said = logged(project, "--artifact", "model.bin", "--allow-unchanged", "model.bin", script=script)
+    assert run["provenance"]["unchanged"] == ["model.bin"]
+
+
+def test_a_run_that_only_kept_files_of_the_commit_is_not_promoted(project: Project) -> None:
+    (project.folder / "none.yaml").write_text("version: 1\nmodel: wine\ngates: {accuracy: {min: 0.8}}\n")
+    (project.folder / ".gitignore").write_text("none.yaml\nmetrics.json\nmodel.bin\nplots\nnew.bin\nrows.jsonl\n")
+    git(project.folder, "rm", "-q", "ciplug.yaml")
+    (project.folder / "none.yaml").rename(project.folder / "ciplug.yaml")
+    script = 'import ciplug\nciplug.log_artifact("train.py")\nciplug.log_metric("accuracy", 0.9)\n'
+    (project.folder / "log.py").write_text(script)
+    (project.folder / "both.py").write_text(f'{script}open("new.bin", "w").write("1"); ciplug.log_artifact("new.bin")')
+    project.commit("log a source")
+    project.ciplug("run", "--", PYTHON, "log.py")
+    project.ciplug("gate")
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    assert "train.py: it is a file of the commit itself, and no training was seen to write it" in refused
+    project.ciplug("run", "--", PYTHON, "both.py")
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
 
 
 def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Project) -> None:
@@ -97,7 +178,7 @@ def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Proj
         assert f"{name}: the command did not write it" in said
         assert f"--allow-unchanged {name}" in said
     assert (run["status"], holds(run), run["params"]) == ("finished", set(), {"rate": 0.1})
-    assert "metrics" not in run, "nor the means of older examples"
+    assert run["metrics"] == {}, "nor the means of older examples"
 
 
 @pytest.mark.parametrize("code", [3, 137])
@@ -123,7 +204,7 @@ def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Projec
     run, said = train(project, "metrics.json,rows.jsonl,used.json,plots/b.svg", "0", code=0, options=options)
     assert holds(run) == ALL - {"rows.jsonl"}
     assert run["provenance"]["unchanged"] == ["model.bin", "plots"]
-    assert "model.bin: taken, though the command did not write it (--allow-unchanged)" in said
+    assert "model.bin: recorded, though the command did not write it (--allow-unchanged)" in said
     shown = project.ciplug("runs", "show", run["id"]).stdout
     assert "unchanged:\n    - model.bin\n    - plots" in shown
     assert "did not write model.bin, plots" in project.ciplug("compare").stdout
@@ -134,7 +215,7 @@ def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Projec
 def test_allowing_what_nothing_names_is_an_error_before_the_training(project: Project) -> None:
     (project.folder / "metrics.json").unlink()
     done = project.ciplug("run", "--allow-unchanged", "modle.bin", "--", PYTHON, "train.py", "all", "0", code=2)
-    assert "--allow-unchanged modle.bin: nothing of that name is recorded" in done.stderr
+    assert "--allow-unchanged modle.bin: no recorded file has that name" in done.stderr
     assert "did you mean 'model.bin'?" in done.stderr
     assert not (project.folder / "metrics.json").exists()
 
@@ -187,12 +268,13 @@ def runs_and_spool(project: Project) -> tuple[int, list[str]]:
         ("sh -c 'exec no-such-program'", 127, "was not found (exit code 127)"),
         ("env no-such-program", 127, "was not found (exit code 127)"),
         ("bash -c ./no-interpreter", (126, 127), "nothing is recorded"),
+        ("env --no-such-option", 125, "failed itself: docker, env, timeout or the like (exit code 125)"),
         ("./no-interpreter", 126, "the interpreter that its first line names does not exist"),
         ("./params.yaml", 126, "not allowed to start"),
         ("sh -c ./params.yaml", 126, "could not be executed (exit code 126)"),
     ],
 )
-def test_a_command_that_did_not_start_is_no_run(
+def test_a_command_that_did_not_start_is_not_a_run(
     project: Project, command: str, code: int | tuple[int, ...], words: str
 ) -> None:
     script = project.folder / "no-interpreter"
@@ -299,7 +381,8 @@ def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Pat
     inner = [PYTHON, "-m", "ciplug", "run", "--", PYTHON, "train.py"]
     both = f"{shlex.join([PYTHON, 'train.py'])} && {shlex.join(inner)}"
     assert (
-        "is going on" not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
+        "is still going on"
+        not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
     )
     for one in project.json("runs", "list", "--json"):
         assert "beside" not in one["provenance"]
@@ -307,7 +390,7 @@ def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Pat
     second, first = project.json("runs", "list", "--limit", "2", "--json")
     if len(first["provenance"]["command"]) == 2:
         second, first = first, second
-    assert f"warning: run {first['id'][:12]} is going on, and is to write the same files" in said
+    assert f"warning: run {first['id'][:12]} is still going on and writes the same files" in said
     assert (first["provenance"]["beside"], second["provenance"]["beside"]) == ([second["id"]], [first["id"]])
     shown = project.ciplug("compare", "--run", first["id"]).stdout
     assert f"the numbers may be from that run: {second['id'][:12]}" in " ".join(shown.split())

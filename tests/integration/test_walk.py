@@ -207,7 +207,7 @@ def test_without_a_run_on_the_merge_base_the_nearest_ancestor_counts(project: Pr
     assert baseline["how"] == "nearest recorded ancestor, 2 commits before the merge base"
 
 
-def test_a_first_run_is_no_silent_pass(project: Project) -> None:
+def test_a_first_run_is_not_a_silent_pass(project: Project) -> None:
     project.train()
     verdict = project.json("gate", "--json")["verdicts"][0]
     assert verdict["outcome"] == "WARN"

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ciplug.comparison.selection import Facts
-from ciplug.errors import NotFound, PromotionRefused
+from ciplug.errors import NotFound, PromotionRefused, Refusal
+from ciplug.records.keys import verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.selection import Reason
@@ -22,8 +23,9 @@ from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.named_run import find_run
+from ciplug.steps.promotion_evidence import gather_evidence
 from ciplug.steps.report import judged_for_report, report_of
-from ciplug.steps.select import candidates
+from ciplug.steps.select import candidates, counting
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
 from tests.histories import commits, objects_of
@@ -225,7 +227,7 @@ def test_a_seed_whose_run_failed_is_an_error_until_it_is_run_again_or_withdrawn(
 # --- runs of CI only
 
 
-def test_with_source_ci_a_laptop_is_no_baseline(team: Team) -> None:
+def test_with_source_ci_a_laptop_is_not_a_baseline(team: Team) -> None:
     policy = (team.project.folder / "ciplug.yaml").read_text()
     main = git(team.project.folder, "rev-parse", "main")
     laptop = team.run(commit=main, accuracy=0.99)
@@ -257,10 +259,25 @@ def test_with_record_ci_only_pipelines_speak(team: Team) -> None:
     with pytest.raises(NotFound, match="was recorded on a person's machine") as none:
         team.promote()
     assert none.value.hint == "record one in a pipeline: with 'record: ci' no other run counts"
-    with pytest.raises(PromotionRefused):
-        team.promote(run=laptop.id)
+    assert team.refused(run=laptop.id).reason is Refusal.NOT_OF_PIPELINE
     pipeline = team.run(accuracy=0.85, provenance={"context": PIPELINE})
     assert judged(team).run == pipeline.id
+
+
+def test_a_dirty_run_of_a_pipeline_beside_a_clean_one_of_a_laptop(team: Team) -> None:
+    laptop, pipeline = team.run(accuracy=0.85), team.run(accuracy=0.99, provenance=dirty())
+    session = team.session.refreshed()
+    runs = session.runs()
+    (found,) = judged_for_report(session, runs, candidates(session, runs, session.need_head()))
+    passed = found.section.comparison.candidate.passed_over
+    assert (found.run.id, [(one.run, one.reason) for one in passed]) == (laptop.id, [(pipeline.id, Reason.DIRTY)])
+    (team.project.folder / "ciplug.yaml").write_text(f"{POLICY}record: ci\n")
+    team.project.commit("pipelines only")
+    team.run(accuracy=0.85)
+    team.run(accuracy=0.99, provenance=dirty())
+    assert judged(team).outcome == "INCONCLUSIVE"
+    clean = team.run(accuracy=0.85, provenance={"context": PIPELINE})
+    assert judged(team).run == clean.id
 
 
 # --- generated histories
@@ -283,12 +300,16 @@ def repository(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 PLACES = ("HEAD", "main", "main~1")
 
 
-def verdict_of(session: Session, at: dict[str, list[Facts]]) -> Verdict | None:
+def recorded(session: Session, at: dict[str, list[Facts]]) -> dict[str, bytes]:
     objects: dict[str, bytes] = {}
     for name, runs in at.items():
         commit = session.remember(("commit", name), lambda name=name: git(session.cwd, "rev-parse", name))
         objects |= objects_of(runs, commit)
-    runs = Runs(session.store, objects)
+    return objects
+
+
+def verdict_of(session: Session, at: dict[str, list[Facts]]) -> Verdict | None:
+    runs = Runs(session.store, recorded(session, at))
     try:
         (judged,) = judge_runs(session, runs, candidates(session, runs, session.need_head()))
     except NotFound:
@@ -318,3 +339,37 @@ def test_runs_that_must_not_count_change_no_verdict(
         assert together is None or together.outcome in ("INCONCLUSIVE", "ERROR")
         return
     assert together == without
+
+
+def promotion_of(session: Session, at: dict[str, list[Facts]]) -> tuple[Run, Refusal | None] | None:
+    """The run that `promote` takes for the head, once it is judged, and the reason against it."""
+    objects = recorded(session, at)
+    try:
+        (run,) = counting(session, Runs(session.store, objects), session.need_head(), "wine")
+    except NotFound:
+        return None
+    (judged,) = judge_runs(session, Runs(session.store, objects), [run], named=True)
+    assert judged.verdict is not None
+    key, data = verdict_object(judged.verdict)
+    try:
+        gather_evidence(session, Runs(session.store, {**objects, key: data}), run, "staging")
+    except PromotionRefused as refused:
+        return run, refused.reason
+    return run, None
+
+
+@settings(
+    max_examples=15,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(before=placed(None, "1"), added=placed(True, "2"))
+def test_runs_that_must_not_count_change_no_promotion(
+    repository: Session, before: dict[str, list[Facts]], added: dict[str, list[Facts]]
+) -> None:
+    """Whatever the hosts of the runs; and none that must not count is promoted."""
+    without = promotion_of(repository, before)
+    assert promotion_of(repository, {name: [*before[name], *added[name]] for name in PLACES}) == without
+    if without is not None and without[1] is None:
+        run, _ = without
+        assert (run.status, run.provenance.dirty) == ("finished", False)

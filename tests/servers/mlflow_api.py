@@ -49,7 +49,8 @@ class MlflowApi(JsonApi):
                 raise Answer(400, {"error_code": "INVALID_PARAMETER_VALUE", "message": f"Invalid clause: {condition}"})
             tag = {"key": found["key"], "value": found["value"]}
             if self.marked_for_all and tag["key"] == "ciplug.run":
-                tag = next(one for run in runs for one in run["data"]["tags"] if one["key"] == tag["key"])
+                for mark in (one for run in runs for one in run["data"]["tags"] if one["key"] == tag["key"]):
+                    mark["value"] = tag["value"]
             runs = [one for one in runs if tag in one["data"]["tags"]]
         return self._page("runs", runs, call.body)
 

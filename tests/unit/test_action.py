@@ -83,6 +83,7 @@ class TestArguments:
             artifacts="model.bin",
             datasets="data",
             tags="a=b\nc=d=e",
+            allow_unchanged="model.bin\ncache",
             comment="False",
             label="True",
         )
@@ -101,7 +102,8 @@ class TestArguments:
                 "--metrics=b c.json",
                 "--params=p.yaml",
             ),
-            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e", "--no-comment", "--label"),
+            *("--artifact=model.bin", "--dataset=data", "--tag=a=b", "--tag=c=d=e"),
+            *("--allow-unchanged=model.bin", "--allow-unchanged=cache", "--no-comment", "--label"),
             *("--", "bash", "-eo", "pipefail", "-c", "pip list\npython train.py"),
         ]
         # The command line takes what we make of it.

@@ -826,3 +826,27 @@ def test_every_host_is_found_by_the_name_that_its_context_bears() -> None:
         assert ci.detect(env).host == name
         assert ci.host_module(name) is ci.HOSTS[name]
     assert ci.host_module("a later one") is ci.HOSTS["local"]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "leg"),
+    [
+        ("", None),
+        ("null", None),
+        ("{}", None),
+        ('{"python": "3.12", "os": "linux"}', "os=linux, python=3.12"),
+        ('{"data": {"name": "a"}, "fold": 1}', 'data={"name": "a"}, fold=1'),
+        (" linux ", "linux"),
+        ("3.12", "3.12"),
+    ],
+)
+def test_the_leg_of_a_matrix(matrix: str, leg: str | None) -> None:
+    assert ci.detect({"CIPLUG_MATRIX": matrix}).leg == ci.leg_of(matrix) == leg
+
+
+def test_jobs_of_one_attempt_that_the_host_names_alike() -> None:
+    attempt = {"RUNNER_TRACKING_ID": "github_1", "GITHUB_RUN_ATTEMPT": "2"}
+    found = ci.detect({"GITHUB_ACTIONS": "true", **attempt})
+    assert (found.job_id, found.attempt) == ("github_1", 2)
+    found = ci.detect({"JENKINS_URL": "http://j", "NODE_NAME": "agent", "WORKSPACE": "/w/wine@2"})
+    assert (found.job_id, found.attempt) == ("agent:/w/wine@2", None)

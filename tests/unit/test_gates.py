@@ -11,6 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from ciplug.errors import ConfigError
+from ciplug.gates import reasons
 from ciplug.gates.evaluate import evaluate
 from ciplug.gates.evidence import Evidence
 from ciplug.records.comparison import Side
@@ -35,6 +36,7 @@ def judge(
     dry_run: bool = False,
     left_out: Sequence[LeftOut] = (),
     newer: Sequence[Notice] = (),
+    before: Side | None = None,
     **defaults: Any,
 ) -> Verdict:
     """The verdict on a run with these metrics; `baseline` None: there is no baseline run."""
@@ -47,7 +49,7 @@ def judge(
         ended="",
         metrics=candidate,
     )
-    before = Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
+    before = before or Side(role="baseline", label="merge base", how="no run of 'm' on the merge base")
     if baseline is not None:
         before = replace(before, run="b" * 32, how="merge base with main", metrics=baseline)
     policy = policy_of({"gates": gates, "defaults": defaults})
@@ -297,14 +299,14 @@ BASELINE = st.none() | st.just("no run") | ANYTHING
 
 
 @given(GATE, BROKEN, BASELINE, st.fixed_dictionaries({}, optional=ACTIONS))
-def test_what_is_no_number_never_passes(
+def test_what_is_not_a_number_never_passes(
     gate: dict[str, Any], candidate: float, baseline: float | str | None, defaults: dict[str, Any]
 ) -> None:
     assert outcome(gate, candidate, baseline, **defaults) == "ERROR"
 
 
 @given(GATE, ANYTHING, BROKEN, st.fixed_dictionaries({}, optional=ACTIONS))
-def test_a_baseline_that_is_no_number_never_passes_a_rule_that_compares(
+def test_a_baseline_that_is_not_a_number_never_passes_a_rule_that_compares(
     gate: dict[str, Any], candidate: float, baseline: float, defaults: dict[str, Any]
 ) -> None:
     assume("max_regression" in gate)
@@ -396,3 +398,101 @@ def test_what_a_newer_ciplug_amended_passes_no_gate(stated: Mapping[str, Any], e
     verdict = judge({"a": {"min": 0.8, **stated}}, {"a": 0.9}, None, newer=[newer])
     assert [(one.gate, one.outcome) for one in verdict.gates] == [("run", expected), ("a", "PASS")]
     assert verdict.outcome == expected and not verdict.passed
+
+
+def absent(kind: Kind, **facts: Any) -> Side:
+    return Side.absent("baseline", "merge base", Notice(kind=kind, of="baseline", **facts))
+
+
+DEEPER = "check out with the whole history (fetch-depth: 0)"
+UNSEEN = "the baseline could not be determined: this clone is shallow: ancestors beyond its depth are not seen"
+FOUND = Side(role="baseline", label="merge base", how="merge base with main", run="b" * 32, metrics={"a": 0.9})
+AGAIN = "record the baseline's commit again"
+REASONS: list[tuple[str, Side, Mapping[str, Any], Outcome, str, str]] = [
+    (
+        "a baseline that does not exist",
+        absent(Kind.NO_TAG, name="v1"),
+        {"on_no_baseline": "warn"},
+        "ERROR",
+        "there is no tag 'v1'",
+        "name another 'baseline:' in ciplug.yaml",
+    ),
+    ("a shallow clone", absent(Kind.SHALLOW), {}, "INCONCLUSIVE", UNSEEN, DEEPER),
+    ("a shallow clone, strict", absent(Kind.SHALLOW), {"on_no_baseline": "fail"}, "FAIL", UNSEEN, DEEPER),
+    ("a shallow clone, strict too", absent(Kind.SHALLOW), {"on_inconclusive": "fail"}, "FAIL", UNSEEN, DEEPER),
+    (
+        "a baseline without the metric",
+        replace(FOUND, metrics={}),
+        {},
+        "WARN",
+        "no baseline to compare with: the baseline has no metric 'a'",
+        "later runs have it",
+    ),
+    (
+        "a baseline of NaN",
+        replace(FOUND, metrics={"a": NAN}),
+        {},
+        "ERROR",
+        "the baseline's 'a' is nan and cannot be compared",
+        AGAIN,
+    ),
+    (
+        "an old baseline",
+        replace(FOUND, problem=Notice(kind=Kind.STALE, of="baseline", day="2026-01-01", max_age_days=7)),
+        {},
+        "INCONCLUSIVE",
+        "the baseline is from 2026-01-01, and at most 7 days of age are allowed",
+        AGAIN,
+    ),
+    (
+        "an old baseline, strict",
+        replace(FOUND, problem=Notice(kind=Kind.STALE, of="baseline", day="2026-01-01", max_age_days=7)),
+        {"on_inconclusive": "fail"},
+        "FAIL",
+        "the baseline is from 2026-01-01, and at most 7 days of age are allowed",
+        AGAIN,
+    ),
+    (
+        "a percentage of 0",
+        replace(FOUND, metrics={"a": 0.0}),
+        {"max_regression": "5%"},
+        "INCONCLUSIVE",
+        "a percentage of the baseline 0 is undefined",
+        "add an absolute allowance: {rel: …, abs: …}",
+    ),
+    (
+        "a test without its data",
+        FOUND,
+        {"test": "welch"},
+        "INCONCLUSIVE",
+        "0.85 is 0.05 worse than the baseline's 0.9, allowed 0.01; noise between seeds cannot be estimated: "
+        "at least two seeds are needed on each side (candidate 1, baseline 1)",
+        "record what is missing, and judge again",
+    ),
+    (
+        "a loss",
+        FOUND,
+        {},
+        "FAIL",
+        "0.85 is 0.05 worse than the baseline's 0.9, allowed 0.01 (one number per run: no uncertainty)",
+        "look at what changed beside it, or ask for a waiver of this commit",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    "side, stated, expected, reason, advice", [row[1:] for row in REASONS], ids=[r[0] for r in REASONS]
+)
+def test_why_a_comparison_ends_so_and_what_to_do(
+    side: Side, stated: Mapping[str, Any], expected: Outcome, reason: str, advice: str
+) -> None:
+    gate = {**UP, "max_regression": 0.01, **stated}
+    (found,) = judge({"a": gate}, {"a": 0.85}, None, before=side).gates
+    assert (found.outcome, found.reason, found.advice) == (expected, reason, advice)
+
+
+def test_the_allowed_loss_passes_and_a_waiver_of_it_is_known_by_its_rule() -> None:
+    gate = {"a": {**UP, "max_regression": 0.25}}
+    (found,) = judge(gate, {"a": 0.5}, {"a": 0.75}).gates
+    assert (found.outcome, found.point, found.method, found.advice) == ("PASS", True, reasons.POINT, None)
+    assert (found.baseline, found.change, found.limit, found.baseline_label) == (0.75, -0.25, 0.25, "merge base")

@@ -399,6 +399,66 @@ def test_slices_that_are_not_there_are_said() -> None:
     assert sliced(None, None, min=0.1).gates[-1].reason == "no slices: the run has no samples"
 
 
+SMALL = "1 slice has fewer than 100 examples, and is not judged"
+
+
+def test_slices_that_pass_are_one_result_which_counts_each_once_and_keeps_the_notes() -> None:
+    found = sliced(table(RIGHT, country=WHERE), None, min=0.5, max=0.99)
+    _, rest = found.gates
+    assert (rest.slice, rest.reason, rest.notes) == (
+        "country = de",
+        "4 slices: pass, the worst is country = de: 0.8583 is not above 0.99",
+        (SMALL,),
+    )
+    wrong = [ok and country != "it" for ok, country in zip(RIGHT, WHERE, strict=True)]
+    _, fails, rest = sliced(table(wrong, country=WHERE), None, min=0.5).gates
+    assert (fails.outcome, fails.reason) == ("FAIL", "country = it: 0 is below 0.5")
+    assert rest.reason == "3 slices: pass, the worst is country = fr: 0.83871 is not below 0.5"
+
+
+@pytest.mark.parametrize(
+    "metric, why", [("roc_auc", "all are of one class"), ("dice", "is neither a column of numbers")]
+)
+@pytest.mark.parametrize("stated, expected", [({}, "INCONCLUSIVE"), ({"on_inconclusive": "fail"}, "FAIL")])
+def test_each_slice_without_a_value_says_why(
+    metric: str, why: str, stated: Mapping[str, str], expected: Outcome
+) -> None:
+    rules = {"by": "country", "min_samples": 100, "min": 0.5, "max": 0.9}
+    policy = {"samples": "p.jsonl", "gates": {metric: {**UP, "min": 0.1, **stated, "slices": rules}}}
+    examples = table(RIGHT, country=WHERE)
+    whole, *of_slices = judge(
+        policy, side("candidate", {metric: 0.8}), Side(role="baseline", label="", how=""), examples=(examples, None)
+    ).gates
+    assert whole.outcome == "PASS" and {one.slice for one in of_slices} == {
+        f"country = {c}" for c in set(WHERE) - {"mt"}
+    }
+    assert all(why in one.reason and one.outcome == expected for one in of_slices)
+    if metric == "roc_auc":
+        assert len(of_slices) == 8, "each of the two rules is undecided in each slice"
+
+
+def test_slices_of_a_run_without_the_column_follow_on_missing() -> None:
+    reason = "no slices: the samples have no column 'country'"
+    for stated, expected in (({}, "FAIL"), ({"on_missing": "warn"}, "WARN")):
+        for before in (None, table(RIGHT, country=WHERE)):
+            gates = sliced(table(RIGHT), before, gate=stated, min=0.1).gates
+            assert [one.outcome for one in gates if one.reason == reason] == [expected]
+
+
+@pytest.mark.parametrize("higher, worst", [(True, "b"), (False, "c")])
+def test_the_worst_of_the_slices_that_pass_is_that_with_the_largest_loss(higher: bool, worst: str) -> None:
+    """The changes are +0.01, -0.02 and +0.03, each the same in every example."""
+    country = [name for name in "abc" for _ in range(100)]
+    change = {"a": 0.01, "b": -0.02, "c": 0.03}
+    before = replace(table([True] * 300, country=country), scores={"points": [0.5] * 300})
+    after = replace(before, scores={"points": [0.5 + change[name] for name in country]})
+    rules = {"by": "country", "min_samples": 100, "max_regression": 0.1}
+    policy = {"samples": "p.jsonl", "gates": {"points": {"higher_is_better": higher, "min": 0.1, "slices": rules}}}
+    sides = side("candidate", {"points": 0.5}), side("baseline", {"points": 0.5})
+    *_, passed = judge(policy, *sides, examples=(after, before)).gates
+    assert passed.reason.startswith(f"3 slices: pass, the worst is country = {worst}: ")
+
+
 def by_country(shares: Mapping[str, int], of: int = 100) -> Examples:
     """So many right answers of each country, `of` so many."""
     right = [n < count for count in shares.values() for n in range(of)]

@@ -213,9 +213,6 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "unknown format": ("m.txt", "x", None, "extension '.txt': .json, .jsonl", ""),
     "not UTF-8": ("m.json", b'{\n"a": "\xff"}', 2, "not UTF-8", "UTF-8"),
     "UTF-16": ("m.csv", "loss\n1\n".encode("utf-16"), 1, "not UTF-8", "UTF-8"),
-    "JSON syntax": ("m.json", '{\n"a": 1\n"b": 2}', 3, "not JSON: ", ""),
-    "JSON lines syntax": ("m.jsonl", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
-    "JSON lines syntax, in .json": ("m.json", '{"step": 1, "a": 1}\n{"step":', 2, "not JSON: ", ""),
     "YAML syntax": ("m.yaml", "a: 1\nb: [1\n", 2, "not valid YAML", ""),
     "TOML syntax": ("m.toml", "a = 1\nb = \n", 2, "not TOML", ""),
     "CSV syntax": ("m.csv", 'a,b\n"1,2\n', 2, "not CSV", ""),
@@ -235,9 +232,49 @@ WRONG_METRICS: dict[str, tuple[str, str | bytes, int | None, str, str]] = {
     "deep, lists": ("m.json", '{"a":' + "[" * 100_000 + "]" * 100_000 + "}", None, "more than 32 levels", ""),
     "deep, YAML": ("m.yaml", "a: " + "[" * 50 + "]" * 50, 1, "nested deeper", ""),
     "deep, JSON lines": ("m.jsonl", '{"step":1,"a":' + '{"a":' * 32 + "1" + "}" * 33, 1, "more than 32 levels", ""),
-    "ragged row": ("m.csv", "step,loss\n1,0.5\n2\n", 3, "1 cell under 2 column names", ""),
     "ragged pair": ("m.csv", "name,value\na,1,2\n", 2, "3 cells under 2 column names", ""),
 }
+
+
+BROKEN = {
+    "the end of a document": (
+        "m.json",
+        '{"a": 1,\n"b": {"c": 2},\n"d": 3, "e": ',
+        {"a": 1.0, "b/c": 2.0, "d": 3.0},
+        {"line 3": "line"},
+    ),
+    "a number that is cut off": ("m.json", '{"a": 1, "b": 0.9', {"a": 1.0}, {"line 1": "line"}),
+    "a comma is missing": ("m.json", '{\n"a": 1\n"b": 2}', {"a": 1.0}, {"line 3": "line"}),
+    "a line in the middle": (
+        "m.jsonl",
+        '{"step": 1, "a": 1}\n{"step": 2, "a": \n{"step": 3, "a": 3}\n',
+        {"a": 3.0},
+        {"line 2": "line"},
+    ),
+    "the last line": (
+        "m.json",
+        '{"step": 1, "a": 1}\n{"step": 2, "a": 2}\n{"step": 3,',
+        {"a": 2.0},
+        {"line 3": "line", "a": "last_line"},
+    ),
+    "a row without a cell": ("m.csv", "step,a,b\n1,1,2\n2,2\n3,3,4\n", {"a": 3.0, "b": 4.0}, {"line 3": "line"}),
+    "a quote that is not closed": (
+        "m.csv",
+        'step,a\n1,1\n2,2\n3,"3\n4,4\n',
+        {"a": 2.0},
+        {"line 4": "line", "a": "last_line"},
+    ),
+    "rows with names": ("m.csv", "model,a\nrf,1\nsvm\nnb,3\n", {"rf/a": 1.0, "nb/a": 3.0}, {"line 3": "line"}),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_is_whole_of_a_broken_file_is_read(case: str, write: Any) -> None:
+    name, content, values, left = BROKEN[case]
+    found = read_metrics(write(name, content), name)
+    assert dict(found.values) == values
+    assert {one.name: one.why for one in found.left_out} == left
+    assert all(one.file == name and one.found and one.line for one in found.left_out)
 
 
 @pytest.mark.parametrize("case", WRONG_METRICS)

@@ -75,7 +75,7 @@ def numbers(path: Path) -> Iterator[float]:
 
 def is_said(number: float, found: Metrics) -> bool:
     """Whether a number is a value, a step or a time of the result, or a name is left out that may have held it."""
-    if any(one.why in ("list", "name", "twice") for one in found.left_out):
+    if any(one.why in ("list", "name", "twice", "line") for one in found.left_out):
         return True
     points = {v for one in found.series.values() for v in (*one.values, *one.steps)}
     texts = set(found.texts.values())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -140,7 +142,7 @@ def test_a_torn_line_is_named_and_stands_for_no_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["1 2 99999999999999999999", "x 0.5 1", "1 n/a 1", "1 0.5 1.5", " ", "9" * 400 + " 1 1"]
 )
-def test_a_line_that_is_no_value_is_left_out(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_value_is_left_out(line: str, tmp_path: Path) -> None:
     run = _spoil(lambda folder: (folder / "metrics/accuracy").write_text(line + "\n"), tmp_path)
 
     assert "accuracy" not in run.metrics
@@ -165,7 +167,7 @@ def test_a_name_that_no_metric_can_have_is_named() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + b"\x00" * 100])
-def test_a_file_that_is_no_store_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.db").write_bytes(content)
 
     with pytest.raises(StoreUnreadable, match=r"m\.db"):
@@ -178,6 +180,37 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(StoreUnreadable, match="No such file"):
         FileStore(tmp_path / "mlruns").runs(None)
     assert list(tmp_path.iterdir()) == []
+
+
+_PIECES = (b"\n", b" ", b": ", b"- ", b"{", b"nan", b"1e400", b"9" * 30, b"\x00", b"'", b"&a ", b"*a", b"\xff")
+_VALUES = (None, "x", b"\xff\x00", 2**62, -1.5, math.inf, "é" * 300, "")
+
+
+def _mutated(data: bytes, random: Random) -> bytes:
+    at = random.randrange(len(data) + 1)
+    return random.choice([data[:at], data[:at] + random.choice(_PIECES) + data[at:], data[:at] + data[at + 9 :]])
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_damage_costs_what_is_damaged(seed: int, tmp_path: Path) -> None:
+    """Whatever stands in a file or a cell: there is no other error than the one that names the store."""
+    random = Random(seed)
+    store = _file_store("file-3.17", tmp_path)
+    for file in random.sample([path for path in (tmp_path / "mlruns").rglob("*") if path.is_file()], 10):
+        file.write_bytes(_mutated(file.read_bytes(), random))
+    database = _sqlite_store("sqlite-3.17", tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        for table in ("metrics", "params", "tags", "runs", "inputs", "datasets", "logged_models", "experiments"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            with contextlib.suppress(sqlite3.Error):
+                value = random.choice(_VALUES)
+                connection.execute(f"UPDATE {table} SET {random.choice(columns)} = ?", (value,))
+    connection.close()
+    for one in (store, database):
+        with contextlib.suppress(StoreUnreadable):
+            for run in one.runs(None):
+                logged = _log(run)
+                assert logged.torn == logged.unknown == 0
 
 
 # Values and names
@@ -206,8 +239,9 @@ def test_models_of_one_name_are_named_by_their_id(tmp_path: Path) -> None:
     models = [
         (name, title, tmp_path / name) for name, title in [("m-1", "a"), ("m-2", "b"), ("m-3", "b"), ("m-4", "c")]
     ]
+    models.append(("m-5", "../x", tmp_path / "m-1"))  # No name that MLflow allows.
 
-    assert named(tmp_path / "run", models).keys() == {"plots", "a", "b-m-2", "b-m-3"}
+    assert named(tmp_path / "run", models).keys() == {"plots", "a", "b-m-2", "b-m-3", "m-5"}
 
 
 @pytest.mark.parametrize(

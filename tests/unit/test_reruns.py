@@ -104,7 +104,28 @@ def test_flaky_within_one_environment_also_where_others_differ() -> None:
     assert (spread.flaky, spread.runs) == (True, ("a", "b"))
 
 
-def test_what_measures_the_machine_is_no_metric_of_the_model() -> None:
+def job(attempt: int, id: str, **more: Any) -> Provenance:
+    return replace(CI, context=replace(CI.context, run_url="u", attempt=attempt, job_id=id, job="train", **more))
+
+
+def test_legs_of_a_matrix_that_look_alike_are_no_re_runs() -> None:
+    one, other = run("a", 0.9, job(1, "x")), run("b", 0.8, job(1, "y"))
+    assert seen(one, other) == [(False, "1", ["job"])]
+    (spread,) = spreads([one, other], "seed")
+    assert spread.differs[0].values == ("x", "y")
+    assert seen(one, other, run("c", 0.7, job(2, "z"))) == [(False, "1", ["job"])], "of whichever leg"
+    assert seen(one, run("c", 0.7, job(1, "x"))) == [(True, "1", [])], "twice in one job"
+    assert seen(one, run("c", 0.7, job(2, "z"))) == [(True, "1", [])], "the job again"
+
+
+def test_legs_that_are_named_are_told_apart_and_their_re_runs_are_seen() -> None:
+    one, other = run("a", 0.9, job(1, "x", leg="lib=a")), run("b", 0.8, job(1, "y", leg="lib=b"))
+    assert seen(one, other) == [(False, "1", ["leg of the matrix"])]
+    (spread,) = spreads([one, other, run("c", 0.7, job(2, "z", leg="lib=a"))], "seed")
+    assert (spread.flaky, spread.runs) == (True, ("a", "c"))
+
+
+def test_what_measures_the_machine_is_not_a_metric_of_the_model() -> None:
     slow, fast = (replace(CI, wall_seconds=seconds) for seconds in (9.0, 1.0))
     one = run("a", origin=slow, metrics={"acc": 0.9, "run.wall_seconds": 9.0})
     other = run("b", origin=fast, metrics={"acc": 0.9, "run.wall_seconds": 1.0})
@@ -191,7 +212,7 @@ def test_a_failure_stays_a_failure() -> None:
     assert with_reruns(failed, reruns(rerun(), rerun("b", "FAIL", "acc")), {"acc"}).outcome == "FAIL"
 
 
-def test_a_missing_metric_is_no_worse_number() -> None:
+def test_a_missing_metric_is_not_a_worse_number() -> None:
     assert failed_gates(verdict(result("FAIL"), result("ERROR", "b"), result("FAIL", "c", None))) == ("acc", "b")
 
 
@@ -209,7 +230,7 @@ def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True
         ("a gate that was not asked of the judged one", lacking("a", "run"), "PASS"),
     ],
 )
-def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome: Outcome) -> None:
+def test_a_rerun_without_a_number_is_not_silence(what: str, other: Rerun, outcome: Outcome) -> None:
     judged = with_reruns(verdict(result()), reruns(other), {"acc"})
     assert judged.outcome == outcome, what
     if outcome == "WARN":
@@ -218,7 +239,7 @@ def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome
         assert gate.reason == f"{said}, and did not fail on the run that counts"
 
 
-def test_runs_that_nobody_judged_are_no_silence() -> None:
+def test_runs_that_nobody_judged_are_not_silence() -> None:
     found = replace(reruns(rerun("a")), more=3, unjudged=2)
     judged = with_reruns(verdict(result()), found, {"acc"})
     (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)

@@ -42,8 +42,13 @@ def named(folder: Path | None, models: Sequence[tuple[str, str, Path]]) -> dict[
     for model, name, path in models:
         if path.is_dir() and _has_files(path):
             is_taken = counts[name] > 1 or name in found
-            found[f"{name}-{model}" if is_taken else name] = path
+            found[model if not _is_plain(name) else f"{name}-{model}" if is_taken else name] = path
     return found
+
+
+def _is_plain(name: str) -> bool:
+    """Whether MLflow allows the name: it could be a path elsewhere, or change what a line shows."""
+    return name.isprintable() and not set(name) & set("/\\") and name not in (".", "..")
 
 
 def _has_files(path: Path) -> bool:

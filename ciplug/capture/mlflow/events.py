@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from ciplug.capture import events
 from ciplug.capture.events import Event
 from ciplug.capture.logged import Point
 from ciplug.capture.mlflow.run import TAG, Dataset, MlflowRun
+from ciplug.errors import UsageError
 from ciplug.records.inputs import TEXT_MOST
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import METRIC_NAME, Scalar, metric_name
@@ -19,8 +21,12 @@ _LARGEST = 2**63
 _DATASET = ("name", "digest", "source_type", "source")
 
 
-def events_of(run: MlflowRun) -> Iterator[Event]:
-    """Yield what a run holds, value by value, apart from its name, its times and its status."""
+def events_of(run: MlflowRun, refused: list[str] | None = None) -> Iterator[Event]:
+    """Yield what a run holds, value by value, apart from its name, its times and its status.
+
+    Args:
+        refused: takes the reasons why datasets and models cannot be kept.
+    """
     for name, points in run.metrics.items():
         if METRIC_NAME.fullmatch(metric_name(name)):
             yield from _values(name, points)
@@ -31,9 +37,17 @@ def events_of(run: MlflowRun) -> Iterator[Event]:
     if run.artifact_uri is not None:
         tags[ARTIFACTS] = run.artifact_uri
     yield from (events.tag(key, value) for key, value in tags.items() if key.strip())
-    yield from map(_input, run.datasets)
-    yield from map(events.model_input, run.model_inputs)
-    yield from (events.output(model.id, model.step) for model in run.outputs)
+    made = (
+        *(partial(_input, dataset) for dataset in run.datasets),
+        *(partial(events.model_input, model) for model in run.model_inputs),
+        *(partial(events.output, model.id, model.step) for model in run.outputs),
+    )
+    for make in made:
+        try:
+            yield make()
+        except UsageError as problem:
+            if refused is not None:
+                refused.append(problem.message)
     yield from ({"artifact": str(path), "as": name} for name, path in run.artifacts.items())
     yield from (events.left_out(one.name, one.why, one.found) for one in left_out_of(run))
 

@@ -26,6 +26,8 @@ from ciplug.capture.mlflow.run import (
     StoreUnreadable,
     point,
     seconds,
+    text,
+    texts,
     unreadable_line,
     with_children,
 )
@@ -35,7 +37,7 @@ from ciplug.records.left_out import LeftOut
 META = "meta.yaml"
 _LATER = 0.001
 """Seconds: the next moment that MLflow can tell."""
-_STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
+_STATUS = {"1": "RUNNING", "2": "SCHEDULED", "3": "FINISHED", "4": "FAILED", "5": "KILLED"}
 
 
 class FileStore:
@@ -50,8 +52,8 @@ class FileStore:
         except OSError as problem:
             raise StoreUnreadable(f"{self.folder}: {problem.strerror}") from None
         if marked is not None:
-            own = {name for name, run in folders.items() if _text(run / "tags" / TAG) == marked}
-            parents = {name: _text(run / "tags" / PARENT) for name, run in folders.items()} if own else {}
+            own = {name for name, run in folders.items() if _content(run / "tags" / TAG) == marked}
+            parents = {name: _content(run / "tags" / PARENT) for name, run in folders.items()} if own else {}
             folders = {name: folders[name] for name in with_children(parents, own)}
         runs = [run for folder in folders.values() if (run := self._run(folder)) is not None]
         return sorted(runs, key=lambda run: (run.started or 0, run.id))
@@ -64,25 +66,25 @@ class FileStore:
         if meta.get("lifecycle_stage", "active") != "active":
             return None
         metrics, left_out = _metrics(folder / "metrics", f"MLflow run {folder.name[:8]}")
-        tags = _texts(folder / "tags")
+        tags = _values(folder / "tags")
         sources = [_meta(path) for path in _below(folder / "inputs")]
         made = [_meta(path) for path in _below(folder / "outputs")]
-        uri = meta.get("artifact_uri")
-        place = local_path(uri, self.folder) if isinstance(uri, str) else None
+        uri = text(meta.get("artifact_uri"))
+        place = local_path(uri, self.folder) if uri else None
         # A store that was moved names a place that is not there.
         place = place if place is not None and place.is_dir() else folder / "artifacts"
         return MlflowRun(
             id=folder.name,
-            name=tags.get("mlflow.runName") or meta.get("run_name") or None,
-            experiment=_meta(folder.parent).get("name"),
-            status=_STATUS.get(meta.get("status", 1), "RUNNING"),
+            name=tags.get("mlflow.runName") or text(meta.get("run_name")) or None,
+            experiment=text(_meta(folder.parent).get("name")) or None,
+            status=_STATUS.get(text(meta.get("status")), "RUNNING"),
             started=seconds(meta.get("start_time")),
             ended=seconds(meta.get("end_time")),
             metrics=metrics,
-            params=_texts(folder / "params"),
+            params=_values(folder / "params"),
             tags=tags,
             datasets=tuple(
-                Dataset(facts=facts, tags={str(key): str(value) for key, value in (one.get("tags") or {}).items()})
+                Dataset(facts=facts, tags=texts(one.get("tags")))
                 for one in sources
                 if one.get("source_type") == "DATASET"
                 and (facts := _meta(folder.parent / "datasets" / str(one.get("source_id"))))
@@ -94,13 +96,13 @@ class FileStore:
                 if "destination_id" in one
             ),
             artifacts=named(place, [self._model(folder.parent, str(one.get("destination_id"))) for one in made]),
-            artifact_uri=uri if isinstance(uri, str) and local_path(uri, self.folder) is None else None,
+            artifact_uri=uri if uri and local_path(uri, self.folder) is None else None,
             left_out=tuple(left_out),
         )
 
     def _model(self, experiment: Path, model: str) -> tuple[str, str, Path]:
         folder = experiment / "models" / model
-        return model, str(_meta(folder).get("name") or model), folder / "artifacts"
+        return model, text(_meta(folder).get("name")) or model, folder / "artifacts"
 
 
 def is_experiment(folder: Path) -> bool:
@@ -129,17 +131,17 @@ def _meta(folder: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _texts(folder: Path) -> dict[str, str]:
+def _values(folder: Path) -> dict[str, str]:
     """Name → content of all files below a folder. Names with `/` are folders."""
-    found = {path.relative_to(folder).as_posix(): _text(path) for path in _files(folder)}
-    return {name: text for name, text in found.items() if text is not None}
+    found = {path.relative_to(folder).as_posix(): _content(path) for path in _files(folder)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def _text(file: Path) -> str | None:
+def _content(file: Path) -> str | None:
     try:
         return file.read_bytes().decode(errors="replace")
     except OSError:
@@ -152,7 +154,7 @@ def _metrics(folder: Path, where: str) -> tuple[dict[str, list[Point]], list[Lef
     for file in _files(folder):
         name = file.relative_to(folder).as_posix()
         points = []
-        for number, line in enumerate((_text(file) or "").splitlines(), 1):
+        for number, line in enumerate((_content(file) or "").splitlines(), 1):
             try:
                 points.append(_point(line))
             except (ValueError, OverflowError):

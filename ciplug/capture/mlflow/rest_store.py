@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ciplug.capture.logged import Point
-from ciplug.capture.mlflow.run import PARENT, TAG, Dataset, MlflowRun, StoreUnreadable, point, seconds
+from ciplug.capture.mlflow.run import PARENT, TAG, Dataset, MlflowRun, StoreUnreadable, point, seconds, text
 from ciplug.git.credentials import redact
 from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
@@ -120,7 +120,7 @@ class RestStore:
             try:
                 points.append(point(one.get("step") or 0, one["timestamp"], one["value"]))
             except (KeyError, TypeError, ValueError, OverflowError):
-                found = str(one.get("value"))[:40]
+                found = text(one.get("value"))[:40]
                 left_out.append(LeftOut(name=name, why="text", file=f"MLflow run {run[:8]}", found=found))
         return points, left_out
 

@@ -95,7 +95,7 @@ def with_children(parents: Mapping[str, str | None], marked: set[str]) -> set[st
 
 
 def point(step: object, milliseconds: object, value: object) -> Point:
-    """Return a value as it is kept. Raises TypeError, ValueError or OverflowError for what is none."""
+    """Return a value as it is kept. Raises TypeError, ValueError or OverflowError for what is not a point."""
     whole = int(step)  # type: ignore[call-overload]
     if not -(2**63) <= whole < 2**63:
         raise ValueError(step)
@@ -105,6 +105,16 @@ def point(step: object, milliseconds: object, value: object) -> Point:
 def unreadable_line(name: str, where: str, line: int, text: str) -> LeftOut:
     """Return the note on a line of a metric that is not a value of it."""
     return LeftOut(name=name, why="text", file=where, found=text[:40], line=line)
+
+
+def text(value: object) -> str:
+    """A text of a store; of anything else what a person would read, and nothing of None."""
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def texts(value: object) -> dict[str, str]:
+    """The texts of a mapping by their names; none of anything else."""
+    return {text(name): text(one) for name, one in value.items()} if isinstance(value, dict) else {}
 
 
 def seconds(milliseconds: object) -> float | None:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.capture.logged import Point
 from ciplug.capture.mlflow.artifacts import local_path, named
-from ciplug.capture.mlflow.run import PARENT, TAG, Dataset, MlflowRun, StoreUnreadable, point, seconds, with_children
+from ciplug.capture.mlflow.run import (
+    PARENT,
+    TAG,
+    Dataset,
+    MlflowRun,
+    StoreUnreadable,
+    point,
+    seconds,
+    text,
+    with_children,
+)
 from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
 
@@ -44,7 +54,8 @@ class SqliteStore:
         try:
             with contextlib.closing(self._open()) as database:
                 return _Reading(database, self.folder).runs(marked)
-        except (sqlite3.Error, OverflowError) as problem:
+        except (sqlite3.Error, OverflowError, ValueError) as problem:
+            # A damaged file may give names of tables that are no text.
             raise StoreUnreadable(f"{self.file}: {problem}") from None
 
     def _open(self) -> sqlite3.Connection:
@@ -74,30 +85,31 @@ class _Reading:
         return sorted(found, key=lambda run: (run.started or 0, run.id))
 
     def _batch(self, ids: Sequence[str]) -> Iterator[MlflowRun]:
-        experiments = {row["experiment_id"]: row["name"] for row in self._rows("SELECT * FROM experiments")}
+        experiments = {row["experiment_id"]: text(row["name"]) for row in self._rows("SELECT * FROM experiments")}
         params, tags = self._by_run("params", ids), self._by_run("tags", ids)
         values: defaultdict[str, list[sqlite3.Row]] = defaultdict(list)
         for row in self._of_runs("metrics", "run_uuid", ids):
             values[row["run_uuid"]].append(row)
         datasets, models_read, models_made = self._datasets(ids), self._model_inputs(ids), self._models(ids)
         for row in self._of_runs("runs", "run_uuid", ids):
-            run, uri = row["run_uuid"], row["artifact_uri"]
+            run, uri = row["run_uuid"], text(row["artifact_uri"])
             metrics, left_out = _points(values[run], f"MLflow run {run[:8]}")
-            texts = tags[run]
             place = local_path(uri, self._folder) if uri else None
             yield MlflowRun(
                 id=run,
-                name=texts.get("mlflow.runName") or row["name"] or None,
+                name=tags[run].get("mlflow.runName") or text(row["name"]) or None,
                 experiment=experiments.get(row["experiment_id"]),
-                status=row["status"] or "RUNNING",
+                status=text(row["status"]) or "RUNNING",
                 started=seconds(row["start_time"]),
                 ended=seconds(row["end_time"]),
                 metrics=metrics,
                 params=params[run],
-                tags=texts,
+                tags=tags[run],
                 datasets=tuple(datasets[run]),
                 model_inputs=tuple(models_read[run]),
-                outputs=tuple(ModelOutput(id=one["model_id"], step=one["step"] or 0) for one in models_made[run]),
+                outputs=tuple(
+                    ModelOutput(id=text(one["model_id"]), step=_step(one["step"])) for one in models_made[run]
+                ),
                 artifacts=named(place, [*self._on_this_disk(models_made[run])]),
                 artifact_uri=uri if uri and place is None else None,
                 left_out=tuple(left_out),
@@ -105,13 +117,13 @@ class _Reading:
 
     def _on_this_disk(self, models: Sequence[sqlite3.Row]) -> Iterator[tuple[str, str, Path]]:
         for one in models:
-            if (path := local_path(one["artifact_location"], self._folder)) is not None:
-                yield one["model_id"], one["name"], path
+            if (path := local_path(text(one["artifact_location"]), self._folder)) is not None:
+                yield text(one["model_id"]), text(one["name"]), path
 
     def _by_run(self, table: str, ids: Sequence[str]) -> defaultdict[str, dict[str, str]]:
         found: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for row in self._of_runs(table, "run_uuid", ids):
-            found[row["run_uuid"]][row["key"]] = str(row["value"] or "")
+            found[row["run_uuid"]][text(row["key"])] = text(row["value"])
         return found
 
     def _datasets(self, ids: Sequence[str]) -> defaultdict[str, list[Dataset]]:
@@ -120,7 +132,7 @@ class _Reading:
             return found
         tags: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for row in self._rows("SELECT * FROM input_tags"):
-            tags[row["input_uuid"]][row["name"]] = row["value"]
+            tags[row["input_uuid"]][text(row["name"])] = text(row["value"])
         read = "SELECT * FROM inputs JOIN datasets ON source_id = dataset_uuid WHERE source_type = 'DATASET'"
         for row in self._of_runs(f"({read})", "destination_id", ids):
             facts = {
@@ -170,10 +182,14 @@ def _points(rows: Iterable[sqlite3.Row], where: str) -> tuple[dict[str, list[Poi
     for row in rows:
         try:
             value = math.nan if row["is_nan"] else row["value"]
-            found[row["key"]].append(point(row["step"] or 0, row["timestamp"], value))
+            found[text(row["key"])].append(point(row["step"] or 0, row["timestamp"], value))
         except (TypeError, ValueError, OverflowError):
-            left_out.append(LeftOut(name=row["key"], why="text", file=where, found=str(row["value"])[:40]))
+            left_out.append(LeftOut(name=text(row["key"]), why="text", file=where, found=text(row["value"])[:40]))
     return dict(found), left_out
+
+
+def _step(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _batches(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -37,17 +37,28 @@ class Delimited(Table):
         with self._open() as reader:
             header = self._header(reader)
             wanted = [name for name in header if names is None or name in names]
-            for number, cells in enumerate(filter(_is_not_blank, reader), 1):
+            for number, cells in enumerate(filter(_is_not_blank, self._cells(reader)), 1):
                 line = reader.line_num
                 if len(cells) > len(header) and not any(cells[len(header) :]):
                     # A delimiter at the end of each row.
                     cells = cells[: len(header)]
                 if len(cells) != len(header):
-                    raise self.source.wrong(
-                        f"{counted(len(cells), 'cell')} under {counted(len(header), 'column name')}", line=line
-                    )
+                    what = f"{counted(len(cells), 'cell')} under {counted(len(header), 'column name')}"
+                    self._skip(self.source.wrong(what, line=line))
+                    continue
                 values = dict(zip(header, cells, strict=True))
                 yield Row({name: self._value(values[name].strip(), name, line) for name in wanted}, number, line)
+
+    def _cells(self, reader: Any) -> Iterator[list[str]]:
+        while True:
+            line = reader.line_num + 1
+            try:
+                yield next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # A quote that is never closed takes all that follows with it.
+                self._skip(self.source.wrong(f"not CSV: {error}", line=line))
 
     @cached_property
     def _form(self) -> tuple[str, bool]:

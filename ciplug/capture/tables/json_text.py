@@ -9,6 +9,7 @@ from typing import Any
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, Table
+from ciplug.errors import InputError
 from ciplug.records.read import DuplicateKeyError, deeper_than, unique_keys
 
 _OBJECT = '{"accuracy": 0.93}'
@@ -16,8 +17,15 @@ _OBJECT = '{"accuracy": 0.93}'
 
 class JsonLines(Table):
     def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
-        for number, (line, value) in enumerate(parsed_lines(self.source), 1):
-            yield Row(_only(as_object(self.source, value, line=line), names), number, line)
+        number = 0
+        for line, text in lines_with_text(self.source):
+            try:
+                values = as_object(self.source, _parse(self.source, text, line), line=line)
+            except InputError as problem:
+                self._skip(problem)
+                continue
+            number += 1
+            yield Row(_only(values, names), number, line)
 
 
 class JsonList(Table):
@@ -45,16 +53,59 @@ def is_json_lines(source: Source) -> bool:
         return False
 
 
-def parsed_lines(source: Source) -> Iterator[tuple[int, Any]]:
-    """Line number and value of each line that is not blank. Raises InputError naming file and line."""
+def lines_with_text(source: Source) -> Iterator[tuple[int, str]]:
+    """Number and text of each line that is not blank. Raises InputError naming file and line."""
     empty = True
     with source.open() as file:
         for line, text in text_lines(source, file):
             if text.strip():
                 empty = False
-                yield line, _parse(source, text, line)
+                yield line, text
     if empty:
         raise source.empty()
+
+
+def parsed_lines(source: Source) -> Iterator[tuple[int, Any]]:
+    """Line number and value of each line that is not blank. Raises InputError naming file and line."""
+    return ((line, _parse(source, text, line)) for line, text in lines_with_text(source))
+
+
+def readable_part(source: Source) -> dict[str, Any]:
+    """What an object holds before the place at which it is not JSON: its whole members.
+
+    Empty where there are none, and where the text is wrong in another way than its end.
+    """
+    decoder, text, found = json.JSONDecoder(object_pairs_hook=unique_keys), source.text, dict[str, Any]()
+    at = _after(text, 0, "{")
+    while at is not None:
+        try:
+            name, at = decoder.raw_decode(text, _blanks(text, at))
+            at = _after(text, at, ":")
+            if at is None:
+                break
+            value, at = decoder.raw_decode(text, _blanks(text, at))
+        except json.JSONDecodeError:
+            break
+        except (ValueError, RecursionError, DuplicateKeyError):
+            return {}
+        if not isinstance(name, str) or name in found or deeper_than(value, limits.LIMITS.depth - 1):
+            return {}
+        # A number at the end of the text may be the beginning of a longer one.
+        if _blanks(text, at) < len(text):
+            found[name] = value
+        at = _after(text, at, ",")
+    return found
+
+
+def _blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _after(text: str, at: int, sign: str) -> int | None:
+    at = _blanks(text, at)
+    return at + 1 if text[at : at + 1] == sign else None
 
 
 def text_lines(source: Source, file: Any) -> Iterator[tuple[int, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ciplug.capture.tables import limits
@@ -23,6 +23,10 @@ class Row(NamedTuple):
     """The line of the row in a text; of a quoted cell with line breaks, its last line."""
 
 
+Broken = Callable[[InputError], None]
+"""Takes the error of a line that cannot be read: the others are read all the same."""
+
+
 class Table:
     """A table in a file, read anew by each call and never held as a whole, except for a JSON list."""
 
@@ -35,8 +39,10 @@ class Table:
     nested_columns: Collection[str] = ()
     """Columns of lists or mappings, if the format declares it."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, broken: Broken | None = None) -> None:
         self.source = source
+        self.broken = broken
+        """None: one line that cannot be read is an error of the whole file."""
 
     def rows(self, names: Collection[str] | None = None) -> Iterator[Row]:
         """Each row, with the columns of these names only (None: all).
@@ -54,6 +60,12 @@ class Table:
 
     def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
         raise NotImplementedError
+
+    def _skip(self, problem: InputError) -> None:
+        """Go on without a line that cannot be read. Raises the problem where that is not asked for."""
+        if self.broken is None:
+            raise problem
+        self.broken(problem)
 
 
 def within_limits(source: Source, rows: Iterable[Row]) -> Iterator[Row]:

@@ -12,8 +12,8 @@
 def call(Map settings = [:]) {
     Map inputs = [
         command: 'COMMAND', model: 'MODEL', name: 'NAME', seed: 'SEED', metrics: 'METRICS', params: 'PARAMS',
-        artifacts: 'ARTIFACTS', datasets: 'DATASETS', tags: 'TAGS', store: 'STORE', artifactStore: 'ARTIFACT_STORE',
-        artifactLimit: 'ARTIFACT_LIMIT', config: 'CONFIG', outputDir: 'OUTPUT_DIR', bundle: 'BUNDLE',
+        artifacts: 'ARTIFACTS', datasets: 'DATASETS', tags: 'TAGS', allowUnchanged: 'ALLOW_UNCHANGED',
+        store: 'STORE', artifactStore: 'ARTIFACT_STORE', artifactLimit: 'ARTIFACT_LIMIT', config: 'CONFIG', outputDir: 'OUTPUT_DIR', bundle: 'BUNDLE',
         baseline: 'BASELINE', comment: 'COMMENT', label: 'LABEL', failOn: 'FAIL_ON', promoteTo: 'PROMOTE_TO',
     ]
     Map secrets = [githubToken: 'CIPLUG_GITHUB_TOKEN', gitlabToken: 'CIPLUG_GITLAB_TOKEN',
