@@ -62,7 +62,8 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
         if broken is None or not (document := readable_part(source)):
             raise
         broken(problem)
-    return _document(source, _catboost(document) or document, source.line_of, '{"accuracy": 0.93}')
+    known = _catboost(document) or _evaluation(document)
+    return _document(source, known or document, source.line_of, '{"accuracy": 0.93}')
 
 
 def _catboost(document: Any) -> dict[str, Any] | None:
@@ -81,6 +82,19 @@ def _catboost(document: Any) -> dict[str, Any] | None:
         return {**others, "meta": about, LOG: rows}
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
+
+
+def _evaluation(document: Any) -> dict[str, Any] | None:
+    """The results of lm-evaluation-harness or lighteval, whose tasks have names of their own; else None.
+
+    What stands beside the results says how they were made.
+    """
+    results = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
+        return None
+    others = {name: value for name, value in document.items() if name != "results"}
+    is_known = {"versions", "config_general"} & others.keys() and not results.keys() & others.keys()
+    return {**results, **others} if is_known else None
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:

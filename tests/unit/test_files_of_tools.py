@@ -43,8 +43,20 @@ def test_what_stands_beside_the_numbers() -> None:
     assert "_timestamp" not in wandb.values and wandb.series["loss"].times == (1764000000.1, 1764000001.1)
     lm_eval = read_metrics(DATA / "lm_eval_results.json")
     assert {one.name: one.why for one in lm_eval.left_out} == {
-        "results/wikitext/word_perplexity_stderr,none": "null",
+        "wikitext/word_perplexity_stderr,none": "null",
         "config/limit": "null",
         "config/gen_kwargs": "null",
     }
     assert (lm_eval.texts["git_hash"], lm_eval.texts["date"]) == ("5a9d5ba", "1764000000.5")
+
+
+def test_only_the_results_of_an_evaluation_tool_lose_their_prefix(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    for text, name in (
+        ('{"results": {"a": {"acc": 0.5}}, "versions": {"a": 1}}', "a/acc"),
+        ('{"results": {"a": {"acc": 0.5}}, "lr": 0.1}', "results/a/acc"),
+        ('{"results": {"versions": {"acc": 0.5}}, "versions": {"a": 1}}', "results/versions/acc"),
+        ('{"results": {"acc": 0.5}, "versions": 1}', "results/acc"),
+    ):
+        path.write_text(text)
+        assert read_metrics(path).values[name] == 0.5
