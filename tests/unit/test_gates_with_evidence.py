@@ -445,6 +445,20 @@ def test_slices_of_a_run_without_the_column_follow_on_missing() -> None:
             assert [one.outcome for one in gates if one.reason == reason] == [expected]
 
 
+@pytest.mark.parametrize("higher, worst", [(True, "b"), (False, "c")])
+def test_the_worst_of_the_slices_that_pass_is_that_with_the_largest_loss(higher: bool, worst: str) -> None:
+    """The changes are +0.01, -0.02 and +0.03, each the same in every example."""
+    country = [name for name in "abc" for _ in range(100)]
+    change = {"a": 0.01, "b": -0.02, "c": 0.03}
+    before = replace(table([True] * 300, country=country), scores={"points": [0.5] * 300})
+    after = replace(before, scores={"points": [0.5 + change[name] for name in country]})
+    rules = {"by": "country", "min_samples": 100, "max_regression": 0.1}
+    policy = {"samples": "p.jsonl", "gates": {"points": {"higher_is_better": higher, "min": 0.1, "slices": rules}}}
+    sides = side("candidate", {"points": 0.5}), side("baseline", {"points": 0.5})
+    *_, passed = judge(policy, *sides, examples=(after, before)).gates
+    assert passed.reason.startswith(f"3 slices: pass, the worst is country = {worst}: ")
+
+
 def by_country(shares: Mapping[str, int], of: int = 100) -> Examples:
     """So many right answers of each country, `of` so many."""
     right = [n < count for count in shares.values() for n in range(of)]
