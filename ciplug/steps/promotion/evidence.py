@@ -16,7 +16,7 @@ from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.stage_requirements import check_approvals, check_files, check_run
+from ciplug.steps.promotion.stage_requirements import check_approvals, check_files, check_run
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
