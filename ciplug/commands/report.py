@@ -14,8 +14,8 @@ from ciplug.commands.output import tell_problems, write_file
 from ciplug.errors import PermissionDenied, UsageError
 from ciplug.reports.formats import FORMATS, render
 from ciplug.steps import workflow_run
-from ciplug.steps.reporting import snapshot
 from ciplug.steps.all_runs import all_runs
+from ciplug.steps.reporting import snapshot
 from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.select import resolve_commit
 

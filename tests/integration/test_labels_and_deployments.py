@@ -16,8 +16,8 @@ from ciplug.forges import Forge, NoForge, open_forge
 from ciplug.records.provenance import Context
 from ciplug.reports.report import Report
 from ciplug.steps.reporting.post import Posting, post
-from ciplug.steps.session import Session
 from ciplug.steps.reporting.snapshot import Snapshot
+from ciplug.steps.session import Session
 from tests.project import MODEL, Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi

@@ -20,8 +20,8 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
-from ciplug.steps.promotion import promote as promoting
 from ciplug.steps.judge import judge_runs
+from ciplug.steps.promotion import promote as promoting
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi

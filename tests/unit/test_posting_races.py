@@ -25,8 +25,8 @@ from ciplug.reports.comment import MARKER
 from ciplug.reports.report import Report
 from ciplug.steps.reporting import publish
 from ciplug.steps.reporting.post import Posting, post
-from ciplug.steps.session import Session
 from ciplug.steps.reporting.snapshot import Snapshot
+from ciplug.steps.session import Session
 
 HEAD = "a" * 40
 CONTEXT = Context(host="gitea", commit=HEAD, branch="topic", pull_request=7)

@@ -13,8 +13,8 @@ from ciplug.reports import comment
 from ciplug.steps import workflow_run
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.reporting.publish import PublishedReport, publish
-from ciplug.steps.session import Session
 from ciplug.steps.reporting.snapshot import Snapshot
+from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.ci.github_actions import TriggeringRun
