@@ -383,6 +383,7 @@ def test_a_slice_that_is_gone_is_named(stated: Mapping[str, str], expected: Outc
             expected,
             "the slice country = it is gone: the baseline had examples of it, the run has none",
         )
+        assert lost.advice == "does the evaluation still read all of its data?"
         (whole,) = (gate for gate in verdict.gates if gate.reason.startswith("no slices: the evaluation sets differ"))
         assert whole.outcome == "INCONCLUSIVE"
 
