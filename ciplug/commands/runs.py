@@ -205,7 +205,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
     for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
         stage, name = version.stage.lower(), clean(model, 120)
         console.complain(
-            f"warning: version {version.number} of '{name}' is of run {version.run[:12]}, and stays in {stage}",
+            f"warning: version {version.number} of '{name}' comes from run {version.run[:12]} and stays in {stage}",
             f"promote another run: ciplug promote {shlex.quote(name)} --to {shlex.quote(stage)} --run ID",
         )
 
