@@ -232,7 +232,7 @@ def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     team.verdict(run, policy_digest=policy_digest)
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.OTHER_POLICY
-    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
+    assert refusal.message.startswith(f"run {run.id[:12]} has verdicts only by other policies")
 
 
 def test_a_dry_run(team: Team) -> None:
