@@ -36,7 +36,7 @@ def test_a_row(row: re.Match[str]) -> None:
 
 def test_what_stands_beside_the_numbers() -> None:
     fastai = read_metrics(DATA / "fastai_history.csv")
-    assert (fastai.texts, fastai.left_out) == ({"time": "00:02"}, ())
+    assert (fastai.texts, fastai.left_out) == ({"time": "00:00"}, ())
     detectron = read_metrics(DATA / "detectron2_metrics.json")
     assert (detectron.values["time"], detectron.texts) == (0.3, {})
     wandb = read_metrics(DATA / "wandb_history.jsonl")
