@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ciplug.errors import StoreError
 from ciplug.locking import write_atomically
+from ciplug.records.lineage import ancestors
 
 SEALED = "sealed.json"
 
@@ -92,8 +93,10 @@ def without_open_parents(entries: Sequence[Sealed], open_runs: Collection[str]) 
 
 
 def _root(entry: Sealed, by_id: Mapping[str, Sealed]) -> str:
-    passed = {entry.id}
-    while entry.parent and entry.parent in by_id and entry.parent not in passed:
-        entry = by_id[entry.parent]
-        passed.add(entry.id)
-    return entry.id
+    """The id of the run at the top of a family, of those that are here."""
+
+    def parent_of(run_id: str) -> str | None:
+        parent = by_id[run_id].parent
+        return parent if parent in by_id else None
+
+    return [entry.id, *ancestors(entry.id, parent_of)][-1]

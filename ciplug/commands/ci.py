@@ -1,4 +1,4 @@
-"""The whole walk of a pipeline step: run the training, record, compare, gate, report, and promote if asked to."""
+"""Do all steps of a pipeline job: run the training, record, compare, gate, report, and promote if asked to."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
     policy does not have.
     """
     if case.stage is not None and case.stage not in policy.stages:
-        raise ConfigError(f"{case.where}: stage: the policy says nothing of '{case.stage}'")
+        raise ConfigError(f"{case.where}: stage: the policy has no rules for stage '{case.stage}'")
     for name in (*case.expect, *case.baselines):
         if name != "verdict" and name not in policy.gates:
             raise ConfigError(f"{case.where}: there is no gate '{name}'", hint=nearest(name, list(policy.gates)))

@@ -23,7 +23,7 @@ from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.inputs import Inputs, Surroundings, read_artifacts, read_datasets, read_values
+from ciplug.steps.inputs import Inputs, Surroundings, Values, read_artifacts, read_datasets, read_values
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking.runs import run_objects
@@ -238,29 +238,18 @@ def finish(
     """
     ended = now()
     with entry.ending() as logged:
-        noted: list[CiplugError] = []
+        input_problems: list[CiplugError] = []
         pointers: list[Note] = []
-        skeleton = skeleton_of(entry)
-        values = read_values(job, inputs, logged, noted)
+        values = read_values(job, inputs, logged, input_problems)
         asked = _asked_seed(entry, logged)
         own = take_logged(job, entry, inputs, logged, finished=status == "finished")
         run = replace(
-            skeleton,
-            model=logged.model or skeleton.model,
-            name=logged.name or skeleton.name,
+            _with_logged(skeleton_of(entry), logged, values),
             status=status,
-            started=skeleton.started if logged.started is None else stamp_of(logged.started),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
-            metrics=values.metrics,
-            last=values.last,
-            left_out=values.left_out,
-            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, noted),
-            inputs=logged.inputs,
-            model_inputs=logged.model_inputs,
-            outputs=logged.outputs,
-            tags={**values.texts, **skeleton.tags, **logged.tags},
+            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], input_problems, pointers),
+            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, input_problems),
             provenance=provenance.at_end(
                 _origin(job, entry, logged),
                 env=job.env,
@@ -275,7 +264,7 @@ def finish(
                 head_after=head_after,
             ),
         )
-        said = [
+        notes = [
             *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
             *own.notes,
@@ -284,10 +273,27 @@ def finish(
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
-        reported = [*problems, *own.problems, *(noted if status == "finished" else [])]
+        reported = [*problems, *own.problems, *(input_problems if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
-        return Recorded(run, sealed, tuple(reported), tuple(said))
+        return Recorded(run, sealed, tuple(reported), tuple(notes))
+
+
+def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:
+    """The run as it began, with what its training logged, and the numbers of its files."""
+    return replace(
+        skeleton,
+        model=logged.model or skeleton.model,
+        name=logged.name or skeleton.name,
+        started=skeleton.started if logged.started is None else stamp_of(logged.started),
+        metrics=values.metrics,
+        last=values.last,
+        left_out=values.left_out,
+        inputs=logged.inputs,
+        model_inputs=logged.model_inputs,
+        outputs=logged.outputs,
+        tags={**values.texts, **skeleton.tags, **logged.tags},
+    )
 
 
 def objects_of(

@@ -422,7 +422,7 @@ def test_tests_of_the_policy(project: Project) -> None:
         ("- {metrics: {accuracy: 1}, expect: GREEN}", "cases.yaml:1: expect: one of PASS, WARN"),
         ("- {metrics: {accuracy: x}, expect: PASS}", "cases.yaml:1: metrics.accuracy: a number, or one for each"),
         ("- {metrics: {accuracy: 1}, expect: {recall: PASS}}", "cases.yaml:1: there is no gate 'recall'"),
-        ("- {metrics: {accuracy: 1}, stage: staging, expect: PASS}", "the policy says nothing of 'staging'"),
+        ("- {metrics: {accuracy: 1}, stage: staging, expect: PASS}", "the policy has no rules for stage 'staging'"),
         ("- {metric: {accuracy: 1}, expect: PASS}", "cases.yaml:1: metric: unknown key"),
     ):
         cases.write_text(text)

@@ -154,7 +154,7 @@ def test_a_dirty_run_is_judged_by_its_id_and_nothing_else_takes_it(team: Team) -
 def test_a_run_of_unknown_state_counts_as_little(team: Team) -> None:
     team.run(provenance={"dirty": None})
     (only,) = judged(team).gates
-    assert only.outcome == "INCONCLUSIVE" and "without the state of its tracked files" in only.reason
+    assert only.outcome == "INCONCLUSIVE" and "did not record whether its files were those of" in only.reason
 
 
 # --- child runs
