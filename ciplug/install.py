@@ -90,7 +90,7 @@ def name_of(source: Path, extras: str, env: Mapping[str, str], now: float) -> st
 
 
 def python_of(environment: Path) -> Path:
-    """Its interpreter."""
+    """The Python interpreter of an environment."""
     return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 

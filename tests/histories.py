@@ -37,12 +37,13 @@ def facts(*, never: bool | None = None, prefix: str = "") -> st.SearchStrategy[F
         trusted=st.booleans(),
         dirty=st.sampled_from([False, False, True, None]),
         pipeline=st.booleans(),
+        set_aside=st.sampled_from([(), (), (), ("train.py",)]),
         objection=st.sampled_from([None, None, "withdrawn by alice"]),
         metrics=st.frozensets(st.sampled_from(METRICS)),
     )
     if never is None:
         return made
-    return made.filter(lambda run: never == (run.dirty is not False or run.objection is not None))
+    return made.filter(lambda run: never == (run.dirty is not False or bool(run.set_aside or run.objection)))
 
 
 def commits(*, never: bool | None = None, prefix: str = "", most: int = 6) -> st.SearchStrategy[list[Facts]]:
@@ -80,6 +81,7 @@ def run_of(facts: Facts, commit: str) -> Run:
         provenance=Provenance(
             seed=number % 3,
             dirty=facts.dirty,
+            ignored_files=facts.set_aside,
             context=Context(host=HOSTS[number % len(HOSTS)] if facts.pipeline else "local", trusted=facts.trusted),
         ),
     )

@@ -53,6 +53,7 @@ class Project:
     def create(cls, folder: Path, *, remote: str | Path | None = None, config: str = CONFIG) -> Project:
         """A repository with one commit on main, pushed to `remote` if there is one."""
         shutil.copytree(_first_commit(config, _git_settings()), folder)
+        git(folder, "update-index", "--refresh")  # it knows the files by their inodes, too
         project = cls(folder)
         if remote is not None:
             git(folder, "remote", "add", "origin", str(remote))

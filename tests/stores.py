@@ -128,7 +128,7 @@ class MemoryStore:
         with self._shelf.lock:
             there = self._shelf.objects()
             if wrong := [key for key, data in objects.items() if there.get(key, data) != data]:
-                raise Conflict(f"the store holds other bytes under the same key: {min(wrong)}")
+                raise Conflict(f"the store has other content under the same key: {min(wrong)}")
             new = {key: data for key, data in objects.items() if key not in there}
             self._shelf.loose.update(new)
             self._shelf.pending += bool(new)

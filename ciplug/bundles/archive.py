@@ -41,7 +41,7 @@ def files(data: bytes, name: str, wanted: Callable[[str], bool]) -> Iterator[tup
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
     except _BROKEN as problem:
-        raise RecordError(f"{name}: no zip archive, or a damaged one: {problem}") from None
+        raise RecordError(f"{name}: not a zip archive, or a damaged one: {problem}") from None
     room = MAX_UNFOLDED
     for info in archive.infolist():
         # ZipInfo.is_dir fails on an empty name, which a damaged archive has.

@@ -54,7 +54,7 @@ def check(
                 f"{where}: a bundle holds runs, their series, examples, inputs, amendments and verdicts only"
             )
     if not runs and not (trusted and any(map(parse_amendment, objects))):
-        raise RecordError(f"{name}: it holds no run")
+        raise RecordError(f"{name}: it has no run")
     return list(runs.values())
 
 

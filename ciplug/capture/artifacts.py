@@ -59,10 +59,10 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
     from ciplug.stores.bucket.files import ADDRESSES, measure
 
     if not address.startswith(ADDRESSES):
-        raise InputError(f"{address}: no address that ciplug reads", hint=f"{', '.join(ADDRESSES)}, or a path")
+        raise InputError(f"{address}: unsupported address", hint=f"{', '.join(ADDRESSES)}, or a path")
     if "@" in address or "?" in address or "#" in address:
         raise InputError(
-            f"{redact(address).partition('?')[0]}: an address with a query or credentials would be kept for ever",
+            f"{redact(address).partition('?')[0]}: an address with a query or credentials would be recorded",
             hint="name it without them; credentials come from the environment",
         )
     try:
@@ -86,7 +86,7 @@ def too_large(content: Content, limit: int | None) -> FileNotKept | None:
         if limit is not None and member.size > limit:
             return FileNotKept(
                 f"{member.path}: {member.size:,} bytes, and the git store takes up to {limit:,} a file: "
-                "its digest is recorded, and its bytes are not kept",
+                "its digest is recorded, but its content is not kept",
                 hint="--artifact-store s3://… keeps files in an object store, --artifact-limit raises the limit, and "
                 "--artifact-store none keeps digests only",
             )

@@ -76,7 +76,7 @@ class Logged:
     """Unix seconds, if the program set when the run started."""
     ended: float | None = None
     torn: int = 0
-    """Lines that are no event: their process was killed while it wrote, or something else wrote to the file."""
+    """Lines that are not an event: their process was killed while it wrote, or something else wrote to the file."""
     unknown: int = 0
     """Events of a kind that this version does not know."""
 
@@ -249,7 +249,7 @@ _TIMES = ("started", "ended")
 def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
     """Kind, key, value and time of an event; None for one of an unknown kind.
 
-    Raises ValueError, TypeError, KeyError, OverflowError or UsageError for what is no event.
+    Raises ValueError, TypeError, KeyError, OverflowError or UsageError for what is not an event.
     """
     if not isinstance(event, dict):
         raise TypeError

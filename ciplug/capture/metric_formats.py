@@ -62,7 +62,8 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
         if broken is None or not (document := readable_part(source)):
             raise
         broken(problem)
-    return _document(source, _catboost(document) or document, source.line_of, '{"accuracy": 0.93}')
+    known = _catboost(document) or _evaluation(document)
+    return _document(source, known or document, source.line_of, '{"accuracy": 0.93}')
 
 
 def _catboost(document: Any) -> dict[str, Any] | None:
@@ -81,6 +82,20 @@ def _catboost(document: Any) -> dict[str, Any] | None:
         return {**others, "meta": about, LOG: rows}
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
+
+
+def _evaluation(document: Any) -> dict[str, Any] | None:
+    """The results of lm-evaluation-harness or lighteval, whose tasks have names of their own; else None.
+
+    Beside the results stand pages of settings, and of these only single numbers and what names the model are kept.
+    """
+    results = document.get("results") if isinstance(document, dict) else None
+    if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
+        return None
+    if not _EVALUATION & document.keys():
+        return None
+    about = {name: one for name, one in document.items() if name in _ABOUT or isinstance(one, (int, float))}
+    return None if results.keys() & document.keys() else {**about, **results}
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:
@@ -134,6 +149,10 @@ def _parquet(source: Source, broken: Broken | None) -> Rows:
     table = Parquet(source)
     return Rows(table.rows(), table.columns)
 
+
+_EVALUATION = {"versions", "config_general"}
+"""One of these keys stands beside the results of a tool that evaluates language models."""
+_ABOUT = ("date", "git_hash", "model_name")
 
 READERS: dict[str, Reader] = {
     ".json": _json,

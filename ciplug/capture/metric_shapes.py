@@ -21,7 +21,7 @@ STEP_KEYS = (
 )
 """Columns that say when a row was logged, the finest first: one of them gives the step, and none is a metric."""
 MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
-"""Columns that hold a point in time, and are no metrics."""
+"""Columns that hold a point in time, and are not metrics."""
 TIME_KEYS = ("time", "wall_time", "wall time", "date")
 """Columns that are metrics, unless they hold points in time."""
 NAME_KEYS = ("metric", "name", "key", "param", "parameter", "variable", "measure")
@@ -239,7 +239,7 @@ def _is_given(value: Any) -> bool:
 
 
 def _is_label(value: Any) -> bool:
-    """Whether a cell may name its row: a text that is no number and no time. A class may be called "N/A"."""
+    """Whether a cell may name its row: a text that is neither a number nor a time. A class may be called "N/A"."""
     return isinstance(value, str) and bool(value) and not is_moment(value) and not isinstance(meaning(value), float)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ciplug.errors import StoreError
 from ciplug.locking import write_atomically
+from ciplug.records.lineage import ancestors
 
 SEALED = "sealed.json"
 
@@ -25,6 +26,8 @@ class Sealed:
     objects: Mapping[str, bytes]
     parent: str | None = None
     """The id of the run that it is a child of, or the amendment of, and is sent with."""
+    incomplete: bool = False
+    """Whether files that its program logged are left out, because nobody wrote them."""
 
     @property
     def id(self) -> str:
@@ -44,12 +47,16 @@ class Sealed:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def write_sealed(folder: Path, store: str, objects: Mapping[str, bytes], parent: str | None = None) -> Sealed:
+def write_sealed(
+    folder: Path, store: str, objects: Mapping[str, bytes], parent: str | None = None, *, incomplete: bool = False
+) -> Sealed:
     """Put a finished run on disk, whole and synced. Raises OSError."""
     packed = {key: base64.b64encode(data).decode() for key, data in objects.items()}
-    facts = {"store": store, "objects": packed, **({"parent": parent} if parent else {})}
+    facts: dict[str, object] = {"store": store, "objects": packed}
+    facts |= {"parent": parent} if parent else {}
+    facts |= {"incomplete": True} if incomplete else {}
     write_atomically(folder / SEALED, json.dumps(facts).encode())
-    return Sealed(folder, store, objects, parent)
+    return Sealed(folder, store, objects, parent, incomplete)
 
 
 def read_sealed(folder: Path) -> Sealed | None:
@@ -58,7 +65,7 @@ def read_sealed(folder: Path) -> Sealed | None:
     try:
         data = json.loads(path.read_bytes())
         objects = {key: base64.b64decode(value) for key, value in data["objects"].items()}
-        return Sealed(folder, data["store"], objects, data.get("parent"))
+        return Sealed(folder, data["store"], objects, data.get("parent"), data.get("incomplete") is True)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
@@ -86,8 +93,10 @@ def without_open_parents(entries: Sequence[Sealed], open_runs: Collection[str]) 
 
 
 def _root(entry: Sealed, by_id: Mapping[str, Sealed]) -> str:
-    passed = {entry.id}
-    while entry.parent and entry.parent in by_id and entry.parent not in passed:
-        entry = by_id[entry.parent]
-        passed.add(entry.id)
-    return entry.id
+    """The id of the run at the top of a family, of those that are here."""
+
+    def parent_of(run_id: str) -> str | None:
+        parent = by_id[run_id].parent
+        return parent if parent in by_id else None
+
+    return [entry.id, *ancestors(entry.id, parent_of)][-1]

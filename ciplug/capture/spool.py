@@ -160,7 +160,7 @@ class Spool:
         """Put finished runs into the bundle `path` instead of sending them; returns those that still wait.
 
         Bytes of artifacts that wait with them are given up. A bundle that is there already is added to. Raises
-        StoreError when it cannot be written, or the file is no bundle: then everything stays here, and its hint says
+        StoreError when it cannot be written, or the file is not a bundle: then everything stays here, and its hint says
         how the command `again` tries once more.
         """
         from ciplug.capture.artifacts import waiting as files_of

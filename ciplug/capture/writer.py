@@ -199,11 +199,16 @@ class RunWriter:
         with contextlib.suppress(OSError):
             (self.folder / old).rename(self.folder / new)
 
-    def seal(self, store: str, objects: Mapping[str, bytes]) -> Sealed:
-        """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk."""
+    def seal(self, store: str, objects: Mapping[str, bytes], *, incomplete: bool = False) -> Sealed:
+        """Put the objects on disk, whole and synced; from here on nothing is lost. Raises StoreError on a full disk.
+
+        Args:
+            incomplete: files that the program logged are left out.
+        """
         try:
             with self._closed():
-                sealed = write_sealed(self.folder, store, objects, self.id if self.amends else self.parent)
+                above = self.id if self.amends else self.parent
+                sealed = write_sealed(self.folder, store, objects, above, incomplete=incomplete)
         except OSError as problem:
             raise StoreError(
                 f"the run cannot be kept: {self.folder}: {problem.strerror}",

@@ -29,7 +29,7 @@ class Stamp(NamedTuple):
     modified: int
     """Nanoseconds since 1970."""
     changed: int
-    """The same, of the last change of content, links, owner or permissions; on Windows, of its creation."""
+    """When content, links, owner or permissions last changed, in nanoseconds since 1970; on Windows, the creation."""
     attributes: tuple[int, int, int, int]
     """Permissions, number of links, user, group."""
 

@@ -1,4 +1,4 @@
-"""Record the runs that other jobs have handed over in bundles: those of forks, and of the legs of a matrix."""
+"""Record the runs that other jobs have handed over in bundles: those of forks, and of the jobs of a matrix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Move a model version to a stage, if a passing verdict of that very run allows it."""
+"""Move a model version to a stage, if the verdict of its run allows it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
-from ciplug.steps.deployment import record_deployment
-from ciplug.steps.promote import Promotion, PromotionRequest, promote
+from ciplug.steps.promotion.deployment import record_deployment
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("model", metavar="MODEL", help="the model to promote")
     parser.add_argument(
         "--to", metavar="STAGE", required=True, help="a stage of the policy, by default staging or production"
     )

@@ -22,6 +22,9 @@ def tell_recorded(session: Session, delivered: Delivered) -> None:
     console.tell(recorded.notes)
     for problem in recorded.problems:
         console.complain(problem.message, problem.hint)
+    if delivered.incomplete_children:
+        children = counted(delivered.incomplete_children, "child run")
+        console.complain(f"files that nobody wrote are left out of {children}: the lines above name them")
     _tell_identity(session)
     if refusal := delivered.refusal:
         console.complain(refusal.message, refusal.hint)
@@ -47,7 +50,7 @@ def _tell_limits(session: Session, delivered: Delivered) -> None:
     """Say what still has to be done, or is not kept."""
     if delivered.location is RunLocation.BUNDLE:
         if delivered.names_files:
-            console.say(f"{delivered.bundle} names the artifacts by their digests, and holds none of their bytes")
+            console.say(f"{delivered.bundle} has only the digests of the artifacts, not their content")
         if not session.context.trusted:
             console.say(f"{MUST_NOT_WRITE}: the run is in {delivered.bundle}; see `ciplug collect`")
     elif delivered.location is RunLocation.SPOOL:
@@ -57,7 +60,7 @@ def _tell_limits(session: Session, delivered: Delivered) -> None:
         folder = session.to_archive
         console.say(f"{session.store_name} holds what builds archive: have the pipeline archive {folder}")
         if delivered.names_files:
-            console.say("a bundle names artifacts by their digests, and holds none of their bytes")
+            console.say("a bundle has only the digests of artifacts, not their content")
 
 
 def _summarize(session: Session, delivered: Delivered) -> None:

@@ -35,7 +35,7 @@ from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
-from ciplug.steps.held_stages import held_stages
+from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.amended import newer_notes
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
     listing = verbs.add_parser("list", help="list runs, the latest first", allow_abbrev=False)
-    listing.add_argument("--model", metavar="M")
+    listing.add_argument("--model", metavar="M", help="runs of this model only")
     listing.add_argument("--commit", metavar="SHA", help="a commit, branch or tag, or the beginning of a commit id")
     add_query(listing)
     listing.add_argument("--all", action="store_true", help="list deleted runs too")
@@ -96,7 +96,7 @@ def _add_tag(verbs: Verbs) -> argparse.ArgumentParser:
 def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
     renaming = verbs.add_parser("rename", help="give a recorded run another name", allow_abbrev=False)
     renaming.add_argument("id", metavar="ID", help="a run's id, or the beginning of it")
-    renaming.add_argument("name", metavar="NAME")
+    renaming.add_argument("name", metavar="NAME", help="the new name")
     return renaming
 
 
@@ -205,7 +205,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
     for model, version in held_stages(session, [(target.model, target.key.id) for target in targets]):
         stage, name = version.stage.lower(), clean(model, 120)
         console.complain(
-            f"warning: version {version.number} of '{name}' is of run {version.run[:12]}, and stays in {stage}",
+            f"warning: version {version.number} of '{name}' comes from run {version.run[:12]} and stays in {stage}",
             f"promote another run: ciplug promote {shlex.quote(name)} --to {shlex.quote(stage)} --run ID",
         )
 

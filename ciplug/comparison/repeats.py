@@ -43,9 +43,9 @@ def failed(
 ) -> tuple[Run, ...]:
     """The runs that would be in the group of `run` had they finished: of each seed that no run finished, the last.
 
-    Evidence against the group: a seed that fails is no reason to judge the others alone. Only a run that is as good as
-    `run` in all else counts, so that no fork, no dirty tree and no person's machine fails what a pipeline trained. It
-    may have ended before it recorded all of its parameters.
+    Evidence against the group: a seed that fails is not a reason to judge the others alone. Only a run that is as good
+    as `run` in all else counts, so that no fork, no dirty tree and no person's machine fails what a pipeline trained.
+    It may have ended before it recorded all of its parameters.
 
     Args:
         together: the group, as `group` gives it.

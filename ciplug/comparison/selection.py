@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ciplug.records.lineage import ancestors
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver, Reason
 
@@ -124,19 +125,17 @@ def with_parents(runs: Iterable[Facts]) -> dict[str, Facts]:
 
 
 def _limited(run: Facts, by_id: dict[str, Facts]) -> Facts:
-    limited, passed, above = run, {run.id}, by_id.get(run.parent or "")
-    while above is not None and above.id not in passed:
+    limited = run
+    for one in ancestors(run, lambda child: by_id.get(child.parent or "")):
         limited = replace(
             limited,
-            finished=limited.finished and above.finished,
-            trusted=limited.trusted and above.trusted,
-            dirty=True if limited.dirty or above.dirty else None if None in (limited.dirty, above.dirty) else False,
-            set_aside=limited.set_aside or above.set_aside,
-            pipeline=limited.pipeline and above.pipeline,
-            objection=limited.objection or (above.objection and f"started by a run that was {above.objection}"),
+            finished=limited.finished and one.finished,
+            trusted=limited.trusted and one.trusted,
+            dirty=True if limited.dirty or one.dirty else None if None in (limited.dirty, one.dirty) else False,
+            set_aside=limited.set_aside or one.set_aside,
+            pipeline=limited.pipeline and one.pipeline,
+            objection=limited.objection or (one.objection and f"started by a run that was {one.objection}"),
         )
-        passed.add(above.id)
-        above = by_id.get(above.parent or "")
     return limited
 
 
@@ -160,7 +159,7 @@ def select(runs: Sequence[Facts], rules: Rules) -> Selection:
     """Choose the run that counts among the runs of one model on one commit.
 
     Of the runs that may count: a trusted one before a fork's, a finished one before one that failed, a pipeline's
-    before one of a person's machine, one that is no child before a child, then the one with the most of the gated
+    before one of a person's machine, one that is not a child before a child, then the one with the most of the gated
     metrics, then of those to compare, then the last by start time and id.
 
     Args:

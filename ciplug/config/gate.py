@@ -39,7 +39,7 @@ class Allowance:
 
 
 def _allowance(value: Any) -> Any:
-    """`10%` and 0.01 are allowances, too."""
+    """Read `10%` as a fraction of the baseline's value, and a number as an amount of the metric."""
     if isinstance(value, str):
         return Allowance(rel=values.fraction(value))
     return value if isinstance(value, dict) else Allowance(abs=values.allowed_loss(value))
@@ -61,7 +61,7 @@ class Baseline:
     last: int | None = key(kinds.integer_from(1))
     """For best and mean: the number of last recorded runs on the branch to use (default 10)."""
     source: Source = key(SOURCE, "any")
-    """ci: runs that a pipeline recorded only; a run of a person's machine is no baseline."""
+    """ci: runs that a pipeline recorded only; a run of a person's machine is never a baseline."""
 
     def mistakes(self) -> Iterator[Mistake]:
         about = (("ref",),)

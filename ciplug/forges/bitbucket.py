@@ -90,7 +90,7 @@ class Bitbucket:
             return preferred(requests, into)
 
     def head_of(self, number: int) -> str:
-        """Bitbucket tells twelve digits."""
+        """Bitbucket returns the first 12 digits of the id."""
         with self._api.errors(f"read pull request #{number}", _HINT):
             return str(self._api.get(f"{self._path}/pullrequests/{number}").json()["source"]["commit"]["hash"])
 

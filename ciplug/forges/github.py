@@ -90,7 +90,7 @@ class GitHub:
                 pulls = repository.get_commit(commit).get_pulls()
                 ours = [p for p in pulls if p.state == "open" and p.head.sha == commit]
             if not ours and branch is None:
-                # Those of forks are none of the commit's.
+                # Those of forks are not of the commit.
                 ours = [p for p in repository.get_pulls(state="open") if p.head.sha == commit]
             return preferred((_seen(p) for p in ours), into)
 

@@ -59,7 +59,7 @@ class JsonApi:
         return True
 
     def delete(self, path: str) -> None:
-        """Delete an object, like `get`; it is no error if it does not exist."""
+        """Delete an object, like `get`; one that does not exist is not an error."""
         try:
             self._request("DELETE", path)
         except Refused as refusal:

@@ -108,7 +108,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
     policy does not have.
     """
     if case.stage is not None and case.stage not in policy.stages:
-        raise ConfigError(f"{case.where}: stage: the policy says nothing of '{case.stage}'")
+        raise ConfigError(f"{case.where}: stage: the policy has no rules for stage '{case.stage}'")
     for name in (*case.expect, *case.baselines):
         if name != "verdict" and name not in policy.gates:
             raise ConfigError(f"{case.where}: there is no gate '{name}'", hint=nearest(name, list(policy.gates)))
@@ -136,7 +136,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
         if got != due:
             reasons = [g.reason for g in verdict.gates if g.outcome == got and name in ("verdict", g.gate)]
             why = f": {reasons[0]}" if reasons else ""
-            wrong.append(f"{name}: {due} is expected, and it is {got or 'not asked'}{why}")
+            wrong.append(f"{name}: {due} is expected, but it is {got or 'not judged'}{why}")
     return wrong
 
 

@@ -52,7 +52,7 @@ def evaluate(
             any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
 
-    Raises ConfigError when the policy has no gate, or none that matches a metric: that is no pass.
+    Raises ConfigError when the policy has no gate, or none that matches a metric: that is not a pass.
     """
     if not policy.gates:
         raise ConfigError(f"{policy_source}: there is no gate", hint="add one under 'gates:'")
@@ -63,29 +63,13 @@ def evaluate(
         *_in_part(policy, evidence),
         *_about_the_run(evidence, run, no_base_policy),
     ]
-    examples = ByExample(policy, evidence)
-    checks = [] if _decides_nothing(evidence) else _checks(policy, evidence, examples, run)
-    # Tests that cannot fail the run need no correction, and make the others no weaker.
-    tests = {
-        number: check.interval.p
-        for number, check in enumerate(checks)
-        if check.interval and check.gate.severity == "error"
-    }
-    adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
-    commit, today = run.commit, evidence.today
-    by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
-    for number, check in enumerate(checks):
-        result = settled(check, adjusted.get(number))
-        result = waivers.waive(policy, check, result, commit=commit, today=today)
-        by_gate.setdefault(result.gate, []).append((check, result))
-    for of_gate in by_gate.values():
-        results += [result for _, result in of_gate if result.slice is None]
-        results += slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
+    if not _decides_nothing(evidence):
+        results += _judged(policy, evidence, run)
     baselines = [evidence.baselines[name] for name in policy.gates if name in evidence.baselines]
     return Verdict(
         run=run.id,
         model=run.model,
-        commit=commit,
+        commit=run.commit,
         outcome=worst([r.outcome for r in results]),
         gates=tuple(results),
         created=created,
@@ -97,14 +81,31 @@ def evaluate(
         baseline_run=next((side.run for side in baselines if side.run), None),
         runs=evidence.candidate.runs if len(evidence.candidate.runs) > 1 else (),
         stage=stage,
-        notes=tuple(waivers.unused(policy, results, commit=commit, today=today)),
+        notes=tuple(waivers.unused(policy, results, commit=run.commit, today=evidence.today)),
         dry_run=dry_run,
         ciplug=ciplug,
     )
 
 
-def _checks(policy: Policy, evidence: Evidence, examples: ByExample, run: Run) -> list[Check]:
-    return [check for name in policy.gates for check in _gate(policy, name, evidence, examples, run)]
+def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
+    """The results of all gates: corrected together, waived, and with the worst of many slices."""
+    examples = ByExample(policy, evidence)
+    checks = [check for name in policy.gates for check in _gate(policy, name, evidence, examples)]
+    # Tests that cannot fail the run need no correction, and make the others no weaker.
+    tests = {
+        number: check.interval.p
+        for number, check in enumerate(checks)
+        if check.interval and check.gate.severity == "error"
+    }
+    adjusted = holm(tests) if policy.defaults.correction == "holm" else {}
+    by_gate: dict[str, list[tuple[Check, GateResult]]] = {}
+    for number, check in enumerate(checks):
+        result = settled(check, adjusted.get(number))
+        result = waivers.waive(policy, check, result, commit=run.commit, today=evidence.today)
+        by_gate.setdefault(result.gate, []).append((check, result))
+    for of_gate in by_gate.values():
+        yield from (result for _, result in of_gate if result.slice is None)
+        yield from slices.shortened([(check, result) for check, result in of_gate if result.slice is not None])
 
 
 def _decides_nothing(evidence: Evidence) -> bool:
@@ -211,7 +212,7 @@ def _some(names: Sequence[str]) -> str:
     return listed([f"'{name}'" for name in names], most=8) or "none"
 
 
-def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample, run: Run) -> Iterator[Check]:
+def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
         yield drift_gate.check(name, gate, evidence.drift[name])

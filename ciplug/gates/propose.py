@@ -158,7 +158,7 @@ def propose(metrics: Mapping[str, float], constants: Collection[str] = ()) -> Pr
 
 
 def _is_one_number(metrics: Mapping[str, float], one: str, other: str) -> bool:
-    """Whether two metrics are one number by two names. Equal scores of a perfect or a useless model are no sign."""
+    """Whether two metrics are one number by two names. Equal scores of a perfect or a useless model are not a sign."""
     if not math.isclose(metrics[one], metrics[other], rel_tol=1e-12):
         return False
     return metrics[one] not in (0, 1, 100) or {_is_accuracy(one), _is_accuracy(other)} == {True}

@@ -45,7 +45,7 @@ def changed_later(what: str, run: str, author: str) -> str:
 
 def barred(run: PassedOver, *, judged: bool) -> str:
     """Return the reason why a run does not count for its commit; `judged`: it was named, and so its gates are asked."""
-    then = "it is judged since it was named, and counts for no commit" if judged else "its numbers decide nothing"
+    then = "it is judged because it was named, but it counts for no commit" if judged else "its numbers decide nothing"
     return f"run {run.run[:12]} {run.words}; {then}"
 
 

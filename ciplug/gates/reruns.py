@@ -24,7 +24,7 @@ _RULES = {
 
 
 def failed_gates(verdict: Verdict) -> tuple[str, ...]:
-    """Return the gates that failed on numbers that the run has: a missing metric is no worse number."""
+    """Return the gates that failed on numbers that the run has: a missing metric is not a worse number."""
     failed = (g.gate for g in verdict.gates if g.outcome in ("FAIL", "ERROR") and g.candidate is not None)
     return tuple(dict.fromkeys(failed))
 

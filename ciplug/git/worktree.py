@@ -103,7 +103,7 @@ class _Change(NamedTuple):
     """A path that differs from HEAD, or seems to."""
 
     path: str
-    """With the bytes that are no UTF-8 as os.fsdecode gives them."""
+    """With the bytes that are not UTF-8 as os.fsdecode gives them."""
     committed: str = ""
     """The id of its blob in HEAD, if it is a file in both with one mode: its content decides."""
     filter: str = ""

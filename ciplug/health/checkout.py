@@ -29,7 +29,11 @@ def repository(session: Session, before: Examined) -> str:
         raise failure(f"{session.cwd} is not in a git repository", "run inside a checkout: runs are tied to commits")
     if session.head is None:
         raise failure(f"{workspace.top} has no commit yet", "commit first: runs are tied to commits")
-    of_another = ", of another user: named as safe to the git calls of ciplug alone" if workspace.named_safe else ""
+    of_another = (
+        ", which belongs to another user: ciplug tells only its own git calls that it is safe"
+        if workspace.named_safe
+        else ""
+    )
     return f"{workspace.top}, commit {session.head[:8]}{of_another}"
 
 

@@ -57,7 +57,7 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
             f"{name}: a bundle of version {version!r:.20}, this ciplug reads {VERSION}", hint="upgrade ciplug"
         )
     if not data.endswith(b"\n"):
-        raise RecordError(f"{name}: it is cut off: the last line has no end")
+        raise RecordError(f"{name}: it is cut off: the last line is not complete")
     # Counted before it is taken apart: a hundred million empty lines are a hundred million objects of Python.
     _check_size(len(data), data.count(b"\n") - 1, name)
     objects: dict[str, bytes] = {}

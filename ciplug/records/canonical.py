@@ -42,7 +42,7 @@ def plain(value: Any) -> Any:
 def dumps(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no spaces, UTF-8, one newline at the end."""
     text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    # Half a surrogate pair is no text that UTF-8 can hold, and no reason to lose a record.
+    # Half a surrogate pair is not a text that UTF-8 can hold, and not a reason to lose a record.
     return text.encode(errors="replace") + b"\n"
 
 

@@ -119,7 +119,7 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     for name, value in _items(record, "metrics"):
         number = NOT_FINITE.get(value) if isinstance(value, str) else value
         if METRIC_NAME.fullmatch(name) and isinstance(number, (int, float)) and not isinstance(number, bool):
-            with contextlib.suppress(OverflowError):  # digits without end are no float
+            with contextlib.suppress(OverflowError):  # digits without end are not a float
                 _put(columns.metrics, name, row, float(number))
     for name, value in _items(record, "params"):
         if isinstance(value, (str, int, float, bool)):

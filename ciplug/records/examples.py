@@ -42,7 +42,7 @@ class Examples:
     """The answers of the model."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Numeric columns by name (array('d') where they come from a file): a score of each example, a probability, a
-    latency. NaN where a row has no such score, ±inf where it has one that is no number."""
+    latency. NaN where a row has no such score, ±inf where it has one that is not a number."""
     slices: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Columns to slice by; "" where a row has no value."""
     clusters: Sequence[str] | None = None
@@ -117,7 +117,7 @@ def decode(data: bytes, key: str = "examples") -> Examples:
         inflater = zlib.decompressobj()
         body = inflater.decompress(data[end + 1 :], total + 1)
         if len(body) != total or not inflater.eof or inflater.unused_data:
-            raise ValueError("its length is not what it says")
+            raise ValueError("its length is not the one in its header")
         return _examples(source, rows, columns, body)
     except (ValueError, KeyError, TypeError, RecursionError, OverflowError, zlib.error) as problem:
         raise RecordError(f"{key}: not the examples of a run: {problem}") from None

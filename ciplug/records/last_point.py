@@ -59,7 +59,7 @@ def last_of(series: Series) -> LastPoint | None:
 
 
 def milliseconds(seconds: float | None) -> int | None:
-    """Unix seconds as MLflow has them; None for what is no moment of a calendar."""
+    """Unix seconds as MLflow has them; None for what is not a moment of a calendar."""
     return None if seconds is None or not abs(seconds) < 1e12 else round(seconds * 1000)
 
 

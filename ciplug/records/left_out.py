@@ -47,7 +47,7 @@ class LeftOut:
             "name": "not a name for a metric",
             "twice": "several values",
             "size": "an integer too large for a 64-bit float",
-            "step": "no value at the step that counts",
+            "step": "no value at the chosen step",
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
             "line": f"a line that cannot be read: {self.found}",

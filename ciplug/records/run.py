@@ -17,7 +17,7 @@ SCHEMA = 1
 _UNSEEN = (
     # Controls; marks without width, and those that turn the direction of a line; separators of lines and paragraphs.
     "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    # Halves of surrogate pairs, and what is no character.
+    # Halves of surrogate pairs, and what is not a character.
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f"
 )
 METRIC_NAME = re.compile(rf"(?=.*\S)[^{_UNSEEN}]{{1,250}}")

@@ -15,7 +15,7 @@ class Reason(str, Enum):
     WITHDRAWN = "withdrawn"
     """It was withdrawn or deleted, its parent was, or an amendment of it cannot be read. It never counts."""
     FORK = "fork"
-    """A fork's job recorded it. It is no baseline, and it represents a commit only where no trusted run does."""
+    """A fork's job recorded it. It is never a baseline, and it represents a commit only where no trusted run does."""
     DIRTY = "dirty"
     """Tracked files differed from the commit, or its command checked out another one. It never counts."""
     SET_ASIDE = "set_aside"

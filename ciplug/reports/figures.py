@@ -36,7 +36,7 @@ def _by_name(value: float) -> str:
 def number(value: float, digits: int = 4) -> str:
     """The value to about `digits` significant digits, without losing its meaning.
 
-    Whole numbers are shown whole, 0.99999 never becomes 1, and what is no finite number has a name.
+    Whole numbers are shown whole, 0.99999 never becomes 1, and what is not a finite number has a name.
     """
     if not math.isfinite(value):
         return _by_name(value)
@@ -74,7 +74,7 @@ def numbers(values: Sequence[float | None]) -> list[str]:
 
 
 def fixed(value: float, decimals: int) -> str:
-    """The value with that many decimals, or its name when it is no finite number."""
+    """The value with that many decimals, or its name when it is not a finite number."""
     return f"{value:.{decimals}f}" if math.isfinite(value) else _by_name(value)
 
 
@@ -131,7 +131,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 def sparkline(values: Sequence[float], width: int = 20) -> str:
     """The last `width` values as block characters: a dot where there is no finite number, flat when constant.
 
-    Empty for fewer than two values: one is no trend.
+    Empty for fewer than two values: one is not a trend.
     """
     values = values[-width:] if len(values) > 1 else ()
     finite = [v for v in values if math.isfinite(v)]

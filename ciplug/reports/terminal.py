@@ -262,7 +262,7 @@ def _csv(comparison: Comparison) -> str:
     for metric in _ordered(comparison):
         values = [metric.values.get(role) for role in roles]
         cells = [canonical.plain(v) for v in (*values, metric.change, metric.relative, metric.higher_is_better)]
-        # In quotes, the line is no command in the log of a CI host.
+        # In quotes, the line is not a command in the log of a CI host.
         row = quoted if metric.metric.lstrip().startswith("::") else writer
         row.writerow([untrusted.csv_cell(metric.metric), *cells, metric.trend])
     return out.getvalue()

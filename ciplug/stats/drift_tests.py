@@ -24,7 +24,7 @@ Counts = Mapping[str | None, int]
 
 MISSING, OTHER = "(missing)", "(rare)"
 MIN_EXPECTED = 5
-"""Categories that are expected less often count as one: below, χ² is no approximation (W. G. Cochran, 1954)."""
+"""Categories that are expected less often count as one: below, χ² is not an approximation (W. G. Cochran, 1954)."""
 EXACT_CELLS = 10_000
 """n·m up to which the Kolmogorov–Smirnov p is exact."""
 

@@ -48,7 +48,7 @@ def prediction(candidate: float, history: Sequence[float], rule: Rule) -> Interv
     k = len(history)
     if k < 2:
         return Undecided(
-            f"{counted(k, 'earlier run')} {'says' if k == 1 else 'say'} nothing about the noise between runs"
+            f"{counted(k, 'earlier run')} {'says' if k == 1 else 'say'} too little about the noise between runs"
         )
     estimate = rule.sign * (candidate - statistics.fmean(history))
     error = statistics.stdev(history) * math.sqrt(1 + 1 / k)

@@ -35,7 +35,7 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         if not len(side):
             return Undecided(f"{whose} has no example ({side.source})")
         if twice := [name for name, count in Counter(side.ids).items() if count > 1]:
-            return Undecided(f"{_count(twice, 'id')} of {whose} stand more than once ({side.source}): {_some(twice)}")
+            return Undecided(f"{_count(twice, 'id')} of {whose} appear more than once ({side.source}): {_some(twice)}")
     ours, theirs = set(candidate.ids), set(baseline.ids)
     if ours != theirs:
         missing, extra = sorted(theirs - ours), sorted(ours - theirs)

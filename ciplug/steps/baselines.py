@@ -246,7 +246,7 @@ class BaselineFinder:
         if unseen and not side.has_numbers:
             side = replace(Side.absent(side.role, side.label, unseen), passed_over=side.passed_over)
         elif unseen and not toward.past.target_commits:
-            # This is an earlier commit of the branch itself, and nothing is ever worse than that.
+            # The run is of an earlier commit of this branch: what it has lost against the target would go unseen.
             side = replace(side, problem=unseen)
         return self._with_seeds(side, toward.by_commit, source)
 

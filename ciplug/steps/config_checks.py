@@ -44,7 +44,7 @@ def _stores(config: Config) -> Iterator[Mistake]:
         except ConfigError as problem:
             yield _wrong((key,), problem.message, problem.hint)
     if kept not in (None, "none") and config.store is not None and is_archived(config.store):
-        words = f"the store '{config.store}' holds bundles, which name artifacts by their digests alone"
+        words = f"the store '{config.store}' keeps only the digests of artifacts"
         yield Mistake(("artifact_store",), words, "remove it", (("store",), ("artifact_store",)))
 
 
@@ -101,9 +101,9 @@ def _address(key: str, address: str) -> Iterator[str]:
     if key == "datasets":
         yield f"{shown}: a file or folder is expected, not an address"
     elif not address.startswith(ADDRESSES):
-        yield f"{shown}: no address that ciplug reads: {', '.join(ADDRESSES)}"
+        yield f"{shown}: unsupported address: use one of {', '.join(ADDRESSES)}"
     elif any(sign in address for sign in "@?#"):
-        yield f"{shown}: an address with a query or credentials would be kept for ever: name it without them"
+        yield f"{shown}: an address with a query or credentials would be recorded: name it without them"
 
 
 def _extension(section: Section, file: str, known: Collection[str], words: str) -> Iterable[str]:

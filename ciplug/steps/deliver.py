@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ciplug import ci
 from ciplug.capture.sealed import Sealed, families
-from ciplug.errors import Cause, RemoteError, StoreError
+from ciplug.errors import Cause, InputError, RemoteError, StoreError
 from ciplug.steps.record import Recorded
 from ciplug.steps.send import send
 from ciplug.steps.session import Session
@@ -34,6 +34,8 @@ class Delivered:
     recorded: Recorded
     location: RunLocation
     children: int = 0
+    incomplete_children: int = 0
+    """Child runs that files are left out of: the processes that ended them have named these."""
     bundle: Path | None = None
     """The file that was asked for, whether it could be written or not."""
     refusal: StoreError | None = None
@@ -44,7 +46,9 @@ class Delivered:
         """0 when all went well, 3 when the store refused, 2 when an input could not be taken."""
         if self.refusal:
             return self.refusal.exit_code
-        return self.recorded.problems[0].exit_code if self.recorded.problems else 0
+        if self.recorded.problems:
+            return self.recorded.problems[0].exit_code
+        return InputError.exit_code if self.incomplete_children else 0
 
     @property
     def names_files(self) -> bool:
@@ -67,7 +71,8 @@ def deliver(session: Session, recorded: Recorded, bundle: Path | None = None) ->
         refusal = _with_advice(session, problem)
         # Where another run was refused, this one has arrived.
         location = RunLocation.SPOOL if recorded.sealed.waits else location
-    return Delivered(recorded, location, len(members) - 1, bundle, refusal)
+    incomplete = sum(one.incomplete for one in members if one.id != recorded.run.id)
+    return Delivered(recorded, location, len(members) - 1, incomplete, bundle, refusal)
 
 
 def _with_children(session: Session, recorded: Recorded) -> list[Sealed]:

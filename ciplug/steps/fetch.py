@@ -106,7 +106,7 @@ def _choose(run: Run, paths: Sequence[str]) -> tuple[list[File], list[File]]:
     digest_only = [a for a in chosen if a not in kept]
     if not kept:
         digests = "; ".join(f"{clean(a.path, 200)}: {a.digest}" for a in digest_only[:_NAMED_MOST])
-        raise NotFound(f"run {run.id}: only digests were recorded of what was asked for: {digests}",
+        raise NotFound(f"run {run.id} recorded only the digests of these artifacts: {digests}",
                        hint="see: --artifact-store")  # fmt: skip
     return kept, digest_only
 

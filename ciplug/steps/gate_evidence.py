@@ -104,7 +104,7 @@ def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mappi
     folder = finder.session.top / in_force.folder
     try:
         if samples and current == samples.file and finder.runs.examples(finder.run) is None:
-            return Undecided(f"the run has no examples: the {current} that is here is not its own")
+            return Undecided(f"the run recorded no examples: the file {current} is not from this run")
         if other := _other_content(finder.run, finder.session, folder / current):
             return Undecided(other)
         return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
@@ -120,4 +120,4 @@ def _other_content(run: Run, session: Session, file: Path) -> str | None:
     recorded = next((one for one in (*run.artifacts, *run.datasets) if one.path == name), None)
     if recorded is None or examine(file, session.top, by_pointer=True).file.digest == recorded.digest:
         return None
-    return f"{name}: the file that is here is not the one that the run recorded"
+    return f"{name}: this file is not the one that the run recorded"

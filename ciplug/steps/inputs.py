@@ -295,7 +295,7 @@ def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
         return path
     found = newest(folder / path, left_out)
     if found is None:
-        raise InputError(f"{path}: no file matches this pattern", hint="is it written, and under this path?")
+        raise InputError(f"{path}: no file matches this pattern", hint="does the training write it, and to this path?")
     return Path(os.path.relpath(found, folder))
 
 

@@ -51,7 +51,7 @@ def join(writer: RunWriter, inputs: Inputs, started: float | None) -> Joining:
         if name in (None, inputs.name):
             facts.append({"name": inputs.name})
         else:
-            notes.append(Note(f"run {writer.id} keeps its name '{name}'; '{inputs.name}' is not taken"))
+            notes.append(Note(f"run {writer.id} keeps its name '{name}'; '{inputs.name}' is ignored"))
     if inputs.seed is not None:
         facts.append({"seed": inputs.seed})
     if started is not None:
@@ -63,7 +63,7 @@ def run_of_parent(env: Mapping[str, str], *, of_any: bool) -> RunWriter | None:
     """The innermost open run of the process that started this one as a worker, which shares its files but no memory.
 
     Args:
-        of_any: look at the parent of a program that is no worker of multiprocessing, joblib or the like, too.
+        of_any: look at the parent of a program that is not a worker of multiprocessing, joblib or the like, too.
     """
     parents = {worker} if (worker := _worker_of()) is not None else set()
     if of_any:

@@ -180,7 +180,7 @@ def _not_promoted(old: Sequence[_Old], stale: Collection[Path]) -> tuple[Note, .
 
 
 def _taken(names: Sequence[str]) -> tuple[Note, ...]:
-    return tuple(Note(f"{name}: taken, though the command did not write it (--allow-unchanged)") for name in names)
+    return tuple(Note(f"{name}: recorded, though the command did not write it (--allow-unchanged)") for name in names)
 
 
 def _left_out(names: Sequence[str]) -> tuple[Note, ...]:

@@ -132,7 +132,7 @@ def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: 
 
 
 def _tops(runs: Sequence[MlflowRun], below: Mapping[str, Sequence[MlflowRun]]) -> list[MlflowRun]:
-    """The runs that are no child of another one here. Of a circle, the first is one."""
+    """The runs that are not a child of another one here. Of a circle, the first is one."""
     ids = {run.id for run in runs}
     tops = [run for run in runs if run.parent not in ids]
     reached: set[str] = set()

@@ -147,8 +147,8 @@ def resumed_run(
 ) -> OpenRun:
     """A run that another process of this machine has open, or that is recorded: the last process that leaves ends it.
 
-    What a recorded run logs is its amendment. Raises UsageError for what is no id, NotFound where no run has it, and
-    what `resume` raises.
+    What a recorded run logs is its amendment. Raises UsageError for what is not an id, NotFound where no run has it,
+    and what `resume` raises.
     """
     if not _ID.fullmatch(run_id):
         raise UsageError(f"{run_id!r} cannot be the id of a run", hint="it has 32 hex digits: ciplug.active_run().id")
@@ -177,7 +177,7 @@ def _spools(session: Session, env: Mapping[str, str]) -> list[Spool]:
 
 
 def _end_own(session: Session, entry: RunWriter, inputs: Inputs, status: Status) -> Sequence[Note]:
-    """Record the run and send it. The training went well: that its record waits on disk is no reason to fail it."""
+    """Record the run and send it. The training went well: that its record waits on disk is not a reason to fail it."""
     recorded, notes = _sealed(entry, inputs, status)
     if recorded is None:
         return notes

@@ -12,7 +12,7 @@ from pathlib import Path
 from ciplug.capture.content import name_of
 from ciplug.capture.written import COARSEST, SECOND, Outputs, Stamp, absolute, files_of, is_in, is_pattern
 from ciplug.console import Note
-from ciplug.errors import InputError, UsageError, nearest
+from ciplug.errors import InputError, UsageError, listed, nearest
 from ciplug.git.cache import cache_folder
 from ciplug.git.commits import commit_time
 from ciplug.git.worktree import is_tracked
@@ -28,7 +28,7 @@ _WORDS = 2
 
 
 @dataclass(frozen=True)
-class Old:
+class StaleOutput:
     """An output with files that the command did not write."""
 
     path: Path
@@ -45,7 +45,7 @@ class Old:
 
 
 @dataclass(frozen=True)
-class Taken:
+class AcceptedOutputs:
     """The outputs of a run that count as its own."""
 
     inputs: Inputs
@@ -73,7 +73,7 @@ class Watch:
             self._session.cwd / path for path in (*self._inputs.outputs, *self._inputs.params)
         )
 
-    def take(self, *, finished: bool) -> Taken:
+    def take(self, *, finished: bool) -> AcceptedOutputs:
         """Return what the run takes: of one that did not finish, no older file at all."""
         params = [self._session.cwd / path for path in self._inputs.params]
         self._ledger.remember([path for path in params if self._before.has_written([path])])
@@ -81,28 +81,28 @@ class Watch:
         if not finished:
             there = [*same, *self._addresses.unknown()]
             inputs = _without(self._inputs, unwritten, there)
-            return Taken(inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], there))
+            return AcceptedOutputs(inputs, notes=_left_out([one for one in unwritten if not one.is_superseded], there))
         refused = self._old(self._allowed)
         refused_there = [one for one in same if one not in self._inputs.allow_unchanged]
         kept = [one for one in unwritten if one not in refused]
         kept_there = [one for one in same if one not in refused_there]
         names = [name_of(self._session.cwd / one.path, self._session.top) for one in kept] + kept_there
         notes = [
-            Note(f"{one}: taken, though the command did not write it (--allow-unchanged)")
+            Note(f"{one}: recorded, though the command did not write it (--allow-unchanged)")
             for one in (*(str(one.path) for one in kept), *kept_there)
         ]
         problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
         problems += [_problem_there(one) for one in refused_there]
         inputs = _without(self._inputs, refused, refused_there)
-        return Taken(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
+        return AcceptedOutputs(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
 
-    def _old(self, allowed: Collection[Path]) -> list[Old]:
+    def _old(self, allowed: Collection[Path]) -> list[StaleOutput]:
         """The outputs with files that the command did not write, apart from files that are allowed to be so."""
         found = []
         for path in dict.fromkeys(self._paths):
             full = self._session.cwd / path
             if files := [file for file in self._before.unwritten(full) if not is_in(file, allowed)]:
-                found.append(Old(path, full, tuple(files), len(files) == len(files_of(full))))
+                found.append(StaleOutput(path, full, tuple(files), len(files) == len(files_of(full))))
         return found
 
     def _is_output(self, params: Path) -> bool:
@@ -122,7 +122,7 @@ class Watch:
             ):
                 shown = [str(one) for one in (*self._inputs.outputs, *self._inputs.params, *self._inputs.addresses)]
                 raise UsageError(
-                    f"--allow-unchanged {path}: nothing of that name is recorded",
+                    f"--allow-unchanged {path}: no recorded file has that name",
                     hint=nearest(path, shown) if shown else "name a file that --metrics or --artifact names",
                 )
 
@@ -151,7 +151,7 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
     return found
 
 
-def _without(inputs: Inputs, old: Sequence[Old], addresses: Collection[str]) -> Inputs:
+def _without(inputs: Inputs, old: Sequence[StaleOutput], addresses: Collection[str]) -> Inputs:
     gone = {one.path for one in old if one.whole}
     left_out = absolute(file for one in old for file in one.files)
 
@@ -170,7 +170,7 @@ def _without(inputs: Inputs, old: Sequence[Old], addresses: Collection[str]) -> 
     )
 
 
-def _problem(old: Old, inputs: Inputs) -> InputError:
+def _problem(old: StaleOutput, inputs: Inputs) -> InputError:
     if old.path in inputs.metrics and old.whole:
         elsewhere = "does the training write its metrics elsewhere? Name that file with --metrics."
     else:
@@ -188,13 +188,12 @@ def _problem_there(address: str) -> InputError:
     )
 
 
-def _some(old: Old) -> str:
-    names = ", ".join(file.relative_to(old.folder).as_posix() for file in old.files[:_NAMED_MOST])
-    more = f" and {len(old.files) - _NAMED_MOST} more" if len(old.files) > _NAMED_MOST else ""
-    return f"{names}{more} in it"
+def _some(old: StaleOutput) -> str:
+    names = [file.relative_to(old.folder).as_posix() for file in old.files]
+    return f"{listed(names, most=_NAMED_MOST)} in it"
 
 
-def _left_out(old: Sequence[Old], addresses: Sequence[str]) -> tuple[Note, ...]:
+def _left_out(old: Sequence[StaleOutput], addresses: Sequence[str]) -> tuple[Note, ...]:
     names = [str(one.path) if one.whole else f"{one.path} ({_some(one)})" for one in old] + list(addresses)
     return (Note(f"left out, because the command did not write it: {', '.join(names)}"),) if names else ()
 

@@ -123,7 +123,7 @@ def below(folder: Path, names: tuple[str, ...]) -> Path:
         if at.is_symlink():
             raise RecordError(f"{at} is a symbolic link: nothing is written through it", hint="remove it")
         if at.exists() and not at.is_dir():
-            raise RecordError(f"{at} is a file, and a folder must be there", hint="remove it, or name another folder")
+            raise RecordError(f"{at} is a file, but a folder is needed there", hint="remove it, or name another folder")
     return at / names[-1]
 
 

@@ -23,7 +23,7 @@ from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run, Status, is_model_name
-from ciplug.steps.inputs import Inputs, Surroundings, read_artifacts, read_datasets, read_values
+from ciplug.steps.inputs import Inputs, Surroundings, Values, read_artifacts, read_datasets, read_values
 from ciplug.steps.logged_artifacts import SINCE, allowance, take_logged
 from ciplug.steps.session import DEFAULT_MODEL, Session, now, stamp
 from ciplug.tracking.runs import run_objects
@@ -158,7 +158,7 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
 
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:
-    """The paths that are none of the others, however either is written."""
+    """The paths that are not among the others, however either is written."""
     known = absolute(others)
     return [path for path in paths if not absolute([path]) <= known]
 
@@ -174,7 +174,7 @@ def tell_beside(session: Session, entry: RunWriter) -> None:
     for other in session.spool.mark_beside(entry):
         session.tell(
             warning(
-                f"run {other[:12]} is going on, and is to write the same files: each may record the other's numbers",
+                f"run {other[:12]} is still going on and writes the same files: each may record the other's numbers",
                 "wait for its end; or train in another checkout (git worktree add), or write to other files: --metrics",
             )
         )
@@ -187,7 +187,7 @@ def tell_dirt(session: Session, entry: RunWriter) -> None:
         named = origin.named_dirt(_NAMED_MOST)
         session.tell(
             warning(
-                f"this run does not stand for commit {session.head[:8]}, because files differ from it: {named}",
+                f"this run does not count for commit {session.head[:8]}, because files differ from the commit: {named}",
                 "commit them; or set aside those that the pipeline itself rewrites, in ciplug.yaml: "
                 + line_to_add(origin.dirty_files[:_NAMED_MOST], _folder_of_config(session)),
             )
@@ -234,33 +234,22 @@ def finish(
     """Read what the training left, make the record and seal it. From here on nothing can be logged to the run.
 
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
-    a training that did not finish, files that it has not written are no problem.
+    a training that did not finish, files that it has not written are not a problem.
     """
     ended = now()
     with entry.ending() as logged:
-        noted: list[CiplugError] = []
+        input_problems: list[CiplugError] = []
         pointers: list[Note] = []
-        skeleton = skeleton_of(entry)
-        values = read_values(job, inputs, logged, noted)
+        values = read_values(job, inputs, logged, input_problems)
         asked = _asked_seed(entry, logged)
         own = take_logged(job, entry, inputs, logged, finished=status == "finished")
         run = replace(
-            skeleton,
-            model=logged.model or skeleton.model,
-            name=logged.name or skeleton.name,
+            _with_logged(skeleton_of(entry), logged, values),
             status=status,
-            started=skeleton.started if logged.started is None else stamp_of(logged.started),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
-            metrics=values.metrics,
-            last=values.last,
-            left_out=values.left_out,
-            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], noted, pointers),
-            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, noted),
-            inputs=logged.inputs,
-            model_inputs=logged.model_inputs,
-            outputs=logged.outputs,
-            tags={**values.texts, **skeleton.tags, **logged.tags},
+            datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], input_problems, pointers),
+            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, input_problems),
             provenance=provenance.at_end(
                 _origin(job, entry, logged),
                 env=job.env,
@@ -275,7 +264,7 @@ def finish(
                 head_after=head_after,
             ),
         )
-        said = [
+        notes = [
             *([warning(entry.notice)] if entry.notice else []),
             *(lines_left_out(logged) if status == "finished" else []),
             *own.notes,
@@ -284,9 +273,27 @@ def finish(
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
-        reported = [*problems, *own.problems, *(noted if status == "finished" else [])]
+        reported = [*problems, *own.problems, *(input_problems if status == "finished" else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
-        return Recorded(run, entry.seal(job.spooled_for, objects), tuple(reported), tuple(said))
+        sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
+        return Recorded(run, sealed, tuple(reported), tuple(notes))
+
+
+def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:
+    """The run as it began, with what its training logged, and the numbers of its files."""
+    return replace(
+        skeleton,
+        model=logged.model or skeleton.model,
+        name=logged.name or skeleton.name,
+        started=skeleton.started if logged.started is None else stamp_of(logged.started),
+        metrics=values.metrics,
+        last=values.last,
+        left_out=values.left_out,
+        inputs=logged.inputs,
+        model_inputs=logged.model_inputs,
+        outputs=logged.outputs,
+        tags={**values.texts, **skeleton.tags, **logged.tags},
+    )
 
 
 def objects_of(

@@ -96,7 +96,7 @@ def _contradiction(item: Bundle, stored: Mapping[str, bytes], places: Mapping[st
 
 
 def _batches(bundles: list[Bundle]) -> Iterator[list[Bundle]]:
-    """Bundles that together are no larger than one may be: no store takes more at once."""
+    """Bundles that together are as large as one may be at most: no store takes more at once."""
     batch: list[Bundle] = []
     size = objects = 0
     for item in bundles:

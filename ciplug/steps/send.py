@@ -116,7 +116,7 @@ def _merged(parts: Iterable[Mapping[str, bytes]]) -> dict[str, bytes]:
     for part in parts:
         for key, data in part.items():
             if merged.setdefault(key, data) != data:
-                raise StoreError(f"two runs in the spool have other bytes under the same key: {key}")
+                raise StoreError(f"two runs in the spool have different content under the same key: {key}")
     return merged
 
 
@@ -184,5 +184,5 @@ def _send_to(
         sent = artifacts.send(entries, files, tell)
     for entry, one in sent.items():
         if one.lost and (entry / "sealed.json").exists():
-            session.tell(warning(one.lost, "its digest is recorded, and its bytes are not kept"))
+            session.tell(warning(one.lost, "its digest is recorded, but its content is not kept"))
         yield entry, one.objects

@@ -183,7 +183,7 @@ class Session:
         if self.to_archive:
             if self.artifact_store:
                 raise ConfigError(
-                    f"the store '{self.store_uri}' holds bundles, which name artifacts by their digests alone",
+                    f"the store '{self.store_uri}' keeps only the digests of artifacts",
                     hint="leave artifact_store out, or keep the runs in git: or in a bucket",
                 )
             return None
@@ -254,7 +254,7 @@ class Session:
 
     def need_workspace(self) -> Workspace:
         if self.workspace is None:
-            raise UsageError(f"{self.cwd} is in no git repository", hint="run inside a checkout")
+            raise UsageError(f"{self.cwd} is not in a git repository", hint="run inside a checkout")
         return self.workspace
 
     def need_head(self) -> str:

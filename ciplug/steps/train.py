@@ -144,7 +144,7 @@ def _moved(session: Session, head_after: str | None) -> list[Note]:
     back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
     words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"
     hint = "check out the commit first, then train: ciplug run -- COMMAND"
-    return [warning(f"{words}, so the run counts as dirty and stands for none", hint)]
+    return [warning(f"{words}, so the run is dirty and counts for no commit", hint)]
 
 
 def _late_failure(child: ChildResult) -> list[Note]:

@@ -21,7 +21,7 @@ _SEARCHED = 50
 class Reason(Enum):
     """Why an artifact is not the work of its run, as the end of a sentence."""
 
-    UNCHANGED = "the training left it as it was"
+    UNCHANGED = "the training did not write it"
     EARLIER = "it is older than the commit, and the run of an earlier commit has the same file"
     COMMITTED = "it is a file of the commit itself, and no training was seen to write it"
 

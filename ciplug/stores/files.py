@@ -127,7 +127,7 @@ def receive(
             break
     what = f"more than {most:,} bytes" if size > most else f"{size:,} bytes of another digest"
     raise StoreError(
-        f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not taken",
+        f"{where} holds {what} under {digest[:19]}…: it is not what was recorded, and is not used",
         hint="whoever has the right file repairs this by recording it again; delete an object before that",
         cause=Cause.DAMAGED,
     )

@@ -24,6 +24,7 @@ from ciplug.records.amendment import Amendment, Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
+from ciplug.records.lineage import ancestors
 from ciplug.stores import Store, store_name
 from ciplug.tracking import amended, search
 from ciplug.tracking.catalog_file import DAMAGE, CatalogFile, path_in
@@ -404,11 +405,7 @@ class Catalog:
 
     def _ancestors(self, row: int) -> Iterator[int]:
         """The runs that started a run, the nearest first."""
-        passed = {row}
-        while (above := self._parents.get(row)) is not None and above not in passed:
-            passed.add(above)
-            yield above
-            row = above
+        return ancestors(row, self._parents.get)
 
     def _column(self, key: Key) -> Column:
         if key not in self._cells:

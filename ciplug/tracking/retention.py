@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from ciplug.records import moment
 from ciplug.records.columns import Columns
+from ciplug.records.lineage import ancestors
 from ciplug.tracking.amended import NO_CHANGES, changes
 
 
@@ -31,11 +32,11 @@ class RetainedRun:
     parent: str | None = None
     """The id of the run that it is a child of, which is of the same commit."""
     clean: bool = True
-    """Whether a trusted job made it from the commit as it is: others are no baseline."""
+    """Whether a trusted job made it from the commit as it is: others are never a baseline."""
     pipeline: bool = True
     """Whether a CI system started it."""
     measured: bool = True
-    """Whether it has a metric to compare: others are no baseline."""
+    """Whether it has a metric to compare: others are never a baseline."""
 
 
 def runs_in(parts: Iterable[Columns], gated: Callable[[str], Collection[str]] = lambda model: ()) -> list[RetainedRun]:
@@ -87,17 +88,15 @@ def _measured(part: Columns, gated: Callable[[str], Collection[str]]) -> set[int
 
 def _limited(run: RetainedRun, by_id: Mapping[tuple[str | None, str], RetainedRun]) -> RetainedRun:
     """A child run, which is never better than the runs that started it."""
-    limited, passed, above = run, {run.id}, by_id.get((run.commit, run.parent or ""))
-    while above is not None and above.id not in passed:
+    limited = run
+    for one in ancestors(run, lambda child: by_id.get((run.commit, child.parent or ""))):
         limited = replace(
             limited,
-            status=limited.status if above.status == "finished" else above.status,
-            counts=limited.counts and above.counts,
-            clean=limited.clean and above.clean,
-            pipeline=limited.pipeline and above.pipeline,
+            status=limited.status if one.status == "finished" else one.status,
+            counts=limited.counts and one.counts,
+            clean=limited.clean and one.clean,
+            pipeline=limited.pipeline and one.pipeline,
         )
-        passed.add(above.id)
-        above = by_id.get((run.commit, above.parent or ""))
     return limited
 
 
@@ -182,8 +181,4 @@ def families(runs: Sequence[RetainedRun]) -> list[list[RetainedRun]]:
 
 def _root(run: RetainedRun, parents: Mapping[tuple[str | None, str], str | None]) -> str:
     """The id of the run at the top of a family, also where that run is not in the store."""
-    root, passed = run.id, {run.id}
-    while (above := parents.get((run.commit, root))) and above not in passed:
-        root = above
-        passed.add(root)
-    return root
+    return [run.id, *ancestors(run.id, lambda child: parents.get((run.commit, child)))][-1]

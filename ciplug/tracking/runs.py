@@ -220,7 +220,7 @@ class Runs:
             found = self.load([parent])  # Amendments that name another model than its own are set aside then.
             line.append(self._changes.get(parent, NO_CHANGES))
             if not known:
-                self.problems.pop(parent.key, None)  # That a parent is gone is no problem of its child.
+                self.problems.pop(parent.key, None)  # A parent that is gone is not a problem of its child.
             above = found[0].parent if found else None
         changes = line.pop()
         while line:
@@ -236,7 +236,7 @@ class Runs:
             known = above.key in self.problems
             found = self.load([above])
             if not known:
-                self.problems.pop(above.key, None)  # That a parent is gone is no problem of its child.
+                self.problems.pop(above.key, None)  # A parent that is gone is not a problem of its child.
             if not found:
                 return
             run = found[0]

@@ -168,7 +168,7 @@ def test_an_artifact_that_the_training_did_not_write_is_not_its_own(project: Pro
     assert "artifacts" not in project.json("runs", "list", "--limit", "1", "--json")[0]
 
 
-def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
+def test_a_training_without_metrics_is_not_a_pass(project: Project) -> None:
     config = "version: 1\nmodel: wine\ndefaults: {on_missing: warn}\ngates: {accuracy: {min: 0.8}}\n"
     (project.folder / "ciplug.yaml").write_text(config)
     project.commit("one gate")
@@ -178,13 +178,13 @@ def test_a_training_without_metrics_is_no_pass(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
-def test_what_is_no_number_fails(project: Project, value: str) -> None:
+def test_what_is_not_a_number_fails(project: Project, value: str) -> None:
     env = {"MEASURED": f'{{"accuracy": {value}}}'}
     project.ciplug("ci", "--no-comment", "--", PYTHON, "train.py", env=env, code=1)
     refused(project, says="is ERROR")
 
 
-def test_an_unreachable_store_is_no_pass(project: Project) -> None:
+def test_an_unreachable_store_is_not_a_pass(project: Project) -> None:
     project.train()
     project.ciplug("gate")
     shutil.rmtree(project.folder.parent / "remote.git")
@@ -218,7 +218,7 @@ def test_a_fork_s_job_is_judged_like_any_and_writes_nothing(project: Project) ->
     assert git(project.folder, "ls-remote", "origin") == before
 
 
-def test_a_baseline_that_cannot_be_read_is_no_first_run(project: Project) -> None:
+def test_a_baseline_that_cannot_be_read_is_not_a_first_run(project: Project) -> None:
     """A newer ciplug wrote it, or it is damaged: the report says so."""
     from ciplug.steps.session import open_session
 
@@ -464,7 +464,7 @@ def handed_over_by_a_fork(project: Project, tmp_path: Path, metrics: dict[str, f
 
 
 @pytest.mark.parametrize("metrics", [{"accuracy": 0.5}, {"accuracy": 0.99}])
-def test_a_fork_s_run_is_no_baseline(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
+def test_a_fork_s_run_is_not_a_baseline(project: Project, tmp_path: Path, metrics: dict[str, float]) -> None:
     """Neither a low number lets a worse model pass, nor does a high one keep a good model out."""
     git(project.folder, "checkout", "-q", "main")
     handed_over_by_a_fork(project, tmp_path, metrics)
@@ -477,7 +477,7 @@ def test_a_fork_s_run_is_no_baseline(project: Project, tmp_path: Path, metrics: 
     assert {gate["baseline"] for gate in verdict["gates"] if "baseline" in gate} == {0.85}
 
 
-def test_a_fork_s_run_alone_on_the_base_is_no_baseline(tmp_path: Path) -> None:
+def test_a_fork_s_run_alone_on_the_base_is_not_a_baseline(tmp_path: Path) -> None:
     project = Project.create(tmp_path / "work")
     handed_over_by_a_fork(project, tmp_path, {"accuracy": 0.99})
     project.branch("topic", {"accuracy": 0.86})

@@ -335,7 +335,7 @@ def test_amendments_cost_a_reader_no_request(tmp_path: Path, git_host: GitServer
 
 
 @pytest.mark.usefixtures("_small_segments")
-def test_an_amendment_that_is_no_json_stays_unread_in_a_segment(tmp_path: Path, git_host: GitServer) -> None:
+def test_an_amendment_that_is_not_json_stays_unread_in_a_segment(tmp_path: Path, git_host: GitServer) -> None:
     place = git_place(tmp_path, git_host, tmp_path.name)
     key = RunKey(RUNS[0].commit, RUNS[0].id)
     damaged = f"{key.amendments}1-aaaaaaaa.json"

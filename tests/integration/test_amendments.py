@@ -167,7 +167,7 @@ def test_a_withdrawn_run_that_is_in_a_stage_is_named_with_it(project: Project, v
     assert "warning" not in project.ciplug("pull", "wine@staging", "--to", "out", code=2).stderr
     assert "stays in" not in project.ciplug("runs", "tag", run, "a=b").stderr
     assert "stays in" not in project.ciplug("runs", verb, other, "--reason", "a twin").stderr
-    told = f"""warning: version 1 of 'wine' is of run {run[:12]}, and stays in staging
+    told = f"""warning: version 1 of 'wine' comes from run {run[:12]} and stays in staging
   -> promote another run: ciplug promote wine --to staging --run ID"""
     for _ in range(2):
         assert told in project.ciplug("runs", verb, run, "--reason", "bad").stderr

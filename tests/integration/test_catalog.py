@@ -312,7 +312,7 @@ def test_what_no_run_has_is_said(store: MemoryStore, tmp_path: Path) -> None:
     assert numbers(opened(MemoryStore(), tmp_path / "other"), "metrics.acuracy > 0.9") == []
 
 
-def test_nan_is_no_match_comes_last_and_is_counted(store: MemoryStore, tmp_path: Path) -> None:
+def test_nan_is_not_a_match_comes_last_and_is_counted(store: MemoryStore, tmp_path: Path) -> None:
     store.add(record(40, metrics={"accuracy": "NaN"}), record(41, metrics={"other": 1}))
     for _ in range(2):
         catalog = opened(store, tmp_path)
@@ -353,7 +353,7 @@ def test_hostile_records_and_columns_stop_nobody(store: MemoryStore, tmp_path: P
         columnar.decode(columnar.encode(forged), "000003")
 
 
-def test_a_segment_without_runs_is_no_damage(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_segment_without_runs_is_not_damage(store: MemoryStore, tmp_path: Path) -> None:
     store.close("000003")
     store.add(("verdicts/x.json", b"{}"))
     store.close("000004")

@@ -101,7 +101,7 @@ def test_a_bundle_that_cannot_be_written_keeps_the_run_in_the_spool(
     assert ciplug("record", "--spooled", "--bundle", good).err.endswith("nothing waits in the spool\n")
 
 
-def test_a_file_that_is_no_bundle_is_not_overwritten(project: Project, ciplug: Call, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_bundle_is_not_overwritten(project: Project, ciplug: Call, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     said = ciplug("run", "--bundle", tmp_path / "notes.txt", "--", sys.executable, "-c", "print('trained')")
     assert said.code == 2 and "not a bundle of ciplug" in said.err
@@ -234,7 +234,7 @@ def test_two_bundles_that_contradict_each_other(project: Project, ciplug: Call, 
     assert "1 run of 1 bundle recorded" in said.err
 
 
-def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path) -> None:
+def test_no_bundle_is_not_a_success(project: Project, ciplug: Call, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for source in (tmp_path / "empty", tmp_path / "nothing", tmp_path / "*.ndjson"):
         said = ciplug("collect", source)
@@ -244,7 +244,7 @@ def test_no_bundle_is_no_success(project: Project, ciplug: Call, tmp_path: Path)
     assert said.code == 2 and "nothing says where the bundles are" in said.err
     (tmp_path / "bundle.ndjson").write_bytes(bundle.pack({}))
     said = ciplug("collect", tmp_path / "bundle.ndjson")
-    assert said.code == 3 and "it holds no run" in said.err
+    assert said.code == 3 and "it has no run" in said.err
 
 
 def test_another_job_that_was_first_costs_its_bundle_only(
@@ -263,13 +263,13 @@ def test_another_job_that_was_first_costs_its_bundle_only(
     def add(self: GitStore, objects: Mapping[str, bytes]) -> None:
         calls.append(len(objects))
         if any(raced.id in key for key in objects):
-            raise Conflict("the store holds other bytes under the same key")
+            raise Conflict("the store has other content under the same key")
         real(self, objects)
 
     monkeypatch.setattr(GitStore, "add", add)
     said = ciplug("collect", tmp_path / "bundle-0.ndjson", tmp_path / "bundle-1.ndjson")
     assert said.code == 3 and calls == [6, 3, 3]
-    assert "bundle-0.ndjson: the store holds other bytes" in said.err and "1 run of 1 bundle recorded" in said.err
+    assert "bundle-0.ndjson: the store has other content" in said.err and "1 run of 1 bundle recorded" in said.err
     assert recorded(project).keys() == {fine.id}
 
 
@@ -434,7 +434,9 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
     said = ciplug("collect", env=github(tmp_path, job, "push", {}))
     assert said.code == 3
     assert (
-        "too old" in said.err and "no zip archive, or a damaged one" in said.err and "; 2 bundles refused" in said.err
+        "too old" in said.err
+        and "not a zip archive, or a damaged one" in said.err
+        and "; 2 bundles refused" in said.err
     )
 
     gone = job.add_artifact(900, "ciplug-gone", zipped({"bundle.ndjson": packed(a_run())}))

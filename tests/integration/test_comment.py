@@ -395,7 +395,7 @@ def test_jenkins_comments_on_the_forge_when_it_has_a_token(
     assert github_api.statuses[project.head][-1]["target_url"]
 
 
-def test_a_store_that_cannot_be_read_is_no_missing_baseline(
+def test_a_store_that_cannot_be_read_is_not_a_missing_baseline(
     tmp_path: Path, git_server: GitServer, github_api: GitHubApi
 ) -> None:
     git_server.create("remote")

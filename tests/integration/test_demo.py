@@ -104,17 +104,20 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     yield Shown(outer, env, child.returncode, out, b"".join(read).decode(), processor_time() - began)
 
 
+@pytest.mark.slow
 def test_it_ends_well_and_in_time(shown: Shown) -> None:
     assert shown.code == 0, shown.terminal
     assert shown.seconds < 60
 
 
+@pytest.mark.slow
 def test_it_shows_the_bar_on_a_terminal(shown: Shown) -> None:
     assert "8/8" in shown.terminal
     assert "done" in shown.terminal
     assert "Traceback" not in shown.terminal
 
 
+@pytest.mark.slow
 def test_it_prints_the_very_comments(shown: Shown) -> None:
     for branch, headline in (("better", "✅ diamonds: passed"), ("worse", "❌ diamonds: failed")):
         comment = (shown.folder / "reports" / branch / "report.md").read_text()
@@ -126,6 +129,7 @@ def test_it_prints_the_very_comments(shown: Shown) -> None:
     assert "❌\u00a0`mae_usd`<br><sub>at most 2% worse than the baseline</sub>" in worse
 
 
+@pytest.mark.slow
 def test_it_promotes_the_better_and_refuses_the_worse(shown: Shown) -> None:
     assert "diamonds version 1 is in Staging" in shown.stdout
     assert "is FAIL: " in shown.stdout
@@ -134,6 +138,7 @@ def test_it_promotes_the_better_and_refuses_the_worse(shown: Shown) -> None:
     assert {event["payload"]["commit"] for event in history} == {git(shown.folder / "project", "rev-parse", "better")}
 
 
+@pytest.mark.slow
 def test_it_leaves_all_to_look_around_in(shown: Shown) -> None:
     for branch in ("main", "better", "worse"):
         page = (shown.folder / "reports" / branch / "report.html").read_text()
@@ -148,6 +153,7 @@ def test_it_leaves_all_to_look_around_in(shown: Shown) -> None:
         assert shown.ciplug(*command.split()[1:]).strip()
 
 
+@pytest.mark.slow
 def test_its_runs_are_those_of_real_trainings(shown: Shown) -> None:
     runs = json.loads(shown.ciplug("runs", "list", "--json"))
     by_branch = {run["provenance"]["context"]["branch"]: run for run in runs}
@@ -164,6 +170,7 @@ def test_its_runs_are_those_of_real_trainings(shown: Shown) -> None:
         assert sum(1 for _ in file) == 53_940 + 1
 
 
+@pytest.mark.slow
 def test_it_touches_nothing_around_it(shown: Shown) -> None:
     assert git(shown.outer, "status", "--porcelain", "--untracked-files=all") == ""
     assert git(shown.outer, "for-each-ref") == ""

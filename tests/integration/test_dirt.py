@@ -144,7 +144,7 @@ def test_a_merge_with_conflicts(project: Project) -> None:
 # When it is measured, and what is set aside
 
 
-def test_what_the_command_changes_is_no_dirt(project: Project) -> None:
+def test_what_the_command_changes_is_not_dirt(project: Project) -> None:
     """A pipeline that rewrites tracked files: this run is clean, and the next one in the same tree is not."""
     write = ("run", "--", PYTHON, "-c", WRITE, "metrics.json", "numbers.json")
     project.ciplug(*write)
@@ -283,13 +283,13 @@ def test_a_wrong_pattern_is_an_error_with_its_line(project: Project) -> None:
 
 
 def test_a_run_says_first_that_it_will_not_stand_for_its_commit(project: Project) -> None:
-    said = f"this run does not stand for commit {project.head[:8]}, because files differ from it: "
-    assert "does not stand" not in project.ciplug("run", "--", PYTHON, "train.py").stderr
+    said = f"this run does not count for commit {project.head[:8]}, because files differ from the commit: "
+    assert "does not count" not in project.ciplug("run", "--", PYTHON, "train.py").stderr
     with (project.folder / "train.py").open("a") as file:
         file.write("print('it begins', file=sys.stderr)\n")
     for words in (["run"], ["ci"]):
         lines = project.ciplug(*words, "--", PYTHON, "train.py", code=None).stderr
-        assert lines.count("does not stand") == 1
+        assert lines.count("does not count") == 1
         assert lines.index(f"{said}train.py\n  -> commit them; or") < lines.index("it begins")
         assert "clean: {ignore: [/train.py]}" in lines
     assert f"{said}train.py\n" in project.ciplug("record").stderr

@@ -105,14 +105,8 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        page if page.name in ("README.md", "quickstart.md") else pytest.param(page, marks=pytest.mark.slow)
-        for page in PAGES
-    ],
-    ids=lambda page: page.name,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_run_as_written(page: Path, scratch: Path) -> None:
     for block in blocks(page):
         if block.file:

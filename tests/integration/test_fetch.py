@@ -91,7 +91,7 @@ def test_some(session: Session, run: Run, tmp_path: Path, paths: list[str], due:
     [
         (["modell.bin"], "has no artifact 'modell.bin'"),
         (["out/none"], "out has no file 'none'"),
-        (["lost.bin"], "only digests were recorded of what was asked for: lost.bin: sha256:000"),
+        (["lost.bin"], "recorded only the digests of these artifacts: lost.bin: sha256:000"),
     ],
 )
 def test_what_cannot_be_had(session: Session, run: Run, tmp_path: Path, paths: list[str], says: str) -> None:

@@ -122,7 +122,7 @@ def test_trouble_is_retried_and_leaves_one_comment(api: BitbucketApi, status: in
     assert api.alive(7) == [BODY]
 
 
-def test_a_web_page_is_no_answer(api: BitbucketApi) -> None:
+def test_a_web_page_is_not_an_answer(api: BitbucketApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
         with pytest.raises(ForgeError, match="does not understand"):

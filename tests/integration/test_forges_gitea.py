@@ -136,7 +136,7 @@ def test_lasting_trouble_is_one_line(api: GiteaApi, monkeypatch: pytest.MonkeyPa
     assert caught.value.message == "cannot comment on pull request #7: Gitea answers 502"
 
 
-def test_a_web_page_is_no_answer(api: GiteaApi) -> None:
+def test_a_web_page_is_not_an_answer(api: GiteaApi) -> None:
     for page in ("/user", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
         with pytest.raises(ForgeError, match="does not understand"):

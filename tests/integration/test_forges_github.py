@@ -164,7 +164,7 @@ def test_lasting_trouble_is_one_line(api: GitHubApi, monkeypatch: pytest.MonkeyP
     assert caught.value.message == f"{api.url} kept failing"
 
 
-def test_a_web_page_is_no_answer(api: GitHubApi) -> None:
+def test_a_web_page_is_not_an_answer(api: GitHubApi) -> None:
     for page in ("/user", "/pulls/7", "/comments"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
         with pytest.raises(ForgeError) as caught:

@@ -148,7 +148,7 @@ def test_lasting_trouble_is_one_line(api: GitLabApi, monkeypatch: pytest.MonkeyP
     assert caught.value.message == "cannot comment on merge request !7: GitLab answers 502"
 
 
-def test_a_web_page_is_no_answer(api: GitLabApi) -> None:
+def test_a_web_page_is_not_an_answer(api: GitLabApi) -> None:
     for page in ("/user", "/merge_requests/7", "/notes"):
         api.fail_next(200, path=page, body="<html>Please log in</html>")
         with pytest.raises(ForgeError) as caught:

@@ -112,8 +112,8 @@ def many_in_one() -> bytes:
 
 
 ARCHIVES: dict[str, tuple[bytes, str]] = {
-    "no archive": (packed(honest()), "no zip archive, or a damaged one"),
-    "a cut archive": (zipped({FILE: packed(honest())})[:-30], "no zip archive, or a damaged one"),
+    "no archive": (packed(honest()), "not a zip archive, or a damaged one"),
+    "a cut archive": (zipped({FILE: packed(honest())})[:-30], "not a zip archive, or a damaged one"),
     "a bomb": (zipped({FILE: b"\0" * 20_000_000}), "a zip bomb?"),
     "an archive in the archive": (zipped({FILE: zipped({FILE: packed(honest())})}), "not a bundle of ciplug"),
     "an absolute name": (zipped({"/etc/bundle.ndjson": b"x"}), "/etc/bundle.ndjson:1: not a bundle of ciplug"),
@@ -136,7 +136,7 @@ ARCHIVES: dict[str, tuple[bytes, str]] = {
 
 BUNDLES: dict[str, tuple[bytes, str]] = {
     "nothing": (b"", "not a bundle of ciplug"),
-    "no run": (bundle.pack({}), "it holds no run"),
+    "no run": (bundle.pack({}), "it has no run"),
     "a byte order mark": (b"\xef\xbb\xbf" + packed(honest()), "not a bundle of ciplug"),
     "UTF-16": (packed(honest()).decode().encode("utf-16"), "not a bundle of ciplug"),
     "a bundle cut off": (packed(honest())[:-10], "cut off"),

@@ -45,7 +45,7 @@ def test_an_attribute_that_was_added_later_is_read_from_the_records(
     assert store.check() == []
 
 
-def test_an_attribute_that_only_a_newer_version_knows_is_no_problem(
+def test_an_attribute_that_only_a_newer_version_knows_is_not_a_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = filled(tmp_path, monkeypatch, (*NOW, "planet"))

@@ -316,7 +316,7 @@ def test_a_view_of_a_branch_that_lost_something(
     assert view.gone == kept
 
 
-def test_a_branch_of_somebody_is_no_store(remote: Remote, cached: CachedRemote) -> None:
+def test_a_branch_of_somebody_is_not_a_store(remote: Remote, cached: CachedRemote) -> None:
     remote.set(REFS.tip, remote.commit(remote.written.nested_tree({"README.md": remote.written.blob(b"mine")})))
     with pytest.raises(StoreError, match="the branch 'ciplug' is not a store of ciplug") as error:
         fetch_view(cached, REFS)
@@ -356,7 +356,9 @@ def test_a_store_that_cannot_be_reached_says_what_to_check(cached: CachedRemote,
     assert error.value.cause == Cause.NOT_FOUND
 
 
-def test_a_moment_of_a_server_is_no_loss(remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moment_of_a_server_is_not_a_loss(
+    remote: Remote, cached: CachedRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It shows what is kept before the branch that it is kept of."""
     content = Content(blobs(remote.written, a=b"1"))
     remote.set(KEEP, branch(remote, content))
@@ -534,7 +536,7 @@ def test_every_problem_is_found(
     assert [where for where, _ in problems(sound)][7:9] == [first, second]
 
 
-def test_columns_of_a_newer_version_are_no_problem(sound: Snapshot, written: LooseObjects) -> None:
+def test_columns_of_a_newer_version_are_not_a_problem(sound: Snapshot, written: LooseObjects) -> None:
     content = sound.view.content
     first, second = content.segments
     content.columns[first] = written.blob(json.dumps({"version": columns.VERSION + 1}).encode() + b"\n")
@@ -765,7 +767,7 @@ def test_what_is_missing_is_fetched_or_named(remote: Remote, cached: CachedRemot
         cached.fetched_trees([gone])
 
 
-def test_a_connection_that_fails_is_no_lost_object(cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_fails_is_not_a_lost_object(cached: CachedRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     slept: list[float] = []
     monkeypatch.setattr(remote_module.time, "sleep", slept.append)
     cached._url = "http://127.0.0.1:9/x.git"

@@ -136,7 +136,7 @@ def test_a_group_is_found_in_its_segment_alone(
     assert len(read) == 1
 
 
-def test_a_write_that_comes_again_after_its_segment_is_no_second_one(remote: Path, fresh: Open) -> None:
+def test_a_write_that_comes_again_after_its_segment_is_not_a_second_one(remote: Path, fresh: Open) -> None:
     everything = fill(fresh, *range(5))
     fresh().compact()
     fresh().add(write_of(3))
@@ -153,7 +153,7 @@ def test_a_write_that_comes_again_after_its_segment_is_no_second_one(remote: Pat
     assert "other bytes" in problem.what
 
 
-def test_records_that_are_no_json_keep_their_bytes(remote: Path, fresh: Open) -> None:
+def test_records_that_are_not_json_keep_their_bytes(remote: Path, fresh: Open) -> None:
     odd = {
         f"runs/{n:040x}-{n:032x}.json": data
         for n, data in enumerate([b"", b"{", b"{}\r\n", b"[1]\n", b'{"a":1}', b'{"a":1}\n\n', b'{"a" : 1 }\n', b"{}\n"])
@@ -205,7 +205,7 @@ def test_a_branch_that_somebody_moved_is_put_back(remote: Path, fresh: Open, tmp
     is_sound(remote, fresh())
 
 
-def test_a_store_that_is_gone_is_no_empty_store(git_server: GitServer, tmp_path: Path) -> None:
+def test_a_store_that_is_gone_is_not_an_empty_store(git_server: GitServer, tmp_path: Path) -> None:
     remote = git_server.create("remote")
     url = git_server.url("remote")
 

@@ -47,9 +47,9 @@ def test_a_reader_does_not_make_the_folder_of_a_store(project: Project) -> None:
     assert not typo.exists()
 
 
-def test_a_repository_is_no_place_for_a_folder_store(project: Project) -> None:
+def test_a_repository_is_not_a_place_for_a_folder_store(project: Project) -> None:
     done = project.ciplug("run", "--store", project.folder.as_uri(), *TRAIN, code=3)
-    assert "holds other things, and no store" in done.stderr
+    assert "has other content, and is not a ciplug store" in done.stderr
     assert not (project.folder / "metrics.json").exists()
 
 
@@ -68,7 +68,7 @@ class _Refuses(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_token_for_git_is_no_hint_for_a_bucket(project: Project) -> None:
+def test_a_token_for_git_is_not_a_hint_for_a_bucket(project: Project) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Refuses) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         env = {

@@ -44,7 +44,7 @@ def test_runs_are_read(server: MlflowApi) -> None:
     assert sweep.artifact_uri == f"mlflow-artifacts:/1/{sweep.id}/artifacts"
 
 
-def test_runs_without_the_tag_are_no_runs_of_the_command(server: MlflowApi) -> None:
+def test_runs_without_the_tag_are_not_runs_of_the_command(server: MlflowApi) -> None:
     assert _read(server.origin, marked="another") == []
 
 
@@ -74,7 +74,7 @@ def test_a_busy_server_is_asked_again(server: MlflowApi, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("answer", ["<html>", [], {"experiments": [{}]}, {"experiments": 1}, {"experiments": ["x"]}])
-def test_what_is_no_answer_of_mlflow_is_an_error(answer: object) -> None:
+def test_what_is_not_an_answer_of_mlflow_is_an_error(answer: object) -> None:
     with MlflowApi() as server:
         server.fail_next(200, times=9, body=answer)
         with pytest.raises(StoreUnreadable, match=r"127\.0\.0\.1"):

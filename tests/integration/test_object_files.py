@@ -113,7 +113,7 @@ def test_a_download_goes_on_where_it_was_cut_off(where: Where, tmp_path: Path) -
     assert fetch(where.open(), [sha(model)], out) == {sha(model): model}
 
 
-def test_a_damaged_part_is_no_obstacle(where: Where, tmp_path: Path) -> None:
+def test_a_damaged_part_is_not_an_obstacle(where: Where, tmp_path: Path) -> None:
     model = noise(LARGE, 1)
     where.open().put(make(tmp_path / "in", model), nothing)
     out = tmp_path / "out"

@@ -217,7 +217,7 @@ def test_a_run_of_a_server_is_never_called_killed_before_a_long_silence(session:
 
 
 @pytest.mark.parametrize("run_id", ["", "../../etc", "x" * 32, "A" * 32])
-def test_what_is_no_id_of_a_run_is_refused(session: Session, run_id: str) -> None:
+def test_what_is_not_an_id_of_a_run_is_refused(session: Session, run_id: str) -> None:
     with pytest.raises(UsageError, match="cannot be the id of a run"):
         ciplug.start_run(run_id=run_id)
     with pytest.raises(UsageError, match=f"no run {'0' * 32}: neither open on this machine"):

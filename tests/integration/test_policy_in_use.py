@@ -180,7 +180,7 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     (ci.folder / "ciplug.yaml").write_text(f"{HEAD}samples: predictions.jsonl\ngates:\n{drift}")
     (ci.folder / "old.jsonl").write_text((ci.folder / "predictions.jsonl").read_text())
     (stale,) = verdict(ci, 1)["gates"]
-    assert "the run has no examples: the predictions.jsonl that is here is not its own" in stale["reason"]
+    assert "the run recorded no examples: the file predictions.jsonl is not from this run" in stale["reason"]
 
 
 def test_budgets_are_facts_of_the_run(project: Project) -> None:
@@ -414,7 +414,7 @@ def test_tests_of_the_policy(project: Project) -> None:
     done = project.ciplug("policy", "test", code=1)
     assert "3 of 4 cases get the expected verdict" in done.stderr
     assert "FAIL by mistake" in done.stdout
-    assert "cases.yaml:9: verdict: PASS is expected, and it is FAIL: 0.7 is 0.15 worse than" in done.stdout
+    assert "cases.yaml:9: verdict: PASS is expected, but it is FAIL: 0.7 is 0.15 worse than" in done.stdout
     cases.write_text(CASES.rpartition("- name: by mistake")[0])
     project.ciplug("policy", "test", "tests/cases.yaml")
     for text, says in (
@@ -422,7 +422,7 @@ def test_tests_of_the_policy(project: Project) -> None:
         ("- {metrics: {accuracy: 1}, expect: GREEN}", "cases.yaml:1: expect: one of PASS, WARN"),
         ("- {metrics: {accuracy: x}, expect: PASS}", "cases.yaml:1: metrics.accuracy: a number, or one for each"),
         ("- {metrics: {accuracy: 1}, expect: {recall: PASS}}", "cases.yaml:1: there is no gate 'recall'"),
-        ("- {metrics: {accuracy: 1}, stage: staging, expect: PASS}", "the policy says nothing of 'staging'"),
+        ("- {metrics: {accuracy: 1}, stage: staging, expect: PASS}", "the policy has no rules for stage 'staging'"),
         ("- {metric: {accuracy: 1}, expect: PASS}", "cases.yaml:1: metric: unknown key"),
     ):
         cases.write_text(text)

@@ -193,7 +193,7 @@ def test_a_base_without_a_policy_has_a_named_outcome(project: Project) -> None:
         assert "judged by its own gates" in first["reason"]
 
 
-def test_a_base_whose_policy_is_wrong_is_no_pass(project: Project) -> None:
+def test_a_base_whose_policy_is_wrong_is_not_a_pass(project: Project) -> None:
     write(project, CONFIG.replace("min: 0.8", "mim: 0.8"))
     project.commit("a slip")
     project.push()

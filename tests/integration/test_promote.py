@@ -20,9 +20,9 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
-from ciplug.steps import promote as promoting
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.promote import Promotion, PromotionRequest
+from ciplug.steps.promotion import promote as promoting
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -220,7 +220,7 @@ def test_the_verdict_of_another_run_of_the_commit_that_stands_under_the_keys_of_
     assert team.refused(run=asked.id).reason is Refusal.NO_VERDICT
 
 
-def test_the_verdict_of_a_promotion_is_no_verdict_of_the_run(team: Team) -> None:
+def test_the_verdict_of_a_promotion_is_not_a_verdict_of_the_run(team: Team) -> None:
     run = team.run()
     team.verdict(run, stage="production")
     assert team.refused(run=run.id).reason is Refusal.NO_VERDICT
@@ -232,7 +232,7 @@ def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     team.verdict(run, policy_digest=policy_digest)
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.OTHER_POLICY
-    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
+    assert refusal.message.startswith(f"run {run.id[:12]} has verdicts only by other policies")
 
 
 def test_a_dry_run(team: Team) -> None:
@@ -398,7 +398,7 @@ def test_a_file_that_the_run_did_not_write(team: Team, unchanged: str) -> None:
     files = (MODEL, replace(MODEL, path="out/weights", kind="folder"))
     run = team.judged(artifacts=files, provenance={"unchanged": ("metrics.json", unchanged), "command": ("python",)})
     refusal = team.refused(run=run.id)
-    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training left it as it was" in refusal.message
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "the training did not write it" in refusal.message
 
 
 @pytest.mark.parametrize("pointer", [False, True])
@@ -524,7 +524,7 @@ def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Calla
             before()
         return append(log, entries, event)
 
-    monkeypatch.setattr("ciplug.steps.promote.ledger.append", late)
+    monkeypatch.setattr("ciplug.steps.promotion.promote.ledger.append", late)
 
 
 def register_another(team: Team) -> Callable[[], None]:
@@ -594,13 +594,13 @@ def test_promoters_that_race_have_one_winner_each_time(team: Team) -> None:
     assert [e.payload["version"] for e in promoted] == [1, 2, 3]
 
 
-def test_a_conflict_in_the_store_of_verdicts_is_no_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     stage_of(team, "gates: [accuracy]")
     run = team.judged()
 
     def conflict(*_: object) -> None:
         raise Conflict("other bytes under the same key")
 
-    monkeypatch.setattr("ciplug.steps.promotion_evidence.store_objects", conflict)
+    monkeypatch.setattr("ciplug.steps.promotion.evidence.store_objects", conflict)
     with pytest.raises(Conflict):
         team.promote(run=run.id)

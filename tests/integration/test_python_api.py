@@ -232,7 +232,7 @@ def test_a_model_that_is_asked_for_is_not_changed_by_the_training(folder: Path) 
 
     from_file = run("--name", "theirs")
     assert "the run is of the model 'beer', as the training says, not of 'wine'" in from_file.stderr
-    assert "keeps its name 'theirs'; 'mine' is not taken" in from_file.stderr
+    assert "keeps its name 'theirs'; 'mine' is ignored" in from_file.stderr
     asked = run("--model", "wine")
     assert asked.returncode == 1 and "is of the model 'wine', and cannot become one of 'beer'" in asked.stderr
     assert {(one.model, one.name, one.status) for one in recorded(open_session())} == {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.steps.report import judged_for_report
+from ciplug.steps.reporting.report import judged_for_report
 from ciplug.steps.select import counting
 from ciplug.steps.session import open_session
 from tests.project import Project
@@ -156,7 +156,7 @@ def test_runs_that_agree_or_differ_in_their_seed_change_nothing(project: Project
 
 
 @pytest.mark.slow
-def test_a_run_of_other_code_is_no_rerun(project: Project) -> None:
+def test_a_run_of_other_code_is_not_a_rerun(project: Project) -> None:
     """A dirty run that failed every gate changes no verdict."""
     (project.folder / "train.py").write_text(TRAIN + "\n")
     train(project, 0.1, "--seed", "1")

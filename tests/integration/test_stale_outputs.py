@@ -137,12 +137,13 @@ def test_a_logged_file_may_be_allowed_to_be_old_and_is_recorded_as_such(project:
     run, said = logged(project, *options)
     assert [one["path"] for one in run["artifacts"]] == ["model.bin", "train.py", "new.bin", "plots"]
     assert run["provenance"]["unchanged"] == ["model.bin", "plots"]
-    assert "plots: taken, though the command did not write it (--allow-unchanged)" in said
+    assert "plots: recorded, though the command did not write it (--allow-unchanged)" in said
     child = LOGS.replace("import ciplug\n", "import ciplug\nciplug.start_run(); ciplug.start_run(nested=True)\n")
     allowed, _ = logged(project, *options, script=child)
     assert allowed["parent"] and allowed["provenance"]["unchanged"] == ["model.bin", "plots"]
-    refused, said = logged(project, script=child)
+    refused, said = logged(project, script=child, code=2)
     assert [one["path"] for one in refused["artifacts"]] == ["train.py", "new.bin"] and "model.bin: logged as" in said
+    assert "files that nobody wrote are left out of 1 child run" in said
 
 
 def test_a_declared_file_that_is_logged_too_is_named_once(project: Project) -> None:
@@ -203,7 +204,7 @@ def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Projec
     run, said = train(project, "metrics.json,rows.jsonl,used.json,plots/b.svg", "0", code=0, options=options)
     assert holds(run) == ALL - {"rows.jsonl"}
     assert run["provenance"]["unchanged"] == ["model.bin", "plots"]
-    assert "model.bin: taken, though the command did not write it (--allow-unchanged)" in said
+    assert "model.bin: recorded, though the command did not write it (--allow-unchanged)" in said
     shown = project.ciplug("runs", "show", run["id"]).stdout
     assert "unchanged:\n    - model.bin\n    - plots" in shown
     assert "did not write model.bin, plots" in project.ciplug("compare").stdout
@@ -214,7 +215,7 @@ def test_what_is_allowed_to_be_old_is_recorded_as_such_and_shown(project: Projec
 def test_allowing_what_nothing_names_is_an_error_before_the_training(project: Project) -> None:
     (project.folder / "metrics.json").unlink()
     done = project.ciplug("run", "--allow-unchanged", "modle.bin", "--", PYTHON, "train.py", "all", "0", code=2)
-    assert "--allow-unchanged modle.bin: nothing of that name is recorded" in done.stderr
+    assert "--allow-unchanged modle.bin: no recorded file has that name" in done.stderr
     assert "did you mean 'model.bin'?" in done.stderr
     assert not (project.folder / "metrics.json").exists()
 
@@ -273,7 +274,7 @@ def runs_and_spool(project: Project) -> tuple[int, list[str]]:
         ("sh -c ./params.yaml", 126, "could not be executed (exit code 126)"),
     ],
 )
-def test_a_command_that_did_not_start_is_no_run(
+def test_a_command_that_did_not_start_is_not_a_run(
     project: Project, command: str, code: int | tuple[int, ...], words: str
 ) -> None:
     script = project.folder / "no-interpreter"
@@ -380,7 +381,8 @@ def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Pat
     inner = [PYTHON, "-m", "ciplug", "run", "--", PYTHON, "train.py"]
     both = f"{shlex.join([PYTHON, 'train.py'])} && {shlex.join(inner)}"
     assert (
-        "is going on" not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
+        "is still going on"
+        not in project.ciplug("run", "--metrics", "other.json", "--", "sh", "-c", both, code=None).stderr
     )
     for one in project.json("runs", "list", "--json"):
         assert "beside" not in one["provenance"]
@@ -388,7 +390,7 @@ def test_runs_that_write_the_same_files_at_the_same_time_are_named(tmp_path: Pat
     second, first = project.json("runs", "list", "--limit", "2", "--json")
     if len(first["provenance"]["command"]) == 2:
         second, first = first, second
-    assert f"warning: run {first['id'][:12]} is going on, and is to write the same files" in said
+    assert f"warning: run {first['id'][:12]} is still going on and writes the same files" in said
     assert (first["provenance"]["beside"], second["provenance"]["beside"]) == ([second["id"]], [first["id"]])
     shown = project.ciplug("compare", "--run", first["id"]).stdout
     assert f"the numbers may be from that run: {second['id'][:12]}" in " ".join(shown.split())

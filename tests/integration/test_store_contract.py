@@ -405,7 +405,7 @@ def test_many_objects_become_segments_which_never_change(
     place.check()
 
 
-def test_a_segment_holds_what_is_no_run_too(place: Place) -> None:
+def test_a_segment_holds_what_is_not_a_run_too(place: Place) -> None:
     objects = {
         **runs_of(range(MANY)),
         **{key.replace(".json", ".series"): b"\0\n%d" % n for n, key in enumerate(runs_of(range(5)))},

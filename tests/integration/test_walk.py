@@ -134,7 +134,7 @@ def test_a_verdict_of_another_policy_does_not_count(project: Project) -> None:
     project.ciplug("gate")
     (project.folder / "ciplug.yaml").write_text(CONFIG.replace("min: 0.8", "min: 0.5"))
     refused = project.ciplug("promote", "wine", "--to", "staging", code=1)
-    assert "another policy" in refused.stderr
+    assert "only by other policies" in refused.stderr
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_without_a_run_on_the_merge_base_the_nearest_ancestor_counts(project: Pr
     assert baseline["how"] == "nearest recorded ancestor, 2 commits before the merge base"
 
 
-def test_a_first_run_is_no_silent_pass(project: Project) -> None:
+def test_a_first_run_is_not_a_silent_pass(project: Project) -> None:
     project.train()
     verdict = project.json("gate", "--json")["verdicts"][0]
     assert verdict["outcome"] == "WARN"

@@ -23,8 +23,8 @@ from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.named_run import find_run
-from ciplug.steps.promotion_evidence import gather_evidence
-from ciplug.steps.report import judged_for_report, report_of
+from ciplug.steps.promotion.evidence import gather_evidence
+from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates, counting
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs
@@ -154,7 +154,7 @@ def test_a_dirty_run_is_judged_by_its_id_and_nothing_else_takes_it(team: Team) -
 def test_a_run_of_unknown_state_counts_as_little(team: Team) -> None:
     team.run(provenance={"dirty": None})
     (only,) = judged(team).gates
-    assert only.outcome == "INCONCLUSIVE" and "without the state of its tracked files" in only.reason
+    assert only.outcome == "INCONCLUSIVE" and "did not record whether its files were those of" in only.reason
 
 
 # --- child runs
@@ -227,7 +227,7 @@ def test_a_seed_whose_run_failed_is_an_error_until_it_is_run_again_or_withdrawn(
 # --- runs of CI only
 
 
-def test_with_source_ci_a_laptop_is_no_baseline(team: Team) -> None:
+def test_with_source_ci_a_laptop_is_not_a_baseline(team: Team) -> None:
     policy = (team.project.folder / "ciplug.yaml").read_text()
     main = git(team.project.folder, "rev-parse", "main")
     laptop = team.run(commit=main, accuracy=0.99)

@@ -31,7 +31,7 @@ class PlainStore:
 
     def add(self, objects: Mapping[str, bytes]) -> None:
         if wrong := [key for key, data in self.read(objects).items() if data != objects[key]]:
-            raise Conflict(f"the store holds other bytes under the same key: {min(wrong)}")
+            raise Conflict(f"the store has other content under the same key: {min(wrong)}")
         for key, data in objects.items():
             create(self._path(key), data)
 

@@ -49,7 +49,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(uri: str) -> Non
         ("s3://bucket/a\nb", "is not a path"),
     ],
 )
-def test_what_is_no_address(uri: str, said: str) -> None:
+def test_what_is_not_an_address(uri: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         open_store(uri, None, S3)
 
@@ -137,7 +137,7 @@ def test_a_folder_that_may_not_be_made(tmp_path: Path) -> None:
         ("gs://bucket", "STORAGE_EMULATOR_HOST"),
     ],
 )
-def test_an_endpoint_that_is_no_address(uri: str, name: str, endpoint: str) -> None:
+def test_an_endpoint_that_is_not_an_address(uri: str, name: str, endpoint: str) -> None:
     if name == "STORAGE_EMULATOR_HOST" and endpoint in EMULATORS:
         return
     with pytest.raises(ConfigError, match=name) as wrong:
@@ -187,7 +187,7 @@ def test_a_reader_makes_no_folder_and_a_writer_does(tmp_path: Path) -> None:
 @pytest.mark.parametrize("bare", [[], ["--bare"]])
 def test_no_store_is_begun_in_a_git_repository(tmp_path: Path, bare: list[str]) -> None:
     subprocess.run(["git", "init", "-q", *bare, str(tmp_path / "repo")], check=True)
-    with pytest.raises(StoreError, match="holds other things") as refused:
+    with pytest.raises(StoreError, match="has other content") as refused:
         open_store((tmp_path / "repo").as_uri(), None, {})
     assert f"{(tmp_path / 'repo').as_uri()}/ciplug" in (refused.value.hint or "")
 

@@ -83,7 +83,7 @@ def test_anything_else_is_a_record_error(noise: bytes) -> None:
         b'{"key":' * 100_000,
     ],
 )
-def test_a_line_that_is_no_object(line: bytes) -> None:
+def test_a_line_that_is_not_an_object(line: bytes) -> None:
     good = b'{"key":"good","text":"x"}\n'
     with pytest.raises(RecordError, match="b:3: not an object of a bundle"):
         bundle.unpack(HEADER + good + line + b"\n", "b")
@@ -96,7 +96,7 @@ def test_a_key_that_stands_twice() -> None:
 
 
 @pytest.mark.parametrize("header", [b"", b"hello", b"{}", b"[]", b"1", b'{"format":"ciplug-bundle"}', b"[" * 900])
-def test_what_is_no_bundle(header: bytes) -> None:
+def test_what_is_not_a_bundle(header: bytes) -> None:
     for data in (header, header + b"\n", header + b"\n{}\n"):
         with pytest.raises(RecordError, match="b:1: not a bundle of ciplug"):
             bundle.unpack(data, "b")
@@ -249,7 +249,7 @@ def changed(**fields: Any) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("objects", "why"),
     [
-        ({}, "it holds no run"),
+        ({}, "it has no run"),
         ({"registry/wine/000001.json": b"{}"}, "and verdicts only"),
         ({"runs/x": b"{}"}, "and verdicts only"),
         ({"FORMAT": b"x"}, "and verdicts only"),
@@ -364,5 +364,5 @@ def test_a_fork_amends_nothing_else(make: Any, says: str) -> None:
 def test_a_trusted_job_amends_what_is_recorded_elsewhere() -> None:
     objects = amendment(a_run(COMMIT), withdrawn=True, reason="wrong labels")
     assert collected.check(objects, "b", trusted=True) == []
-    with pytest.raises(RecordError, match="it holds no run"):
+    with pytest.raises(RecordError, match="it has no run"):
         collected.check({}, "b", trusted=True)

@@ -85,7 +85,7 @@ def test_a_newer_record_is_seen_as_far_as_it_is_understood() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"id": 1, "model": "x"}', b'{"model": "x"}', b"[" * 100_000])
-def test_what_is_no_run_is_passed_over(data: bytes) -> None:
+def test_what_is_not_a_run_is_passed_over(data: bytes) -> None:
     assert len(columns.of([("runs/none-1.json", data), ("runs/none-2.json", record())])) == 1
     assert len(columns.of([("verdicts/none-1-2.json", record()), ("runs/none-1.series", record())])) == 0
 

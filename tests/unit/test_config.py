@@ -89,7 +89,7 @@ def test_gates_without_a_gate_would_pass_everything(text: str) -> None:
         parse(text)
 
 
-def test_a_gate_at_the_wrong_depth_is_no_gate() -> None:
+def test_a_gate_at_the_wrong_depth_is_not_a_gate() -> None:
     with pytest.raises(ConfigError, match=r"accuracy: unknown key"):
         parse("gates: {loss: {max: 1}}\naccuracy: {min: 0.9}")
 

@@ -120,7 +120,7 @@ def test_datasets_that_differ() -> None:
 
 
 @given(st.floats(), st.floats(), st.sampled_from([True, False, None]))
-def test_what_is_no_number_is_never_better(new: float, old: float, higher: bool | None) -> None:
+def test_what_is_not_a_number_is_never_better(new: float, old: float, higher: bool | None) -> None:
     found = delta(new, old, higher)
     finite = math.isfinite(new) and math.isfinite(old)
     assert (found.trend == "undefined") == (not finite)

@@ -79,7 +79,7 @@ def test_the_index() -> None:
     assert shifted.drifted(alpha=0.05, floor=0.1)
 
 
-def test_what_is_real_but_small_is_no_drift() -> None:
+def test_what_is_real_but_small_is_not_drift() -> None:
     n = 200_000
     here = [float(i % 100) for i in range(n)]
     moved = drift(of_numbers(here, [v + 1 if i % 4 == 3 else v for i, v in enumerate(here)]))
@@ -213,7 +213,7 @@ def test_what_counts_as_drift(p: float, effect: float, adjusted: float | None, e
     assert found.drifted(alpha=0.01, floor=0.1, adjusted_p=adjusted) is expected
 
 
-def test_what_is_no_test_for_numbers() -> None:
+def test_what_is_not_a_test_for_numbers() -> None:
     with pytest.raises(ValueError, match="'chi2' is not a test for numbers"):
         of_numbers([1.0], [1.0], test="chi2")
     with pytest.raises(ValueError, match="two bins or more are needed, not 1"):

@@ -66,7 +66,7 @@ class TestOther:
         (venv / "pyvenv.cfg").write_text(f"home = /usr/bin\n{line}\n")
         assert python_environment(str(venv / "bin" / "python")) == VENV
 
-    def test_one_that_is_no_venv_is_asked(self, venv: Path) -> None:
+    def test_one_that_is_not_a_venv_is_asked(self, venv: Path) -> None:
         site = venv / "lib" / "python3.12" / "site-packages"
         (venv / "pyvenv.cfg").unlink()
         (venv / "bin" / "python").write_text(f"""#!/bin/sh\necho '["3.9.1", ["{site}", "/elsewhere"]]'\n""")

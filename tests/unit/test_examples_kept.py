@@ -82,6 +82,6 @@ HEAD, _, BODY = GOOD.partition(b"\n")
         HEAD + b"\n" + zlib.compress(json.dumps([1, 2]).encode() + b"\0" * 16),
     ],
 )
-def test_bytes_that_are_no_examples(data: bytes) -> None:
+def test_bytes_that_are_not_examples(data: bytes) -> None:
     with pytest.raises(RecordError, match=r"^the\.examples: "):
         kept.decode(data, "the.examples")

@@ -299,14 +299,14 @@ BASELINE = st.none() | st.just("no run") | ANYTHING
 
 
 @given(GATE, BROKEN, BASELINE, st.fixed_dictionaries({}, optional=ACTIONS))
-def test_what_is_no_number_never_passes(
+def test_what_is_not_a_number_never_passes(
     gate: dict[str, Any], candidate: float, baseline: float | str | None, defaults: dict[str, Any]
 ) -> None:
     assert outcome(gate, candidate, baseline, **defaults) == "ERROR"
 
 
 @given(GATE, ANYTHING, BROKEN, st.fixed_dictionaries({}, optional=ACTIONS))
-def test_a_baseline_that_is_no_number_never_passes_a_rule_that_compares(
+def test_a_baseline_that_is_not_a_number_never_passes_a_rule_that_compares(
     gate: dict[str, Any], candidate: float, baseline: float, defaults: dict[str, Any]
 ) -> None:
     assume("max_regression" in gate)

@@ -383,6 +383,7 @@ def test_a_slice_that_is_gone_is_named(stated: Mapping[str, str], expected: Outc
             expected,
             "the slice country = it is gone: the baseline had examples of it, the run has none",
         )
+        assert lost.advice == "does the evaluation still read all of its data?"
         (whole,) = (gate for gate in verdict.gates if gate.reason.startswith("no slices: the evaluation sets differ"))
         assert whole.outcome == "INCONCLUSIVE"
 
@@ -443,6 +444,20 @@ def test_slices_of_a_run_without_the_column_follow_on_missing() -> None:
         for before in (None, table(RIGHT, country=WHERE)):
             gates = sliced(table(RIGHT), before, gate=stated, min=0.1).gates
             assert [one.outcome for one in gates if one.reason == reason] == [expected]
+
+
+@pytest.mark.parametrize("higher, worst", [(True, "b"), (False, "c")])
+def test_the_worst_of_the_slices_that_pass_is_that_with_the_largest_loss(higher: bool, worst: str) -> None:
+    """The changes are +0.01, -0.02 and +0.03, each the same in every example."""
+    country = [name for name in "abc" for _ in range(100)]
+    change = {"a": 0.01, "b": -0.02, "c": 0.03}
+    before = replace(table([True] * 300, country=country), scores={"points": [0.5] * 300})
+    after = replace(before, scores={"points": [0.5 + change[name] for name in country]})
+    rules = {"by": "country", "min_samples": 100, "max_regression": 0.1}
+    policy = {"samples": "p.jsonl", "gates": {"points": {"higher_is_better": higher, "min": 0.1, "slices": rules}}}
+    sides = side("candidate", {"points": 0.5}), side("baseline", {"points": 0.5})
+    *_, passed = judge(policy, *sides, examples=(after, before)).gates
+    assert passed.reason.startswith(f"3 slices: pass, the worst is country = {worst}: ")
 
 
 def by_country(shares: Mapping[str, int], of: int = 100) -> Examples:

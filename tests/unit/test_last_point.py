@@ -79,7 +79,7 @@ def test_a_record_keeps_it() -> None:
         {"step": 1, "value": 1.0, "time": 1.5},
     ],
 )
-def test_what_is_no_point_is_refused(value: Any) -> None:
+def test_what_is_not_a_point_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="expected, not"):
         parse_point(value)
 

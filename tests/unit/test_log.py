@@ -176,7 +176,7 @@ def test_seconds_are_not_taken_for_milliseconds(timestamp: int) -> None:
 
 
 @pytest.mark.parametrize("timestamp", [1.5, "now", True, 10**15, -(10**15)])
-def test_what_is_no_timestamp(timestamp: Any) -> None:
+def test_what_is_not_a_timestamp(timestamp: Any) -> None:
     with pytest.raises(UsageError, match="neither a datetime nor a whole number of milliseconds"):
         events.seconds(timestamp)
 
@@ -229,13 +229,13 @@ def test_a_dataset_counts_once_in_a_context_as_it_was_named_first() -> None:
         ({**_Dataset().to_dict(), "profile": object()}, "neither text nor JSON"),
     ],
 )
-def test_what_is_no_dataset(dataset: object, says: str) -> None:
+def test_what_is_not_a_dataset(dataset: object, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         events.dataset_input(dataset)
 
 
 @pytest.mark.parametrize("model", ["", 7, None])
-def test_what_is_no_logged_model(model: object) -> None:
+def test_what_is_not_a_logged_model(model: object) -> None:
     for make in (events.output, events.model_input):
         with pytest.raises(UsageError, match="the id of a logged model is expected"):
             make(model)

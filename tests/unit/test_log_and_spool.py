@@ -96,7 +96,7 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
         "\xff\xfe",
     ],
 )
-def test_a_line_that_is_no_event_costs_that_line_only(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_an_event_costs_that_line_only(tmp_path: Path, line: str) -> None:
     log.append(tmp_path, {"metric": "before", "value": 1.0, "step": None})
     with (tmp_path / log.FILE).open("ab") as file:
         file.write(line.encode("latin-1") + b"\n")
@@ -142,7 +142,7 @@ def test_numbers(value: object, due: float) -> None:
     "value",
     ["0.5", None, [1.0], Scalar("1"), Scalar(RuntimeError("more than one element")), object(), 10**400, 1j],
 )
-def test_what_is_no_number(value: object) -> None:
+def test_what_is_not_a_number(value: object) -> None:
     with pytest.raises(UsageError, match="metric 'a'"):
         events.number("a", value)
 
@@ -153,7 +153,7 @@ def test_steps(step: object, due: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1.5, 2**63, 1e30, "1", None, math.nan, math.inf])
-def test_what_is_no_step(step: object) -> None:
+def test_what_is_not_a_step(step: object) -> None:
     with pytest.raises(UsageError, match="is not a whole number of 64 bits"):
         events.whole_step("a", step)
 
@@ -202,7 +202,7 @@ NO_NUMBERS = {
 }
 
 
-def test_a_value_that_is_no_number_stops_no_training(joined: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_value_that_is_not_a_number_stops_no_training(joined: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, (value, _, _) in NO_NUMBERS.items():
         for _ in range(2):
             ciplug.log_metric(name, value, step=1)  # type: ignore[arg-type]
@@ -303,7 +303,7 @@ def test_what_is_sealed_survives_its_owner(tmp_path: Path) -> None:
     assert not found.folder.exists()
 
 
-def test_a_folder_that_is_half_removed_is_no_killed_run(tmp_path: Path) -> None:
+def test_a_folder_that_is_half_removed_is_not_a_killed_run(tmp_path: Path) -> None:
     """Discarding takes open.json first, and sealed.json then: whoever looks meanwhile sees a sealed run, or none."""
     entry = Spool(tmp_path).create("r1", {"run": {"id": "r1"}})
     entry.seal("git:", {})
@@ -436,7 +436,7 @@ def test_series_that_cannot_be_kept_do_not_lose_the_run(
     assert not any(recover(session))
 
 
-def test_text_that_is_no_utf8_does_not_lose_the_run(session: Session) -> None:
+def test_text_that_is_not_utf8_does_not_lose_the_run(session: Session) -> None:
     run_id = abandon(session, {"param": "name", "value": "caf\udce9"}, {"metric": "a", "value": 1.0, "step": None})
     (recorded,) = recover(session).runs
     assert stored(recorded.sealed.objects).params == {"name": "caf?"}
@@ -460,7 +460,7 @@ def test_what_waits_counts_as_recorded(session: Session) -> None:
 
 def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> None:
     store_objects(session, {"verdicts/a": b"1"})
-    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+    with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         store_objects(session, {"verdicts/a": b"2"})
     (conflicting,) = session.spool.sealed()
     conflicting.discard()
@@ -480,7 +480,7 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
 def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session: Session) -> None:
     for data in (b"1", b"2"):
         session.spool.create(new_id(), {}).seal(session.spooled_for, {"verdicts/a": data})
-    with pytest.raises(StoreError, match="not sent: the store holds other bytes under the same key"):
+    with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         send(session)
     assert len(session.spool.sealed()) == 1
 

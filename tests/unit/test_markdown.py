@@ -267,7 +267,7 @@ def test_a_fork_s_record_makes_no_links_but_to_a_run_of_this_repository() -> Non
 
 
 @pytest.mark.parametrize("url", ["javascript:window.hacked=1", "data:text/html,x", "//x", "ftp://x/y", " ", "https://"])
-def test_what_is_no_web_address_is_no_link(url: str) -> None:
+def test_what_is_not_a_web_address_is_not_a_link(url: str) -> None:
     section = samples.failing().sections[0]
     bad = samples.context(run_url=url, report_url=url, server_url=url)
     run = replace(section.run, provenance=replace(section.run.provenance, context=bad))

@@ -142,7 +142,7 @@ def test_a_torn_line_is_named_and_stands_for_no_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", ["1 2 99999999999999999999", "x 0.5 1", "1 n/a 1", "1 0.5 1.5", " ", "9" * 400 + " 1 1"]
 )
-def test_a_line_that_is_no_value_is_left_out(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_value_is_left_out(line: str, tmp_path: Path) -> None:
     run = _spoil(lambda folder: (folder / "metrics/accuracy").write_text(line + "\n"), tmp_path)
 
     assert "accuracy" not in run.metrics
@@ -167,7 +167,7 @@ def test_a_name_that_no_metric_can_have_is_named() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no database", b"SQLite format 3\x00" + b"\x00" * 100])
-def test_a_file_that_is_no_store_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_store_is_an_error_that_names_it(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "m.db").write_bytes(content)
 
     with pytest.raises(StoreUnreadable, match=r"m\.db"):

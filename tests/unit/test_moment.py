@@ -27,6 +27,6 @@ def test_an_offset_is_there_only_where_the_text_has_one() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "Z", "yesterday", "2026-13-01"])
-def test_what_is_no_time(text: str) -> None:
+def test_what_is_not_a_time(text: str) -> None:
     with pytest.raises(ValueError, match=r"isoformat|month"):
         moment.parse(text)

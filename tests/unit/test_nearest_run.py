@@ -62,7 +62,7 @@ def test_the_nearest_recorded_ancestor_and_how_far_it_is() -> None:
 
 
 @pytest.mark.parametrize("status", ["failed", "killed"])
-def test_a_run_that_did_not_finish_is_no_baseline(status: Status) -> None:
+def test_a_run_that_did_not_finish_is_not_a_baseline(status: Status) -> None:
     found = baseline({"m0": [run("bad", "m0", status=status)], "m1": [run("good", "m1")]}, ["m0", "m1"])
     assert found.run == "good"
 

@@ -81,7 +81,7 @@ def test_taken_rows_have_all_their_columns() -> None:
 @pytest.mark.parametrize(
     ("candidate", "baseline", "words"),
     [
-        ({"ids": ["a", "a"]}, {"ids": ["a"]}, "1 id of the candidate stand more than once"),
+        ({"ids": ["a", "a"]}, {"ids": ["a"]}, "1 id of the candidate appear more than once"),
         ({"ids": ["a", "b"]}, {"ids": ["a", "c", "d"]}, "1 of 4 ids are in both"),
         ({"ids": ["a", "b"]}, {"ids": ["a", "b", "c"]}, "the candidate lacks 1 id of the baseline: 'c'"),
         ({"ids": []}, {"ids": ["a"]}, "the candidate has no example"),

@@ -152,7 +152,7 @@ def test_an_event_of_the_future_that_does_not_follow_breaks_the_chain(
         (b'{"schema":1,"seq":1,"type":"x","model":"wine","payload":[]}', "payload"),
     ],
 )
-def test_what_is_no_event_names_the_entry(log: Any, entry: bytes, says: str) -> None:
+def test_what_is_not_an_event_names_the_entry(log: Any, entry: bytes, says: str) -> None:
     log.held[log_of("wine")] = [entry]
     with pytest.raises(RecordError, match=r"^registry/wine/000001(\.json)?: ") as caught:
         ledger.read(log, "wine")

@@ -179,7 +179,7 @@ def test_an_event_of_an_unknown_type_is_skipped_and_noted() -> None:
     assert model.notes == ("event 4 of 'wine' has type 'freeze', which this ciplug does not know: upgrade ciplug",)
 
 
-def test_an_event_that_has_a_stage_and_is_no_promotion_moves_nothing() -> None:
+def test_an_event_that_has_a_stage_and_is_not_a_promotion_moves_nothing() -> None:
     assert stages(fold("wine", [*EVENTS[:3], FUTURE])) == ["Production"]
 
 

@@ -97,7 +97,7 @@ def test_a_seed_that_no_run_finished_is_evidence_against_the_group(
     assert all(one.status == "finished" for one in group(good[0], [*good, *others], "seed"))
 
 
-def test_a_laptop_s_failure_is_no_evidence_against_a_pipeline() -> None:
+def test_a_laptop_s_failure_is_not_evidence_against_a_pipeline() -> None:
     good = replace(run(1, 1, depth=3), provenance=Provenance(seed=1, dirty=False, context=CI))
     assert lost(good, [good, FOUR]) == ()
     assert lost(good, [good, replace(FOUR, provenance=replace(FOUR.provenance, context=CI))]) != ()

@@ -152,7 +152,7 @@ def test_markdown_escape_keeps_ordinary_names_readable() -> None:
     assert untrusted.code_markdown("a|b") is untrusted.code_markdown("") is None
 
 
-def test_a_log_line_is_no_workflow_command() -> None:
+def test_a_log_line_is_not_a_workflow_command() -> None:
     lines = untrusted.defuse("::error::x\n##[error]y ##vso[task.complete] ::: ###")
     assert "::" not in lines
     assert "##" not in lines

@@ -125,7 +125,7 @@ def test_legs_that_are_named_are_told_apart_and_their_re_runs_are_seen() -> None
     assert (spread.flaky, spread.runs) == (True, ("a", "c"))
 
 
-def test_what_measures_the_machine_is_no_metric_of_the_model() -> None:
+def test_what_measures_the_machine_is_not_a_metric_of_the_model() -> None:
     slow, fast = (replace(CI, wall_seconds=seconds) for seconds in (9.0, 1.0))
     one = run("a", origin=slow, metrics={"acc": 0.9, "run.wall_seconds": 9.0})
     other = run("b", origin=fast, metrics={"acc": 0.9, "run.wall_seconds": 1.0})
@@ -212,7 +212,7 @@ def test_a_failure_stays_a_failure() -> None:
     assert with_reruns(failed, reruns(rerun(), rerun("b", "FAIL", "acc")), {"acc"}).outcome == "FAIL"
 
 
-def test_a_missing_metric_is_no_worse_number() -> None:
+def test_a_missing_metric_is_not_a_worse_number() -> None:
     assert failed_gates(verdict(result("FAIL"), result("ERROR", "b"), result("FAIL", "c", None))) == ("acc", "b")
 
 
@@ -230,7 +230,7 @@ def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True
         ("a gate that was not asked of the judged one", lacking("a", "run"), "PASS"),
     ],
 )
-def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome: Outcome) -> None:
+def test_a_rerun_without_a_number_is_not_silence(what: str, other: Rerun, outcome: Outcome) -> None:
     judged = with_reruns(verdict(result()), reruns(other), {"acc"})
     assert judged.outcome == outcome, what
     if outcome == "WARN":
@@ -239,7 +239,7 @@ def test_a_rerun_without_a_number_is_no_silence(what: str, other: Rerun, outcome
         assert gate.reason == f"{said}, and did not fail on the run that counts"
 
 
-def test_runs_that_nobody_judged_are_no_silence() -> None:
+def test_runs_that_nobody_judged_are_not_silence() -> None:
     found = replace(reruns(rerun("a")), more=3, unjudged=2)
     judged = with_reruns(verdict(result()), found, {"acc"})
     (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)

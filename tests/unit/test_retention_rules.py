@@ -47,7 +47,7 @@ def test_a_run_that_either_rule_keeps_is_kept() -> None:
     assert too_old(runs, last=None, days=None, now=NOW) == []
 
 
-def test_an_end_that_is_not_known_is_no_age() -> None:
+def test_an_end_that_is_not_known_gives_no_age() -> None:
     assert too_old([run(1, days=None)], last=None, days=30, now=NOW) == []
 
 

@@ -61,7 +61,7 @@ def test_the_folder_of_a_run(fields: dict[str, Any], folder: str) -> None:
         ("verdicts/a-1.json", b'{"run":"a","model":"wine"}'),
     ],
 )
-def test_what_is_no_row(key: str, data: bytes) -> None:
+def test_what_is_not_a_row(key: str, data: bytes) -> None:
     assert place({key: data}) == ({}, {key: data})
 
 

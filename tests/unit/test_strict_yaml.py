@@ -57,7 +57,7 @@ def test_an_empty_text_says_nothing() -> None:
     assert (data(""), data("# a comment\n"), data("---\n")) == (None, None, None)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_key() -> None:
+def test_a_byte_order_mark_is_not_a_part_of_a_key() -> None:
     assert data("\ufeffversion: 1") == {"version": 1}
 
 

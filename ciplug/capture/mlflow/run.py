@@ -95,7 +95,7 @@ def with_children(parents: Mapping[str, str | None], marked: set[str]) -> set[st
 
 
 def point(step: object, milliseconds: object, value: object) -> Point:
-    """Return a value as it is kept. Raises TypeError, ValueError or OverflowError for what is none."""
+    """Return a value as it is kept. Raises TypeError, ValueError or OverflowError for what is not a point."""
     whole = int(step)  # type: ignore[call-overload]
     if not -(2**63) <= whole < 2**63:
         raise ValueError(step)

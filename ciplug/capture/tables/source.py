@@ -56,7 +56,7 @@ class Source:
         try:
             about = self.path.stat()
         except FileNotFoundError:
-            raise self.wrong("there is no such file", hint="is it written, and under this path?") from None
+            raise self.wrong("there is no such file", hint="does the training write it, and to this path?") from None
         except (OSError, ValueError) as error:
             raise self.unreadable(error) from None
         if not stat.S_ISREG(about.st_mode):

@@ -110,7 +110,7 @@ def inspect(
 
     for write in sorted(pending):
         for key, why in why_not(pending[write], known).items():
-            found.problems.append(Problem(key, f"inbox/{write} waits for ever: {why}"))
+            found.problems.append(Problem(key, f"inbox/{write} can never be folded: {why}"))
         known = {**pending[write], **known}
     _strays(bucket, listed, state, {*records}, names, waiting, found)
     return found

@@ -33,7 +33,7 @@ def open_folder(path: str) -> Bucket:
         return NewFolder(folder, lambda: ObstoreBucket(LocalStore(folder, mkdir=True), address, ACCESS))
     if not _may_be_ours(folder):
         raise StoreError(
-            f"{address} holds other things, and no store",
+            f"{address} has other content, and is not a ciplug store",
             hint=f"name a new or empty folder, like {address}/ciplug",
             cause=Cause.FORMAT,
         )

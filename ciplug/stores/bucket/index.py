@@ -164,7 +164,7 @@ def encode_done(done: Done) -> bytes:
 
 
 def decode_claim(data: bytes, name: str) -> Claim:
-    """Raises RecordError when it is none, StoreError when a newer version wrote it."""
+    """Raises RecordError when it is not the claim of a fold, StoreError when a newer version wrote it."""
     try:
         value = _object(data, name)
         inbox = {_inbox_name(key): _text(digest) for key, digest in value.get("inbox", {}).items()}
@@ -178,11 +178,11 @@ def decode_claim(data: bytes, name: str) -> Claim:
             adopt=_keys(value.get("adopt", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        raise RecordError(f"{name}: no claim of a fold, or damaged: {problem}") from None
+        raise RecordError(f"{name}: not the claim of a fold, or damaged: {problem}") from None
 
 
 def decode_done(data: bytes, name: str) -> Done:
-    """Raises RecordError when it is none, StoreError when a newer version wrote it."""
+    """Raises RecordError when it is not the result of a fold, StoreError when a newer version wrote it."""
     try:
         value = _object(data, name)
         paths = _paths(file["path"] for file in value["files"])

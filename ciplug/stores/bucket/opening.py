@@ -72,7 +72,7 @@ def open_bucket(uri: str, env: Mapping[str, str]) -> Bucket:
 
 
 def check_address(uri: str) -> None:
-    """Raise the ConfigError of `open_bucket` for an address that is none."""
+    """Raise the ConfigError of `open_bucket` for what is not an address."""
     _parts(uri)
 
 

@@ -61,7 +61,7 @@ def escape(text: str) -> str:
 
 
 def place(objects: Mapping[str, bytes]) -> tuple[dict[str, list[Row]], dict[str, bytes]]:
-    """Folder of a segment → rows for it, and the objects that can be no row.
+    """Folder of a segment → rows for it, and the objects that cannot be a row.
 
     A row is one JSON object in UTF-8, at most 1 MiB, with the fields that its folder is named by.
     """
@@ -286,12 +286,12 @@ def _as_text(value: object) -> str:
 
 
 def _storable(text: str | None) -> str | None:
-    """Half a surrogate pair is no text that Parquet can hold."""
+    """Half a surrogate pair is not a text that Parquet can hold."""
     return None if text is None else text.encode(errors="replace").decode()
 
 
 def decode(data: bytes, name: str) -> dict[str, Row]:
-    """Key → row of a segment. Raises RecordError, naming `name`, when it is none, or damaged."""
+    """Key → row of a segment. Raises RecordError, naming `name`, when it is not a segment, or damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -302,5 +302,5 @@ def decode(data: bytes, name: str) -> dict[str, Row]:
         if not all(is_key(row.key) and row.key.startswith(f"{kind}/") and row.record is not None for row in rows):
             raise ValueError("a row without a record")
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as problem:
-        raise RecordError(f"{name}: no segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
+        raise RecordError(f"{name}: not a segment, or damaged: {' '.join(str(problem).split())[:200]}") from None
     return {row.key: row for row in rows}

@@ -90,7 +90,7 @@ class ObjectStore:
             if stored == data:
                 return
             if stored is not None:
-                raise Conflict(f"the store holds other bytes under the same key: {_first_other(objects, stored, name)}")
+                raise Conflict(f"the store has other content under the same key: {_first_other(objects, stored, name)}")
         raise StoreError(f"{self.address}: {name} exists, and cannot be read", cause=Cause.DAMAGED)
 
     def compact(self) -> int:

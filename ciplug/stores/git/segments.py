@@ -85,7 +85,7 @@ def read_lines(data: bytes, name: str) -> Segment:
                 hint="damaged, or of a newer ciplug: upgrade",
             ) from None
     if data and not data.endswith(b"\n"):
-        raise RecordError(f"{name}: it is cut off: the last line has no end")
+        raise RecordError(f"{name}: it is cut off: the last line is not complete")
     return content
 
 

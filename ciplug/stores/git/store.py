@@ -108,7 +108,7 @@ class GitStore:
         if result.ok:
             return
         if result.lost_race:
-            raise Conflict(f"the store holds other bytes under the same key: {min(objects)}")
+            raise Conflict(f"the store has other content under the same key: {min(objects)}")
         raise self._remote.refused(result, self._refs.push_hint)
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:

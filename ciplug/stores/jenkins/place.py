@@ -69,7 +69,7 @@ def place_of(uri: str, env: Mapping[str, str]) -> Place:
 
 
 def check_address(uri: str) -> None:
-    """Raise the ConfigError of `place_of` for an address that is none, whatever the build."""
+    """Raise the ConfigError of `place_of` for what is not an address, whatever the build."""
     address, _, query = uri.partition("?")
     _options(uri, query)
     if address != "jenkins:":

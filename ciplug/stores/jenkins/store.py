@@ -69,7 +69,7 @@ class JenkinsStore:
         if "_view" in vars(self):  # The runs that verdicts are of, if another workspace has archived them.
             known = {**{key: data for key, data in self._view.objects.items() if key not in self._view.closed}, **known}
         if wrong := [key for key, data in objects.items() if known.get(key, data) != data]:
-            raise Conflict(f"this build has other bytes under the same key: {min(wrong)}")
+            raise Conflict(f"this build has other content under the same key: {min(wrong)}")
         if all(key in known for key in objects) and before:
             return
         try:

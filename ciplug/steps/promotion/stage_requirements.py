@@ -156,7 +156,8 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
             Refusal.ENVIRONMENT_UNKNOWN,
             f"{name} requires the environment '{environment}', and neither this job ({context.host}) nor its forge "
             "says who approved it to run there",
-            hint="GitLab and GitHub do, GitHub by a token with `actions: read`; elsewhere remove the key",
+            hint="only GitLab and GitHub say this, and GitHub needs a token with `actions: read`; "
+            "on other hosts, remove the key",
         )
     others = sorted(login for login in approvers if login.casefold() not in authors)
     if not others:

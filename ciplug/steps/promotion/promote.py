@@ -14,7 +14,7 @@ from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion_evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs
@@ -63,7 +63,7 @@ def ladder_of(session: Session, model: str) -> Ladder:
 
 
 def promote(session: Session, request: PromotionRequest) -> Promotion:
-    """Append the promotion to the log of the model; a run that is no version yet is registered first.
+    """Append the promotion to the log of the model; a run that is not a version yet is registered first.
 
     The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
 
@@ -130,7 +130,7 @@ def _check_run(run: Run, model: str) -> None:
     if not run.provenance.context.trusted:
         raise PromotionRefused(
             Refusal.FORK_RUN,
-            f"run {run.id[:12]} was recorded by a fork's job, which vouches for its own numbers",
+            f"run {run.id[:12]} was recorded by a fork's job, so nobody has verified its numbers",
             hint="train that code in a pipeline of this repository, and promote the run of it",
         )
 
@@ -187,7 +187,7 @@ def _check_stage(session: Session, model: Model, run: Run, stage: str) -> None:
 def _append(
     session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
 ) -> Promotion:
-    """Append the registration, if the run is no version yet, and the promotion. Raises Conflict for a lost race."""
+    """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
     log, model, version = _registered(session, log, run)
     holder = model.holder(stage)
     payload = Promote(

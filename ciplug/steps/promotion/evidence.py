@@ -14,9 +14,9 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.stage_requirements import check_approvals, check_files, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.stage_requirements import check_approvals, check_files, check_run
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdic
     if not in_force:
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"run {run.id[:12]} was judged by another policy than the one in force today, and not by this one",
+            f"run {run.id[:12]} has verdicts only by other policies than the one in force today",
             hint=judge,
         )
     judged = {k: v for k, v in in_force.items() if not v[0].dry_run}
