@@ -16,7 +16,7 @@ from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import File, Run
 from ciplug.records.verdict import Verdict
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.promote import Promotion, PromotionRequest, promote
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import run_objects
 from tests.project import Project

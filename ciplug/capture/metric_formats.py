@@ -87,14 +87,15 @@ def _catboost(document: Any) -> dict[str, Any] | None:
 def _evaluation(document: Any) -> dict[str, Any] | None:
     """The results of lm-evaluation-harness or lighteval, whose tasks have names of their own; else None.
 
-    What stands beside the results says how they were made.
+    Beside the results stand pages of settings, and of these only single numbers and what names the model are kept.
     """
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
         return None
-    others = {name: value for name, value in document.items() if name != "results"}
-    is_known = {"versions", "config_general"} & others.keys() and not results.keys() & others.keys()
-    return {**results, **others} if is_known else None
+    if not _EVALUATION & document.keys():
+        return None
+    about = {name: one for name, one in document.items() if name in _ABOUT or isinstance(one, (int, float))}
+    return None if results.keys() & document.keys() else {**about, **results}
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:
@@ -148,6 +149,10 @@ def _parquet(source: Source, broken: Broken | None) -> Rows:
     table = Parquet(source)
     return Rows(table.rows(), table.columns)
 
+
+_EVALUATION = {"versions", "config_general"}
+"""One of these keys stands beside the results of a tool that evaluates language models."""
+_ABOUT = ("date", "git_hash", "model_name")
 
 READERS: dict[str, Reader] = {
     ".json": _json,

@@ -19,14 +19,14 @@ from ciplug.reports import comment
 from ciplug.reports.formats import render
 from ciplug.steps.deliver import deliver
 from ciplug.steps.exit_codes import exit_code_of_ci
-from ciplug.steps.job_report import JobReport, JobRun, report_on
 from ciplug.steps.judge import exit_code, keep_verdicts
 from ciplug.steps.placing import make_folder
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.post import Posting, post
-from ciplug.steps.promote import PromotionRequest, ladder_of, promote
+from ciplug.steps.promotion.promote import PromotionRequest, ladder_of, promote
 from ciplug.steps.recover import recovery_notes
-from ciplug.steps.report import job_annotations
+from ciplug.steps.reporting.job_report import JobReport, JobRun, report_on
+from ciplug.steps.reporting.post import Posting, post
+from ciplug.steps.reporting.report import job_annotations
 from ciplug.steps.select import resolve_base
 from ciplug.steps.session import DEFAULT_MODEL, Session
 from ciplug.steps.train import record_files, train

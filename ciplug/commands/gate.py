@@ -12,7 +12,7 @@ from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.judge import exit_code, judge_runs, keep_verdicts
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.report import job_annotations, report_without_links
+from ciplug.steps.reporting.report import job_annotations, report_without_links
 from ciplug.steps.select import chosen_runs
 from ciplug.steps.session import Session
 

@@ -11,7 +11,7 @@ from ciplug.records.notice import Kind, Notice
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
-    from ciplug.steps.promote import Promotion
+    from ciplug.steps.promotion.promote import Promotion
     from ciplug.tracking.runs import Runs
 
 

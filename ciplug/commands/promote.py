@@ -7,8 +7,8 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_promotion
-from ciplug.steps.deployment import record_deployment
-from ciplug.steps.promote import Promotion, PromotionRequest, promote
+from ciplug.steps.promotion.deployment import record_deployment
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session
 
 

@@ -13,14 +13,15 @@ from ciplug.commands import options
 from ciplug.commands.output import tell_problems, write_file
 from ciplug.errors import PermissionDenied, UsageError
 from ciplug.reports.formats import FORMATS, render
-from ciplug.steps import snapshot, workflow_run
+from ciplug.steps import workflow_run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.post import Posting, post
+from ciplug.steps.reporting import snapshot
+from ciplug.steps.reporting.post import Posting, post
 from ciplug.steps.select import resolve_commit
 
 if TYPE_CHECKING:
     from ciplug.reports.report import Report
-    from ciplug.steps.post import Posted
+    from ciplug.steps.reporting.post import Posted
     from ciplug.steps.session import Session
 
 

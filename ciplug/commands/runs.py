@@ -35,7 +35,7 @@ from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
-from ciplug.steps.held_stages import held_stages
+from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.amended import newer_notes

@@ -15,9 +15,9 @@ from ciplug.errors import ForgeError, PermissionDenied
 from ciplug.forges import Forge, NoForge, open_forge
 from ciplug.records.provenance import Context
 from ciplug.reports.report import Report
-from ciplug.steps.post import Posting, post
+from ciplug.steps.reporting.post import Posting, post
+from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.session import Session
-from ciplug.steps.snapshot import Snapshot
 from tests.project import MODEL, Project
 from tests.servers.bitbucket_api import BitbucketApi
 from tests.servers.gitea_api import GiteaApi

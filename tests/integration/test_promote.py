@@ -20,9 +20,9 @@ from ciplug.records.run import File, Run
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of, wrap
 from ciplug.registry.state import read_model
-from ciplug.steps import promote as promoting
 from ciplug.steps.judge import judge_runs
-from ciplug.steps.promote import Promotion, PromotionRequest
+from ciplug.steps.promotion import promote as promoting
+from ciplug.steps.promotion.promote import Promotion, PromotionRequest
 from tests.project import git
 from tests.servers.github_api import GitHubApi
 from tests.team import MODEL, STAMP, Team, team_in
@@ -232,7 +232,7 @@ def test_a_verdict_by_another_policy(team: Team, policy_digest: str) -> None:
     team.verdict(run, policy_digest=policy_digest)
     refusal = team.refused(run=run.id)
     assert refusal.reason is Refusal.OTHER_POLICY
-    assert refusal.message.startswith(f"run {run.id[:12]} was judged by another policy")
+    assert refusal.message.startswith(f"run {run.id[:12]} has verdicts only by other policies")
 
 
 def test_a_dry_run(team: Team) -> None:
@@ -524,7 +524,7 @@ def rival(team: Team, monkeypatch: pytest.MonkeyPatch, times: int, before: Calla
             before()
         return append(log, entries, event)
 
-    monkeypatch.setattr("ciplug.steps.promote.ledger.append", late)
+    monkeypatch.setattr("ciplug.steps.promotion.promote.ledger.append", late)
 
 
 def register_another(team: Team) -> Callable[[], None]:
@@ -601,6 +601,6 @@ def test_a_conflict_in_the_store_of_verdicts_is_not_a_lost_race(team: Team, monk
     def conflict(*_: object) -> None:
         raise Conflict("other bytes under the same key")
 
-    monkeypatch.setattr("ciplug.steps.promotion_evidence.store_objects", conflict)
+    monkeypatch.setattr("ciplug.steps.promotion.evidence.store_objects", conflict)
     with pytest.raises(Conflict):
         team.promote(run=run.id)

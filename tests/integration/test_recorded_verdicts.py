@@ -13,7 +13,7 @@ from ciplug.records.keys import run_key, verdict_object
 from ciplug.records.provenance import Context
 from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict
-from ciplug.steps.report import judged_for_report
+from ciplug.steps.reporting.report import judged_for_report
 from tests.team import Team, team_in
 
 

@@ -11,7 +11,7 @@ import pytest
 from ciplug.errors import PromotionRefused, Refusal
 from ciplug.records.keys import log_of
 from ciplug.registry import ledger
-from ciplug.steps.promote import PromotionRequest, promote
+from ciplug.steps.promotion.promote import PromotionRequest, promote
 from ciplug.steps.session import open_session
 from tests.project import CONFIG, Project, git
 

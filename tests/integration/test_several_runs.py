@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.steps.report import judged_for_report
+from ciplug.steps.reporting.report import judged_for_report
 from ciplug.steps.select import counting
 from ciplug.steps.session import open_session
 from tests.project import Project

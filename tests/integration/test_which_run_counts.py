@@ -23,8 +23,8 @@ from ciplug.reports.formats import FORMATS, render
 from ciplug.reports.report import Report
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.named_run import find_run
-from ciplug.steps.promotion_evidence import gather_evidence
-from ciplug.steps.report import judged_for_report, report_of
+from ciplug.steps.promotion.evidence import gather_evidence
+from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates, counting
 from ciplug.steps.session import Session, open_session
 from ciplug.tracking.runs import Runs

@@ -102,7 +102,8 @@ def test_damaged_files(tmp_path: Path, seed: int) -> None:
             assert len(problem.message) < len(str(path)) + 1_000
         else:
             assert found.values and all(type(value) is float for value in found.values.values())
-            lost = [one for one in numbers(path) if not is_said(one, found)]
+            settings = source.name in ("lm_eval_results.json", "lighteval_results.json")
+            lost = [one for one in numbers(path) if not settings and not is_said(one, found)]
             assert not lost, (path.read_bytes(), lost)
         try:
             read_params(path)

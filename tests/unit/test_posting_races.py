@@ -23,10 +23,10 @@ from ciplug.records.provenance import Context
 from ciplug.reports import comment
 from ciplug.reports.comment import MARKER
 from ciplug.reports.report import Report
-from ciplug.steps import publish
-from ciplug.steps.post import Posting, post
+from ciplug.steps.reporting import publish
+from ciplug.steps.reporting.post import Posting, post
+from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.session import Session
-from ciplug.steps.snapshot import Snapshot
 
 HEAD = "a" * 40
 CONTEXT = Context(host="gitea", commit=HEAD, branch="topic", pull_request=7)

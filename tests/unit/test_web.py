@@ -13,7 +13,7 @@ from ciplug.records import web
 from ciplug.records.provenance import Context
 from ciplug.reports.report import ModelSection
 from ciplug.steps.judge import Judged
-from ciplug.steps.report import report_of
+from ciplug.steps.reporting.report import report_of
 from tests import report_samples as samples
 
 SHA = "4be21f09" + "c" * 32

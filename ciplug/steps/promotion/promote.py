@@ -14,7 +14,7 @@ from ciplug.registry.ladder import NO_STAGE, Ladder
 from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion_evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.tracking.runs import Runs

@@ -14,9 +14,9 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.promotion.stage_requirements import check_approvals, check_files, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
-from ciplug.steps.stage_requirements import check_approvals, check_files, check_run
 from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from ciplug.records.run import Run
 from ciplug.reports.report import Report
 from ciplug.steps.judge import Judged
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.report import judged_for_report, report_of
+from ciplug.steps.reporting.report import judged_for_report, report_of
+from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
-from ciplug.steps.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs

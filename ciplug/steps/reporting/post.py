@@ -12,9 +12,9 @@ from ciplug.errors import CiplugError, ForgeError
 from ciplug.reports import comment
 from ciplug.steps import workflow_run
 from ciplug.steps.job_forge import forge_of
-from ciplug.steps.publish import PublishedReport, publish
+from ciplug.steps.reporting.publish import PublishedReport, publish
+from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.session import Session
-from ciplug.steps.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from ciplug.ci.github_actions import TriggeringRun

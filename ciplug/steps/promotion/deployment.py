@@ -11,7 +11,7 @@ from ciplug.steps.job_forge import forge_of
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
-    from ciplug.steps.promote import Promotion
+    from ciplug.steps.promotion.promote import Promotion
 
 
 class Unrecorded(Enum):

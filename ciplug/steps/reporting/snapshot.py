@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.records import keys
 from ciplug.reports.report import Report
-from ciplug.steps.report import judged_for_report, report_of
+from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
 
