@@ -44,12 +44,30 @@ for _number, _handler in _AS_IN_THE_FOREGROUND.items():
         signal.signal(_number, _handler)
 
 
+_GITCONFIG = """\
+[user]
+	name = Test Person
+	email = test@example.com
+[init]
+	defaultBranch = main
+[core]
+	fsync = none
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+[receive]
+	autogc = false
+"""
+"""A person, and repositories that live for a second: nobody waits for the disk, or looks for something to clean up."""
+
+
 def _clean(patch: pytest.MonkeyPatch, home: Path) -> None:
     for name in list(os.environ):
         if _HOST_VARIABLES.fullmatch(name) or _HOST_VARIABLES.fullmatch(name.upper()):
             patch.delenv(name)
     gitconfig = home / "gitconfig"
-    gitconfig.write_text("[user]\n\tname = Test Person\n\temail = test@example.com\n[init]\n\tdefaultBranch = main\n")
+    gitconfig.write_text(_GITCONFIG)
     for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         patch.delenv(name, raising=False)
     patch.setenv("HOME", str(home))

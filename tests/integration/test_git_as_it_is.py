@@ -206,7 +206,7 @@ def test_the_workspace_that_the_host_names_works_whoever_owns_it(
     assert list(home.iterdir()) == [], "the user's configuration is not touched"
     assert "ciplug-git-" not in seen.read_text(), "the training's git is the user's"
     main(["doctor"])
-    assert "of another user: named as safe to the git calls of ciplug alone" in capsys.readouterr().out
+    assert "belongs to another user: ciplug tells only its own git calls that it is safe" in capsys.readouterr().out
 
 
 def test_a_store_in_the_workspace_itself_works(foreign: Project, monkeypatch: pytest.MonkeyPatch) -> None:

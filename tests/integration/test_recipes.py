@@ -18,6 +18,7 @@ from ciplug import cli
 from ciplug.capture import metric_formats
 from ciplug.capture.metric_formats import Entry
 from ciplug.capture.tables.source import Source
+from ciplug.capture.tables.table import Broken
 from tests.integration import test_docs
 from tests.project import Project
 from tests.toys import hello, plain_store
@@ -62,7 +63,7 @@ def project(tmp_path: Path) -> Project:
 def test_a_binary_format_of_metric_files(
     project: Project, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def packed(source: Source) -> Iterator[Entry]:
+    def packed(source: Source, broken: Broken | None) -> Iterator[Entry]:
         if len(source.data) % 8:
             raise source.wrong("not a list of doubles")
         for step, (loss,) in enumerate(struct.iter_unpack("<d", source.data)):

@@ -33,6 +33,7 @@ def context(env: Mapping[str, str]) -> Context:
 
 
 report_url = base.no_report_url
+target_tips = base.no_target_tips
 write_summary = base.no_summary
 annotate = base.annotate
 

@@ -229,8 +229,11 @@ def test_a_training_that_did_not_finish_decides_nothing(status: Status) -> None:
 
 
 def test_gates_that_match_nothing_are_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="no gate matches a metric: gates look at 'acuracy', the run has 'accuracy'"):
+    with pytest.raises(
+        ConfigError, match="no gate matches a metric: gates look at 'acuracy', the run has 'accuracy'"
+    ) as none:
         judge({"acuracy": {"min": 0.5, "on_missing": "warn"}}, {"accuracy": 0.9}, {"accuracy": 0.9})
+    assert none.value.hint == "name the metric in the gate: 'metric: NAME'"
     with pytest.raises(ConfigError, match="there is no gate"):
         judge({}, {"accuracy": 0.9}, None)
     assert judge({"accuracy": {"min": 0.5}}, {"other": 1.0}, {"accuracy": 0.9}).outcome == "FAIL"

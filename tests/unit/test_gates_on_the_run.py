@@ -40,7 +40,7 @@ def judged(
         Evidence(candidate=side, baselines={"a": before}, **evidence),
         run,
         created="2026-11-29",
-        policy_source=PolicySource(file="conf/ciplug.yaml", branch="main", commit="d" * 40, as_committed=True),
+        policy_source=PolicySource(file="conf/ciplug.yaml", branch="main", commit="d" * 40, as_committed=False),
         policy_digest="sha256:1",
         no_base_policy=no_base_policy,
         stage="staging",
@@ -101,5 +101,5 @@ def test_the_verdict_says_what_was_judged_and_by_what() -> None:
     verdict = judged()
     assert (verdict.run, verdict.model, verdict.commit) == (RUN, "m", "1a2b3c4d" * 5)
     assert (verdict.policy_file, verdict.policy_branch, verdict.policy_commit) == ("conf/ciplug.yaml", "main", "d" * 40)
-    assert (verdict.policy_digest, verdict.policy_as_committed) == ("sha256:1", True)
+    assert (verdict.policy_digest, verdict.policy_as_committed) == ("sha256:1", False)
     assert (verdict.created, verdict.stage, verdict.dry_run, verdict.ciplug) == ("2026-11-29", "staging", True, "9.9")

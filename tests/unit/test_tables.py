@@ -281,6 +281,7 @@ def test_a_csv_cell_above_the_own_limit_of_python_is_read(tmp_path: Path) -> Non
 # --- Memory ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much memory a process has had")
 def test_five_million_rows_in_less_than_a_megabyte(tmp_path: Path) -> None:
     """A drift gate holds 8 bytes a number and side, one column at a time; texts cost next to nothing."""
