@@ -26,7 +26,8 @@ from ciplug.git.workspace import Workspace, configuration
 _CHUNK = 1024 * 1024
 # `git diff` would refresh the user's index where files have other times than it knows, as in a copied checkout. This
 # command takes such files for changed, and they are compared here.
-_DIFF = ("diff-index", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty", "HEAD")
+_DIFF = ("diff-index", "HEAD", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
+_SUBMODULES = "--ignore-submodules=dirty"
 _FILES = ("100644", "100755", "120000")
 """The modes of files, and of symbolic links."""
 
@@ -122,7 +123,7 @@ class _Change(NamedTuple):
 def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix: str = "") -> Iterator[_Change]:
     """The paths of one repository and its submodules that differ; `prefix` precedes them."""
     excluded = [f":(exclude,top,literal){path}" for path in outputs]
-    raw = run_git(*_without_filters(config), *_DIFF, "--", ":/", *excluded, cwd=top).stdout
+    raw = run_git(*_without_filters(config), *_DIFF, _SUBMODULES, "--", ":/", *excluded, cwd=top).stdout
     submodules, hidden = _index(top, config)
     changes = dict(_changes(raw))
     for path, blob in hidden.items():
