@@ -204,7 +204,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             rule="the training leaves metrics",
             outcome="FAIL",
             reason="the run has no metric at all: there is nothing to judge",
-            advice="name the file that the training writes: metrics: metrics.json",
+            advice=reasons.advice_on_no_metric(evidence.children),
         )
 
 

@@ -80,6 +80,12 @@ def missing(metric: str, *, runs: int, instead: str | None, baseline: float | No
     return f"{who} metric '{metric}'{found}{lost}"
 
 
+def advice_on_no_metric(children: int) -> str:
+    if children:
+        return f"log the metrics to the run itself, not only to its {counted(children, 'child run')}"
+    return "name the file that the training writes: metrics: metrics.json"
+
+
 def last_lost(metric: str, why: str) -> str:
     """Return the reason where the last value of a metric may be lost."""
     return f"the last value of '{metric}' may be lost: {why}"
