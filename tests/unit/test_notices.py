@@ -32,7 +32,7 @@ EXAMPLES = [
     Notice(kind=Kind.OLDER, run=RUN, files=("metrics.json", "model.txt")),
     Notice(kind=Kind.UNWRITTEN, run=RUN, files=("model.bin",)),
     Notice(kind=Kind.LEFT_OUT, run=RUN, metrics=("a",), detail="1 name is left out: 'a' (null)"),
-    Notice(kind=Kind.NOT_MADE, run=RUN, files=("roc.png",), detail="1 name is left out: 'roc.png' (no file: not found)"),
+    Notice(kind=Kind.NOT_MADE, run=RUN, files=("roc.png",), detail="1 name is left out: 'roc.png' (no file: gone)"),
     Notice(kind=Kind.NOT_RECORDED, run=RUN, files=("h.csv",), detail="it is empty"),
     Notice(kind=Kind.NOT_RECORDED, run=RUN, files=("m.json",), detail="not JSON, line 3", advice="write JSON"),
     *(Notice(kind=Kind.PASSED_OVER, run=RUN, because=reason, detail="was made from a dirty tree") for reason in Reason),
