@@ -55,7 +55,9 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     )
 
 
-def _left_out(candidates: Iterable[Run], names: Mapping[str, str], gated: Iterable[str]) -> dict[str, tuple[LeftOut, ...]]:
+def _left_out(
+    candidates: Iterable[Run], names: Mapping[str, str], gated: Iterable[str]
+) -> dict[str, tuple[LeftOut, ...]]:
     """Metric → what stands in the place of its number, or of its last one.
 
     A file that was refused, and a line that cannot be read, may have held any metric that is not there.

@@ -191,7 +191,9 @@ def nothing_found(taken: Taken, env: Mapping[str, str]) -> Note:
     """Say, of a training without metrics, where its runs of MLflow were looked for."""
     words = f"if the training logs with MLflow: no run of it was found in {' or '.join(taken.nothing_in)}"
     if env.get(places.URI):
-        hint = "have it start its run with mlflow.start_run: MlflowClient().create_run does not mark it as a run of ciplug"
+        hint = (
+            "have it start its run with mlflow.start_run: MlflowClient().create_run does not mark it as a run of ciplug"
+        )
     else:
         hint = f"set {places.URI} for the command to the store that the training logs to"
     return Note(words, hint)

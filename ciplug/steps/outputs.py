@@ -194,9 +194,10 @@ def _refused(old: Sequence[StaleOutput], inputs: Inputs) -> tuple[LeftOut, ...]:
 
 
 def _problem_there(address: str) -> InputError:
+    allowed = f"--allow-unchanged {shlex.quote(address)}"
     return InputError(
         f"{address}: the command did not write it: it is not recorded",
-        hint=f"does the training put it elsewhere? If it skips work on purpose: --allow-unchanged {shlex.quote(address)}",
+        hint=f"does the training put it elsewhere? If it skips work on purpose: {allowed}",
     )
 
 
