@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ciplug.bundles import archive
 from ciplug.bundles.source import CHUNK, FoundBundle, Origin, bounded, too_large, unzipped
 from ciplug.errors import CiplugError, ForgeError, RecordError
+
+if TYPE_CHECKING:
+    import requests
 
 ARTIFACTS = "ciplug*"
 _TIMEOUT = 30
@@ -18,10 +21,21 @@ _TIMEOUT = 30
 class GitHubRun:
     """The artifacts of a workflow run, by PyGithub."""
 
-    def __init__(self, repository: Any, full_name: str, run: int, *, artifacts: str, pattern: str, own: bool) -> None:
+    def __init__(
+        self,
+        repository: Any,
+        full_name: str,
+        run: int,
+        *,
+        files: requests.Session,
+        artifacts: str,
+        pattern: str,
+        own: bool,
+    ) -> None:
         """
         Args:
             repository: a github.Repository, of this name.
+            files: for the server that holds the artifacts, without any credential.
             artifacts: glob pattern of the names of artifacts.
             own: this very job is one of the run's.
         """
@@ -29,6 +43,7 @@ class GitHubRun:
         self._repository = repository
         self._full_name = full_name
         self._run = repository.get_workflow_run(run)
+        self._files = files
         self._artifacts = artifacts
         self._pattern = pattern
         self._own = own
@@ -70,14 +85,12 @@ class GitHubRun:
         location = headers.get("location", "")
         if urlsplit(location).scheme not in ("http", "https"):
             return ForgeError(f"{name}: GitHub does not say where it is")
-        with requests.Session() as session:
-            session.auth = _no_login
-            with session.get(location, stream=True, timeout=_TIMEOUT) as response:
+        try:
+            with self._files.get(location, stream=True, timeout=_TIMEOUT) as response:
                 if response.status_code != 200:
                     return ForgeError(f"{name}: the server that holds it answers {response.status_code}")
                 return bounded(response.iter_content(CHUNK), name, archive.MAX_ARCHIVE)
-
-
-def _no_login(request: Any) -> Any:
-    """Send no credential to another server, not even one of ~/.netrc."""
-    return request
+        except requests.RequestException:
+            # The exception quotes the address, whose signature is a secret.
+            server = urlsplit(location).hostname
+            return ForgeError(f"{name}: it cannot be fetched from {server}", hint="run the job again")

@@ -11,6 +11,8 @@ from ciplug.forges.failures import not_understood, refusal, unreachable
 from ciplug.forges.refusals import Reply
 
 if TYPE_CHECKING:
+    import requests
+
     from ciplug.forges.base import Place
 
 
@@ -39,6 +41,16 @@ def client(place: Place) -> Any:
         seconds_between_requests=0,
         seconds_between_writes=0,
     )
+
+
+def file_session(place: Place) -> requests.Session:
+    """A session for the server that holds files of GitHub. It sends no credential, not even one of ~/.netrc."""
+    import requests
+
+    session = requests.Session()
+    session.auth = lambda request: request
+    retries.mount(session, retries.Waiting("GitHub storage", place.wait, place.say))
+    return session
 
 
 @contextmanager

@@ -24,8 +24,12 @@ from ciplug.git.safe import is_named, name_safe
 from ciplug.git.workspace import Workspace, configuration
 
 _CHUNK = 1024 * 1024
-_DIFF = ("diff", "HEAD", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff", "--ignore-submodules=dirty")
-_FILES = ("100644", "100755")
+# `git diff` would refresh the user's index where files have other times than it knows, as in a copied checkout. This
+# command takes such files for changed, and they are compared here.
+_DIFF = ("diff-index", "HEAD", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
+_SUBMODULES = "--ignore-submodules=dirty"
+_FILES = ("100644", "100755", "120000")
+"""The modes of files, and of symbolic links."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,9 @@ def committed(top: Path, files: Iterable[Path]) -> set[Path]:
     asked = b"".join(os.fsencode(f"HEAD:{name}") + b"\n" for name in inside)
     found = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=asked, check=False).stdout.split(b"\n")
     stored = {name: line.decode() for name, line in zip(inside, found, strict=False) if line and b" " not in line}
-    hashed = _hashed(top, list(stored))
-    return {inside[name] for name, blob in stored.items() if blob in (hashed.get(name), _unfiltered(top, name))}
+    raw = _hashed(top, list(stored), "--no-filters")
+    filtered = _hashed(top, [name for name, blob in stored.items() if raw.get(name) != blob])
+    return {inside[name] for name, blob in stored.items() if blob in (raw.get(name), filtered.get(name))}
 
 
 def is_tracked(workspace: Workspace, path: Path) -> bool:
@@ -105,7 +110,7 @@ class _Change(NamedTuple):
     path: str
     """With the bytes that are not UTF-8 as os.fsdecode gives them."""
     committed: str = ""
-    """The id of its blob in HEAD, if it is a file in both with one mode: its content decides."""
+    """The id of its blob in HEAD, if it is a file, or a link, in both with one mode: its content decides."""
     filter: str = ""
     """The filter that the file could not be read through."""
 
@@ -118,7 +123,7 @@ class _Change(NamedTuple):
 def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix: str = "") -> Iterator[_Change]:
     """The paths of one repository and its submodules that differ; `prefix` precedes them."""
     excluded = [f":(exclude,top,literal){path}" for path in outputs]
-    raw = run_git(*_without_filters(config), *_DIFF, "--", ":/", *excluded, cwd=top).stdout
+    raw = run_git(*_without_filters(config), *_DIFF, _SUBMODULES, "--", ":/", *excluded, cwd=top).stdout
     submodules, hidden = _index(top, config)
     changes = dict(_changes(raw))
     for path, blob in hidden.items():
@@ -165,7 +170,7 @@ def _filters(config: Config) -> list[str]:
 
 
 def _changes(raw: bytes) -> Iterator[tuple[str, _Change]]:
-    """The entries of `git diff --raw -z`: `:<mode> <mode> <blob> <blob> <status>`, NUL, path, NUL."""
+    """The entries of `git diff-index --raw -z`: `:<mode> <mode> <blob> <blob> <status>`, NUL, path, NUL."""
     parts = raw.split(b"\0")
     for header, name in zip(parts[::2], parts[1::2], strict=False):
         before, after, blob, _, status = header.decode().lstrip(":").split(" ")
@@ -189,9 +194,16 @@ def _index(top: Path, config: Config) -> tuple[list[str], dict[str, str]]:
 
 
 def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iterator[_Change]:
-    """Leave out the files that only seem to differ, because git has compared them without their filter."""
-    undecided = [one for one in changes if one.committed]
-    yield from (one for one in changes if not one.committed)
+    """Leave out what only seems to differ: by its times, or because git has compared it without its filter."""
+    undecided = []
+    for one in changes:
+        if not one.committed or (top / one.path).is_symlink():
+            if not one.committed or _link(top / one.path, one.committed) != one.committed:
+                yield one
+        else:
+            undecided.append(one)
+    raw = _hashed(top, [one.path for one in undecided], "--no-filters")
+    undecided = [one for one in undecided if raw.get(one.path) != one.committed]
     by_filter = _attribute(top, [one.path for one in undecided])
     of_lfs = [one for one in undecided if by_filter.get(one.path) == "lfs"]
     pointers = _pointers(top, [one.committed for one in of_lfs])
@@ -206,7 +218,7 @@ def _really_different(top: Path, config: Config, changes: list[_Change]) -> Iter
             others.append(one)
     hashed = _hashed(top, [one.path for one in others])
     for one in others:
-        if hashed.get(one.path) != one.committed and _unfiltered(top, one.path) != one.committed:
+        if hashed.get(one.path) != one.committed:
             name = by_filter.get(one.path, "")
             yield one._replace(filter=name if one.path not in hashed and name in known else "")
 
@@ -240,7 +252,18 @@ def _pointers(top: Path, blobs: list[str]) -> dict[str, lfs.Pointer]:
     return {blob: pointer for blob, pointer in read.items() if pointer is not None}
 
 
-def _hashed(top: Path, paths: list[str]) -> dict[str, str]:
+def _link(path: Path, committed: str) -> str:
+    """The id of the blob of a symbolic link, by the digest that another id of the repository has."""
+    try:
+        target = os.fsencode(path.readlink())
+    except OSError:
+        return ""
+    digest = hashlib.sha256() if len(committed) == 64 else hashlib.sha1(usedforsecurity=False)
+    digest.update(b"blob %d\0" % len(target) + target)
+    return digest.hexdigest()
+
+
+def _hashed(top: Path, paths: list[str], *options: str) -> dict[str, str]:
     """Path → the id that git would give the file, through its filter; without those whose filter does not run."""
     if not paths:
         return {}
@@ -248,22 +271,17 @@ def _hashed(top: Path, paths: list[str]) -> dict[str, str]:
     asked = b"".join(os.fsencode(path) + b"\n" for path in plain)
     # What a filter says on stderr decides, and nothing else may be there.
     env = git_environment({"GIT_TRACE": "0", "GIT_TRACE_CURL": "0"})
-    done = run_git("hash-object", "--stdin-paths", cwd=top, input=asked, env=env, check=False)
+    done = run_git("hash-object", *options, "--stdin-paths", cwd=top, input=asked, env=env, check=False)
     ids = done.stdout.decode().split()
     # Of a filter that is not required, git reports the failure and goes on without it.
-    if done.returncode == 0 and not done.stderr and len(ids) == len(plain) == len(paths):
-        return dict(zip(paths, ids, strict=True))
-    hashed = {}
+    whole = done.returncode == 0 and not done.stderr and len(ids) == len(plain)
+    hashed = dict(zip(plain, ids, strict=True)) if whole else {}
     for path in paths:
-        done = run_git("hash-object", "--", path, cwd=top, env=env, check=False)
-        if done.returncode == 0 and not done.stderr:
-            hashed[path] = done.stdout.decode().strip()
+        if path not in hashed:
+            done = run_git("hash-object", *options, "--", path, cwd=top, env=env, check=False)
+            if done.returncode == 0 and not done.stderr:
+                hashed[path] = done.stdout.decode().strip()
     return hashed
-
-
-def _unfiltered(top: Path, path: str) -> str:
-    done = run_git("hash-object", "--no-filters", "--", path, cwd=top, check=False)
-    return done.stdout.decode().strip() if done.returncode == 0 else ""
 
 
 def _inside(top: Path, paths: Iterable[Path]) -> Iterator[str]:

@@ -94,6 +94,7 @@ def judge(
     Other runs of the commit that may count are judged by the same gates: what they add is part of the verdict.
     """
     verdict = _decide(finder, in_force, stage, dry_run)
+    verdict = replace(verdict, judged=finder.runs.digests([*finder.candidates, *finder.failed_seeds]))
     return add_reruns(finder, in_force, verdict, stage)
 
 
@@ -113,12 +114,12 @@ def add_reruns(finder: BaselineFinder, in_force: PolicyInForce, verdict: Verdict
 def _decide(
     finder: BaselineFinder, in_force: PolicyInForce, stage: str | None, dry_run: bool, *, rerun: bool = False
 ) -> Verdict:
-    """The verdict on a run by itself; `rerun`: it is beside the one that is judged."""
+    """The verdict on a run by itself, without what was read; `rerun`: it is beside the one that is judged."""
     from ciplug.gates.evaluate import evaluate
 
     policy = in_force.policy.renamed(finder.renames.names)
     in_force = replace(in_force, policy=policy)
-    verdict = evaluate(
+    return evaluate(
         policy.narrowed(policy.stages.get(stage)) if stage else policy,
         gather(finder, in_force),
         finder.run,
@@ -131,12 +132,6 @@ def _decide(
         rerun=rerun,
         ciplug=__version__,
     )
-    judged = {
-        key: digest
-        for run in (*finder.candidates, *finder.failed_seeds)
-        for key, digest in finder.runs.digests(run).items()
-    }
-    return replace(verdict, judged=judged)
 
 
 def policy_change(finder: BaselineFinder, policies: Policies, verdict: Verdict) -> str | None:

@@ -102,11 +102,15 @@ def _github(session: Session, source: OfGitHub, only: BundleFilter) -> Iterator[
     run = source.run
     own = session.context.host == github_actions.name and session.env.get("GITHUB_RUN_ID") == str(run)
     hint = "give the job `permissions: actions: read`, or set CIPLUG_GITHUB_TOKEN to a token that has it"
-    with github_client.errors(place, f"read the artifacts of run {run}", hint):
+    with (
+        github_client.errors(place, f"read the artifacts of run {run}", hint),
+        github_client.file_session(place) as files,
+    ):
         yield GitHubRun(
             github_client.client(place).get_repo(place.repository),
             place.repository,
             run,
+            files=files,
             artifacts=only.artifact or ARTIFACTS,
             pattern=only.pattern,
             own=own and bool(_origin_here(session).trusted),

@@ -265,9 +265,9 @@ class Runs:
         amendments = (key for run in wanted for key in self._amendment_keys.get(run, ()) if amended_run(key))
         return [*(run.key for run in wanted), *amendments]
 
-    def digests(self, run: Run) -> dict[str, str]:
-        """Return key → digest of the record and the amendments of a run, as the store has them."""
-        data = self._read(self.objects_of([run_key(run)]))
+    def digests(self, runs: Iterable[Run]) -> dict[str, str]:
+        """Return key → digest of the records and the amendments of these runs, as the store has them."""
+        data = self._read(self.objects_of(map(run_key, runs)))
         return {key: digest(data[key]) for key in sorted(data)}
 
     def _note(self, key: str, problem: RecordError) -> None:

@@ -13,7 +13,7 @@ from ciplug.bundles.source import PATTERN
 from ciplug.forges import Forge, open_forge
 from ciplug.forges.base import Place
 from ciplug.forges.github import GitHub
-from ciplug.forges.github_client import client
+from ciplug.forges.github_client import client, file_session
 from ciplug.records.provenance import Context
 from tests.bundles import zipped
 from tests.servers.github_api import GitHubApi
@@ -71,10 +71,14 @@ def everything(api: GitHubApi) -> set[str]:
 
     api.add_run(42, commit=COMMIT)
     api.add_artifact(42, "ciplug-report", zipped({"bundle.ndjson": b"x"}))
-    repository = client(Place("github", api.url, api.repository, "user-token")).get_repo(api.repository)
-    artifacts = GitHubRun(repository, api.repository, 42, artifacts=ARTIFACTS, pattern=PATTERN, own=False)
-    artifacts.origin()
-    assert [found.name for found in artifacts.bundles()]
+    place = Place("github", api.url, api.repository, "user-token")
+    repository = client(place).get_repo(api.repository)
+    with file_session(place) as files:
+        artifacts = GitHubRun(
+            repository, api.repository, 42, files=files, artifacts=ARTIFACTS, pattern=PATTERN, own=False
+        )
+        artifacts.origin()
+        assert [found.name for found in artifacts.bundles()]
     forge(api).record_deployment(COMMIT, "live", description="wine version 3 is in Production", url=run)
     return {*arguments, "set_status", "record_deployment"}
 

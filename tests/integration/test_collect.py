@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from ciplug.cli import main
+from ciplug.forges import retries
 from ciplug.records import bundle
 from ciplug.reports.comment import MARKER
 from ciplug.steps.session import open_session
@@ -446,6 +447,31 @@ def test_github_the_fan_in_of_a_matrix(tmp_path: Path, job: GitHubApi, project: 
 
     said = ciplug("collect", "--artifact", "ciplug-html", env=github(tmp_path, job, "push", {}))
     assert said.code == 2 and "no bundle in run 900 of acme/demo" in said.err
+
+
+def test_github_storage_in_trouble(
+    tmp_path: Path, job: GitHubApi, project: Project, ciplug: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "BACKOFF", 0.01)
+    leg = a_run(project.head)
+    job.add_artifact(900, "ciplug", zipped({"bundle.ndjson": packed(leg)}))
+    job.add_run(900, commit=project.head)
+    env = github(tmp_path, job, "push", {})
+    job.fail_next(503, times=2, path="/blobs/")
+    job.fail_next(None, path="/blobs/")
+    said = ciplug("collect", env=env)
+    assert said.code == 0, said.err
+    assert recorded(project).keys() == {leg.id}
+    assert len([call for call in job.calls if call.path.startswith("/blobs/")]) == 4
+
+    job.fail_next(429, path="/blobs/", headers={"Retry-After": "600"})
+    said = ciplug("collect", env=env)
+    assert said.code != 0 and "GitHub storage's rate limit: it asks to wait 600 s" in said.err
+    for status in (503, None):
+        job.fail_next(status, times=5, path="/blobs/")
+        said = ciplug("collect", env=env)
+        assert said.code != 0 and "secret-signature" not in said.err
+        assert ("answers 503" if status else "artifact ciplug (1001): it cannot be fetched from localhost") in said.err
 
 
 def test_github_without_the_permission(tmp_path: Path, github_api: GitHubApi, project: Project, ciplug: Call) -> None:

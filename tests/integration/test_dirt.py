@@ -132,6 +132,40 @@ def test_submodules(project: Project, tmp_path: Path, setting: str) -> None:
     assert measured(fresh).files == ("lib",)
 
 
+def test_a_copied_checkout_is_clean_and_its_index_is_left_alone(project: Project, tmp_path: Path) -> None:
+    """Files that were copied or restored have other times than the index knows."""
+    library = Project.create(tmp_path / "library")
+    git(project.folder, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(library.folder), "lib")
+    (project.folder / "link").symlink_to("train.py")
+    (project.folder / "two\nlines").write_text("1")
+    project.commit("files of each kind")
+    for folder, _, names in os.walk(project.folder):
+        for name in names:
+            if ".git" not in Path(folder).parts:
+                os.utime(Path(folder, name), (1, 1), follow_symlinks=False)
+    indexes = [project.folder / ".git/index", project.folder / ".git/modules/lib/index"]
+    before = [path.read_bytes() for path in indexes]
+    assert measured(project.folder) == Dirt()
+    training = (PYTHON, "-c", WRITE, "metrics.json")
+    for command in (
+        ("run", "--", *training),
+        ("record", "--metrics", "metrics.json"),
+        ("ci", "--", *training),
+        ("compare",),
+        ("gate",),
+        ("report",),
+        ("doctor",),
+        ("runs", "list"),
+    ):
+        project.ciplug(*command, code=None)
+        assert [path.read_bytes() for path in indexes] == before, command
+    assert last(project) == CLEAN
+    (project.folder / "link").unlink()
+    (project.folder / "link").symlink_to("ciplug.yaml")
+    (project.folder / "train.py").write_text("pass\n")
+    assert measured(project.folder).files == ("link", "train.py")
+
+
 def test_a_merge_with_conflicts(project: Project) -> None:
     project.branch("other", {"accuracy": 0.1})
     git(project.folder, "checkout", "-q", "main")

@@ -159,7 +159,7 @@ def test_a_pointer_as_dataset_and_as_artifact(project: Project, capfd: pytest.Ca
     assert "data.bin: only the Git LFS pointer is here; recorded by the digest of the content" in capfd.readouterr().err
     (project.folder / "data.bin").write_bytes(CONTENT)
     assert main(record) == 0
-    assert "LFS pointer" not in capfd.readouterr().err
+    assert "only the Git LFS pointer" not in capfd.readouterr().err
     first, second = project.json("runs", "list", "--json")
     assert first["datasets"] == second["datasets"]
     assert first["datasets"][0]["size"] == len(CONTENT)

@@ -51,6 +51,17 @@ def notices(project: Project) -> Mapping[str, Any]:
     return {one["kind"]: one for one in report["sections"][0]["comparison"]["notices"]}
 
 
+def test_the_price_of_a_gate_does_not_grow_with_the_runs_of_a_commit(project: Project, tmp_path: Path) -> None:
+    reads = []
+    train(project, 0.9, "--seed", "1")
+    for count in (2, 3):
+        train(project, 0.9, "--seed", "1")
+        trace = tmp_path / f"trace {count}"
+        project.json("gate", "--json", env={"GIT_TRACE": str(trace)})
+        reads.append(trace.read_text().count("built-in: git cat-file"))
+    assert reads[0] == reads[1] > 0
+
+
 def test_run_until_it_passes(project: Project) -> None:
     """The third attempt with the same seed passes the gate: a warning that names the run that failed it."""
     bad = train(project, 0.79, "--seed", "1")
