@@ -140,7 +140,8 @@ def _no_run(notice: Facts) -> str:
 
 def _no_run_on_branch(notice: Facts) -> str:
     with_metric = f" with '{notice.metrics[0]}'" if notice.metrics else ""
-    return f"no {'other run' if notice.run else 'run'} of '{notice.model}'{with_metric} on {notice.name}"
+    apart = " apart from those of this commit" if notice.run else ""
+    return f"no run of '{notice.model}'{with_metric} on {notice.name}{apart}"
 
 
 def _stale(notice: Facts) -> str:

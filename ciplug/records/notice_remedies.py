@@ -53,6 +53,7 @@ _OF_PASSED_OVER = {
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
+    Reason.CHILD: "log the metrics that gates use in the parent run, too: other runs are compared with that one",
     Reason.INCOMPLETE: "make every run write the metrics that the gates use",
     Reason.WITHDRAWN: "record another run",
 }

@@ -96,7 +96,7 @@ def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
     if base:
-        return finder.of_commit(base.name, base.commit)
+        return finder.asked_for(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
     return finder.merge_base(baseline.branch, baseline.source) if baseline else finder.merge_base(None)
@@ -135,7 +135,7 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
     for side in sides:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
-            if one.reason in REPORTED_REASONS:
+            if of == "baseline" or one.reason in REPORTED_REASONS:
                 notice = Notice(
                     kind=Kind.PASSED_OVER,
                     of=of,

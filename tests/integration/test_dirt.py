@@ -224,6 +224,7 @@ def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around
     (project.folder / "train.py").write_text(
         "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
     )
+    time.sleep(0.1)  # More than the clock of files lags behind.
     command = [PYTHON, "train.py"]
     around_it = [PYTHON, "-m", "ciplug", "run", "--"] if around else []
     time.sleep(0.1)  # longer than the clock of a file system may lag behind

@@ -110,7 +110,7 @@ def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> No
     project.branch("late", {"accuracy": 0.7})
     project.train()
     found = verdict(project, 0)
-    assert (found["outcome"], "days are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
+    assert (found["outcome"], "days of age are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
 
 
 @pytest.mark.slow
