@@ -313,7 +313,8 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp
 def _tell_left_out(one: LeftOut) -> None:
     if (one.name, one.why) not in _odd_names:
         _odd_names.add((one.name, one.why))
-        console.complain(f"warning: {summary([one])}", "the run goes on; a gate on a metric of this name is an error")
+        after = "no gate looks at this file" if one.why == "artifact" else "a gate on a metric of this name is an error"
+        console.complain(f"warning: {summary([one])}", f"the run goes on; {after}")
 
 
 def _is_taken(name: str) -> bool:
@@ -427,7 +428,9 @@ def _named(artifact_file: str | os.PathLike[str]) -> str:
 
     try:
         return artifact_name(artifact_file)
-    except (UsageError, TypeError) as problem:
+    except UsageError as problem:
+        raise _NotMade(problem.message) from None
+    except TypeError as problem:
         raise _NotMade(str(problem)) from None
 
 

@@ -204,6 +204,8 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: recorded with the run anyway",
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
+    Kind.NOT_MADE: lambda n: f"of the files that the training logged, {n.detail}",
+    Kind.NOT_RECORDED: lambda n: f"{listed(n.files)} is not recorded: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,

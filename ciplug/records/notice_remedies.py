@@ -82,6 +82,8 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OLDER: "train this commit again: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "make the command write these files",
     Kind.LEFT_OUT: "make the training write a number for each of them",
+    Kind.NOT_MADE: "correct the log calls of these files: no gate looks at them",
+    Kind.NOT_RECORDED: lambda n: n.advice or "make the training write a file that can be read",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,

@@ -227,6 +227,7 @@ def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around
     time.sleep(0.1)  # More than the clock of files lags behind.
     command = [PYTHON, "train.py"]
     around_it = [PYTHON, "-m", "ciplug", "run", "--"] if around else []
+    time.sleep(0.1)  # longer than the clock of a file system may lag behind
     done = subprocess.run([*around_it, *command], cwd=project.folder, check=False, capture_output=True, text=True)
     assert last(project) == dirty("train.py") and "did not write it" not in done.stderr
     (run,) = project.json("runs", "list", "--json")
