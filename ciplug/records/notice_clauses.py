@@ -140,7 +140,8 @@ def _no_run(notice: Facts) -> str:
 
 def _no_run_on_branch(notice: Facts) -> str:
     with_metric = f" with '{notice.metrics[0]}'" if notice.metrics else ""
-    return f"no {'other run' if notice.run else 'run'} of '{notice.model}'{with_metric} on {notice.name}"
+    apart = " apart from those of this commit" if notice.run else ""
+    return f"no run of '{notice.model}'{with_metric} on {notice.name}{apart}"
 
 
 def _stale(notice: Facts) -> str:
@@ -199,6 +200,8 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: recorded with the run anyway",
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
+    Kind.NOT_MADE: lambda n: f"of the files that the training logged, {n.detail}",
+    Kind.NOT_RECORDED: lambda n: f"{listed(n.files)} is not recorded: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,

@@ -27,7 +27,7 @@ class Reason(str, Enum):
     LAPTOP = "laptop"
     """A person's machine recorded it, and not a pipeline."""
     CHILD = "child"
-    """It is a child run, and the commit has a run that is not."""
+    """It is a child run, and the commit, or what is compared with it, has a run that is not."""
     INCOMPLETE = "incomplete"
     """It has fewer of the metrics that gates look at, or of those to compare."""
     EARLIER = "earlier"

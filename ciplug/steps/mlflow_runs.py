@@ -21,6 +21,7 @@ from ciplug.capture.mlflow.run import TAG, with_children
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, counted
+from ciplug.git.credentials import redact
 from ciplug.records.left_out import some_names, summary
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
@@ -40,6 +41,8 @@ class Taken:
 
     status: Status
     notes: tuple[Note, ...] = ()
+    nothing_in: tuple[str, ...] = ()
+    """The stores that were looked in, where none of them has a run of the command."""
 
 
 class Tracking:
@@ -75,11 +78,19 @@ class Tracking:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
         notes += self._untagged(found)
+        if not found:
+            return Taken(status, tuple(notes), self._looked_in)
         try:
             return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
             return Taken(status, (*notes, problem_note(problem)))
+
+    @property
+    def _looked_in(self) -> tuple[str, ...]:
+        uri = self._env.get(places.URI)
+        first = redact(uri) if uri else "the store that ciplug gave it" if self._given else None
+        return (*([first] if first else []), "its folder")
 
     def _readers(self, command: Sequence[str]) -> Iterator[Callable[[], list[MlflowRun]]]:
         """Yield a reader for each store that may hold a run of the command."""
@@ -197,6 +208,18 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
         entry.append(*some)
     left = left_out_of(run)
     return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*([summary(left)] if left else []), *refused]]
+
+
+def nothing_found(taken: Taken, env: Mapping[str, str]) -> Note:
+    """Say, of a training without metrics, where its runs of MLflow were looked for."""
+    words = f"if the training logs with MLflow: no run of it was found in {' or '.join(taken.nothing_in)}"
+    if env.get(places.URI):
+        hint = (
+            "have it start its run with mlflow.start_run: MlflowClient().create_run does not mark it as a run of ciplug"
+        )
+    else:
+        hint = f"set {places.URI} for the command to the store that the training logs to"
+    return Note(words, hint)
 
 
 def _several(count: int) -> list[Note]:

@@ -89,7 +89,7 @@ def _rerun(
 
 def _verdict(finder: BaselineFinder, run: Run, judge: Judge) -> Verdict | None:
     try:
-        return judge(replace(finder, given=finder.runs.at(run.commit, run.id)))
+        return judge(replace(finder, given=finder.runs.at(run.commit, run.id), beside=finder.run))
     except ConfigError:
         # Every gate needs files of the machine that trained.
         return None

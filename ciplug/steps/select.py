@@ -118,7 +118,7 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
         of_model = [facts[run.id] for run in recorded if run.model == model]
         compared = frozenset(name for one in of_model for name in one.metrics)
         baselines = (
-            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), pipelines_only=only)
+            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), children=True, pipelines_only=only)
             for only in (False, True)
         )
         chosen = (select(of_model, one).chosen for one in (rules, *baselines))

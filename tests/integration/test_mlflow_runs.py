@@ -241,3 +241,14 @@ def test_a_torn_value_is_said_and_never_passes(project: Project) -> None:
     assert "1 name is left out: 'loss' (the text '17959 n/a')" in said
     (verdict,) = json.loads(project.ciplug("gate", "--json", code=None).stdout)["verdicts"]
     assert [gate["outcome"] for gate in verdict["gates"]] == ["ERROR"]
+
+
+def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked_for(project: Project) -> None:
+    nothing = "if the training logs with MLflow: no run of it was found in "
+    said = _run(project, "log(sys.argv[0].replace('train.py', '../elsewhere'))")
+    assert nothing + "the store that ciplug gave it or its folder" in said
+    assert "set MLFLOW_TRACKING_URI for the command" in said
+    said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "sqlite:////srv/my.db"})
+    assert nothing + "sqlite:////srv/my.db or its folder" in said
+    assert "MlflowClient().create_run does not mark it" in said
+    assert nothing not in _run(project, "log(given())")

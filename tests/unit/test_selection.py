@@ -26,6 +26,7 @@ from tests.histories import commits
 GATED = frozenset({"accuracy", "loss"})
 CANDIDATE = Rules(gated=GATED)
 BASELINE = baseline_rules(gated=GATED, compared=frozenset({"accuracy", "size"}), aside=frozenset())
+OF_A_CHILD = replace(BASELINE, children=True)
 BEST = Facts(id="best", started="2", dirty=False, pipeline=True, metrics=GATED)
 
 
@@ -62,7 +63,8 @@ def test_a_later_run_is_passed_over_for_one_reason(reason: Reason, changes: dict
     alone = chosen([other])
     assert alone.chosen == (None if reason in NEVER else "other")
     barred_as_baseline = {*NEVER, Reason.FORK, Reason.NOT_FINISHED}
-    assert chosen([other], BASELINE).chosen == (None if reason in barred_as_baseline else "other")
+    assert chosen([other], OF_A_CHILD).chosen == (None if reason in barred_as_baseline else "other")
+    assert chosen([other], BASELINE).chosen == (None if reason in {*barred_as_baseline, Reason.CHILD} else "other")
     only_ci = replace(CANDIDATE, pipelines_only=True)
     assert chosen([other], only_ci).chosen == (None if reason in {*NEVER, Reason.LAPTOP} else "other")
 
@@ -118,6 +120,14 @@ def test_a_child_is_never_better_than_its_parent() -> None:
 def test_a_run_is_not_compared_with_its_own_children() -> None:
     child = replace(BEST, id="child", parent="best")
     assert chosen([BEST, child], replace(BASELINE, aside=frozenset({"best"}))).chosen is None
+    # Nor with those of another run, whose own numbers are not there to compare.
+    empty = replace(BEST, id="empty", metrics=frozenset())
+    trial = replace(child, parent="empty")
+    assert {run.run: run.reason for run in chosen([empty, trial], BASELINE).passed_over} == {
+        "empty": Reason.INCOMPLETE,
+        "child": Reason.CHILD,
+    }
+    assert chosen([empty, trial], OF_A_CHILD).chosen == "child"
     again = replace(BEST, id="again")
     found = chosen([BEST, child, again], replace(BASELINE, aside=frozenset({"best"})))
     assert (found.chosen, [run.reason for run in found.passed_over]) == ("again", [Reason.CHILD])
@@ -144,7 +154,7 @@ def test_the_facts_of_a_run() -> None:
     assert (found.parent, found.objection) == ("2", "withdrawn")
 
 
-RULES = st.sampled_from([CANDIDATE, BASELINE, replace(CANDIDATE, pipelines_only=True), Rules()])
+RULES = st.sampled_from([CANDIDATE, BASELINE, OF_A_CHILD, replace(CANDIDATE, pipelines_only=True), Rules()])
 
 
 @given(commits(), RULES)
@@ -157,6 +167,7 @@ def test_what_is_chosen_may_count_and_so_may_what_it_depends_on(runs: list[Facts
         assert at.dirty is False and not at.set_aside and at.objection is None
         assert at.trusted or rules.forks
         assert at.finished or rules.unfinished
+        assert at.id != found.chosen or at.parent is None or rules.children
         assert at.pipeline or not rules.pipelines_only
         at = by_id.get(at.parent or "")
 
