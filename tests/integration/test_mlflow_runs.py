@@ -131,6 +131,17 @@ def test_a_sqlite_file_that_the_code_chooses_is_found(project: Project) -> None:
     assert run["name"] == "sweep" and len(children) == 4
 
 
+def test_a_run_that_another_process_makes_meanwhile_is_named_and_not_taken(project: Project) -> None:
+    """A store that was not there before is not the command's for this reason."""
+    (project.folder / "ciplug.yaml").write_text("version: 1\ngates: {accuracy: {min: 0.8}}\n")
+    said = _run(project, "log('mlruns')\nfor tag in pathlib.Path('mlruns').rglob('ciplug.run'): tag.unlink()")
+
+    assert "mlruns: 5 runs of MLflow without the tag 'ciplug.run' not recorded: " in said and "'sweep'" in said
+    (run,) = _runs(project)
+    assert run["metrics"] == {}
+    project.ciplug("gate", code=1)
+
+
 def test_several_runs_are_child_runs(project: Project) -> None:
     _with_gate(project)
     body = "log(given())\nfor tag in pathlib.Path(given()).rglob('mlflow.parentRunId'): tag.unlink()"
