@@ -87,12 +87,6 @@ def evaluate(
     )
 
 
-_NO_METRIC = (
-    "name the file that the training writes: metrics: metrics.json; or, if it logs with MLflow, set "
-    "MLFLOW_TRACKING_URI for the command"
-)
-
-
 def _judged(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     """The results of all gates: corrected together, waived, and with the worst of many slices."""
     examples = ByExample(policy, evidence)
@@ -210,7 +204,9 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             rule="the training leaves metrics",
             outcome="FAIL",
             reason=reasons.nothing_to_judge(evidence.refused),
-            advice=reasons.advice_on_left_out(evidence.refused[0]) if evidence.refused else _NO_METRIC,
+            advice=reasons.advice_on_left_out(evidence.refused[0])
+            if evidence.refused
+            else reasons.advice_on_no_metric(evidence.children),
         )
 
 

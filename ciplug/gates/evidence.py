@@ -22,6 +22,8 @@ class Evidence:
     """Facts, gathered before anything is judged."""
 
     candidate: Side
+    children: int = 0
+    """The number of its child runs."""
     baselines: Mapping[str, Side]
     """Gate → what its comparing rules compare with, or why there is none."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)

@@ -96,6 +96,15 @@ def advice_on_left_out(one: LeftOut) -> str:
     return "have the training write a number"
 
 
+def advice_on_no_metric(children: int) -> str:
+    if children:
+        return f"log the metrics to the run itself, not only to its {counted(children, 'child run')}"
+    return (
+        "name the file that the training writes: metrics: metrics.json; or, if it logs with MLflow, set "
+        "MLFLOW_TRACKING_URI for the command"
+    )
+
+
 def last_lost(metric: str, why: str) -> str:
     """Return the reason where the last value of a metric may be lost."""
     return f"the last value of '{metric}' may be lost: {why}"

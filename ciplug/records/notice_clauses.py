@@ -28,6 +28,8 @@ def ended(notice: Facts) -> str:
 
 
 def _ended(notice: Facts) -> str:
+    if notice.detail is not None:
+        return f"ended as {notice.detail} in MLflow, though its exit code is 0"
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
     if notice.resumed == "then":
@@ -82,6 +84,8 @@ def _reruns(notice: Facts) -> str:
     those = f" ({listed([run[:12] for run in notice.runs], notice.behind)})" if notice.runs else ""
     behind = f"; {counted(notice.behind, 'more run')} could not count{those}" if notice.behind else ""
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
+    if notice.settled:
+        lead = f"{_which(notice)} does not count for this commit, another run does"
     return f"{lead}{others}{more}{behind}"
 
 
@@ -118,14 +122,14 @@ def _varies(notice: Facts) -> str:
 
 def _failed_before(notice: Facts) -> str:
     where = _others(notice)
-    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the run that counts"
+    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the judged run"
 
 
 def _no_number_before(notice: Facts) -> str:
     errors, them = ("was an error", "it") if len(notice.metrics) == 1 else ("were errors", "them")
     have = "has" if len(notice.runs) == 1 else "have"
     found = f"{_quoted(notice.metrics)} {errors} on {_others(notice)} of this commit, which {have} no number for {them}"
-    return f"{found}, and did not fail on the run that counts"
+    return f"{found}, and did not fail on the judged run"
 
 
 def _others(notice: Facts) -> str:

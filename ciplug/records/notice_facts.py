@@ -170,6 +170,6 @@ class Facts:
     schema: int | None = None
     """The schema of a registry event, or of an amendment, that is newer than ours."""
     detail: str | None = None
-    """The words of another program, or of the error that stopped ciplug."""
+    """The words of another program, such as MLflow's status of a run, or of the error that stopped ciplug."""
     advice: str | None = None
     """The remedy that came with `detail`."""

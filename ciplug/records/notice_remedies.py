@@ -39,6 +39,8 @@ def _of_evaluation(notice: Facts) -> str:
 
 
 def _of_failure(notice: Facts) -> str:
+    if notice.detail is not None:
+        return f"find in the training why it ends its run in MLflow as {notice.detail}"
     if notice.seed is None:
         return _TRAINING
     return (

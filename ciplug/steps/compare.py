@@ -44,7 +44,9 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    found = rerun_notices.notices(section.run.id, reruns, section.verdict)
+    found = rerun_notices.notices(
+        section.run.id, reruns, section.verdict, counts=section.comparison.candidate.reason is None
+    )
     comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
     return replace(section, reruns=reruns, comparison=comparison)
 

@@ -39,6 +39,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
+        children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=_history(finder, policy),
         examples=_examples(finder, policy, sides.values()),

@@ -175,7 +175,8 @@ def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapp
             # By its id it would be refused as well.
             advice = "record one in a pipeline: with 'record: ci' no other run counts"
         else:
-            advice = f"record another run, or name this one: --run {first.run[:12]}"
+            # By its id it would not be promoted either.
+            advice = "record another run of this commit, from a clean checkout"
         return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"

@@ -82,6 +82,7 @@ def test_run_until_it_passes(project: Project) -> None:
     for form in ("markdown", "html"):
         shown = project.ciplug("report", "--format", form).stdout
         assert "FLAKY: 2 runs of this commit with seed 1" in shown and bad[:12] in shown
+    assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
     assert "FLAKY" in terminal and bad[:12] in terminal and "could count" in " ".join(terminal.split())
 

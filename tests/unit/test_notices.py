@@ -22,6 +22,7 @@ EXAMPLES = [
     Notice(kind=Kind.FAILED, run=RUN, exit_code=4),
     Notice(kind=Kind.KILLED, run=RUN, signal="SIGKILL"),
     Notice(kind=Kind.FAILED, run=RUN, parent="b" * 32, exit_code=1),
+    Notice(kind=Kind.FAILED, run=RUN, exit_code=0, detail="FAILED"),
     Notice(kind=Kind.FAILED, run=RUN, seed="seed 4", exit_code=1),
     Notice(kind=Kind.FAILED, run=RUN, by="alice", resumed="then"),
     Notice(kind=Kind.FORK, run=RUN),

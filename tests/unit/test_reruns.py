@@ -236,7 +236,7 @@ def test_a_rerun_without_a_number_is_not_silence(what: str, other: Rerun, outcom
     if outcome == "WARN":
         (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)
         said = "'acc' was an error on run a of this commit, which has no number for it"
-        assert gate.reason == f"{said}, and did not fail on the run that counts"
+        assert gate.reason == f"{said}, and did not fail on the judged run"
 
 
 def test_runs_that_nobody_judged_are_not_silence() -> None:
@@ -261,3 +261,7 @@ def test_the_report_names_all_of_it() -> None:
     assert said[1].clause == flaky
     shown = f"3 runs of this commit could count: run {'z' * 12} counts; the others: 1 PASS, 1 FAIL"
     assert said[2].clause == shown
+    *_, last = notices("z" * 32, found, None, counts=False)
+    assert last.clause == (
+        f"run {'z' * 12} does not count for this commit, another run does; the others: 1 PASS, 1 FAIL"
+    )
