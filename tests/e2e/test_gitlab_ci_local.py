@@ -311,7 +311,9 @@ class TestForms:
         git_server.token = None
         ways = dict(
             re.findall(
-                r"^\| ([^|`]+) \| (.*?) \|$", PAGE.partition("## Ways to include it")[2].partition("##")[0], re.M
+                r"^\| ([^|`]+) \| (.*?) \|$",
+                PAGE.partition("## Ways to include the component")[2].partition("##")[0],
+                re.M,
             )
         )
         assert len(ways) == 4
@@ -406,7 +408,7 @@ class TestPromotion:
 class TestStages:
     @pytest.fixture
     def pipeline(self) -> str:
-        return documented()["Stages"]
+        return documented()["Train in another job"]
 
     @pytest.fixture
     def files(self) -> dict[str, str]:
