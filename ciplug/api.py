@@ -107,7 +107,7 @@ def start_run(
 
     Under `ciplug run` the first call joins its run. Each later one, in any process of the training, starts a child run:
     a run of its own, which is sent with its parent. Without `ciplug run` each call starts a run that is recorded when
-    it ends. Use it as a context manager then: at exit, `raise SystemExit(1)` cannot be told from a good end.
+    it ends. Use it as a context manager then: at exit, `raise SystemExit(1)` cannot be told from `raise SystemExit(0)`.
 
     Args:
         run_id: resume this run, which a process of this machine has open, or which is recorded in the store: what is
@@ -203,17 +203,27 @@ def _activate(run: OpenRun) -> ActiveRun:
 
 
 def _end_at_exit() -> None:
-    status = _end.status()
+    end = _end.end()
+    # Under `ciplug run`, the exit code of the command decides.
+    if _stack and not end.is_known and not os.environ.get("CIPLUG_RUN_ID"):
+        _tell_unknown(_stack[0].id)
     # A daemon thread may go on logging: a run that it started here would be ended here, and so on without end.
     _ending[:] = [str(os.getpid())]
     while _stack:
-        _stack[-1].end(status)
+        _stack[-1].end(end.status)
     if threads := _ending[1:]:
         _tell_dropped(threads)
 
 
 def _is_exiting() -> bool:
     return bool(_ending) and _ending[0] == str(os.getpid())
+
+
+def _tell_unknown(run: str) -> None:
+    console.complain(
+        f"warning: the program ended by SystemExit, whose code is not known: run {run[:12]} is recorded as finished",
+        "start the run using `with`, end the program by sys.exit(…), or run it by `ciplug run`",
+    )
 
 
 def _tell_dropped(threads: Sequence[str]) -> None:
@@ -303,7 +313,8 @@ def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp
 def _tell_left_out(one: LeftOut) -> None:
     if (one.name, one.why) not in _odd_names:
         _odd_names.add((one.name, one.why))
-        console.complain(f"warning: {summary([one])}", "the run goes on; a gate on a metric of this name is an error")
+        after = "no gate looks at this file" if one.why == "artifact" else "a gate on a metric of this name is an error"
+        console.complain(f"warning: {summary([one])}", f"the run goes on; {after}")
 
 
 def _is_taken(name: str) -> bool:
@@ -417,7 +428,9 @@ def _named(artifact_file: str | os.PathLike[str]) -> str:
 
     try:
         return artifact_name(artifact_file)
-    except (UsageError, TypeError) as problem:
+    except UsageError as problem:
+        raise _NotMade(problem.message) from None
+    except TypeError as problem:
         raise _NotMade(str(problem)) from None
 
 

@@ -374,6 +374,6 @@ def _dvclive(folder: Path, file: str, skip: Collection[Path]) -> Metrics:
 def _one_series(file: Path) -> tuple[float, Series]:
     metrics = read_metrics(file)
     if len(metrics.series) != 1:
-        raise InputError(f"{file}: one column of values beside the steps is expected, not {len(metrics.series)}")
+        raise Source(file).wrong(f"one column of values beside the steps is expected, not {len(metrics.series)}")
     ((column, series),) = metrics.series.items()
     return metrics.values[column], series

@@ -21,6 +21,8 @@ class Reading:
     """last, best, min, max, or the number of a step."""
     of: str | None = None
     """The metric that chooses the step from which every metric is taken."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Old name → present name, of metrics that were renamed; the file may have either."""
     directions: Mapping[str, bool] = field(default_factory=dict)
     """Metric → higher is better, as far as it is known."""
 
@@ -39,7 +41,7 @@ def values_that_count(
     metric whose direction is not known.
     """
     if reading.of is not None:
-        return _at(series, _step_of(series, reading, reading.of, file), file)
+        return _at(series, _step_of(series, reading, _written(reading.of, series, reading.names), file), file)
     if isinstance(reading.take, int):
         return _at(series, reading.take, file)
     if reading.take == "last":
@@ -56,20 +58,31 @@ def _own(values: Sequence[float], name: str, reading: Reading) -> float:
     return max(finite) if highest else min(finite)
 
 
+def _written(name: str, series: Mapping[str, Series], names: Mapping[str, str]) -> str:
+    """The name that the file has for a metric, which may be its old or its present one."""
+    now = names.get(name, name)
+    known = [name, now, *(old for old, new in names.items() if new == now)]
+    return next((one for one in known if one in series), name)
+
+
 def _step_of(series: Mapping[str, Series], reading: Reading, of: str, file: str) -> int:
     """The first step with the best, least or largest value of a metric."""
     if of not in series:
         known = ", ".join(f"'{name}'" for name in list(series)[:8]) or "none"
-        raise InputError(f"{file}: no metric '{of}' by steps, which chooses the step", hint=f"it has {known}")
+        raise _wrong(file, f"no metric '{of}' by steps, which chooses the step", hint=f"it has {known}")
     highest = reading.directions.get(of) if reading.take == "best" else reading.take == "max"
     if highest is None:
         hint = "give a gate on it 'higher_is_better', or write 'take: min' or 'take: max'"
-        raise InputError(f"{file}: which value of '{of}' is best is not known", hint=hint)
+        raise _wrong(file, f"which value of '{of}' is best is not known", hint=hint)
     points = [(v, s) for s, v in zip(series[of].steps, series[of].values, strict=True) if math.isfinite(v)]
     if not points:
-        raise InputError(f"{file}: '{of}', which chooses the step, has no finite value")
+        raise _wrong(file, f"'{of}', which chooses the step, has no finite value")
     best = max(value for value, _ in points) if highest else min(value for value, _ in points)
     return next(step for value, step in points if value == best)
+
+
+def _wrong(file: str, what: str, hint: str | None = None) -> InputError:
+    return InputError(f"{file}: {what}", hint=hint, what=what)
 
 
 def _at(series: Mapping[str, Series], step: int, file: str) -> tuple[dict[str, float], list[LeftOut]]:

@@ -69,10 +69,10 @@ def _summarize(session: Session, delivered: Delivered) -> None:
     if session.workspace and not run.commit:
         console.complain("warning: this run belongs to no commit, so nothing can be compared with it: commit first")
     if not run.metrics and run.status == "finished" and not delivered.recorded.problems:
-        console.complain(
-            "warning: this run has no metric, so nothing of it can be compared",
-            "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml",
-        )
+        hint = "name the file that the training writes with --metrics, or as 'metrics:' in ciplug.yaml"
+        if delivered.children:
+            hint = "log the metrics to the run itself, not only to its child runs"
+        console.complain("warning: this run has no metric, so nothing of it can be compared", hint)
     facts = [
         counted(len(run.metrics), "metric"),
         *([counted(delivered.children, "child run")] if delivered.children else []),

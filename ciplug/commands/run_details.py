@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ciplug.records.amendment import Amendment, Changes, RefusedParam
 from ciplug.records.canonical import plain
+from ciplug.records.inputs import DatasetInput
+from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run
 
+if TYPE_CHECKING:
+    from ciplug.tracking.entries import Entry
 
-def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) -> str:
-    """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them."""
+CHILDREN_MOST = 50
+"""Child runs that the outline has."""
+
+
+def details(
+    run: Run, changes: Changes, refused: Sequence[RefusedParam] = (), children: Sequence[Entry] = (), more: int = 0
+) -> str:
+    """The record as an indented outline, in the order of importance; packages are counted, `--json` lists them.
+
+    Args:
+        children: the runs that this one started.
+        more: the number of those beyond them.
+    """
     from ciplug.reports import untrusted
 
     facts = plain(run)
@@ -18,7 +35,11 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
     packages = provenance.pop("packages", {})
     facts.pop("last", None)
     if run.metrics:
-        facts["metrics"] = {name: f"{value}{_step(run, name)}" for name, value in facts["metrics"].items()}
+        facts["metrics"] = {name: f"{_number(value)}{_step(run, name)}" for name, value in run.metrics.items()}
+    if run.left_out:
+        facts["left_out"] = [_left_out(one) for one in run.left_out]
+    if run.inputs:
+        facts["inputs"] = [_input(one) for one in run.inputs]
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -43,6 +64,9 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
     facts.pop("schema", None)
     for name, value in facts.items():
         write(name, value, 0)
+    if children:
+        some = [f"and {more:,} more: ciplug runs list --where \"parent = '{run.id}'\""] if more else []
+        write("children", [*map(_child, children), *some], 0)
     write("provenance", provenance, 0)
     lines.append(f"  packages: {len(packages)}")
     if changes.amendments:
@@ -57,12 +81,36 @@ def details(run: Run, changes: Changes, refused: Sequence[RefusedParam] = ()) ->
 
 
 def _step(run: Run, metric: str) -> str:
-    """Describe the latest point of a metric that has steps: its value may differ from the one that counts."""
+    """Describe the last point of a metric that has steps: its value may differ from the one that counts."""
     point = run.last.get(metric)
     if point is None or point.step == 0:
         return ""
     same = repr(point.value) == repr(run.metrics[metric])
-    return f" (step {point.step:,})" if same else f" (at step {point.step:,}: {plain(point.value)})"
+    return f" (step {point.step:,})" if same else f"; the last, at step {point.step:,}, is {_number(point.value)}"
+
+
+def _number(value: float) -> str:
+    """All digits of a number; one that is not finite as tables have it."""
+    from ciplug.reports import figures
+
+    return str(value) if math.isfinite(value) else figures.number(value)
+
+
+def _left_out(one: LeftOut) -> str:
+    return one.clause if one.why == "file" else f"{one.name}: {one.clause}"
+
+
+def _input(dataset: DatasetInput) -> str:
+    """A dataset in one line; its source and schema, which may be JSON, are in `--json`."""
+    about = [dataset.digest, dataset.source_type, *([dataset.context] if dataset.context else [])]
+    return f"{dataset.name} ({', '.join(about)})"
+
+
+def _child(child: Entry) -> str:
+    name, status = child.attributes.get("name"), child.attributes.get("status", "unknown")
+    state = f", {child.state}" if child.state != "active" else ""
+    metrics = ", ".join(f"{metric}={_number(value)}" for metric, value in sorted(child.metrics.items())[:4])
+    return f"{child.id[:12]} ({f'{name}, ' if name else ''}{status}{state}){f': {metrics}' if metrics else ''}"
 
 
 def _history_line(one: Amendment) -> str:

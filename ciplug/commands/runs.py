@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ciplug import console
 from ciplug.commands import options
 from ciplug.commands.output import tell_problems
-from ciplug.commands.run_details import details
+from ciplug.commands.run_details import CHILDREN_MOST, details
 from ciplug.commands.run_tables import (
     FORMATS,
     ORIGIN,
@@ -35,12 +35,13 @@ from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
 from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
+from ciplug.steps.named_run import find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.amended import newer_notes
 from ciplug.tracking.hidden import hidden_states
-from ciplug.tracking.query import COMMIT, Comparison, Key
+from ciplug.tracking.query import COMMIT, PARENT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def _add_list(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_show(verbs: Verbs) -> argparse.ArgumentParser:
     showing = verbs.add_parser("show", help="show one run, and how it was amended", allow_abbrev=False)
-    showing.add_argument("id", metavar="ID", help="a run's id, or the beginning of it")
+    words = "a run's id or its beginning, a commit, branch or tag, MODEL@STAGE or MODEL@vN"
+    showing.add_argument("id", metavar="RUN", help=words)
+    showing.add_argument("--model", metavar="M", help="which model's run of a commit (default: that of ciplug.yaml)")
     showing.add_argument("--json", action="store_true", help="as JSON on stdout")
     return showing
 
@@ -134,9 +137,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
-    shown_run = runs.get(args.id)
+    shown_run = find_run(session, runs, args.id, args.model).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
-    console.out(dumps(_as_json(shown_run, changes, refused)) if args.json else details(shown_run, changes, refused))
+    if args.json:
+        console.out(dumps(_as_json(shown_run, changes, refused)))
+    else:
+        below = runs.catalog.search([Comparison(PARENT, "=", shown_run.id)], limit=CHILDREN_MOST)
+        more = below.total - len(below.entries)
+        console.out(details(shown_run, changes, refused, below.entries, more))
     for note in newer_notes(changes.newer):
         console.complain(f"warning: {note}")
     return 0

@@ -13,7 +13,7 @@ from ciplug.records import moment
 from ciplug.records.comparison import Role, Side
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Run
-from ciplug.records.selection import REPORTED_REASONS, PassedOver
+from ciplug.records.selection import REPORTED_REASONS, PassedOver, Reason
 
 Pick = Callable[[Sequence[Run]], Selection]
 """Choose the run to compare with among the runs of one commit, by `ciplug.comparison.selection`."""
@@ -39,6 +39,9 @@ def nearest(by_commit: Mapping[str, Sequence[Run]], commits: Sequence[str], pick
         if selection.chosen is not None:
             run = next(run for run in runs if run.id == selection.chosen)
             return Nearest(distance, run, tuple(passed))
+        if not any(run.reason is Reason.CHILD for run in passed):
+            # One of a sweep's child runs is enough, where the sweep itself has nothing to compare with.
+            passed += [run for run in selection.passed_over if run.reason is Reason.CHILD][:1]
     return Nearest(len(commits), None, tuple(passed))
 
 

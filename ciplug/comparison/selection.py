@@ -51,6 +51,8 @@ class Rules:
     """Whether a fork's run may count where there is no trusted one."""
     unfinished: bool = True
     """Whether a run that failed may count where none finished."""
+    children: bool = True
+    """Whether a child run may count where there is no other one."""
     pipelines_only: bool = False
     """Whether runs of a person's machine are out: `record: ci`, or `baseline: {source: ci}`."""
     gated: frozenset[str] = frozenset()
@@ -60,7 +62,7 @@ class Rules:
     measured: bool = False
     """Whether a run needs one of these metrics at least."""
     aside: frozenset[str] = frozenset()
-    """Runs that are not to be chosen, since they are what the choice is compared with."""
+    """Runs that are not to be chosen: what the choice is compared with, and its re-runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +75,22 @@ class Selection:
 
 
 def baseline_rules(
-    *, gated: frozenset[str], compared: frozenset[str], aside: frozenset[str], pipelines_only: bool = False
+    *,
+    gated: frozenset[str],
+    compared: frozenset[str],
+    aside: frozenset[str],
+    children: bool = False,
+    pipelines_only: bool = False,
 ) -> Rules:
-    """Return the rules for a run that others are compared with: trusted, finished, and with a metric to compare."""
+    """Return the rules for a run that others are compared with: trusted, finished, and with a metric to compare.
+
+    Args:
+        children: whether it may be a child run, as for what is compared with a child run.
+    """
     return Rules(
         forks=False,
         unfinished=False,
+        children=children,
         pipelines_only=pipelines_only,
         gated=gated,
         compared=compared,
@@ -150,6 +162,7 @@ def objection_to(run: Facts, rules: Rules) -> Reason | None:
         Reason.STATE_UNKNOWN: run.dirty is None,
         Reason.NOT_FINISHED: not (run.finished or rules.unfinished),
         Reason.LAPTOP: rules.pipelines_only and not run.pipeline,
+        Reason.CHILD: not (run.parent is None or rules.children),
         Reason.INCOMPLETE: rules.measured and bool(wanted) and not run.metrics & (rules.gated | rules.compared),
     }
     return next((reason for reason, holds in objections.items() if holds), None)
@@ -165,9 +178,8 @@ def select(runs: Sequence[Facts], rules: Rules) -> Selection:
     Args:
         runs: as `with_parents` gives them.
     """
-    led = any(run.id in rules.aside and run.parent is None for run in runs)
     others = [run for run in runs if run.id not in rules.aside]
-    against = {run.id: objection_to(run, rules) or _as_child(run, led) for run in others}
+    against = {run.id: objection_to(run, rules) for run in others}
     ranked = sorted(others, key=lambda run: _rank(run, rules), reverse=True)
     fit = [run for run in ranked if against[run.id] is None]
     # A withdrawn run is the last to be shown.
@@ -189,10 +201,6 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
     )
 
 
-def _as_child(run: Facts, led: bool) -> Reason | None:
-    return Reason.CHILD if led and run.parent is not None else None
-
-
 _RANKS = (Reason.FORK, Reason.NOT_FINISHED, Reason.LAPTOP, Reason.CHILD, Reason.INCOMPLETE, Reason.INCOMPLETE)
 """The reason against a run that is behind another one in each place of `_rank`; after them, the later one counts."""
 
@@ -205,6 +213,11 @@ def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, int, int, s
 def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:
     """Whether `other` could count in the place of `run`: it is behind by no rule but the last, on the time."""
     return _rank(other, rules)[: len(_RANKS)] >= _rank(run, rules)[: len(_RANKS)]
+
+
+def why_behind(other: Facts, run: Facts, rules: Rules) -> Reason | None:
+    """Return the rule by which `other` could not count in the place of `run`; None: it could."""
+    return None if is_as_good(other, run, rules) else _why_after(run, other, rules)
 
 
 def _why_after(chosen: Facts, run: Facts, rules: Rules) -> Reason:

@@ -13,7 +13,7 @@ Action = Literal["fail", "warn"]
 Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
-REFERENCES = ("merge-base", "target", "production", "best", "mean")
+REFERENCES = ("merge-base", "target", "previous", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")
 PairedTest = Literal["newcombe", "mcnemar", "bootstrap", "sign-flip"]
@@ -53,9 +53,11 @@ class Baseline:
     """The baseline of a comparing rule."""
 
     ref: str = key(kinds.TEXT, "merge-base")
-    """merge-base, target (the tip of the branch), production (the last stage), best, mean, tag:NAME or commit:ID."""
+    """merge-base, target (the tip of the branch), previous (the run before it, of any commit), production (the last
+    stage), best, mean, tag:NAME or commit:ID."""
     branch: str | None = key(kinds.TEXT)
-    """The branch of merge-base, target, best and mean; default: the pull request's target, else the default branch."""
+    """The branch of merge-base, target, previous, best and mean; default: the pull request's target, else the default
+    branch."""
     max_age_days: float | None = key(kinds.POSITIVE)
     """The age limit of the baseline's run in days: an older run decides nothing."""
     last: int | None = key(kinds.integer_from(1))
@@ -68,7 +70,7 @@ class Baseline:
         if self.last is not None and self.ref not in ("best", "mean"):
             words = f"'last' counts runs for 'best' and 'mean', not for '{self.ref}': remove it"
             yield Mistake((), words, None, about)
-        if self.branch is not None and self.ref not in ("merge-base", "target", "best", "mean"):
+        if self.branch is not None and self.ref not in ("merge-base", "target", "previous", "best", "mean"):
             yield Mistake((), f"'{self.ref}' does not depend on a branch: remove 'branch'", None, about)
         if self.source != "any" and self.ref == "production":
             words = "'production' is the run of a version, whoever recorded it: remove it"

@@ -203,8 +203,10 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             metric="run",
             rule="the training leaves metrics",
             outcome="FAIL",
-            reason="the run has no metric at all: there is nothing to judge",
-            advice="name the file that the training writes: metrics: metrics.json",
+            reason=reasons.nothing_to_judge(evidence.refused),
+            advice=reasons.advice_on_left_out(evidence.refused[0])
+            if evidence.refused
+            else reasons.advice_on_no_metric(evidence.children),
         )
 
 
@@ -223,8 +225,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
-        elif (lost := evidence.left_out.get(metric)) is not None and lost.why == "last_line":
-            advice = "have the training write whole lines, and from one process only"
+        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why == "last_line"), None):
+            advice = reasons.advice_on_left_out(lost)
             yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
@@ -280,12 +282,12 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     metric, side = gate.metric, evidence.baselines[name]
     had = side.metrics.get(metric)
     runs = len(evidence.candidate.runs)
-    instead = evidence.left_out.get(metric)
-    reason = reasons.missing(metric, runs=runs, instead=instead.clause if instead else None, baseline=had)
-    advice = f"does the training still write '{metric}'?" if instead is None else "have the training write a number"
+    instead = evidence.left_out.get(metric, ())
+    reason = reasons.missing(metric, runs=runs, instead=instead, baseline=had)
+    advice = reasons.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
-    result = check.result if instead is not None else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    result = check.result if instead else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

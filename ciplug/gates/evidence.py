@@ -22,6 +22,8 @@ class Evidence:
     """Facts, gathered before anything is judged."""
 
     candidate: Side
+    children: int = 0
+    """The number of its child runs."""
     baselines: Mapping[str, Side]
     """Gate → what its comparing rules compare with, or why there is none."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -42,7 +44,9 @@ class Evidence:
     """Whether somebody named the candidate by its id: then its own numbers are judged, whatever it was made from."""
     changed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Run → metric → who gave it another value after the run had ended."""
-    left_out: Mapping[str, LeftOut] = field(default_factory=dict)
-    """Metric → what a run of the candidate has in the place of its number."""
+    left_out: Mapping[str, Sequence[LeftOut]] = field(default_factory=dict)
+    """Metric → what a run of the candidate has in the place of its number; several where any of them may be it."""
+    refused: Sequence[LeftOut] = ()
+    """The candidate's files of metrics and examples that could not be recorded."""
     today: date = date.min
     """UTC; what waivers expire by."""

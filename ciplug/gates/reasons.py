@@ -16,6 +16,7 @@ from ciplug.stats.intervals import Decision, Interval, Rule, Unit
 if TYPE_CHECKING:
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
+    from ciplug.records.left_out import LeftOut
     from ciplug.stats.drift_tests import Drift
 
 POINT = "one number per run"
@@ -72,12 +73,36 @@ def unfinished(notice: Notice) -> str:
     return f"{notice.ended}: its numbers decide nothing"
 
 
-def missing(metric: str, *, runs: int, instead: str | None, baseline: float | None) -> str:
-    """Return the reason for a missing metric; `instead` is what the file of metrics has in its place, if anything."""
+def missing(metric: str, *, runs: int, instead: Sequence[LeftOut], baseline: float | None) -> str:
+    """Return the reason for a missing metric; `instead` is what the run has in its place, if anything."""
     who = "not every run of this candidate has the" if runs > 1 else "the run has no"
-    found = f", but {instead}" if instead is not None else ""
+    found = "".join(f", {'and' if one.why == 'file' else 'but'} {one.clause}" for one in instead)
     lost = f"; the baseline had {shown(baseline)}" if baseline is not None else ""
     return f"{who} metric '{metric}'{found}{lost}"
+
+
+def nothing_to_judge(refused: Sequence[LeftOut]) -> str:
+    """Return the reason where a run has no metric; `refused` are the files that were to hold them."""
+    why = "".join(f", and {one.clause}" for one in refused)
+    return f"the run has no metric at all{why or ': there is nothing to judge'}"
+
+
+def advice_on_left_out(one: LeftOut) -> str:
+    """Return what to do about a missing metric that has this in its place."""
+    if one.why == "file":
+        return one.advice or f"have the training write {one.name} as a file that can be read"
+    if one.why in ("line", "last_line"):
+        return "have the training write whole lines, and from one process only"
+    return "have the training write a number"
+
+
+def advice_on_no_metric(children: int) -> str:
+    if children:
+        return f"log the metrics to the run itself, not only to its {counted(children, 'child run')}"
+    return (
+        "name the file that the training writes: metrics: metrics.json; or, if it logs with MLflow, set "
+        "MLFLOW_TRACKING_URI for the command"
+    )
 
 
 def last_lost(metric: str, why: str) -> str:

@@ -56,6 +56,7 @@ def baseline(of: Baseline) -> str:
     return {
         "merge-base": f"the merge base with {branch}",
         "target": f"the tip of {branch}",
+        "previous": f"the previous run on {branch}",
         "production": "what is in production",
         "best": f"the best of the last {of.window} runs on {branch}",
         "mean": f"the mean of the last {of.window} runs on {branch}",

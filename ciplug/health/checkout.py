@@ -209,7 +209,7 @@ def history(session: Session, before: Examined) -> str:
             "; ".join(one.clause for one in snapshot.notices),
             remedies.history(context.host) if workspace.shallow else "",
         )
-    seen = f"{len(snapshot.target_commits)} commits of {target}"
+    seen = f"{counted(len(snapshot.target_commits), 'commit')} of {target}"
     if workspace.shallow:
         return f"this clone is shallow; history is fetched when needed, as commits without files: {seen}"
     return f"this clone is complete: {seen}"

@@ -1,4 +1,4 @@
-"""A name, of a file or of a log call, that gave no metric or no file, and why."""
+"""A name, of a file or of a log call, that gave no metric or no file, and why; or a whole file that gave nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 from ciplug.errors import listed
 
 Why = Literal[
-    "null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact", "line", "last_line"
+    "null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact", "line", "last_line", "file"
 ]
 NAME_MOST = 80
 """Characters of a name in a summary."""
@@ -17,7 +17,7 @@ NAME_MOST = 80
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A name whose value could not be used. A gate on it is an ERROR."""
+    """A name whose value could not be used, or a file that could not. A gate on what is missing for it is an ERROR."""
 
     name: str
     """The beginning of a name that is too long."""
@@ -26,12 +26,15 @@ class LeftOut:
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
     file for people that could not be made; then it is the name of a file. line: a line that cannot be read, and may
-    have held any metric. last_line: the metric has a value, and the line that cannot be read may have held the last."""
+    have held any metric. last_line: the metric has a value, and the line that cannot be read may have held the last.
+    file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None
-    """The beginning of the text that stands there; the other file, for `files`."""
+    """The beginning of the text that stands there; the other file, for `files`; what is wrong, for `file`."""
     line: int | None = None
+    advice: str | None = None
+    """What to do, where it depends on what is wrong."""
 
     @property
     def reason(self) -> str:
@@ -52,11 +55,14 @@ class LeftOut:
             "artifact": f"no file: {self.found}",
             "line": f"a line that cannot be read: {self.found}",
             "last_line": f"in a line that cannot be read: {self.found}",
+            "file": f"{self.found}" + (f", line {self.line}" if self.line is not None else ""),
         }[self.why]
 
     @property
     def clause(self) -> str:
         """The reason and its place: "null in metrics.json:3"."""
+        if self.why == "file":
+            return f"{self.name} is not recorded: {self.reason}"
         if self.file is None:
             return self.reason
         if self.why == "files":

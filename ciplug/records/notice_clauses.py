@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ciplug.errors import counted, listed
 from ciplug.records.notice_facts import Facts, Kind
+from ciplug.records.selection import WORDS
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -28,6 +29,8 @@ def ended(notice: Facts) -> str:
 
 
 def _ended(notice: Facts) -> str:
+    if notice.detail is not None:
+        return f"ended as {notice.detail} in MLflow, though its exit code is 0"
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
     if notice.resumed == "then":
@@ -79,9 +82,12 @@ def _reruns(notice: Facts) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
     more = f", and {counted(notice.more, 'earlier run')} not judged" if notice.more else ""
-    those = f" ({listed([run[:12] for run in notice.runs], notice.behind)})" if notice.runs else ""
+    each = [f"{run[:12]} {WORDS[why]}" for run, why in zip(notice.runs, notice.reasons, strict=True)]
+    those = f" ({listed(each, notice.behind)})" if each else ""
     behind = f"; {counted(notice.behind, 'more run')} could not count{those}" if notice.behind else ""
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
+    if notice.settled:
+        lead = f"{_which(notice)} does not count for this commit, another run does"
     return f"{lead}{others}{more}{behind}"
 
 
@@ -118,14 +124,14 @@ def _varies(notice: Facts) -> str:
 
 def _failed_before(notice: Facts) -> str:
     where = _others(notice)
-    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the run that counts"
+    return f"{_quoted(notice.metrics)} failed on {where} of this commit, and did not fail on the judged run"
 
 
 def _no_number_before(notice: Facts) -> str:
     errors, them = ("was an error", "it") if len(notice.metrics) == 1 else ("were errors", "them")
     have = "has" if len(notice.runs) == 1 else "have"
     found = f"{_quoted(notice.metrics)} {errors} on {_others(notice)} of this commit, which {have} no number for {them}"
-    return f"{found}, and did not fail on the run that counts"
+    return f"{found}, and did not fail on the judged run"
 
 
 def _others(notice: Facts) -> str:
@@ -140,7 +146,8 @@ def _no_run(notice: Facts) -> str:
 
 def _no_run_on_branch(notice: Facts) -> str:
     with_metric = f" with '{notice.metrics[0]}'" if notice.metrics else ""
-    return f"no {'other run' if notice.run else 'run'} of '{notice.model}'{with_metric} on {notice.name}"
+    apart = " apart from those of this commit" if notice.run else ""
+    return f"no run of '{notice.model}'{with_metric} on {notice.name}{apart}"
 
 
 def _stale(notice: Facts) -> str:
@@ -199,6 +206,8 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     ),
     Kind.UNWRITTEN: lambda n: f"the command did not write {listed(n.files)}: recorded with the run anyway",
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
+    Kind.NOT_MADE: lambda n: f"of the files that the training logged, {n.detail}",
+    Kind.NOT_RECORDED: lambda n: f"{listed(n.files)} is not recorded: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,

@@ -34,7 +34,11 @@ class Kind(str, Enum):
     UNWRITTEN = "unwritten"
     """The command did not write some of the outputs, and the user allowed it."""
     LEFT_OUT = "left_out"
-    """Names in the files of metrics, or in log calls, gave no metric or file."""
+    """Names in the files of metrics, or in log calls, gave no metric."""
+    NOT_MADE = "not_made"
+    """Files for people, such as figures, that the training logged could not be made."""
+    NOT_RECORDED = "not_recorded"
+    """A file of metrics or examples gave nothing: it was not written, or could not be read."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
     MORE_PASSED_OVER = "more_passed_over"
@@ -136,6 +140,8 @@ class Facts:
     """That person's reason."""
     because: Reason | None = None
     """Why a run was passed over."""
+    reasons: tuple[Reason, ...] = ()
+    """For each of `runs`, why it could not count."""
     settled: bool | None = None
     """True: another run counts in its place."""
     files: tuple[str, ...] = ()
@@ -166,6 +172,6 @@ class Facts:
     schema: int | None = None
     """The schema of a registry event, or of an amendment, that is newer than ours."""
     detail: str | None = None
-    """The words of another program, or of the error that stopped ciplug."""
+    """The words of another program, such as MLflow's status of a run, or of the error that stopped ciplug."""
     advice: str | None = None
     """The remedy that came with `detail`."""

@@ -39,6 +39,8 @@ def _of_evaluation(notice: Facts) -> str:
 
 
 def _of_failure(notice: Facts) -> str:
+    if notice.detail is not None:
+        return f"find in the training why it ends its run in MLflow as {notice.detail}"
     if notice.seed is None:
         return _TRAINING
     return (
@@ -53,6 +55,7 @@ _OF_PASSED_OVER = {
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
+    Reason.CHILD: "log the metrics that gates use in the parent run, too: other runs are compared with that one",
     Reason.INCOMPLETE: "make every run write the metrics that the gates use",
     Reason.WITHDRAWN: "record another run",
 }
@@ -79,6 +82,8 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OLDER: "train this commit again: ciplug run -- COMMAND",
     Kind.UNWRITTEN: "make the command write these files",
     Kind.LEFT_OUT: "make the training write a number for each of them",
+    Kind.NOT_MADE: "correct the log calls of these files: no gate looks at them",
+    Kind.NOT_RECORDED: lambda n: n.advice or "make the training write a file that can be read",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,

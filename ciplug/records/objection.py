@@ -45,4 +45,13 @@ def unfinished_run(run: Run, changes: Changes = _NO_CHANGES, seed: str | None = 
         return Notice(kind=kind, run=run.id, seed=seed, by=setback.author, resumed="then")
     origin = run.provenance
     resumed: Resumed | None = "later" if changes.status == "finished" else None
-    return Notice(kind=kind, run=run.id, seed=seed, exit_code=origin.exit_code, signal=origin.signal, resumed=resumed)
+    in_mlflow = kind.name if origin.exit_code == 0 and "mlflow.run_id" in run.tags and not resumed else None
+    return Notice(
+        kind=kind,
+        run=run.id,
+        seed=seed,
+        exit_code=origin.exit_code,
+        signal=origin.signal,
+        resumed=resumed,
+        detail=in_mlflow,
+    )

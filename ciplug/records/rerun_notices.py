@@ -54,8 +54,13 @@ def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -
     return Notice(kind=kind, run=verdict.run, metrics=tuple(gates), runs=runs)
 
 
-def notices(run: str, reruns: Reruns | None, verdict: Verdict | None) -> Iterator[Notice]:
-    """Yield what a report says of the other runs of a commit; `run` is the one that it shows."""
+def notices(run: str, reruns: Reruns | None, verdict: Verdict | None, *, counts: bool = True) -> Iterator[Notice]:
+    """Yield what a report says of the other runs of a commit.
+
+    Args:
+        run: the one that the report shows.
+        counts: whether that run counts for the commit.
+    """
     if reruns is None:
         return
     if verdict:
@@ -65,9 +70,11 @@ def notices(run: str, reruns: Reruns | None, verdict: Verdict | None) -> Iterato
     yield Notice(
         kind=Kind.RERUNS,
         run=run,
-        runs=tuple(one.run for one in reruns.others if not one.could_count),
+        runs=tuple(one.run for one in reruns.others if one.behind),
+        reasons=tuple(one.behind for one in reruns.others if one.behind),
         count=reruns.total,
-        outcomes=tuple(one.outcome or "not judged" for one in reruns.others if one.could_count),
+        outcomes=tuple(one.outcome or "not judged" for one in reruns.others if not one.behind),
         behind=reruns.behind or None,
+        settled=None if counts else True,
         more=reruns.more or None,
     )

@@ -175,7 +175,7 @@ def _section(section: ModelSection, paint: Paint, made_by: str = "") -> list[Blo
     if rows_of := model.rerun_rows(section):
         cells = [[paint.code(row[0]), *map(untrusted.escape_markdown, row[1:])] for row in rows_of]
         names = [f"{row[0]} {row[4]}" for row in rows_of]
-        blocks.append(_folded("run of this commit", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES))
+        blocks.append(_folded("run", names, model.RERUN_HEADERS, cells, paint, priority=_CHANGES, of=" of this commit"))
     if images := model.pictures(section):
         blocks.append(Block(_CHANGES, _images(section, images, paint)))
     if changed := [one for one in rest if one.trend != "unchanged"]:
@@ -346,9 +346,10 @@ def _folded(
     paint: Paint,
     align: Sequence[str] = (),
     priority: int = _FOLDED,
+    of: str = "",
 ) -> Block:
     head, lines = table(headers, rows, align)
-    head, tail = paint.fold(paint.title(counted(len(lines), noun), list(dict.fromkeys(names))), head)
+    head, tail = paint.fold(paint.title(f"{counted(len(lines), noun)}{of}", list(dict.fromkeys(names))), head)
     return Block(priority, head, lines, tail, noun)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -48,6 +48,8 @@ class BaselineFinder:
     """The versions of the candidate's model."""
     named: bool = False
     """Whether somebody named the candidate by its id: then it need not be the run that counts for its commit."""
+    beside: Run | None = None
+    """The judged run, where the candidate is a re-run of it: both are compared with the same baseline."""
 
     @cached_property
     def policy(self) -> Policy | None:
@@ -119,12 +121,18 @@ class BaselineFinder:
         only = policy.record == "ci" if policy else read_policies(self.session).only_pipelines(self.given.model)
         return Rules(pipelines_only=only, gated=self.gated)
 
-    def _pick(self, source: Source = "any") -> nearest_run.Pick:
-        """Return the choice among the runs of one commit to compare with."""
+    def _pick(self, source: Source = "any", aside: Collection[str] | None = None) -> nearest_run.Pick:
+        """Return the choice among the runs of one commit to compare with.
+
+        Args:
+            aside: runs that are not chosen; default: all of the candidate's commit. A re-run is not a baseline: a
+                training that is run again would be compared with its own failure.
+        """
         rules = baseline_rules(
             gated=self.gated,
-            compared=frozenset(self.run.metrics),
-            aside=frozenset(run.id for run in self.candidates),
+            compared=frozenset((self.beside or self.run).metrics),
+            aside=frozenset(self.facts_on_commit if aside is None else aside),
+            children=self.run.parent is not None,
             pipelines_only=source == "ci" or self.rules.pipelines_only,
         )
         return lambda runs: select([self._facts[run.id] for run in runs], rules)
@@ -250,15 +258,23 @@ class BaselineFinder:
             side = replace(side, problem=unseen)
         return self._with_seeds(side, toward.by_commit, source)
 
-    def tip(self, branch: str | None, source: Source = "any") -> Side:
-        """The last run on a branch."""
+    def tip(self, branch: str | None, source: Source = "any", pick: nearest_run.Pick | None = None) -> Side:
+        """The last run on a branch, of another commit than the candidate's unless `pick` may choose one of it."""
         toward = self.branch(branch)
         past = toward.past
         if branch and past.no_target:
             return Side.absent("target", branch, past.no_target)
-        pick = self._pick(source)
+        pick = pick or self._pick(source)
         side = nearest_run.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
         return self._with_seeds(side, toward.by_commit, source)
+
+    def _previous(self, requested: Baseline) -> Side:
+        """The run before the candidate on a branch, also where it is of the same commit."""
+        own = self._facts[self.given.id]
+        later = {one.id for one in self.facts_on_commit.values() if (one.started, one.id) >= (own.started, own.id)}
+        pick = self._pick(requested.source, {*later, *(run.id for run in self.candidates)})
+        side = self.tip(requested.branch, requested.source, pick)
+        return replace(side, how=f"previous run on {side.label}") if side.run else side
 
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
         """The last runs on a branch without the candidate, the newest first, one a commit."""
@@ -266,11 +282,14 @@ class BaselineFinder:
         found = (nearest_run.nearest(toward.by_commit, [commit], pick).run for commit in toward.past.target_commits)
         return [run for run in found if run is not None]
 
-    def of_commit(self, label: str, commit: str, source: Source = "any") -> Side:
+    def asked_for(self, label: str, commit: str) -> Side:
+        """The run of a commit that a person named to see the difference: it may be another run of the same commit."""
+        return self._of_commit(label, commit, "any", self._pick(aside=[run.id for run in self.candidates]))
+
+    def _of_commit(self, label: str, commit: str, source: Source, pick: nearest_run.Pick) -> Side:
         """The run of a commit that is named, else the nearest recorded ancestor's."""
         parents = history.first_parents(self.session.need_workspace(), commit, self.session.env)
         by_commit = self.on(first_recorded(parents, self.runs.recorded_on(parents)))
-        pick = self._pick(source)
         side = nearest_run.requested_side(by_commit, parents, label, candidate=self.run, now=now(), pick=pick)
         return self._with_seeds(side, by_commit, source)
 
@@ -328,6 +347,8 @@ class BaselineFinder:
         kind, _, name = requested.ref.partition(":")
         if kind == "target":
             return self.tip(requested.branch, requested.source)
+        if kind == "previous":
+            return self._previous(requested)
         if kind == "production":
             return self.production()
         if kind == "tag":
@@ -355,7 +376,7 @@ class BaselineFinder:
         label = f"tag {tag}"
         if commit is None:
             return Side.absent("baseline", label, Notice(kind=Kind.NO_TAG, of="baseline", name=tag))
-        return self.of_commit(label, commit, source)
+        return self._of_commit(label, commit, source, self._pick(source))
 
     def _of_id(self, name: str, source: Source) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
@@ -367,7 +388,7 @@ class BaselineFinder:
         if commit is None:
             # The remote cannot be asked for the beginning of an id, so the commit may be there.
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
-        return self.of_commit(label, commit, source)
+        return self._of_commit(label, commit, source, self._pick(source))
 
     def _of_branch(self, kind: str, requested: Baseline, metric: str, higher: bool | None) -> Side:
         """The best, or the mean, of the last runs on a branch."""
@@ -382,7 +403,12 @@ class BaselineFinder:
             if requested.branch and past.no_target:
                 return Side.absent("baseline", label, past.no_target)
             problem = Notice(
-                kind=Kind.NO_RUN_ON_BRANCH, of="baseline", model=self.run.model, metrics=(metric,), name=target
+                kind=Kind.NO_RUN_ON_BRANCH,
+                of="baseline",
+                model=self.run.model,
+                run=self.run.id if self.run.commit in past.target_commits else None,
+                metrics=(metric,),
+                name=target,
             )
             return Side.absent("baseline", label, problem)
         how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"

@@ -44,7 +44,9 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    found = rerun_notices.notices(section.run.id, reruns, section.verdict)
+    found = rerun_notices.notices(
+        section.run.id, reruns, section.verdict, counts=section.comparison.candidate.reason is None
+    )
     comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
     return replace(section, reruns=reruns, comparison=comparison)
 
@@ -96,7 +98,7 @@ def with_base_named(comparison: Comparison, base: NamedCommit) -> Comparison:
 def _before(finder: BaselineFinder, base: NamedCommit | None) -> Side:
     baseline = finder.policy.baseline if finder.policy else None
     if base:
-        return finder.of_commit(base.name, base.commit)
+        return finder.asked_for(base.name, base.commit)
     if baseline and baseline.ref not in ("best", "mean"):
         return finder.baseline(baseline)
     return finder.merge_base(baseline.branch, baseline.source) if baseline else finder.merge_base(None)
@@ -135,7 +137,7 @@ def _passed_over(sides: Sequence[Side]) -> Iterator[Notice]:
     for side in sides:
         of: Subject = "candidate" if side.role == "candidate" else "baseline"
         for one in side.passed_over:
-            if one.reason in REPORTED_REASONS:
+            if of == "baseline" or one.reason in REPORTED_REASONS:
                 notice = Notice(
                     kind=Kind.PASSED_OVER,
                     of=of,
@@ -156,9 +158,7 @@ def _about(run: Run) -> Iterator[Notice]:
     origin = run.provenance
     if not origin.context.trusted:
         yield Notice(kind=Kind.FORK, run=run.id)
-    if run.left_out:
-        names = tuple(one.name for one in run.left_out)
-        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(run.left_out))
+    yield from _left_out(run)
     if origin.head_after:
         yield Notice(kind=Kind.HEAD_MOVED, run=run.id, detail=origin.moved)
     if origin.dirty_files or (origin.dirty and not origin.head_after):
@@ -172,6 +172,18 @@ def _about(run: Run) -> Iterator[Notice]:
         yield Notice(kind=Kind.OLDER, run=run.id, files=origin.older)
     if origin.unchanged:
         yield Notice(kind=Kind.UNWRITTEN, run=run.id, files=origin.unchanged)
+
+
+def _left_out(run: Run) -> Iterator[Notice]:
+    refused = [one for one in run.left_out if one.why == "file"]
+    for one in refused[:NAMED_MOST]:
+        yield Notice(kind=Kind.NOT_RECORDED, run=run.id, files=(one.name,), detail=one.reason, advice=one.advice)
+    if files := [one for one in run.left_out if one.why == "artifact"]:
+        names = tuple(one.name for one in files)
+        yield Notice(kind=Kind.NOT_MADE, run=run.id, files=names[:20], count=len(names), detail=summary(files))
+    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file")]:
+        names = tuple(one.name for one in numbers)
+        yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
 
 
 def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

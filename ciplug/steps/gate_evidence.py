@@ -39,6 +39,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
+        children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=_history(finder, policy),
         examples=_examples(finder, policy, sides.values()),
@@ -50,23 +51,27 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         named=finder.named,
         changed={run: {metric: one.author for metric, one in of.items()} for run, of in finder.changed.items()},
         left_out=_left_out(finder.candidates, names, policy.gated),
+        refused=[one for run in finder.candidates for one in run.left_out if one.why == "file"],
         today=now().date(),
     )
 
 
-def _left_out(candidates: Iterable[Run], names: Mapping[str, str], gated: Iterable[str]) -> dict[str, LeftOut]:
+def _left_out(
+    candidates: Iterable[Run], names: Mapping[str, str], gated: Iterable[str]
+) -> dict[str, tuple[LeftOut, ...]]:
     """Metric → what stands in the place of its number, or of its last one.
 
-    A line that cannot be read may have held any metric that is not there.
+    A file that was refused, and a line that cannot be read, may have held any metric that is not there.
     """
-    found: dict[str, LeftOut] = {}
+    found: dict[str, tuple[LeftOut, ...]] = {}
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
         noted = [one for one in (*texts, *run.left_out) if one.name not in run.metrics or one.why == "last_line"]
-        unread = next((one for one in run.left_out if one.why == "line"), None)
-        found |= {name: unread for name in gated if name not in run.metrics and unread is not None}
-        found |= {one.name: one for one in noted}
+        lines = [one for one in run.left_out if one.why == "line"]
+        unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
+        found |= {name: unread for name in gated if name not in run.metrics and unread}
+        found |= {one.name: (one,) for one in noted}
     return found
 
 

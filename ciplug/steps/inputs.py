@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line")
 """What is noted of a name though it has a number, too."""
+_WORDS_MOST = 200
+"""Characters of a path, or of a sentence about a file, that the record keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,8 @@ class Inputs:
     """Outputs that count as the run's own though its command did not write them."""
     left_out: frozenset[Path] = frozenset()
     """Absolute paths of files in the folders above that are not the run's."""
+    refused: tuple[LeftOut, ...] = ()
+    """Files of metrics and examples that are not the run's, with the reason."""
     unchanged: tuple[str, ...] = ()
     """Outputs that were allowed, and were not written, as the record names them."""
     older: tuple[str, ...] = ()
@@ -69,12 +73,18 @@ class Inputs:
 
 
 def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
-    """How the files of metrics in ciplug.yaml are read, by their path from `cwd`, where the default does not fit."""
+    """How the files of metrics in ciplug.yaml are read, by their path from `cwd`, where the default does not fit.
+
+    A gate and `of` name a metric by its old or its present name, and the file has either of them.
+    """
     from ciplug.capture.metric_take import Reading
 
+    names = section.metrics.rename
+    present = section.policy.renamed(names).directions()
+    directions = {**present, **{old: present[new] for old, new in names.items() if new in present}}
     return {
         Path(os.path.relpath(section.folder / one.file, cwd)): Reading(
-            step=one.step, take=one.take, of=one.of, directions=section.policy.directions()
+            step=one.step, take=one.take, of=one.of, names=names, directions=directions
         )
         for one in section.metrics.files
         if (one.step, one.take) != (None, "last")
@@ -122,6 +132,8 @@ class Values:
     texts: Mapping[str, str]
     """What stands as text beside the metrics in their files."""
     left_out: tuple[LeftOut, ...]
+    refused: tuple[LeftOut, ...]
+    """The files that gave nothing."""
     examples: bytes | None
     notes: tuple[Note, ...] = ()
 
@@ -132,7 +144,8 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
     Files that cannot be taken are added to `problems`.
     """
     notes: list[Note] = []
-    files = _read_files(job, inputs, problems, notes)
+    refused = {one.name: one for one in inputs.refused}
+    files = _read_files(job, inputs, problems, notes, refused)
     metrics = files.metrics
     contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
@@ -142,7 +155,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
             notes.append(warning(words))
-    examples = _examples(inputs, job, metrics, problems)
+    examples = _examples(inputs, job, metrics, problems, refused)
     both = {**{one.name: one for one in logged.left_out}, **files.left_out}
     left_out = tuple(one for one in both.values() if one.name not in metrics or one.why in _BESIDE_A_NUMBER)
     last = {**logged.last, **{name: point for name, one in files.series.items() if (point := last_of(one))}}
@@ -153,6 +166,7 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
         {**files.params, **logged.params},
         files.texts,
         left_out,
+        tuple(refused.values()),
         examples,
         tuple(notes),
     )
@@ -243,8 +257,20 @@ def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> It
         yield content._replace(file=replace(content.file, path=name))
 
 
+def refused_file(path: Path | str, problem: CiplugError) -> LeftOut:
+    """The fact that a file of metrics or examples gave nothing, for the record."""
+    found, line = (problem.what, problem.line) if isinstance(problem, InputError) else (problem.message, None)
+    advice = problem.hint[:_WORDS_MOST] if problem.hint else None
+    name = Path(path).as_posix()[:_WORDS_MOST]
+    return LeftOut(name=name, why="file", file=name, found=found[:_WORDS_MOST], line=line, advice=advice)
+
+
 def _examples(
-    inputs: Inputs, job: Surroundings, metrics: dict[str, float], problems: list[CiplugError]
+    inputs: Inputs,
+    job: Surroundings,
+    metrics: dict[str, float],
+    problems: list[CiplugError],
+    refused: dict[str, LeftOut],
 ) -> bytes | None:
     """Return the encoded examples. Their means become metrics, unless a file has the metric."""
     if inputs.samples is None:
@@ -269,6 +295,7 @@ def _examples(
         return encode(examples)
     except (InputError, UsageError, RecordError) as problem:
         problems.append(problem)
+        refused.setdefault(samples.file, refused_file(samples.file, problem))
         return None
 
 
@@ -295,11 +322,18 @@ def _matched(folder: Path, path: Path, left_out: Collection[Path]) -> Path:
         return path
     found = newest(folder / path, left_out)
     if found is None:
-        raise InputError(f"{path}: no file matches this pattern", hint="does the training write it, and to this path?")
+        what = "no file matches this pattern"
+        raise InputError(f"{path}: {what}", hint="does the training write it, and to this path?", what=what)
     return Path(os.path.relpath(found, folder))
 
 
-def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], notes: list[Note]) -> _Files:
+def _read_files(
+    job: Surroundings,
+    inputs: Inputs,
+    problems: list[CiplugError],
+    notes: list[Note],
+    refused: dict[str, LeftOut],
+) -> _Files:
     found = _Files()
     if not (inputs.metrics or inputs.params):
         return found
@@ -318,6 +352,7 @@ def _read_files(job: Surroundings, inputs: Inputs, problems: list[CiplugError], 
                 read = read_metrics(path, file, inputs.left_out, reading)
         except InputError as problem:
             problems.append(problem)
+            refused.setdefault(str(path), refused_file(path, problem))
             continue
         left = {one.name: one for one in read.left_out}
         for name, value in read.values.items():

@@ -1,13 +1,14 @@
 """The runs that a training makes with MLflow: it is given a store in the spool, and what it logged there is read back.
 
-Where it has a store of its own, its runs carry a tag, and are read from there. One run without a parent is ciplug's run
-itself. Several are child runs of it.
+In every other store, its runs carry a tag: another process may log there at the same time. One run without a parent is
+ciplug's run itself. Several are child runs of it.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -20,7 +21,8 @@ from ciplug.capture.mlflow.run import TAG, with_children
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, counted
-from ciplug.records.left_out import summary
+from ciplug.git.credentials import redact
+from ciplug.records.left_out import some_names, summary
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.open_run import child_run
@@ -39,6 +41,8 @@ class Taken:
 
     status: Status
     notes: tuple[Note, ...] = ()
+    nothing_in: tuple[str, ...] = ()
+    """The stores that were looked in, where none of them has a run of the command."""
 
 
 class Tracking:
@@ -73,11 +77,20 @@ class Tracking:
             except CiplugError as problem:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
+        notes += self._untagged(found)
+        if not found:
+            return Taken(status, tuple(notes), self._looked_in)
         try:
             return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
             return Taken(status, (*notes, problem_note(problem)))
+
+    @property
+    def _looked_in(self) -> tuple[str, ...]:
+        uri = self._env.get(places.URI)
+        first = redact(uri) if uri else "the store that ciplug gave it" if self._given else None
+        return (*([first] if first else []), "its folder")
 
     def _readers(self, command: Sequence[str]) -> Iterator[Callable[[], list[MlflowRun]]]:
         """Yield a reader for each store that may hold a run of the command."""
@@ -90,8 +103,18 @@ class Tracking:
             yield of(str(self._given), None)
         named = [*([self._env[places.URI]] if self._env.get(places.URI) else []), *places.uris_in(command, self._cwd)]
         yield from (of(uri, mark) for uri in dict.fromkeys(named) if places.may_exist(uri, self._cwd))
-        # All runs are the command's in a store that it has made.
-        yield from (of(str(path), mark if path in self._before else None) for path in places.stores_below(self._cwd))
+        yield from (of(str(path), mark) for path in places.stores_below(self._cwd))
+
+    def _untagged(self, taken: Collection[str]) -> Iterator[Note]:
+        """Yield a note on each new store with runs that nobody has tagged: the command or another process made them."""
+        for path in places.stores_below(self._cwd):
+            if path in self._before:
+                continue
+            with suppress(CiplugError):  # Already noted: the store cannot be read.
+                runs = places.open_store(str(path), self._cwd, self._env).runs(None)
+                names = [run.name or run.id[:8] for run in _without_tag(runs) if run.id not in taken]
+                if names:
+                    yield _not_recorded(path.relative_to(self._cwd).as_posix(), names)
 
 
 def recover(entry: RunWriter) -> Sequence[Note]:
@@ -110,6 +133,17 @@ def _own(runs: Sequence[MlflowRun], mark: str) -> list[MlflowRun]:
     marked = {run.id for run in runs if run.tags.get(TAG, mark) != mark}
     others = with_children({run.id: run.parent for run in runs}, marked)
     return [run for run in runs if run.id not in others]
+
+
+def _without_tag(runs: Sequence[MlflowRun]) -> list[MlflowRun]:
+    """The runs that are neither tagged by a `ciplug run` nor below one that is."""
+    tagged = with_children({run.id: run.parent for run in runs}, {run.id for run in runs if TAG in run.tags})
+    return [run for run in runs if run.id not in tagged]
+
+
+def _not_recorded(store: str, names: Sequence[str]) -> Note:
+    words = f"{store}: {counted(len(names), 'run')} of MLflow without the tag '{TAG}' not recorded: {some_names(names)}"
+    return warning(words, "MLflow's start_run() sets the tag of a run that the command makes; create_run(…) does not")
 
 
 def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> Taken:
@@ -174,6 +208,18 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
         entry.append(*some)
     left = left_out_of(run)
     return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*([summary(left)] if left else []), *refused]]
+
+
+def nothing_found(taken: Taken, env: Mapping[str, str]) -> Note:
+    """Say, of a training without metrics, where its runs of MLflow were looked for."""
+    words = f"if the training logs with MLflow: no run of it was found in {' or '.join(taken.nothing_in)}"
+    if env.get(places.URI):
+        hint = (
+            "have it start its run with mlflow.start_run: MlflowClient().create_run does not mark it as a run of ciplug"
+        )
+    else:
+        hint = f"set {places.URI} for the command to the store that the training logs to"
+    return Note(words, hint)
 
 
 def _several(count: int) -> list[Note]:

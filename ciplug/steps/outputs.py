@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -16,8 +17,9 @@ from ciplug.errors import InputError, UsageError, listed, nearest
 from ciplug.git.cache import cache_folder
 from ciplug.git.commits import commit_time
 from ciplug.git.worktree import is_tracked
+from ciplug.records.left_out import LeftOut
 from ciplug.steps.addresses import Addresses
-from ciplug.steps.inputs import Inputs
+from ciplug.steps.inputs import Inputs, refused_file
 from ciplug.steps.session import Session
 
 _LEDGER = "params-written.json"
@@ -93,7 +95,7 @@ class Watch:
         ]
         problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
         problems += [_problem_there(one) for one in refused_there]
-        inputs = _without(self._inputs, refused, refused_there)
+        inputs = replace(_without(self._inputs, refused, refused_there), refused=_refused(refused, self._inputs))
         return AcceptedOutputs(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
 
     def _old(self, allowed: Collection[Path]) -> list[StaleOutput]:
@@ -175,16 +177,27 @@ def _problem(old: StaleOutput, inputs: Inputs) -> InputError:
         elsewhere = "does the training write its metrics elsewhere? Name that file with --metrics."
     else:
         elsewhere = "does the training write it elsewhere?" if old.whole else "remove old files before the training."
+    what = f"the command did not write {'it' if old.whole else _some(old)}"
     return InputError(
-        f"{old.path}: the command did not write {'it' if old.whole else _some(old)}: it is not recorded",
-        hint=f"{elsewhere} If it skips work on purpose: --allow-unchanged {old.path}",
+        f"{old.path}: {what}: it is not recorded",
+        hint=f"{elsewhere} If it skips work on purpose: --allow-unchanged {shlex.quote(str(old.path))}",
+        what=what,
+    )
+
+
+def _refused(old: Sequence[StaleOutput], inputs: Inputs) -> tuple[LeftOut, ...]:
+    """The files among these that metrics come from."""
+    sources = {*inputs.metrics, *([Path(inputs.samples.file)] if inputs.samples else [])}
+    return tuple(
+        refused_file(one.path, _problem(one, inputs)) for one in old if one.path in sources and not one.is_superseded
     )
 
 
 def _problem_there(address: str) -> InputError:
+    allowed = f"--allow-unchanged {shlex.quote(address)}"
     return InputError(
         f"{address}: the command did not write it: it is not recorded",
-        hint=f"does the training put it elsewhere? If it skips work on purpose: --allow-unchanged {address}",
+        hint=f"does the training put it elsewhere? If it skips work on purpose: {allowed}",
     )
 
 

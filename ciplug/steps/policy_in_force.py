@@ -184,7 +184,7 @@ def _read_policies(session: Session) -> Policies:
     if session.policy_error:
         raise session.policy_error
     target, inside = session.context.target_branch, _inside(session)
-    own = replace(session.config, path=inside or session.config.path)
+    own = _own(session, inside)
     source = _source(session, inside)
     if target is None or session.workspace is None or inside is None:
         return Policies(own, source, target or session.context.branch)
@@ -229,7 +229,7 @@ def _settings_in(tree: Tree, inside: Path, where: str) -> tuple[Config, str] | N
 def of_checkout(session: Session, model: str) -> PolicyInForce | None:
     """Return the policy for a model in the checkout's own file, without fetching anything. None: no gate."""
     inside = _inside(session)
-    own = replace(session.config, path=inside or session.config.path)
+    own = _own(session, inside)
     return Policies(own, _source(session, inside), session.context.branch).proposed(model)
 
 
@@ -239,6 +239,12 @@ def _inside(session: Session) -> Path | None:
     # The folder without its links; a file that is one itself is still the repository's.
     whole, top = path.parent.resolve() / path.name, session.top.resolve()
     return whole.relative_to(top) if whole.is_relative_to(top) else None
+
+
+def _own(session: Session, inside: Path | None) -> Config:
+    """Return the settings of the checkout, with the path of their file, if there is one, from the repository's top."""
+    config = session.config
+    return config if config.path is None else replace(config, path=inside or config.path)
 
 
 def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:

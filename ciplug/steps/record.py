@@ -246,6 +246,7 @@ def finish(
         run = replace(
             _with_logged(skeleton_of(entry), logged, values),
             status=status,
+            left_out=(*values.left_out, *(values.refused if status == "finished" else ())),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], input_problems, pointers),
@@ -288,7 +289,6 @@ def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:
         started=skeleton.started if logged.started is None else stamp_of(logged.started),
         metrics=values.metrics,
         last=values.last,
-        left_out=values.left_out,
         inputs=logged.inputs,
         model_inputs=logged.model_inputs,
         outputs=logged.outputs,

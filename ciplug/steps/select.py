@@ -118,7 +118,7 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
         of_model = [facts[run.id] for run in recorded if run.model == model]
         compared = frozenset(name for one in of_model for name in one.metrics)
         baselines = (
-            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), pipelines_only=only)
+            baseline_rules(gated=rules.gated, compared=compared, aside=frozenset(), children=True, pipelines_only=only)
             for only in (False, True)
         )
         chosen = (select(of_model, one).chosen for one in (rules, *baselines))
@@ -175,7 +175,8 @@ def _nothing_counts(runs: Runs, commit: str, model: str | None, selections: Mapp
             # By its id it would be refused as well.
             advice = "record one in a pipeline: with 'record: ci' no other run counts"
         else:
-            advice = f"record another run, or name this one: --run {first.run[:12]}"
+            # By its id it would not be promoted either.
+            advice = "record another run of this commit, from a clean checkout"
         return NotFound(f"no run on commit {commit[:12]} counts: {named}{more}", hint=advice)
     others = sorted({run.model for run in runs.of_commits([commit]).get(commit, [])}) if model else []
     what = f"no run of '{model}'" if model else "no run"

@@ -16,7 +16,7 @@ from ciplug.git.credentials import redact
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
-from ciplug.steps.mlflow_runs import Tracking
+from ciplug.steps.mlflow_runs import Tracking, nothing_found
 from ciplug.steps.outputs import Watch, older_outputs
 from ciplug.steps.record import Recorded, begin, finish, tell_beside, tell_dirt
 from ciplug.steps.recover import Recovered, recover
@@ -110,6 +110,8 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         problems=taken.problems,
         notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes, *logged.notes],
     )
+    if logged.nothing_in and not (recorded.run.metrics or recorded.problems) and logged.status == "finished":
+        recorded = replace(recorded, notes=(*recorded.notes, nothing_found(logged, session.env)))
     return Trained(recorded, child.exit_code, recovered)
 
 

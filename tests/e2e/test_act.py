@@ -324,7 +324,7 @@ models:
   wine-nightly:
     metrics: nightly.json
     datasets: production-model
-    baseline: target
+    baseline: previous
     gates:
       accuracy: {higher_is_better: true, min: 0.5, max_regression: 0.02}
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,8 +224,10 @@ def test_a_changed_source_that_the_program_logs_is_dirt(project: Project, around
     (project.folder / "train.py").write_text(
         "import ciplug\nciplug.log_metric('accuracy', 0.9)\nciplug.log_artifact(__file__)\n"
     )
+    time.sleep(0.1)  # More than the clock of files lags behind.
     command = [PYTHON, "train.py"]
     around_it = [PYTHON, "-m", "ciplug", "run", "--"] if around else []
+    time.sleep(0.1)  # longer than the clock of a file system may lag behind
     done = subprocess.run([*around_it, *command], cwd=project.folder, check=False, capture_output=True, text=True)
     assert last(project) == dirty("train.py") and "did not write it" not in done.stderr
     (run,) = project.json("runs", "list", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +100,79 @@ def test_what_a_broken_file_may_have_held_never_passes(
     assert outcomes["loss"][1].startswith("the last value of 'loss' may be lost: in a line that cannot be read")
     assert "history.csv:4" in outcomes["loss"][1]
     assert outcomes["f1"][1].startswith("the run has no metric 'f1', but a line that cannot be read: ")
+
+
+REFUSED = """\
+version: 1
+model: wine
+metrics:
+  files:
+    - metrics.json
+    - h.csv
+    - log.jsonl
+    - {file: by_epoch.json, take: best, of: val/loss}
+gates:
+  accuracy: {min: 0.5}
+  loss: {max: 1, on_missing: warn}
+"""
+H_CSV = "epoch,loss\n1,2,3\n4,5,6\n"
+LOG = '{"step": 1, "lr": 0.1}\n{"step": 1, \n'
+BY_EPOCH = '{"epoch": [1, 2], "val/loss": [0.4, 0.5]}'
+
+
+def test_a_file_that_was_refused_is_the_reason_of_each_metric_that_is_missing(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work", config=REFUSED)
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9}')
+    code = f"import pathlib as p; [p.Path(n).write_text(t) for n, t in {[('h.csv', H_CSV), ('log.jsonl', LOG)]}]"
+    code += f"; p.Path('by_epoch.json').write_text({BY_EPOCH!r})"
+    project.ciplug("run", "--", sys.executable, "-c", code, code=2)
+    (run,) = json.loads(project.ciplug("runs", "list", "--json").stdout)
+    assert [(one["name"], one["why"]) for one in run["left_out"]][-3:] == [
+        ("metrics.json", "file"),
+        ("h.csv", "file"),
+        ("by_epoch.json", "file"),
+    ]
+    (verdict,) = json.loads(project.ciplug("gate", "--json", code=1).stdout)["verdicts"]
+    for gate in verdict["gates"]:
+        assert gate["outcome"] == "ERROR", gate
+        assert "metrics.json is not recorded: the command did not write it" in gate["reason"]
+        assert "h.csv is not recorded: 3 cells under 2 column names" in gate["reason"]
+        assert "by_epoch.json is not recorded: which value of 'val/loss' is best is not known" in gate["reason"]
+        assert "log.jsonl:2" in gate["reason"]
+        assert "--allow-unchanged metrics.json" in gate["advice"]
+    (section,) = json.loads(project.ciplug("report", "--format", "json").stdout)["sections"]
+    noted = [one for one in section["comparison"]["notices"] if one["kind"] == "not_recorded"]
+    assert [one["files"] for one in noted] == [["metrics.json"], ["h.csv"], ["by_epoch.json"]]
+    assert "give a gate on it 'higher_is_better'" in noted[2]["remedy"]
+    for form in ("table", "json"):
+        assert "which value of 'val/loss' is best" in project.ciplug("compare", "--format", form).stdout, form
+
+
+def test_a_run_whose_only_file_was_refused_has_that_reason(tmp_path: Path) -> None:
+    config = "version: 1\nmodel: m\nmetrics: m.json\ngates: {a: {min: 0.5}}\n"
+    project = Project.create(tmp_path / "work", config=config)
+    (project.folder / "m.json").write_text('{"a": 0.9}')
+    project.ciplug("run", "--", sys.executable, "-c", "pass", code=2)
+    said = " ".join(project.ciplug("gate", code=1).stdout.split())
+    assert "the run has no metric at all, and m.json is not recorded: the command did not write it" in said
+    assert "name the file" not in said and "still write" not in said
+    # Of a training that failed, a file that it did not write is not the problem.
+    project.ciplug("run", "--", sys.executable, "-c", "raise SystemExit(3)", code=3)
+    assert "left_out" not in json.loads(project.ciplug("runs", "list", "--limit", "1", "--json").stdout)[0]
+
+
+def test_a_rename_reaches_the_metric_that_chooses_the_step(tmp_path: Path) -> None:
+    for of, gate in (("val/loss", "val_loss"), ("val_loss", "val_loss"), ("val_loss", "val/loss")):
+        config = (
+            "version: 1\nmodel: m\n"
+            f"metrics: {{files: [{{file: h.json, take: best, of: {of}}}], rename: {{val_loss: val/loss}}}}\n"
+            f"gates: {{{gate}: {{higher_is_better: false, max: 0.45}}}}\n"
+        )
+        project = Project.create(tmp_path / of.replace("/", ".") / gate.replace("/", "."), config=config)
+        for name in ("val/loss", "val_loss"):
+            by_epoch = {"epoch": [1, 2, 3], name: [0.5, 0.4, 0.6], "f1": [1, 2, 3]}
+            (project.folder / "h.json").write_text(json.dumps(by_epoch))
+            project.ciplug("record")
+            (run,) = json.loads(project.ciplug("runs", "list", "--limit", "1", "--json").stdout)
+            assert run["metrics"] == {name: 0.4, "f1": 2.0, "epoch": 2.0}
+            project.ciplug("gate")

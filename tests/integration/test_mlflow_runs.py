@@ -36,6 +36,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     return project
 
 
+def _with_gate(project: Project) -> None:
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("gates:\n  accuracy: {higher_is_better: true, max_regression: 0.01}\n")
+    project.commit("a gate")
+
+
 def _script(project: Project, body: str) -> None:
     (project.folder / "train.py").write_text(TRAIN + body)
     project.commit("a training")
@@ -125,7 +131,19 @@ def test_a_sqlite_file_that_the_code_chooses_is_found(project: Project) -> None:
     assert run["name"] == "sweep" and len(children) == 4
 
 
+def test_a_run_that_another_process_makes_meanwhile_is_named_and_not_taken(project: Project) -> None:
+    """A store that was not there before is not the command's for this reason."""
+    (project.folder / "ciplug.yaml").write_text("version: 1\ngates: {accuracy: {min: 0.8}}\n")
+    said = _run(project, "log('mlruns')\nfor tag in pathlib.Path('mlruns').rglob('ciplug.run'): tag.unlink()")
+
+    assert "mlruns: 5 runs of MLflow without the tag 'ciplug.run' not recorded: " in said and "'sweep'" in said
+    (run,) = _runs(project)
+    assert run["metrics"] == {}
+    project.ciplug("gate", code=1)
+
+
 def test_several_runs_are_child_runs(project: Project) -> None:
+    _with_gate(project)
     body = "log(given())\nfor tag in pathlib.Path(given()).rglob('mlflow.parentRunId'): tag.unlink()"
     said = _run(project, body)
 
@@ -133,6 +151,18 @@ def test_several_runs_are_child_runs(project: Project) -> None:
     run, *children = _runs(project)
     assert len(children) == 5 and {child["parent"] for child in children} == {run["id"]}
     assert run["metrics"] == {}
+    assert "log the metrics to the run itself, not only to its child runs" in said and "--metrics" not in said
+
+    (verdict,) = project.json("gate", "--json", code=1)["verdicts"]
+    advice = "log the metrics to the run itself, not only to its 5 child runs"
+    assert verdict["gates"][0]["advice"] == advice
+    # The last of the child runs is not what the next commit is compared with.
+    project.commit("next")
+    _run(project, "log(given())")
+    (comparison,) = project.json("compare", "--format", "json")["comparisons"]
+    assert "run" not in comparison["baseline"] and "run" not in comparison["target"]
+    assert [one["reason"] for one in comparison["baseline"]["passed_over"]] == ["child"]
+    assert "is a child run" in project.ciplug("report").stdout
 
 
 def test_runs_in_a_circle_are_kept(project: Project) -> None:
@@ -152,12 +182,16 @@ def test_a_file_counts_before_mlflow_and_the_difference_is_said(project: Project
 
 
 def test_a_run_that_mlflow_has_as_failed_is_not_finished(project: Project) -> None:
+    _with_gate(project)
     body = "log(given())\nfor meta in pathlib.Path(given()).glob('*/*/meta.yaml'):\n"
     body += "    meta.write_text(meta.read_text().replace('status: 3', 'status: 4'))"
     said = _run(project, body)
 
     assert "MLflow has the run as FAILED, and the command ended well: it is recorded as failed" in said
     assert _runs(project)[0]["status"] == "failed"
+    (verdict,) = project.json("gate", "--json", code=1)["verdicts"]
+    reason = "the run ended as FAILED in MLflow, though its exit code is 0: its numbers decide nothing"
+    assert reason in [gate["reason"] for gate in verdict["gates"]]
 
 
 def test_a_failed_training_keeps_what_it_logged(project: Project) -> None:
@@ -230,3 +264,14 @@ def test_a_torn_value_is_said_and_never_passes(project: Project) -> None:
     assert "1 name is left out: 'loss' (the text '17959 n/a')" in said
     (verdict,) = json.loads(project.ciplug("gate", "--json", code=None).stdout)["verdicts"]
     assert [gate["outcome"] for gate in verdict["gates"]] == ["ERROR"]
+
+
+def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked_for(project: Project) -> None:
+    nothing = "if the training logs with MLflow: no run of it was found in "
+    said = _run(project, "log(sys.argv[0].replace('train.py', '../elsewhere'))")
+    assert nothing + "the store that ciplug gave it or its folder" in said
+    assert "set MLFLOW_TRACKING_URI for the command" in said
+    said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "sqlite:////srv/my.db"})
+    assert nothing + "sqlite:////srv/my.db or its folder" in said
+    assert "MlflowClient().create_run does not mark it" in said
+    assert nothing not in _run(project, "log(given())")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def test_stale_and_incomparable_baselines_decide_nothing(project: Project) -> No
     project.branch("late", {"accuracy": 0.7})
     project.train()
     found = verdict(project, 0)
-    assert (found["outcome"], "days are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
+    assert (found["outcome"], "days of age are allowed" in found["gates"][0]["reason"]) == ("INCONCLUSIVE", True)
 
 
 @pytest.mark.slow
@@ -461,3 +462,12 @@ def test_outside_of_a_repository_a_policy_can_be_checked_and_tested(tmp_path: Pa
     assert "it is at least 0.8" in folder.ciplug("policy", "explain").stdout
     (tmp_path / "ciplug.yaml").write_text("metrics: a.json\n")
     assert "there is no gate" in folder.ciplug("policy", "check", code=2).stderr
+
+
+def test_without_a_file_there_is_no_gate_and_the_file_is_not_named_as_if_it_were_there(tmp_path: Path) -> None:
+    project = Project.create(tmp_path / "work")
+    (project.folder / "ciplug.yaml").unlink()
+    project.commit("no ciplug.yaml")
+    project.ciplug("run", "--metrics", "metrics.json", "--", sys.executable, "train.py")
+    said = project.ciplug("gate", code=2).stderr
+    assert "there is no ciplug.yaml, and so no gate\n  -> ciplug init" in said

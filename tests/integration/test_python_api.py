@@ -82,16 +82,32 @@ threading.Thread(target=log_on, daemon=True, name="beat").start()
         ("raise ValueError('no')", "failed"),
         ("raise KeyboardInterrupt", "killed"),
         ("threading.Thread(target=sys.exit, args=(1,)).start()", "finished"),
+        ("try: sys.exit(1)\nexcept SystemExit: pass", "finished"),
         ("try: sys.exit(1)\nexcept SystemExit: ciplug.log_metric('b', 2)", "finished"),
+        ("import atexit; atexit._run_exitfuncs()", "finished"),
+        ("try: sys.exit(1)\nfinally: ciplug.active_run()", "failed"),
         # What an earlier cell, or a debugger, has left; and an interactive session, in which no error is an end.
         ("sys.ps1 = '> '; sys.last_value = ValueError()", "finished"),
     ],
 )
 def test_a_program_that_ends_without_with_is_recorded_as_it_ended(folder: Path, end: str, status: str) -> None:
     code = f"import sys, threading\nsys.last_value = KeyError()\nimport ciplug\nciplug.log_metric('a', 1)\n{end}\n"
-    subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
     (run,) = recorded(open_session(cwd=folder))
-    assert run.status == status
+    assert run.status == status and "SystemExit, whose code" not in done.stderr
+
+
+@pytest.mark.parametrize("end", ["raise SystemExit(1)", "raise SystemExit", "leave(1)"])
+@pytest.mark.parametrize("around", [False, True])
+def test_a_code_that_is_not_known_is_said_to_be_so(folder: Path, end: str, around: bool) -> None:
+    code = f"from sys import exit as leave\nimport ciplug\nciplug.log_metric('a', 1)\n{end}\n"
+    words = [sys.executable, "-m", "ciplug", "run", "--"] if around else []
+    command = [*words, sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    (run,) = recorded(open_session(cwd=folder))
+    assert run.status == ("failed" if around and done.returncode else "finished")
+    warned = f"ended by SystemExit, whose code is not known: run {run.id[:12]} is recorded as finished\n  -> start"
+    assert (warned in done.stderr) is not around
 
 
 def test_under_ciplug_run_the_exit_code_of_the_command_decides(folder: Path) -> None:

@@ -13,12 +13,13 @@ import pytest
 from ciplug.steps.reporting.report import judged_for_report
 from ciplug.steps.select import counting
 from ciplug.steps.session import open_session
-from tests.project import Project
+from tests.project import Project, git
 
 TRAIN = """\
 import json, os, pathlib
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": float(os.environ["VALUE"])}))
 """
+LACKS = "has fewer of the metrics that the gates use"
 CONFIG = """\
 version: 1
 model: wine
@@ -82,6 +83,7 @@ def test_run_until_it_passes(project: Project) -> None:
     for form in ("markdown", "html"):
         shown = project.ciplug("report", "--format", form).stdout
         assert "FLAKY: 2 runs of this commit with seed 1" in shown and bad[:12] in shown
+    assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
     assert "FLAKY" in terminal and bad[:12] in terminal and "could count" in " ".join(terminal.split())
 
@@ -90,6 +92,78 @@ def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:
     train(project, 0.81, "--seed", "1")
     train(project, 0.79, "--seed", "1")
     assert gate(project, 1)["outcome"] == "FAIL"
+
+
+GATE = "{higher_is_better: true, max_regression: 0.01, baseline: BASELINE}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("baseline", ["target", "mean", "best", "merge-base", "'commit:HEAD'", "'tag:v2'"])
+def test_a_training_that_is_run_again_is_not_compared_with_its_own_failure(project: Project, baseline: str) -> None:
+    """On the target branch itself, where the runs of the commit are the last ones there are."""
+    (project.folder / "ciplug.yaml").write_text(
+        f"version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {GATE.replace('BASELINE', baseline)}\n"
+    )
+    project.commit("gates")
+    good = train(project, 0.95)
+    project.commit("worse")
+    git(project.folder, "tag", "v2")
+    runs = [train(project, value) for value in (0.80, 0.80)]
+    for _ in range(2):
+        verdict = gate(project, 1)
+        (result,) = [one for one in verdict["gates"] if one["gate"] == "accuracy"]
+        assert (verdict["run"], verdict["outcome"], result["baseline"]) == (runs[-1], "FAIL", 0.95)
+        others = verdict["reruns"]["others"]
+        assert [(one["run"], one["outcome"]) for one in others] == [(run, "FAIL") for run in runs[-2::-1]]
+        report = json.loads(project.ciplug("report", "--format", "json").stdout)
+        (comparison,) = (section["comparison"] for section in report["sections"])
+        assert comparison["target"]["run"] == good
+        assert [one["history"] for one in comparison["metrics"] if one["metric"] == "accuracy"] == [[0.95]]
+        runs.append(train(project, 0.96))
+        verdict = gate(project)
+        assert verdict["outcome"] == "WARN", "a luckier run"
+        assert {one["outcome"] for one in verdict["reruns"]["others"]} == {"FAIL"}
+        project.ciplug("runs", "withdraw", runs.pop(), "--reason", "a test")
+    project.ciplug("promote", "wine", "--to", "staging", code=1)
+
+
+@pytest.mark.slow
+def test_a_first_commit_with_several_runs_has_no_baseline(project: Project) -> None:
+    (project.folder / "ciplug.yaml").write_text(
+        f"version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {GATE.replace('BASELINE', 'target')}\n"
+        f"  mean: {GATE.replace('{', '{metric: accuracy, ').replace('BASELINE', 'mean')}\n"
+    )
+    project.commit("gates")
+    first, _ = train(project, 0.95), train(project, 0.80)
+    verdict = gate(project)
+    assert verdict["outcome"] == "WARN"
+    reasons = {one["gate"]: one["reason"] for one in verdict["gates"]}
+    assert "no run of 'wine' on main apart from those of this commit" in reasons["accuracy"]
+    assert "no run of 'wine' with 'accuracy' on main apart from those of this commit" in reasons["mean"]
+    # A person may name it to see the difference.
+    (comparison,) = project.json("compare", "HEAD", "--format", "json")["comparisons"]
+    assert comparison["baseline"]["run"] == first
+
+
+@pytest.mark.slow
+def test_the_previous_run_may_be_of_the_same_commit(project: Project) -> None:
+    """The same code is evaluated each night on other data: a night that failed stays failed the night after."""
+    (project.folder / "ciplug.yaml").write_text(
+        f"version: 1\nmodel: wine\nmetrics: metrics.json\ngates:\n  accuracy: {GATE.replace('BASELINE', 'previous')}\n"
+    )
+    project.commit("gates")
+    train(project, 0.90)
+    assert "apart from those of this commit" in gate(project)["gates"][0]["reason"]
+    nights = [train(project, 0.895), train(project, 0.85)]
+    verdict = gate(project, 1)
+    assert (verdict["outcome"], verdict["gates"][0]["baseline"]) == ("FAIL", 0.895)
+    nights.append(train(project, 0.85))
+    verdict = gate(project)
+    assert (verdict["outcome"], verdict["gates"][0]["baseline_run"]) == ("WARN", nights[1])
+    assert [one["outcome"] for one in verdict["reruns"]["others"]] == ["FAIL", "PASS", "WARN"]
+    project.commit("other code")
+    train(project, 0.8)
+    assert gate(project, 1)["gates"][0]["baseline_run"] == nights[-1]
 
 
 def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> None:
@@ -116,10 +190,12 @@ def test_a_later_run_of_another_command_without_the_number_is_named(project: Pro
     later = project.json("runs", "list", "--json")[0]["id"]
     verdict = gate(project)
     assert (verdict["run"], verdict["outcome"], verdict["reruns"]["behind"]) == (good, "PASS", 1)
-    words = f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]})"
+    words = (
+        f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]} {LACKS})"
+    )
     assert words in notices(project)["reruns"]["message"]
     for shown in (project.ciplug("gate").stdout, project.ciplug("report", "--format", "markdown").stdout):
-        assert f"1 more run could not count ({later[:12]})" in " ".join(shown.split()).replace("`", "")
+        assert f"1 more run could not count ({later[:12]} {LACKS})" in " ".join(shown.split()).replace("`", "")
         rows = [line for line in shown.splitlines() if later[:12] in line]
         assert any("accuracy" in row for row in rows), "the table says what it lacks"
 

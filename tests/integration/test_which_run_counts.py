@@ -149,8 +149,9 @@ def test_a_dirty_run_is_judged_by_its_id_and_nothing_else_takes_it(team: Team) -
     assert {gate.gate for gate in found.verdict.gates} == {"run", "accuracy", "loss", "tip", "best"}
     with pytest.raises(NotFound, match=f"counts: run {run.id[:12]} was made from a dirty tree: train.py differed"):
         find_run(team.session, runs, team.project.head)
-    with pytest.raises(NotFound, match="was made from a dirty tree"):
+    with pytest.raises(NotFound, match="was made from a dirty tree") as none:
         team.promote()
+    assert none.value.hint == "record another run of this commit, from a clean checkout"
 
 
 def test_a_run_of_unknown_state_counts_as_little(team: Team) -> None:

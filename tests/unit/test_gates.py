@@ -35,6 +35,7 @@ def judge(
     status: Status = "finished",
     dry_run: bool = False,
     left_out: Sequence[LeftOut] = (),
+    refused: Sequence[LeftOut] = (),
     newer: Sequence[Notice] = (),
     before: Side | None = None,
     **defaults: Any,
@@ -56,7 +57,8 @@ def judge(
     evidence = Evidence(
         candidate=Side(role="candidate", label="this commit", how="", run=run.id, metrics=candidate),
         baselines=dict.fromkeys(gates, before),
-        left_out={one.name: one for one in left_out},
+        left_out={one.name: (one,) for one in left_out},
+        refused=refused,
         newer=newer,
     )
     return evaluate(policy, evidence, run, created="", policy_source=PolicySource(file="ciplug.yaml"), dry_run=dry_run)

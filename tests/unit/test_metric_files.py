@@ -547,3 +547,16 @@ def test_an_empty_name_is_left_out_and_never_takes_the_name_of_something_else(wr
 def test_parameters_below_an_empty_name_are_an_error(write: Any) -> None:
     with pytest.raises(InputError, match="an empty name"):
         read_params(write("p.json", '{"": {"lr": 1}, "b": {"lr": 2}}'))
+
+
+def test_a_row_that_is_cut_off_does_not_hide_the_delimiter(tmp_path: Path) -> None:
+    file = tmp_path / "h.csv"
+    file.write_text("epoch;loss;note\n1;0,6;warm\n2;0,5;n/a\n3;0,4\n")
+    found = read_metrics(file)
+    assert found.series["loss"].values == (0.6, 0.5)
+    notes = {one.name: (one.why, one.found) for one in found.left_out}
+    assert notes["line 4"] == ("line", "2 cells under 3 column names")
+    # With two delimiters in the header, nothing is assumed.
+    file.write_text("a,b;c\n1;2\n3;4\n1\n")
+    with pytest.raises(InputError, match="1 cell under 2 column names"):
+        read_metrics(file)

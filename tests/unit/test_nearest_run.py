@@ -75,6 +75,12 @@ def test_what_is_passed_over_on_the_way_is_named() -> None:
     assert [(one.run, one.commit, one.reason) for one in found.passed_over] == [("dirty", "m0", Reason.DIRTY)]
     nothing = baseline({"m0": [dirty]}, ["m0"])
     assert nothing.run is None and nothing.passed_over == found.passed_over
+    # Of the child runs on the way, one is enough to know why.
+    children = {c: [replace(run(f"{c}-{n}", c), parent="gone") for n in range(3)] for c in ("m0", "m1")}
+    found = baseline({**children, "m2": [run("b", "m2")]}, ["m0", "m1", "m2"])
+    assert found.run == "b" and [(one.run, one.reason) for one in found.passed_over] == [("m0-2", Reason.CHILD)]
+    found = baseline({"m0": [run("b", "m0"), *children["m0"]]}, ["m0"])
+    assert found.run == "b" and not found.passed_over
 
 
 def test_a_candidate_is_never_its_own_baseline() -> None:

@@ -124,6 +124,7 @@ def test_what_cannot_be_drawn_stops_no_training(kept: Path, capsys: pytest.Captu
     assert {one.name: one.why for one in found.left_out} == dict.fromkeys(calls, "artifact")
     said = capsys.readouterr().err
     assert "1 name is left out: 'a.png' (no file: RuntimeError: no display)" in said
+    assert "no gate looks at this file" in said and "a gate on a metric" not in said
     assert "the pixels of float64 are from 0 to 1" in said
     assert not (kept.parent / "g.txt").exists()
 

@@ -16,6 +16,7 @@ from ciplug.records.notice import Kind
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.rerun_notices import notices
 from ciplug.records.run import File, Run
+from ciplug.records.selection import Reason
 from ciplug.records.verdict import GateResult, Outcome, Rerun, Reruns, Spread, SpreadMetric, Verdict
 
 CI = Provenance(context=Context(host="github_actions"), seed=1, python="3.12.3", command=("python", "train.py"))
@@ -218,7 +219,7 @@ def test_a_missing_metric_is_not_a_worse_number() -> None:
 
 def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True) -> Rerun:
     made = rerun(id, "ERROR", weighs=weighs)
-    return replace(made, without_number=gates, same_command=same_command, could_count=False)
+    return replace(made, without_number=gates, same_command=same_command, behind=Reason.INCOMPLETE)
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_a_rerun_without_a_number_is_not_silence(what: str, other: Rerun, outcom
     if outcome == "WARN":
         (gate,) = (gate for gate in judged.gates if gate.gate == RERUNS)
         said = "'acc' was an error on run a of this commit, which has no number for it"
-        assert gate.reason == f"{said}, and did not fail on the run that counts"
+        assert gate.reason == f"{said}, and did not fail on the judged run"
 
 
 def test_runs_that_nobody_judged_are_not_silence() -> None:
@@ -261,3 +262,7 @@ def test_the_report_names_all_of_it() -> None:
     assert said[1].clause == flaky
     shown = f"3 runs of this commit could count: run {'z' * 12} counts; the others: 1 PASS, 1 FAIL"
     assert said[2].clause == shown
+    *_, last = notices("z" * 32, found, None, counts=False)
+    assert last.clause == (
+        f"run {'z' * 12} does not count for this commit, another run does; the others: 1 PASS, 1 FAIL"
+    )

@@ -111,6 +111,7 @@ def test_the_columns_of_runs() -> None:
         "parent": "1" * 32,
         "dirty": True,
         "trusted": True,
+        "set_aside": False,
         "tags": [("team", "b")],
         "inputs": [{**dataset, "schema": None, "profile": None, "tags": [("a", "b")]}],
         "outputs": [{"id": "m-1", "step": 3}],

@@ -16,6 +16,7 @@ from ciplug.comparison.selection import (
     is_as_good,
     objection_to,
     select,
+    why_behind,
     with_parents,
 )
 from ciplug.records.provenance import Context, Provenance
@@ -26,6 +27,7 @@ from tests.histories import commits
 GATED = frozenset({"accuracy", "loss"})
 CANDIDATE = Rules(gated=GATED)
 BASELINE = baseline_rules(gated=GATED, compared=frozenset({"accuracy", "size"}), aside=frozenset())
+OF_A_CHILD = replace(BASELINE, children=True)
 BEST = Facts(id="best", started="2", dirty=False, pipeline=True, metrics=GATED)
 
 
@@ -62,7 +64,8 @@ def test_a_later_run_is_passed_over_for_one_reason(reason: Reason, changes: dict
     alone = chosen([other])
     assert alone.chosen == (None if reason in NEVER else "other")
     barred_as_baseline = {*NEVER, Reason.FORK, Reason.NOT_FINISHED}
-    assert chosen([other], BASELINE).chosen == (None if reason in barred_as_baseline else "other")
+    assert chosen([other], OF_A_CHILD).chosen == (None if reason in barred_as_baseline else "other")
+    assert chosen([other], BASELINE).chosen == (None if reason in {*barred_as_baseline, Reason.CHILD} else "other")
     only_ci = replace(CANDIDATE, pipelines_only=True)
     assert chosen([other], only_ci).chosen == (None if reason in {*NEVER, Reason.LAPTOP} else "other")
 
@@ -89,15 +92,17 @@ def test_the_rules_decide_in_their_order(better: dict[str, object], worse: dict[
 def test_what_could_count_in_the_place_of_a_run_is_behind_by_time_alone() -> None:
     for changes in ({"started": "1"}, {"started": "3"}, {"metrics": GATED | {"size"}}):
         assert is_as_good(replace(BEST, id="other", **changes), BEST, CANDIDATE)  # type: ignore[arg-type]
-    for behind in (
-        {"trusted": False},
-        {"finished": False},
-        {"pipeline": False},
-        {"parent": "p"},
-        {"metrics": {"loss"}},
+        assert why_behind(replace(BEST, id="other", **changes), BEST, CANDIDATE) is None  # type: ignore[arg-type]
+    for why, behind in (
+        (Reason.FORK, {"trusted": False}),
+        (Reason.NOT_FINISHED, {"finished": False}),
+        (Reason.LAPTOP, {"pipeline": False}),
+        (Reason.CHILD, {"parent": "p"}),
+        (Reason.INCOMPLETE, {"metrics": {"loss"}}),
     ):
         other = replace(BEST, id="other", started="3", **behind)  # type: ignore[arg-type]
         assert not is_as_good(other, BEST, CANDIDATE) and is_as_good(BEST, other, CANDIDATE)
+        assert (why_behind(other, BEST, CANDIDATE), why_behind(BEST, other, CANDIDATE)) == (why, None)
 
 
 def test_a_child_is_never_better_than_its_parent() -> None:
@@ -118,6 +123,14 @@ def test_a_child_is_never_better_than_its_parent() -> None:
 def test_a_run_is_not_compared_with_its_own_children() -> None:
     child = replace(BEST, id="child", parent="best")
     assert chosen([BEST, child], replace(BASELINE, aside=frozenset({"best"}))).chosen is None
+    # Nor with those of another run, whose own numbers are not there to compare.
+    empty = replace(BEST, id="empty", metrics=frozenset())
+    trial = replace(child, parent="empty")
+    assert {run.run: run.reason for run in chosen([empty, trial], BASELINE).passed_over} == {
+        "empty": Reason.INCOMPLETE,
+        "child": Reason.CHILD,
+    }
+    assert chosen([empty, trial], OF_A_CHILD).chosen == "child"
     again = replace(BEST, id="again")
     found = chosen([BEST, child, again], replace(BASELINE, aside=frozenset({"best"})))
     assert (found.chosen, [run.reason for run in found.passed_over]) == ("again", [Reason.CHILD])
@@ -144,7 +157,7 @@ def test_the_facts_of_a_run() -> None:
     assert (found.parent, found.objection) == ("2", "withdrawn")
 
 
-RULES = st.sampled_from([CANDIDATE, BASELINE, replace(CANDIDATE, pipelines_only=True), Rules()])
+RULES = st.sampled_from([CANDIDATE, BASELINE, OF_A_CHILD, replace(CANDIDATE, pipelines_only=True), Rules()])
 
 
 @given(commits(), RULES)
@@ -157,6 +170,7 @@ def test_what_is_chosen_may_count_and_so_may_what_it_depends_on(runs: list[Facts
         assert at.dirty is False and not at.set_aside and at.objection is None
         assert at.trusted or rules.forks
         assert at.finished or rules.unfinished
+        assert at.id != found.chosen or at.parent is None or rules.children
         assert at.pipeline or not rules.pipelines_only
         at = by_id.get(at.parent or "")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -70,15 +70,9 @@ class Delimited(Table):
         lines = data.decode("utf-8-sig", "replace").splitlines()[:_SAMPLE_ROWS]
         if len(data) == _SAMPLE_BYTES:
             lines = lines[:-1]
-        for delimiter in _DELIMITERS:
-            try:
-                rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
-            except csv.Error:
-                continue
-            if rows and len(rows[0]) > 1 and {len(row) for row in rows} == {len(rows[0])}:
-                cells = [cell.strip() for row in rows[1:] for cell in row]
-                has_comma = delimiter != "," and any(map(_COMMA.fullmatch, cells))
-                return delimiter, has_comma and not any(map(_POINT.fullmatch, cells))
+        for is_whole in (True, False):
+            if found := _delimiter_of(lines, is_whole=is_whole):
+                return found
         return ",", False
 
     def _value(self, cell: str, name: str, line: int) -> Any:
@@ -135,6 +129,30 @@ def cell_value(cell: str) -> str | int | float | bool | None:
         return float(cell)
     except ValueError:
         return cell
+
+
+def _delimiter_of(lines: Sequence[str], *, is_whole: bool) -> tuple[str, bool] | None:
+    """Return the first delimiter by which all rows are as wide as the header, and whether numbers have a decimal comma.
+
+    Args:
+        is_whole: False: it is enough if the rows of that width are more than the others, and no other delimiter cuts
+            the header. A row that is cut off must not hide the delimiter of all others.
+    """
+    for delimiter in _DELIMITERS:
+        try:
+            rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
+        except csv.Error:
+            continue
+        if not rows or len(rows[0]) < 2:
+            continue
+        odd = sum(len(row) != len(rows[0]) for row in rows)
+        alone = not any(other in lines[0] for other in _DELIMITERS if other != delimiter)
+        if odd and (is_whole or not alone or 2 * odd >= len(rows)):
+            continue
+        cells = [cell.strip() for row in rows[1:] for cell in row]
+        has_comma = delimiter != "," and any(map(_COMMA.fullmatch, cells))
+        return delimiter, has_comma and not any(map(_POINT.fullmatch, cells))
+    return None
 
 
 def _is_not_blank(cells: list[str]) -> bool:

@@ -1,0 +1,56 @@
+"""`ciplug runs show`: which runs it takes by name, and the outline for the eye."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project
+
+TRAIN = """\
+import json, pathlib, ciplug
+dataset = {"name": "rows", "digest": "ab12cd34", "source_type": "s3", "source": '{"uri": "s3://b/rows"}'}
+pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": 0.9, "f1": "93%", "loss": float("inf")}))
+pathlib.Path("h.json").write_text(json.dumps({"epoch": [1, 2], "val": [0.7, 0.5]}))
+with ciplug.start_run():
+    ciplug.log_input(dataset, context="training")
+    with ciplug.start_run(name="fold 1", nested=True):
+        ciplug.log_metric("accuracy", 0.8)
+"""
+CONFIG = """\
+version: 1
+model: wine
+metrics: {files: [metrics.json, {file: h.json, take: max}]}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = Project.create(tmp_path / "work", config=CONFIG)
+    (project.folder / "train.py").write_text(TRAIN)
+    (project.folder / ".gitignore").write_text("metrics.json\nh.json\n")
+    project.commit("a training with a fold")
+    project.ciplug("run", "--", sys.executable, "train.py")
+    return project
+
+
+def test_the_outline_is_for_the_eye_and_names_the_child_runs(project: Project) -> None:
+    shown = project.ciplug("runs", "show", "HEAD").stdout
+    assert "  loss: inf\n" in shown
+    assert "  val: 0.7; the last, at step 2, is 0.5\n" in shown
+    assert "left_out:\n  - f1: the text '93%' in metrics.json:1\n" in shown
+    assert "inputs:\n  - rows (ab12cd34, s3, training)\n" in shown
+    (child,) = project.json("runs", "list", "--where", "parent LIKE '%'", "--json")
+    assert f"children:\n  - {child['id'][:12]} (fold 1, finished): accuracy=0.8\n" in shown
+    assert "children:" not in project.ciplug("runs", "show", child["id"]).stdout
+
+
+def test_a_run_is_shown_by_its_commit(project: Project) -> None:
+    (run,) = (one for one in project.json("runs", "list", "--json") if "parent" not in one)
+    for name in ("HEAD", "main", project.head, project.head[:9], run["id"][:8]):
+        assert json.loads(project.ciplug("runs", "show", name, "--json").stdout)["id"] == run["id"], name
+    assert "no run 'nothing'" in project.ciplug("runs", "show", "nothing", code=2).stderr
+    assert "wine" in project.ciplug("runs", "show", run["id"], "--model", "other", code=2).stderr
