@@ -148,6 +148,7 @@ def _escape(value: str, further: str = "") -> str:
 
 
 names_the_head = False
+merges_into_head = False
 merged_head = base.second_parent
 target_tips = base.no_target_tips
 workspace = "BUILD_SOURCESDIRECTORY"

@@ -41,6 +41,11 @@ class Host(Protocol):
         """Whether a job always knows the head commit of its pull request."""
         ...
 
+    @property
+    def merges_into_head(self) -> bool:
+        """Whether a job merges the target into the head of its pull request, before its first command."""
+        ...
+
     def detect(self, env: Mapping[str, str]) -> bool:
         """Whether this environment is that of a job of this host."""
         ...

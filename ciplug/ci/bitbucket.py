@@ -58,6 +58,7 @@ report_url = base.no_report_url
 write_summary = base.no_summary
 annotate = base.annotate
 names_the_head = True
+merges_into_head = True
 merged_head = base.second_parent
 workspace = "BITBUCKET_CLONE_DIR"
 advice = base.Advice(

@@ -21,7 +21,7 @@ def context(env: Mapping[str, str]) -> Context:
 
     Everyone who may read the repository can push one, so it is not trusted, like a fork's.
     """
-    context = github_actions.context(env)
+    context = _of_head(github_actions.context(env), env)
     server, repository = (context.server_url or "").rstrip("/") or None, context.repository
     run = text(env, "GITHUB_RUN_NUMBER")
     # Forgejo, and Gitea before 1.26, count the runs of a repository; a newer Gitea needs `by_index`.
@@ -37,12 +37,20 @@ def context(env: Mapping[str, str]) -> Context:
     )
 
 
+def _of_head(context: Context, env: Mapping[str, str]) -> Context:
+    """The job of a pull request builds its head, not a merge of it: that is known without the payload, too."""
+    if context.merge_commit is None or not env.get("GITHUB_REF", "").endswith("/head"):
+        return context
+    return dataclasses.replace(context, commit=context.merge_commit, merge_commit=None)
+
+
 report_url = base.no_report_url
 write_summary = base.no_summary  # the runner provides the file, but nothing shows it
 write_outputs = github_actions.write_outputs
 annotate = github_actions.annotate
 push_hint = base.PUSH_HINT
 names_the_head = True
+merges_into_head = False
 merged_head = base.second_parent
 target_tips = github_actions.target_tips
 workspace = "GITHUB_WORKSPACE"

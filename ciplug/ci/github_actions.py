@@ -217,6 +217,7 @@ def _string(value: Any, *keys: str) -> str | None:
 
 
 names_the_head = True
+merges_into_head = False
 merged_head = base.second_parent
 workspace = "GITHUB_WORKSPACE"
 advice = base.Advice(

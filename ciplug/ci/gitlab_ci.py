@@ -80,6 +80,7 @@ push_hint = (
     "else set CIPLUG_PUSH_TOKEN to a project access token with write_repository"
 )
 names_the_head = True
+merges_into_head = False
 merged_head = base.second_parent
 workspace = "CI_PROJECT_DIR"
 advice = base.Advice(

@@ -118,6 +118,7 @@ def identify(
     *,
     merged_head: Callable[[Checkout], str | None],
     target_tips: Sequence[str],
+    merges_into_head: bool,
     remote: Remote,
     keeps_own_runs: bool,
 ) -> Identity:
@@ -130,6 +131,7 @@ def identify(
         claim: what the host says of the job.
         merged_head: the head that a merge commit of the host's own making has, if HEAD is one.
         target_tips: the commits that the host names as the tip of the pull request's target; they may be shortened.
+        merges_into_head: whether the host merges the target into the head of a pull request, without naming the merge.
         remote: it is asked only where HEAD is not a commit that the host names.
         keeps_own_runs: whether runs go to the repository that is checked out. In a second repository of the job,
             no other place is written with trust.
@@ -139,7 +141,7 @@ def identify(
         return Identity(found, claim, Standing.NO_HOST)
     if checkout.head is None:
         return Identity(replace(claim, commit=None, merge_commit=None), claim, Standing.NO_COMMIT)
-    head = _head_of_claim(claim, checkout, merged_head, target_tips, remote)
+    head = _head_of_claim(claim, checkout, merged_head, target_tips, remote, merges_into_head=merges_into_head)
     if head is not None:
         merge = None if head == checkout.head else checkout.head
         context = replace(claim, commit=head, merge_commit=merge, branch=claim.branch or checkout.branch)
@@ -153,6 +155,8 @@ def _head_of_claim(
     merged_head: Callable[[Checkout], str | None],
     target_tips: Sequence[str],
     remote: Remote,
+    *,
+    merges_into_head: bool,
 ) -> str | None:
     """The commit under review, where HEAD is what the host speaks of; None where HEAD is something else."""
     head = checkout.head or ""
@@ -165,24 +169,34 @@ def _head_of_claim(
         return head
     if claim.commit is None and claim.merge_commit is None:
         return _tip_of_claim(claim, checkout, merged_head, remote)
-    if merges and named is not None and _merges_with_target(named, claim, checkout, target_tips, remote):
-        return named
-    return None
+    if not merges or named is None:
+        return None
+    is_of_both = _merges_with_target(named, claim, checkout, target_tips, remote, merges_into_head=merges_into_head)
+    return named if is_of_both else None
 
 
 def _merges_with_target(
-    named: str, claim: Context, checkout: Checkout, target_tips: Sequence[str], remote: Remote
+    named: str,
+    claim: Context,
+    checkout: Checkout,
+    target_tips: Sequence[str],
+    remote: Remote,
+    *,
+    merges_into_head: bool,
 ) -> bool:
     """Whether HEAD, which the host does not name, merges the head under review with its target, and nothing else.
 
     Any other branch may have merged that head, too: a merge is of this pull request only if the other parent is the
-    target's. HEAD itself may be the target's: the pull request has gone in.
+    target's. HEAD itself may be the target's: the pull request has gone in. Or it is a commit of the pull request's own
+    branch: somebody has merged the target into it, perhaps with other changes, since the host named its head.
     """
     target = claim.target_branch
+    if named == checkout.parents[0] and not merges_into_head:
+        return False
     other = next((parent for parent in checkout.parents if parent != named), "")
     if not any(_is(other, tip) for tip in target_tips) and not (target and remote.is_on_branch(other, target)):
         return False
-    return not (target and other == checkout.parents[0] and remote.is_on_branch(checkout.head or "", target))
+    return not any(remote.is_on_branch(checkout.head or "", branch) for branch in (target, claim.branch) if branch)
 
 
 def _tip_of_claim(

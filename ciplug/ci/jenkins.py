@@ -90,6 +90,7 @@ write_summary = base.no_summary
 annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
+merges_into_head = True
 target_tips = base.no_target_tips
 workspace = "WORKSPACE"
 advice = base.Advice(

@@ -24,6 +24,7 @@ write_outputs = base.no_outputs
 annotate = base.annotate
 push_hint = base.PUSH_HINT
 names_the_head = False
+merges_into_head = False
 merged_head = base.second_parent
 target_tips = base.no_target_tips
 workspace = None

@@ -215,6 +215,11 @@ def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:
     return _rank(other, rules)[: len(_RANKS)] >= _rank(run, rules)[: len(_RANKS)]
 
 
+def why_behind(other: Facts, run: Facts, rules: Rules) -> Reason | None:
+    """Return the rule by which `other` could not count in the place of `run`; None: it could."""
+    return None if is_as_good(other, run, rules) else _why_after(run, other, rules)
+
+
 def _why_after(chosen: Facts, run: Facts, rules: Rules) -> Reason:
     before, after = _rank(chosen, rules), _rank(run, rules)
     return next(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from ciplug.errors import counted, listed
 from ciplug.records.notice_facts import Facts, Kind
+from ciplug.records.selection import WORDS
 
 
 def _quoted(names: Sequence[str]) -> str:
@@ -81,7 +82,8 @@ def _reruns(notice: Facts) -> str:
     counts = [f"{notice.outcomes.count(one)} {one}" for one in dict.fromkeys(notice.outcomes)]
     others = f"; the others: {', '.join(counts)}" if counts else ""
     more = f", and {counted(notice.more, 'earlier run')} not judged" if notice.more else ""
-    those = f" ({listed([run[:12] for run in notice.runs], notice.behind)})" if notice.runs else ""
+    each = [f"{run[:12]} {WORDS[why]}" for run, why in zip(notice.runs, notice.reasons, strict=True)]
+    those = f" ({listed(each, notice.behind)})" if each else ""
     behind = f"; {counted(notice.behind, 'more run')} could not count{those}" if notice.behind else ""
     lead = f"{counted(notice.count or 0, 'run')} of this commit could count: {_which(notice)} counts"
     if notice.settled:

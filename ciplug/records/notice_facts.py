@@ -140,6 +140,8 @@ class Facts:
     """That person's reason."""
     because: Reason | None = None
     """Why a run was passed over."""
+    reasons: tuple[Reason, ...] = ()
+    """For each of `runs`, why it could not count."""
     settled: bool | None = None
     """True: another run counts in its place."""
     files: tuple[str, ...] = ()

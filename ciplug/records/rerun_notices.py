@@ -70,9 +70,10 @@ def notices(run: str, reruns: Reruns | None, verdict: Verdict | None, *, counts:
     yield Notice(
         kind=Kind.RERUNS,
         run=run,
-        runs=tuple(one.run for one in reruns.others if not one.could_count),
+        runs=tuple(one.run for one in reruns.others if one.behind),
+        reasons=tuple(one.behind for one in reruns.others if one.behind),
         count=reruns.total,
-        outcomes=tuple(one.outcome or "not judged" for one in reruns.others if one.could_count),
+        outcomes=tuple(one.outcome or "not judged" for one in reruns.others if not one.behind),
         behind=reruns.behind or None,
         settled=None if counts else True,
         more=reruns.more or None,

@@ -71,10 +71,10 @@ class PassedOver:
             return f"was made from a dirty tree: {named} differed from the commit"
         if self.reason is Reason.SET_ASIDE:
             return f"ignored files that differ from the commit, and the policy in force does not ignore them: {named}"
-        return _WORDS[self.reason]
+        return WORDS[self.reason]
 
 
-_WORDS = {
+WORDS = {
     Reason.FORK: "was recorded by a fork's job",
     Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
     Reason.STATE_UNKNOWN: "did not record whether its files were those of the commit",
@@ -84,3 +84,4 @@ _WORDS = {
     Reason.INCOMPLETE: "has fewer of the metrics that the gates use",
     Reason.EARLIER: "started before the run that counts",
 }
+"""The reasons that need no more facts than the run, as clauses whose subject is the run."""

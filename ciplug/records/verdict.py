@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ciplug.records.run import Scalar, Status
+from ciplug.records.selection import Reason
 
 SCHEMA = 1
 
@@ -136,8 +137,8 @@ class Rerun:
     """Whether it takes part in the verdict: its numbers are as good as those of the run that was judged."""
     same_command: bool = False
     """Whether it ran the command of the run that was judged, and should have given the same metrics."""
-    could_count: bool = True
-    """Whether it could have counted in the place of the run that was judged."""
+    behind: Reason | None = None
+    """Why it could not have counted in the place of the run that was judged; None: it could."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,7 @@ def identity_of(env: Mapping[str, str], workspace: Workspace | None, *, keeps_ow
         _checkout(workspace, of_host=claim.host != "local"),
         merged_head=host.merged_head,
         target_tips=host.target_tips(env),
+        merges_into_head=host.merges_into_head,
         remote=_Remote(workspace, env),
         keeps_own_runs=keeps_own_runs,
     )

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import repeats, reruns
-from ciplug.comparison.selection import is_as_good
+from ciplug.comparison.selection import why_behind
 from ciplug.errors import ConfigError
 from ciplug.records.verdict import Rerun, Reruns
 
 if TYPE_CHECKING:
     from ciplug.comparison.selection import Facts
     from ciplug.records.run import Run
+    from ciplug.records.selection import Reason
     from ciplug.records.verdict import Verdict
     from ciplug.steps.baselines import BaselineFinder
 
@@ -46,10 +47,10 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
     def weighs(other: Facts) -> bool:
         return reruns.weighs(own, other, same_settings=reruns.same_settings(run, recorded[other.id], key))
 
-    could = {one.id for one in others if is_as_good(one, own, finder.rules)}
+    behind = {one.id: why for one in others if (why := why_behind(one, own, finder.rules))}
     return Reruns(
-        total=len(together) + len(could),
-        judged=_rerun(run, key, verdict, weighs=True, same_command=True, could_count=True),
+        total=len(together) + len(others) - len(behind),
+        judged=_rerun(run, key, verdict, weighs=True, same_command=True),
         others=tuple(
             _rerun(
                 recorded[one.id],
@@ -57,19 +58,19 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
                 _verdict(finder, recorded[one.id], judge) if judge else None,
                 weighs=weighs(one),
                 same_command=recorded[one.id].provenance.command == run.provenance.command,
-                could_count=one.id in could,
+                behind=behind.get(one.id),
             )
             for one in shown
         ),
         more=len(left),
         unjudged=sum(map(weighs, left)),
-        behind=len(others) - len(could),
+        behind=len(behind),
         spreads=reruns.spreads([*finder.candidates, *(recorded[one.id] for one in others)], key),
     )
 
 
 def _rerun(
-    run: Run, key: str, verdict: Verdict | None, *, weighs: bool, same_command: bool, could_count: bool
+    run: Run, key: str, verdict: Verdict | None, *, weighs: bool, same_command: bool, behind: Reason | None = None
 ) -> Rerun:
     from ciplug.gates.reruns import failed_gates, gates_without_number
 
@@ -83,7 +84,7 @@ def _rerun(
         without_number=gates_without_number(verdict) if verdict else (),
         weighs=weighs,
         same_command=same_command,
-        could_count=could_count,
+        behind=behind,
     )
 
 

@@ -19,6 +19,7 @@ TRAIN = """\
 import json, os, pathlib
 pathlib.Path("metrics.json").write_text(json.dumps({"accuracy": float(os.environ["VALUE"])}))
 """
+LACKS = "has fewer of the metrics that the gates use"
 CONFIG = """\
 version: 1
 model: wine
@@ -170,7 +171,7 @@ def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> No
     (project.folder / "model.txt").write_text("a model")
     write = ("import pathlib; exec(open('train.py').read()); pathlib.Path('model.txt').write_text('m')",)
     project.ciplug(
-        "run", "--seed", "1", "--artifact", "model.txt", "--artifact-store", "none", "--", sys.executable, "-c", *write,
+        "run", "--seed", "1", "--artifact", "model.txt", "--", sys.executable, "-c", *write,
         env={"VALUE": "0.81"},
     )  # fmt: skip
     assert gate(project)["outcome"] == "WARN"
@@ -189,10 +190,12 @@ def test_a_later_run_of_another_command_without_the_number_is_named(project: Pro
     later = project.json("runs", "list", "--json")[0]["id"]
     verdict = gate(project)
     assert (verdict["run"], verdict["outcome"], verdict["reruns"]["behind"]) == (good, "PASS", 1)
-    words = f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]})"
+    words = (
+        f"1 run of this commit could count: run {good[:12]} counts; 1 more run could not count ({later[:12]} {LACKS})"
+    )
     assert words in notices(project)["reruns"]["message"]
     for shown in (project.ciplug("gate").stdout, project.ciplug("report", "--format", "markdown").stdout):
-        assert f"1 more run could not count ({later[:12]})" in " ".join(shown.split()).replace("`", "")
+        assert f"1 more run could not count ({later[:12]} {LACKS})" in " ".join(shown.split()).replace("`", "")
         rows = [line for line in shown.splitlines() if later[:12] in line]
         assert any("accuracy" in row for row in rows), "the table says what it lacks"
 

@@ -10,6 +10,7 @@ from ciplug.records.provenance import Context
 
 name = "plain_ci"
 names_the_head = True
+merges_into_head = False
 merged_head = base.second_parent
 workspace = "PLAIN_FOLDER"
 push_hint = base.PUSH_HINT

@@ -65,6 +65,8 @@ class Case:
     """The tips of the refs that the host names; None: they must not be asked for."""
     target: tuple[str, ...] | None = None
     """The target branch's own commits, as far as git knows them; None: it must not be asked."""
+    source: tuple[str, ...] = ()
+    """The own commits of the pull request's branch, likewise."""
     keeps_own_runs: bool = True
 
 
@@ -84,6 +86,13 @@ COMMENT: dict[str, Any] = {"issue": {"number": 5, "pull_request": {}}, "reposito
 OF_PR: dict[str, Any] = {"branch": "faster", "target_branch": "main", "pull_request": 5}
 JENKINS_MERGE = at(MERGE, HEAD, BASE, committer="nobody@nowhere")
 JENKINS_BLIND_PR: Env = {**JENKINS, **JENKINS_PR, "GIT_COMMIT": ""}
+BITBUCKET_PR: Env = {
+    **BITBUCKET,
+    "BITBUCKET_BRANCH": "faster",
+    "BITBUCKET_PR_ID": "5",
+    "BITBUCKET_PR_DESTINATION_BRANCH": "main",
+    "BITBUCKET_PR_DESTINATION_COMMIT": BASE[:12],
+}
 FORK: dict[str, Any] = {"trusted": False}
 RUN_OF_FORK = {
     "workflow_run": {"id": 9, "event": "pull_request", "head_sha": OTHER, "head_repository": {"full_name": "m/wine"}}
@@ -274,6 +283,33 @@ CASES: dict[str, Case] = {
         {"commit": HEAD, "merge_commit": OTHER, **OF_PR},
         pull_request("acme/wine"),
         target=(DEVELOP, BASE),
+    ),
+    **{
+        f"{host}, somebody has merged main into the branch, which is checked out": Case(
+            env,
+            at(OTHER, HEAD, BASE, remote_url=remote_url),
+            Standing.OTHER_COMMIT,
+            {"commit": OTHER, "branch": branch},
+            event,
+            PublishedAt(own=True, branches=(branch,)),
+            target=(BASE,),
+            source=(OTHER, HEAD),
+        )
+        for host, env, event, branch, remote_url in (
+            ("GitHub", PR, pull_request("acme/wine"), "faster", REMOTE),
+            ("GitLab", {**GITLAB, **GITLAB_MR}, {}, "faster", "https://gitlab.com/acme/ml/wine.git"),
+            ("Bitbucket", BITBUCKET_PR, {}, "faster", "https://bitbucket.org/acme/wine"),
+            ("Azure", {**AZURE, **AZURE_PR}, {}, "ada/faster", None),
+            ("Gitea", {**GITEA, **GITEA_PR}, pull_request("acme/wine"), "faster", REMOTE),
+        )
+    },
+    "pull request, the job itself merges main into its head": Case(
+        PR,
+        at(OTHER, HEAD, BASE),
+        Standing.OTHER_COMMIT,
+        {"commit": OTHER, **FORK},
+        pull_request("acme/wine"),
+        PublishedAt(),
     ),
     "pull request that was merged": Case(
         CLOSED, at(MERGE, BASE, HEAD, branch="main"), Standing.NAMED, {"commit": MERGE, "branch": "main"}, closed()
@@ -557,16 +593,12 @@ CASES: dict[str, Case] = {
         OWN,
     ),
     "Bitbucket, the step has merged the destination": Case(
-        {
-            **BITBUCKET,
-            "BITBUCKET_BRANCH": "faster",
-            "BITBUCKET_PR_ID": "5",
-            "BITBUCKET_PR_DESTINATION_BRANCH": "main",
-            "BITBUCKET_PR_DESTINATION_COMMIT": BASE[:12],
-        },
+        BITBUCKET_PR,
         at(MERGE, HEAD, BASE, branch="faster"),
         Standing.MERGE,
         {"commit": HEAD, "merge_commit": MERGE, **OF_PR},
+        target=(BASE,),
+        source=(HEAD,),
     ),
     "Bitbucket, a shortened id": Case(
         {**BITBUCKET, "BITBUCKET_COMMIT": HEAD[:12], "BITBUCKET_BRANCH": "main"},
@@ -588,6 +620,9 @@ CASES: dict[str, Case] = {
     ),
     "Gitea, pull request": Case(
         {**GITEA, **GITEA_PR}, at(HEAD, BASE), Standing.NAMED, {"commit": HEAD, **OF_PR}, pull_request("acme/wine")
+    ),
+    "Gitea, pull request without its payload, whose head is a merge by a person": Case(
+        {**GITEA, **GITEA_PR}, at(HEAD, OTHER, BASE), Standing.NAMED, {"commit": HEAD, **OF_PR, **FORK}
     ),
     "Gitea, fork's pull request": Case(
         {**GITEA, **GITEA_PR},
@@ -624,7 +659,7 @@ class Remote:
 
     def is_on_branch(self, commit: str, branch: str) -> bool:
         assert self.case.target is not None, "the remote is asked without need"
-        return branch == "main" and commit in self.case.target
+        return commit in (self.case.target if branch == "main" else self.case.source)
 
 
 def identity_of(case: Case, tmp_path: Path) -> Identity:
@@ -637,6 +672,7 @@ def identity_of(case: Case, tmp_path: Path) -> Identity:
         case.head,
         merged_head=host.merged_head,
         target_tips=host.target_tips(env),
+        merges_into_head=host.merges_into_head,
         remote=Remote(case),
         keeps_own_runs=case.keeps_own_runs,
     )

@@ -16,6 +16,7 @@ from ciplug.records.notice import Kind
 from ciplug.records.provenance import Context, Hardware, Provenance
 from ciplug.records.rerun_notices import notices
 from ciplug.records.run import File, Run
+from ciplug.records.selection import Reason
 from ciplug.records.verdict import GateResult, Outcome, Rerun, Reruns, Spread, SpreadMetric, Verdict
 
 CI = Provenance(context=Context(host="github_actions"), seed=1, python="3.12.3", command=("python", "train.py"))
@@ -218,7 +219,7 @@ def test_a_missing_metric_is_not_a_worse_number() -> None:
 
 def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True) -> Rerun:
     made = rerun(id, "ERROR", weighs=weighs)
-    return replace(made, without_number=gates, same_command=same_command, could_count=False)
+    return replace(made, without_number=gates, same_command=same_command, behind=Reason.INCOMPLETE)
 
 
 @pytest.mark.parametrize(

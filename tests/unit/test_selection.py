@@ -16,6 +16,7 @@ from ciplug.comparison.selection import (
     is_as_good,
     objection_to,
     select,
+    why_behind,
     with_parents,
 )
 from ciplug.records.provenance import Context, Provenance
@@ -91,15 +92,17 @@ def test_the_rules_decide_in_their_order(better: dict[str, object], worse: dict[
 def test_what_could_count_in_the_place_of_a_run_is_behind_by_time_alone() -> None:
     for changes in ({"started": "1"}, {"started": "3"}, {"metrics": GATED | {"size"}}):
         assert is_as_good(replace(BEST, id="other", **changes), BEST, CANDIDATE)  # type: ignore[arg-type]
-    for behind in (
-        {"trusted": False},
-        {"finished": False},
-        {"pipeline": False},
-        {"parent": "p"},
-        {"metrics": {"loss"}},
+        assert why_behind(replace(BEST, id="other", **changes), BEST, CANDIDATE) is None  # type: ignore[arg-type]
+    for why, behind in (
+        (Reason.FORK, {"trusted": False}),
+        (Reason.NOT_FINISHED, {"finished": False}),
+        (Reason.LAPTOP, {"pipeline": False}),
+        (Reason.CHILD, {"parent": "p"}),
+        (Reason.INCOMPLETE, {"metrics": {"loss"}}),
     ):
         other = replace(BEST, id="other", started="3", **behind)  # type: ignore[arg-type]
         assert not is_as_good(other, BEST, CANDIDATE) and is_as_good(BEST, other, CANDIDATE)
+        assert (why_behind(other, BEST, CANDIDATE), why_behind(BEST, other, CANDIDATE)) == (why, None)
 
 
 def test_a_child_is_never_better_than_its_parent() -> None:
