@@ -287,3 +287,9 @@ def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked
     assert nothing + "sqlite:////srv/my.db or its folder" in said
     assert "MlflowClient().create_run does not mark it" in said
     assert nothing not in _run(project, "log(given())")
+
+
+def test_a_server_that_does_not_answer_has_a_remedy(project: Project) -> None:
+    said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    assert "http://127.0.0.1:9: Connection refused: the runs of MLflow that are there are not recorded here" in said
+    assert "-> is the server running, and can this machine reach it?" in said and "Errno" not in said

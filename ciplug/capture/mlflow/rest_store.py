@@ -166,7 +166,10 @@ class RestStore:
                 time.sleep(_WAIT)
             except (OSError, http.client.HTTPException) as problem:
                 reason = getattr(problem, "reason", problem)
-                raise StoreUnreadable(f"{self.name}: {reason}") from None
+                if isinstance(reason, ConnectionError) and reason.strerror:
+                    reason = reason.strerror
+                hint = "is the server running, and can this machine reach it?"
+                raise StoreUnreadable(f"{self.name}: {reason}", hint=hint) from None
         raise AssertionError
 
 
