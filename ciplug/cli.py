@@ -7,12 +7,12 @@ training command that fails ends `run` and `ci` with its own code.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 
 from ciplug import console
 from ciplug._version import __version__
-from ciplug.errors import CiplugError, nearest
+from ciplug.errors import CiplugError, closest, nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,7 +89,15 @@ def _run(argv: list[str]) -> int:
         console.complain(f"unknown command '{name}'", nearest(name, list(COMMANDS)))
         return 2
     command = import_module(f"ciplug.commands.{name}")
-    arguments = parser(name).parse_args(argv[1:])
+    made = parser(name)
+    arguments, unknown = made.parse_known_args(argv[1:])
+    if unknown:
+        made.print_usage(sys.stderr)
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        meant = closest(options[0], sorted(set(_options(made)))) if options else None
+        hint = f"did you mean '{meant}'?" if meant else f"see: ciplug {name} --help"
+        console.complain(f"unrecognized arguments: {' '.join(unknown)}", hint)
+        return 2
     console.set_level(quiet=arguments.quiet, verbose=arguments.verbose)
     return int(command.run(arguments))
 
@@ -110,6 +118,15 @@ def parser(name: str) -> argparse.ArgumentParser:
     volume.add_argument("--quiet", action="store_true", help="print only results and errors")
     volume.add_argument("--verbose", action="store_true", help="print more")
     return parser
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the options of a command, and of its verbs."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action.choices, Mapping):
+            for verb in action.choices.values():
+                yield from _options(verb)
 
 
 def _overview() -> str:

@@ -18,7 +18,7 @@ from ciplug.tracking.runs import run_objects
 
 METRICS = ("accuracy", "loss", "size")
 HOSTS = ("github_actions", "gitlab_ci", "jenkins", "gitea", "bitbucket", "azure")
-MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
+MODEL = File(path="https://models.example.com/model.bin", digest="sha256:" + "1" * 64, size=3)
 
 
 def facts(*, never: bool | None = None, prefix: str = "") -> st.SearchStrategy[Facts]:

@@ -22,8 +22,8 @@ numbers = os.environ.get("MEASURED") or pathlib.Path("numbers.json").read_text()
 pathlib.Path("metrics.json").write_text(numbers)
 pathlib.Path("model.txt").write_text(f"the model of {numbers}")
 """
-MODEL = ("--artifact", "model.txt", "--artifact-store", "none")
-"""The options that record the model of TRAIN, by its digest alone: a promotion takes no run without a file."""
+MODEL = ("--artifact", "model.txt")
+"""The options that record the model of TRAIN: a promotion takes no run without a file."""
 CONFIG = """\
 version: 1
 model: wine

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,6 +19,7 @@ from ciplug.records.verdict import Verdict
 from ciplug.steps.judge import judge_runs
 from ciplug.steps.promotion.promote import Promotion, PromotionRequest, promote
 from ciplug.steps.session import Session, open_session
+from ciplug.stores.files import Files
 from ciplug.tracking.runs import run_objects
 from tests.project import Project
 
@@ -29,7 +31,8 @@ gates:
   size: {metric: model_mb, higher_is_better: false, max: 100}
 """
 STAMP = "2026-11-23T12:00:00.000Z"
-MODEL = File(path="model.bin", digest="sha256:" + "1" * 64, size=3)
+MODEL = File(path="model.bin", digest=f"sha256:{sha256(b'abc').hexdigest()}", size=3)
+"""Its bytes are in the store of the team."""
 
 
 @dataclass
@@ -59,10 +62,25 @@ class Team:
             commit=self.project.head if commit == "" else commit,
             metrics={"accuracy": accuracy, "model_mb": 1.0},
             provenance=Provenance(**provenance),
-            artifacts=fields.pop("artifacts", (MODEL,)),
+            artifacts=tuple(self._kept(file) for file in fields.pop("artifacts", (MODEL,))),
         )
         self.session.store.add(run_objects(run))
         return run
+
+    def keep(self, data: bytes, path: str, kind: Literal["folder"] | None = None) -> File:
+        """Keep the content of a file, or the lines of a folder, in the store."""
+        digest = f"sha256:{sha256(data).hexdigest()}"
+        source = self.project.folder.parent / digest.removeprefix("sha256:")
+        source.write_bytes(data)
+        self._files.put({digest: source}, lambda _: None)
+        return File(path=path, digest=digest, size=len(data), kind=kind, store=self.session.store_uri)
+
+    @property
+    def _files(self) -> Files:
+        return self.session.files_at(self.session.store_uri)
+
+    def _kept(self, file: File) -> File:
+        return file if file.store or self._files.missing([file.digest]) else replace(file, store=self._files.uri)
 
     def verdict(self, run: Run, key_of: Run | None = None, **changes: Any) -> str:
         """Record what the policy says of a run, with some changes; returns the key."""
@@ -106,4 +124,6 @@ def team_in(folder: Path) -> Team:
     """A new team that works in `folder`."""
     project = Project.create(folder / "work", config=POLICY)
     env = {**os.environ, "CIPLUG_STORE": (folder / "store").as_uri(), "CIPLUG_SPOOL": str(folder / "spool")}
-    return Team(project, open_session(cwd=project.folder, env=env))
+    team = Team(project, open_session(cwd=project.folder, env=env))
+    team.keep(b"abc", MODEL.path)
+    return team

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ciplug.capture.metric_shapes import Entry
 from ciplug.capture.tables.source import Source
 from ciplug.capture.written import files_of, is_pattern, without
+from ciplug.errors import InputError
 
 _MARK = ".tfevents."
 """In the name of every event file: `events.out.tfevents.1764380000.host.123.0`."""
+
+_FRAME = 16
+"""Bytes around the content of a record: its length and two checksums."""
 
 
 def is_event_file(name: str) -> bool:
@@ -47,33 +51,51 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "").isdecimal()
 
 
-def entries_of_events(source: Source) -> Iterator[Entry]:
-    """The scalars of an event file, as they were written; what is cut off at its end is not there.
+def entries_of_events(source: Source, cut_off: Callable[[InputError], None]) -> Iterator[Entry]:
+    """The scalars of an event file, as they were written, up to the first record that is damaged or cut off.
+
+    Args:
+        cut_off: is told of such a record: nothing behind it can be read.
 
     Raises InputError where the package `tensorboard` is missing, and for a file that it cannot read.
     """
-    loader, as_array = _library(source)
-    _ = source.size
+    records, events_of, as_array = _library(source)
+    size, read, number = source.size, 0, 0
     plugins: dict[str, str] = {}
     try:
-        for event in loader(str(source.path)).Load():
-            for value in event.summary.value:
-                # Of each tag, only the first value says which kind it is.
-                plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
-                if plugins[value.tag] == "scalars":
-                    number = float(as_array(value.tensor).reshape(-1)[0])
-                    yield Entry({value.tag: number}, step=event.step, time=event.wall_time)
+        for record in records(str(source.path)).Load():
+            number += 1
+            read += _FRAME + len(record)
+            for event in events_of(record):
+                for value in event.summary.value:
+                    # Of each tag, only the first value says which kind it is.
+                    plugins.setdefault(value.tag, value.metadata.plugin_data.plugin_name)
+                    if plugins[value.tag] == "scalars":
+                        scalar = float(as_array(value.tensor).reshape(-1)[0])
+                        yield Entry({value.tag: scalar}, step=event.step, time=event.wall_time)
     except (TypeError, ValueError, IndexError) as problem:
         raise source.wrong(f"not an event file of TensorBoard: {problem}") from None
+    # TensorBoard's reader ends at such a record without an error.
+    if read < size:
+        cut_off(source.wrong(f"record {number + 1} is damaged or cut off"))
 
 
-def _library(source: Source) -> tuple[Any, Any]:
+def _library(source: Source) -> tuple[Any, Any, Any]:
     try:
         # It logs that there is no TensorFlow, which is not needed.
         logging.getLogger("tensorboard").setLevel(logging.ERROR)
-        from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+        from tensorboard import data_compat, dataclass_compat
+        from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+        from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.util.tensor_util import make_ndarray
     except ImportError as missing:
         hint = "pip install 'ciplug[tensorboard]', or have the training write its metrics to JSON or CSV as well"
         raise source.wrong(f"event files need the extra 'tensorboard': {missing}", hint=hint) from None
-    return EventFileLoader, make_ndarray
+    kinds: dict[str, Any] = {}
+
+    def events_of(record: bytes) -> Iterator[Any]:
+        """The events of a record, those of old versions in the new format."""
+        event = data_compat.migrate_event(Event.FromString(record))
+        yield from dataclass_compat.migrate_event(event, kinds)
+
+    return RawEventFileLoader, events_of, make_ndarray

@@ -11,6 +11,7 @@ import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,13 @@ def _of_events(files: Sequence[Path], shown: str) -> Metrics:
     """The scalars of TensorBoard's files, in the order of their names, which is that of their beginning."""
     metrics = _Collector(Source(files[0]), shown)
     before = prefixes(files)
+    keys: dict[str, set[str]] = {prefix: set() for prefix in before.values()}
     for file in sorted(files, key=lambda file: file.name):
-        for entry in entries_of_events(Source(file)):
-            metrics.add(entry, before[file])
+        prefix = before[file]
+        cut_off = partial(metrics.cut_off, file.name, keys[prefix])
+        for entry in entries_of_events(Source(file), cut_off):
+            metrics.add(entry, prefix)
+            keys[prefix].update(f"{prefix}/{tag}" if prefix else tag for tag in entry.values)
     return metrics.metrics()
 
 
@@ -125,6 +130,10 @@ class _Collector:
         self._absent: dict[str, LeftOut] = {}
         """Names without a value in some rows. They are left out if no other row has one."""
         self._broken: list[InputError] = []
+        self._cut_off: dict[str, InputError] = {}
+        """Of several files, those whose rest cannot be read."""
+        self._unsure: dict[str, InputError] = {}
+        """Metrics whose last value this rest may have held."""
         self._entries = 0
         self._last_line = 0
         self._count = 0
@@ -136,6 +145,11 @@ class _Collector:
         self._broken.append(problem)
         if len(self._broken) > max(self._entries, LINES_MOST):
             raise self._broken[0]
+
+    def cut_off(self, file: str, keys: Collection[str], problem: InputError) -> None:
+        """Note that the rest of a file by steps cannot be read. A value of a later file follows those that are lost."""
+        self._cut_off[file] = problem
+        self._unsure.update({name: problem for key in keys if (name := self._names.get(key))})
 
     def add(self, entry: Entry, prefix: str = "") -> None:
         self._entries += 1
@@ -185,6 +199,7 @@ class _Collector:
             if name not in self._absent:
                 self._absent[name] = self._left_out(name, "null", entry, found.found)
             return
+        self._unsure.pop(name, None)
         points = self._points.get(name)
         if points is None:
             points = self._points[name] = _Points()
@@ -270,6 +285,10 @@ class _Collector:
         if self._broken and (self._broken[-1].line or 0) > self._last_line > 0:
             for name in series:
                 self._left.setdefault(name, self._unread(name, "last_line", self._broken[-1]))
+        for file, problem in self._cut_off.items():
+            self._left[file[:MAX_NAME]] = self._unread(file[:MAX_NAME], "line", problem)
+        for name, problem in self._unsure.items():
+            self._left.setdefault(name, self._unread(name, "last_line", problem))
 
     def _unread(self, name: str, why: Why, problem: InputError) -> LeftOut:
         return LeftOut(name=name, why=why, file=self._file, found=problem.what[:100], line=problem.line)

@@ -105,7 +105,7 @@ def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_withdraw(verbs: Verbs) -> argparse.ArgumentParser:
     words = "state that the numbers of runs do not count: no gate compares with them, and they are not promoted"
-    return _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False), reason_required=True)
+    return _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
 
 
 def _add_delete(verbs: Verbs) -> argparse.ArgumentParser:
@@ -118,9 +118,9 @@ def _add_restore(verbs: Verbs) -> argparse.ArgumentParser:
     return _add_ids(verbs.add_parser("restore", help=words, allow_abbrev=False))
 
 
-def _add_ids(parser: argparse.ArgumentParser, *, reason_required: bool = False) -> argparse.ArgumentParser:
+def _add_ids(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("ids", metavar="ID", nargs="+", help="a run's id, or the beginning of it")
-    parser.add_argument("--reason", metavar="TEXT", required=reason_required, help="the reason, kept with the run")
+    parser.add_argument("--reason", metavar="TEXT", help="the reason, kept with the run; withdraw needs one")
     return parser
 
 
@@ -185,6 +185,10 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
             raise UsageError("no tag is named", hint=f"ciplug runs tag {ids[0]} KEY=VALUE, or --remove KEY")
         return ids, Change(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
     change = {"withdraw": WITHDRAW, "delete": DELETE, "restore": RESTORE}[args.verb]
+    if args.verb == "withdraw" and args.reason is None:
+        raise UsageError(
+            "--reason is missing", hint=f"ciplug runs withdraw {' '.join(args.ids)} --reason 'wrong labels'"
+        )
     if args.reason is not None and not args.reason.strip():
         raise UsageError("--reason: a text is expected", hint="say why, for those who read it later")
     return args.ids, replace(change, reason=args.reason)

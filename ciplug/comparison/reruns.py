@@ -7,6 +7,7 @@ least and the largest value that were seen.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -14,8 +15,10 @@ from ciplug.comparison.diff import RTOL
 from ciplug.comparison.facts import facts
 from ciplug.comparison.repeats import seed, settings
 from ciplug.comparison.selection import Facts, Rules, objection_to
-from ciplug.records.run import Run
+from ciplug.records.run import Run, Scalar
 from ciplug.records.verdict import Difference, Spread, SpreadMetric
+
+_PLACE_OR_TIME = re.compile(r"[/\\]|\b\d{4}-?\d\d-?\d\d|\b\d\d:\d\d")
 
 
 def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules) -> list[Facts]:
@@ -37,8 +40,21 @@ def weighs(run: Facts, other: Facts, *, same_settings: bool) -> bool:
 
 
 def same_settings(run: Run, other: Run, key: str) -> bool:
-    """Whether two runs have the same parameters, apart from their seed."""
-    return settings(run, key) == settings(other, key)
+    """Whether two runs have the same parameters, apart from their seed.
+
+    Of runs of the same command, a parameter may name another path or time: a training logs where and when it ran.
+    """
+    ours, theirs = settings(run, key), settings(other, key)
+    if run.provenance.command != other.provenance.command:
+        return ours == theirs
+    return _without_places(ours) == _without_places(theirs)
+
+
+def _without_places(params: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
+    """Return the parameters, with no value for those that are a path or a time."""
+    return {
+        name: "" if isinstance(value, str) and _PLACE_OR_TIME.search(value) else value for name, value in params.items()
+    }
 
 
 def spreads(runs: Sequence[Run], key: str) -> tuple[Spread, ...]:
@@ -56,7 +72,8 @@ def spreads(runs: Sequence[Run], key: str) -> tuple[Spread, ...]:
 def _identity(run: Run, key: str) -> Hashable:
     own = seed(run, key)
     # A parameter of that name which is not the seed of the run is a parameter as any other.
-    params = tuple(sorted((name, repr(value)) for name, value in run.params.items() if (name, value) != (key, own)))
+    given = {name: value for name, value in run.params.items() if (name, value) != (key, own)}
+    params = tuple(sorted((name, repr(value)) for name, value in _without_places(given).items()))
     return run.parent, repr(own), params
 
 

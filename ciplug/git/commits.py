@@ -103,9 +103,3 @@ def commit_time(workspace: Workspace, commit: str) -> int | None:
     done = run_git("show", "--no-patch", "--format=%ct", commit, "--", cwd=workspace.top, check=False)
     text = done.stdout.decode().strip()
     return int(text) if done.returncode == 0 and text.isdigit() else None
-
-
-def ancestors(workspace: Workspace, commit: str, most: int) -> list[str]:
-    """Return the commits before one, the newest first; none where it is not in this clone."""
-    done = run_git("rev-list", f"--max-count={most + 1}", commit, "--", cwd=workspace.top, check=False)
-    return done.stdout.decode().split()[1:] if done.returncode == 0 else []

@@ -25,8 +25,9 @@ class LeftOut:
     """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
-    file for people that could not be made; then it is the name of a file. line: a line that cannot be read, and may
-    have held any metric. last_line: the metric has a value, and the line that cannot be read may have held the last.
+    file for people that could not be made; then it is the name of a file. line: a line, or the rest of a file without
+    lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
+    that cannot be read may have held the last.
     file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
@@ -40,6 +41,7 @@ class LeftOut:
     def reason(self) -> str:
         """The reason as a noun phrase: "the text 'N/A'", "null"."""
         found = repr(self.found)
+        part = "a part" if self.line is None else "a line"
         if self.why == "null":
             return "null" if self.found is None else found if self.found else "an empty cell"
         if self.why == "files":
@@ -53,8 +55,8 @@ class LeftOut:
             "step": "no value at the chosen step",
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
-            "line": f"a line that cannot be read: {self.found}",
-            "last_line": f"in a line that cannot be read: {self.found}",
+            "line": f"{part} that cannot be read: {self.found}",
+            "last_line": f"in {part} that cannot be read: {self.found}",
             "file": f"{self.found}" + (f", line {self.line}" if self.line is not None else ""),
         }[self.why]
 

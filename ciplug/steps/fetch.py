@@ -17,7 +17,7 @@ from ciplug.steps import placing
 from ciplug.steps.session import Session
 from ciplug.stores.files import Tell, hex_of
 
-_MANIFEST_MOST = 256 * 1024 * 1024
+MANIFEST_MOST = 256 * 1024 * 1024
 """Bytes of the list of a folder's files."""
 _NAMED_MOST = 20
 
@@ -125,7 +125,7 @@ def _listed(names: Iterable[str]) -> str:
 def _items(session: Session, artifacts: Sequence[File], paths: Sequence[str], coming: Path) -> list[_Item]:
     """The files to write. Of each folder, the list of its files is fetched first."""
     folders = [artifact for artifact in artifacts if artifact.kind == "folder"]
-    _bring(session, [(a, a.digest, _MANIFEST_MOST) for a in folders], coming, lambda _: None)
+    _bring(session, [(a, a.digest, MANIFEST_MOST) for a in folders], coming, lambda _: None)
     items: list[_Item] = []
     for artifact in artifacts:
         if artifact.kind == "folder":

@@ -7,22 +7,17 @@ from enum import Enum
 from hashlib import sha256
 from typing import NamedTuple
 
-from ciplug.git.commits import ancestors
 from ciplug.git.lfs import parse_pointer
 from ciplug.git.objects import read_objects
 from ciplug.records.run import File, Run
 from ciplug.steps.session import Session
-from ciplug.tracking.runs import Runs
-
-_SEARCHED = 50
-"""Commits before the run's, whose runs may have the same files."""
 
 
 class Reason(Enum):
     """Why an artifact is not the work of its run, as the end of a sentence."""
 
     UNCHANGED = "the training did not write it"
-    EARLIER = "it is older than the commit, and the run of an earlier commit has the same file"
+    OLDER = "it is older than the commit, and ciplug did not see it written"
     COMMITTED = "it is a file of the commit itself, and no training was seen to write it"
 
 
@@ -33,7 +28,7 @@ class NotWritten(NamedTuple):
     reason: Reason
 
 
-def not_written(session: Session, runs: Runs, run: Run) -> list[NotWritten]:
+def not_written(session: Session, run: Run) -> list[NotWritten]:
     """Return the artifacts that a run did not write, as far as that can be known.
 
     A run that wrote something may keep files of the commit beside it. Where ciplug did not start the training, a file
@@ -43,18 +38,12 @@ def not_written(session: Session, runs: Runs, run: Run) -> list[NotWritten]:
     left = [
         NotWritten(file.path, Reason.UNCHANGED) for file in run.artifacts if _is_among(file, run.provenance.unchanged)
     ]
-    left += [NotWritten(file.path, Reason.EARLIER) for file in _earlier(session, runs, run)]
+    left += [
+        NotWritten(file.path, Reason.OLDER)
+        for file in run.artifacts
+        if file.path in run.provenance.older or _is_below(file, run)
+    ]
     return left or [NotWritten(file.path, Reason.COMMITTED) for file in _committed(session, run)]
-
-
-def _earlier(session: Session, runs: Runs, run: Run) -> list[File]:
-    """The artifacts that were older than the commit, and that a run of a commit before it has: that run wrote them."""
-    older = [file for file in run.artifacts if file.path in run.provenance.older or _is_below(file, run)]
-    if not older or run.commit is None or session.workspace is None:
-        return []
-    before = runs.of_commits(ancestors(session.workspace, run.commit, _SEARCHED))
-    known = {file.digest for found in before.values() for one in found for file in one.artifacts}
-    return [file for file in older if file.digest in known]
 
 
 def _is_below(file: File, run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -56,10 +57,47 @@ def test_a_file_that_is_cut_off_has_what_was_written(tmp_path: Path) -> None:
     (whole,) = (DATA / "tensorboardx").iterdir()
     cut = tmp_path / whole.name
     cut.write_bytes(whole.read_bytes()[:150])
-    assert set(read_metrics(cut).values) == {"Loss/train", "val/acc"}
+    metrics = read_metrics(cut)
+    assert set(metrics.values) == {"Loss/train", "val/acc"}
+    assert [(one.name, one.why) for one in metrics.left_out] == [
+        (whole.name, "line"),
+        ("Loss/train", "last_line"),
+        ("val/acc", "last_line"),
+    ]
+    assert "a part that cannot be read: record" in metrics.left_out[0].reason
     cut.write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="holds no metric"):
         read_metrics(cut)
+
+
+def test_a_damaged_record_is_noted_and_so_are_the_metrics_of_its_file(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (whole,) = (DATA / "tensorboardx").iterdir()
+    data = whole.read_bytes()
+    assert read_metrics(whole).left_out == ()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / whole.name).write_bytes(data[:-20] + bytes([data[-20] ^ 255]) + data[-19:])
+    (tmp_path / "b" / whole.name).write_bytes(data)
+    left = {one.name: one.why for one in read_metrics(tmp_path).left_out}
+    assert left == {whole.name: "line", "a/Loss/train": "last_line", "a/val/acc": "last_line"}
+    # A training that was killed and resumed.
+    (tmp_path / "a" / f"{whole.name}.1").write_bytes(data)
+    assert {one.name for one in read_metrics(tmp_path).left_out} == {whole.name}
+
+
+def test_a_gate_on_a_metric_of_a_file_that_is_cut_off_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (whole,) = (DATA / "tensorboardx").iterdir()
+    config = "version: 1\nmetrics: tb\ngates: {val/acc: {higher_is_better: true, min: 0}}\n"
+    project = Project.create(tmp_path / "work", config=config)
+    (project.folder / ".gitignore").write_text("tb/\n")
+    project.commit("ignore")
+    (project.folder / "tb").mkdir()
+    (project.folder / "tb" / whole.name).write_bytes(whole.read_bytes()[:150])
+    project.ciplug("record")
+    (verdict,) = json.loads(project.ciplug("gate", "--json", code=None).stdout)["verdicts"]
+    assert {gate["outcome"] for gate in verdict["gates"]} == {"ERROR"}
 
 
 def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,6 +165,18 @@ def test_several_runs_are_child_runs(project: Project) -> None:
     assert "is a child run" in project.ciplug("report").stdout
 
 
+def test_a_child_run_whose_parent_is_deleted_stays_one(project: Project) -> None:
+    body = "log(given())\nfor tags in pathlib.Path(given()).glob('*/*/tags'):\n"
+    body += "    meta = tags.parent / 'meta.yaml'\n"
+    body += "    if 'fold-1' in meta.read_text(): continue\n"
+    body += "    meta.write_text(meta.read_text().replace('lifecycle_stage: active', 'lifecycle_stage: deleted'))"
+    said = _run(project, body)
+
+    assert "is a child run, and its parent is deleted" in said
+    run, child = _runs(project)
+    assert run["metrics"] == {} and (child["name"], child["parent"]) == ("fold-1", run["id"])
+
+
 def test_runs_in_a_circle_are_kept(project: Project) -> None:
     body = "log(given())\nfor run in pathlib.Path(given()).glob('*/*/tags'):\n"
     body += "    (run / 'mlflow.parentRunId').write_text(run.parent.name)"
@@ -275,3 +287,9 @@ def test_a_training_without_metrics_is_told_where_its_runs_of_mlflow_were_looked
     assert nothing + "sqlite:////srv/my.db or its folder" in said
     assert "MlflowClient().create_run does not mark it" in said
     assert nothing not in _run(project, "log(given())")
+
+
+def test_a_server_that_does_not_answer_has_a_remedy(project: Project) -> None:
+    said = _run(project, "pass", env={"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+    assert "http://127.0.0.1:9: Connection refused: the runs of MLflow that are there are not recorded here" in said
+    assert "-> is the server running, and can this machine reach it?" in said and "Errno" not in said

@@ -388,6 +388,36 @@ def test_an_empty_file(team: Team) -> None:
     assert refusal.reason is Refusal.EMPTY_FILE and "model.bin" in refusal.message
 
 
+@pytest.mark.parametrize(
+    ("name", "refused"), [("model.bin", True), ("pkg/__init__.py", False), ("_SUCCESS", False), ("train.log", False)]
+)
+def test_an_empty_file_in_a_folder(team: Team, name: str, refused: bool) -> None:
+    readme, empty = team.keep(b"x", "README"), team.keep(b"", "empty")
+    folder = team.keep(f"{readme.digest} README\n{empty.digest} {name}\n".encode(), "out", "folder")
+    run = team.judged(artifacts=(folder,))
+    if refused:
+        refusal = team.refused(run=run.id)
+        assert refusal.reason is Refusal.EMPTY_FILE and "out/model.bin" in refusal.message
+    else:
+        assert team.promote(run=run.id).version == 1
+
+
+def test_a_file_that_no_store_has(team: Team) -> None:
+    digest_only = File(path="model.bin", digest="sha256:" + "2" * 64, size=3)
+    lost = replace(digest_only, path="lost.bin", store=team.session.store_uri)
+    folder = team.keep(f"{digest_only.digest} weights.bin\n".encode(), "out", "folder")
+    for file, name in ((digest_only, "model.bin"), (lost, "lost.bin"), (folder, "out/weights.bin")):
+        refusal = team.refused(run=team.judged(artifacts=(MODEL, file)).id)
+        assert refusal.reason is Refusal.FILE_NOT_KEPT and f"content of {name} of run" in refusal.message
+    elsewhere = replace(digest_only, path="https://models.example.com/model.bin")
+    assert team.promote(run=team.judged(artifacts=(elsewhere,)).id).version == 1
+
+
+def test_a_file_that_is_older_than_the_commit(team: Team) -> None:
+    refusal = team.refused(run=team.judged(provenance={"older": ("metrics.json", "model.bin")}).id)
+    assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "older than the commit" in refusal.message
+
+
 def test_a_run_without_a_file(team: Team) -> None:
     refusal = team.refused(run=team.judged(artifacts=()).id)
     assert refusal.reason is Refusal.NO_FILE and "no file to deploy" in refusal.message
@@ -413,6 +443,7 @@ def test_a_file_of_the_commit_that_no_training_was_seen_to_write(team: Team, poi
     for origin in ({}, {"command": command}):  # The second: a program that logs by itself, which ciplug did not start.
         refusal = team.refused(run=team.judged(artifacts=(old,), provenance=origin).id)
         assert refusal.reason is Refusal.FILE_NOT_WRITTEN and "a file of the commit itself" in refusal.message
+    team.keep(b"an old model", "a model.bin")
     written = team.judged(artifacts=(old,), provenance={"command": command, "exit_code": 0})
     assert team.promote(run=written.id).version == 1
 

@@ -171,7 +171,7 @@ def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> No
     (project.folder / "model.txt").write_text("a model")
     write = ("import pathlib; exec(open('train.py').read()); pathlib.Path('model.txt').write_text('m')",)
     project.ciplug(
-        "run", "--seed", "1", "--artifact", "model.txt", "--artifact-store", "none", "--", sys.executable, "-c", *write,
+        "run", "--seed", "1", "--artifact", "model.txt", "--", sys.executable, "-c", *write,
         env={"VALUE": "0.81"},
     )  # fmt: skip
     assert gate(project)["outcome"] == "WARN"

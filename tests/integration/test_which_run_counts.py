@@ -50,7 +50,9 @@ def team(tmp_path: Path) -> Team:
     project = Project.create(tmp_path / "work", config=POLICY)
     git(project.folder, "checkout", "-q", "-b", "topic")
     project.commit("topic")
-    return Team(project, open_session(cwd=project.folder, env={"CIPLUG_STORE": (tmp_path / "store").as_uri()}))
+    made = Team(project, open_session(cwd=project.folder, env={"CIPLUG_STORE": (tmp_path / "store").as_uri()}))
+    made.keep(b"abc", "model.bin")
+    return made
 
 
 def text_of(report: Report, form: Any) -> str:

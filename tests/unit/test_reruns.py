@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ciplug.comparison.reruns import others_of, spreads
+from ciplug.comparison.reruns import others_of, same_settings, spreads
 from ciplug.comparison.selection import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns
 from ciplug.records import canonical, read
@@ -46,6 +46,26 @@ def test_the_same_seed_with_other_numbers_is_flaky() -> None:
     (spread,) = spreads([run("a", 0.81), run("b", 0.84), run("c", 0.82)], "seed")
     assert (spread.flaky, spread.seed, spread.runs) == (True, "1", ("a", "b", "c"))
     assert spread.metrics == (SpreadMetric(metric="acc", least=0.81, most=0.84),)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("runs/a", "runs/b", True),
+        ("20261128_101500", "20261129_093000", True),
+        ("2026-11-28 10:15", "2026-11-29 09:30", True),
+        ("runs/a", "adam", False),
+        ("adam", "sgd", False),
+        (0.1, 0.2, False),
+    ],
+)
+def test_where_and_when_a_training_ran_is_no_other_experiment(one: Any, other: Any, same: bool) -> None:
+    runs = [run("a", 0.5, params={"p": one, "lr": 0.1}), run("b", 0.9, params={"p": other, "lr": 0.1})]
+    assert same_settings(*runs, "seed") is same
+    assert seen(*runs) == ([(True, "1", [])] if same else [])
+    by_hand = replace(runs[1], provenance=replace(CI, command=("python", "other.py")))
+    assert not same_settings(runs[0], by_hand, "seed")
+    assert same_settings(runs[0], replace(by_hand, params=runs[0].params), "seed")
 
 
 def test_only_runs_with_numbers_gave_different_numbers() -> None:

@@ -14,7 +14,8 @@ from ciplug.records.run import Run
 from ciplug.records.verdict import Verdict, worst
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
-from ciplug.steps.promotion.stage_requirements import check_approvals, check_files, check_run
+from ciplug.steps.promotion.files import check_files
+from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session
 from ciplug.tracking.runs import Runs
@@ -58,7 +59,7 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
         )
-    check_files(session, runs, run)
+    check_files(session, run)
     today = _judge_again(session, runs, run, name if rules else None)
     reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
     if rules is None:

@@ -13,12 +13,10 @@ from ciplug.records.run import Run
 from ciplug.steps.job_forge import forge_of
 from ciplug.steps.select import set_aside
 from ciplug.steps.session import Session
-from ciplug.steps.unwritten_artifacts import not_written
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage
     from ciplug.forges.base import Forge
-    from ciplug.tracking.runs import Runs
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
@@ -30,28 +28,6 @@ def check_run(session: Session, name: str, stage: Stage, run: Run) -> tuple[str,
     met.
     """
     return tuple(_CHECKS[requirement](session, name, run) for requirement in stage.requirements)
-
-
-def check_files(session: Session, runs: Runs, run: Run) -> None:
-    """Raise PromotionRefused where there is no file to deploy, or one that the run did not write."""
-    if not run.artifacts:
-        raise PromotionRefused(
-            Refusal.NO_FILE,
-            f"run {run.id[:12]} has no artifact, so there is no file to deploy",
-            hint="name what the training writes with --artifact, or as 'artifacts:' in ciplug.yaml, and train again",
-        )
-    if empty := next((file for file in run.artifacts if file.size == 0), None):
-        raise PromotionRefused(
-            Refusal.EMPTY_FILE,
-            f"the artifact {empty.path} of run {run.id[:12]} is empty, so there is nothing to deploy",
-            hint="have the training write it, or leave it out of the artifacts, and train again",
-        )
-    if left := not_written(session, runs, run):
-        raise PromotionRefused(
-            Refusal.FILE_NOT_WRITTEN,
-            f"run {run.id[:12]} did not write its artifact {left[0].path}: {left[0].reason.value}",
-            hint="promote a run whose training writes it: ciplug run -- COMMAND",
-        )
 
 
 def _check_clean_tree(session: Session, name: str, run: Run) -> str:
