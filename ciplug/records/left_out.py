@@ -27,7 +27,8 @@ class LeftOut:
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
     file for people that could not be made; then it is the name of a file. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
-    that cannot be read may have held the last."""
+    that cannot be read may have held the last.
+    file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None

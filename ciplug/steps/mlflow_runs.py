@@ -151,8 +151,8 @@ def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: 
     for run in runs:
         below.setdefault(run.parent or "", []).append(run)
     tops = _tops(runs, below)
-    if len(tops) != 1:
-        notes = [*notes, *(_several(len(tops)) if tops else []), *_children(entry, tops, below, status)]
+    if len(tops) != 1 or tops[0].parent_is_deleted:
+        notes = [*notes, *_why_children(tops), *_children(entry, tops, below, status)]
         return Taken(status, tuple(notes))
     (top,) = tops
     left_out = _append(entry, top)
@@ -222,6 +222,12 @@ def nothing_found(taken: Taken, env: Mapping[str, str]) -> Note:
     return Note(words, hint)
 
 
-def _several(count: int) -> list[Note]:
-    words = f"the {counted(count, 'run')} of MLflow are child runs: gates look at the metrics of the run above them"
+def _why_children(tops: Sequence[MlflowRun]) -> list[Note]:
+    """Why no run of MLflow is the run itself."""
+    if not tops:
+        return []
+    if len(tops) == 1:
+        words = f"the MLflow run {tops[0].id[:8]} is a child run, and its parent is deleted"
+        return [warning(f"{words}: gates look at the metrics of the run above it")]
+    words = f"the {counted(len(tops), 'run')} of MLflow are child runs: gates look at the metrics of the run above them"
     return [Note(words, "for one that counts: with mlflow.start_run(): with mlflow.start_run(nested=True): …")]

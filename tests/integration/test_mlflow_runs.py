@@ -165,6 +165,18 @@ def test_several_runs_are_child_runs(project: Project) -> None:
     assert "is a child run" in project.ciplug("report").stdout
 
 
+def test_a_child_run_whose_parent_is_deleted_stays_one(project: Project) -> None:
+    body = "log(given())\nfor tags in pathlib.Path(given()).glob('*/*/tags'):\n"
+    body += "    meta = tags.parent / 'meta.yaml'\n"
+    body += "    if 'fold-1' in meta.read_text(): continue\n"
+    body += "    meta.write_text(meta.read_text().replace('lifecycle_stage: active', 'lifecycle_stage: deleted'))"
+    said = _run(project, body)
+
+    assert "is a child run, and its parent is deleted" in said
+    run, child = _runs(project)
+    assert run["metrics"] == {} and (child["name"], child["parent"]) == ("fold-1", run["id"])
+
+
 def test_runs_in_a_circle_are_kept(project: Project) -> None:
     body = "log(given())\nfor run in pathlib.Path(given()).glob('*/*/tags'):\n"
     body += "    (run / 'mlflow.parentRunId').write_text(run.parent.name)"

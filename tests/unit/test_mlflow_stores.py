@@ -118,6 +118,20 @@ def test_only_marked_runs_and_their_children_count(store: TrackingStore) -> None
     assert {run.id for run in store.runs(None)} == {run.id for run in store.runs(MARK)}
 
 
+def test_a_child_of_a_deleted_run_is_told_from_others(tmp_path: Path) -> None:
+    files, database = _file_store("file-3.17", tmp_path), _sqlite_store("sqlite-3.17", tmp_path)
+    assert not any(run.parent_is_deleted for store in (files, database) for run in store.runs(MARK))
+    sweep = _by_name(files.runs(MARK))["sweep"].id
+    meta = next((tmp_path / "mlruns").glob(f"*/{sweep}/meta.yaml"))
+    meta.write_text(meta.read_text().replace("lifecycle_stage: active", "lifecycle_stage: deleted"))
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.execute("UPDATE runs SET lifecycle_stage = 'deleted' WHERE name = 'sweep'")
+    connection.close()
+    for store in (files, database):
+        orphans = {run.name for run in store.runs(MARK) if run.parent_is_deleted}
+        assert {"fold-0", "fold-1"} <= orphans and "inner" not in orphans
+
+
 # Damage
 
 

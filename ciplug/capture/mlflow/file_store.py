@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,15 @@ class FileStore:
             own = {name for name, run in folders.items() if _content(run / "tags" / TAG) == marked}
             parents = {name: _content(run / "tags" / PARENT) for name, run in folders.items()} if own else {}
             folders = {name: folders[name] for name in with_children(parents, own)}
-        runs = [run for folder in folders.values() if (run := self._run(folder)) is not None]
+        metas = {name: _meta(folder) for name, folder in folders.items()}
+        deleted = {name for name, meta in metas.items() if meta.get("lifecycle_stage", "active") != "active"}
+        runs = [self._run(folder, metas[name], deleted) for name, folder in folders.items() if name not in deleted]
         return sorted(runs, key=lambda run: (run.started or 0, run.id))
 
     def _experiments(self) -> Iterator[Path]:
         return (path for path in self.folder.iterdir() if is_experiment(path))
 
-    def _run(self, folder: Path) -> MlflowRun | None:
-        meta = _meta(folder)
-        if meta.get("lifecycle_stage", "active") != "active":
-            return None
+    def _run(self, folder: Path, meta: Mapping[str, Any], deleted: Collection[str]) -> MlflowRun:
         metrics, left_out = _metrics(folder / "metrics", f"MLflow run {folder.name[:8]}")
         tags = _values(folder / "tags")
         sources = [_meta(path) for path in _below(folder / "inputs")]
@@ -98,6 +97,7 @@ class FileStore:
             artifacts=named(place, [self._model(folder.parent, str(one.get("destination_id"))) for one in made]),
             artifact_uri=uri if uri and local_path(uri, self.folder) is None else None,
             left_out=tuple(left_out),
+            parent_is_deleted=tags.get(PARENT) in deleted,
         )
 
     def _model(self, experiment: Path, model: str) -> tuple[str, str, Path]:

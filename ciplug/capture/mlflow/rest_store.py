@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ciplug.capture.logged import Point
@@ -64,12 +64,15 @@ class RestStore:
             # With the tag come the runs of `start_run`; those that a client creates have none.
             below = {} if marked is None else self._below([*names], [*new])
             new = {run: facts for run, facts in below.items() if run not in found}
-        return sorted((self._run(facts, names) for facts in found.values()), key=lambda run: (run.started or 0, run.id))
+        deleted = {run for run, facts in found.items() if facts["info"].get("lifecycle_stage", "active") != "active"}
+        runs = (self._run(facts, names, deleted) for run, facts in found.items() if run not in deleted)
+        return sorted(runs, key=lambda run: (run.started or 0, run.id))
 
     def _search(self, experiments: list[str], condition: str | None) -> dict[str, dict[str, Any]]:
         if not experiments:
             return {}
-        about = {"experiment_ids": experiments, **({"filter": condition} if condition else {})}
+        # A deleted run may have child runs that are not.
+        about = {"experiment_ids": experiments, "run_view_type": "ALL", **({"filter": condition} if condition else {})}
         return {one["info"]["run_id"]: one for one in self._pages("runs/search", "runs", about)}
 
     def _below(self, experiments: list[str], parents: list[str]) -> dict[str, dict[str, Any]]:
@@ -78,7 +81,7 @@ class RestStore:
             found |= self._search(experiments, f"tags.`{PARENT}` = '{parent}'")
         return found
 
-    def _run(self, facts: dict[str, Any], experiments: Mapping[str, str | None]) -> MlflowRun:
+    def _run(self, facts: dict[str, Any], experiments: Mapping[str, str | None], deleted: Collection[str]) -> MlflowRun:
         info, data = facts["info"], facts.get("data") or {}
         run = str(info["run_id"])
         tags = _texts(data.get("tags"))
@@ -111,6 +114,7 @@ class RestStore:
             ),
             artifact_uri=info.get("artifact_uri") or None,
             left_out=tuple(left_out),
+            parent_is_deleted=tags.get(PARENT) in deleted,
         )
 
     def _history(self, run: str, name: str) -> tuple[list[Point], list[LeftOut]]:

@@ -62,6 +62,8 @@ class MlflowRun:
     artifact_uri: str | None = None
     """Where the artifacts are, if they are not on this disk."""
     left_out: tuple[LeftOut, ...] = ()
+    parent_is_deleted: bool = False
+    """Whether the run is the child of a run that the training has deleted since."""
 
     @property
     def parent(self) -> str | None:

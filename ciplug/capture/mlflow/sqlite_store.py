@@ -72,6 +72,8 @@ class _Reading:
     def __init__(self, database: sqlite3.Connection, folder: Path) -> None:
         self._database = database
         self._folder = folder
+        not_active = "SELECT run_uuid FROM runs WHERE lifecycle_stage != 'active'"
+        self._deleted = {row["run_uuid"] for row in self._rows(not_active)}
 
     def runs(self, marked: str | None) -> list[MlflowRun]:
         ids = [row["run_uuid"] for row in self._rows("SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active'")]
@@ -113,6 +115,7 @@ class _Reading:
                 artifacts=named(place, [*self._on_this_disk(models_made[run])]),
                 artifact_uri=uri if uri and place is None else None,
                 left_out=tuple(left_out),
+                parent_is_deleted=tags[run].get(PARENT) in self._deleted,
             )
 
     def _on_this_disk(self, models: Sequence[sqlite3.Row]) -> Iterator[tuple[str, str, Path]]:
