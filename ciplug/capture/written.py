@@ -3,7 +3,7 @@
 A file counts as written when it is new, when another file has taken its place (a rename), or when its size, its time
 of modification or its time of change differs. The time of change shows a write after which the time of modification
 was set back, as `cp -p` and `tar` do. Permissions, owner and hard links change it too: where they explain the
-difference, nothing was written. What a symbolic link newly points to counts by its own time of change.
+difference, nothing was written. What a symbolic or a hard link newly points to counts by its own times.
 """
 
 from __future__ import annotations
@@ -64,19 +64,27 @@ _TICK = 50_000_000
 
 
 def older_than(path: Path, since: int) -> list[Path]:
-    """Return the files of an output that were last written before a moment, in nanoseconds since 1970.
-
-    The time of change counts too, as far as no other hard link explains it.
-    """
+    """Return the files of an output that were last written before a moment, in nanoseconds since 1970."""
     found = []
     for file in files_of(path):
         stamp = Stamp.of(file)
         if stamp is None:
             continue
-        last = stamp.modified if stamp.attributes[1] > 1 else max(stamp.modified, stamp.changed)
+        last = _last_write(stamp, time.time_ns())
         if last < since - (COARSEST if last % SECOND == 0 else _TICK):
             found.append(file)
     return found
+
+
+def _last_write(stamp: Stamp, now: int) -> int:
+    """Return the last time at which a file may have been written, in nanoseconds since 1970. Pure.
+
+    The time of change counts too, as far as no other hard link explains it. A time of modification that is still to
+    come was set by somebody, and shows no write.
+    """
+    if stamp.modified > now:
+        return stamp.changed
+    return stamp.modified if stamp.attributes[1] > 1 else max(stamp.modified, stamp.changed)
 
 
 def written_since(stamps: Mapping[str, Any], top: Path) -> set[str]:
@@ -135,8 +143,8 @@ class Outputs:
             return True
         if before is not None:
             return is_rewritten(before, now)
-        is_linked = real != _absolute(file)
-        return not is_linked or now.changed >= self.began - COARSEST
+        is_linked = real != _absolute(file) or now.attributes[1] > 1
+        return not is_linked or _last_write(now, time.time_ns()) >= self.began - COARSEST
 
 
 def is_pattern(path: Path) -> bool:
