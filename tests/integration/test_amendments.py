@@ -74,7 +74,7 @@ def test_tags_and_name(project: Project) -> None:
     [
         (("tag", "RUN"), "no tag is named"),
         (("tag", "a=b"), "no run is named"),
-        (("tag", "RUN", "a=b", "--remove", "a"), "is to be set and to be removed"),
+        (("tag", "RUN", "a=b", "--remove", "a"), "both set and removed"),
         (("tag", "RUN", "=b"), "an empty name"),
         (("tag", "none", "a=b"), "no run 'none'"),
         (("withdraw", "RUN"), "--reason"),
@@ -240,7 +240,7 @@ def test_no_amendment_makes_evidence_of_a_run_that_did_not_finish(project: Proje
     assert "no baseline to compare with" in project.ciplug("gate", "--run", run).stdout
     resumed(project, run, status="killed")
     words = " ".join(project.ciplug("gate", "--run", run, code=1).stdout.split())
-    assert "the run was resumed by test@example.com, and was killed then: its numbers decide nothing" in words
+    assert "the run was resumed by test@example.com and then was killed: its numbers decide nothing" in words
 
 
 @pytest.mark.slow
