@@ -287,7 +287,7 @@ class _Collector:
                 self._left.setdefault(name, self._unread(name, "last_line", self._broken[-1]))
         for file, problem in self._cut_off.items():
             self._left[file[:MAX_NAME]] = self._unread(file[:MAX_NAME], "line", problem)
-        for name, problem in self._unsure.items():
+        for name, problem in sorted(self._unsure.items()):
             self._left.setdefault(name, self._unread(name, "last_line", problem))
 
     def _unread(self, name: str, why: Why, problem: InputError) -> LeftOut:

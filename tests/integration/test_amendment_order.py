@@ -318,7 +318,7 @@ def test_amendments_cost_a_reader_no_request(tmp_path: Path, git_host: GitServer
         runs = Runs(place.open())
         for run in runs.of_commits([RUNS[1].commit])[RUNS[1].commit or ""]:
             runs.evidence(run)
-            assert runs.digests(run)
+            assert runs.digests([run])
 
     counts: dict[str, list[int]] = {}
     for amended in (False, True):
