@@ -177,12 +177,16 @@ class NoLog:
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
-    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
-        raise StoreError(
+    def refusal(self) -> StoreError:
+        """Return the error of whoever wants a log here."""
+        return StoreError(
             f"{self._uri} has no registry: nothing there decides which of two writers was first",
             hint="keep runs and registry in git: or in a bucket; `ciplug collect` moves runs there",
             cause=Cause.UNSUPPORTED,
         )
+
+    def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
+        raise self.refusal()
 
     def head(self, log: str) -> Head | None:
         return None

@@ -17,6 +17,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
+from ciplug.stores.base import NoLog
 from ciplug.tracking.runs import Runs
 
 _TRIES = 20
@@ -67,7 +68,8 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
 
     The log decides a race: the loser reads it again, and is judged again beside the new holder of the stage.
 
-    Raises UsageError for a stage, a run or a version that does not exist, and PromotionRefused with the reason.
+    Raises UsageError for a stage, a run or a version that does not exist, StoreError where the store has no registry,
+    and PromotionRefused with the reason.
     """
     stage = ladder_of(session, request.model).stage(request.stage)
     _check_job(session)
@@ -103,6 +105,8 @@ def _check_job(session: Session) -> None:
         raise PromotionRefused(
             Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
         )
+    if isinstance(session.log, NoLog):
+        raise session.log.refusal()
 
 
 def _check_readable(model: Model) -> None:
