@@ -81,7 +81,7 @@ def test_setting_its_own_changes_aside_does_not_help(project: Project) -> None:
     project.train(env=job(project))
     found = verdict(project, 0)
     assert (found["outcome"], found["gates"][0]["gate"]) == ("INCONCLUSIVE", "run")
-    assert "and the policy in force does not: train.py" in found["gates"][0]["reason"]
+    assert "and the policy in force does not ignore them: train.py" in found["gates"][0]["reason"]
     report = project.json("report", "--format", "json", env=job(project))["sections"][0]["comparison"]
     assert ("set_aside", ["train.py"]) in [(one["kind"], one.get("files")) for one in report["notices"]]
     # Once it is merged, it is the policy in force, and the report names the files.
