@@ -175,7 +175,7 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     # A file that this run did not write is an earlier run's.
     (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
     ci.commit("no samples")
-    done = ci.ciplug("run", "--", "python", "train.py", code=2)
+    done = ci.ciplug("run", "--", sys.executable, "train.py", code=2)
     assert "predictions.jsonl: the command did not write it" in done.stderr
     drift = "  data: {kind: drift, reference: old.jsonl, columns: [country]}\n"
     (ci.folder / "ciplug.yaml").write_text(f"{HEAD}samples: predictions.jsonl\ngates:\n{drift}")

@@ -24,7 +24,8 @@ def _over(source: str) -> None:
 
 def _unpack() -> None:
     with tarfile.open("old.tar") as tar:
-        tar.extractall(".", filter="fully_trusted")
+        tar.extraction_filter = lambda member, path: member  # `filter=` is not in each 3.10 and 3.11
+        tar.extractall(".")
 
 
 def _replace_by_old_name() -> None:
