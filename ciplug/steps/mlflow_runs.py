@@ -36,7 +36,7 @@ _STATUS: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KI
 
 
 @dataclass(frozen=True)
-class Taken:
+class ReadBack:
     """What a training's runs of MLflow add to the run that is recorded."""
 
     status: Status
@@ -63,7 +63,7 @@ class Tracking:
         """Whether MLflow has opened the store that it was given."""
         return self._given is not None and self._given.exists()
 
-    def take(self, command: Sequence[str], status: Status) -> Taken:
+    def take(self, command: Sequence[str], status: Status) -> ReadBack:
         """Log the runs that the command has made to the run that is open, or to child runs of it.
 
         Args:
@@ -79,12 +79,12 @@ class Tracking:
                 notes.append(warning(words, problem.hint))
         notes += self._untagged(found)
         if not found:
-            return Taken(status, tuple(notes), self._looked_in)
+            return ReadBack(status, tuple(notes), self._looked_in)
         try:
             return _logged(self._entry, _own(list(found.values()), self._entry.id), status, notes)
         except CiplugError as problem:
             # A full disk, for instance: what was logged before is recorded.
-            return Taken(status, (*notes, problem_note(problem)))
+            return ReadBack(status, (*notes, problem_note(problem)))
 
     @property
     def _looked_in(self) -> tuple[str, ...]:
@@ -146,14 +146,14 @@ def _not_recorded(store: str, names: Sequence[str]) -> Note:
     return warning(words, "MLflow's start_run() sets the tag of a run that the command makes; create_run(…) does not")
 
 
-def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> Taken:
+def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: Sequence[Note]) -> ReadBack:
     below: dict[str, list[MlflowRun]] = {}
     for run in runs:
         below.setdefault(run.parent or "", []).append(run)
     tops = _tops(runs, below)
     if len(tops) != 1 or tops[0].parent_is_deleted:
         notes = [*notes, *_why_children(tops), *_children(entry, tops, below, status)]
-        return Taken(status, tuple(notes))
+        return ReadBack(status, tuple(notes))
     (top,) = tops
     left_out = _append(entry, top)
     if top.name and skeleton_of(entry).name is None and entry.logged().name is None:
@@ -162,7 +162,7 @@ def _logged(entry: RunWriter, runs: Sequence[MlflowRun], status: Status, notes: 
     if own != status:
         words = f"MLflow has the run as {top.status}, and the command ended well: it is recorded as {own}"
         notes = [*notes, warning(words)]
-    return Taken(own, (*notes, *left_out, *_children(entry, below.get(top.id, []), below, own)))
+    return ReadBack(own, (*notes, *left_out, *_children(entry, below.get(top.id, []), below, own)))
 
 
 def _tops(runs: Sequence[MlflowRun], below: Mapping[str, Sequence[MlflowRun]]) -> list[MlflowRun]:
@@ -210,7 +210,7 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
     return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*([summary(left)] if left else []), *refused]]
 
 
-def nothing_found(taken: Taken, env: Mapping[str, str]) -> Note:
+def nothing_found(taken: ReadBack, env: Mapping[str, str]) -> Note:
     """Say, of a training without metrics, where its runs of MLflow were looked for."""
     words = f"if the training logs with MLflow: no run of it was found in {' or '.join(taken.nothing_in)}"
     if env.get(places.URI):

@@ -74,6 +74,7 @@ def test_record_to_a_git_store_loads_what_it_needs(checkout: Path, configured: b
     found = imported("-m", "ciplug", "record", *options, cwd=checkout)
     assert "ciplug.stores.git.store" in found
     assert not packages(found) & (FORGES_AND_NUMBERS | READERS_AND_RENDERERS)
+    assert not found & {"sqlite3", "urllib.request"}
     assert ("yaml" in found) is configured
     assert not found & {"ciplug.records.verdict", "ciplug.reports", "ciplug.gates", "ciplug.registry"}
 

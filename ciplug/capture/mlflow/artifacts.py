@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """One letter would be a drive of Windows."""
@@ -22,6 +21,8 @@ def local_path(uri: str, folder: Path) -> Path | None:
         parts = urlsplit(uri)
         if parts.netloc not in ("", "localhost"):
             return None
+        from urllib.request import url2pathname
+
         # `file:./mlruns` is relative, and MLflow takes it.
         return folder / (url2pathname(parts.path) if parts.path.startswith("/") else unquote(parts.path))
     if _SCHEME.match(uri):
