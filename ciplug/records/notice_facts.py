@@ -100,6 +100,8 @@ class Kind(str, Enum):
 
     # The store, the registry and the policy
     UNREADABLE = "unreadable"
+    BROKEN_LOG = "broken_log"
+    """The log of the model cannot be read, or was rewritten."""
     SKIPPED_EVENT = "skipped_event"
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
@@ -112,8 +114,8 @@ class Kind(str, Enum):
 
 MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG})
 """The policy names a baseline that does not exist."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT})
-"""There may be a baseline that this clone does not have."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT, Kind.UNREADABLE, Kind.BROKEN_LOG})
+"""There may be a baseline that this clone does not have, or cannot read."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,6 +115,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OTHER_EVALUATION: _of_evaluation,
     Kind.NO_EVALUATION: _of_evaluation,
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
+    Kind.BROKEN_LOG: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",
     Kind.RENAMED: lambda n: _OF_RENAME[n.hindrance],
