@@ -17,6 +17,7 @@ from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, wai
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
 from ciplug.gates.digest import digest_of
+from ciplug.records.left_out import UNSURE
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
@@ -225,9 +226,9 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
-        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why == "last_line"), None):
+        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why in UNSURE), None):
             advice = reasons.advice_on_left_out(lost)
-            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
+            yield _gate_result(name, gate, evidence, reasons.last_unsure(metric, lost), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)

@@ -9,8 +9,24 @@ from typing import Literal
 from ciplug.errors import listed
 
 Why = Literal[
-    "null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact", "line", "last_line", "file"
+    "null",
+    "text",
+    "list",
+    "name",
+    "twice",
+    "files",
+    "size",
+    "step",
+    "no_step",
+    "artifact",
+    "line",
+    "last_line",
+    "order",
+    "header",
+    "file",
 ]
+UNSURE: tuple[Why, ...] = ("last_line", "order")
+"""The metric has a value, and it may not be its last."""
 NAME_MOST = 80
 """Characters of a name in a summary."""
 
@@ -27,7 +43,8 @@ class LeftOut:
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
     file for people that could not be made; then it is the name of a file. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
-    that cannot be read may have held the last.
+    that cannot be read may have held the last. order: the metric has a value, and the steps rise and fall, so that no
+    value is surely the last. header: a table without names of columns, any of which may be the metric.
     file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
@@ -56,6 +73,8 @@ class LeftOut:
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
             "line": f"{part} that cannot be read: {self.found}",
+            "order": "steps that rise and fall",
+            "header": f"{self.found}",
             "last_line": f"in {part} that cannot be read: {self.found}",
             "file": f"{self.found}" + (f", line {self.line}" if self.line is not None else ""),
         }[self.why]
