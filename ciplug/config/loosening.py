@@ -42,6 +42,8 @@ class How(Enum):
     """An older baseline is allowed."""
     LOWERED = auto()
     """An error became a warning."""
+    SEVERITY_REMOVED = auto()
+    """Gates of a stage or branch may only warn again."""
     SOFTENED = auto()
     """'fail' became 'warn'."""
     SOFTENED_BY_DEFAULT = auto()
@@ -94,6 +96,7 @@ _WORDS: dict[How, Callable[[Loosening], str]] = {
     How.RELATIVE: lambda one: _more("rel", one),
     How.OLDER: lambda one: f"max_age_days {one.was:g} may not be raised",
     How.LOWERED: lambda one: "a gate of severity error may not be lowered to warning",
+    How.SEVERITY_REMOVED: lambda one: "'error' may not be removed",
     How.SOFTENED: lambda one: "'fail' may not be changed to 'warn'",
     How.SOFTENED_BY_DEFAULT: lambda one: "'fail' may not be removed",
     How.NOT_CI_ONLY: lambda one: f"'{one.was}: ci' may not be {'changed' if one.was == 'record' else 'removed'}",

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields, replace
 
-from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
+from ciplug.config.gate import ACTIONS, Allowance, Baseline, Defaults, Gate, Slices
 from ciplug.config.kinds import Mistake, Path
 from ciplug.config.loosening import How, Loosening
 from ciplug.config.model import Section
 from ciplug.config.policy import Policy
 from ciplug.config.stages import Narrowing, Stage
 
-_ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 _ADDED = ("higher_is_better", "n", "history", "current")
 _FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
 """Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
@@ -109,7 +108,7 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
     yield from _bounds(before, after, at)
     if before.severity == "error" and after.severity == "warning":
         yield Loosening(at("severity"), How.LOWERED)
-    for key in _ACTIONS:
+    for key in ACTIONS:
         if getattr(before, key) == "fail" and getattr(after, key) == "warn":
             yield Loosening(at(key), How.SOFTENED)
     if (after.atol or 0) > (before.atol or 0):
@@ -171,7 +170,12 @@ def _narrowing(before: Narrowing, after: Narrowing, at: Path, base: Policy | Non
         yield Loosening((*at, "gates"), How.NARROWED)
     elif after.gates is not None and (lost := sorted(due - set(after.gates))):
         yield Loosening((*at, "gates"), How.GATE_LEFT_OUT, lost[0])
-    for key in _ACTIONS:
+    if after.severity == "warning" and (base or before.severity != "warning"):
+        if base is None or any(base.resolved(name).severity == "error" for name in due):
+            yield Loosening((*at, "severity"), How.LOWERED)
+    elif before.severity == "error" and after.severity is None:
+        yield Loosening((*at, "severity"), How.SEVERITY_REMOVED)
+    for key in ACTIONS:
         was, now = getattr(before, key), getattr(after, key)
         if now == "warn" and (was == "fail" or (base and any(getattr(base.resolved(g), key) == "fail" for g in due))):
             yield Loosening((*at, key), How.SOFTENED)
