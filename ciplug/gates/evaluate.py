@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ciplug.errors import ConfigError, listed
 from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
-from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
+from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
 from ciplug.gates.digest import digest_of
+from ciplug.records.left_out import UNSURE
 from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
@@ -226,16 +227,16 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
-        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why == "last_line"), None):
+        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why in UNSURE), None):
             advice = reasons.advice_on_left_out(lost)
-            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
+            yield _gate_result(name, gate, evidence, reasons.last_unsure(metric, lost), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
             yield _gate_result(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
-        elif policy.seeds and runs < policy.seeds.min_runs:
+        elif policy.seeds and runs < policy.seeds.min_runs and not _broken_baseline(name, gate, evidence):
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
             yield _open(name, gate, evidence, reason)
         else:
@@ -244,6 +245,11 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
+
+
+def _broken_baseline(name: str, gate: ResolvedGate, evidence: Evidence) -> bool:
+    """Whether the gate compares with something that is not a finite number, which no further run changes."""
+    return gate.max_regression is not None and not math.isfinite(evidence.baselines[name].metrics.get(gate.metric, 0.0))
 
 
 def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
@@ -288,7 +294,7 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     advice = reasons.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
-    result = check.result if instead else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    result = check.result if instead else replace(check.result, outcome=missing(gate))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

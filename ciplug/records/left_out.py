@@ -23,8 +23,12 @@ Why = Literal[
     "logged",
     "line",
     "last_line",
+    "order",
+    "header",
     "file",
 ]
+UNSURE: tuple[Why, ...] = ("last_line", "order")
+"""The metric has a value, and it may not be its last."""
 NAME_MOST = 80
 """Characters of a name in a summary."""
 
@@ -43,7 +47,8 @@ class LeftOut:
     whose content no store has; the name is that of the file. logged: the metric was logged with another value than its
     file has, and the file counts. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
-    that cannot be read may have held the last.
+    that cannot be read may have held the last. order: the metric has a value, and the steps rise and fall, so that no
+    value is surely the last. header: a table without names of columns, any of which may be the metric.
     file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
@@ -75,6 +80,8 @@ class LeftOut:
             "output": f"{self.found}",
             "logged": f"logged as {self.found}, and its file has another value",
             "line": f"{part} that cannot be read: {self.found}",
+            "order": "steps that rise and fall",
+            "header": f"{self.found}",
             "last_line": f"in {part} that cannot be read: {self.found}",
             "file": f"{self.found}" + (f", line {self.line}" if self.line is not None else ""),
         }[self.why]

@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
 Lose = Callable[[str, InputError], None]
 """Takes the name of a file that cannot be recorded or kept, and why."""
-_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line", "logged")
+_BESIDE_A_NUMBER: tuple[Why, ...] = (
+    "text",
+    "list",
+    "size",
+    "no_step",
+    "artifact",
+    "line",
+    "last_line",
+    "order",
+    "header",
+    "logged",
+)
 """What is noted of a name though it has a number, too."""
 _WORDS_MOST = 200
 """Characters of a path, or of a sentence about a file, that the record keeps."""
@@ -90,7 +101,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
             step=one.step, take=one.take, of=one.of, names=names, directions=directions
         )
         for one in section.metrics.files
-        if (one.step, one.take) != (None, "last")
+        if (one.step, one.take) != (None, None)
     }
 
 
