@@ -182,6 +182,13 @@ def _no_base_policy(notice: Facts) -> str:
     return f"{notice.name} {lacks}: this pull request is judged by its own gates"
 
 
+def _read_otherwise(notice: Facts) -> str:
+    each = [
+        f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
+    ]
+    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+
+
 def _renamed(notice: Facts) -> str:
     old, new = notice.metrics
     if notice.hindrance is None:
@@ -256,5 +263,6 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
     Kind.RENAMED: _renamed,
+    Kind.READ_OTHERWISE: _read_otherwise,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",
 }

@@ -112,6 +112,8 @@ class Kind(str, Enum):
     """The target branch has no policy for the model, so a pull request is judged by its own."""
     RENAMED = "renamed"
     """The pull request renames a metric, and what the target branch knows by the old name follows, or does not."""
+    READ_OTHERWISE = "read_otherwise"
+    """The pull request takes its numbers from other files than the target branch, or reads them in another way."""
     NOT_JUDGED = "not_judged"
     """The policy cannot judge the model."""
 
@@ -151,6 +153,9 @@ class Facts:
     settled: bool | None = None
     """True: another run counts in its place."""
     files: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    now: tuple[str, ...] = ()
+    """For each of `files`, how the target branch reads it, and how the pull request does."""
     metrics: tuple[str, ...] = ()
     """Names of metrics, or of gates."""
     values: tuple[tuple[float, float], ...] = ()

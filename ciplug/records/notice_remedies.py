@@ -123,5 +123,6 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",
     Kind.RENAMED: lambda n: _OF_RENAME[n.hindrance],
+    Kind.READ_OTHERWISE: "check that the gates still judge the same number; the policy of the target branch decides",
     Kind.NOT_JUDGED: lambda n: n.advice,
 }

@@ -88,6 +88,13 @@ EXAMPLES = [
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1")),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="known"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="both"),
+    Notice(
+        kind=Kind.READ_OTHERWISE,
+        name="main",
+        files=("history.csv", "metrics.json"),
+        before=("take: last", "not read"),
+        now=("take: best, of: val_loss", "read by default"),
+    ),
     Notice(kind=Kind.NOT_JUDGED, detail="ciplug.yaml: there is no gate", advice="add one"),
 ]
 NOTHING_TO_DO = {Kind.SEEDS, Kind.RERUNS, Kind.BASE_ASKED}
