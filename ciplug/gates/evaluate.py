@@ -219,7 +219,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift_gate.check(name, gate, evidence.drift[name])
+        yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:
