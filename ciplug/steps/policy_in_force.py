@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,6 +127,24 @@ class Policies:
             return replace(of_base, proposed_renames=ours)
         proposed = self.proposed(model)
         return replace(proposed, no_base_policy=self._no_base_policy(model)) if proposed else None
+
+    def unrun(self, recorded: Collection[str]) -> tuple[Notice, ...]:
+        """A notice on each model that the target branch's policy gates, and that is not among the recorded ones.
+
+        None outside of a pull request, nor where the gates are for every model, whatever its name.
+        """
+        if self.base is None:
+            return ()
+        sections = self.base.models or ({self.base.model: self.base} if self.base.model else {})
+        return tuple(
+            Notice(
+                kind=Kind.GATED_NOT_RUN if self.proposed(name) else Kind.GATED_DROPPED,
+                model=name,
+                name=str(self.base_source),
+            )
+            for name, section in sections.items()
+            if section.policy.gates and not section.policy.optional and name not in recorded
+        )
 
     def proposed(self, model: str) -> PolicyInForce | None:
         """The policy that the pull request proposes for the model; None if it has no gate for it."""
