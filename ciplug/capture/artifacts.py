@@ -59,11 +59,14 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
     from ciplug.stores.bucket.files import ADDRESSES, measure
 
     if not address.startswith(ADDRESSES):
-        raise InputError(f"{address}: unsupported address", hint=f"{', '.join(ADDRESSES)}, or a path")
+        raise InputError(
+            f"{address}: unsupported address", hint=f"{', '.join(ADDRESSES)}, or a path", what="unsupported address"
+        )
     if "@" in address or "?" in address or "#" in address:
         raise InputError(
             f"{redact(address).partition('?')[0]}: an address with a query or credentials would be recorded",
             hint="name it without them; credentials come from the environment",
+            what="an address with a query or credentials would be recorded",
         )
     try:
         digest, size = measure(address, env)
@@ -74,9 +77,11 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
 
 def not_staged(entry: Path, problem: OSError) -> FileNotKept:
     """Return a warning for files that could not be put into the spool: the run itself is kept."""
+    why = problem.strerror or str(problem)
     return FileNotKept(
-        f"{entry}: the artifacts cannot wait there: {problem.strerror or problem}; their digests are recorded",
+        f"{entry}: the artifacts cannot wait there: {why}; their digests are recorded",
         hint="is the disk full?",
+        what=f"its digest is recorded, but its content is not kept: {why}",
     )
 
 
@@ -87,6 +92,8 @@ def too_large(content: Content, limit: int | None) -> FileNotKept | None:
             return FileNotKept(
                 f"{member.path}: {member.size:,} bytes, and the git store takes up to {limit:,} a file: "
                 "its digest is recorded, but its content is not kept",
+                what=f"its digest is recorded, but its content is not kept: {member.size:,} bytes, and the git "
+                f"store takes up to {limit:,} a file",
                 hint="--artifact-store s3://… keeps files in an object store, --artifact-limit raises the limit, and "
                 "--artifact-store none keeps digests only",
             )

@@ -15,6 +15,7 @@ from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
 from ciplug.git.environment import is_token
 from ciplug.records.notice import Kind, Notice
+from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.mlflow_runs import Tracking, nothing_found
@@ -121,7 +122,7 @@ def _has_begun(entry: RunWriter, watch: Watch) -> bool:
 
 
 def _head_log(session: Session) -> HeadLog:
-    return HeadLog.read(session.workspace.top) if session.workspace and session.workspace.head else HeadLog()
+    return HeadLog.read(session.workspace) if session.workspace and session.workspace.head else HeadLog()
 
 
 def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
@@ -138,6 +139,10 @@ def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
 def _moved(session: Session, head_after: str | None) -> list[Note]:
     if head_after is None or session.workspace is None:
         return []
+    if head_after == UNSEEN:
+        words = "the command wrote HEAD, and git keeps no log of it here: its numbers may be of another commit"
+        hint = "git config core.logAllRefUpdates true; or check out nothing while the command runs"
+        return [warning(f"{words}, so the run is dirty and counts for no commit", hint)]
     before = (session.workspace.head or "no commit")[:8]
     back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
     words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"

@@ -355,7 +355,7 @@ def test_anybody_may_read_where_jenkins_says_so(jenkins: Jenkins) -> None:
 
 
 def test_the_login_goes_to_no_other_server(jenkins: Jenkins) -> None:
-    with pytest.raises(ConfigError, match="is not sent to https://evil.example.com"):
+    with pytest.raises(ConfigError, match=r"is not sent to https://evil\.example\.com"):
         jenkins.store(f"{jenkins.api.url}/job/demo/1/", "jenkins+https://evil.example.com/job/demo").keys("runs/")
 
 

@@ -57,6 +57,24 @@ def write(project: Project, config: str) -> None:
     (project.folder / "ciplug.yaml").write_text(config)
 
 
+def test_another_way_to_read_the_metrics_is_announced(project: Project) -> None:
+    """By `take`, a pull request could choose the best of many values where the target branch takes the last."""
+    write(project, CONFIG.replace("metrics: metrics.json", "metrics: [{file: metrics.json, take: max}, extra.json]"))
+    git(project.folder, "checkout", "-q", "-b", "topic")
+    (project.folder / "extra.json").write_text('{"loss": 1}')
+    project.commit("topic")
+    project.push()
+    project.train("--allow-unchanged", "extra.json", env=job(project))
+    compared = project.json("compare", "--format", "json", env=job(project))["comparisons"][0]
+    (notice,) = [one for one in compared["notices"] if one["kind"] == "read_otherwise"]
+    assert (notice["name"], notice["files"]) == ("main", ["metrics.json", "extra.json"])
+    assert (notice["before"], notice["now"]) == (["read by default", "not read"], ["take: max", "read by default"])
+    words = "metrics.json (read by default → take: max); extra.json (not read → read by default)"
+    assert words in project.ciplug("compare", env=job(project)).stdout.replace("\n", " ").replace("  ", " ")
+    assert "take: max" in project.ciplug("report", env=job(project)).stdout
+    assert verdict(project, code=0)["policy_branch"] == "main"
+
+
 def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
     base = project.head
     write(project, CONFIG.replace("min: 0.8", "min: 0.5").replace("max_regression: 0.01", "max_regression: 0.9"))

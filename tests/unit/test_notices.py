@@ -25,6 +25,8 @@ EXAMPLES = [
     Notice(kind=Kind.FAILED, run=RUN, exit_code=0, detail="FAILED"),
     Notice(kind=Kind.FAILED, run=RUN, seed="seed 4", exit_code=1),
     Notice(kind=Kind.FAILED, run=RUN, by="alice", resumed="then"),
+    Notice(kind=Kind.END_UNKNOWN, run=RUN),
+    Notice(kind=Kind.END_UNKNOWN, run=RUN, by="alice", resumed="then"),
     Notice(kind=Kind.FORK, run=RUN),
     Notice(kind=Kind.DIRTY, run=RUN, files=("train.py", "conf/a.yaml"), count=7),
     Notice(kind=Kind.HEAD_MOVED, run=RUN, detail=moved_words("b" * 40)),
@@ -36,6 +38,8 @@ EXAMPLES = [
     Notice(kind=Kind.NOT_MADE, run=RUN, files=("roc.png",), detail="1 name is left out: 'roc.png' (no file: gone)"),
     Notice(kind=Kind.NOT_RECORDED, run=RUN, files=("h.csv",), detail="it is empty"),
     Notice(kind=Kind.NOT_RECORDED, run=RUN, files=("m.json",), detail="not JSON, line 3", advice="write JSON"),
+    Notice(kind=Kind.NOT_KEPT, run=RUN, files=("model.bin",), detail="the command did not write it"),
+    Notice(kind=Kind.TWO_VALUES, run=RUN, metrics=("acc",), detail="'acc' (logged as 0.5)"),
     *(Notice(kind=Kind.PASSED_OVER, run=RUN, because=reason, detail="was made from a dirty tree") for reason in Reason),
     Notice(kind=Kind.MORE_PASSED_OVER, count=7),
     Notice(kind=Kind.WITHDRAWN, run=RUN, by="alice", reason="wrong labels"),
@@ -84,6 +88,13 @@ EXAMPLES = [
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1")),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="known"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="both"),
+    Notice(
+        kind=Kind.READ_OTHERWISE,
+        name="main",
+        files=("history.csv", "metrics.json"),
+        before=("take: last", "not read"),
+        now=("take: best, of: val_loss", "read by default"),
+    ),
     Notice(kind=Kind.NOT_JUDGED, detail="ciplug.yaml: there is no gate", advice="add one"),
 ]
 NOTHING_TO_DO = {Kind.SEEDS, Kind.RERUNS, Kind.BASE_ASKED}
