@@ -263,6 +263,11 @@ def _samples(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
         yield from scope.may_be_open(at, "on_inconclusive")
 
 
+def _optional(was: bool, now: bool, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now and not was:
+        yield Loosening(at, How.OPTIONAL)
+
+
 def _record(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
     if was == "ci" and now != "ci":
         yield Loosening(at, How.NOT_CI_ONLY, "record")
@@ -386,6 +391,7 @@ _OF_BRANCH: dict[str, Compare] = {
 STRICTER: Mapping[type, Mapping[str, Compare]] = {
     Policy: {
         "evaluation": _evaluation,
+        "optional": _optional,
         "record": _record,
         "samples": _samples,
         "seeds": _seeds,

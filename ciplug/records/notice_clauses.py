@@ -262,6 +262,10 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.UNREADABLE: _unreadable,
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
+    Kind.GATED_DROPPED: lambda n: (
+        f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"
+    ),
     Kind.RENAMED: _renamed,
     Kind.READ_OTHERWISE: _read_otherwise,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",

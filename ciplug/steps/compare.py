@@ -197,7 +197,7 @@ def _left_out(run: Run) -> Iterator[Notice]:
             listed([f"'{one.name}' (logged as {one.found})" for one in twice]),
         )
         yield Notice(kind=Kind.TWO_VALUES, run=run.id, metrics=names[:20], count=len(names), detail=each)
-    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "logged")]:
+    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
 

@@ -85,6 +85,8 @@ EXAMPLES = [
     Notice(kind=Kind.UNREADABLE, of="baseline", path="runs/x", detail="runs/x: not a JSON record"),
     Notice(kind=Kind.SKIPPED_EVENT, model="wine", event=3, type="freeze"),
     Notice(kind=Kind.NO_BASE_POLICY, name="main", path="ciplug.yaml"),
+    Notice(kind=Kind.GATED_NOT_RUN, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
+    Notice(kind=Kind.GATED_DROPPED, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1")),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="known"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="both"),

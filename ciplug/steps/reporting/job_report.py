@@ -17,6 +17,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
+from ciplug.steps.unrun_models import unrun_models
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -74,14 +75,15 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     own = judged[0]
     unjudged = own.problem or _without_gates(session, own)
     notes = [*job.notes, *([f"Not judged: {unjudged.message}."] if unjudged and not own.problem else [])]
-    shown = [each for each in judged if each.run in speaking]
+    unrun = unrun_models(session, runs, commit)
+    shown = [each for each in judged if each.run.id in {run.id for run in speaking}]
     of_model = next((each.section for each in shown if each.run.model == own.run.model), None)
     speaks = Speaks(of_model.run.id, of_model.comparison.candidate.reason is None) if of_model else None
     return JobReport(
         runs=runs,
         own=own,
-        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes),
-        snapshot=Snapshot.of(session, commit, report_of(session, shown)),
+        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes, unrun),
+        snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun)),
         speaks=speaks,
         unjudged=unjudged,
     )
