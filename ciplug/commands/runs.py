@@ -40,6 +40,7 @@ from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.amended import newer_notes
+from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import COMMIT, PARENT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
@@ -139,10 +140,12 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
     shown_run = find_run(session, runs, args.id, args.model).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
+    is_child = [Comparison(PARENT, "=", shown_run.id)]
     if args.json:
-        console.out(dumps(_as_json(shown_run, changes, refused)))
+        children = runs.catalog.search(is_child).entries
+        console.out(dumps({**_as_json(shown_run, changes, refused), "children": list(map(_child, children))}))
     else:
-        below = runs.catalog.search([Comparison(PARENT, "=", shown_run.id)], limit=CHILDREN_MOST)
+        below = runs.catalog.search(is_child, limit=CHILDREN_MOST)
         more = below.total - len(below.entries)
         console.out(details(shown_run, changes, refused, below.entries, more))
     for note in newer_notes(changes.newer):
@@ -150,10 +153,22 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     return 0
 
 
+def _child(entry: Entry) -> dict[str, object]:
+    """A child run, as far as the list of runs knows it; `ciplug runs show` with its id has the rest."""
+    name, status = entry.attributes.get("name"), entry.attributes.get("status", "unknown")
+    return {
+        "id": entry.id,
+        **({"name": name} if name else {}),
+        "status": status,
+        **({"lifecycle": entry.state} if entry.state != "active" else {}),
+        "metrics": plain(entry.metrics),
+    }
+
+
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
     """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
 
-    It always has `metrics`, so that a script needs no case for a run without.
+    It always has `metrics` and `children`, so that a script needs no case for a run without.
     """
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}

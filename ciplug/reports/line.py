@@ -20,7 +20,8 @@ _SAFE = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”", "'": "’
 
 def render(report: Report) -> str:
     """ "✅ wine: PASS, accuracy 0.91 (+0.004)", the models one after the other, the worst first; one line."""
-    line = "; ".join(map(_section, model.by_verdict(report))) or "nothing is compared"
+    unrun = [f"no run of {untrusted.clean(one.model or '', untrusted.NAME_LIMIT)}" for one in report.unrun]
+    line = "; ".join([*unrun, *map(_section, model.by_verdict(report))]) or "nothing is compared"
     return untrusted.clean(line, LIMIT).translate(_SAFE) + "\n"
 
 

@@ -17,6 +17,7 @@ from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.reporting.snapshot import Snapshot
 from ciplug.steps.select import NamedCommit, candidates
 from ciplug.steps.session import Session
+from ciplug.steps.unrun_models import unrun_models
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -65,13 +66,14 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     own = judged[0]
     unjudged = own.problem or _without_gates(session, own)
     notes = [*job.notes, *([f"Not judged: {unjudged.message}."] if unjudged and not own.problem else [])]
+    unrun = unrun_models(session, runs, commit)
     speaks = {run.id for run in speaking}
     shown = [each for each in judged if each.run.id in speaks]
     return JobReport(
         runs=runs,
         own=own,
-        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes),
-        snapshot=Snapshot.of(session, commit, report_of(session, shown)),
+        report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes, unrun),
+        snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun)),
         counts=own.run.id in speaks,
         unjudged=unjudged,
     )
