@@ -68,7 +68,7 @@ def _left_out(
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output")))
+        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output", "elsewhere")))
         noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
         lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
