@@ -260,10 +260,11 @@ class Gate:
         if self.n is not None and self.test not in ("auto", "newcombe", *DRIFT_TESTS):
             words = f"the test '{self.test}' does not use it: remove one of the two"
             yield Mistake(("n",), words, None, (test, ("n",)))
-        allowed = self.max_regression
-        if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
-            words = "McNemar's test takes no allowance: use 'bootstrap' or 'newcombe', or max_regression: 0"
-            yield Mistake(test, words, None, (test, ("max_regression",)))
+        for at, rules in ((("max_regression",), self), (("slices", "max_regression"), self.slices)):
+            allowed = rules.max_regression if rules is not None else None
+            if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
+                words = f"McNemar's test takes no allowance, and {'.'.join(at)} is one: use 'newcombe', or allow 0"
+                yield Mistake(test, words, None, (test, at))
 
     def _of_drift(self) -> Iterator[Mistake]:
         kind = ("kind",)

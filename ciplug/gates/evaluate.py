@@ -163,7 +163,9 @@ def _worst_undecided(policy: Policy) -> Outcome:
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
-    known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
+    # Many gates have one baseline.
+    sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
+    known = {metric for side in sides.values() for metric in side.metrics}
     if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "

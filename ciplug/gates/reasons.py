@@ -162,6 +162,13 @@ def no_baseline(metric: str, side: Side) -> str:
     return f"no baseline to compare with: {why}"
 
 
+def seeds_without(metric: str, runs: Sequence[str], of: int) -> str:
+    """The reason for a baseline of several seeds of which some lack the metric."""
+    some = listed([run[:12] for run in runs], most=SHOWN)
+    have = "has" if len(runs) == 1 else "have"
+    return f"{len(runs)} of the baseline's {of} runs {have} no metric '{metric}': {some}"
+
+
 def baseline_unknown(problem: Notice) -> str:
     return f"the baseline could not be determined: {problem.clause}"
 

@@ -246,7 +246,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.TARGET_UNKNOWN: lambda n: "the default branch is not known",
     Kind.NO_BRANCH: lambda n: f"there is no branch '{n.name}'",
     Kind.NO_TAG: lambda n: f"there is no tag '{n.name}'",
-    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone",
+    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone, and no run of it",
     Kind.NO_RUN: _no_run,
     Kind.NO_RUN_THERE: lambda n: f"no run of '{n.model}' on {n.name} or its ancestors",
     Kind.NO_RUN_ON_BRANCH: _no_run_on_branch,

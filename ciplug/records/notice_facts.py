@@ -122,9 +122,9 @@ class Kind(str, Enum):
     """The policy cannot judge the model."""
 
 
-MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG})
-"""The policy names a baseline that does not exist."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT})
+MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG, Kind.NO_COMMIT})
+"""The policy names a baseline that does not exist, or that this clone cannot find by the name."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED})
 """There may be a baseline that this clone does not have."""
 
 

@@ -107,7 +107,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.TARGET_UNKNOWN: "name the branch to compare with as 'baseline:' in ciplug.yaml",
     Kind.NO_BRANCH: _OTHER_NAME,
     Kind.NO_TAG: _OTHER_NAME,
-    Kind.NO_COMMIT: _WHOLE,
+    Kind.NO_COMMIT: "correct the id in 'baseline:', or fetch the whole history",
     Kind.NO_RUN: _FIRST_RUN,
     Kind.NO_RUN_THERE: "check out that commit, then train: ciplug run -- COMMAND",
     Kind.NO_RUN_ON_BRANCH: lambda n: (

@@ -93,7 +93,7 @@ def test_what_is_written_is_read_back(amendment: Amendment) -> None:
         ({"metrics": {"a": 10**400}}, "metrics.a: the number is too large"),
         ({"metrics": {"a\n": 1}}, "cannot be the name of a metric"),
         ({"params": {"a": [1]}}, "params.a: text, a number or a boolean is expected"),
-        ({"status": "running"}, "status: one of finished, failed, killed is expected"),
+        ({"status": "running"}, "status: one of finished, failed, killed, unknown is expected"),
         ({"ended": "yesterday"}, "ended: a time in ISO 8601 is expected"),
         ({"inputs": [{"name": "a"}]}, "inputs: digest: text is expected"),
         ({"inputs": ["a"]}, "inputs: a JSON object is expected"),
