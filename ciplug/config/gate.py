@@ -13,6 +13,8 @@ Action = Literal["fail", "warn"]
 Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
+ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
+"""The keys that take an Action."""
 REFERENCES = ("merge-base", "target", "previous", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")
@@ -154,6 +156,31 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeastEffect:
+    """The smallest drift that counts: with a million rows, everything differs from everything."""
+
+    psi: float = key(kinds.AMOUNT, 0.02)
+    """Of the population stability index. A shift of normal numbers by δ standard deviations has about δ²."""
+    ks: float = key(kinds.AMOUNT, 0.05)
+    """Of the distance of Kolmogorov and Smirnov: about 0.4·δ."""
+    chi2: float = key(kinds.AMOUNT, 0.05)
+    """Of Cramér's V."""
+    share: float = key(kinds.AMOUNT, 0.01)
+    """Of the difference of shares: of missing values, of values of another kind, of new categories."""
+
+
+def _least_effect(value: Any) -> Any:
+    """Read one number as the smallest effect by every test."""
+    if isinstance(value, dict):
+        return value
+    amount = values.amount(value)
+    return LeastEffect(psi=amount, ks=amount, chi2=amount, share=amount)
+
+
+LEAST_EFFECT = Table(LeastEffect, "{psi: 0.02, share: 0.01}", _least_effect, ({"type": "number", "minimum": 0},))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gate:
     """One gate. Its rules are min, max and max_regression; it has at least one."""
 
@@ -177,13 +204,19 @@ class Gate:
     current: str | None = key(kinds.TEXT)
     """kind drift: the current file; default: the samples."""
     columns: tuple[str, ...] | None = key(kinds.NAMES)
-    """kind drift: the columns to compare; default: all that both files have."""
+    """kind drift: the columns to compare; default: all that the reference has."""
+    min_effect: LeastEffect | None = key(LEAST_EFFECT)
+    """kind drift: the smallest drift that counts, however certain it is."""
     severity: Severity | None = key(SEVERITY)
     on_missing: Action | None = key(ACTION)
     on_no_baseline: Action | None = key(ACTION)
     on_inconclusive: Action | None = key(ACTION)
     atol: float | None = key(kinds.AMOUNT)
     alpha: float | None = key(kinds.ERROR_RATE)
+
+    @property
+    def least_effect(self) -> LeastEffect:
+        return self.min_effect or LeastEffect()
 
     @property
     def compares(self) -> bool:
@@ -200,7 +233,7 @@ class Gate:
 
     def _of_metric(self) -> Iterator[Mistake]:
         kind = ("kind",)
-        for name in ("reference", "current", "columns"):
+        for name in ("reference", "current", "columns", "min_effect"):
             if getattr(self, name) is not None:
                 words = "it is for a gate of kind drift: add 'kind: drift', or remove it"
                 yield Mistake((name,), words, None, (kind, (name,)))
@@ -227,16 +260,18 @@ class Gate:
         if self.n is not None and self.test not in ("auto", "newcombe", *DRIFT_TESTS):
             words = f"the test '{self.test}' does not use it: remove one of the two"
             yield Mistake(("n",), words, None, (test, ("n",)))
-        allowed = self.max_regression
-        if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
-            words = "McNemar's test takes no allowance: use 'bootstrap' or 'newcombe', or max_regression: 0"
-            yield Mistake(test, words, None, (test, ("max_regression",)))
+        for at, rules in ((("max_regression",), self), (("slices", "max_regression"), self.slices)):
+            allowed = rules.max_regression if rules is not None else None
+            if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
+                words = f"McNemar's test takes no allowance, and {'.'.join(at)} is one: use 'newcombe', or allow 0"
+                yield Mistake(test, words, None, (test, at))
 
     def _of_drift(self) -> Iterator[Mistake]:
         kind = ("kind",)
         if self.reference is None:
             yield Mistake((), "a gate of kind drift needs a reference: the file to compare with")
-        used = {"kind", "reference", "current", "columns", "test", "alpha", "severity", "on_missing", "on_inconclusive"}
+        used = {"kind", "reference", "current", "columns", "test", "min_effect", "alpha", "severity"}
+        used |= {"on_missing", "on_inconclusive"}
         for one in fields(self):
             if one.name not in used and getattr(self, one.name) != one.default:
                 words = "a gate of kind drift does not use it: remove it"

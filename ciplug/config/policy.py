@@ -88,6 +88,8 @@ class Policy:
 
     evaluation: tuple[str, ...] | None = key(kinds.NAMES)
     """Datasets that the metrics are measured on: runs with other datasets are not comparable."""
+    optional: bool = key(kinds.FLAG, False)
+    """Whether a pull request may go without a run of the model."""
     record: Source = key(SOURCE, "any")
     """ci: only runs that pipelines recorded count for a commit; one of a person's machine is kept, and never counts."""
     samples: Samples | None = key(
@@ -170,7 +172,7 @@ class Policy:
         """The policy with the gates that count for a stage or a branch, and its actions on their outcomes."""
         if to is None:
             return self
-        keys = ("on_missing", "on_no_baseline", "on_inconclusive")
+        keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive")
         actions = {key: getattr(to, key) for key in keys if getattr(to, key) is not None}
         gates = {
             name: replace(gate, **actions) for name, gate in self.gates.items() if to.gates is None or name in to.gates

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from ciplug.errors import ConfigError, listed
 from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
-from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
+from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
 from ciplug.gates.digest import digest_of
+from ciplug.records.left_out import UNSURE
+from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
-from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
+from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def evaluate(
     policy_source: PolicySource,
     policy_digest: str | None = None,
     no_base_policy: Notice | None = None,
+    unrun: Sequence[Notice] = (),
     stage: str | None = None,
     dry_run: bool = False,
     rerun: bool = False,
@@ -51,6 +54,7 @@ def evaluate(
         rerun: whether the run is beside another one of its commit, which has the metrics that the gates name: without
             any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
+        unrun: the models that it does judge, and that have no run: another name is then no way around its gates.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is not a pass.
     """
@@ -61,7 +65,8 @@ def evaluate(
     results = [
         *_standing(policy, evidence, policy_source),
         *_in_part(policy, evidence),
-        *_about_the_run(evidence, run, no_base_policy),
+        *_about_the_policy(no_base_policy, unrun),
+        *_about_the_run(policy, evidence, run),
     ]
     if not _decides_nothing(evidence):
         results += _judged(policy, evidence, run)
@@ -158,8 +163,10 @@ def _worst_undecided(policy: Policy) -> Outcome:
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
-    known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
-    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
+    # Many gates have one baseline.
+    sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
+    known = {metric for side in sides.values() for metric in side.metrics}
+    if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
@@ -167,7 +174,8 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
         )
 
 
-def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
+def _about_the_policy(no_base_policy: Notice | None, unrun: Sequence[Notice]) -> Iterator[GateResult]:
+    """The results for a pull request that is judged by gates of its own."""
     if no_base_policy:
         yield GateResult(
             gate="policy",
@@ -177,6 +185,18 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             reason=no_base_policy.clause,
             advice=no_base_policy.remedy,
         )
+    for notice in unrun if no_base_policy else ():
+        yield GateResult(
+            gate="policy",
+            metric="policy",
+            rule="the models that the base branch gates have runs",
+            outcome=UNRUN[notice.kind],
+            reason=notice.clause,
+            advice=notice.remedy,
+        )
+
+
+def _about_the_run(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     unfinished = evidence.unfinished or ([unfinished_run(run)] if run.status != "finished" else [])
     for objection in evidence.objections:
         yield GateResult(
@@ -192,7 +212,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             gate="run",
             metric="run",
             rule="the training finishes",
-            outcome="ERROR",
+            outcome=_worst_undecided(policy) if how.kind is Kind.END_UNKNOWN else "ERROR",
             reason=reasons.unfinished(how),
             advice=how.remedy,
         )
@@ -217,7 +237,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift_gate.check(name, gate, evidence.drift[name])
+        yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:
@@ -225,16 +245,16 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
-        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why == "last_line"), None):
+        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why in UNSURE), None):
             advice = reasons.advice_on_left_out(lost)
-            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
+            yield _gate_result(name, gate, evidence, reasons.last_unsure(metric, lost), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
             yield _gate_result(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
-        elif policy.seeds and runs < policy.seeds.min_runs:
+        elif policy.seeds and runs < policy.seeds.min_runs and not _broken_baseline(name, gate, evidence):
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
             yield _open(name, gate, evidence, reason)
         else:
@@ -243,6 +263,11 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
+
+
+def _broken_baseline(name: str, gate: ResolvedGate, evidence: Evidence) -> bool:
+    """Whether the gate compares with something that is not a finite number, which no further run changes."""
+    return gate.max_regression is not None and not math.isfinite(evidence.baselines[name].metrics.get(gate.metric, 0.0))
 
 
 def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
@@ -287,7 +312,7 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     advice = reasons.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
-    result = check.result if instead else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    result = check.result if instead else replace(check.result, outcome=missing(gate))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ciplug.records.left_out import LeftOut
     from ciplug.records.notice import Notice
     from ciplug.records.selection import PassedOver
-    from ciplug.stats.drift_tests import Drift
+    from ciplug.stats.drift_tests import DataDrift
     from ciplug.stats.intervals import Undecided
 
 
@@ -30,8 +30,8 @@ class Evidence:
     """Metric → its values in the last runs on the target branch, oldest first, without the candidate."""
     examples: Mapping[str, Examples] = field(default_factory=dict)
     """Run → the examples of its evaluation."""
-    drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
-    """Gate of kind drift → each column, or why they cannot be compared."""
+    drift: Mapping[str, DataDrift | Undecided] = field(default_factory=dict)
+    """Gate of kind drift → its columns, or why they cannot be compared."""
     unfinished: Sequence[Notice] = ()
     """The candidate's runs that did not finish, and those of other seeds that would be among them had they finished."""
     objections: Sequence[Notice] = ()

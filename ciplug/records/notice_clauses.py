@@ -31,6 +31,9 @@ def ended(notice: Facts) -> str:
 def _ended(notice: Facts) -> str:
     if notice.detail is not None:
         return f"ended as {notice.detail} in MLflow, though its exit code is 0"
+    if notice.kind is Kind.END_UNKNOWN:
+        again = f", resumed by {notice.by}," if notice.resumed == "then" else ""
+        return f"{again} ended by SystemExit, and its exit code is not known".strip(" ,")
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
     if notice.resumed == "then":
@@ -179,6 +182,13 @@ def _no_base_policy(notice: Facts) -> str:
     return f"{notice.name} {lacks}: this pull request is judged by its own gates"
 
 
+def _read_otherwise(notice: Facts) -> str:
+    each = [
+        f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
+    ]
+    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+
+
 def _renamed(notice: Facts) -> str:
     old, new = notice.metrics
     if notice.hindrance is None:
@@ -190,6 +200,7 @@ def _renamed(notice: Facts) -> str:
 _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
+    Kind.END_UNKNOWN: _unfinished,
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
@@ -208,6 +219,8 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
     Kind.NOT_MADE: lambda n: f"of the files that the training logged, {n.detail}",
     Kind.NOT_RECORDED: lambda n: f"{listed(n.files)} is not recorded: {n.detail}",
+    Kind.NOT_KEPT: lambda n: f"the artifact {listed(n.files)}: {n.detail}",
+    Kind.TWO_VALUES: lambda n: f"metrics have another value in the log than in their file, which counts: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,
@@ -233,7 +246,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.TARGET_UNKNOWN: lambda n: "the default branch is not known",
     Kind.NO_BRANCH: lambda n: f"there is no branch '{n.name}'",
     Kind.NO_TAG: lambda n: f"there is no tag '{n.name}'",
-    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone",
+    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone, and no run of it",
     Kind.NO_RUN: _no_run,
     Kind.NO_RUN_THERE: lambda n: f"no run of '{n.model}' on {n.name} or its ancestors",
     Kind.NO_RUN_ON_BRANCH: _no_run_on_branch,
@@ -250,6 +263,11 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
+    Kind.GATED_DROPPED: lambda n: (
+        f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"
+    ),
     Kind.RENAMED: _renamed,
+    Kind.READ_OTHERWISE: _read_otherwise,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",
 }

@@ -20,6 +20,8 @@ class Kind(str, Enum):
     # A run
     FAILED = "failed"
     KILLED = "killed"
+    END_UNKNOWN = "end_unknown"
+    """The program of the run ended with an exit code that nobody knows."""
     FORK = "fork"
     """The run was recorded by a fork's job."""
     DIRTY = "dirty"
@@ -39,6 +41,10 @@ class Kind(str, Enum):
     """Files for people, such as figures, that the training logged could not be made."""
     NOT_RECORDED = "not_recorded"
     """A file of metrics or examples gave nothing: it was not written, or could not be read."""
+    NOT_KEPT = "not_kept"
+    """An artifact is not recorded, or no store has its content."""
+    TWO_VALUES = "two_values"
+    """Metrics were logged with another value than their file has, which counts."""
     PASSED_OVER = "passed_over"
     """A run of the commit, where another one counts, or none."""
     MORE_PASSED_OVER = "more_passed_over"
@@ -106,15 +112,21 @@ class Kind(str, Enum):
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    GATED_NOT_RUN = "gated_not_run"
+    """The target branch has gates for a model that has no run on the commit of the pull request."""
+    GATED_DROPPED = "gated_dropped"
+    """The same, and the pull request takes these gates away."""
     RENAMED = "renamed"
     """The pull request renames a metric, and what the target branch knows by the old name follows, or does not."""
+    READ_OTHERWISE = "read_otherwise"
+    """The pull request takes its numbers from other files than the target branch, or reads them in another way."""
     NOT_JUDGED = "not_judged"
     """The policy cannot judge the model."""
 
 
-MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG})
-"""The policy names a baseline that does not exist."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT, Kind.UNREADABLE, Kind.BROKEN_LOG})
+MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG, Kind.NO_COMMIT})
+"""The policy names a baseline that does not exist, or that this clone cannot find by the name."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.UNREADABLE, Kind.BROKEN_LOG})
 """There may be a baseline that this clone does not have, or cannot read."""
 
 
@@ -147,6 +159,9 @@ class Facts:
     settled: bool | None = None
     """True: another run counts in its place."""
     files: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    now: tuple[str, ...] = ()
+    """For each of `files`, how the target branch reads it, and how the pull request does."""
     metrics: tuple[str, ...] = ()
     """Names of metrics, or of gates."""
     values: tuple[tuple[float, float], ...] = ()
@@ -161,6 +176,8 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
+    in_gates: bool | None = None
+    """True: a gate of the verdict states it, and a report tells it there."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None

@@ -16,6 +16,7 @@ from ciplug.config.metrics import Metrics
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
+from ciplug.git.commits import commit_named
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
@@ -382,13 +383,15 @@ class BaselineFinder:
 
     def _of_id(self, name: str, source: Source) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
-        commit = names.resolve(self.session.need_workspace(), name, self.session.env)
+        workspace = self.session.need_workspace()
+        commit = names.resolve(workspace, name, self.session.env)
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)
+        elif commit_named(workspace.top, commit) is None and not self.runs.recorded_on([commit]).get(commit):
+            commit = None  # A whole id is taken for one, wherever it comes from.
         label = f"commit {name[:8]}"
         if commit is None:
-            # The remote cannot be asked for the beginning of an id, so the commit may be there.
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
         return self._of_commit(label, commit, source, self._pick(source))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import repeats
 from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
-from ciplug.records.left_out import LeftOut
+from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift_tests import Drift
+    from ciplug.stats.drift_tests import DataDrift
     from ciplug.stats.intervals import Undecided
 
 
@@ -61,14 +61,16 @@ def _left_out(
 ) -> dict[str, tuple[LeftOut, ...]]:
     """Metric → what stands in the place of its number, or of its last one.
 
-    A file that was refused, and a line that cannot be read, may have held any metric that is not there.
+    A file that was refused, a line that cannot be read, and a column without a name may have held any metric that is
+    not there.
     """
     found: dict[str, tuple[LeftOut, ...]] = {}
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        noted = [one for one in (*texts, *run.left_out) if one.name not in run.metrics or one.why == "last_line"]
-        lines = [one for one in run.left_out if one.why == "line"]
+        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output", "elsewhere")))
+        noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
+        lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
         found |= {name: unread for name in gated if name not in run.metrics and unread}
         found |= {one.name: (one,) for one in noted}
@@ -98,7 +100,7 @@ def _unfinished(finder: BaselineFinder, policy: Policy) -> list[Notice]:
     return [notice for run in runs if (notice := finder.unfinished(run, seeds.get(run.id)))]
 
 
-def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
+def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> DataDrift | Undecided:
     from ciplug.capture.drift_files import compare
     from ciplug.stats.intervals import Undecided
 
@@ -112,7 +114,8 @@ def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mappi
             return Undecided(f"the run recorded no examples: the file {current} is not from this run")
         if other := _other_content(finder.run, finder.session, folder / current):
             return Undecided(other)
-        return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
+        roles = (samples.id, samples.label, samples.prediction) if samples and current == samples.file else ()
+        return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test, roles)
     except CiplugError as problem:
         return Undecided(problem.message)
 

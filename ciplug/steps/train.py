@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ciplug.capture.logged import Logged
@@ -13,7 +14,9 @@ from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
 from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
+from ciplug.git.environment import is_token
 from ciplug.records.notice import Kind, Notice
+from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.mlflow_runs import Tracking, nothing_found
@@ -25,18 +28,19 @@ from ciplug.steps.session import Session
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
 
-_SECRETS = (
-    "CIPLUG_JENKINS_",
-    "CIPLUG_INPUT_",
-    # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
-    "INPUT_TOKEN",
-    "INPUT_PUSH-TOKEN",
-)
 _NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 """Exit codes for a command that was not started: of a shell, of `env` and the like (POSIX, 2.8.2).
 
 125 is of `docker run`, `env` and `timeout` that fail themselves.
 """
+_OWN_FAILURES = (1, 2)
+_STARTERS = frozenset(
+    (
+        *("bunx", "conda", "hatch", "just", "make", "mamba", "micromamba", "npm", "npx", "pdm", "pipenv", "pipx"),
+        *("pixi", "pnpm", "poetry", "rye", "tox", "uv", "uvx", "yarn"),
+    )
+)
+"""Programs that start others, and end with one of these codes where there is nothing to start."""
 _NO_STARTS = (_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND)
 
 
@@ -77,6 +81,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
     from ciplug.capture.process import run_child
+    from ciplug.capture.secrecy import hide
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
@@ -87,6 +92,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     tracking = Tracking(entry, session.env, session.cwd)
     env = {**_environment(session, entry, inputs), **tracking.environment}
     moves, began = _head_log(session), time.time()
+    hide({value for name, value in session.env.items() if is_token(name)})
     try:
         child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
@@ -95,6 +101,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     if child.exit_code in _NO_STARTS and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)
+    has_begun = child.exit_code == 0 or _has_begun(entry, watch) or tracking.has_begun
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
     logged = tracking.take(command, _status(child))
@@ -108,7 +115,13 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         python=command[0],
         head_after=head_after,
         problems=taken.problems,
-        notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes, *logged.notes],
+        notes=[
+            *_late_failure(child),
+            *_perhaps_not_started(entry, command, child, has_begun),
+            *_moved(session, head_after),
+            *taken.notes,
+            *logged.notes,
+        ],
     )
     if logged.nothing_in and not (recorded.run.metrics or recorded.problems) and logged.status == "finished":
         recorded = replace(recorded, notes=(*recorded.notes, nothing_found(logged, session.env)))
@@ -125,7 +138,7 @@ def _has_begun(entry: RunWriter, watch: Watch) -> bool:
 
 
 def _head_log(session: Session) -> HeadLog:
-    return HeadLog.read(session.workspace.top) if session.workspace and session.workspace.head else HeadLog()
+    return HeadLog.read(session.workspace) if session.workspace and session.workspace.head else HeadLog()
 
 
 def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
@@ -142,6 +155,10 @@ def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
 def _moved(session: Session, head_after: str | None) -> list[Note]:
     if head_after is None or session.workspace is None:
         return []
+    if head_after == UNSEEN:
+        words = "the command wrote HEAD, and git keeps no log of it here: its numbers may be of another commit"
+        hint = "git config core.logAllRefUpdates true; or check out nothing while the command runs"
+        return [warning(f"{words}, so the run is dirty and counts for no commit", hint)]
     before = (session.workspace.head or "no commit")[:8]
     back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
     words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"
@@ -158,9 +175,19 @@ def _late_failure(child: ChildResult) -> list[Note]:
     return [warning(f"{words}: the run is recorded as failed")]
 
 
+def _perhaps_not_started(entry: RunWriter, command: Sequence[str], child: ChildResult, has_begun: bool) -> list[Note]:
+    """Name a run that may have no training: some programs that start others end with 1 or 2 where they find none."""
+    starter = PurePath(command[0]).stem
+    if has_begun or child.signal is not None or child.exit_code not in _OWN_FAILURES or starter not in _STARTERS:
+        return []
+    words = f"the command logged nothing and wrote no declared file: {starter} may not have found what it was to start"
+    withdraw = f"ciplug runs withdraw {entry.id[:12]} --reason WHY"
+    return [warning(words, f"the lines above say what happened; if nothing was trained: {withdraw}")]
+
+
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:
     """The environment of the training, without the tokens that ciplug was given."""
-    env = {name: value for name, value in session.env.items() if not _is_secret(name)}
+    env = {name: value for name, value in session.env.items() if not is_token(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
     if (store := session.options.store) and redact(store) == store:
         # A training that resumes a recorded run looks for it there.
@@ -168,12 +195,6 @@ def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
-
-
-def _is_secret(variable: str) -> bool:
-    """Whether a variable holds a token for ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
-    own = variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")
-    return own or variable.startswith(_SECRETS)
 
 
 def record_files(session: Session, inputs: Inputs) -> Recorded:

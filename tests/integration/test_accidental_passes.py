@@ -423,7 +423,9 @@ gates:
   tip: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: target, branch: main}}
   best: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: best, branch: main}}
   named: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: "commit:9d98364199"}
-"""
+  whole:
+    {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: "commit:WHOLE"}
+""".replace("WHOLE", "9d98364199" * 4)
 
 
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
@@ -441,11 +443,12 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
         gate["gate"]: gate["outcome"]
         for gate in project.json("gate", "--json", env=env, code=1)["verdicts"][0]["gates"]
     }
-    assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "INCONCLUSIVE"}
+    assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "ERROR", "whole": "ERROR"}
     git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "remote.git"), "clone")
     (tmp_path / "remote.git").rename(tmp_path / "away.git")
-    (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
-    assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")
+    (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env, code=1)["verdicts"]
+    unseen = {**dict.fromkeys(seen, "INCONCLUSIVE"), "named": "ERROR", "whole": "ERROR"}
+    assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == unseen
     git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "away.git").as_uri(), "-b", "feat", "shallow")
     git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "remote.git").as_uri())
     report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout
@@ -507,3 +510,22 @@ def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: s
     )
     project.ciplug("run", "--", sys.executable, "-c", sweep)
     assert "0.3 worse than the baseline's 0.9" in project.ciplug("gate", code=1).stdout
+
+
+def test_a_stage_decides_whether_a_gate_that_only_warns_stops_a_promotion(project: Project) -> None:
+    """A gate of severity warning blocks nothing, decided or not; a stage of severity error makes it block."""
+    stages = "stages: {staging: {severity: error, on_inconclusive: fail}}\n"
+    rule = "{higher_is_better: true, max_regression: 1%, severity: warning}"
+    gates = f"gates:\n  accuracy: {rule}\n  loss: {{max: 1}}\n"
+    git(project.folder, "checkout", "-q", "main")
+    (project.folder / "ciplug.yaml").write_text(f"model: wine\nmetrics: metrics.json\n{gates}{stages}")
+    project.numbers({"accuracy": 0.9, "loss": 0.5})
+    project.commit("good")
+    project.train()
+    project.numbers({"accuracy": 0.1, "loss": 0.5})
+    project.commit("80 points lost")
+    project.train()
+    assert "WARN" in project.ciplug("gate").stdout
+    explained = project.ciplug("policy", "explain").stdout
+    assert "To staging, all gates are asked (each of them can fail; undecided: fail)" in explained
+    assert "by the rules of staging: accuracy" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ciplug import ci
 from ciplug.errors import ForgeError, counted
+from ciplug.records.verdict import EFFECTS
 from ciplug.reports import comment
 
 if TYPE_CHECKING:
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 STATUS_NAME = "ciplug"
 LABEL = "ciplug: "
 """The prefix of ciplug's labels on a pull request; the outcome follows."""
-_STATES: dict[Outcome, State] = {
-    "PASS": "success",
-    "WARN": "success",
-    "INCONCLUSIVE": "success",
-    "FAIL": "failure",
-    "ERROR": "failure",
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def publish(context: Context, forge: Forge, number: int | None, report: Report, 
     if number is not None and not published.moved_to:
         published = _comment(published, forge, number, report)
         if label and outcome:
-            labels = [_label(other) for other in _STATES]
+            labels = [_label(other) for other in EFFECTS]
             failure = _attempt(lambda: forge.keep_label(number, _label(outcome), labels))
             published = replace(published, label=failure)
     if context.commit and outcome:
@@ -74,11 +68,17 @@ def _comment(published: PublishedReport, forge: Forge, number: int, report: Repo
 def _set_status(context: Context, forge: Forge, report: Report, outcome: Outcome, url: str | None) -> None:
     forge.set_status(
         context.commit or "",
-        _STATES[outcome],
+        _state(report, outcome),
         name=STATUS_NAME,
         description=_description(report, outcome),
         url=url or context.run_url,
     )
+
+
+def _state(report: Report, outcome: Outcome) -> State:
+    """The state of the commit: pending as long as a model that the target branch gates has no run."""
+    status = EFFECTS[outcome].status
+    return "pending" if report.unrun and status == "success" else status
 
 
 def _attempt(action: Callable[[], None]) -> ForgeError | None:
@@ -110,6 +110,8 @@ def _description(report: Report, outcome: Outcome) -> str:
     problems = [section.problem.clause for section in report.sections if section.problem]
     if problems:
         return f"not judged: {problems[0]}"
+    if report.unrun:
+        return report.unrun[0].clause
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
     if outcome == "PASS":
         return f"{len(gates)} of {counted(len(gates), 'gate')} passed"
