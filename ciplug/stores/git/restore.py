@@ -7,6 +7,7 @@ puts them back when it is asked to.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -111,11 +112,17 @@ def _read_segments(remote: CachedRemote, oids: Mapping[str, str]) -> dict[str, s
 
 def _closed(remote: CachedRemote, now: Content, keys: set[str]) -> set[str]:
     """Those of the keys that a segment of the branch has."""
-    from ciplug.stores.git.snapshot import Snapshot
-    from ciplug.stores.git.view import View
-
-    view = View(tip=None, keep=("", None), content=now, pending={}, parents=(), unsound={})
-    return set(Snapshot(remote, view, lambda _: None).in_segments(keys)) if keys else set()
+    index: dict[str, bytes] = {}
+    for data in remote.sound_blobs(now.indexes).values():
+        index.update(segments.read_index(data))
+    marks = {segments.mark_of(key) for key in keys}
+    names = [name for name in now.segments if name not in index or (keys and segments.holds(index[name], marks))]
+    blobs = remote.sound_blobs(now.segments[name] for name in names)
+    found: set[str] = set()
+    for name in names:
+        with contextlib.suppress(KeyError, RecordError):
+            found |= keys & segments.read_lines(blobs[now.segments[name]], name).keys
+    return found
 
 
 def _adopt(written: LooseObjects, content: Content, name: str, oid: str, segment: segments.Segment) -> None:
