@@ -301,7 +301,7 @@ def open_session(
         listener: hears what the steps have to say; None: nobody does.
     """
     options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings, for_recording)
-    cwd = Path.cwd() if cwd is None else cwd
+    cwd = _present_folder() if cwd is None else cwd
     env = os.environ if env is None else env
     workspace = discover(cwd, ci.workspace_of(env))
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
@@ -392,3 +392,11 @@ def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
     from ciplug.bundles import check as collected
 
     collected.check(objects, name, trusted=trusted)
+
+
+def _present_folder() -> Path:
+    """The folder of this process. Raises ConfigError where somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory does not exist any more", hint="cd to the checkout first") from None
