@@ -35,7 +35,8 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "gates": """
         test_gates*.py test_waivers.py test_outcomes.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py
-        test_propose.py test_policy.py test_paired_tests.py integration/test_config_commands.py integration/test_accidental_passes.py
+        test_propose.py test_policy.py test_paired_tests.py integration/test_config_commands.py
+        integration/test_accidental_passes.py
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
