@@ -24,7 +24,7 @@ from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
-from ciplug.registry.state import read_model
+from ciplug.registry.state import read_if_whole
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.renames import Renames, renames_for
@@ -303,6 +303,8 @@ class BaselineFinder:
         """The run of the version that is in production: in the last stage of the ladder."""
         stage = (self.policy or Policy()).ladder[-1]
         called, holder = stage.lower(), self.registered.holder(stage)
+        if self.registered.problem:
+            return Side.absent("production", called, self.registered.notices[0])
         if holder is None:
             problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
             return Side.absent("production", called, problem)
@@ -452,7 +454,7 @@ def baselines_of(
     session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None, *, named: bool = False
 ) -> BaselineFinder:
     """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
-    return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model), named)
+    return BaselineFinder(session, runs, run, in_force, read_if_whole(session.log, run.model), named)
 
 
 def _digest(run: Run, path: str) -> str | None:
