@@ -53,6 +53,7 @@ def wrap(
     created: str,
     actor: str | None = None,
     actor_source: str | None = None,
+    actor_confirmed: bool = False,
     run_url: str | None = None,
     ciplug: str | None = None,
 ) -> RegistryEvent:
@@ -64,6 +65,7 @@ def wrap(
         created=created,
         actor=actor,
         actor_source=actor_source,
+        actor_confirmed=actor_confirmed,
         run_url=run_url,
         ciplug=ciplug,
         payload=plain(payload),

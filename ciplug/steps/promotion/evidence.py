@@ -22,6 +22,7 @@ from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement
+    from ciplug.forges.base import Account
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -41,6 +42,8 @@ class PromotionEvidence(NamedTuple):
     """The default requirements that the policy turns off for the stage."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided today, one sentence each."""
+    actor: Account | None = None
+    """Who promotes, where the stage asks for it and a forge confirms it."""
 
 
 def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
@@ -64,10 +67,11 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
     if rules is None:
         return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
-    approvals = (*met, *check_approvals(session, name, rules, run))
+    approved = check_approvals(session, name, rules, run)
+    approvals = (*met, *approved.sentences)
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns)
+    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor)
 
 
 def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
