@@ -11,11 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
+from ciplug.capture.masking import Masks
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, same_param
 from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME, Scalar, Status
+from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -120,6 +122,7 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
         session, message="a fork's job must not amend runs", hint="amend them in the pipeline of a trusted branch"
     )
     _check(change)
+    change = _masked(session, change)
     done: list[Amended] = []
     objects: dict[str, bytes] = {}
     for target in targets:
@@ -136,6 +139,14 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
     if objects:
         store_objects(session, objects)
     return done
+
+
+def _masked(session: Session, change: Change) -> Change:
+    """The change without secrets, which are named."""
+    masks = Masks.of(session.env, session.config.redact)
+    masked = replace(change, tags=masks.mapping(change.tags, "tag"), params=masks.mapping(change.params, "parameter"))
+    session.tell(*masked_notes(masks))
+    return masked
 
 
 def _check(change: Change) -> None:
