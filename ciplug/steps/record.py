@@ -44,6 +44,8 @@ _MASKED = "masked"
 """Of these facts: what was masked when the run began, such as an option of its command."""
 _TO_WRITE = "to_write"
 """Of these facts: the paths of those that are outputs of the command."""
+_MASKED_MOST = 20
+"""Names of what was masked, in the message."""
 _NAMED_MOST = 3
 """Files that differ from the commit, and are named."""
 
@@ -330,7 +332,7 @@ def masked_notes(masks: Masks) -> list[Note]:
         return []
     return [
         warning(
-            f"masked in the record, since it looks like a secret: {listed(list(masks.found))}",
+            f"masked in the record, since it looks like a secret: {listed(list(masks.found), most=_MASKED_MOST)}",
             "give secrets to the training by variables of the job, not as parameters or options",
         )
     ]
