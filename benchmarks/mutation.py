@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 TESTS = {
     "gates": """
         test_gates*.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py test_propose.py test_policy.py
-        test_paired_tests.py integration/test_accidental_passes.py
+        test_paired_tests.py test_outcomes.py integration/test_config_commands.py integration/test_accidental_passes.py
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
@@ -116,7 +116,7 @@ def _first_mutant(changes: Sequence[_Change]) -> Mutant | None:
 
 
 def _meaning(code: str) -> str | None:
-    """Return the syntax tree without annotations, which are never run; None for what is no Python."""
+    """Return the syntax tree without what is for type checkers; None for what is no Python."""
     try:
         tree = ast.parse(code)
     except SyntaxError:
@@ -128,6 +128,8 @@ def _meaning(code: str) -> str | None:
             node.annotation = None
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            node.test = ast.Constant(None)
     return ast.dump(tree)
 
 
@@ -271,10 +273,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="ciplug-mutants-") as folder:
             copy = Copy(Path(folder), args.tests or tests_of(part))
             survivors = []
-            for mutant in chosen:
+            for number, mutant in enumerate(chosen, 1):
                 if not copy.kills(mutant):
                     survivors.append(mutant)
-                    print(f"{mutant.path}:{mutant.line} survives\n{mutant.diff()}", flush=True)
+                    print(f"{number}. {mutant.path}:{mutant.line} survives\n{mutant.diff()}", flush=True)
         killed = len(chosen) - len(survivors)
         print(f"{part}: {killed} of {len(chosen)} mutants killed ({killed / len(chosen):.0%})", flush=True)
 

@@ -106,6 +106,8 @@ class Kind(str, Enum):
 
     # The store, the registry and the policy
     UNREADABLE = "unreadable"
+    BROKEN_LOG = "broken_log"
+    """The log of the model cannot be read, or was rewritten."""
     SKIPPED_EVENT = "skipped_event"
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
@@ -124,8 +126,8 @@ class Kind(str, Enum):
 
 MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG, Kind.NO_COMMIT})
 """The policy names a baseline that does not exist, or that this clone cannot find by the name."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED})
-"""There may be a baseline that this clone does not have."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.UNREADABLE, Kind.BROKEN_LOG})
+"""There may be a baseline that this clone does not have, or cannot read."""
 
 
 @dataclass(frozen=True, kw_only=True)
