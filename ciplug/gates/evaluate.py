@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
+from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, trend, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
 from ciplug.gates.digest import digest_of
@@ -21,7 +21,7 @@ from ciplug.records.left_out import UNSURE
 from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
-from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
+from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def evaluate(
     policy_source: PolicySource,
     policy_digest: str | None = None,
     no_base_policy: Notice | None = None,
+    unrun: Sequence[Notice] = (),
     stage: str | None = None,
     dry_run: bool = False,
     rerun: bool = False,
@@ -53,6 +54,7 @@ def evaluate(
         rerun: whether the run is beside another one of its commit, which has the metrics that the gates name: without
             any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
+        unrun: the models that it does judge, and that have no run: another name is then no way around its gates.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is not a pass.
     """
@@ -63,7 +65,8 @@ def evaluate(
     results = [
         *_standing(policy, evidence, policy_source),
         *_in_part(policy, evidence),
-        *_about_the_run(policy, evidence, run, no_base_policy),
+        *_about_the_policy(no_base_policy, unrun),
+        *_about_the_run(policy, evidence, run),
     ]
     if not _decides_nothing(evidence):
         results += _judged(policy, evidence, run)
@@ -160,7 +163,9 @@ def _worst_undecided(policy: Policy) -> Outcome:
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
-    known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
+    # Many gates have one baseline.
+    sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
+    known = {metric for side in sides.values() for metric in side.metrics}
     if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
@@ -169,7 +174,8 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
         )
 
 
-def _about_the_run(policy: Policy, evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
+def _about_the_policy(no_base_policy: Notice | None, unrun: Sequence[Notice]) -> Iterator[GateResult]:
+    """The results for a pull request that is judged by gates of its own."""
     if no_base_policy:
         yield GateResult(
             gate="policy",
@@ -179,6 +185,18 @@ def _about_the_run(policy: Policy, evidence: Evidence, run: Run, no_base_policy:
             reason=no_base_policy.clause,
             advice=no_base_policy.remedy,
         )
+    for notice in unrun if no_base_policy else ():
+        yield GateResult(
+            gate="policy",
+            metric="policy",
+            rule="the models that the base branch gates have runs",
+            outcome=UNRUN[notice.kind],
+            reason=notice.clause,
+            advice=notice.remedy,
+        )
+
+
+def _about_the_run(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     unfinished = evidence.unfinished or ([unfinished_run(run)] if run.status != "finished" else [])
     for objection in evidence.objections:
         yield GateResult(
@@ -222,7 +240,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
-    if gate.min is not None or gate.max is not None or gate.max_regression is not None:
+    if gate.has_rule:
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
@@ -243,6 +261,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
             yield from _bounds(name, gate, value)
             if gate.max_regression is not None:
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
+            if gate.trend is not None:
+                yield trend.check(name, gate, gate.trend, value, evidence.trails[name])
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
 

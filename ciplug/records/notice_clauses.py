@@ -246,7 +246,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.TARGET_UNKNOWN: lambda n: "the default branch is not known",
     Kind.NO_BRANCH: lambda n: f"there is no branch '{n.name}'",
     Kind.NO_TAG: lambda n: f"there is no tag '{n.name}'",
-    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone",
+    Kind.NO_COMMIT: lambda n: f"no commit '{n.name}' in this clone, and no run of it",
     Kind.NO_RUN: _no_run,
     Kind.NO_RUN_THERE: lambda n: f"no run of '{n.model}' on {n.name} or its ancestors",
     Kind.NO_RUN_ON_BRANCH: _no_run_on_branch,
@@ -260,8 +260,13 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.NO_EVALUATION: _no_evaluation,
     Kind.BASE_ASKED: lambda n: f"compared with '{n.name}' as asked for; the gates keep the baseline of the policy",
     Kind.UNREADABLE: _unreadable,
+    Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
+    Kind.GATED_DROPPED: lambda n: (
+        f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"
+    ),
     Kind.RENAMED: _renamed,
     Kind.READ_OTHERWISE: _read_otherwise,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",

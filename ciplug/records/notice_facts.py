@@ -106,10 +106,16 @@ class Kind(str, Enum):
 
     # The store, the registry and the policy
     UNREADABLE = "unreadable"
+    BROKEN_LOG = "broken_log"
+    """The log of the model cannot be read, or was rewritten."""
     SKIPPED_EVENT = "skipped_event"
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    GATED_NOT_RUN = "gated_not_run"
+    """The target branch has gates for a model that has no run on the commit of the pull request."""
+    GATED_DROPPED = "gated_dropped"
+    """The same, and the pull request takes these gates away."""
     RENAMED = "renamed"
     """The pull request renames a metric, and what the target branch knows by the old name follows, or does not."""
     READ_OTHERWISE = "read_otherwise"
@@ -118,10 +124,10 @@ class Kind(str, Enum):
     """The policy cannot judge the model."""
 
 
-MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG})
-"""The policy names a baseline that does not exist."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT})
-"""There may be a baseline that this clone does not have."""
+MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG, Kind.NO_COMMIT})
+"""The policy names a baseline that does not exist, or that this clone cannot find by the name."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.UNREADABLE, Kind.BROKEN_LOG})
+"""There may be a baseline that this clone does not have, or cannot read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +176,8 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
+    in_gates: bool | None = None
+    """True: a gate of the verdict states it, and a report tells it there."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None

@@ -61,6 +61,8 @@ class Register:
     commit: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     """Path → sha256:<hex> of the version's artifacts."""
+    record: str | None = None
+    """sha256 of the run's record, as it was recorded: whoever changes a number of it later is found."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -79,6 +81,8 @@ class Promote:
     stage: str
     """The new stage of the version."""
     from_stage: str | None = None
+    ladder: tuple[str, ...] = ()
+    """The stages in force then, lowest first."""
     replaces: int | None = None
     """Version that held `stage` when this event was made; it is archived."""
     reason: str | None = None

@@ -28,7 +28,15 @@ class EventType(Generic[P]):
 
 def register(model: Model, event: RegistryEvent, payload: Register) -> Model:
     return model.with_version(
-        Version(payload.version, payload.run, payload.commit, NO_STAGE, event.created, dict(payload.files))
+        Version(
+            payload.version,
+            payload.run,
+            payload.commit,
+            NO_STAGE,
+            event.created,
+            dict(payload.files),
+            record=payload.record,
+        )
     )
 
 

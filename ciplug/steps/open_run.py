@@ -237,7 +237,8 @@ def job_of(entry: RunWriter) -> Job:
     facts = entry.facts
     to = facts.get("destination")
     return Job(
-        cwd=Path.cwd(),
+        # Not the present one: the program may have gone elsewhere, or that folder may have been deleted.
+        cwd=Path(facts["cwd"]),
         top=Path(facts["top"]),
         env=os.environ,
         spooled_for=facts["store"],

@@ -247,6 +247,7 @@ def facts_of(
         "process": process,
         "outputs": [str((job.cwd / path).absolute()) for path in inputs.outputs],
         "store": spooled_for,
+        "cwd": str(job.cwd.absolute()),
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
         DIRTY: dict(dirty or {}),

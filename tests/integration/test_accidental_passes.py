@@ -424,7 +424,9 @@ gates:
   tip: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: target, branch: main}}
   best: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: {ref: best, branch: main}}
   named: {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: "commit:9d98364199"}
-"""
+  whole:
+    {metric: accuracy, higher_is_better: true, max_regression: 0.01, baseline: "commit:WHOLE"}
+""".replace("WHOLE", "9d98364199" * 4)
 
 
 def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
@@ -442,11 +444,12 @@ def test_a_branch_that_cannot_be_seen_decides_nothing(tmp_path: Path) -> None:
         gate["gate"]: gate["outcome"]
         for gate in project.json("gate", "--json", env=env, code=1)["verdicts"][0]["gates"]
     }
-    assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "INCONCLUSIVE"}
+    assert seen == {"base": "FAIL", "tip": "FAIL", "best": "FAIL", "named": "ERROR", "whole": "ERROR"}
     git(tmp_path, "clone", "-q", "--single-branch", "-b", "feat", str(tmp_path / "remote.git"), "clone")
     (tmp_path / "remote.git").rename(tmp_path / "away.git")
-    (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env)["verdicts"]
-    assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == dict.fromkeys(seen, "INCONCLUSIVE")
+    (verdict,) = Project(tmp_path / "clone").json("gate", "--json", env=env, code=1)["verdicts"]
+    unseen = {**dict.fromkeys(seen, "INCONCLUSIVE"), "named": "ERROR", "whole": "ERROR"}
+    assert {gate["gate"]: gate["outcome"] for gate in verdict["gates"]} == unseen
     git(tmp_path, "clone", "-q", "--depth=1", (tmp_path / "away.git").as_uri(), "-b", "feat", "shallow")
     git(tmp_path / "shallow", "remote", "set-url", "origin", (tmp_path / "remote.git").as_uri())
     report = Project(tmp_path / "shallow").ciplug("report", env=env).stdout

@@ -298,6 +298,42 @@ def test_another_branch_that_has_merged_the_head_is_not_the_pull_request(job: Jo
     assert (context.commit, context.merge_commit, context.pull_request) == (head, job.project.head, 7)
 
 
+@pytest.mark.parametrize("host_merges", [False, True])
+def test_a_merge_of_the_branch_that_has_moved_on_is_no_merge_of_the_host(job: Job, host_merges: bool) -> None:
+    """Bitbucket does not name its own merge. A person's merge is known by the branch, which has a later tip by now."""
+    job.git("switch", "-qc", "faster")
+    head = job.project.commit("faster")
+    job.git("push", "-q", "origin", "faster")
+    job.git("switch", "-q", "main")
+    base = job.project.commit("main goes on")
+    job.git("push", "-q", "origin", "main")
+    job.git("checkout", "-q", "--detach", "faster")
+    job.git("merge", "-q", "--no-ff", "--no-edit", "main")
+    merge = job.project.head
+    if not host_merges:
+        job.git("commit", "-q", "--allow-empty", "-m", "later")
+        later = job.project.head
+        job.git("push", "-q", "origin", f"{later}:refs/heads/faster")
+        job.git("checkout", "-q", "--detach", merge)
+        job.git("update-ref", "refs/remotes/origin/faster", head)
+        for folder in ("reflog", "gc"):
+            job.git(folder, *(["expire", "--expire=now", "--all"] if folder == "reflog" else ["-q", "--prune=now"]))
+    for name, value in {
+        "BITBUCKET_BUILD_NUMBER": "3",
+        "BITBUCKET_COMMIT": head,
+        "BITBUCKET_BRANCH": "faster",
+        "BITBUCKET_PR_ID": "5",
+        "BITBUCKET_PR_DESTINATION_BRANCH": "main",
+        "BITBUCKET_PR_DESTINATION_COMMIT": base[:12],
+    }.items():
+        job.monkeypatch.setenv(name, value)
+    context = job.session().context
+    if host_merges:
+        assert (context.commit, context.merge_commit, context.pull_request) == (head, merge, 5)
+    else:
+        assert (context.commit, context.merge_commit, context.pull_request) == (merge, None, None)
+
+
 def test_a_command_that_checks_out_another_commit_gives_numbers_of_neither(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -483,3 +483,39 @@ def test_without_a_file_there_is_no_gate_and_the_file_is_not_named_as_if_it_were
     project.ciplug("run", "--metrics", "metrics.json", "--", sys.executable, "train.py")
     said = project.ciplug("gate", code=2).stderr
     assert "there is no ciplug.yaml, and so no gate\n  -> ciplug init" in said
+
+
+@pytest.mark.slow
+def test_a_decay_of_many_small_steps_fails_and_names_the_commit(project: Project) -> None:
+    """Eight commits of −0.9 points under an allowance of 1 point: each passes, and all together do not."""
+    limits = "higher_is_better: true, max_regression: 0.01"
+    trend = "trend: {{since: {}, max_total: 0.02}}"
+    gates = f"  accuracy: {{{limits}}}\n" + "".join(
+        f"  {name}: {{metric: accuracy, higher_is_better: true, {trend.format(since)}}}\n"
+        for name, since in (("release", "'tag:v1'"), ("lately", 5), ("promoted", "last-promotion"))
+    )
+    write(project, gates)
+    project.numbers({"accuracy": 0.9})
+    project.commit("policy")
+    project.train()
+    git(project.folder, "tag", "v1")
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    project.ciplug("promote", "wine", "--to", "production")
+    commits = []
+    for step in range(1, 9):
+        project.numbers({"accuracy": round(0.9 - 0.009 * step, 4)})
+        commits.append(project.commit(f"step {step}"))
+        project.train()
+    found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
+    assert {name: gate["outcome"] for name, gate in found.items()} == {
+        "accuracy": "PASS",
+        "release": "FAIL",
+        "lately": "FAIL",
+        "promoted": "FAIL",
+    }
+    assert found["release"]["reason"].startswith("0.828 is 0.072 worse than the baseline's 0.9, allowed 0.02")
+    assert found["promoted"]["baseline_label"] == "production (v1)"
+    assert found["lately"]["baseline"] == pytest.approx(0.9 - 0.009 * 3)
+    assert any(one[:8] in found["release"]["notes"][0] for one in commits)
+    assert "steady change of −0.009 a run over 9 runs" in project.ciplug("report").stdout

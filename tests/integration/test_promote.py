@@ -47,14 +47,18 @@ def test_a_run_is_registered_and_promoted(team: Team) -> None:
     assert done == Promotion("wine", 1, "Staging", None, run, 2, 0)
     registered, promoted = ledger.read(team.session.refreshed().log, "wine").events
     assert payload_of(registered) == Register(
-        version=1, run=run.id, commit=run.commit, files={MODEL.path: MODEL.digest}
+        version=1,
+        run=run.id,
+        commit=run.commit,
+        files={MODEL.path: MODEL.digest},
+        record=digest(team.session.refreshed().store.read([run_key(run).key])[run_key(run).key]),
     )
     data = team.session.refreshed().store.read([key])[key]
     found = payload_of(promoted)
     assert found == Promote(
         version=1, run=run.id, commit=run.commit, stage="Staging", from_stage="None", reason="A/B test",
         policy_digest=found.policy_digest, verdict=key, verdict_digest=digest(data),
-        approvals=("clean tree",),
+        approvals=("clean tree",), ladder=("Staging", "Production"),
     )  # fmt: skip
     assert found.policy_digest.startswith("sha256:")
     assert (registered.actor, registered.actor_source) == ("test@example.com", "git configuration")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
@@ -84,7 +85,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_run(run, request.model)
         _check_host(session, run)
         _check_counts(runs, run)
-        _check_registered(model, run)
+        _check_registered(runs, model, run)
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
@@ -167,9 +168,16 @@ def _check_counts(runs: Runs, run: Run) -> None:
         )
 
 
-def _check_registered(model: Model, run: Run) -> None:
-    """Raise PromotionRefused where the run is registered as a version of other files than it has."""
+def _check_registered(runs: Runs, model: Model, run: Run) -> None:
+    """Raise PromotionRefused where the run is registered as a version of another record or other files than it has."""
     version = model.of_run(run.id)
+    if version is not None and version.record not in (None, runs.digests([run])[run_key(run).key]):
+        raise PromotionRefused(
+            Refusal.OTHER_RECORD,
+            f"the record of run {run.id[:12]} is not the one that was registered as version {version.number} of "
+            f"'{model.name}': somebody has changed it",
+            hint="find out who: ciplug fsck; and promote another run",
+        )
     if version is not None and dict(version.files) != _files_of(run):
         raise PromotionRefused(
             Refusal.OTHER_FILES,
@@ -202,6 +210,7 @@ def _append(
         commit=run.commit,
         stage=stage,
         from_stage=version.stage,
+        ladder=ladder_of(session, run.model).stages,
         replaces=holder.number if holder else None,
         reason=reason,
         policy_digest=evidence.verdict.policy_digest,
@@ -235,7 +244,8 @@ def _registered(
     if version is not None:
         return log, model, version
     number = model.next_version
-    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run))
+    record = session.runs().digests([run])[run_key(run).key]
+    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run), record=record)
     log = ledger.append(session.log, log, _event(session, run.model, payload, evidence))
     model = fold(run.model, log.events)
     return log, model, model.version(number)
