@@ -260,6 +260,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.NO_EVALUATION: _no_evaluation,
     Kind.BASE_ASKED: lambda n: f"compared with '{n.name}' as asked for; the gates keep the baseline of the policy",
     Kind.UNREADABLE: _unreadable,
+    Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
     Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",

@@ -120,6 +120,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OTHER_EVALUATION: _of_evaluation,
     Kind.NO_EVALUATION: _of_evaluation,
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
+    Kind.BROKEN_LOG: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.GATED_NOT_RUN: "record one; or, if not every pull request trains it, merge 'optional: true' for it first",
     Kind.GATED_DROPPED: "keep its gates; or merge 'optional: true' for it first, by itself",

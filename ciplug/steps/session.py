@@ -39,6 +39,7 @@ from ciplug.stores import (
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
     from ciplug.console import Listener
+    from ciplug.stores.witness import WitnessedLog
     from ciplug.tracking.runs import Runs
 
 T = TypeVar("T")
@@ -145,10 +146,20 @@ class Session:
         """The store as a person knows it."""
         return store_name(self.store)
 
-    @property
+    @cached_property
     def log(self) -> Log:
-        """The logs of the store, such as the registry's."""
-        return log_of(self.store)
+        """The logs of the store, such as the registry's: they never go back behind what this clone has seen."""
+        return self.witnessed or log_of(self.store)
+
+    @cached_property
+    def witnessed(self) -> WitnessedLog | None:
+        """The same, with what this clone remembers of them; None for a store without logs."""
+        from ciplug.stores.witness import Memory, WitnessedLog
+
+        if not isinstance(self.store, Log):
+            return None
+        memory = Memory(cache_folder(self.workspace, self.env) / "heads", self.store.address)
+        return WitnessedLog(self.store, self.store.refresh, memory)
 
     @property
     def bundles(self) -> Bundles:

@@ -29,6 +29,11 @@ class Refs:
         """The last tip that a writer of ours has made; the second where the host refuses the first."""
         return f"refs/{self.branch}/keep/tip", f"refs/heads/{self.branch}-keep/tip"
 
+    @property
+    def our_keep(self) -> tuple[str, str]:
+        """The same two in our repository."""
+        return f"{OUR_KEEP[0]}tip", f"{OUR_KEEP[1]}tip"
+
     def inbox(self, name: str) -> tuple[str, str]:
         """Return the refs for a write; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
