@@ -301,6 +301,8 @@ class Refusal(Enum):
     """Neither the job nor its forge names the environment that the job runs in."""
     NOT_APPROVED = "not_approved"
     ACTOR_UNKNOWN = "actor_unknown"
+    ACTOR_CLAIMED = "actor_claimed"
+    """Who promotes is only what the job or git's configuration claims: no forge confirms it."""
     AUTHOR_UNKNOWN = "author_unknown"
     ACTOR_IS_AUTHOR = "actor_is_author"
     LOST_RACES = "lost_races"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
     from ciplug.records.left_out import LeftOut
+    from ciplug.stats.change_points import Fall
     from ciplug.stats.drift_tests import ColumnDrift, Drift, DriftTest
 
 POINT = "one number per run"
@@ -151,6 +152,14 @@ def settled_by(unit: Unit, more: int | None) -> str:
     if more:
         return f"about {more:,} more {_UNITS[unit]} would decide"
     return "the change is exactly at the limit, so more data cannot decide it: raise the allowance, or accept the risk"
+
+
+def fell(fall: Fall, commit: str | None, runs: int) -> str:
+    """A note on where the level of a series fell; `commit`: None where that is the judged one."""
+    where = f"commit {commit[:8]}" if commit else "this commit"
+    if fall.is_steady:
+        return f"a steady change of {signed(fall.slope)} a run over {runs} runs, the level fell most at {where}"
+    return f"the level fell at {where}: on average {shown(fall.before)} before it, {shown(fall.after)} since"
 
 
 def baseline_not_finite(metric: str, value: float) -> str:

@@ -204,7 +204,13 @@ class GitStore:
             snapshot = self._fetch()
             while snapshot.view.pending and folding.fold(self._remote, self._refs, snapshot):
                 snapshot = self._fetch()
-            return drop(self._remote, self._refs, snapshot, keys, reason)
+            dropped = drop(self._remote, self._refs, snapshot, keys, reason)
+            if dropped.in_history:
+                self.notes.append(
+                    "the host refuses that the branch begins a new history: what was dropped can still be found in the "
+                    "old one"
+                )
+            return dropped.objects
 
     # Reading
 
