@@ -34,8 +34,9 @@ from coverage import Coverage, CoverageData
 ROOT = Path(__file__).parents[1]
 TESTS = {
     "gates": """
-        test_gates*.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py test_propose.py test_policy.py
-        test_paired_tests.py test_outcomes.py integration/test_config_commands.py integration/test_accidental_passes.py
+        test_gates*.py test_waivers.py test_outcomes.py test_reasons.py test_reruns.py test_verdict.py test_repeats.py
+        test_propose.py test_policy.py test_paired_tests.py integration/test_config_commands.py
+        integration/test_accidental_passes.py
     """,
     "stats": """
         test_statistics.py test_paired_tests.py test_classes.py test_distributions.py test_drift_tests.py test_sample.py
@@ -116,7 +117,7 @@ def _first_mutant(changes: Sequence[_Change]) -> Mutant | None:
 
 
 def _meaning(code: str) -> str | None:
-    """Return the syntax tree without what is for type checkers; None for what is no Python."""
+    """Return the syntax tree without what only callers and type checkers see; None for what is no Python."""
     try:
         tree = ast.parse(code)
     except SyntaxError:
@@ -126,6 +127,8 @@ def _meaning(code: str) -> str | None:
             node.annotation = ast.Constant(None)
         elif isinstance(node, ast.arg):
             node.annotation = None
+        elif isinstance(node, ast.arguments):
+            node.args, node.posonlyargs, node.kwonlyargs = [*node.posonlyargs, *node.args, *node.kwonlyargs], [], []
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
         elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
@@ -139,7 +142,9 @@ class Copy:
     def __init__(self, folder: Path, tests: Sequence[str]) -> None:
         self.root = folder / "copy"
         self._folder, self._tests = folder, tests
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        listed = subprocess.run(
+            ["git", "ls-files", "-zco", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file():
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)

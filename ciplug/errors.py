@@ -75,6 +75,10 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class NewerRecord(RecordError):
+    """A record of a schema that only a newer ciplug reads: it is not damaged."""
+
+
 class GitKind(Enum):
     """The kind of a git failure. Of several, the first in this order is the most specific."""
 
@@ -297,6 +301,8 @@ class Refusal(Enum):
     """Neither the job nor its forge names the environment that the job runs in."""
     NOT_APPROVED = "not_approved"
     ACTOR_UNKNOWN = "actor_unknown"
+    ACTOR_CLAIMED = "actor_claimed"
+    """Who promotes is only what the job or git's configuration claims: no forge confirms it."""
     AUTHOR_UNKNOWN = "author_unknown"
     ACTOR_IS_AUTHOR = "actor_is_author"
     LOST_RACES = "lost_races"

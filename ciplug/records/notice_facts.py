@@ -176,8 +176,8 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
-    in_gates: bool | None = None
-    """True: a gate of the verdict states it, and a report tells it there."""
+    elsewhere: bool | None = None
+    """True: a report tells it at another place: as the result of a gate, or where it lists the runs of the commit."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None

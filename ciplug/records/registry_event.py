@@ -38,7 +38,9 @@ class RegistryEvent:
     """UTC, ISO 8601. Empty only where a newer schema has no such field."""
     actor: str | None = None
     actor_source: str | None = None
-    """The source of the actor's name: the CI host, or the git configuration of a laptop."""
+    """The source of the actor's name: the forge, the CI host, or the git configuration of a laptop."""
+    actor_confirmed: bool = False
+    """Whether the API of the forge confirmed the actor; otherwise the name is a claim, and satisfies nothing."""
     run_url: str | None = None
     """The address of the pipeline run."""
     ciplug: str | None = None

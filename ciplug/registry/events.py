@@ -61,6 +61,7 @@ def wrap(
     created: str,
     actor: str | None = None,
     actor_source: str | None = None,
+    actor_confirmed: bool = False,
     run_url: str | None = None,
     ciplug: str | None = None,
 ) -> RegistryEvent:
@@ -72,6 +73,7 @@ def wrap(
         created=created,
         actor=actor,
         actor_source=actor_source,
+        actor_confirmed=actor_confirmed,
         run_url=run_url,
         ciplug=ciplug,
         payload=plain(payload),

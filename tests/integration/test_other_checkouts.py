@@ -225,7 +225,7 @@ def test_a_job_of_a_pull_request_never_promotes_whatever_it_has_checked_out(
     assert run_ci() == 0
     assert job.session().context.pull_request is None
     assert main(["promote", "wine", "--to", "staging"]) != 0
-    assert "a pull request's job never promotes" in capsys.readouterr().err
+    assert "a job of a pull request or merge queue never promotes" in capsys.readouterr().err
 
 
 def test_doctor_says_which_commit_and_why(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
