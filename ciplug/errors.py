@@ -75,6 +75,10 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class NewerRecord(RecordError):
+    """A record of a schema that only a newer ciplug reads: it is not damaged."""
+
+
 class GitKind(Enum):
     """The kind of a git failure. Of several, the first in this order is the most specific."""
 

@@ -130,7 +130,7 @@ def _in_verdicts(store: Store, runs: Sequence[RetainedRun]) -> Iterator[str]:
         except CiplugError as problem:
             raise UsageError(
                 f"{key} cannot be read, so the runs that it needs are unknown: {problem.message}",
-                hint="run: ciplug fsck",
+                hint="look at it, and set it aside: ciplug fsck --repair",
             ) from None
 
 

@@ -42,6 +42,12 @@ class Refs:
         """Return the refs for a test write, which no reader sees; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
 
+    def aside(self, ref: str) -> str:
+        """Return the ref for something that no writer of ours has pushed to `ref`: no reader sees it."""
+        heads = "heads/" if ref.startswith("refs/heads/") else ""
+        name = ref.rpartition("/")[2]
+        return f"refs/{heads}{self.branch}-aside/{name}" if heads else f"refs/{self.branch}/aside/{name}"
+
     @property
     def push_hint(self) -> str:
         """Return advice for a host that refuses one of these refs."""

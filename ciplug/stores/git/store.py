@@ -325,14 +325,17 @@ class GitStore:
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
-            if not repair or not (findings.index or findings.columns or view.lost):
+            if not repair:
+                return problems
+            problems = self._set_aside(view, problems)
+            if not (findings.index or findings.columns or view.lost):
                 return problems
             if view.lost:
                 folding.fold(self._remote, self._refs, snapshot)
                 snapshot = self._fetch()
                 view = snapshot.view
             if not (findings.index or findings.columns):
-                return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+                return list(map(_repaired, problems))
             written = LooseObjects(self._remote.repository, self._remote.format)
             content = view.content.copy()
             content.columns.update({name: written.blob(data) for name, data in findings.columns.items()})
@@ -341,13 +344,32 @@ class GitStore:
             self._seen = None
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
-        return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+        return list(map(_repaired, problems))
+
+    def _set_aside(self, view: View, problems: list[Problem]) -> list[Problem]:
+        """Move the refs that no writer of ours has pushed out of the readers' way; a refusal leaves them."""
+        done: set[str] = set()
+        for ref, oid in view.unsound.items():
+            specs = [f"{oid}:{self._refs.aside(ref)}", f":{ref}"]
+            if self._remote.push(self._remote.repository, specs, [f"--force-with-lease={ref}:{oid}"]).ok:
+                done.add(ref)
+        self._seen = None
+        return [
+            problem._replace(repaired=problem.where in done, repairable=problem.where in done)
+            if problem.where in view.unsound
+            else problem
+            for problem in problems
+        ]
 
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.git.trial import try_writes
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._fetch().view)
+
+
+def _repaired(problem: Problem) -> Problem:
+    return problem._replace(repaired=True) if problem.repairable else problem
 
 
 def _restorable(sentence: str) -> str:
