@@ -203,14 +203,16 @@ def _activate(run: OpenRun) -> ActiveRun:
 
 
 def _end_at_exit() -> None:
-    end = _end.end()
-    # Under `ciplug run`, the exit code of the command decides.
-    if _stack and not end.is_known and not os.environ.get("CIPLUG_RUN_ID"):
+    status = _end.status()
+    if status == "unknown" and os.environ.get("CIPLUG_RUN_ID"):
+        # The exit code of the command decides, and a child run is never better than its parent.
+        status = "finished"
+    if status == "unknown" and _stack:
         _tell_unknown(_stack[0].id)
     # A daemon thread may go on logging: a run that it started here would be ended here, and so on without end.
     _ending[:] = [str(os.getpid())]
     while _stack:
-        _stack[-1].end(end.status)
+        _stack[-1].end(status)
     if threads := _ending[1:]:
         _tell_dropped(threads)
 
@@ -221,7 +223,7 @@ def _is_exiting() -> bool:
 
 def _tell_unknown(run: str) -> None:
     console.complain(
-        f"warning: the program ended by SystemExit, whose code is not known: run {run[:12]} is recorded as finished",
+        f"warning: the program ended by SystemExit, whose code is not known: run {run[:12]} has the status unknown",
         "start the run using `with`, end the program by sys.exit(…), or run it by `ciplug run`",
     )
 

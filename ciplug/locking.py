@@ -19,7 +19,7 @@ def acquire(path: Path, *, shared: bool = False, wait: float | None = 0.0) -> IO
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = None if wait is None else time.monotonic() + wait
-    file = path.open("ab")
+    file = open(path, "ab", opener=_private)  # noqa: SIM115 (it is held on purpose)
     while not _try_lock(file, shared=shared):
         if deadline is not None and time.monotonic() >= deadline:
             file.close()
@@ -93,11 +93,15 @@ def held(path: Path) -> Iterator[None]:
             file.close()
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all, also after a power cut."""
+def write_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file that is there whole or not at all, also after a power cut.
+
+    Args:
+        private: only its owner may read it.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("wb") as file:
+        with open(part, "wb", opener=_private if private else None) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -106,6 +110,10 @@ def write_atomically(path: Path, data: bytes) -> None:
         part.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(path: Path) -> None:

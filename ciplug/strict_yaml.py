@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -53,15 +53,23 @@ class Document:
         return self.lines.get(path, 1)
 
 
-def load(text: str, source: str, error: type[CiplugError] = InputError) -> Document:
-    """Parse one YAML document. Raises `error` for the first problem, naming `source` and the line."""
-    document = read(text)
+Twice = Callable[[Sequence[Any]], Any]
+"""From the values of a key that stands twice to the one that is kept in their place."""
+
+
+def load(text: str, source: str, error: type[CiplugError] = InputError, twice: Twice | None = None) -> Document:
+    """Parse one YAML document. Raises `error` for the first problem, naming `source` and the line.
+
+    Args:
+        twice: None: a key that stands twice is a problem.
+    """
+    document = read(text, twice)
     for problem in document.problems:
         raise error(f"{source}:{problem}")
     return document
 
 
-def read(text: str) -> Document:
+def read(text: str, twice: Twice | None = None) -> Document:
     """Parse one YAML document, and collect its problems."""
     import yaml
 
@@ -69,7 +77,7 @@ def read(text: str) -> Document:
         return Document(None, {}, [Problem(None, f"larger than {MAX_BYTES // 2**20} MiB")])
     kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     loader = kind(text)
-    builder = _Builder(loader)
+    builder = _Builder(loader, twice)
     try:
         if unsafe := _unsafe_shape(yaml.parse(text, kind)):
             return Document(None, {}, [unsafe])
@@ -122,8 +130,9 @@ def _unsafe_shape(events: Iterable[yaml.Event]) -> Problem | None:
 
 
 class _Builder:
-    def __init__(self, loader: yaml.SafeLoader) -> None:
+    def __init__(self, loader: yaml.SafeLoader, twice: Twice | None) -> None:
         self._loader = loader
+        self._twice = twice
         self.lines: dict[Path, int] = {}
         self.problems: list[Problem] = []
 
@@ -138,16 +147,23 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self._item(inner, (*path, number)) for number, inner in enumerate(node.value)]
         data: dict[str, Any] = {}
+        repeated: dict[str, list[Any]] = {}
         for key, inner in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._fail(key, "a key must be plain text")
                 continue
             at = (*path, str(key.value))
+            if key.value in data and self._twice is not None:
+                repeated.setdefault(key.value, [data[key.value]]).append(self.value(inner, at))
+                self.lines[at] = key.start_mark.line + 1
+                continue
             if key.value in data:
                 self._fail(key, f"duplicate key '{key.value}', first on line {self.lines[at]}")
                 continue
             self.lines[at] = key.start_mark.line + 1
             data[str(key.value)] = self.value(inner, at)
+        if self._twice is not None:
+            data |= {name: self._twice(values) for name, values in repeated.items()}
         return data
 
     def _item(self, node: yaml.Node, path: Path) -> Any:

@@ -1,28 +1,28 @@
 """Artifacts on their way to a place for files: they wait in the spool, beside the record that names them.
 
 <spool>/<run id>/files.json   where to, and digest → the file's own path and size
-<spool>/<run id>/files/<hex>  its bytes: a hard link, so that a cleanup of the work tree loses nothing; a copy where
-                              the file could not be sent, so that the next training may write over it
+<spool>/<run id>/files/<hex>  its bytes: a copy, which shares its blocks with the file where the file system can do that
+                              (Btrfs, XFS, APFS), so that the next training may write over the file
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ciplug.capture.content import Content
+from ciplug.capture.frozen import freeze
 from ciplug.errors import CiplugError, FileChanged, FileNotKept, InputError, StoreError
 from ciplug.git.credentials import redact
 from ciplug.locking import write_atomically
 from ciplug.records.canonical import dumps
 from ciplug.records.keys import is_run
 from ciplug.records.run import File
-from ciplug.stores.files import Files, Tell, checked, hex_of
+from ciplug.stores.files import Files, Tell, hex_of
 
 LIST, FOLDER = "files.json", "files"
 
@@ -44,7 +44,7 @@ class Waiting:
     to: str
     """The name of the place in records."""
     files: Mapping[str, Path]
-    """Digest → the bytes in the spool, or the file itself where it could not be linked."""
+    """Digest → the bytes in the spool, or the file itself where the disk had no room for a copy."""
     size: int
     """Bytes of all."""
 
@@ -59,11 +59,14 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
     from ciplug.stores.bucket.files import ADDRESSES, measure
 
     if not address.startswith(ADDRESSES):
-        raise InputError(f"{address}: unsupported address", hint=f"{', '.join(ADDRESSES)}, or a path")
+        raise InputError(
+            f"{address}: unsupported address", hint=f"{', '.join(ADDRESSES)}, or a path", what="unsupported address"
+        )
     if "@" in address or "?" in address or "#" in address:
         raise InputError(
             f"{redact(address).partition('?')[0]}: an address with a query or credentials would be recorded",
             hint="name it without them; credentials come from the environment",
+            what="an address with a query or credentials would be recorded",
         )
     try:
         digest, size = measure(address, env)
@@ -74,9 +77,11 @@ def elsewhere(address: str, env: Mapping[str, str]) -> File:
 
 def not_staged(entry: Path, problem: OSError) -> FileNotKept:
     """Return a warning for files that could not be put into the spool: the run itself is kept."""
+    why = problem.strerror or str(problem)
     return FileNotKept(
-        f"{entry}: the artifacts cannot wait there: {problem.strerror or problem}; their digests are recorded",
+        f"{entry}: the artifacts cannot wait there: {why}; their digests are recorded",
         hint="is the disk full?",
+        what=f"its digest is recorded, but its content is not kept: {why}",
     )
 
 
@@ -87,6 +92,8 @@ def too_large(content: Content, limit: int | None) -> FileNotKept | None:
             return FileNotKept(
                 f"{member.path}: {member.size:,} bytes, and the git store takes up to {limit:,} a file: "
                 "its digest is recorded, but its content is not kept",
+                what=f"its digest is recorded, but its content is not kept: {member.size:,} bytes, and the git "
+                f"store takes up to {limit:,} a file",
                 hint="--artifact-store s3://… keeps files in an object store, --artifact-limit raises the limit, and "
                 "--artifact-store none keeps digests only",
             )
@@ -98,18 +105,18 @@ def stage(entry: Path, to: str, contents: Iterable[Content]) -> tuple[File, ...]
     staged: dict[str, dict[str, object]] = {}
     artifacts = []
     folder = entry / FOLDER
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     for content in contents:
         artifacts.append(replace(content.file, store=to))
         for member in content.members.values():
             staged[member.digest] = {"path": str(member.path.absolute()), "size": member.size}
-            # On another file system there is no link: gigabytes are copied only if they cannot be sent at once.
+            # On a full disk the file itself is sent, if it is still the same by then.
             with contextlib.suppress(OSError):
-                os.link(member.path.resolve(), folder / hex_of(member.digest))
+                freeze(member.path, folder / hex_of(member.digest))
         if content.manifest is not None:
             staged[content.file.digest] = {"path": "", "size": len(content.manifest)}
-            write_atomically(folder / hex_of(content.file.digest), content.manifest)
-    write_atomically(entry / LIST, json.dumps({"to": to, "files": staged}).encode())
+            write_atomically(folder / hex_of(content.file.digest), content.manifest, private=True)
+    write_atomically(entry / LIST, json.dumps({"to": to, "files": staged}).encode(), private=True)
     return tuple(artifacts)
 
 
@@ -148,12 +155,12 @@ def moved(objects: Mapping[str, bytes], old: str, new: str) -> dict[str, bytes]:
 def send(entries: Mapping[Path, Mapping[str, bytes]], files: Files, tell: Tell) -> dict[Path, Sent]:
     """Send the files of spool entries, all at once.
 
-    An artifact whose bytes are gone stays in its record by its digest alone.
+    An artifact whose bytes are gone, here and there, stays in its record by its digest alone.
 
     Args:
         entries: folder of the entry → its objects.
 
-    Raises StoreError when the files could not be sent: they wait, by now as copies.
+    Raises StoreError when the files could not be sent: they wait.
     """
     waits = {entry: files_there for entry in entries if (files_there := waiting(entry))}
     left = {digest: path for one in waits.values() for digest, path in one.files.items()}
@@ -164,8 +171,10 @@ def send(entries: Mapping[Path, Mapping[str, bytes]], files: Files, tell: Tell) 
                 files.put(left, tell)
                 break
             except FileChanged as problem:
-                lost[problem.digest] = problem
                 del left[problem.digest]
+                # An earlier attempt may have sent it, and only its answer was lost.
+                if files.missing([problem.digest]):
+                    lost[problem.digest] = problem
     except StoreError:
         for one in waits:
             _keep(one, {digest: path for digest, path in waits[one].files.items() if digest in left})
@@ -191,20 +200,13 @@ def _sent(objects: Mapping[str, bytes], files: Waiting | None, lost: Mapping[str
 
 
 def _keep(entry: Path, files: Mapping[str, Path]) -> None:
-    """Copy linked or external files into the spool entry. A file that is gone is reported on send."""
+    """Copy the files that are not in the spool entry yet. A file that is gone is reported on send."""
     for digest, path in files.items():
         kept = entry / FOLDER / hex_of(digest)
-        if kept == path and path.stat().st_nlink == 1:
-            continue
-        part = kept.with_suffix(".part")
-        try:
-            with part.open("wb") as copy:
-                for chunk in checked(path, digest):
-                    copy.write(chunk)
-            part.replace(kept)
-        except (FileChanged, OSError):
-            # A full disk, too: the link, or the file itself, is what is left.
-            part.unlink(missing_ok=True)
+        if kept != path:
+            # The disk may still be full.
+            with contextlib.suppress(OSError):
+                freeze(path, kept)
 
 
 def _without_bytes(objects: Mapping[str, bytes], found: Waiting, gone: Collection[str]) -> dict[str, bytes]:

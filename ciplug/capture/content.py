@@ -85,7 +85,7 @@ def _member(path: Path, tell: Callable[[int], None], *, by_pointer: bool) -> tup
         digest, size = _digest_and_size(path, tell)
         return Member(digest, path, size), False
     if not by_pointer:
-        raise InputError(f"{path}: {ONLY_POINTER}", hint=FETCH_HINT)
+        raise InputError(f"{path}: {ONLY_POINTER}", what=ONLY_POINTER, hint=FETCH_HINT)
     return Member(pointer.digest, path, pointer.size), True
 
 
@@ -112,7 +112,11 @@ def _examine_folder(
         total += member.size
         pointers += [file] if is_pointer else []
     if not lines:
-        raise InputError(f"{folder}: the folder holds no file", hint="does the training write it elsewhere?")
+        raise InputError(
+            f"{folder}: the folder holds no file",
+            what="the folder holds no file",
+            hint="does the training write it elsewhere?",
+        )
     manifest = "".join(sorted(lines)).encode()
     digest = "sha256:" + hashlib.sha256(manifest).hexdigest()
     return Content(File(path=name, digest=digest, size=total, kind="folder"), members, manifest, tuple(pointers))
@@ -122,7 +126,10 @@ def _walk(folder: Path) -> list[Path]:
     """Every file under a folder; links to folders are listed, not entered."""
 
     def refuse(error: OSError) -> None:
-        raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        raise InputError(
+            f"{error.filename}: cannot be read: {error.strerror}",
+            what=f"{Path(error.filename).name} cannot be read: {error.strerror}",
+        ) from None
 
     found = []
     for base, folders, files in os.walk(folder, onerror=refuse):
@@ -136,18 +143,30 @@ def _check_link(link: Path, roots: tuple[Path, ...]) -> None:
     try:
         target = link.resolve(strict=True)
     except (OSError, RuntimeError):
-        raise InputError(f"{link}: a symbolic link that points to nothing", hint=hint) from None
+        raise InputError(
+            f"{link}: a symbolic link that points to nothing",
+            what=f"{link.name} is a symbolic link that points to nothing",
+            hint=hint,
+        ) from None
     if target.is_dir():
-        raise InputError(f"{link}: a symbolic link to a folder is not followed", hint=hint)
+        raise InputError(
+            f"{link}: a symbolic link to a folder is not followed",
+            what=f"{link.name} is a symbolic link to a folder, which is not followed",
+            hint=hint,
+        )
     if not any(target.is_relative_to(root) for root in roots):
-        raise InputError(f"{link}: a symbolic link that leads out of the folder and the repository", hint=hint)
+        raise InputError(
+            f"{link}: a symbolic link that leads out of the folder and the repository",
+            what=f"{link.name} is a symbolic link that leads out of the folder and the repository",
+            hint=hint,
+        )
 
 
 def _digest_and_size(path: Path, tell: Callable[[int], None] = lambda count: None) -> tuple[str, int]:
     try:
         # A pipe or a device would never end.
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: neither a file nor a folder")
+            raise InputError(f"{path}: neither a file nor a folder", what="neither a file nor a folder")
         content = hashlib.sha256()
         size = 0
         with path.open("rb", buffering=0) as file:
@@ -158,9 +177,11 @@ def _digest_and_size(path: Path, tell: Callable[[int], None] = lambda count: Non
     except FileNotFoundError:
         in_dvc = path.with_name(f"{path.name}.dvc").exists()
         hint = "DVC keeps it: dvc pull" if in_dvc else "is the path right, seen from the repository?"
-        raise InputError(f"{path}: there is no such file", hint=hint) from None
+        raise InputError(f"{path}: there is no such file", what="there is no such file", hint=hint) from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(
+            f"{path}: cannot be read: {error.strerror}", what=f"cannot be read: {error.strerror}"
+        ) from None
     return "sha256:" + content.hexdigest(), size
 
 

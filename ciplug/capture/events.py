@@ -91,9 +91,10 @@ def _shown(value: object) -> str:
         return type(value).__name__
 
 
-def left_out(key: str, why: Why, found: str | None = None) -> Event:
+def left_out(key: str, why: Why, found: str | None = None, advice: str | None = None) -> Event:
     """The note on a name whose value could not be used."""
-    return {"left_out": metric_name(key), "why": why, "found": found}
+    event = {"left_out": metric_name(key), "why": why, "found": found}
+    return {**event, "advice": advice} if advice else event
 
 
 def is_metric_name(key: object) -> bool:

@@ -67,7 +67,7 @@ class Log:
 
     def _opened(self) -> int:
         if self._process != os.getpid():
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             self._process = os.getpid()
         return self._file
 

@@ -208,7 +208,8 @@ class Fold:
             outputs=tuple(self._in_order("output")),
             files=tuple(self._in_order("file")),
             left_out=tuple(
-                LeftOut(name=name, why=why, found=found) for name, (why, found) in self._all("left_out").items()
+                LeftOut(name=name, why=why, found=found, advice=advice)
+                for name, (why, found, advice) in self._all("left_out").items()
             ),
             texts=tuple(dict.fromkeys(text for _, texts in inputs for text in texts)),
             series=_SeriesSoFar(self._points),
@@ -273,8 +274,8 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
     if kind == "left_out":
         if event["why"] not in get_args(Why):
             return None
-        found = event.get("found")
-        return kind, str(event[kind]), [event["why"], None if found is None else str(found)], time
+        found, advice = (None if (text := event.get(name)) is None else str(text) for name in ("found", "advice"))
+        return kind, str(event[kind]), [event["why"], found, advice], time
     if kind == "input":
         return _input(event, time)
     if kind == "artifact":

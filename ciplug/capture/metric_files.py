@@ -16,13 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.event_files import entries_of_events, event_files, prefixes
+from ciplug.capture.metric_clocks import is_time
 from ciplug.capture.metric_formats import entries
-from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, is_time, whole
+from ciplug.capture.metric_order import logged_order
+from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, whole
 from ciplug.capture.metric_take import LAST, Reading, values_that_count
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row
+from ciplug.capture.tables.twice import Twice
 from ciplug.capture.written import without
 from ciplug.errors import InputError
 from ciplug.records.left_out import LeftOut, Why, summary
@@ -66,15 +69,17 @@ def read_metrics(path: Path, file: str | None = None, skip: Collection[Path] = (
         found = _dvclive(path, shown, skip)
     else:
         source = Source(path)
-        metrics = _Collector(source, shown)
-        for entry in entries(source, reading.step, metrics.broken):
+        metrics = _Collector(source, shown, by_row=reading.take == "last")
+        for entry in entries(source, reading.step, metrics.broken, metrics.unnamed):
             metrics.add(entry)
         found = metrics.metrics()
-    if reading.take == "last":
+    if reading.take in (None, "last"):
         return found
     values, left = values_that_count(found.series, reading, str(path))
     others = {name: value for name, value in found.values.items() if name not in found.series}
-    return replace(found, values={**others, **values}, left_out=(*found.left_out, *left))
+    # Whoever takes another value does not need the last.
+    noted = [one for one in found.left_out if one.why != "order"]
+    return replace(found, values={**others, **values}, left_out=(*noted, *left))
 
 
 def _of_events(files: Sequence[Path], shown: str) -> Metrics:
@@ -120,15 +125,24 @@ def read_params(path: Path) -> dict[str, Scalar]:
 class _Collector:
     """The metrics of one file, gathered entry by entry. A name that cannot be used costs no other."""
 
-    def __init__(self, source: Source, file: str) -> None:
+    def __init__(self, source: Source, file: str, *, by_row: bool = False) -> None:
+        """Gather the metrics of one file.
+
+        Args:
+            by_row: rows are in the order of their logging, whatever their steps are.
+        """
         self._source = source
         self._file = file
+        self._by_row = by_row
         self._values: dict[str, float] = {}
         self._texts: dict[str, str] = {}
         self._points: dict[str, _Points] = {}
         self._left: dict[str, LeftOut] = {}
         self._absent: dict[str, LeftOut] = {}
         """Names without a value in some rows. They are left out if no other row has one."""
+        self._contradicted: set[str] = set()
+        """Names with several values."""
+        self._unnamed: InputError | None = None
         self._broken: list[InputError] = []
         self._cut_off: dict[str, InputError] = {}
         """Of several files, those whose rest cannot be read."""
@@ -145,6 +159,10 @@ class _Collector:
         self._broken.append(problem)
         if len(self._broken) > max(self._entries, LINES_MOST):
             raise self._broken[0]
+
+    def unnamed(self, problem: InputError) -> None:
+        """Note that a table has no header: a metric that is missing may be one of its columns."""
+        self._unnamed = problem
 
     def cut_off(self, file: str, keys: Collection[str], problem: InputError) -> None:
         """Note that the rest of a file by steps cannot be read. A value of a later file follows those that are lost."""
@@ -170,12 +188,33 @@ class _Collector:
             if not str(name).strip():
                 # What is below it would take the name of something else.
                 self._leave_out(key, "name", entry)
+            elif isinstance(child, Twice):
+                self._twice(key, child, entry)
             elif isinstance(child, list):
                 self._list(prefix if name == LOG else key, child, entry, steps)
-            elif entry.step is None and is_time(str(name), child):
-                self._one(key, child, entry, is_text=True)
+            elif is_time(str(name), child):
+                # By steps, the time of a row is that of its values.
+                if entry.step is None:
+                    self._one(key, child, entry, is_text=True)
             else:
                 self._walk(key, child, entry)
+
+    def _twice(self, key: str, twice: Twice, entry: Entry) -> None:
+        """A name with several values. Of objects, only what is in several of them is left out."""
+        found: dict[str, list[Any]] = {}
+        for value in twice.values:
+            for name, leaf in _below(key, value):
+                found.setdefault(name, []).append(leaf)
+        for name, leaves in found.items():
+            before, _, last = name.rpartition("/")
+            if all(repr(leaf) == repr(leaves[0]) for leaf in leaves):
+                self._walk(before, {last: leaves[0]}, entry)
+            elif (known := self._name(name, entry)) is not None:
+                self._contradict(known, entry)
+
+    def _contradict(self, name: str, entry: Entry) -> None:
+        self._contradicted.add(name)
+        self._left[name] = self._left_out(name, "twice", entry, None)
 
     def _one(self, key: str, value: Any, entry: Entry, *, is_text: bool = False) -> None:
         name = self._name(key, entry)
@@ -186,7 +225,7 @@ class _Collector:
             self._point(name, found, entry)
         elif isinstance(found, float):
             if name in self._values and repr(self._values[name]) != repr(found):
-                self._leave_out(name, "twice", entry)
+                self._contradict(name, entry)
             self._values[name] = found
         elif isinstance(found, str):
             self._texts[name] = found
@@ -255,9 +294,13 @@ class _Collector:
     def metrics(self) -> Metrics:
         series: dict[str, Series] = {}
         for name, points in self._points.items():
+            if name in self._contradicted:
+                continue
             if points.numbers:
-                series[name] = points.series()
+                series[name], is_known = points.series(by_row=self._by_row)
                 self._values[name] = series[name].values[-1]
+                if not is_known:
+                    self._left[name] = LeftOut(name=name, why="order", file=self._file)
             elif isinstance(meaning(points.text), str):
                 self._texts[name] = points.text or ""
             if points.text is not None and name not in self._texts:
@@ -267,9 +310,9 @@ class _Collector:
         for name, absent in self._absent.items():
             if name not in self._values and name not in self._texts:
                 self._left.setdefault(name, absent)
-        for name, one in self._left.items():
-            if one.why == "twice":
-                self._values.pop(name, None)
+        for name in self._contradicted:
+            self._values.pop(name, None)
+            self._texts.pop(name, None)
         if self._broken and (not self._values or len(self._broken) > self._entries):
             raise self._broken[0]
         if not self._values:
@@ -282,6 +325,8 @@ class _Collector:
         for problem in self._broken[:LINES_MOST]:
             name = f"line {problem.line}"
             self._left[name] = self._unread(name, "line", problem)
+        if self._unnamed is not None:
+            self._left["header"] = self._unread("header", "header", self._unnamed)
         if self._broken and (self._broken[-1].line or 0) > self._last_line > 0:
             for name in series:
                 self._left.setdefault(name, self._unread(name, "last_line", self._broken[-1]))
@@ -324,9 +369,16 @@ class _Points:
         else:
             self.text, self.line = text, line
 
-    def series(self) -> Series:
-        times = tuple(self._times) if len(self._times) == len(self._values) else None
-        return Series(tuple(self._steps), tuple(self._values), times)
+    def series(self, *, by_row: bool) -> tuple[Series, bool]:
+        """The points in the order of their logging, and whether it is known.
+
+        Args:
+            by_row: it is that of the rows.
+        """
+        times = self._times if len(self._times) == len(self._values) else None
+        order, is_known = (range(len(self._steps)), True) if by_row else logged_order(self._steps, times)
+        logged = tuple(times[at] for at in order) if times is not None else None
+        return Series(tuple(self._steps[at] for at in order), tuple(self._values[at] for at in order), logged), is_known
 
 
 def _steps_among(values: Mapping[str, Any]) -> list[int] | None:
@@ -336,6 +388,19 @@ def _steps_among(values: Mapping[str, Any]) -> list[int] | None:
         if isinstance(steps, list) and steps and None not in (found := [whole(one) for one in steps]):
             return [one for one in found if one is not None]
     return None
+
+
+def _below(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The flattened names of a value, and what is no object at them."""
+    if isinstance(value, Mapping):
+        for name, child in value.items():
+            # What is below an empty name has none.
+            yield from _below(f"{key}/{name}", child) if str(name).strip() else [(f"{key}/", None)]
+    elif isinstance(value, Twice):
+        for one in value.values:
+            yield from _below(key, one)
+    else:
+        yield key, value
 
 
 def _leaves(source: Source, entry: Entry) -> Iterator[tuple[str, Any]]:

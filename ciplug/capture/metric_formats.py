@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ciplug.capture.metric_shapes import LOG, Entry, entries_of_rows
+from ciplug.capture.metric_header import header_of
+from ciplug.capture.metric_shapes import KNOWN_COLUMNS, LOG, Entry, entries_of_rows
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, within_limits
+from ciplug.capture.tables.twice import one_of
 from ciplug.errors import InputError
 
 
@@ -25,17 +27,23 @@ class Rows:
     rows: Iterable[Row]
     columns: Sequence[str] | None = None
     """The columns of all rows; None: each row names its own."""
+    unnamed: InputError | None = None
+    """The table has no header, and names of ours in its place."""
 
 
 Reader = Callable[[Source, Broken | None], Iterable[Entry] | Rows]
 
 
-def entries(source: Source, step: str | None = None, broken: Broken | None = None) -> Iterable[Entry]:
+def entries(
+    source: Source, step: str | None = None, broken: Broken | None = None, unnamed: Broken | None = None
+) -> Iterable[Entry]:
     """The entries of a file.
 
     Args:
         step: the column of a table that gives the step; by default it is found by its name.
-        broken: takes what cannot be read of a table or of a JSON object, and the rest is read; None: it is an error.
+        broken: takes what cannot be read of a table or of a JSON object, and the rest is read; None: it is an error,
+            and so is a name that stands twice.
+        unnamed: takes the problem of a table without a header.
 
     Raises InputError on an unknown extension, and as the readers do.
     """
@@ -44,6 +52,8 @@ def entries(source: Source, step: str | None = None, broken: Broken | None = Non
         raise source.wrong(f"no metric file has the extension {source.extension!r}: {', '.join(READERS)}")
     found = reader(source, broken)
     if isinstance(found, Rows):
+        if found.unnamed is not None and unnamed is not None:
+            unnamed(found.unnamed)
         return entries_of_rows(source, found.rows, found.columns, step=step)
     if step is not None:
         raise source.wrong(f"no table, so no column '{step}' gives the step")
@@ -57,7 +67,7 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
     if is_json_lines(source):
         return Rows(JsonLines(source, broken).rows())
     try:
-        document = parse_document(source)
+        document = parse_document(source, is_lenient=broken is not None)
     except InputError as problem:
         if broken is None or not (document := readable_part(source)):
             raise
@@ -122,7 +132,7 @@ def _toml(source: Source, broken: Broken | None) -> Iterable[Entry]:
 def _yaml(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
     from ciplug import strict_yaml
 
-    document = strict_yaml.load(source.text, str(source.path))
+    document = strict_yaml.load(source.text, str(source.path), twice=one_of if broken is not None else None)
     lines = {"/".join(map(str, path)): line for path, line in document.lines.items()}
     return _document(source, document.data, lines.get, "accuracy: 0.93")
 
@@ -140,7 +150,12 @@ def _delimited(source: Source, broken: Broken | None) -> Rows:
     from ciplug.capture.tables.delimited import Delimited
 
     table = Delimited(source, broken)
-    return Rows(table.rows(), table.columns)
+    header = header_of(table.first_lines, table.value_of, KNOWN_COLUMNS)
+    if header is None:
+        return Rows(table.rows(), table.columns)
+    table = Delimited(source, broken, header.names, has_header=not header.is_row)
+    what = f"no names of columns: they are called '{header.names[0]}' to '{header.names[-1]}'"
+    return Rows(table.rows(), table.columns, source.wrong(what, line=1) if header.is_guess else None)
 
 
 def _parquet(source: Source, broken: Broken | None) -> Rows:

@@ -7,31 +7,34 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ciplug.capture.metric_values import is_moment, meaning, moment
+from ciplug.capture.metric_clocks import is_time, moment
+from ciplug.capture.metric_labels import labels_of
+from ciplug.capture.metric_values import is_moment, meaning
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row
+from ciplug.capture.tables.twice import Twice
 
 STEP_KEYS = (
     *("step", "_step", "global_step", "trainer/global_step", "current_steps", "total_timesteps", "timesteps_total"),
     *("num_updates", "iteration", "iterations", "training_iteration", "iter", "boosting_round", "round", "epoch"),
 )
 """Columns that say when a row was logged, the finest first: one of them gives the step, and none is a metric."""
-MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
-"""Columns that hold a point in time, and are not metrics."""
-TIME_KEYS = ("time", "wall_time", "wall time", "date")
-"""Columns that are metrics, unless they hold points in time."""
 NAME_KEYS = ("metric", "name", "key", "param", "parameter", "variable", "measure")
 VALUE_KEYS = ("value", "metric_value", "score")
 ABOUT_KEYS = ("unit", "range", "extra", "description", "comment", "note", "run", "run id", "run_id", "run_uuid")
 """Texts beside a value that are about it, and do not belong to its name."""
 ROW_KEYS = ("model", "name", "class", "label", "fold", "split", "dataset", "task", "seed", "trial", "category", "group")
 """Columns that say what a row is of, even by a number."""
-INDEX_KEYS = ("", "unnamed: 0", "index")
+PART_KEYS = ("phase", "mode", "stage", "subset", "part")
+"""Columns that say which part of the data a row by steps is of."""
+INDEX_KEYS = ("", "unnamed: 0", "unnamed: 0.1", "index", "level_0")
 """The header of pandas' index."""
+KNOWN_COLUMNS = frozenset((*STEP_KEYS, *NAME_KEYS, *VALUE_KEYS, *ROW_KEYS, *PART_KEYS, *INDEX_KEYS))
+"""Names in lower case that are surely in a header."""
 LOG = "log_history"
 """A list of what was logged, in the trainer_state.json of transformers: its names stand for themselves."""
 _DIGITS = re.compile(r"[-+]?[0-9]{1,40}")
@@ -74,23 +77,29 @@ def entries_of_rows(
     rows = iter(rows)
     window = _window(rows)
     names = list(columns) if columns is not None else list(dict.fromkeys(n for row in window for n in row.values))
-    every = itertools.chain(window, rows)
     step = _checked(source, window, step) if step is not None else _step_column(window, names)
     name, value = _first(names, NAME_KEYS), _first(names, VALUE_KEYS)
+    index = _index_columns(window, names)
+    if index and (step is not None or len(window) == 1 or (name is not None and value is not None)):
+        window = list(_without(window, index))
+        rows = iter(_without(rows, index))
+    every = itertools.chain(window, rows)
     if name is not None and value is not None and step not in (name, value):
         yield from _long(every, name, value, step)
     elif step is not None:
-        yield from _by_steps(every, step, others_are_steps=True)
+        labels = labels_of(window, step, names, (*ROW_KEYS, *PART_KEYS), _may_label)
+        yield from _by_steps(every, step, labels, others_are_steps=True)
     elif len(window) == 1:
         yield Entry(window[0].values, line=window[0].line)
     elif by := _row_names(window, names):
         for row in every:
-            found = {key: one for key, one in row.values.items() if key not in by}
-            parts = [_row_name(key, row.values.get(key)) for key in by]
-            yield Entry({"/".join(parts) if all(parts) else "": found}, line=row.line)
+            found = {key: one for key, one in row.values.items() if key not in by and key not in index}
+            yield Entry({_joined(_row_name(key, row.values.get(key)) for key in by): found}, line=row.line)
     else:
-        index = next((one for one in names if one.lower() in INDEX_KEYS and _is_rising(window, one)), None)
-        yield from _by_steps(every, index, others_are_steps=False)
+        by_index = next((one for one in index if _is_rising(window, one)), None)
+        yield from _by_steps(
+            _without(every, [one for one in index if one != by_index]), by_index, others_are_steps=False
+        )
 
 
 def _window(rows: Iterator[Row]) -> list[Row]:
@@ -142,8 +151,14 @@ def whole(value: Any) -> int | None:
     return int(value)
 
 
-def _by_steps(rows: Iterable[Row], step: str | None, *, others_are_steps: bool) -> Iterator[Entry]:
-    """The entries of rows by `step`; None: by their number, from 0. A row without a step has that of the row before."""
+def _by_steps(
+    rows: Iterable[Row], step: str | None, labels: Sequence[str] = (), *, others_are_steps: bool
+) -> Iterator[Entry]:
+    """The entries of rows by `step`; None: by their number, from 0. A row without a step has that of the row before.
+
+    Args:
+        labels: columns whose values stand before the names.
+    """
     at: int | None = None
     for row in rows:
         if step is None:
@@ -155,6 +170,9 @@ def _by_steps(rows: Iterable[Row], step: str | None, *, others_are_steps: bool) 
             values = {n: v for n, v in values.items() if n != step and n.lower() not in STEP_KEYS}
         elif step is not None:
             values = {n: v for n, v in values.items() if n != step}
+        if labels:
+            before = _joined(_row_name(key, values.pop(key, None)) for key in labels)
+            values = {before: values}
         yield Entry(values, step=at or 0, line=row.line, time=time)
 
 
@@ -170,15 +188,28 @@ def _without_times(values: Mapping[str, Any]) -> tuple[float | None, dict[str, A
     return time, rest
 
 
-def is_time(name: str, value: Any) -> bool:
-    """Whether a number is a point in time, by its name and size."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and (name.lower() in MOMENT_KEYS or (name.lower() in TIME_KEYS and moment(value) is not None))
-
-
 def _is_rising(rows: Sequence[Row], name: str) -> bool:
     steps = [whole(row.values.get(name)) for row in rows]
     return all(b is not None and a is not None and a < b for a, b in itertools.pairwise(steps))
+
+
+def _index_columns(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    """The columns that only count rows, as pandas writes them. One that is called `index` may be something else."""
+    found = []
+    for name in names:
+        given = [whole(row.values.get(name)) for row in rows]
+        if name.lower() not in INDEX_KEYS or not given or None in given:
+            continue
+        counts = given == list(range(given[0] or 0, (given[0] or 0) + len(given)))
+        if name.lower() != "index" or (counts and (len(given) > 1 or given == [0])):
+            found.append(name)
+    return found
+
+
+def _without(rows: Iterable[Row], names: Collection[str]) -> Iterable[Row]:
+    if not names:
+        return rows
+    return (row._replace(values={n: v for n, v in row.values.items() if n not in names}) for row in rows)
 
 
 # --- A name in each row
@@ -192,13 +223,13 @@ def _long(rows: Iterable[Row], name: str, value: str, step: str | None) -> Itera
         if step is not None and (given := whole(cells.pop(step, None))) is not None:
             at = given
         key, found = cells.pop(name, None), cells.pop(value, None)
-        if not _is_given(key):
+        if not _is_given(key) or isinstance(key, Twice):
             yield Entry({"": found}, line=row.line)
             continue
         about = {key: one for key in list(cells) if key.lower() in ABOUT_KEYS and (one := cells.pop(key)) is not None}
         if step is not None:
             cells = {n: one for n, one in cells.items() if n.lower() not in STEP_KEYS}
-        parts = {n: one for n, one in cells.items() if _is_label(one) or (n.lower() in ROW_KEYS and _is_row_label(one))}
+        parts = {n: one for n, one in cells.items() if _may_label(n, one)}
         full = "/".join([*(_row_name(n, one) for n, one in parts.items()), str(key)])
         others = {f"{full}/{n}": one for n, one in cells.items() if n not in parts and one is not None}
         others |= {f"{full}/{n}": one for n, one in about.items() if not isinstance(one, str)}
@@ -243,6 +274,10 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, str) and bool(value) and not is_moment(value) and not isinstance(meaning(value), float)
 
 
+def _may_label(column: str, value: Any) -> bool:
+    return _is_label(value) or (column.lower() in ROW_KEYS and _is_row_label(value))
+
+
 def _is_row_label(value: Any) -> bool:
     return whole(value) is not None or _is_label(value)
 
@@ -252,6 +287,12 @@ def _row_name(column: str, value: Any) -> str:
     if not _is_given(value):
         return ""
     return str(value) if isinstance(value, str) or column.lower() in INDEX_KEYS else f"{column} {value}"
+
+
+def _joined(parts: Iterable[str]) -> str:
+    """The parts of a name; empty where one is missing."""
+    found = list(parts)
+    return "/".join(found) if all(found) else ""
 
 
 def _first(names: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -17,8 +17,8 @@ class Reading:
 
     step: str | None = None
     """The column that gives the step."""
-    take: str | int = "last"
-    """last, best, min, max, or the number of a step."""
+    take: str | int | None = None
+    """last: that of the last row; best, min, max, or the number of a step. None: the last that was logged."""
     of: str | None = None
     """The metric that chooses the step from which every metric is taken."""
     names: Mapping[str, str] = field(default_factory=dict)
@@ -44,8 +44,6 @@ def values_that_count(
         return _at(series, _step_of(series, reading, _written(reading.of, series, reading.names), file), file)
     if isinstance(reading.take, int):
         return _at(series, reading.take, file)
-    if reading.take == "last":
-        return {name: one.values[-1] for name, one in series.items()}, []
     return {name: _own(one.values, name, reading) for name, one in series.items()}, []
 
 

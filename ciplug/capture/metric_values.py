@@ -17,15 +17,17 @@ _FAILED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """A number was due, and the text says why it is not there: `diverged`, `N/A (skipped)`."""
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ].*)?|-?(?:\d+ days?, )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?", re.DOTALL)
+_MOMENT = re.compile(
+    r"\d{4}([-/.])\d\d\1\d\d(?:[T _-].*)?|\d\d?([/.])\d\d?\2\d{4}(?:[ ,].*)?|\d{8}[T_-]\d{4,6}Z?"
+    r"|-?(?:\d+ days?, )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?",
+    re.DOTALL,
+)
 """A day, a time of day or a duration, as text: it does not stand in the place of a number."""
 _ID = re.compile(r"(?=[0-9]*[a-f])[0-9a-f]{7,64}(?:-[0-9a-f]{4,12}){0,4}")
 """The id of a commit, or a UUID."""
 _NUMBER = re.compile(r"(?<![\w.-])[-+]?[.,]?\d|[∞½¼¾]")
 """A number was meant: `0,93`, `93%`, `0.9 ± 0.1`, `12ms`, `tensor(0.93)`. `resnet50` and `gpt-4` are names."""
 _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
-_SECONDS = (946_684_800, 4_102_444_800)
-"""The years 2000 to 2100."""
 FOUND_MOST = 40
 """Characters of a text that are quoted."""
 TEXT_MOST = 500
@@ -75,16 +77,6 @@ def _of_text(text: str) -> float | str | Unusable:
     ):
         return Unusable("text", meant[:FOUND_MOST])
     return meant if len(meant) <= TEXT_MOST else meant[: TEXT_MOST - 1] + "…"
-
-
-def moment(value: Any) -> float | None:
-    """Return Unix seconds, where a number can be the time of a log in seconds, or in milli-, micro- or nanoseconds."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return None
-    for unit in (1, 10**3, 10**6, 10**9):
-        if _SECONDS[0] * unit <= value < _SECONDS[1] * unit:
-            return value / unit
-    return None
 
 
 def is_moment(text: str) -> bool:

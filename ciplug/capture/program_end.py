@@ -4,7 +4,7 @@ Functions of `atexit` are not given the exit code, and three traces are left of 
 `sys.last_value`, unless it is SystemExit. The outermost frame tells by its last instruction whether it returned: then
 the program ended well, and whoever called `sys.exit` before was stopped by an `except`. Else SystemExit ended it. Its
 code is gone with it, so the calls of `sys.exit` are watched from the beginning of the program's first run. The code of
-`raise SystemExit(code)` stays unknown.
+`raise SystemExit(code)` stays unknown, and so does how such a program ended.
 """
 
 from __future__ import annotations
@@ -12,25 +12,18 @@ from __future__ import annotations
 import builtins
 import functools
 import opcode
+import os
 import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from ciplug.records.run import Status
 
 _ENDS = ((sys, "exit"), (builtins, "exit"), (builtins, "quit"))
 _RETURNS = ("RETURN_VALUE", "RETURN_CONST")
 _NOT_CALLED = object()
-
-
-class End(NamedTuple):
-    """How a program ended."""
-
-    status: Status
-    is_known: bool = True
-    """False: by SystemExit with an unknown code. The status is then the one of code 0."""
 
 
 class ProgramEnd:
@@ -61,21 +54,20 @@ class ProgramEnd:
         """Forget a call of `sys.exit` that somebody has caught."""
         self._code = _NOT_CALLED
 
-    def end(self) -> End:
+    def status(self) -> Status:
         """How the runs end that are open as the program ends. In an interactive session, no error is its end."""
         if _is_interactive():
-            return End("finished")
+            return "finished"
         uncaught = getattr(sys, "last_value", None)
         if uncaught is not None and uncaught is not self._before:
-            return End("killed" if isinstance(uncaught, KeyboardInterrupt) else "failed")
+            return "killed" if isinstance(uncaught, KeyboardInterrupt) else "failed"
         # Somebody may call the functions of `atexit` while the program goes on.
         frame = None if self._outermost is _outermost() else self._outermost
         if frame is not None and _has_returned(frame):
-            return End("finished")
+            return "finished"
         if self._code is _NOT_CALLED:
-            return End("finished", is_known=frame is None)
-        # As Python does: no code and 0 are a good end, a text is printed and stands for 1.
-        return End("finished" if self._code is None or self._code == 0 else "failed")
+            return "finished" if frame is None else "unknown"
+        return "finished" if exit_code(self._code) == 0 else "failed"
 
     def _noting(self, end: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(end)
@@ -86,6 +78,21 @@ class ProgramEnd:
             return end(code)
 
         return ending
+
+
+def exit_code(given: object) -> int:
+    """Return the exit code of a program that calls `sys.exit` with this, as whoever started the program sees it.
+
+    No code is 0. Anything but a whole number is printed, and stands for 1. POSIX keeps 8 bits: 256 is 0.
+    """
+    code = SystemExit(*given).code if isinstance(given, tuple) else given
+    if isinstance(code, SystemExit):
+        code = code.code
+    if code is None:
+        return 0
+    if not isinstance(code, int):
+        return 1
+    return code & 0xFF if os.name == "posix" else code
 
 
 def _is_interactive() -> bool:

@@ -15,6 +15,9 @@ from ciplug.locking import write_atomically
 from ciplug.records.lineage import ancestors
 
 SEALED = "sealed.json"
+REFUSED = "refused.json"
+"""The name of that file once the store holds other content under the same key, which it keeps for ever."""
+_BEGUN = ("open.json", "ending.json")
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,24 @@ class Sealed:
         """Whether no process, of those that share the spool, has sent it yet."""
         return (self.folder / SEALED).exists()
 
+    def rewrite(self, objects: Mapping[str, bytes]) -> Sealed:
+        """Replace its objects on disk before they are sent, so that a second attempt sends the same. Raises OSError."""
+        if not self.waits:
+            return self
+        return write_sealed(self.folder, self.store, objects, self.parent, incomplete=self.incomplete)
+
+    def set_aside(self) -> None:
+        """Keep it on disk, and have no later command try to send it."""
+        with contextlib.suppress(OSError):
+            # In this order: without its sealed file it must not look like a killed run.
+            for name in _BEGUN:
+                (self.folder / name).unlink(missing_ok=True)
+            (self.folder / SEALED).rename(self.folder / REFUSED)
+
     def discard(self) -> None:
         """Forget it, since the store has it."""
         # In this order: a half-removed folder must look neither like a killed run, nor like one that still waits.
-        for name in ("open.json", "ending.json", SEALED):
+        for name in (*_BEGUN, SEALED):
             with contextlib.suppress(OSError):
                 (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -55,7 +72,7 @@ def write_sealed(
     facts: dict[str, object] = {"store": store, "objects": packed}
     facts |= {"parent": parent} if parent else {}
     facts |= {"incomplete": True} if incomplete else {}
-    write_atomically(folder / SEALED, json.dumps(facts).encode())
+    write_atomically(folder / SEALED, json.dumps(facts).encode(), private=True)
     return Sealed(folder, store, objects, parent, incomplete)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.log import FILE
-from ciplug.capture.sealed import SEALED, Sealed, read_sealed, without_open_parents
+from ciplug.capture.sealed import REFUSED, SEALED, Sealed, read_sealed, without_open_parents
 from ciplug.capture.writer import BESIDE, ENDING, LOCK, OPEN, SERVER, RunWriter, read_facts
 from ciplug.errors import CiplugError, RecordError, StoreError
 from ciplug.locking import acquire, held, write_atomically
@@ -107,7 +107,7 @@ class Spool:
                 other = path.parent.name
                 for folder, name in ((path.parent, entry.id), (entry.folder, other)):
                     with contextlib.suppress(OSError):
-                        (folder / f"{BESIDE}{name}").touch()
+                        (folder / f"{BESIDE}{name}").touch(0o600)
                 marked.append(other)
         return marked
 
@@ -121,6 +121,10 @@ class Spool:
         entries = list(filter(None, (read_sealed(path.parent) for path in self._entries(SEALED))))
         ready = without_open_parents(entries, before | self._open_runs())
         return [entry for entry in ready if store is None or entry.store == store]
+
+    def refused(self) -> list[Path]:
+        """The folders of entries that their store can never take: they are set aside, and nothing sends them."""
+        return [path.parent for path in self._entries(REFUSED)]
 
     def _open_runs(self) -> set[str]:
         """Ids of the runs that nobody has sealed yet, whether a process has them open or not."""
@@ -153,7 +157,7 @@ class Spool:
         for folder in (path for top in self._folders() for path in top.glob("*") if path.is_dir()):
             with contextlib.suppress(OSError):
                 old = time.time() - folder.stat().st_mtime > _LEFTOVER_SECONDS
-                if old and not any((folder / name).exists() for name in (OPEN, ENDING, SEALED)):
+                if old and not any((folder / name).exists() for name in (OPEN, ENDING, SEALED, REFUSED)):
                     shutil.rmtree(folder, ignore_errors=True)
 
     def hand_over(self, entries: Sequence[Sealed], path: Path, again: str = "ciplug record --spooled") -> list[Sealed]:

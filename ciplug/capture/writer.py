@@ -58,11 +58,12 @@ class RunWriter:
         """Begin a run in a new folder. Raises OSError, and leaves nothing behind then."""
         import shutil
 
-        folder.mkdir(parents=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
         lock = None
         try:
             lock = acquire(folder / LOCK, shared=True)
-            write_atomically(folder / OPEN, json.dumps(facts).encode())
+            write_atomically(folder / OPEN, json.dumps(facts).encode(), private=True)
             sync_folder(folder.parent)
         except OSError:
             if lock is not None:
@@ -143,8 +144,8 @@ class RunWriter:
         with held(self.folder / "keeping"):
             data = make(path.read_bytes() if path.is_file() else None)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(path, data)
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                write_atomically(path, data, private=True)
             except OSError as problem:
                 words = f"the file cannot be kept: {path}: {problem.strerror}"
                 raise StoreError(words, hint="is the disk full?") from None
@@ -157,7 +158,7 @@ class RunWriter:
     def claim(self) -> bool:
         """Be the first program that joins the run; False for every other one, of all processes."""
         try:
-            os.close(os.open(self.folder / JOINED, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            os.close(os.open(self.folder / JOINED, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return False
         except OSError as problem:

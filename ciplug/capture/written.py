@@ -76,6 +76,12 @@ def older_than(path: Path, since: int) -> list[Path]:
     return found
 
 
+def newer_than(path: Path, until: int) -> list[Path]:
+    """Return the files of an output that were last written after a moment, in nanoseconds since 1970."""
+    stamps = {file: Stamp.of(file) for file in files_of(path)}
+    return [file for file, stamp in stamps.items() if stamp and stamp.modified > until + _TICK]
+
+
 def _last_write(stamp: Stamp, now: int) -> int:
     """Return the last time at which a file may have been written, in nanoseconds since 1970. Pure.
 

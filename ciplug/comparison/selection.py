@@ -26,6 +26,8 @@ class Facts:
     parent: str | None = None
     started: str = ""
     finished: bool = True
+    end_unknown: bool = False
+    """Of a run that is not known to have finished: whether it may have."""
     trusted: bool = True
     dirty: bool | None = None
     """None: not recorded."""
@@ -41,6 +43,11 @@ class Facts:
     objection: str | None = None
     """Who withdrew it, as one clause; None where nobody did."""
     metrics: frozenset[str] = frozenset()
+
+    @property
+    def may_have_finished(self) -> bool:
+        """Whether nothing shows that it failed or was killed."""
+        return self.finished or self.end_unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +121,7 @@ def facts_of(run: Run, objection: str | None, set_aside: Callable[[Run], tuple[s
         parent=run.parent,
         started=run.started,
         finished=run.status == "finished",
+        end_unknown=run.status == "unknown",
         trusted=origin.context.trusted,
         dirty=origin.dirty,
         files=origin.dirty_files,
@@ -142,6 +150,7 @@ def _limited(run: Facts, by_id: dict[str, Facts]) -> Facts:
         limited = replace(
             limited,
             finished=limited.finished and one.finished,
+            end_unknown=limited.may_have_finished and one.may_have_finished and not (limited.finished and one.finished),
             trusted=limited.trusted and one.trusted,
             dirty=True if limited.dirty or one.dirty else None if None in (limited.dirty, one.dirty) else False,
             set_aside=limited.set_aside or one.set_aside,
@@ -160,7 +169,8 @@ def objection_to(run: Facts, rules: Rules) -> Reason | None:
         Reason.DIRTY: run.dirty is True,
         Reason.SET_ASIDE: bool(run.set_aside),
         Reason.STATE_UNKNOWN: run.dirty is None,
-        Reason.NOT_FINISHED: not (run.finished or rules.unfinished),
+        Reason.NOT_FINISHED: not (run.may_have_finished or rules.unfinished),
+        Reason.END_UNKNOWN: not (run.finished or rules.unfinished),
         Reason.LAPTOP: rules.pipelines_only and not run.pipeline,
         Reason.CHILD: not (run.parent is None or rules.children),
         Reason.INCOMPLETE: rules.measured and bool(wanted) and not run.metrics & (rules.gated | rules.compared),
@@ -171,9 +181,9 @@ def objection_to(run: Facts, rules: Rules) -> Reason | None:
 def select(runs: Sequence[Facts], rules: Rules) -> Selection:
     """Choose the run that counts among the runs of one model on one commit.
 
-    Of the runs that may count: a trusted one before a fork's, a finished one before one that failed, a pipeline's
-    before one of a person's machine, one that is not a child before a child, then the one with the most of the gated
-    metrics, then of those to compare, then the last by start time and id.
+    Of the runs that may count: a trusted one before a fork's, a finished one before one whose end is not known, that
+    one before one that failed, a pipeline's before one of a person's machine, one that is not a child before a child,
+    then the one with the most of the gated metrics, then of those to compare, then the last by start time and id.
 
     Args:
         runs: as `with_parents` gives them.
@@ -201,13 +211,17 @@ def _passed(run: Facts, reason: Reason) -> PassedOver:
     )
 
 
-_RANKS = (Reason.FORK, Reason.NOT_FINISHED, Reason.LAPTOP, Reason.CHILD, Reason.INCOMPLETE, Reason.INCOMPLETE)
+_RANKS = (
+    *(Reason.FORK, Reason.NOT_FINISHED, Reason.END_UNKNOWN, Reason.LAPTOP),
+    *(Reason.CHILD, Reason.INCOMPLETE, Reason.INCOMPLETE),
+)
 """The reason against a run that is behind another one in each place of `_rank`; after them, the later one counts."""
 
 
-def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, int, int, str, str]:
+def _rank(run: Facts, rules: Rules) -> tuple[bool, bool, bool, bool, bool, int, int, str, str]:
     complete = (len(run.metrics & rules.gated), len(run.metrics & rules.compared))
-    return run.trusted, run.finished, run.pipeline, run.parent is None, *complete, run.started, run.id
+    ended = (run.may_have_finished, run.finished)
+    return run.trusted, *ended, run.pipeline, run.parent is None, *complete, run.started, run.id
 
 
 def is_as_good(other: Facts, run: Facts, rules: Rules) -> bool:

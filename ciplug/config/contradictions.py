@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from ciplug.config.gate import PAIRED_TESTS, Gate
+from ciplug.config.gate import ACTIONS, PAIRED_TESTS, Gate
 from ciplug.config.kinds import Mistake, Path, Unknown, keys_of
 from ciplug.config.policy import Policy, Waiver, waived_rule
 
@@ -57,6 +57,10 @@ def _directions(policy: Policy) -> Iterator[Mistake]:
 
 
 def _gate(path: Path, gate: Gate, given: Readable) -> Iterator[Mistake]:
+    for action in ACTIONS:
+        if gate.severity == "warning" and getattr(gate, action) == "fail":
+            words = "a gate of severity warning never fails: remove it, or take severity: error"
+            yield Mistake((*path, action), words, None, ((*path, action), (*path, "severity")))
     if given.lacks("samples"):
         yield from _without_samples(path, gate)
     if gate.test == "welch" and given.lacks("seeds"):

@@ -13,6 +13,8 @@ Action = Literal["fail", "warn"]
 Severity = Literal["error", "warning"]
 ACTION = one_of("fail", "warn")
 SEVERITY = one_of("error", "warning")
+ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
+"""The keys that take an Action."""
 REFERENCES = ("merge-base", "target", "previous", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")

@@ -40,8 +40,12 @@ class How(Enum):
     """The relative allowance is larger."""
     OLDER = auto()
     """An older baseline is allowed."""
+    LEFT_OPEN = auto()
+    """A gate may be left undecided, or without a baseline, where it would fail."""
     LOWERED = auto()
     """An error became a warning."""
+    SEVERITY_REMOVED = auto()
+    """Gates of a stage or branch may only warn again."""
     SOFTENED = auto()
     """'fail' became 'warn'."""
     SOFTENED_BY_DEFAULT = auto()
@@ -69,12 +73,16 @@ def _steps(names: tuple[str, ...]) -> str:
     return ", ".join(names)
 
 
+def _given(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
 def _more(key: str, one: Loosening) -> str:
     return f"'{key}' {one.now:g} allows more than {'nothing' if one.was is None else format(one.was, 'g')}"
 
 
 _WORDS: dict[How, Callable[[Loosening], str]] = {
-    How.CHANGED: lambda one: f"it may not be changed from {one.was} to {'nothing' if one.now is None else one.now}",
+    How.CHANGED: lambda one: f"it may not be changed from {_given(one.was)} to {_given(one.now)}",
     How.REPLACED: lambda one: "it may not be changed",
     How.REORDERED: lambda one: f"the order of stages may not be changed from {_steps(one.was)} to {_steps(one.now)}",
     How.REMOVED: lambda one: "it may not be removed",
@@ -92,8 +100,13 @@ _WORDS: dict[How, Callable[[Loosening], str]] = {
     How.FEWER_SLICES: lambda one: f"{one.now} is more than {one.was}: fewer slices are judged",
     How.ABSOLUTE: lambda one: _more("abs", one),
     How.RELATIVE: lambda one: _more("rel", one),
-    How.OLDER: lambda one: f"max_age_days {one.was:g} may not be raised",
+    How.OLDER: lambda one: f"max_age_days {one.was:g} may not be raised or removed",
+    How.LEFT_OPEN: lambda one: (
+        f"it can leave the gate '{one.now}' open where it would fail: give that gate "
+        f"{', '.join(f'{action}: fail' for action in one.was)}"
+    ),
     How.LOWERED: lambda one: "a gate of severity error may not be lowered to warning",
+    How.SEVERITY_REMOVED: lambda one: "'error' may not be removed",
     How.SOFTENED: lambda one: "'fail' may not be changed to 'warn'",
     How.SOFTENED_BY_DEFAULT: lambda one: "'fail' may not be removed",
     How.NOT_CI_ONLY: lambda one: f"'{one.was}: ci' may not be {'changed' if one.was == 'record' else 'removed'}",

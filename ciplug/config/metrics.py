@@ -27,9 +27,9 @@ class MetricFile:
     """Its path, or a pattern: of the files that match, the newest that the run wrote."""
     step: str | None = key(kinds.TEXT)
     """The column that gives the step. Default: it is found by its name."""
-    take: str | int = key(kinds.Scalar(_take, {"anyOf": [{"enum": list(_WORDS)}, {"type": "integer"}]}), "last")
-    """Of the values by steps, the one that counts: the last, the least (min), the largest (max), the best by the
-    direction of the gates, or that of a step."""
+    take: str | int | None = key(kinds.Scalar(_take, {"anyOf": [{"enum": list(_WORDS)}, {"type": "integer"}]}))
+    """Of the values by steps, the one that counts: that of the last row (last), the least (min), the largest (max), the
+    best by the direction of the gates, or that of a step. Default: the last that was logged, by the steps."""
     of: str | None = key(kinds.TEXT)
     """The metric whose best, least or largest value chooses the step, from which every metric is taken."""
 

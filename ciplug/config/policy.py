@@ -170,7 +170,7 @@ class Policy:
         """The policy with the gates that count for a stage or a branch, and its actions on their outcomes."""
         if to is None:
             return self
-        keys = ("on_missing", "on_no_baseline", "on_inconclusive")
+        keys = ("severity", "on_missing", "on_no_baseline", "on_inconclusive")
         actions = {key: getattr(to, key) for key in keys if getattr(to, key) is not None}
         gates = {
             name: replace(gate, **actions) for name, gate in self.gates.items() if to.gates is None or name in to.gates

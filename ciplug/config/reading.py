@@ -16,7 +16,7 @@ from ciplug.config.merging import Lines, Merged, merge
 from ciplug.config.mistakes import Located, Report
 from ciplug.config.model import WHOLE_FILE, Config, Places
 from ciplug.config.policy import Policy
-from ciplug.config.tighten import loosenings, renames
+from ciplug.config.tighten import loosenings, section_loosenings
 from ciplug.errors import ConfigError
 
 Reader = Callable[[str], str]
@@ -119,7 +119,7 @@ class _Parser:
             others += contradictions(Readable(section.policy, given if isinstance(given, dict) else {}, within))
         if base and not base.wrong:
             others += loosenings(base.config.policy, section.policy, within)
-            others += (one for one in renames(base.config, section) if one.is_known(within))
+            others += (one for one in section_loosenings(base.config, section) if one.is_known(within))
         return [mistake.below(part) for mistake in others]
 
     def _document(self, text: str, path: Path) -> tuple[Merged, set[kinds.Path]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ciplug.config import kinds, values
-from ciplug.config.gate import ACTION, Action
+from ciplug.config.gate import ACTION, SEVERITY, Action, Severity
 from ciplug.config.kinds import Mistake, Named, Table, key
 
 Requirement = Literal["clean_tree", "signature"]
@@ -31,10 +31,12 @@ def registry_name(stage: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
-    """The gates that count, and the actions on their outcomes, which override those of the gates."""
+    """The gates that count, and settings for their outcomes, which override those of the gates."""
 
     gates: tuple[str, ...] | None = key(kinds.SELECTION)
     """None: all."""
+    severity: Severity | None = key(SEVERITY)
+    """error: gates that only warn elsewhere fail here."""
     on_missing: Action | None = key(ACTION)
     on_no_baseline: Action | None = key(ACTION)
     on_inconclusive: Action | None = key(ACTION)

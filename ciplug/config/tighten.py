@@ -1,24 +1,54 @@
-"""A policy that extends another may only tighten it. Pure."""
+"""A policy that extends another may only tighten it. Pure.
+
+Whatever lets a failure pass is looser, and so is whatever leaves undecided what would fail: an undecided gate stops no
+job. `STRICTER` has a comparison for every key; the keys that may leave a gate undecided are allowed where the gate
+fails when it is undecided.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import fields, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ciplug.config.gate import Allowance, Baseline, Defaults, Gate, Slices
-from ciplug.config.kinds import Mistake, Path
+from ciplug.config.gate import ACTIONS, Allowance, Baseline, Defaults, Gate, History, ResolvedGate, Slices
+from ciplug.config.kinds import Mistake, Path, keys_of
 from ciplug.config.loosening import How, Loosening
 from ciplug.config.model import Section
-from ciplug.config.policy import Policy
-from ciplug.config.stages import Narrowing, Stage
+from ciplug.config.policy import Monitor, Policy, Samples, Seeds, Waiver
+from ciplug.config.stages import Approvals, Narrowing, Stage
 
-_ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
-_ADDED = ("higher_is_better", "n", "history", "current")
-_FIXED = ("kind", "metric", "test", "reference", "columns", "alpha", *_ADDED)
-"""Keys whose values have no order of strictness; those of `_ADDED` may be added if they were not set."""
-_DEFAULTS = frozenset(one.name for one in fields(Defaults))
+_DEFAULTS = frozenset(keys_of(Defaults))
 _NOTHING = Narrowing()
 _NO_RULES = Stage()
+_WINDOW = Baseline().window
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a key is about."""
+
+    base: Policy
+    gates: Mapping[str, tuple[ResolvedGate, ResolvedGate]]
+    """The gates of the base that the key is about: as they were, and as they are."""
+    existed: bool = True
+    """Whether the table of the key was in the base."""
+
+    def may_be_open(self, at: Path, *actions: str) -> Iterator[Loosening]:
+        """The loosening by a key that may leave gates open, unless they fail then by their actions."""
+        for name, (before, after) in self.gates.items():
+            if before.severity == "error" and any(getattr(after, action) != "fail" for action in actions):
+                yield Loosening(at, How.LEFT_OPEN, actions, name)
+                return
+
+    @property
+    def comparing(self) -> Scope:
+        """The same for the gates that compare with a baseline."""
+        return replace(self, gates={name: pair for name, pair in self.gates.items() if pair[0].compares})
+
+
+Compare = Callable[[Any, Any, Path, Scope], Iterator[Loosening]]
+"""From the value of a key before and after, and its path."""
 
 
 def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Iterator[Mistake]:
@@ -32,67 +62,38 @@ def loosenings(base: Policy, child: Policy, wrong: Collection[Path] = ()) -> Ite
     return (mistake for mistake in found if mistake.is_known(wrong))
 
 
-def renames(base: Section, child: Section) -> Iterator[Mistake]:
-    """Every rename by which a gate of `base` looks at another metric in `child`."""
+def section_loosenings(base: Section, child: Section) -> Iterator[Mistake]:
+    """The same of what stands beside the policy: the metrics that gates look at, and what counts as a clean tree."""
     gated, ours, theirs = base.policy.renamed(base.metrics.rename).gated, child.metrics.rename, base.metrics.rename
     for old in dict.fromkeys((*ours, *theirs)):
         if {old, ours.get(old), theirs.get(old)} & gated and ours.get(old) != theirs.get(old):
             words = f"the rename of '{old}' changes what a gate looks at: put it into the file of the gate"
             yield Mistake(("metrics", "rename"), words, None, (("metrics",),))
+    if base.clean.ignore and (more := [one for one in child.clean.ignore if one not in base.clean.ignore]):
+        words = f"'{more[0]}' sets aside more than the file that this one extends does"
+        yield Mistake(("clean", "ignore"), words, None, (("clean",),))
 
 
 def _all(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
     """`unread`: top-level keys that could not be read, completely or in part."""
-    if not {"defaults", "baseline"} & set(unread):
-        for name in (name for name in base.gates if name in child.gates):
-            yield from _gate(base.resolved(name), child.resolved(name), name, child)
-        if base.defaults.correction != child.defaults.correction:
-            was, now = base.defaults.correction, child.defaults.correction
-            yield Loosening(("defaults", "correction"), How.CHANGED, was, now)
-    for key in ("evaluation", "samples"):
-        if key not in unread and getattr(base, key) not in (None, getattr(child, key)):
-            yield Loosening((key,), How.REPLACED)
-    if "record" not in unread and base.record == "ci" and child.record != "ci":
-        yield Loosening(("record",), How.NOT_CI_ONLY, "record")
-    if "seeds" not in unread:
-        yield from _seeds(base, child)
-    yield from _branches(base, child)
-    yield from _stages(base, child, unread)
-    for waiver in filter(None, child.waivers):
-        if waiver not in base.waivers and waiver.gate in base.gates:
-            yield Loosening(("waivers",), How.WAIVED, waiver.gate)
-
-
-def _seeds(base: Policy, child: Policy) -> Iterator[Loosening]:
-    before, after = base.seeds, child.seeds
-    if before is None or before == after:
+    if {"defaults", "baseline"} & set(unread):
         return
-    if after is None or replace(before, min_runs=after.min_runs) != after:
-        yield Loosening(("seeds",), How.REPLACED)
-    elif after.min_runs < before.min_runs:
-        yield Loosening(("seeds", "min_runs"), How.FEWER, before.min_runs, after.min_runs)
+    both = {name: (base.resolved(name), child.resolved(name)) for name in base.gates if name in child.gates}
+    for name, (before, after) in both.items():
+        scope = Scope(base, {name: (before, after)})
+        yield from _walk(Gate, before, after, _places(name, child), scope)
+    for key in keys_of(Policy):
+        if key not in unread or key in ("branches", "waivers"):
+            yield from STRICTER[Policy][key](getattr(base, key), getattr(child, key), (key,), Scope(base, both))
 
 
-def _branches(base: Policy, child: Policy) -> Iterator[Loosening]:
-    for pattern, after in child.branches.items():
-        if pattern in base.branches:
-            yield from _narrowing(base.branches[pattern], after, ("branches", pattern))
-        else:
-            yield from _narrowing(_NOTHING, after, ("branches", pattern), base)
+def _walk(table: type, before: Any, after: Any, at: Callable[[str], Path], scope: Scope) -> Iterator[Loosening]:
+    """Compare two tables key by key."""
+    for key, compare in STRICTER[table].items():
+        yield from compare(getattr(before, key), getattr(after, key), at(key), scope)
 
 
-def _stages(base: Policy, child: Policy, unread: Collection[str]) -> Iterator[Loosening]:
-    if base.stages and base.ladder != child.ladder and "stages" not in unread:
-        yield Loosening(("stages",), How.REORDERED, base.ladder, child.ladder)
-    for name, after in child.stages.items():
-        if name in base.stages:
-            yield from _stage(base.stages[name], after, ("stages", name))
-        else:
-            yield from _narrowing(_NOTHING, after, ("stages", name), base)
-            yield from _requirements(_NO_RULES, after, ("stages", name))
-
-
-def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loosening]:
+def _places(name: str, child: Policy) -> Callable[[str], Path]:
     def at(key: str) -> Path:
         """Return the path where the value is set: in the gate, or in the defaults."""
         own = getattr(child.gates[name], key, None) is not None
@@ -100,97 +101,338 @@ def _gate(before: Gate, after: Gate, name: str, child: Policy) -> Iterator[Loose
             return ("gates", name, "baseline") if own else ("baseline",)
         return ("gates", name, key) if own or key not in _DEFAULTS else ("defaults", key)
 
-    for key in _FIXED:
-        was, now = getattr(before, key), getattr(after, key)
-        if was != now and not (key in _ADDED and was is None):
-            yield Loosening(at(key), How.CHANGED, was, now)
-    if before.baseline and after.baseline:
-        yield from _baseline(before.baseline, after.baseline, at("baseline"))
-    yield from _bounds(before, after, at)
-    if before.severity == "error" and after.severity == "warning":
-        yield Loosening(at("severity"), How.LOWERED)
-    for key in _ACTIONS:
-        if getattr(before, key) == "fail" and getattr(after, key) == "warn":
-            yield Loosening(at(key), How.SOFTENED)
-    if (after.atol or 0) > (before.atol or 0):
-        yield Loosening(at("atol"), How.MORE, before.atol or 0, after.atol)
-    if before.slices is not None:
-        yield from _slices(before.slices, after.slices, at("slices"))
+    return at
 
 
-def _baseline(before: Baseline, after: Baseline, at: Path) -> Iterator[Loosening]:
-    for key in ("ref", "branch", "window"):
-        was, now = getattr(before, key), getattr(after, key)
-        if was is not None and was != now:
-            yield Loosening(at, How.CHANGED, was, now)
-            return
-    if before.source == "ci" and after.source != "ci":
-        yield Loosening(at, How.NOT_CI_ONLY, "source")
-    if before.max_age_days is not None and (after.max_age_days is None or after.max_age_days > before.max_age_days):
-        yield Loosening(at, How.OLDER, before.max_age_days, after.max_age_days)
+# --- Values --------------------------------------------------------------------------------------------------------
 
 
-def _slices(before: Slices, after: Slices | None, at: Path) -> Iterator[Loosening]:
-    if after is None:
-        yield Loosening(at, How.SLICES_REMOVED)
-        return
-    if lost := [column for column in before.by if column not in after.by]:
-        yield Loosening((*at, "by"), How.ITEM_REMOVED, lost[0])
-    if after.min_samples > before.min_samples:
-        yield Loosening((*at, "min_samples"), How.FEWER_SLICES, before.min_samples, after.min_samples)
-    yield from _bounds(before, after, lambda key: (*at, key))
+def _free(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """Any value: it does not decide what passes."""
+    return iter(())
 
 
-def _bounds(before: Gate | Slices, after: Gate | Slices, at: Callable[[str], Path]) -> Iterator[Loosening]:
-    """Compare the bounds and the allowance of a gate, or of its slices."""
-    for key, how in (("min", How.BELOW), ("max", How.ABOVE)):
-        was, now = getattr(before, key), getattr(after, key)
-        if was is not None and now is None:
-            yield Loosening(at(key), How.BOUND_REMOVED, was)
-        elif was is not None and (now < was if key == "min" else now > was):
-            yield Loosening(at(key), how, was, now)
-    yield from _allowance(before.max_regression, after.max_regression, at("max_regression"))
+def _of_gates(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """Compared in each gate that takes it."""
+    return iter(())
 
 
-def _allowance(before: Allowance | None, after: Allowance | None, at: Path) -> Iterator[Loosening]:
+def _fixed(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """A value without an order of strictness."""
+    if was != now:
+        yield Loosening(at, How.CHANGED, was, now)
+
+
+def _first(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """A fixed value that may be given where there was none."""
+    if was is not None:
+        yield from _fixed(was, now, at, scope)
+
+
+def _first_evidence(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """The same of a key that asks for more evidence, which a run may not have."""
+    yield from _first(was, now, at, scope)
+    if was is None and now is not None:
+        yield from scope.may_be_open(at, "on_inconclusive")
+
+
+def _at_most(how: How) -> Compare:
+    """A number that may become smaller, but not larger."""
+
+    def compare(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+        if now > was:
+            yield Loosening(at, how, was, now)
+
+    return compare
+
+
+def _min(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was is not None and now is None:
+        yield Loosening(at, How.BOUND_REMOVED, was)
+    elif was is not None and now < was:
+        yield Loosening(at, How.BELOW, was, now)
+
+
+def _max(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was is not None and now is None:
+        yield Loosening(at, How.BOUND_REMOVED, was)
+    elif was is not None and now > was:
+        yield Loosening(at, How.ABOVE, was, now)
+
+
+def _severity(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was == "error" and now == "warning":
+        yield Loosening(at, How.LOWERED)
+
+
+def _action(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was == "fail" and now == "warn":
+        yield Loosening(at, How.SOFTENED)
+
+
+# --- Tables of a gate ----------------------------------------------------------------------------------------------
+
+
+def _allowance(before: Allowance | None, after: Allowance | None, at: Path, scope: Scope) -> Iterator[Loosening]:
     if before is None:
         return
     if after is None:
         yield Loosening(at, How.RULE_REMOVED)
         return
-    for key, how in (("abs", How.ABSOLUTE), ("rel", How.RELATIVE)):
-        was, now = getattr(before, key), getattr(after, key)
-        if now is not None and (was is None or now > was):
-            yield Loosening(at, how, was, now)
+    yield from _walk(Allowance, before, after, lambda key: at, scope)
 
 
-def _narrowing(before: Narrowing, after: Narrowing, at: Path, base: Policy | None = None) -> Iterator[Loosening]:
-    """Compare two narrowings. For a new part, `base` is the policy whose gates it narrows."""
-    due = set(base.gates) if base else set(before.gates or ())
-    if before.gates is None and after.gates is not None and base is None:
-        yield Loosening((*at, "gates"), How.NARROWED)
-    elif after.gates is not None and (lost := sorted(due - set(after.gates))):
-        yield Loosening((*at, "gates"), How.GATE_LEFT_OUT, lost[0])
-    for key in _ACTIONS:
-        was, now = getattr(before, key), getattr(after, key)
-        if now == "warn" and (was == "fail" or (base and any(getattr(base.resolved(g), key) == "fail" for g in due))):
-            yield Loosening((*at, key), How.SOFTENED)
-        elif was == "fail" and now is None:
-            yield Loosening((*at, key), How.SOFTENED_BY_DEFAULT)
+def _absolute(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now is not None and (was is None or now > was):
+        yield Loosening(at, How.ABSOLUTE, was, now)
+    elif was is not None and now is None:
+        # A percentage alone decides nothing beside a baseline of 0.
+        yield from scope.may_be_open(at, "on_inconclusive")
 
 
-def _stage(before: Stage, after: Stage, at: Path) -> Iterator[Loosening]:
-    yield from _narrowing(before, after, at)
-    if before.approvals.not_author and not after.approvals.not_author:
-        yield Loosening((*at, "approvals", "not_author"), How.REMOVED)
-    if before.approvals.environment not in (None, after.approvals.environment):
-        yield Loosening((*at, "approvals", "environment"), How.REPLACED)
-    yield from _requirements(before, after, at)
+def _relative(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now is not None and (was is None or now > was):
+        yield Loosening(at, How.RELATIVE, was, now)
 
 
-def _requirements(before: Stage, after: Stage, at: Path) -> Iterator[Loosening]:
-    for lost in (need for need in before.requirements if need not in after.requirements):
-        if lost == "clean_tree":
-            yield Loosening((*at, "clean_tree"), How.TURNED_OFF)
-        else:
-            yield Loosening((*at, "require"), How.ITEM_REMOVED, lost)
+def _baseline(before: Baseline, after: Baseline, at: Path, scope: Scope) -> Iterator[Loosening]:
+    # A branch of one's own may have a baseline that anything beats: what is compared with is fixed.
+    if scope.comparing.gates:
+        yield from list(_walk(Baseline, before, after, lambda key: at, scope))[:1]
+
+
+def _last(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    yield from _fixed(was or _WINDOW, now or _WINDOW, at, scope)
+
+
+def _age(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was is not None and (now is None or now > was):
+        yield Loosening(at, How.OLDER, was, now)
+    elif now is not None and now != was:
+        yield from scope.may_be_open(at, "on_inconclusive")
+
+
+def _source(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was == "ci" and now != "ci":
+        yield Loosening(at, How.NOT_CI_ONLY, "source")
+    elif was != now:
+        yield from scope.may_be_open(at, "on_no_baseline")
+
+
+def _slices(before: Slices | None, after: Slices | None, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if before is None:
+        return
+    if after is None:
+        yield Loosening(at, How.SLICES_REMOVED)
+        return
+    yield from _walk(Slices, before, after, lambda key: (*at, key), scope)
+
+
+def _columns(was: Sequence[str], now: Sequence[str], at: Path, scope: Scope) -> Iterator[Loosening]:
+    if lost := [column for column in was if column not in now]:
+        yield Loosening(at, How.ITEM_REMOVED, lost[0])
+    elif len(now) > len(was):
+        # Samples without a column of `by` have no slices at all.
+        yield from scope.may_be_open(at, "on_missing")
+
+
+def _current(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    """The samples are the current file where none is named: another one may be the reference itself."""
+    if was is not None or scope.base.samples is not None:
+        yield from _fixed(was, now, at, scope)
+
+
+# --- Keys of the policy --------------------------------------------------------------------------------------------
+
+
+def _evaluation(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was is not None and was != now:
+        yield Loosening(at, How.REPLACED)
+    elif was is None and now is not None:
+        yield from scope.comparing.may_be_open(at, "on_inconclusive")
+
+
+def _samples(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was is not None and was != now:
+        yield Loosening(at, How.REPLACED)
+    elif was is None and now is not None:
+        yield from scope.may_be_open(at, "on_inconclusive")
+
+
+def _record(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was == "ci" and now != "ci":
+        yield Loosening(at, How.NOT_CI_ONLY, "record")
+    elif was != now:
+        yield from scope.may_be_open(at, "on_inconclusive")
+        yield from scope.comparing.may_be_open(at, "on_no_baseline")
+
+
+def _seeds(before: Seeds | None, after: Seeds | None, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if before is None and after is None:
+        return
+    if before is None:
+        yield from scope.may_be_open(at, "on_inconclusive")
+    elif after is None:
+        yield Loosening(at, How.REPLACED)
+    else:
+        yield from _walk(Seeds, before, after, lambda key: (*at, key), scope)
+
+
+def _min_runs(was: int, now: int, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now < was:
+        yield Loosening(at, How.FEWER, was, now)
+    elif now > was:
+        yield from scope.may_be_open(at, "on_inconclusive")
+
+
+def _seed_key(was: str, now: str, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was != now:
+        yield Loosening(at[:-1], How.REPLACED)
+
+
+def _defaults(before: Defaults, after: Defaults, at: Path, scope: Scope) -> Iterator[Loosening]:
+    yield from _walk(Defaults, before, after, lambda key: (*at, key), scope)
+
+
+def _waivers(before: Sequence[Waiver], after: Sequence[Waiver], at: Path, scope: Scope) -> Iterator[Loosening]:
+    for waiver in filter(None, after):
+        if waiver not in before and waiver.gate in scope.base.gates:
+            yield Loosening(at, How.WAIVED, waiver.gate)
+
+
+def _branches(
+    before: Mapping[str, Narrowing], after: Mapping[str, Narrowing], at: Path, scope: Scope
+) -> Iterator[Loosening]:
+    for pattern, narrowing in after.items():
+        yield from _narrowing(Narrowing, before.get(pattern), narrowing, (*at, pattern), scope)
+
+
+def _stages(before: Mapping[str, Stage], after: Mapping[str, Stage], at: Path, scope: Scope) -> Iterator[Loosening]:
+    ladder, now = scope.base.ladder, Policy(stages=after).ladder
+    if before and ladder != now:
+        yield Loosening(at, How.REORDERED, ladder, now)
+    for name, stage in after.items():
+        yield from _narrowing(Stage, before.get(name), stage, (*at, name), scope)
+
+
+def _narrowing(
+    table: type[Narrowing], before: Narrowing | None, after: Narrowing, at: Path, scope: Scope
+) -> Iterator[Loosening]:
+    """Compare two narrowings, or a new one with no narrowing at all."""
+    was = before or (_NO_RULES if table is Stage else _NOTHING)
+    due = {name: pair for name, pair in scope.gates.items() if was.gates is None or name in was.gates}
+    inner = replace(scope, gates=due, existed=before is not None)
+    yield from _walk(table, was, after, lambda key: (*at, key), inner)
+
+
+def _selection(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now is None:
+        return
+    if was is None and scope.existed:
+        yield Loosening(at, How.NARROWED)
+    elif lost := sorted(set(scope.base.gates if was is None else was) - set(now)):
+        yield Loosening(at, How.GATE_LEFT_OUT, lost[0])
+
+
+def _override(key: str, strict: str, lowered: How, removed: How) -> Compare:
+    """A setting of a stage or branch in the place of that of its gates."""
+
+    def compare(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+        strict_before = was == strict or (
+            was is None and any(getattr(before, key) == strict for before, _ in scope.gates.values())
+        )
+        if now not in (None, strict) and strict_before:
+            yield Loosening(at, lowered)
+        elif was == strict and now is None:
+            yield Loosening(at, removed)
+
+    return compare
+
+
+def _approvals(before: Approvals, after: Approvals, at: Path, scope: Scope) -> Iterator[Loosening]:
+    yield from _walk(Approvals, before, after, lambda key: (*at, key), scope)
+
+
+def _environment(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was not in (None, now):
+        yield Loosening(at, How.REPLACED)
+
+
+def _not_author(was: bool, now: bool, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was and not now:
+        yield Loosening(at, How.REMOVED)
+
+
+def _clean_tree(was: bool, now: bool, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if was and not now:
+        yield Loosening(at, How.TURNED_OFF)
+
+
+def _require(was: Sequence[str], now: Sequence[str], at: Path, scope: Scope) -> Iterator[Loosening]:
+    # A clean tree is required by default, whether or not it is listed.
+    for lost in (need for need in was if need not in (*now, "clean_tree")):
+        yield Loosening(at, How.ITEM_REMOVED, lost)
+
+
+_OF_BRANCH: dict[str, Compare] = {
+    "gates": _selection,
+    "severity": _override("severity", "error", How.LOWERED, How.SEVERITY_REMOVED),
+    **{key: _override(key, "fail", How.SOFTENED, How.SOFTENED_BY_DEFAULT) for key in ACTIONS},
+}
+STRICTER: Mapping[type, Mapping[str, Compare]] = {
+    Policy: {
+        "evaluation": _evaluation,
+        "record": _record,
+        "samples": _samples,
+        "seeds": _seeds,
+        "baseline": _of_gates,
+        "defaults": _defaults,
+        "gates": _of_gates,
+        "branches": _branches,
+        "waivers": _waivers,
+        "stages": _stages,
+        "monitor": _free,
+        "policy_tests": _free,
+    },
+    Defaults: {**dict.fromkeys(keys_of(Defaults), _of_gates), "correction": _fixed},
+    Gate: {
+        "kind": _fixed,
+        "metric": _fixed,
+        "higher_is_better": _first,
+        "min": _min,
+        "max": _max,
+        "max_regression": _allowance,
+        "baseline": _baseline,
+        "test": _fixed,
+        "n": _first_evidence,
+        "history": _first_evidence,
+        "slices": _slices,
+        "reference": _fixed,
+        "current": _current,
+        "columns": _fixed,
+        "severity": _severity,
+        "on_missing": _action,
+        "on_no_baseline": _action,
+        "on_inconclusive": _action,
+        "atol": _at_most(How.MORE),
+        "alpha": _fixed,
+    },
+    Allowance: {"abs": _absolute, "rel": _relative},
+    Baseline: {"ref": _fixed, "branch": _fixed, "last": _last, "source": _source, "max_age_days": _age},
+    History: dict.fromkeys(keys_of(History), _of_gates),
+    Slices: {
+        "by": _columns,
+        "min_samples": _at_most(How.FEWER_SLICES),
+        "min": _min,
+        "max": _max,
+        "max_regression": _allowance,
+    },
+    Seeds: {"key": _seed_key, "min_runs": _min_runs},
+    Samples: dict.fromkeys(keys_of(Samples), _of_gates),
+    Waiver: dict.fromkeys(keys_of(Waiver), _of_gates),
+    Monitor: dict.fromkeys(keys_of(Monitor), _free),
+    Narrowing: _OF_BRANCH,
+    Stage: {**_OF_BRANCH, "approvals": _approvals, "clean_tree": _clean_tree, "require": _require},
+    Approvals: {"environment": _environment, "not_author": _not_author},
+}
+"""Table → key → how it is compared. A table that is compared as a whole has `_of_gates` for its keys."""

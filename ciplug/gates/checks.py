@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from ciplug.gates import reasons
+from ciplug.gates.outcomes import outcome_of
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.intervals import Decision, Interval, decide
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Action, Allowance, ResolvedGate, Slices
+    from ciplug.config.gate import Allowance, ResolvedGate, Slices
 
 RTOL = 1e-9
 RuleKey = Literal["min", "max", "max_regression"]
@@ -32,16 +33,21 @@ class Check:
 
 def failed(gate: ResolvedGate) -> Outcome:
     """The outcome of a rule that does not hold."""
-    return "WARN" if gate.severity == "warning" else "FAIL"
+    return outcome_of("fails", gate.severity)
 
 
-def by(action: Action, gate: ResolvedGate, otherwise: Outcome) -> Outcome:
-    """The outcome of a case that the policy names: `fail` fails, by the gate's severity; `warn` is `otherwise`."""
-    return failed(gate) if action == "fail" else otherwise
+def missing(gate: ResolvedGate) -> Outcome:
+    """The outcome where the run lacks what is judged."""
+    return outcome_of("missing", gate.severity, gate.on_missing)
+
+
+def no_baseline(gate: ResolvedGate) -> Outcome:
+    """The outcome where there is nothing to compare with, and nothing is wrong with that."""
+    return outcome_of("no_baseline", gate.severity, gate.on_no_baseline)
 
 
 def undecided(gate: ResolvedGate) -> Outcome:
-    return by(gate.on_inconclusive, gate, "INCONCLUSIVE")
+    return outcome_of("undecided", gate.severity, gate.on_inconclusive)
 
 
 def bounds(rules: ResolvedGate | Slices) -> Iterator[tuple[Literal["min", "max"], float]]:

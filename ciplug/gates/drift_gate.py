@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.gates import reasons
-from ciplug.gates.checks import Check, by, failed, undecided
+from ciplug.gates.checks import Check, failed, missing, undecided
 from ciplug.records.verdict import GateResult, Outcome
 from ciplug.stats.drift_tests import Drift
 from ciplug.stats.holm import holm
@@ -25,7 +25,7 @@ def check(name: str, gate: ResolvedGate, columns: Mapping[str, Drift | Undecided
     """One result for all columns: Holm's correction holds the error rate over them."""
     if isinstance(columns, Undecided):
         advice = "does the pipeline still write the file?"
-        return _check(name, gate, {}, by(gate.on_missing, gate, "WARN"), columns.reason, advice)
+        return _check(name, gate, {}, missing(gate), columns.reason, advice)
     tested = {column: drift for column, drift in columns.items() if isinstance(drift, Drift)}
     untested = {column: drift.reason for column, drift in columns.items() if isinstance(drift, Undecided)}
     adjusted = holm({column: drift.p for column, drift in tested.items()})

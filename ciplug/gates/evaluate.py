@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from ciplug.errors import ConfigError, listed
 from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
 from ciplug.gates.by_example import ByExample
-from ciplug.gates.checks import Check, bounds, by, failed, settled, undecided, within
+from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
 from ciplug.gates.digest import digest_of
+from ciplug.records.left_out import UNSURE
+from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
 from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
@@ -61,7 +63,7 @@ def evaluate(
     results = [
         *_standing(policy, evidence, policy_source),
         *_in_part(policy, evidence),
-        *_about_the_run(evidence, run, no_base_policy),
+        *_about_the_run(policy, evidence, run, no_base_policy),
     ]
     if not _decides_nothing(evidence):
         results += _judged(policy, evidence, run)
@@ -159,7 +161,7 @@ def _worst_undecided(policy: Policy) -> Outcome:
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
     known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
-    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
+    if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
@@ -167,7 +169,7 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
         )
 
 
-def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
+def _about_the_run(policy: Policy, evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
     if no_base_policy:
         yield GateResult(
             gate="policy",
@@ -192,7 +194,7 @@ def _about_the_run(evidence: Evidence, run: Run, no_base_policy: Notice | None) 
             gate="run",
             metric="run",
             rule="the training finishes",
-            outcome="ERROR",
+            outcome=_worst_undecided(policy) if how.kind is Kind.END_UNKNOWN else "ERROR",
             reason=reasons.unfinished(how),
             advice=how.remedy,
         )
@@ -225,16 +227,16 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
             yield _missing(name, gate, evidence)
-        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why == "last_line"), None):
+        elif lost := next((one for one in evidence.left_out.get(metric, ()) if one.why in UNSURE), None):
             advice = reasons.advice_on_left_out(lost)
-            yield _gate_result(name, gate, evidence, reasons.last_lost(metric, lost.clause), advice=advice)
+            yield _gate_result(name, gate, evidence, reasons.last_unsure(metric, lost), advice=advice)
         elif tampered := _changed(name, gate, evidence):
             advice = "record another run: recorded values cannot be changed"
             yield _gate_result(name, gate, evidence, tampered, advice=advice)
         elif not math.isfinite(value):
             reason = reasons.not_finite(metric, value)
             yield _gate_result(name, gate, evidence, reason, advice="a NaN or infinity in the training: find it there")
-        elif policy.seeds and runs < policy.seeds.min_runs:
+        elif policy.seeds and runs < policy.seeds.min_runs and not _broken_baseline(name, gate, evidence):
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
             yield _open(name, gate, evidence, reason)
         else:
@@ -243,6 +245,11 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
+
+
+def _broken_baseline(name: str, gate: ResolvedGate, evidence: Evidence) -> bool:
+    """Whether the gate compares with something that is not a finite number, which no further run changes."""
+    return gate.max_regression is not None and not math.isfinite(evidence.baselines[name].metrics.get(gate.metric, 0.0))
 
 
 def _changed(name: str, gate: ResolvedGate, evidence: Evidence) -> str | None:
@@ -287,7 +294,7 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     advice = reasons.advice_on_left_out(instead[0]) if instead else f"does the training still write '{metric}'?"
     check = _gate_result(name, gate, evidence, reason, advice=advice)
     # A value that cannot be read is not a metric that the policy allows to be missing.
-    result = check.result if instead else replace(check.result, outcome=by(gate.on_missing, gate, "WARN"))
+    result = check.result if instead else replace(check.result, outcome=missing(gate))
     if had is not None:
         result = replace(result, baseline=had, baseline_run=side.run, baseline_label=regression.label(side))
     return replace(check, result=result)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def explain(policy: Policy) -> str:
     """The policy in sentences, a paragraph for each gate, stage and waiver."""
     parts = [_gate(policy, name) for name in policy.gates] or ["There is no gate: nothing is judged."]
-    parts += [_branch(pattern, part) for pattern, part in policy.branches.items()]
-    parts += [_stage(name, stage) for name, stage in policy.stages.items()]
+    parts += [_branch(policy, pattern, part) for pattern, part in policy.branches.items()]
+    parts += [_stage(policy, name, stage) for name, stage in policy.stages.items()]
     if policy.waivers:
         parts.append("\n".join(["Waived:", *(f"- {_waiver(w)}" for w in policy.waivers)]))
     if policy.monitor:
@@ -106,7 +106,7 @@ def _which(gates: tuple[str, ...] | None) -> str:
     return "all gates are" if gates is None else f"{', '.join(gates)} {'is' if len(gates) == 1 else 'are'}"
 
 
-def _narrowing(part: Narrowing) -> str:
+def _narrowing(policy: Policy, part: Narrowing) -> str:
     said = [
         f"{what}: {action}"
         for what, action in (
@@ -116,15 +116,20 @@ def _narrowing(part: Narrowing) -> str:
         )
         if action
     ]
+    if part.severity:
+        said.insert(0, "each of them can fail" if part.severity == "error" else "a failure only warns")
+    narrowed = policy.narrowed(part)
+    if warning := [name for name in narrowed.gates if narrowed.resolved(name).severity == "warning"]:
+        said.append(f"{', '.join(warning)} only {'warns' if len(warning) == 1 else 'warn'}")
     return f"{_which(part.gates)} asked" + (f" ({'; '.join(said)})" if said else "")
 
 
-def _branch(pattern: str, part: Narrowing) -> str:
-    return f"For what goes into '{pattern}', {_narrowing(part)}."
+def _branch(policy: Policy, pattern: str, part: Narrowing) -> str:
+    return f"For what goes into '{pattern}', {_narrowing(policy, part)}."
 
 
-def _stage(name: str, stage: Stage) -> str:
-    needs = [_narrowing(stage)]
+def _stage(policy: Policy, name: str, stage: Stage) -> str:
+    needs = [_narrowing(policy, stage)]
     if stage.approvals.environment:
         needs.append(f"the job runs in the environment '{stage.approvals.environment}'")
     if stage.approvals.not_author:

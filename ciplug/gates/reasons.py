@@ -93,6 +93,10 @@ def advice_on_left_out(one: LeftOut) -> str:
         return one.advice or f"have the training write {one.name} as a file that can be read"
     if one.why in ("line", "last_line"):
         return "have the training write whole lines, and from one process only"
+    if one.why == "header":
+        return "have the training write the names of the columns as the first line"
+    if one.why == "order":
+        return f"write 'take:' for {one.file} in ciplug.yaml: last (by row), min, max, best or a step"
     return "have the training write a number"
 
 
@@ -105,9 +109,10 @@ def advice_on_no_metric(children: int) -> str:
     )
 
 
-def last_lost(metric: str, why: str) -> str:
-    """Return the reason where the last value of a metric may be lost."""
-    return f"the last value of '{metric}' may be lost: {why}"
+def last_unsure(metric: str, one: LeftOut) -> str:
+    """Return the reason where the value of a metric may not be its last."""
+    what = "is not known" if one.why == "order" else "may be lost"
+    return f"the last value of '{metric}' {what}: {one.clause}"
 
 
 # --- Comparisons ---------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, rule_text
-from ciplug.gates.checks import Check, by, failed, limit_of, tolerance, undecided
+from ciplug.gates.checks import Check, failed, limit_of, no_baseline, tolerance, undecided
 from ciplug.gates.choice_of_test import Pair, Tested, best_test
 from ciplug.gates.reasons import POINT
 from ciplug.records.notice import MISNAMED, UNSEEN
@@ -77,11 +77,11 @@ def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Chec
     if problem and problem.kind in MISNAMED:
         result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
     elif problem and problem.kind in UNSEEN and not side.has_numbers:
-        outcome = by(gate.on_no_baseline, gate, undecided(gate))
+        outcome = failed(gate) if gate.on_no_baseline == "fail" else undecided(gate)
         result = replace(result, outcome=outcome, reason=reasons.baseline_unknown(problem), advice=problem.remedy)
     else:
         advice = "later runs have it" if side.has_numbers or not problem else problem.remedy
-        outcome = by(gate.on_no_baseline, gate, "WARN")
+        outcome = no_baseline(gate)
         result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
     return Check(gate=gate, result=result)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, regression, rule_text
-from ciplug.gates.checks import Check, bounds, by, failed, undecided, within
+from ciplug.gates.checks import Check, bounds, failed, missing, undecided, within
 from ciplug.gates.choice_of_test import Tested
 from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
@@ -33,7 +33,7 @@ def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, ex
     # Examples that are gone make another evaluation set, which is not compared: what is gone is named all the same.
     yield from _lost(gate, about, examples.lost(name, slices.by))
     if isinstance(parts, Undecided):
-        outcome = undecided(gate) if parts.differs and run is not None else by(gate.on_missing, gate, "WARN")
+        outcome = undecided(gate) if parts.differs and run is not None else missing(gate)
         yield Check(gate=gate, result=replace(about, outcome=outcome, reason=f"no slices: {parts.reason}"))
         return
     judged = {part: rows for part, rows in parts.items() if len(rows) >= slices.min_samples}
@@ -65,7 +65,7 @@ def _lost(gate: ResolvedGate, about: GateResult, parts: Sequence[Part]) -> Itera
         result = replace(
             about,
             slice=_named(part),
-            outcome=by(gate.on_missing, gate, "WARN"),
+            outcome=missing(gate),
             reason=reasons.slice_lost(_named(part)),
             advice="does the evaluation still read all of its data?",
         )

@@ -102,6 +102,12 @@ def _expired(policy: Policy) -> list[str]:
 
 
 def spool(session: Session, before: Examined) -> str:
+    if refused := session.spool.refused():
+        are = "entry of the spool is" if len(refused) == 1 else "entries of the spool are"
+        raise warning(
+            f"{len(refused):,} {are} set aside: the store has other content under the same key: {refused[0]}",
+            "compare refused.json in it with what the store has (ciplug runs show), then remove the folder",
+        )
     waiting = Counter(sealed.store for sealed in session.spool.sealed())
     own = {address: count for address, count in waiting.items() if not address.startswith(FORK)}
     if not own:

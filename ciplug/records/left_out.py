@@ -9,8 +9,26 @@ from typing import Literal
 from ciplug.errors import listed
 
 Why = Literal[
-    "null", "text", "list", "name", "twice", "files", "size", "step", "no_step", "artifact", "line", "last_line", "file"
+    "null",
+    "text",
+    "list",
+    "name",
+    "twice",
+    "files",
+    "size",
+    "step",
+    "no_step",
+    "artifact",
+    "output",
+    "logged",
+    "line",
+    "last_line",
+    "order",
+    "header",
+    "file",
 ]
+UNSURE: tuple[Why, ...] = ("last_line", "order")
+"""The metric has a value, and it may not be its last."""
 NAME_MOST = 80
 """Characters of a name in a summary."""
 
@@ -25,14 +43,18 @@ class LeftOut:
     """null: no value. text: text where a number was due. list: a list without numbers, or of lists. name: metrics
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
-    file for people that could not be made; then it is the name of a file. line: a line, or the rest of a file without
+    file for people that could not be made; then it is the name of a file. output: an artifact that is not recorded, or
+    whose content no store has; the name is that of the file. logged: the metric was logged with another value than its
+    file has, and the file counts. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
-    that cannot be read may have held the last.
+    that cannot be read may have held the last. order: the metric has a value, and the steps rise and fall, so that no
+    value is surely the last. header: a table without names of columns, any of which may be the metric.
     file: all of a file, which may have held any metric; the name is that of the file."""
     file: str | None = None
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None
-    """The beginning of the text that stands there; the other file, for `files`; what is wrong, for `file`."""
+    """The beginning of the text that stands there; the other file, for `files`; what is wrong, for `file` and
+    `output`; the value that was logged."""
     line: int | None = None
     advice: str | None = None
     """What to do, where it depends on what is wrong."""
@@ -55,7 +77,11 @@ class LeftOut:
             "step": "no value at the chosen step",
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
+            "output": f"{self.found}",
+            "logged": f"logged as {self.found}, and its file has another value",
             "line": f"{part} that cannot be read: {self.found}",
+            "order": "steps that rise and fall",
+            "header": f"{self.found}",
             "last_line": f"in {part} that cannot be read: {self.found}",
             "file": f"{self.found}" + (f", line {self.line}" if self.line is not None else ""),
         }[self.why]
@@ -63,6 +89,8 @@ class LeftOut:
     @property
     def clause(self) -> str:
         """The reason and its place: "null in metrics.json:3"."""
+        if self.why == "output":
+            return f"{self.name}: {self.reason}"
         if self.why == "file":
             return f"{self.name} is not recorded: {self.reason}"
         if self.file is None:

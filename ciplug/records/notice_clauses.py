@@ -31,6 +31,9 @@ def ended(notice: Facts) -> str:
 def _ended(notice: Facts) -> str:
     if notice.detail is not None:
         return f"ended as {notice.detail} in MLflow, though its exit code is 0"
+    if notice.kind is Kind.END_UNKNOWN:
+        again = f", resumed by {notice.by}," if notice.resumed == "then" else ""
+        return f"{again} ended by SystemExit, and its exit code is not known".strip(" ,")
     why = notice.signal or (f"exit code {notice.exit_code}" if notice.exit_code is not None else "")
     word = "was killed" if notice.kind is Kind.KILLED else "failed"
     if notice.resumed == "then":
@@ -190,6 +193,7 @@ def _renamed(notice: Facts) -> str:
 _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
+    Kind.END_UNKNOWN: _unfinished,
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
@@ -208,6 +212,8 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.LEFT_OUT: lambda n: f"of what the training wrote, {n.detail}",
     Kind.NOT_MADE: lambda n: f"of the files that the training logged, {n.detail}",
     Kind.NOT_RECORDED: lambda n: f"{listed(n.files)} is not recorded: {n.detail}",
+    Kind.NOT_KEPT: lambda n: f"the artifact {listed(n.files)}: {n.detail}",
+    Kind.TWO_VALUES: lambda n: f"metrics have another value in the log than in their file, which counts: {n.detail}",
     Kind.PASSED_OVER: _passed_over,
     Kind.MORE_PASSED_OVER: lambda n: f"{counted(n.count or 0, 'more run')} of this commit passed over",
     Kind.WITHDRAWN: _withdrawn,

@@ -50,11 +50,13 @@ def _of_failure(notice: Facts) -> str:
 
 
 _CHECK_OUT_FIRST = "check out the commit first, then train: ciplug run -- COMMAND"
+_KNOWN_END = "run the program by ciplug run -- COMMAND; or start its run using 'with', or end it by sys.exit(…)"
 _OF_PASSED_OVER = {
     Reason.DIRTY: "commit the changes, and record the run again",
     Reason.SET_ASIDE: "commit the changes, and record the run again; or merge that 'clean:' first",
     Reason.STATE_UNKNOWN: "record it again, in a clone of the repository",
     Reason.NOT_FINISHED: _TRAINING,
+    Reason.END_UNKNOWN: _KNOWN_END,
     Reason.CHILD: "log the metrics that gates use in the parent run, too: other runs are compared with that one",
     Reason.INCOMPLETE: "make every run write the metrics that the gates use",
     Reason.WITHDRAWN: "record another run",
@@ -74,6 +76,7 @@ _OF_RENAME = {
 _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.FAILED: _of_failure,
     Kind.KILLED: _of_failure,
+    Kind.END_UNKNOWN: _KNOWN_END,
     Kind.FORK: "to have verified numbers, train that code in a pipeline of this repository",
     Kind.DIRTY: "commit the changes, and record the run again",
     Kind.HEAD_MOVED: _CHECK_OUT_FIRST,
@@ -84,6 +87,8 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.LEFT_OUT: "make the training write a number for each of them",
     Kind.NOT_MADE: "correct the log calls of these files: no gate looks at them",
     Kind.NOT_RECORDED: lambda n: n.advice or "make the training write a file that can be read",
+    Kind.NOT_KEPT: lambda n: n.advice or "make the training write a file that can be read",
+    Kind.TWO_VALUES: "make the training log the number that it writes, or only one of the two",
     Kind.MORE_PASSED_OVER: "list them: ciplug runs list --commit HEAD",
     Kind.PASSED_OVER: lambda n: _OF_PASSED_OVER.get(n.because) if n.because and not n.settled else None,
     Kind.WITHDRAWN: _of_withdrawal,

@@ -7,6 +7,7 @@ from ciplug.records.notice import Kind, Notice, Resumed, Subject
 from ciplug.records.run import Run
 
 _NO_CHANGES = Changes()
+_UNFINISHED = {"killed": Kind.KILLED, "unknown": Kind.END_UNKNOWN}
 
 
 def objection(run: Run, changes: Changes, of: Subject = "candidate") -> Notice | None:
@@ -39,8 +40,8 @@ def newer_amendment(run: Run, changes: Changes, of: Subject = "candidate") -> No
 
 
 def unfinished_run(run: Run, changes: Changes = _NO_CHANGES, seed: str | None = None) -> Notice:
-    """Return the notice on a run that failed or was killed; `seed` names it where it is one of several."""
-    kind, setback = Kind.KILLED if run.status == "killed" else Kind.FAILED, changes.setback
+    """Return the notice on a run that did not finish, or may not have; `seed` names it where it is one of several."""
+    kind, setback = _UNFINISHED.get(run.status, Kind.FAILED), changes.setback
     if setback and setback.status == run.status:
         return Notice(kind=kind, run=run.id, seed=seed, by=setback.author, resumed="then")
     origin = run.provenance

@@ -42,7 +42,8 @@ def is_model_name(name: str) -> bool:
 
 
 Scalar = str | int | float | bool
-Status = Literal["finished", "failed", "killed"]
+Status = Literal["finished", "failed", "killed", "unknown"]
+"""unknown: the program ended by itself, and nobody knows with which exit code."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,6 +24,8 @@ class Reason(str, Enum):
     """Nobody recorded whether tracked files differed from the commit. It never counts."""
     NOT_FINISHED = "not_finished"
     """Its training, or that of its parent, failed or was killed."""
+    END_UNKNOWN = "end_unknown"
+    """Its program, or that of its parent, ended with an exit code that nobody knows."""
     LAPTOP = "laptop"
     """A person's machine recorded it, and not a pipeline."""
     CHILD = "child"
@@ -36,7 +38,7 @@ class Reason(str, Enum):
 
 REPORTED_REASONS = (
     *(Reason.WITHDRAWN, Reason.FORK, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN),
-    *(Reason.NOT_FINISHED, Reason.LAPTOP),
+    *(Reason.NOT_FINISHED, Reason.END_UNKNOWN, Reason.LAPTOP),
 )
 """Reasons that a report names: somebody may have expected these runs to count."""
 _NAMED_MOST = 3
@@ -79,6 +81,7 @@ WORDS = {
     Reason.DIRTY: "was made from a dirty tree: tracked files differed from the commit",
     Reason.STATE_UNKNOWN: "did not record whether its files were those of the commit",
     Reason.NOT_FINISHED: "did not finish",
+    Reason.END_UNKNOWN: "ended with an exit code that is not known",
     Reason.LAPTOP: "was recorded on a person's machine, not by a pipeline",
     Reason.CHILD: "is a child run",
     Reason.INCOMPLETE: "has fewer of the metrics that the gates use",

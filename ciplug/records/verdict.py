@@ -15,6 +15,28 @@ Outcome = Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE", "ERROR"]
 SEVERITY: dict[Outcome, int] = {"PASS": 0, "WARN": 1, "INCONCLUSIVE": 2, "FAIL": 3, "ERROR": 4}
 
 
+@dataclass(frozen=True)
+class Effect:
+    """What an outcome does in each of its uses."""
+
+    fails_job: bool
+    """Whether `ciplug gate`, and `ciplug ci` by default, exit with 1."""
+    fails_strict_job: bool
+    """The same with `ciplug ci --fail-on warn`."""
+    status: Literal["success", "failure"]
+    """The status of the commit."""
+    promotes: bool
+
+
+EFFECTS: Mapping[Outcome, Effect] = {
+    "PASS": Effect(fails_job=False, fails_strict_job=False, status="success", promotes=True),
+    "WARN": Effect(fails_job=False, fails_strict_job=True, status="success", promotes=True),
+    "INCONCLUSIVE": Effect(fails_job=False, fails_strict_job=True, status="success", promotes=False),
+    "FAIL": Effect(fails_job=True, fails_strict_job=True, status="failure", promotes=False),
+    "ERROR": Effect(fails_job=True, fails_strict_job=True, status="failure", promotes=False),
+}
+
+
 def worst(outcomes: list[Outcome]) -> Outcome:
     """Return the worst outcome. Raises ValueError for an empty list: no outcome is not a pass."""
     return max(outcomes, key=SEVERITY.__getitem__)
@@ -205,8 +227,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """PASS or WARN, of a verdict that was not a dry run."""
-        return self.outcome in ("PASS", "WARN") and not self.dry_run
+        """Whether it allows a promotion: by its outcome, of a verdict that was not a dry run."""
+        return EFFECTS[self.outcome].promotes and not self.dry_run
 
     @property
     def waived(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.comparison import diff
+from ciplug.errors import listed
 from ciplug.git.history import History
 from ciplug.records import rerun_notices
 from ciplug.records.comparison import Comparison, Side
@@ -181,7 +182,15 @@ def _left_out(run: Run) -> Iterator[Notice]:
     if files := [one for one in run.left_out if one.why == "artifact"]:
         names = tuple(one.name for one in files)
         yield Notice(kind=Kind.NOT_MADE, run=run.id, files=names[:20], count=len(names), detail=summary(files))
-    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file")]:
+    for one in [one for one in run.left_out if one.why == "output"][:NAMED_MOST]:
+        yield Notice(kind=Kind.NOT_KEPT, run=run.id, files=(one.name,), detail=one.reason, advice=one.advice)
+    if twice := [one for one in run.left_out if one.why == "logged"]:
+        names, each = (
+            tuple(one.name for one in twice),
+            listed([f"'{one.name}' (logged as {one.found})" for one in twice]),
+        )
+        yield Notice(kind=Kind.TWO_VALUES, run=run.id, metrics=names[:20], count=len(names), detail=each)
+    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ciplug.comparison import repeats
 from ciplug.errors import CiplugError
 from ciplug.records.comparison import Side
-from ciplug.records.left_out import LeftOut
+from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
@@ -61,14 +61,16 @@ def _left_out(
 ) -> dict[str, tuple[LeftOut, ...]]:
     """Metric → what stands in the place of its number, or of its last one.
 
-    A file that was refused, and a line that cannot be read, may have held any metric that is not there.
+    A file that was refused, a line that cannot be read, and a column without a name may have held any metric that is
+    not there.
     """
     found: dict[str, tuple[LeftOut, ...]] = {}
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        noted = [one for one in (*texts, *run.left_out) if one.name not in run.metrics or one.why == "last_line"]
-        lines = [one for one in run.left_out if one.why == "line"]
+        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output")))
+        noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
+        lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
         found |= {name: unread for name in gated if name not in run.metrics and unread}
         found |= {one.name: (one,) for one in noted}

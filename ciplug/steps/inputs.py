@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ciplug.config import Samples, Section
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, InputError, RecordError, UsageError
+from ciplug.git.credentials import redact
 from ciplug.records.last_point import LastPoint, last_of
 from ciplug.records.left_out import LeftOut, Why, some_names, summary
 from ciplug.records.run import METRIC_NAME, File, Scalar, metric_name
@@ -27,7 +28,20 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
 
 
-_BESIDE_A_NUMBER: tuple[Why, ...] = ("text", "list", "size", "no_step", "artifact", "line", "last_line")
+Lose = Callable[[str, InputError], None]
+"""Takes the name of a file that cannot be recorded or kept, and why."""
+_BESIDE_A_NUMBER: tuple[Why, ...] = (
+    "text",
+    "list",
+    "size",
+    "no_step",
+    "artifact",
+    "line",
+    "last_line",
+    "order",
+    "header",
+    "logged",
+)
 """What is noted of a name though it has a number, too."""
 _WORDS_MOST = 200
 """Characters of a path, or of a sentence about a file, that the record keeps."""
@@ -60,7 +74,7 @@ class Inputs:
     left_out: frozenset[Path] = frozenset()
     """Absolute paths of files in the folders above that are not the run's."""
     refused: tuple[LeftOut, ...] = ()
-    """Files of metrics and examples that are not the run's, with the reason."""
+    """Files of metrics and examples, and artifacts, that are not the run's, with the reason."""
     unchanged: tuple[str, ...] = ()
     """Outputs that were allowed, and were not written, as the record names them."""
     older: tuple[str, ...] = ()
@@ -87,7 +101,7 @@ def readings_of(section: Section, cwd: Path) -> dict[Path, Reading]:
             step=one.step, take=one.take, of=one.of, names=names, directions=directions
         )
         for one in section.metrics.files
-        if (one.step, one.take) != (None, "last")
+        if (one.step, one.take) != (None, None)
     }
 
 
@@ -147,16 +161,18 @@ def read_values(job: Surroundings, inputs: Inputs, logged: Logged, problems: lis
     refused = {one.name: one for one in inputs.refused}
     files = _read_files(job, inputs, problems, notes, refused)
     metrics = files.metrics
+    other_values: dict[str, LeftOut] = {}
     contradicted = {one.name for one in files.left_out.values() if one.why in ("files", "twice")}
     for name, value in logged.metrics.items():
         if name in contradicted:
             continue
         stated = metrics.setdefault(name, value)
         if stated != value and not (math.isnan(stated) and math.isnan(value)):
+            other_values[name] = LeftOut(name=name, why="logged", found=repr(value))
             words = f"the metric '{name}' was logged as {value!r}, and its file says {stated!r}: the file counts"
             notes.append(warning(words))
     examples = _examples(inputs, job, metrics, problems, refused)
-    both = {**{one.name: one for one in logged.left_out}, **files.left_out}
+    both = {**{one.name: one for one in logged.left_out}, **other_values, **files.left_out}
     left_out = tuple(one for one in both.values() if one.name not in metrics or one.why in _BESIDE_A_NUMBER)
     last = {**logged.last, **{name: point for name, one in files.series.items() if (point := last_of(one))}}
     return Values(
@@ -178,7 +194,7 @@ def read_datasets(
     """The datasets by their content. Files that cannot be read are added to `problems`."""
     from ciplug.git.lfs import FETCH_HINT
 
-    contents = _examined(paths, job, problems, by_pointer=True)
+    contents = _examined(paths, job, lambda name, problem: problems.append(problem), by_pointer=True)
     if pointers := [path for content in contents for path in content.pointers]:
         more = f" and {len(pointers) - 1:,} more" if len(pointers) > 1 else ""
         words = f"{pointers[0]}{more}: only the Git LFS pointer is here; recorded by the digest of the content"
@@ -186,56 +202,72 @@ def read_datasets(
     return tuple(content.file for content in contents)
 
 
+class Artifacts(NamedTuple):
+    """The artifacts of a run."""
+
+    files: tuple[File, ...] = ()
+    lost: tuple[LeftOut, ...] = ()
+    """Those that could not be read, or whose content cannot be kept."""
+
+
 def read_artifacts(
     job: Surroundings, entry: Path, inputs: Inputs, logged: Logged, problems: list[CiplugError]
-) -> tuple[File, ...]:
+) -> Artifacts:
     """The artifacts by their content; bytes that are to be kept wait in the spool entry from now on.
 
-    Files that cannot be read or kept are added to `problems`.
+    Files that cannot be read or kept are added to `problems`, too.
     """
     if not (inputs.artifacts or inputs.addresses or logged.artifacts or logged.files):
-        return ()
+        return Artifacts()
     from ciplug.capture import artifacts
 
     addresses = [*inputs.addresses, *filter(artifacts.is_address, logged.artifacts)]
     unnamed = [text for text in logged.artifacts if text not in logged.named and not artifacts.is_address(text)]
-    contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, problems, inputs.left_out)
-    contents += _given(entry, logged.files, problems)
+    lost: list[LeftOut] = []
+
+    def lose(name: str, problem: InputError) -> None:
+        problems.append(problem)
+        lost.append(lost_file(name, problem))
+
+    contents = _examined([*inputs.artifacts, *map(Path, unnamed)], job, lose, inputs.left_out)
+    contents += _given(entry, logged.files, lose)
     taken = {content.file.path: content.file for content in contents}
-    contents += _under_names(logged.named, job, taken, problems, inputs.left_out)
+    contents += _under_names(logged.named, job, taken, lose, inputs.left_out)
     files: dict[str, File] = {}
     kept = []
     for content in contents:
         files[content.file.path] = content.file
         if job.destination is not None:
             if excess := artifacts.too_large(content, job.destination.limit):
-                problems.append(excess)
+                lose(content.file.path, excess)
             else:
                 kept.append(content)
     if kept and job.destination is not None:
         try:
             files.update((file.path, file) for file in artifacts.stage(entry, job.destination.uri, kept))
         except OSError as problem:
-            problems.append(artifacts.not_staged(entry, problem))
+            unkept = artifacts.not_staged(entry, problem)
+            problems.append(unkept)
+            lost += [lost_file(content.file.path, unkept) for content in kept]
     for address in addresses:
         try:
             files[address] = artifacts.elsewhere(address, job.env)
         except InputError as unread:
-            problems.append(unread)
-    return tuple(files.values())
+            lose(address, unread)
+    return Artifacts(tuple(files.values()), tuple(lost))
 
 
 def _under_names(
     named: Mapping[str, str],
     job: Surroundings,
     files: Mapping[str, File],
-    problems: list[CiplugError],
+    lose: Lose,
     left_out: Collection[Path],
 ) -> list[Content]:
     """The artifacts that have a name of their own. One whose name another file has stands below `mlflow/`."""
     contents = []
     for path, name in named.items():
-        for content in _examined([Path(path)], job, problems, left_out):
+        for content in _examined([Path(path)], job, lose, left_out):
             other = files.get(name)
             is_taken = other is not None and other.digest != content.file.digest
             file = replace(content.file, path=f"mlflow/{name}" if is_taken else name)
@@ -243,7 +275,7 @@ def _under_names(
     return contents
 
 
-def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> Iterator[Content]:
+def _given(entry: Path, names: Sequence[str], lose: Lose) -> Iterator[Content]:
     """The files that the training gave to the run, under the names that it gave them."""
     from ciplug.capture.content import examine
     from ciplug.capture.writer import KEPT
@@ -252,9 +284,16 @@ def _given(entry: Path, names: Sequence[str], problems: list[CiplugError]) -> It
         try:
             content = examine(entry / KEPT / name, entry)
         except InputError as problem:
-            problems.append(problem)
+            lose(name, problem)
             continue
         yield content._replace(file=replace(content.file, path=name))
+
+
+def lost_file(name: str, problem: CiplugError) -> LeftOut:
+    """The fact that an artifact is not recorded, or that no store has its content, for the record."""
+    found = problem.what if isinstance(problem, InputError) else problem.message
+    advice = problem.hint[:_WORDS_MOST] if problem.hint else None
+    return LeftOut(name=redact(name)[:_WORDS_MOST], why="output", found=found[:_WORDS_MOST], advice=advice)
 
 
 def refused_file(path: Path | str, problem: CiplugError) -> LeftOut:
@@ -389,12 +428,12 @@ def _read_files(
 def _examined(
     paths: Sequence[Path],
     job: Surroundings,
-    problems: list[CiplugError],
+    lose: Lose,
     left_out: Collection[Path] = (),
     *,
     by_pointer: bool = False,
 ) -> list[Content]:
-    from ciplug.capture.content import examine
+    from ciplug.capture.content import examine, shown_path
 
     contents: dict[str, Content] = {}
     with job.listener.progress("hashing", lambda: _size(job.cwd, paths)) as tell:
@@ -403,7 +442,7 @@ def _examined(
                 content = examine(job.cwd / path, job.top, left_out, by_pointer=by_pointer, tell=tell)
                 contents[content.file.path] = content
             except InputError as problem:
-                problems.append(problem)
+                lose(shown_path(job.cwd / path, job.top), problem)
     return list(contents.values())
 
 

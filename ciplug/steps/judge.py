@@ -13,7 +13,7 @@ from ciplug.errors import ConfigError
 from ciplug.git.commits import commit_named
 from ciplug.records.keys import verdict_object
 from ciplug.records.run import Run
-from ciplug.records.verdict import outcomes_of
+from ciplug.records.verdict import EFFECTS, outcomes_of
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
 from ciplug.steps.branches import commits_around
@@ -26,15 +26,10 @@ from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import MUST_NOT_WRITE
 
 if TYPE_CHECKING:
-    from ciplug.records.verdict import Outcome, Verdict
+    from ciplug.records.verdict import Verdict
     from ciplug.tracking.runs import Runs
 
 FailOn = Literal["fail", "warn", "never"]
-_BAD: dict[FailOn, tuple[Outcome, ...]] = {
-    "fail": ("FAIL", "ERROR"),
-    "warn": ("WARN", "INCONCLUSIVE", "FAIL", "ERROR"),
-    "never": (),
-}
 
 
 @dataclass(frozen=True)
@@ -184,4 +179,7 @@ def keep_verdicts(session: Session, verdicts: Sequence[Verdict], bundle: Path | 
 
 def exit_code(verdicts: Sequence[Verdict], fail_on: FailOn = "fail") -> int:
     """0 or 1. With "warn", a warning or an inconclusive gate fails too."""
-    return int(any(verdict.outcome in _BAD[fail_on] for verdict in verdicts))
+    if fail_on == "never":
+        return 0
+    effects = [EFFECTS[verdict.outcome] for verdict in verdicts]
+    return int(any(one.fails_job if fail_on == "fail" else one.fails_strict_job for one in effects))

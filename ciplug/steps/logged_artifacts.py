@@ -20,7 +20,8 @@ from ciplug.capture.written import absolute, files_of, is_in, older_than
 from ciplug.console import Note, warning
 from ciplug.errors import GitError, InputError, listed
 from ciplug.git.worktree import committed
-from ciplug.steps.inputs import Inputs, Surroundings
+from ciplug.records.left_out import LeftOut
+from ciplug.steps.inputs import Inputs, Surroundings, lost_file
 
 SINCE = "since"
 """Of the facts about an open run: the moment, in nanoseconds since 1970, from which on a written file is its own."""
@@ -38,6 +39,8 @@ class TakenLogged:
     committed: tuple[str, ...] = ()
     """Those that nobody wrote, and that are files of the commit, as the record names them."""
     problems: tuple[InputError, ...] = ()
+    lost: tuple[LeftOut, ...] = ()
+    """For the record, what the problems are about."""
     notes: tuple[Note, ...] = ()
 
 
@@ -73,7 +76,7 @@ def allowance(job: Surroundings, inputs: Inputs) -> dict[str, Any]:
 def inherited(parent: RunWriter) -> dict[str, Any]:
     """Return the facts of a child run: it may log what its parent may, and what was written since that began."""
     known = {_ALLOWED: parent.facts[_ALLOWED]} if _ALLOWED in parent.facts else {}
-    return {**known, SINCE: _since(parent)}
+    return {**known, SINCE: since_of(parent)}
 
 
 def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged, *, finished: bool) -> TakenLogged:
@@ -104,6 +107,7 @@ def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Log
     new = {file for file in refused if not is_in(file, inputs.left_out)}
     kept = _with_unchanged(inputs, old, may_stay | sources)
     gone = {one.text for one in old if one.is_all(refused)}
+    problems = [(one.name, _problem(job, one, new)) for one in old if one.among(new)] if finished else []
     return TakenLogged(
         replace(
             logged,
@@ -112,14 +116,15 @@ def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Log
         ),
         replace(kept, left_out=inputs.left_out | absolute(refused)),
         committed,
-        tuple(_problem(job, one, new) for one in old if one.among(new)) if finished else (),
+        tuple(problem for _, problem in problems),
+        tuple(lost_file(name, problem) for name, problem in problems),
         _taken(_names(old, may_stay)) if finished else _left_out(_names(old, new)),
     )
 
 
 def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged) -> list[_Old]:
     """The logged artifacts with files that are older than the run; how declared ones were written is known better."""
-    since = _since(entry)
+    since = since_of(entry)
     if since is None:
         return []
     declared = absolute(job.cwd / path for path in inputs.outputs)
@@ -131,7 +136,7 @@ def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged) ->
     return found
 
 
-def _since(entry: RunWriter) -> int | None:
+def since_of(entry: RunWriter) -> int | None:
     """When the run began, by the earlier of two clocks: ours, and that of the file system, which may be a server's."""
     since = entry.facts.get(SINCE)
     if not isinstance(since, int):
@@ -164,8 +169,10 @@ def _problem(job: Surroundings, old: _Old, files: Collection[Path]) -> InputErro
     names = [name.removeprefix(f"{old.name}/") for name in old.among(files)]
     some = "it" if old.is_all(files) else f"{listed(names)} in it"
     allowed = os.path.relpath(old.path, job.cwd) if old.path.is_relative_to(job.cwd) else old.text
+    what = f"logged as an artifact, and the command did not write {some}: it is not recorded"
     return InputError(
-        f"{old.name}: logged as an artifact, and the command did not write {some}: it is not recorded",
+        f"{old.name}: {what}",
+        what=what,
         hint="does the training write it elsewhere? Log what it writes itself. "
         f"If it skips work on purpose: --allow-unchanged {allowed}",
     )

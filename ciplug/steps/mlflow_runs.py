@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ciplug.capture.events import Event, left_out
 from ciplug.capture.mlflow import places
 from ciplug.capture.mlflow.events import events_of, left_out_of
 from ciplug.capture.mlflow.places import FOLDER
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from ciplug.capture.mlflow.run import MlflowRun
 
 _EVENTS_AT_ONCE = 5_000
+_TEXT_MOST = 200
+"""Characters of a store's name, and of what is wrong with it, that a record keeps."""
 _STATUS: Mapping[str, Status] = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
 
 
@@ -71,13 +74,19 @@ class Tracking:
         """
         found: dict[str, MlflowRun] = {}
         notes: list[Note] = []
-        for read in self._readers(command):
+        unread: list[Event] = []
+        for store, read in self._readers(command):
             try:
                 found = {run.id: run for run in read()} | found
             except CiplugError as problem:
                 words = f"{problem.message}: the runs of MLflow that are there are not recorded here"
                 notes.append(warning(words, problem.hint))
+                unread.append(left_out(store, "file", problem.message[:_TEXT_MOST], problem.hint))
         notes += self._untagged(found)
+        try:
+            self._entry.append(*unread)
+        except CiplugError as problem:
+            notes.append(problem_note(problem))
         if not found:
             return ReadBack(status, tuple(notes), self._looked_in)
         try:
@@ -92,11 +101,11 @@ class Tracking:
         first = redact(uri) if uri else "the store that ciplug gave it" if self._given else None
         return (*([first] if first else []), "its folder")
 
-    def _readers(self, command: Sequence[str]) -> Iterator[Callable[[], list[MlflowRun]]]:
-        """Yield a reader for each store that may hold a run of the command."""
+    def _readers(self, command: Sequence[str]) -> Iterator[tuple[str, Callable[[], list[MlflowRun]]]]:
+        """Yield the name and a reader of each store that may hold a run of the command."""
 
-        def of(uri: str, marked: str | None) -> Callable[[], list[MlflowRun]]:
-            return lambda: places.open_store(uri, self._cwd, self._env).runs(marked)
+        def of(uri: str, marked: str | None) -> tuple[str, Callable[[], list[MlflowRun]]]:
+            return self._shown(uri), lambda: places.open_store(uri, self._cwd, self._env).runs(marked)
 
         mark = self._entry.id
         if self.has_begun:
@@ -104,6 +113,12 @@ class Tracking:
         named = [*([self._env[places.URI]] if self._env.get(places.URI) else []), *places.uris_in(command, self._cwd)]
         yield from (of(uri, mark) for uri in dict.fromkeys(named) if places.may_exist(uri, self._cwd))
         yield from (of(str(path), mark) for path in places.stores_below(self._cwd))
+
+    def _shown(self, uri: str) -> str:
+        """The name of a store in records: an address without credentials, or a path from this folder."""
+        path = Path(uri)
+        shown = path.relative_to(self._cwd).as_posix() if path.is_relative_to(self._cwd) else redact(uri)
+        return f"MLflow's store {shown}"[:_TEXT_MOST]
 
     def _untagged(self, taken: Collection[str]) -> Iterator[Note]:
         """Yield a note on each new store with runs that nobody has tagged: the command or another process made them."""

@@ -19,7 +19,7 @@ from ciplug.git.commits import commit_time
 from ciplug.git.worktree import is_tracked
 from ciplug.records.left_out import LeftOut
 from ciplug.steps.addresses import Addresses
-from ciplug.steps.inputs import Inputs, refused_file
+from ciplug.steps.inputs import Inputs, lost_file, refused_file
 from ciplug.steps.session import Session
 
 _LEDGER = "params-written.json"
@@ -95,7 +95,11 @@ class Watch:
         ]
         problems = [_problem(one, self._inputs) for one in refused if not one.is_superseded]
         problems += [_problem_there(one) for one in refused_there]
-        inputs = replace(_without(self._inputs, refused, refused_there), refused=_refused(refused, self._inputs))
+        not_recorded = (
+            *_refused(refused, self._inputs),
+            *(lost_file(one, _problem_there(one)) for one in refused_there),
+        )
+        inputs = replace(_without(self._inputs, refused, refused_there), refused=not_recorded)
         return AcceptedOutputs(replace(inputs, unchanged=tuple(dict.fromkeys(names))), tuple(problems), tuple(notes))
 
     def _old(self, allowed: Collection[Path]) -> list[StaleOutput]:
@@ -186,10 +190,13 @@ def _problem(old: StaleOutput, inputs: Inputs) -> InputError:
 
 
 def _refused(old: Sequence[StaleOutput], inputs: Inputs) -> tuple[LeftOut, ...]:
-    """The files among these that metrics come from."""
+    """What the record has of these files."""
     sources = {*inputs.metrics, *([Path(inputs.samples.file)] if inputs.samples else [])}
     return tuple(
-        refused_file(one.path, _problem(one, inputs)) for one in old if one.path in sources and not one.is_superseded
+        refused_file(one.path, problem) if one.path in sources else lost_file(one.path.as_posix(), problem)
+        for one in old
+        if not one.is_superseded and (one.path in sources or one.path in inputs.artifacts)
+        for problem in [_problem(one, inputs)]
     )
 
 
@@ -197,6 +204,7 @@ def _problem_there(address: str) -> InputError:
     allowed = f"--allow-unchanged {shlex.quote(address)}"
     return InputError(
         f"{address}: the command did not write it: it is not recorded",
+        what="the command did not write it: it is not recorded",
         hint=f"does the training put it elsewhere? If it skips work on purpose: {allowed}",
     )
 

@@ -236,21 +236,23 @@ def finish(
     An input that cannot be taken does not stop the others: it is among the problems of the result. After
     a training that did not finish, files that it has not written are not a problem.
     """
-    ended = now()
+    ended, complete = now(), status in ("finished", "unknown")
     with entry.ending() as logged:
         input_problems: list[CiplugError] = []
         pointers: list[Note] = []
         values = read_values(job, inputs, logged, input_problems)
         asked = _asked_seed(entry, logged)
-        own = take_logged(job, entry, inputs, logged, finished=status == "finished")
+        own = take_logged(job, entry, inputs, logged, finished=complete)
+        artifacts = read_artifacts(job, entry.folder, own.inputs, own.logged, input_problems)
+        refused = (*values.refused, *own.lost, *artifacts.lost) if complete else ()
         run = replace(
             _with_logged(skeleton_of(entry), logged, values),
             status=status,
-            left_out=(*values.left_out, *(values.refused if status == "finished" else ())),
+            left_out=(*values.left_out, *refused),
             ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
             params=_with_seed(values.params, asked, inputs.seed_key),
             datasets=read_datasets(job, [*inputs.datasets, *map(Path, logged.datasets)], input_problems, pointers),
-            artifacts=read_artifacts(job, entry.folder, own.inputs, own.logged, input_problems),
+            artifacts=artifacts.files,
             provenance=provenance.at_end(
                 _origin(job, entry, logged),
                 env=job.env,
@@ -267,14 +269,14 @@ def finish(
         )
         notes = [
             *([warning(entry.notice)] if entry.notice else []),
-            *(lines_left_out(logged) if status == "finished" else []),
+            *(lines_left_out(logged) if complete else []),
             *own.notes,
             *notes,
             *values.notes,
             *pointers,
             *_other_seeds(asked, logged, values.params, inputs.seed_key),
         ]
-        reported = [*problems, *own.problems, *(input_problems if status == "finished" else [])]
+        reported = [*problems, *own.problems, *(input_problems if complete else [])]
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))

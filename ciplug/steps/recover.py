@@ -1,4 +1,7 @@
-"""Runs whose processes were killed: they are recorded as killed, with all that they had logged."""
+"""Runs whose processes have ended without ending them, as when they were killed.
+
+They are recorded as killed, with all that they had logged.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ciplug.capture import log
+from ciplug.capture.artifacts import is_address
+from ciplug.capture.content import name_of
 from ciplug.capture.logged import Logged
 from ciplug.capture.writer import ENDING, OPEN, RunWriter
-from ciplug.console import Note, problem_note
+from ciplug.capture.written import SECOND, files_of, newer_than, older_than
+from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError
-from ciplug.records.run import File, Run
+from ciplug.records.left_out import LeftOut
+from ciplug.records.run import Run
 from ciplug.steps import mlflow_runs
 from ciplug.steps.inputs import Inputs, read_artifacts
+from ciplug.steps.logged_artifacts import since_of
 from ciplug.steps.open_run import job_of
 from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
+
+_AGAIN = "train again: ciplug run -- COMMAND"
+NAME_MOST = 200
+"""Characters of the name of a file that a record keeps."""
 
 
 class Recovered(NamedTuple):
@@ -43,7 +55,10 @@ def recovery_notes(recovered: Recovered) -> Iterator[Note]:
     """Yield what a person should know of recovered runs."""
     for recorded in recovered.runs:
         run = recorded.run
-        yield Note(f"recovered run {run.id} ({run.model}): its process was killed; it is sent as killed")
+        yield Note(
+            f"recovered run {run.id} ({run.model}): its process was killed, or left it by os._exit or exec; "
+            "it is recorded as killed, with what it had logged"
+        )
         yield from recorded.notes
     for resumed in recovered.resumed:
         run_id, model = resumed.amendment.run, resumed.amendment.model
@@ -60,7 +75,11 @@ def _recovered(session: Session, entry: RunWriter) -> Recorded | Resumed | None:
         notes = mlflow_runs.recover(entry)
         logged = log.read(entry.folder)
         problems: list[CiplugError] = []
-        run = replace(_killed(entry, logged), artifacts=_kept(entry, logged, problems))
+        ours, lost = _ours(entry, logged)
+        artifacts = read_artifacts(job_of(entry), entry.folder, Inputs(), ours, problems)
+        run = _killed(entry, logged)
+        run = replace(run, artifacts=artifacts.files, left_out=(*run.left_out, *lost, *artifacts.lost))
+        notes = [*notes, *(warning(one.clause, one.advice) for one in lost)]
     except (TypeError, ValueError, KeyError, AttributeError):
         _leave(session, entry, log.read(entry.folder))
         return None
@@ -97,10 +116,36 @@ def _killed(entry: RunWriter, logged: Logged) -> Run:
     )
 
 
-def _kept(entry: RunWriter, logged: Logged, problems: list[CiplugError]) -> tuple[File, ...]:
-    """The artifacts that are in the folder of the run: those elsewhere may be another run's by now."""
-    inside = [path for path in logged.artifacts if Path(path).is_relative_to(entry.folder.absolute())]
-    return read_artifacts(job_of(entry), entry.folder, Inputs(), replace(logged, artifacts=tuple(inside)), problems)
+def _ours(entry: RunWriter, logged: Logged) -> tuple[Logged, list[LeftOut]]:
+    """Return what was logged, with the artifacts that are still the run's own; and the others.
+
+    A file in the folder of the run is. One elsewhere is, if it was written after the run began and not after its last
+    sign of life: a later write may be another run's.
+    """
+    inside, top = entry.folder.absolute(), job_of(entry).top
+    until = _last_sign_of_life(entry.folder).timestamp()
+    kept, lost = [], []
+    for text in logged.artifacts:
+        path = Path(text)
+        if is_address(text) or path.is_relative_to(inside):
+            kept.append(text)
+        elif why := _not_ours(path, since_of(entry), int(until * SECOND)):
+            name = (logged.named.get(text) or name_of(path, top))[:NAME_MOST]
+            lost.append(LeftOut(name=name, why="output", found=f"not recorded: {why}", advice=_AGAIN))
+        else:
+            kept.append(text)
+    named = {text: name for text, name in logged.named.items() if text in kept}
+    return replace(logged, artifacts=tuple(kept), named=named), lost
+
+
+def _not_ours(path: Path, since: int | None, until: int) -> str | None:
+    if not files_of(path):
+        return "it is not there any more"
+    if since is None or older_than(path, since):
+        return "the program did not write it before it ended"
+    if newer_than(path, until):
+        return "it was written after the program had ended"
+    return None
 
 
 def _leave(session: Session, entry: RunWriter, logged: Logged) -> None:

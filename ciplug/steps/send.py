@@ -10,7 +10,7 @@ from pathlib import Path
 from ciplug.capture import artifacts
 from ciplug.capture.sealed import Sealed, families
 from ciplug.console import Note, warning
-from ciplug.errors import Cause, ConfigError, StoreError
+from ciplug.errors import Cause, ConfigError, Conflict, StoreError
 from ciplug.records.canonical import new_id
 from ciplug.records.keys import amended_run, is_run
 from ciplug.steps.session import Session, beside_runs
@@ -63,6 +63,7 @@ def send(session: Session, own: Sealed | None = None, *, source: str | None = No
                 except StoreError as reason:
                     refused += [(sealed, reason) for sealed in members]
     if refused:
+        _set_aside(refused)
         raise _refusal(session, refused, own, source)
     return sent
 
@@ -125,12 +126,22 @@ def _refusal(
 ) -> StoreError:
     ours = (one for one in refused if own and one[0].folder == own.folder)
     sealed, reason = next(ours, refused[0])
+    if isinstance(reason, Conflict):
+        how = f"it is set aside in {sealed.folder}, and not sent again; compare it with what the store has"
+        return reason.reworded(f"not sent: {reason.message}", f"{reason.hint}; {how}" if reason.hint else how)
     how = f"it is kept in {sealed.folder}; send it with: {session.send_command}"
     if len(refused) > 1:
         how = f"it is kept in {sealed.folder}, {len(refused)} wait in all; send them with: {session.send_command}"
     if source:
         how += f" --from {shlex.quote(source)}"
     return reason.reworded(f"not sent: {reason.message}", f"{reason.hint}; {how}" if reason.hint else how)
+
+
+def _set_aside(refused: Sequence[tuple[Sealed, StoreError]]) -> None:
+    """Have no later command fail for what a create-only store can never take."""
+    for sealed, reason in refused:
+        if isinstance(reason, Conflict):
+            sealed.set_aside()
 
 
 def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -> dict[Path, Mapping[str, bytes]]:
@@ -152,7 +163,7 @@ def _send_files(session: Session, batch: Sequence[Sealed], source: str | None) -
         else:
             by_place.setdefault(to, {})[sealed.folder] = changed
     for to, entries in by_place.items():
-        objects.update(_send_to(session, to, entries))
+        objects.update(_send_to(session, to, entries, {sealed.folder: sealed for sealed in batch}))
     return objects
 
 
@@ -170,7 +181,7 @@ def _destination(
 
 
 def _send_to(
-    session: Session, to: str, entries: Mapping[Path, Mapping[str, bytes]]
+    session: Session, to: str, entries: Mapping[Path, Mapping[str, bytes]], by_folder: Mapping[Path, Sealed]
 ) -> Iterator[tuple[Path, Mapping[str, bytes]]]:
     files = session.files
     if files is None or files.uri != to:
@@ -183,6 +194,7 @@ def _send_to(
     with session.listener.transfer("files sent", count, size) as tell:
         sent = artifacts.send(entries, files, tell)
     for entry, one in sent.items():
-        if one.lost and (entry / "sealed.json").exists():
+        if one.lost and by_folder[entry].waits:
+            by_folder[entry].rewrite(one.objects)
             session.tell(warning(one.lost, "its digest is recorded, but its content is not kept"))
         yield entry, one.objects

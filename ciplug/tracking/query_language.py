@@ -47,7 +47,7 @@ _ATTRIBUTES = {
 }
 """MLflow's names, and those of the record → the record's."""
 _WORDS = {
-    STATUS: ("finished", "failed", "killed", "running", "scheduled"),
+    STATUS: ("finished", "failed", "killed", "unknown", "running", "scheduled"),
     LIFECYCLE: ("active", "withdrawn", "deleted"),
     **{Key("attribute", name): ("true", "false") for name in FLAGS},
 }

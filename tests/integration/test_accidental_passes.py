@@ -507,3 +507,22 @@ def test_a_run_is_not_compared_with_its_own_children(tmp_path: Path, baseline: s
     )
     project.ciplug("run", "--", sys.executable, "-c", sweep)
     assert "0.3 worse than the baseline's 0.9" in project.ciplug("gate", code=1).stdout
+
+
+def test_a_stage_decides_whether_a_gate_that_only_warns_stops_a_promotion(project: Project) -> None:
+    """A gate of severity warning blocks nothing, decided or not; a stage of severity error makes it block."""
+    stages = "stages: {staging: {severity: error, on_inconclusive: fail}}\n"
+    rule = "{higher_is_better: true, max_regression: 1%, severity: warning}"
+    gates = f"gates:\n  accuracy: {rule}\n  loss: {{max: 1}}\n"
+    git(project.folder, "checkout", "-q", "main")
+    (project.folder / "ciplug.yaml").write_text(f"model: wine\nmetrics: metrics.json\n{gates}{stages}")
+    project.numbers({"accuracy": 0.9, "loss": 0.5})
+    project.commit("good")
+    project.train()
+    project.numbers({"accuracy": 0.1, "loss": 0.5})
+    project.commit("80 points lost")
+    project.train()
+    assert "WARN" in project.ciplug("gate").stdout
+    explained = project.ciplug("policy", "explain").stdout
+    assert "To staging, all gates are asked (each of them can fail; undecided: fail)" in explained
+    assert "by the rules of staging: accuracy" in project.ciplug("promote", "wine", "--to", "staging", code=1).stderr

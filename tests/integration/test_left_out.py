@@ -176,3 +176,40 @@ def test_a_rename_reaches_the_metric_that_chooses_the_step(tmp_path: Path) -> No
             (run,) = json.loads(project.ciplug("runs", "list", "--limit", "1", "--json").stdout)
             assert run["metrics"] == {name: 0.4, "f1": 2.0, "epoch": 2.0}
             project.ciplug("gate")
+
+
+UNSURE = """\
+version: 1
+model: wine
+metrics: [metrics.json, history.csv, table.csv]
+gates:
+  accuracy: {min: 0.5}
+  loss: {max: 1}
+  f1: {min: 0.5, on_missing: warn}
+  recall: {min: 0.5}
+"""
+
+
+def test_what_is_not_surely_the_value_never_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A name that stands twice, steps in no order, and columns without names."""
+    project = Project.create(tmp_path / "work", config=UNSURE)
+    (project.folder / "metrics.json").write_text('{"accuracy": 0.9,\n"accuracy": 0.4, "recall": 0.8}')
+    (project.folder / "history.csv").write_text("epoch,loss\n2,0.2\n4,0.4\n4,0.5\n1,0.1\n3,0.3\n")
+    (project.folder / "table.csv").write_text("0.5,0.6\n0.7,0.8\n")
+    monkeypatch.chdir(project.folder)
+    assert cli.main(["record"]) == 0
+    said = capfd.readouterr().err
+    assert "metrics.json: 1 name is left out: 'accuracy' (several values)" in said
+    assert "history.csv: 1 name is left out: 'loss' (steps that rise and fall)" in said
+    assert "1 name is left out: 'header' (no names of columns: they are called 'column 1' to 'column 2')" in said
+    assert cli.main(["gate", "--json"]) == 1
+    (verdict,) = json.loads(capfd.readouterr().out)["verdicts"]
+    header = "no names of columns: they are called 'column 1' to 'column 2' in table.csv:1"
+    assert {gate["gate"]: (gate["outcome"], gate["reason"]) for gate in verdict["gates"]} == {
+        "accuracy": ("ERROR", "the run has no metric 'accuracy', but several values in metrics.json"),
+        "loss": ("ERROR", "the last value of 'loss' is not known: steps that rise and fall in history.csv"),
+        "f1": ("ERROR", f"the run has no metric 'f1', but {header}"),
+        "recall": ("PASS", "0.8 is not below 0.5"),
+    }

@@ -78,6 +78,10 @@ threading.Thread(target=log_on, daemon=True, name="beat").start()
         ("sys.exit(1)", "failed"),
         ("sys.exit('no data')", "failed"),
         ("quit(2)", "failed"),
+        # What whoever started the program sees of it.
+        ("sys.exit(256)", "finished"),
+        ("sys.exit(0.0)", "failed"),
+        ("sys.exit('')", "failed"),
         ("import argparse; argparse.ArgumentParser().parse_args(['--no-such-option'])", "failed"),
         ("raise ValueError('no')", "failed"),
         ("raise KeyboardInterrupt", "killed"),
@@ -95,6 +99,7 @@ def test_a_program_that_ends_without_with_is_recorded_as_it_ended(folder: Path, 
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True, text=True)
     (run,) = recorded(open_session(cwd=folder))
     assert run.status == status and "SystemExit, whose code" not in done.stderr
+    assert (done.returncode == 0) == (status == "finished")
 
 
 @pytest.mark.parametrize("end", ["raise SystemExit(1)", "raise SystemExit", "leave(1)"])
@@ -105,8 +110,8 @@ def test_a_code_that_is_not_known_is_said_to_be_so(folder: Path, end: str, aroun
     command = [*words, sys.executable, "-c", code]
     done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
     (run,) = recorded(open_session(cwd=folder))
-    assert run.status == ("failed" if around and done.returncode else "finished")
-    warned = f"ended by SystemExit, whose code is not known: run {run.id[:12]} is recorded as finished\n  -> start"
+    assert run.status == ("failed" if done.returncode else "finished") if around else run.status == "unknown"
+    warned = f"ended by SystemExit, whose code is not known: run {run.id[:12]} has the status unknown\n  -> start"
     assert (warned in done.stderr) is not around
 
 

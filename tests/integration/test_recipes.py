@@ -189,7 +189,7 @@ RULE = """\
 
 def test_a_key_of_a_gate(copy: Copy, project: Project) -> None:
     copy.insert("config/gate.py", KEY, before="    baseline: Baseline | None = key(BASELINE)\n")
-    copy.insert("config/tighten.py", '"other_than", ', before='"kind", "metric", "test"')
+    copy.insert("config/tighten.py", '        "other_than": _fixed,\n', before='        "baseline": _baseline,\n')
     copy.insert("gates/evaluate.py", RULE, before="            yield from _bounds(name, gate, value)\n")
 
     def check(file: str, text: str, *, code: int = 0) -> str:

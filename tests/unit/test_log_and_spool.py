@@ -462,8 +462,8 @@ def test_a_refusal_keeps_everything_and_stops_nothing_else(session: Session) -> 
     store_objects(session, {"verdicts/a": b"1"})
     with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         store_objects(session, {"verdicts/a": b"2"})
-    (conflicting,) = session.spool.sealed()
-    conflicting.discard()
+    (conflicting,) = session.spool.refused()
+    assert b"verdicts/a" in (conflicting / "refused.json").read_bytes() and session.spool.sealed() == []
     deep = "verdicts/" + "a/" * 99
     with pytest.raises(StoreError, match="not sent: a write of 1 objects is too large, or its keys too deep"):
         store_objects(session, {deep: b"2"})
@@ -482,7 +482,8 @@ def test_two_entries_with_other_bytes_under_one_key_are_not_sent_as_one(session:
         session.spool.create(new_id(), {}).seal(session.spooled_for, {"verdicts/a": data})
     with pytest.raises(StoreError, match="not sent: the store has other content under the same key"):
         send(session)
-    assert len(session.spool.sealed()) == 1
+    assert len(session.spool.refused()) == 1 and session.spool.sealed() == []
+    send(session)
 
 
 def test_what_a_fork_recorded_is_never_sent_by_a_trusted_job(session: Session) -> None:

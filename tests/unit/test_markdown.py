@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,6 +20,7 @@ from ciplug.reports import comment, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.report import Report
 from tests import report_samples as samples
+from tests.work import calls
 
 GOLDEN = Path(__file__).parent / "golden"
 TAGS = {
@@ -355,10 +355,7 @@ def test_the_overview_stays_and_those_that_passed_go_first() -> None:
             assert body.count("### ❌") == 2
 
 
-def test_three_models_of_500_metrics_are_quick() -> None:
-    report = samples.large()
-    render(samples.failing())
-    start = time.process_time()  # what else the machine does is not counted
-    body = render(report)
-    assert time.process_time() - start < 1.0
-    assert len(body.encode()) <= samples.LIMIT
+def test_the_work_grows_with_the_metrics_and_no_faster() -> None:
+    small, large = samples.large(metrics=100), samples.large(metrics=500)
+    assert len(render(large).encode()) <= samples.LIMIT
+    assert calls(lambda: render(large)) < 8 * calls(lambda: render(small))

@@ -48,6 +48,7 @@ NEVER = {Reason.WITHDRAWN, Reason.DIRTY, Reason.SET_ASIDE, Reason.STATE_UNKNOWN}
         (Reason.SET_ASIDE, {"set_aside": ("train.py",)}),
         (Reason.STATE_UNKNOWN, {"dirty": None}),
         (Reason.NOT_FINISHED, {"finished": False}),
+        (Reason.END_UNKNOWN, {"finished": False, "end_unknown": True}),
         (Reason.LAPTOP, {"pipeline": False}),
         (Reason.CHILD, {"parent": "somewhere"}),
         (Reason.INCOMPLETE, {"metrics": frozenset({"accuracy"})}),
@@ -63,7 +64,7 @@ def test_a_later_run_is_passed_over_for_one_reason(reason: Reason, changes: dict
         assert [(run.run, run.reason) for run in found.passed_over] == [("other", reason)]
     alone = chosen([other])
     assert alone.chosen == (None if reason in NEVER else "other")
-    barred_as_baseline = {*NEVER, Reason.FORK, Reason.NOT_FINISHED}
+    barred_as_baseline = {*NEVER, Reason.FORK, Reason.NOT_FINISHED, Reason.END_UNKNOWN}
     assert chosen([other], OF_A_CHILD).chosen == (None if reason in barred_as_baseline else "other")
     assert chosen([other], BASELINE).chosen == (None if reason in {*barred_as_baseline, Reason.CHILD} else "other")
     only_ci = replace(CANDIDATE, pipelines_only=True)
@@ -77,7 +78,8 @@ WORST = replace(BEST, started="0", pipeline=False, finished=False, metrics=froze
     ("better", "worse"),
     [
         ({}, {"trusted": False}),
-        ({"finished": True}, {"finished": False}),
+        ({"end_unknown": True}, {"finished": False}),
+        ({"finished": True}, {"finished": False, "end_unknown": True}),
         ({"finished": True, "pipeline": True, "parent": "gone"}, {"pipeline": False}),
         ({"finished": True, "pipeline": True}, {"parent": "gone"}),
         ({"finished": True, "pipeline": True, "metrics": GATED}, {"metrics": frozenset({"loss"})}),
@@ -116,6 +118,10 @@ def test_a_child_is_never_better_than_its_parent() -> None:
         "parent": "withdrawn by bob",
         "child": "started by a run that was withdrawn by bob",
     }
+    unknown = replace(parent, end_unknown=True)
+    assert [run.reason for run in chosen([child, unknown], BASELINE).passed_over] == [Reason.END_UNKNOWN] * 2
+    failed = replace(child, finished=False)
+    assert chosen([failed, unknown], BASELINE).passed_over[-1].reason is Reason.NOT_FINISHED
     circle = [replace(BEST, id="a", parent="b"), replace(BEST, id="b", parent="a")]
     assert chosen(circle).chosen in ("a", "b")
 

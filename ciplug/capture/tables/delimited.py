@@ -7,12 +7,14 @@ import io
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
-from ciplug.capture.tables.table import Row, Table, check_shape, first_twice
+from ciplug.capture.tables.table import Broken, Row, Table, check_shape, first_twice
+from ciplug.capture.tables.twice import one_of
 from ciplug.errors import counted
 
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
@@ -22,21 +24,66 @@ _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
 _DELIMITERS = (",", ";", "\t")
 _SAMPLE_BYTES, _SAMPLE_ROWS = 64 * 1024, 50
 """The part of a file that its delimiter is found by."""
+_SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?\s*", re.IGNORECASE)
+"""The first line by which Excel knows the delimiter."""
 MOST_DIGITS = 4300
 """The limit of Python and its json module."""
 
 
+@dataclass(frozen=True)
+class _Form:
+    delimiter: str = ","
+    has_comma: bool = False
+    """Numbers have a decimal comma: Excel in Europe writes `0,5;0,7`."""
+    rows: Sequence[Sequence[str]] = ()
+    """The first lines, as cells."""
+
+
 class Delimited(Table):
+    def __init__(
+        self,
+        source: Source,
+        broken: Broken | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        has_header: bool = True,
+    ) -> None:
+        """Open a table.
+
+        Args:
+            names: of the columns, in place of those of the header.
+            has_header: False: the first line is a row.
+        """
+        super().__init__(source, broken)
+        self._names = names
+        self._has_header = has_header
+
     @cached_property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the header. Raises InputError for an empty file, or a repeated name."""
+        """Return the names of the columns. Raises InputError for an empty file; for a repeated name if not lenient."""
         with self._open() as reader:
-            return self._header(reader)
+            return tuple(dict.fromkeys(self._header(reader)))
+
+    @property
+    def first_lines(self) -> Sequence[Sequence[str]]:
+        """The first lines of the table, the header among them, as cells."""
+        return self._form.rows
+
+    def value_of(self, cell: str) -> Any:
+        """The value of a cell, without blanks around it. Raises OverflowError as `cell_value`."""
+        if self._form.has_comma and _COMMA.fullmatch(cell):
+            cell = cell.replace(",", ".")
+        return cell_value(cell)
 
     def _rows(self, names: Collection[str] | None) -> Iterator[Row]:
         with self._open() as reader:
             header = self._header(reader)
-            wanted = [name for name in header if names is None or name in names]
+            places: dict[str, list[int]] = {}
+            for place, name in enumerate(header):
+                if names is None or name in names:
+                    places.setdefault(name, []).append(place)
+            columns = [(name, at[0]) for name, at in places.items()]
+            repeated = {name: at for name, at in places.items() if len(at) > 1}
             for number, cells in enumerate(filter(_is_not_blank, self._cells(reader)), 1):
                 line = reader.line_num
                 if len(cells) > len(header) and not any(cells[len(header) :]):
@@ -46,8 +93,10 @@ class Delimited(Table):
                     what = f"{counted(len(cells), 'cell')} under {counted(len(header), 'column name')}"
                     self._skip(self.source.wrong(what, line=line))
                     continue
-                values = dict(zip(header, cells, strict=True))
-                yield Row({name: self._value(values[name].strip(), name, line) for name in wanted}, number, line)
+                values = {name: self._value(cells[place].strip(), name, line) for name, place in columns}
+                for name, at in repeated.items():
+                    values[name] = one_of([self._value(cells[place].strip(), name, line) for place in at])
+                yield Row(values, number, line)
 
     def _cells(self, reader: Any) -> Iterator[list[str]]:
         while True:
@@ -61,34 +110,39 @@ class Delimited(Table):
                 self._skip(self.source.wrong(f"not CSV: {error}", line=line))
 
     @cached_property
-    def _form(self) -> tuple[str, bool]:
-        """Delimiter, and whether numbers have a decimal comma, by the first rows. Excel in Europe writes `0,5;0,7`."""
-        if self.source.extension == ".tsv":
-            return "\t", False
+    def _form(self) -> _Form:
+        """The form of the file, by its first lines."""
         with self.source.open() as file:
             data = file.read(_SAMPLE_BYTES)
-        lines = data.decode("utf-8-sig", "replace").splitlines()[:_SAMPLE_ROWS]
+        lines = data.decode(self.source.encoding, "replace").splitlines()[:_SAMPLE_ROWS]
         if len(data) == _SAMPLE_BYTES:
             lines = lines[:-1]
+        if lines and (named := _SEPARATOR.fullmatch(lines[0])):
+            return _form_of(lines[1:], named[1]) or _Form(named[1])
+        if self.source.extension == ".tsv":
+            found = _form_of(lines, "\t") or _Form("\t")
+            return _Form("\t", rows=found.rows)
         for is_whole in (True, False):
-            if found := _delimiter_of(lines, is_whole=is_whole):
-                return found
-        return ",", False
+            forms = [form for one in _DELIMITERS if (form := _form_of(lines, one)) is not None]
+            if fit := [form for form in forms if _is_delimiter(form, lines[0], is_whole=is_whole)]:
+                # Of `0;0,9`, the semicolon is the delimiter.
+                return next((form for form in fit if form.has_comma), fit[0])
+        return _form_of(lines, ",") or _Form()
 
     def _value(self, cell: str, name: str, line: int) -> Any:
-        if self._form[1] and _COMMA.fullmatch(cell):
-            cell = cell.replace(",", ".")
         try:
-            return cell_value(cell)
+            return self.value_of(cell)
         except OverflowError as error:
             raise self.source.wrong(str(error), column=name, line=line) from None
 
     def _header(self, reader: Any) -> tuple[str, ...]:
-        names = tuple(name.strip() for name in next(filter(_is_not_blank, reader), ()))
+        """The names of the columns, one for each; the reader is behind the header."""
+        found = next(filter(_is_not_blank, reader), ()) if self._has_header else ()
+        names = tuple(name.strip() for name in self._names or found)
         if not names:
             raise self.source.empty()
         check_shape(self.source, 0, len(names), 0)
-        if (twice := first_twice(names)) is not None:
+        if self.broken is None and (twice := first_twice(names)) is not None:
             raise self.source.column_twice(twice, reader.line_num)
         return names
 
@@ -97,9 +151,8 @@ class Delimited(Table):
         """A reader of the file's rows. What goes wrong in it becomes an InputError."""
         # The module's own limit, 128 KiB, is global. Ours on a cell is checked with the row.
         before = csv.field_size_limit(limits.LIMITS.line_bytes)
-        delimiter, _ = self._form
-        with self.source.open() as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(_lines(self.source, text), delimiter=delimiter, strict=True)
+        with self.source.open() as file, io.TextIOWrapper(file, encoding=self.source.encoding, newline="") as text:
+            reader = csv.reader(_lines(self.source, text), delimiter=self._form.delimiter, strict=True)
             try:
                 yield reader
             except csv.Error as error:
@@ -131,28 +184,31 @@ def cell_value(cell: str) -> str | int | float | bool | None:
         return cell
 
 
-def _delimiter_of(lines: Sequence[str], *, is_whole: bool) -> tuple[str, bool] | None:
-    """Return the first delimiter by which all rows are as wide as the header, and whether numbers have a decimal comma.
+def _form_of(lines: Sequence[str], delimiter: str) -> _Form | None:
+    """The form of lines with this delimiter; None: they are not CSV."""
+    try:
+        rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
+    except csv.Error:
+        return None
+    cells = [cell.strip() for row in rows for cell in row]
+    has_comma = delimiter != "," and any(map(_COMMA.fullmatch, cells))
+    return _Form(delimiter, has_comma and not any(map(_POINT.fullmatch, cells)), rows)
+
+
+def _is_delimiter(form: _Form, first: str, *, is_whole: bool) -> bool:
+    """Whether all rows are as wide as the header.
 
     Args:
+        first: the first line.
         is_whole: False: it is enough if the rows of that width are more than the others, and no other delimiter cuts
             the header. A row that is cut off must not hide the delimiter of all others.
     """
-    for delimiter in _DELIMITERS:
-        try:
-            rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
-        except csv.Error:
-            continue
-        if not rows or len(rows[0]) < 2:
-            continue
-        odd = sum(len(row) != len(rows[0]) for row in rows)
-        alone = not any(other in lines[0] for other in _DELIMITERS if other != delimiter)
-        if odd and (is_whole or not alone or 2 * odd >= len(rows)):
-            continue
-        cells = [cell.strip() for row in rows[1:] for cell in row]
-        has_comma = delimiter != "," and any(map(_COMMA.fullmatch, cells))
-        return delimiter, has_comma and not any(map(_POINT.fullmatch, cells))
-    return None
+    rows = form.rows
+    if not rows or len(rows[0]) < 2:
+        return False
+    odd = sum(len(row) != len(rows[0]) for row in rows)
+    alone = not any(other in first for other in _DELIMITERS if other != form.delimiter)
+    return not odd or not (is_whole or not alone or 2 * odd >= len(rows))
 
 
 def _is_not_blank(cells: list[str]) -> bool:
@@ -165,7 +221,8 @@ def _lines(source: Source, text: io.TextIOWrapper) -> Iterator[str]:
         number += 1
         if len(line) > limits.LIMITS.line_bytes:
             raise source.wrong(f"a line of more than {limits.LIMITS.line_bytes:,} bytes", line=number)
-        yield line
+        # The reader counts a blank line, and gives no cells for it.
+        yield "\n" if number == 1 and _SEPARATOR.fullmatch(line) else line
 
 
 def _line_not_utf8(source: Source) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Row, Table
+from ciplug.capture.tables.twice import with_twice
 from ciplug.errors import InputError
 from ciplug.records.read import DuplicateKeyError, deeper_than, unique_keys
 
@@ -20,12 +21,15 @@ class JsonLines(Table):
         number = 0
         for line, text in lines_with_text(self.source):
             try:
-                values = as_object(self.source, _parse(self.source, text, line), line=line)
+                values = as_object(self.source, self._parsed(text, line), line=line)
             except InputError as problem:
                 self._skip(problem)
                 continue
             number += 1
             yield Row(_only(values, names), number, line)
+
+    def _parsed(self, text: str, line: int) -> Any:
+        return _parse(self.source, text, line, is_lenient=self.broken is not None)
 
 
 class JsonList(Table):
@@ -37,9 +41,13 @@ class JsonList(Table):
             yield Row(_only(as_object(self.source, value, row=number), names), number)
 
 
-def parse_document(source: Source) -> Any:
-    """The whole file as one JSON value. Raises InputError naming file and line."""
-    return _parse(source, source.text, None)
+def parse_document(source: Source, *, is_lenient: bool = False) -> Any:
+    """The whole file as one JSON value. Raises InputError naming file and line.
+
+    Args:
+        is_lenient: a name that stands twice has its values as `Twice`; otherwise it is an error.
+    """
+    return _parse(source, source.text, None, is_lenient=is_lenient)
 
 
 def is_json_lines(source: Source) -> bool:
@@ -71,11 +79,11 @@ def parsed_lines(source: Source) -> Iterator[tuple[int, Any]]:
 
 
 def readable_part(source: Source) -> dict[str, Any]:
-    """What an object holds before the place at which it is not JSON: its whole members.
+    """What an object holds before the place at which it is not JSON: its whole members, as a lenient parser has them.
 
     Empty where there are none, and where the text is wrong in another way than its end.
     """
-    decoder, text, found = json.JSONDecoder(object_pairs_hook=unique_keys), source.text, dict[str, Any]()
+    decoder, text, found = json.JSONDecoder(object_pairs_hook=with_twice), source.text, list[tuple[str, Any]]()
     at = _after(text, 0, "{")
     while at is not None:
         try:
@@ -86,15 +94,15 @@ def readable_part(source: Source) -> dict[str, Any]:
             value, at = decoder.raw_decode(text, _blanks(text, at))
         except json.JSONDecodeError:
             break
-        except (ValueError, RecursionError, DuplicateKeyError):
+        except (ValueError, RecursionError):
             return {}
-        if not isinstance(name, str) or name in found or deeper_than(value, limits.LIMITS.depth - 1):
+        if not isinstance(name, str) or deeper_than(value, limits.LIMITS.depth - 1):
             return {}
         # A number at the end of the text may be the beginning of a longer one.
         if _blanks(text, at) < len(text):
-            found[name] = value
+            found.append((name, value))
         at = _after(text, at, ",")
-    return found
+    return with_twice(found)
 
 
 def _blanks(text: str, at: int) -> int:
@@ -110,6 +118,9 @@ def _after(text: str, at: int, sign: str) -> int | None:
 
 def text_lines(source: Source, file: Any) -> Iterator[tuple[int, str]]:
     """Number and text of each line of a file that is open for bytes."""
+    if source.encoding != "utf-8-sig":
+        yield from enumerate(source.text.splitlines(), 1)
+        return
     line = 0
     while data := file.readline(limits.LIMITS.line_bytes + 1):
         line += 1
@@ -127,9 +138,9 @@ def as_object(source: Source, value: Any, *, line: int | None = None, row: int |
     return value
 
 
-def _parse(source: Source, text: str, line: int | None) -> Any:
+def _parse(source: Source, text: str, line: int | None, *, is_lenient: bool = False) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=unique_keys)
+        value = json.loads(text, object_pairs_hook=with_twice if is_lenient else unique_keys)
     except json.JSONDecodeError as error:
         raise source.wrong(f"not JSON: {error.msg}, column {error.colno}", line=line or error.lineno) from None
     except RecursionError:

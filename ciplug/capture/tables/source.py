@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import re
 import stat
@@ -90,10 +91,16 @@ class Source:
             raise self.unreadable(error) from None
 
     @cached_property
+    def encoding(self) -> str:
+        """UTF-16 where a byte order mark says so, as Windows PowerShell writes it; otherwise UTF-8."""
+        with self.open() as file:
+            return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+    @cached_property
     def text(self) -> str:
-        """The whole file, decoded as UTF-8 with or without a byte order mark. Raises InputError, also when blank."""
+        """The whole file, decoded by its byte order mark, or as UTF-8. Raises InputError, also when blank."""
         try:
-            text = self.data.decode("utf-8-sig")
+            text = self.data.decode(self.encoding)
         except UnicodeDecodeError as error:
             raise self.not_utf8(self.data.count(b"\n", 0, error.start) + 1) from None
         if not text.strip():

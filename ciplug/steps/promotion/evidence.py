@@ -11,7 +11,7 @@ from ciplug.records.canonical import digest
 from ciplug.records.keys import verdict_object
 from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
-from ciplug.records.verdict import Verdict, worst
+from ciplug.records.verdict import EFFECTS, Verdict, worst
 from ciplug.steps.judge import judge_for_stage
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.files import check_files
@@ -103,7 +103,7 @@ def _allows(verdict: Verdict, rules: Stage | None) -> bool:
     if rules is None or rules.gates is None:
         return verdict.passed
     outcomes = [gate.outcome for gate in verdict.gates if gate.gate in (*rules.gates, "run", "policy")]
-    return bool(outcomes) and worst(outcomes) in ("PASS", "WARN") and not verdict.dry_run
+    return bool(outcomes) and EFFECTS[worst(outcomes)].promotes and not verdict.dry_run
 
 
 def _judge_again(session: Session, runs: Runs, run: Run, stage: str | None) -> Verdict:

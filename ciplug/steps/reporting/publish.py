@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ciplug import ci
 from ciplug.errors import ForgeError, counted
+from ciplug.records.verdict import EFFECTS
 from ciplug.reports import comment
 
 if TYPE_CHECKING:
-    from ciplug.forges.base import Forge, State
+    from ciplug.forges.base import Forge
     from ciplug.records.provenance import Context
     from ciplug.records.verdict import Outcome
     from ciplug.reports.report import Report
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
 STATUS_NAME = "ciplug"
 LABEL = "ciplug: "
 """The prefix of ciplug's labels on a pull request; the outcome follows."""
-_STATES: dict[Outcome, State] = {
-    "PASS": "success",
-    "WARN": "success",
-    "INCONCLUSIVE": "success",
-    "FAIL": "failure",
-    "ERROR": "failure",
-}
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ def publish(context: Context, forge: Forge, number: int | None, report: Report, 
     if number is not None and not published.moved_to:
         published = _comment(published, forge, number, report)
         if label and outcome:
-            labels = [_label(other) for other in _STATES]
+            labels = [_label(other) for other in EFFECTS]
             failure = _attempt(lambda: forge.keep_label(number, _label(outcome), labels))
             published = replace(published, label=failure)
     if context.commit and outcome:
@@ -74,7 +68,7 @@ def _comment(published: PublishedReport, forge: Forge, number: int, report: Repo
 def _set_status(context: Context, forge: Forge, report: Report, outcome: Outcome, url: str | None) -> None:
     forge.set_status(
         context.commit or "",
-        _STATES[outcome],
+        EFFECTS[outcome].status,
         name=STATUS_NAME,
         description=_description(report, outcome),
         url=url or context.run_url,

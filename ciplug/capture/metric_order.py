@@ -1,0 +1,42 @@
+"""The order in which the rows of a file were logged, by their steps and times. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+
+def logged_order(steps: Sequence[int], times: Sequence[float] | None) -> tuple[list[int], bool]:
+    """Return the positions of points in the order of their logging, and whether that order is known.
+
+    A file may have its newest row first, or be sorted by something else than the step. Where a training was started
+    again and its file goes on, the steps start again too, and the order of the rows counts.
+    """
+    rows = list(range(len(steps)))
+    if _rises(steps):
+        return rows, True
+    if times is not None and times[0] != times[-1]:
+        for found in (rows, rows[::-1]):
+            if _rises([times[at] for at in found]):
+                return found, True
+    if _rises(steps[::-1]):
+        return rows[::-1], True
+    if steps[-1] == max(steps):
+        return rows, True
+    if len(set(steps)) == len(steps):
+        return sorted(rows, key=lambda at: steps[at]), True
+    return rows, _starts_again(steps)
+
+
+def _rises(values: Sequence[float]) -> bool:
+    return all(a <= b for a, b in itertools.pairwise(values))
+
+
+def _starts_again(steps: Sequence[int]) -> bool:
+    """Whether each fall goes back to a step that was there before."""
+    seen = {steps[0]}
+    for before, step in itertools.pairwise(steps):
+        if step < before and step not in seen:
+            return False
+        seen.add(step)
+    return True

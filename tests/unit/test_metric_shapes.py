@@ -1,0 +1,183 @@
+"""Ordinary shapes of metric files, each with the numbers that count."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ciplug.capture.metric_clocks import is_time
+from ciplug.capture.metric_files import read_metrics, read_params
+from ciplug.capture.metric_order import logged_order
+from ciplug.capture.metric_take import Reading
+
+NOW = 1764000000.5
+SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
+    # The index of pandas counts rows, and is no metric.
+    "names and values with an index": ("m.csv", ",metric,value\n0,acc,0.9\n1,loss,0.3\n", {"acc": 0.9, "loss": 0.3}),
+    "the index as pandas reads it back": ("m.csv", "Unnamed: 0,metric,value\n0,acc,0.9\n", {"acc": 0.9}),
+    "reset_index": ("m.csv", "index,metric,value\n0,acc,0.9\n1,loss,0.3\n", {"acc": 0.9, "loss": 0.3}),
+    "melt that keeps the index": (
+        *("m.csv", ",epoch,variable,value\n0,0,acc,0.5\n1,1,acc,0.9\n0,0,loss,0.7\n1,1,loss,0.5\n"),
+        {"acc": 0.9, "loss": 0.5},
+    ),
+    "steps with an index": ("m.csv", ",epoch,loss\n0,1,0.5\n1,2,0.4\n", {"loss": 0.4}),
+    "one row with an index": ("m.csv", "Unnamed: 0,acc\n0,0.5\n", {"acc": 0.5}),
+    "models with an index": ("m.csv", ",model,acc\n0,rf,0.9\n1,svm,0.8\n", {"rf/acc": 0.9, "svm/acc": 0.8}),
+    "a Series": ("m.csv", ",0\nacc,0.9\nloss,0.3\n", {"acc": 0.9, "loss": 0.3}),
+    "an index that counts something": ("m.csv", "index,acc\n7,0.9\n", {"index": 7, "acc": 0.9}),
+    # A header that is missing.
+    "names and values alone": ("m.csv", "acc,0.9\nloss,0.3\nepochs,10\n", {"acc": 0.9, "loss": 0.3, "epochs": 10}),
+    "one name and its value": ("m.csv", "acc,0.9\n", {"acc": 0.9}),
+    "numbers alone": ("m.csv", "0,0.9\n1,0.7\n", {"column 1": 1, "column 2": 0.7}),
+    "numbers with decimal commas": ("m.csv", "0;0,9\n1;0,7\n", {"column 1": 1, "column 2": 0.7}),
+    "numpy.savetxt": ("m.csv", "1.0e+00,9.0e-01\n2.0e+00,7.0e-01\n", {"column 1": 2, "column 2": 0.7}),
+    "models without a header": (
+        "m.csv",
+        "rf,0.9,0.5\nsvm,0.8,0.4\n",
+        {"rf/column 2": 0.9, "rf/column 3": 0.5, "svm/column 2": 0.8, "svm/column 3": 0.4},
+    ),
+    # A header that has numbers.
+    "columns without names": ("m.csv", "0,1\n0.5,0.6\n", {"0": 0.5, "1": 0.6}),
+    "thresholds": (
+        "m.csv",
+        "model,0.1,0.5\nrf,0.9,0.8\nnb,0.7,0.6\n",
+        {"rf/0.1": 0.9, "rf/0.5": 0.8, "nb/0.1": 0.7, "nb/0.5": 0.6},
+    ),
+    "a year": ("m.csv", "fruit,2024\napple,0.5\npear,0.6\n", {"apple/2024": 0.5, "pear/2024": 0.6}),
+    # What spreadsheets and shells write.
+    "Excel's first line": ("m.csv", "sep=;\nepoch;loss\n0;0,5\n1;0,25\n", {"loss": 0.25}),
+    "Excel's first line in a .tsv": ("m.tsv", '"sep=;"\r\nacc;loss\r\n0,5;0,25\r\n', {"acc": 0.5, "loss": 0.25}),
+    "Excel's first line with a bar": ("m.csv", "sep=|\nacc|loss\n0.5|0.25\n", {"acc": 0.5, "loss": 0.25}),
+    # The order of rows.
+    "newest row first": ("m.csv", "epoch,loss,val\n2,0.3,\n1,0.5,0.6\n0,0.9,0.8\n", {"loss": 0.3, "val": 0.6}),
+    "newest line first": ("m.jsonl", '{"step": 3, "loss": 0.3}\n{"step": 2, "loss": 0.5}\n', {"loss": 0.3}),
+    "sorted by the loss": ("m.csv", "epoch,loss\n1,0.1\n2,0.2\n0,0.9\n", {"loss": 0.2}),
+    "a second training in the same file": ("m.csv", "epoch,loss\n0,9\n1,8\n2,7\n0,6\n1,5\n", {"loss": 5}),
+    "lists, the newest first": ("m.json", '{"epoch": [2, 1, 0], "loss": [0.1, 0.2, 0.3]}', {"epoch": 2, "loss": 0.1}),
+    # A step in several rows.
+    "phases": (
+        "m.csv",
+        "epoch,phase,loss\n0,train,0.9\n0,val,0.8\n1,train,0.5\n1,val,0.6\n",
+        {"train/loss": 0.5, "val/loss": 0.6},
+    ),
+    "folds": (
+        "m.csv",
+        "fold,epoch,loss\n0,0,0.9\n0,1,0.5\n1,0,0.8\n1,1,0.6\n",
+        {"fold 0/loss": 0.5, "fold 1/loss": 0.6},
+    ),
+    "phases in lines": (
+        *("m.jsonl", '{"epoch": 0, "mode": "train", "loss": 1}\n{"epoch": 0, "mode": "val", "loss": 2}\n'),
+        {"train/loss": 1, "val/loss": 2},
+    ),
+    "phases with metrics of their own": (
+        *("m.jsonl", '{"step": 1, "mode": "train", "loss": 1}\n{"step": 1, "mode": "val", "acc": 2}\n'),
+        {"loss": 1, "acc": 2},
+    ),
+    "a text that is no part of a name": ("m.csv", "epoch,note,loss\n0,warm,1\n0,warm,2\n", {"loss": 2}),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_the_numbers_that_count(tmp_path: Path, case: str) -> None:
+    name, content, values = SHAPES[case]
+    (tmp_path / name).write_text(content, newline="")
+    found = read_metrics(tmp_path / name, name)
+    assert found.values == values
+    guessed = any("column" in one for one in values)
+    assert [(one.name, one.why) for one in found.left_out] == [("header", "header")] * guessed
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("m.json", '{"größe": 0.5,\r\n "loss": 1}'),
+        ("m.jsonl", '{"größe": 0.5}\r\n{"loss": 1}\r\n'),
+        ("m.csv", "größe,loss\r\n0.5,1\r\n"),
+        ("m.csv", "sep=;\r\ngröße;loss\r\n0,5;1\r\n"),
+        ("m.tsv", "größe\tloss\r\n0.5\t1\r\n"),
+        ("m.yaml", "größe: 0.5\r\nloss: 1\r\n"),
+        ("m.toml", '"größe" = 0.5\nloss = 1\n'),
+    ],
+)
+def test_what_windows_powershell_writes(tmp_path: Path, name: str, content: str, encoding: str) -> None:
+    (tmp_path / name).write_bytes(("\ufeff" + content).encode(encoding))
+    assert read_metrics(tmp_path / name).values == {"größe": 0.5, "loss": 1.0}
+    if name != "m.jsonl":
+        assert read_params(tmp_path / name) == {"größe": 0.5, "loss": 1}
+
+
+CLOCKS = {
+    **dict.fromkeys(("ts", "created", "start_time", "endTime", "Wall time", "date", "logged_at", "run/end"), NOW),
+    **{"timestamp": 1.0, "time_ms": NOW * 1000, "ts_ns": int(NOW * 1e9), "date of run": 20261129, "updated": NOW * 1e6},
+}
+DURATIONS = {
+    **dict.fromkeys(("time", "ts", "start_time", "wall_time"), 12.5),
+    **dict.fromkeys(("train_time", "elapsed", "duration", "time/iterations", "loss", "total_timesteps"), NOW),
+    # 1.764 seconds, and not the year 2025.
+    **{"time_ns": NOW, "time_us": NOW, "date": 5.0, "epoch": NOW, "end": 3.0},
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [*CLOCKS.items(), *DURATIONS.items()])
+def test_a_point_in_time_is_no_metric_and_a_duration_is(tmp_path: Path, name: str, number: float) -> None:
+    is_clock = CLOCKS.get(name) == number and name != "date of run"
+    assert is_time(name, number) is is_clock
+    row = f"{name},acc\n{number!r},0.5\n"
+    for file, content in (
+        ("m.csv", row),
+        ("m.jsonl", json.dumps({name: number, "acc": 0.5})),
+        ("m.json", json.dumps({name: number, "acc": 0.5})),
+    ):
+        (tmp_path / file).write_text(content)
+        found = read_metrics(tmp_path / file)
+        if name not in ("epoch", "total_timesteps"):
+            assert (name in found.values) is not is_clock, file
+            assert found.texts == ({name: str(number)} if is_clock else {})
+    (tmp_path / "h.csv").write_text(f"step,{name},acc\n0,{number!r},0.5\n1,{number!r},0.6\n")
+    by_steps = read_metrics(tmp_path / "h.csv")
+    if name not in ("epoch", "total_timesteps"):
+        assert (name in by_steps.values) is not is_clock
+    assert by_steps.values["acc"] == 0.6
+
+
+@pytest.mark.parametrize(
+    "text", ["2026/11/29 10:00", "29.11.2026", "20261129-101112", "20261129T101112Z", "11/29/2026"]
+)
+def test_a_day_in_words_describes(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.csv").write_text(f"epoch,when,acc\n0,{text},0.5\n")
+    found = read_metrics(tmp_path / "m.csv")
+    assert (found.values, found.texts, found.left_out) == ({"acc": 0.5}, {"when": text}, ())
+
+
+@pytest.mark.parametrize(
+    ("steps", "times", "order", "is_known"),
+    [
+        ([0, 1, 1, 2], None, [0, 1, 2, 3], True),
+        ([2, 1, 1, 0], None, [3, 2, 1, 0], True),
+        ([5, 0, 7, 9], None, [0, 1, 2, 3], True),
+        ([5, 9, 7], None, [0, 2, 1], True),
+        ([0, 1, 2, 0, 1], None, [0, 1, 2, 3, 4], True),
+        ([2, 4, 4, 1, 3], None, [0, 1, 2, 3, 4], False),
+        ([2, 1], [10.0, 11.0], [0, 1], True),
+        ([4, 4, 1, 3], [13.0, 12.0, 11.0, 10.0], [3, 2, 1, 0], True),
+        ([2, 1], [10.0, 10.0], [1, 0], True),
+    ],
+)
+def test_the_order_of_points(steps: list[int], times: list[float] | None, order: list[int], is_known: bool) -> None:
+    assert logged_order(steps, times) == (order, is_known)
+
+
+def test_take_says_it_where_the_order_is_not_known(tmp_path: Path) -> None:
+    file = tmp_path / "m.csv"
+    file.write_text("epoch,loss\n2,0.2\n4,0.4\n4,0.5\n1,0.1\n3,0.3\n")
+    found = read_metrics(file)
+    assert [(one.name, one.why) for one in found.left_out] == [("loss", "order")]
+    for take, value in (("last", 0.3), ("max", 0.5), (4, 0.5), ("min", 0.1)):
+        taken = read_metrics(file, reading=Reading(take=take))
+        assert (taken.values, taken.left_out) == ({"loss": value}, ())
+    file.write_text("epoch,loss\n2,0.2\n1,0.1\n0,0.3\n")
+    assert read_metrics(file).values == {"loss": 0.2}
+    assert read_metrics(file, reading=Reading(take="last")).values == {"loss": 0.3}
