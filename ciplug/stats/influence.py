@@ -114,10 +114,10 @@ def compare(
         return Undecided(f"{least} of the smallest class: too few to decide on, {FEWEST} are needed")
     k = rule.scale
     estimate = rule.sign * (new.value - k * base.value)
-    each = rule.sign * (new.each - k * base.each)
+    each: Floats = rule.sign * (new.each - k * base.each)
     unit: Unit = "rare example" if len(classes) > 1 or classes[0] < len(each) else "example"
     if clusters is not None:
-        unit, each = "cluster", np.bincount(clusters, each)
+        unit, each = "cluster", np.bincount(clusters, each).astype(np.float64)
         n = min(n, len(each))
         if n < FEWEST:
             return Undecided(f"{counted(len(each), 'cluster')}: too few for a test of this score")

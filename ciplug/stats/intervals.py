@@ -2,16 +2,17 @@
 
 Everything looks at d = s·(candidate − baseline), s = +1 where higher is better, else −1, so that a negative d is
 a loss; for a bound, it is s·(candidate − bound), with s = +1 for `min`. A `Rule` says how much loss is allowed (R) and
-at which error rate (α); each test answers with an `Interval`, or with `Undecided` and its reason. `decide` turns the interval into a decision. Both bounds are one-sided at α, so
-the interval's confidence is 1 − 2α, and for a test that holds its level:
+at which error rate (α); each test answers with an `Interval`, or with `Undecided` and its reason. `decide` turns the
+interval into a decision. Both bounds are one-sided at α, so the interval's confidence is 1 − 2α, and for a test that
+holds its level:
 
 - a candidate that is no more than R worse FAILs with a probability of α at most (d = −R being the worst case),
 - a candidate that is more than R worse PASSes with a probability of α at most.
 
 `Interval.p` is the p-value of the first: of data this bad or worse while d ≥ −R. `stats/holm.py` corrects it.
 
-A relative allowance is r·|baseline|, and the baseline is measured with an error, too. So it is not put in the place of R
-as if it were known: the tests look at the margin s·(candidate − k·baseline), k = 1 − s·r·sign(baseline), whose limit
+A relative allowance is r·|baseline|, and the baseline is measured with an error, too. So it is not put in the place of
+R as if it were known: the tests look at the margin s·(candidate − k·baseline), k = 1 − s·r·sign(baseline), whose limit
 is 0, and `Rule.of_margin` gives the interval that belongs to d.
 
 The tests are in `proportions`, `paired_proportions`, `means`, `skewed`, `resampling` and `scores`; `paired_tests`
@@ -111,6 +112,8 @@ class Undecided:
     reason: str
     differs: bool = False
     """Candidate and baseline were not evaluated on the same examples."""
+    no_interval: bool = False
+    """Nothing is wrong with the data, but this metric has no interval of its own."""
 
 
 def decide(interval: Interval, *, adjusted_p: float | None = None) -> Decision:

@@ -46,11 +46,11 @@ def skewed_mean(
         weights: of each example in the mean; None: all alike.
     """
     sizes = np.ones(len(values)) if weights is None else weights
-    sums = values * sizes
+    sums: Floats = values * sizes
     unit: Unit = "example"
     if groups is not None:
         unit = "cluster"
-        sums, sizes = np.bincount(groups, sums), np.bincount(groups, sizes)
+        sums, sizes = (np.bincount(groups, column).astype(np.float64) for column in (sums, sizes))
     n, total = len(sums), float(sizes.sum())
     estimate = float(sums.sum()) / total
     if n < FEWEST:

@@ -103,6 +103,24 @@ def _steps(history: Sequence[float]) -> tuple[list[float], int]:
     return kept, jumps
 
 
+def of_run(value: float, limit: float, history: Sequence[float], rule: Rule) -> Interval | Undecided:
+    """One run beside a bound that it must keep to, with the noise of `successive`."""
+    if unusable := _unusable([value], "the candidate") or _unusable(history, "the history"):
+        return unusable
+    if len(history) < 3:
+        return Undecided(f"{counted(len(history), 'earlier run')} say too little about the noise between runs")
+    steps, _ = _steps(history)
+    return student(
+        rule.sign * (value - limit),
+        noise(history),
+        2 * len(steps) ** 2 / (3 * len(steps) - 1),
+        rule,
+        method=f"noise from the successive differences of {len(history)} earlier runs",
+        n=len(history),
+        unit="run",
+    )
+
+
 def of_seeds(values: Sequence[float], limit: float, rule: Rule) -> Interval | Undecided:
     """The mean of several seeds beside a bound that it must keep to, by Student's t."""
     if unusable := _unusable(values, "the candidate"):

@@ -123,8 +123,8 @@ def completed(pair: Paired, metric: str, *, best: bool) -> Paired | Undecided:
     stem = metric.rpartition("_")[0] if metric.endswith(("_macro", "_weighted")) else metric
     if stem not in ("accuracy", "balanced_accuracy", "f1", "precision", "recall") or side.predictions is None:
         return Undecided(
-            f"the candidate lacks {_count(pair.lost, 'example')} of the baseline, and the worst that '{metric}' could be "
-            f"for {'it' if len(pair.lost) == 1 else 'them'} is not known: {_some([side.ids[r] for r in pair.lost])}",
+            f"the candidate lacks {_count(pair.lost, 'example')} of the baseline, and how bad '{metric}' could be with "
+            f"{'it' if len(pair.lost) == 1 else 'them'} is not known: {_some([side.ids[r] for r in pair.lost])}",
             differs=True,
         )
 

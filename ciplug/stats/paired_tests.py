@@ -106,14 +106,14 @@ def _bounded(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
         else:
             low, high = (answer(end, asked) for end in ends if isinstance(end, Paired))
             found = [
-                _between(*each, [r for r in (pair.lost if q.rows is None else q.rows) if r in lost], len(pair))
-                for q, *each in zip(asked, known, low, high, strict=True)
+                _between(one, worst, best, sum(row in lost for row in (pair.lost if q.rows is None else q.rows)))
+                for q, one, worst, best in zip(asked, known, low, high, strict=True)
             ]
         answers.update(zip(numbers, found, strict=True))
     return [answers[number] for number in range(len(questions))]
 
 
-def _between(known: Answer, low: Answer, high: Answer, lost: Sequence[int], total: int) -> Answer:
+def _between(known: Answer, low: Answer, high: Answer, lost: int) -> Answer:
     """One answer from those to the present rows, and to all rows with the lowest and with the highest metric."""
     if not lost:
         return known
@@ -124,7 +124,7 @@ def _between(known: Answer, low: Answer, high: Answer, lost: Sequence[int], tota
         return Answer(known.candidate, low.baseline, undecided)
     best = high.result if high.result.estimate >= low.result.estimate else low.result
     note = (
-        f"the run lacks {counted(len(lost), 'example')} of the baseline: the interval holds for the worst and for the "
+        f"the run lacks {counted(lost, 'example')} of the baseline: the interval holds for the worst and for the "
         "best that it could have answered"
     )
     result = replace(

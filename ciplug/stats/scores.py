@@ -68,11 +68,8 @@ def beside(pair: Paired, metric: str, limit: float, rule: Rule) -> tuple[float, 
         return _by_influence(pair, metric, rule, limit)
     new, old, result = compare(pair, metric, rule)
     if isinstance(result, Interval) or math.isfinite(new):
-        return new, new, Undecided(NO_INTERVAL)
+        return new, new, Undecided(f"the interval of '{metric}' alone is not known", no_interval=True)
     return new, old, result
-
-
-NO_INTERVAL = "the interval of this score alone is not known"
 
 
 def _is_smooth(metric: str) -> bool:

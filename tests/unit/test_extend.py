@@ -291,7 +291,10 @@ def test_what_may_leave_a_gate_open_is_looser_unless_it_fails_then(child: str, w
 
 
 def test_more_runs_than_the_base_asks_for_may_leave_a_gate_open() -> None:
-    files = {"ciplug.yaml": "extends: base.yaml\nseeds: {min_runs: 50}", "base.yaml": f"{OPEN}samples: s.jsonl\nseeds: {{min_runs: 5}}"}
+    files = {
+        "ciplug.yaml": "extends: base.yaml\nseeds: {min_runs: 50}",
+        "base.yaml": f"{OPEN}samples: s.jsonl\nseeds: {{min_runs: 5}}",
+    }
     with pytest.raises(ConfigError, match=r"2: seeds.min_runs: it can leave the gate 'a' open where it would fail"):
         read(files)
     assert read({**files, "ciplug.yaml": f"{files['ciplug.yaml']}\ndefaults: {{on_inconclusive: fail}}"})
