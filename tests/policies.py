@@ -7,6 +7,8 @@ from typing import Any
 
 from ciplug.config.kinds import Mistakes, read_table
 from ciplug.config.policy import Policy
+from ciplug.stats.drift_tests import ColumnDrift, DataDrift
+from ciplug.stats.intervals import Undecided
 
 
 def policy_of(data: Mapping[str, Any]) -> Policy:
@@ -16,3 +18,10 @@ def policy_of(data: Mapping[str, Any]) -> Policy:
     policy: Policy = read_table(Policy, given, (), mistakes)
     assert not mistakes
     return policy
+
+
+def data_of(columns: Any) -> DataDrift | Undecided:
+    """Two files with one test of each column."""
+    if isinstance(columns, Undecided):
+        return columns
+    return DataDrift(columns={name: ColumnDrift(kind="numbers", tests=(test,)) for name, test in columns.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,16 @@ from ciplug.capture.example_table import as_text
 from ciplug.capture.tables.formats import open_table
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Table
-from ciplug.stats.drift_tests import Drift, categorical, numeric
+from ciplug.stats.drift_tests import (
+    ColumnDrift,
+    DataDrift,
+    Drift,
+    DriftTest,
+    categorical,
+    new_categories,
+    numeric,
+    share,
+)
 from ciplug.stats.intervals import Undecided
 from ciplug.stats.sample import Sample
 
@@ -23,55 +32,119 @@ MAX_CATEGORIES = 100_000
 CATEGORY_MOST = 200
 """Characters of a category: a longer one is counted by its beginning and its digest."""
 GROUPS = 1024
+NUMERIC = 0.9
+"""The share of numbers among the values of a reference from which its column is one of numbers."""
+_NUMERIC = (int, float, type(None))
+_ID = "its values hardly ever occur twice, as those of an id: without 'columns' it is left out"
 
 
 def compare(
-    reference: Path, current: Path, columns: Sequence[str] | None, test: str
-) -> Mapping[str, Drift | Undecided]:
-    """The drift of each column: of `columns`, else of all that both files have.
+    reference: Path, current: Path, columns: Sequence[str] | None, test: str, ignore: Collection[str] = ()
+) -> DataDrift:
+    """The drift of each column: of `columns`, else of all that the reference has.
 
-    Numbers are compared by `test`, psi where it is auto; texts, booleans and mixed columns by χ², as are numbers where
-    the test is chi2. Raises InputError on a file that cannot be read, or has none of the columns.
+    What a column is follows from the reference: numbers where nearly all of its values are, and they are compared by
+    `test`, psi where it is auto. Texts, booleans and mixed columns are categories, as are numbers where the test is
+    chi2. Raises InputError on a file that cannot be read, or has none of the columns.
+
+    Args:
+        ignore: columns of the current file that are not named where only that file has them.
     """
     before, now = DataFile(reference), DataFile(current)
-    names = list(columns) if columns is not None else [name for name in before.names if name in now.names]
-    if not names:
+    names = list(columns) if columns is not None else list(before.names)
+    gone = tuple(name for name in names if name in before.names and name not in now.names)
+    left = [name for name in names if name not in gone]
+    if not left and columns is None:
         raise now.table.source.wrong(f"it has no column of {reference.name}")
-    return {name: _compare_column(before, now, name, test) for name in names}
+    added = () if columns is not None else tuple(one for one in now.names if one not in (*before.names, *ignore))
+    found = {name: _compare_column(before, now, name, test) for name in left}
+    ids = () if columns is not None else tuple(name for name, one in found.items() if one is None)
+    compared = {name: one or Undecided(_ID) for name, one in found.items() if name not in ids}
+    return DataDrift(columns=compared, gone=gone, added=added, ids=ids)
 
 
-def _compare_column(before: DataFile, now: DataFile, name: str, test: str) -> Drift | Undecided:
-    if lacking := [file.table.source.path.name for file in (before, now) if name not in file.names]:
-        return Undecided(f"no column '{name}' in {' and '.join(lacking)}")
+def _compare_column(before: DataFile, now: DataFile, name: str, test: str) -> ColumnDrift | Undecided | None:
+    """The tests of a column; None where its values are ids."""
+    if name not in before.names:
+        return Undecided(f"no column '{name}' in {before.table.source.path.name}")
     first, second = before.column(name), now.column(name)
-    if test != "chi2" and first.numbers is not None and second.numbers is not None:
-        return numeric(first.numbers, second.numbers, test="ks" if test == "ks" else "psi")
-    return categorical(*counts_of(first, second))
+    if not first.rows or not second.rows:
+        return Undecided(f"the {'current window' if first.rows else 'reference'} is empty")
+    if test != "chi2" and first.is_numeric:
+        return _as_numbers(first, second, "ks" if test == "ks" else "psi")
+    return _as_categories(first, second)
+
+
+def _as_numbers(before: Column, now: Column, test: DriftTest) -> ColumnDrift:
+    return ColumnDrift(
+        kind="numbers",
+        tests=(
+            numeric(before.numbers, now.numbers, test=test),
+            *_share("missing", before, now, before.missing, now.missing),
+            *_share("not_numbers", before, now, before.texts, now.texts),
+        ),
+        stray=next((text for text in now.counts if text is not None), None),
+    )
+
+
+def _as_categories(before: Column, now: Column) -> ColumnDrift | None:
+    missing = tuple(_share("missing", before, now, before.missing, now.missing))
+    first, second = counts_of(before, now)
+    if set(first) <= {None} and set(second) <= {None}:
+        return ColumnDrift(kind="categories", tests=missing or (share("missing", (1, 1), (1, 1)),))
+    new = new_categories(first, second)
+    found = categorical(first, second)
+    if isinstance(new, Undecided) and isinstance(found, Drift):
+        if found.p == 1 and found.statistic == 0 and found.new:
+            return None
+        return ColumnDrift(kind="categories", tests=(found, *missing))
+    return ColumnDrift(kind="categories", tests=(found, new, *missing))
+
+
+def _share(test: DriftTest, before: Column, now: Column, was: int, is_now: int) -> Iterator[Drift]:
+    if was or is_now:
+        yield share(test, (was, before.rows), (is_now, now.rows))
 
 
 class Column:
-    """A column in little memory: its numbers, as long as it has nothing else, or how often each category occurs."""
+    """A column in little memory: its numbers, and how often each other value occurs."""
 
     def __init__(self) -> None:
         self.rows = 0
-        self.numbers: Sample | None = Sample()
+        self.numbers = Sample()
         self.counts: Counter[str | None] = Counter()
         self.is_grouped = False
         self.is_nested = False
         """It holds lists or mappings, which are not compared."""
 
+    @property
+    def missing(self) -> int:
+        return self.numbers.missing + self.counts[None]
+
+    @property
+    def texts(self) -> int:
+        """The count of values that are not numbers."""
+        return sum(self.counts.values()) - self.counts[None]
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether nearly all of its values are numbers; a column without values has no numbers either."""
+        values = len(self.numbers) + self.texts
+        return len(self.numbers) > 0 and len(self.numbers) >= NUMERIC * values
+
     def extend(self, values: Sequence[Any]) -> None:
         self.rows += len(values)
         kinds = set(map(type, values))
-        if self.numbers is not None and kinds <= {int, float}:
+        if kinds <= {int, float}:
             self.numbers.extend_complete(values)
-        elif self.numbers is not None and kinds <= {int, float, type(None)}:
+        elif kinds <= {int, float, type(None)}:
             self.numbers.extend(values)
         else:
-            self.become_categories()
             self.is_nested = self.is_nested or not kinds.isdisjoint({dict, list})
             if not self.is_nested:
-                self._count(values)
+                numbers = [value for value in values if type(value) in _NUMERIC]
+                self.numbers.extend(numbers)
+                self._count([value for value in values if type(value) not in _NUMERIC] if numbers else values)
 
     def pad(self, rows: int) -> None:
         """Missing values at the end, up to so many rows."""
@@ -79,11 +152,11 @@ class Column:
             self.extend([None] * (rows - self.rows))
 
     def become_categories(self) -> None:
-        if self.numbers is not None:
-            numbers, self.numbers = self.numbers, None
+        numbers, self.numbers = self.numbers, Sample()
+        if numbers.missing:
             self.counts[None] += numbers.missing
-            for block in _blocks(numbers):
-                self._count(block)
+        for block in _blocks(numbers):
+            self._count(block)
 
     def _count(self, values: Sequence[Any]) -> None:
         # True and 1 are equal, and are not the same category.

@@ -282,7 +282,7 @@ def _parsed(event: Any) -> tuple[str, Any, Any, float] | None:
         name = event.get("as")
         return kind, str(event[kind]), (str(event[kind]), None if name is None else str(name)), time
     if kind == "output":
-        model = parse_model({"id": event[kind], "step": event.get("step", 0)})
+        model = parse_model({**event, "id": event[kind]})
         return kind, model.id, model, time
     if kind in _ONCE:
         return kind, str(event[kind]), str(event[kind]), time

@@ -54,7 +54,7 @@ def entries(
     if isinstance(found, Rows):
         if found.unnamed is not None and unnamed is not None:
             unnamed(found.unnamed)
-        return entries_of_rows(source, found.rows, found.columns, step=step)
+        return entries_of_rows(source, found.rows, found.columns, step=step, broken=broken)
     if step is not None:
         raise source.wrong(f"no table, so no column '{step}' gives the step")
     return found
@@ -102,10 +102,12 @@ def _evaluation(document: Any) -> dict[str, Any] | None:
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
         return None
-    if not _EVALUATION & document.keys():
+    if not (
+        _EVALUATION & document.keys() or any(_FILTERED.fullmatch(name) for task in results.values() for name in task)
+    ):
         return None
     about = {name: one for name, one in document.items() if name in _ABOUT or isinstance(one, (int, float))}
-    return None if results.keys() & document.keys() else {**about, **results}
+    return {**about, **results}
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:
@@ -165,8 +167,10 @@ def _parquet(source: Source, broken: Broken | None) -> Rows:
     return Rows(table.rows(), table.columns)
 
 
-_EVALUATION = {"versions", "config_general"}
-"""One of these keys stands beside the results of a tool that evaluates language models."""
+_EVALUATION = {"versions", "config_general", "n-shot"}
+"""One of these keys stands beside the results of a tool that evaluates language models …"""
+_FILTERED = re.compile(r"\w+,[\w-]+")
+"""… or a metric of them is named with the filter of the answers: `acc,none`."""
 _ABOUT = ("date", "git_hash", "model_name")
 
 READERS: dict[str, Reader] = {

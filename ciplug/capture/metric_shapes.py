@@ -15,7 +15,7 @@ from ciplug.capture.metric_clocks import is_time, moment
 from ciplug.capture.metric_labels import labels_of
 from ciplug.capture.metric_values import is_moment, meaning
 from ciplug.capture.tables.source import Source
-from ciplug.capture.tables.table import Row
+from ciplug.capture.tables.table import Broken, Row
 from ciplug.capture.tables.twice import Twice
 
 STEP_KEYS = (
@@ -64,13 +64,20 @@ class Entry:
 
 
 def entries_of_rows(
-    source: Source, rows: Iterable[Row], columns: Sequence[str] | None = None, *, step: str | None = None
+    source: Source,
+    rows: Iterable[Row],
+    columns: Sequence[str] | None = None,
+    *,
+    step: str | None = None,
+    broken: Broken | None = None,
 ) -> Iterator[Entry]:
     """The entries of a table's rows, by the shape of its first rows.
 
     Args:
         columns: of all rows alike; None: each row names its own.
         step: the column that gives the step; by default one of STEP_KEYS.
+        broken: takes the problem of a row with a text in the place of its step, which is left out; None: it has the
+            step of the row before.
 
     Raises InputError where no row has the column `step`, or its values are not whole numbers.
     """
@@ -83,7 +90,9 @@ def entries_of_rows(
     if index and (step is not None or len(window) == 1 or (name is not None and value is not None)):
         window = list(_without(window, index))
         rows = iter(_without(rows, index))
-    every = itertools.chain(window, rows)
+    every: Iterable[Row] = itertools.chain(window, rows)
+    if step is not None and broken is not None:
+        every = _with_steps(source, every, step, broken)
     if name is not None and value is not None and step not in (name, value):
         yield from _long(every, name, value, step)
     elif step is not None:
@@ -123,8 +132,24 @@ def _step_column(rows: Sequence[Row], names: Sequence[str]) -> str | None:
 
 
 def _steps_are_whole(rows: Sequence[Row], name: str) -> bool:
+    """Whether the numbers of a column are whole, and more than the texts among them."""
     given = [value for row in rows if (value := row.values.get(name)) is not None]
-    return bool(given) and all(whole(value) is not None for value in given)
+    numbers = [value for value in given if not _is_text(value)]
+    return len(numbers) > len(given) / 2 and all(whole(value) is not None for value in numbers)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and whole(value) is None
+
+
+def _with_steps(source: Source, rows: Iterable[Row], step: str, broken: Broken) -> Iterator[Row]:
+    """The rows without those that have a text in the place of their step."""
+    for row in rows:
+        if _is_text(value := row.values.get(step)):
+            what = f"the step {str(value)[:60]!r} is not a number"
+            broken(source.wrong(what, column=step, line=row.line, row=row.number))
+        else:
+            yield row
 
 
 def _checked(source: Source, rows: Sequence[Row], name: str) -> str:

@@ -129,9 +129,12 @@ def _show(session: Session, report: JobReport) -> int:
     tell_problems(report.runs)
     if report.unjudged:
         console.complain(report.unjudged.message, report.unjudged.hint)
-    if not report.counts:
-        model = report.own.run.model
-        console.say(f"the comment shows another run of '{model}', which counts for this commit")
+    if report.speaks and report.speaks.run != report.own.run.id:
+        model, shown = report.own.run.model, report.speaks
+        if shown and shown.counts:
+            console.say(f"the comment shows run {shown.run[:12]} of '{model}', which counts for this commit")
+        elif shown:
+            console.say(f"no run of '{model}' counts for this commit; the comment shows run {shown.run[:12]}")
     show_report(report.report)
     console.annotate(job_annotations(session, report.report.sections))
     return report.unjudged.exit_code if report.unjudged else 0

@@ -15,6 +15,7 @@ from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reporting.report import job_annotations, report_without_links
 from ciplug.steps.select import chosen_runs
 from ciplug.steps.session import Session
+from ciplug.steps.unrun_models import unrun_models
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     chosen = _with_gates(session, named)
     judged = judge_runs(session, runs, chosen, named=bool(args.run), dry_run=args.dry_run)
     tell_problems(runs)
-    report = report_without_links(session, judged)
+    # Whoever names a model or a run asks about that one alone.
+    unrun = () if args.run or args.model else unrun_models(session, runs, chosen[0].commit)
+    report = report_without_links(session, judged, unrun)
     verdicts = [each.verdict for each in judged if each.verdict]
     if args.junit:
         from ciplug.reports import junit
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
         show_report(report)
     console.annotate(job_annotations(session, report.sections))
     keep_verdicts(session, verdicts)
-    return 0 if args.dry_run else exit_code(verdicts)
+    return 0 if args.dry_run else max(exit_code(verdicts), int(bool(unrun)))
 
 
 def _with_gates(session: Session, chosen: list[Run]) -> list[Run]:

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ciplug.records.amendment import Amendment, Changes, RefusedParam
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import plain
-from ciplug.records.inputs import DatasetInput
+from ciplug.records.changes import Changes, RefusedParam
+from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run
 
@@ -40,6 +41,8 @@ def details(
         facts["left_out"] = [_left_out(one) for one in run.left_out]
     if run.inputs:
         facts["inputs"] = [_input(one) for one in run.inputs]
+    if run.outputs:
+        facts["outputs"] = [_output(one) for one in run.outputs]
     lines: list[str] = []
 
     def write(name: str, value: object, depth: int) -> None:
@@ -104,6 +107,12 @@ def _input(dataset: DatasetInput) -> str:
     """A dataset in one line; its source and schema, which may be JSON, are in `--json`."""
     about = [dataset.digest, dataset.source_type, *([dataset.context] if dataset.context else [])]
     return f"{dataset.name} ({', '.join(about)})"
+
+
+def _output(model: ModelOutput) -> str:
+    """A logged model in one line; its parameters and tags are in `--json`."""
+    about = [f"step {model.step:,}", *([model.location] if model.location else [])]
+    return f"{f'{model.name} ' if model.name else ''}{model.id} ({', '.join(about)})"
 
 
 def _child(child: Entry) -> str:

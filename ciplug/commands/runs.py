@@ -29,17 +29,18 @@ from ciplug.commands.run_tables import (
     tell_unknown,
 )
 from ciplug.errors import UsageError, counted
-from ciplug.records.amendment import Changes, RefusedParam
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
+from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, RequestedChange, Target, amend, targets_of, view_of
 from ciplug.steps.named_run import find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
 from ciplug.steps.session import Session
 from ciplug.tracking.amended import newer_notes
+from ciplug.tracking.entries import Entry
 from ciplug.tracking.hidden import hidden_states
 from ciplug.tracking.query import COMMIT, PARENT, Comparison, Key
 from ciplug.tracking.query_language import parse_keys, parse_order
@@ -139,10 +140,12 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     runs = all_runs(session)
     shown_run = find_run(session, runs, args.id, args.model).run
     changes, refused = runs.changes(shown_run), runs.refused_params(shown_run)
+    is_child = [Comparison(PARENT, "=", shown_run.id)]
     if args.json:
-        console.out(dumps(_as_json(shown_run, changes, refused)))
+        children = runs.catalog.search(is_child).entries
+        console.out(dumps({**_as_json(shown_run, changes, refused), "children": list(map(_child, children))}))
     else:
-        below = runs.catalog.search([Comparison(PARENT, "=", shown_run.id)], limit=CHILDREN_MOST)
+        below = runs.catalog.search(is_child, limit=CHILDREN_MOST)
         more = below.total - len(below.entries)
         console.out(details(shown_run, changes, refused, below.entries, more))
     for note in newer_notes(changes.newer):
@@ -150,10 +153,22 @@ def _show(args: argparse.Namespace, session: Session) -> int:
     return 0
 
 
+def _child(entry: Entry) -> dict[str, object]:
+    """A child run, as far as the list of runs knows it; `ciplug runs show` with its id has the rest."""
+    name, status = entry.attributes.get("name"), entry.attributes.get("status", "unknown")
+    return {
+        "id": entry.id,
+        **({"name": name} if name else {}),
+        "status": status,
+        **({"lifecycle": entry.state} if entry.state != "active" else {}),
+        "metrics": plain(entry.metrics),
+    }
+
+
 def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) -> dict[str, object]:
     """The record as amended; of a run that was amended, its state, the amendments, and what of them was refused.
 
-    It always has `metrics`, so that a script needs no case for a run without.
+    It always has `metrics` and `children`, so that a script needs no case for a run without.
     """
     unread = {"unread_amendments": list(changes.unread)} if changes.unread else {}
     amended: dict[str, object] = {"amendments": plain(changes.amendments)} if changes.amendments else {}
@@ -172,10 +187,10 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
     }
 
 
-def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
+def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], RequestedChange]:
     """The runs that are named, and what is to be changed about them. Raises UsageError."""
     if args.verb == "rename":
-        return [args.id], Change(name=args.name)
+        return [args.id], RequestedChange(name=args.name)
     if args.verb == "tag":
         ids = [item for item in args.items if "=" not in item]
         tags = dict(item.split("=", 1) for item in args.items if "=" in item)
@@ -183,7 +198,7 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
             raise UsageError("no run is named", hint="ciplug runs tag ID KEY=VALUE")
         if not (tags or args.remove):
             raise UsageError("no tag is named", hint=f"ciplug runs tag {ids[0]} KEY=VALUE, or --remove KEY")
-        return ids, Change(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
+        return ids, RequestedChange(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
     change = {"withdraw": WITHDRAW, "delete": DELETE, "restore": RESTORE}[args.verb]
     if args.verb == "withdraw" and args.reason is None:
         raise UsageError(
@@ -194,7 +209,7 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
     return args.ids, replace(change, reason=args.reason)
 
 
-def _amend(session: Session, ids: list[str], change: Change) -> None:
+def _amend(session: Session, ids: list[str], change: RequestedChange) -> None:
     from ciplug.reports.untrusted import clean
 
     view = view_of(session)
@@ -222,7 +237,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
         )
 
 
-def _outcome_of(done: Amended, requested: Change) -> str:
+def _outcome_of(done: Amended, requested: RequestedChange) -> str:
     """Describe the change, in one clause."""
     if done.change.is_empty:
         out = requested.withdrawn or requested.lifecycle == "deleted"

@@ -18,7 +18,7 @@ ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 REFERENCES = ("merge-base", "target", "previous", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")
-PairedTest = Literal["newcombe", "mcnemar", "bootstrap", "sign-flip"]
+PairedTest = Literal["newcombe", "mcnemar", "tango", "t", "bootstrap", "sign-flip"]
 PAIRED_TESTS: tuple[PairedTest, ...] = get_args(PairedTest)
 """Tests that compare example by example. Newcombe's compares two proportions instead where the gate has `n`."""
 Test = Literal["auto", "point", "welch", PairedTest, "psi", "ks", "chi2"]
@@ -156,6 +156,31 @@ class History:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeastEffect:
+    """The smallest drift that counts: with a million rows, everything differs from everything."""
+
+    psi: float = key(kinds.AMOUNT, 0.02)
+    """Of the population stability index. A shift of normal numbers by δ standard deviations has about δ²."""
+    ks: float = key(kinds.AMOUNT, 0.05)
+    """Of the distance of Kolmogorov and Smirnov: about 0.4·δ."""
+    chi2: float = key(kinds.AMOUNT, 0.05)
+    """Of Cramér's V."""
+    share: float = key(kinds.AMOUNT, 0.01)
+    """Of the difference of shares: of missing values, of values of another kind, of new categories."""
+
+
+def _least_effect(value: Any) -> Any:
+    """Read one number as the smallest effect by every test."""
+    if isinstance(value, dict):
+        return value
+    amount = values.amount(value)
+    return LeastEffect(psi=amount, ks=amount, chi2=amount, share=amount)
+
+
+LEAST_EFFECT = Table(LeastEffect, "{psi: 0.02, share: 0.01}", _least_effect, ({"type": "number", "minimum": 0},))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gate:
     """One gate. Its rules are min, max and max_regression; it has at least one."""
 
@@ -179,13 +204,19 @@ class Gate:
     current: str | None = key(kinds.TEXT)
     """kind drift: the current file; default: the samples."""
     columns: tuple[str, ...] | None = key(kinds.NAMES)
-    """kind drift: the columns to compare; default: all that both files have."""
+    """kind drift: the columns to compare; default: all that the reference has."""
+    min_effect: LeastEffect | None = key(LEAST_EFFECT)
+    """kind drift: the smallest drift that counts, however certain it is."""
     severity: Severity | None = key(SEVERITY)
     on_missing: Action | None = key(ACTION)
     on_no_baseline: Action | None = key(ACTION)
     on_inconclusive: Action | None = key(ACTION)
     atol: float | None = key(kinds.AMOUNT)
     alpha: float | None = key(kinds.ERROR_RATE)
+
+    @property
+    def least_effect(self) -> LeastEffect:
+        return self.min_effect or LeastEffect()
 
     @property
     def compares(self) -> bool:
@@ -202,7 +233,7 @@ class Gate:
 
     def _of_metric(self) -> Iterator[Mistake]:
         kind = ("kind",)
-        for name in ("reference", "current", "columns"):
+        for name in ("reference", "current", "columns", "min_effect"):
             if getattr(self, name) is not None:
                 words = "it is for a gate of kind drift: add 'kind: drift', or remove it"
                 yield Mistake((name,), words, None, (kind, (name,)))
@@ -214,8 +245,9 @@ class Gate:
         yield from _crossed(self.min, self.max)
         if self.compares and self.higher_is_better is None:
             yield Mistake((), "max_regression compares, so the direction is needed: higher_is_better: true or false")
-        named = ["test"] if self.test in METRIC_TESTS and self.test != "auto" else []
-        named += [name for name in ("baseline", "history", "n") if getattr(self, name) is not None]
+        # A bound has the interval that the data give, or none with test: point.
+        named = ["test"] if self.test in METRIC_TESTS and self.test not in ("auto", "point") else []
+        named += [name for name in ("baseline",) if getattr(self, name) is not None]
         for name in named if not self.compares else ():
             yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
         yield from self._unused()
@@ -231,14 +263,22 @@ class Gate:
             yield Mistake(("n",), words, None, (test, ("n",)))
         allowed = self.max_regression
         if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
-            words = "McNemar's test takes no allowance: use 'bootstrap' or 'newcombe', or max_regression: 0"
+            words = "McNemar's test takes no allowance: use 'tango' or 'newcombe', or max_regression: 0"
             yield Mistake(test, words, None, (test, ("max_regression",)))
+        of_slices = self.slices.max_regression if self.slices is not None else None
+        if self.test == "mcnemar" and of_slices is not None and (of_slices.abs or of_slices.rel):
+            words = "McNemar's test takes no allowance: use 'tango' or 'newcombe', or max_regression: 0 in 'slices'"
+            yield Mistake(test, words, None, (test, ("slices",)))
+        if self.test == "tango" and any(a is not None and a.rel is not None for a in (allowed, of_slices)):
+            words = "Tango's interval takes no percentage as allowance: use 'newcombe'"
+            yield Mistake(test, words, None, (test, ("max_regression",), ("slices",)))
 
     def _of_drift(self) -> Iterator[Mistake]:
         kind = ("kind",)
         if self.reference is None:
             yield Mistake((), "a gate of kind drift needs a reference: the file to compare with")
-        used = {"kind", "reference", "current", "columns", "test", "alpha", "severity", "on_missing", "on_inconclusive"}
+        used = {"kind", "reference", "current", "columns", "test", "min_effect", "alpha", "severity"}
+        used |= {"on_missing", "on_inconclusive"}
         for one in fields(self):
             if one.name not in used and getattr(self, one.name) != one.default:
                 words = "a gate of kind drift does not use it: remove it"

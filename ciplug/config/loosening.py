@@ -21,6 +21,8 @@ class How(Enum):
     """The stages are others, or in another order."""
     REMOVED = auto()
     TURNED_OFF = auto()
+    OPTIONAL = auto()
+    """A pull request may go without a run."""
     BOUND_REMOVED = auto()
     RULE_REMOVED = auto()
     SLICES_REMOVED = auto()
@@ -87,6 +89,7 @@ _WORDS: dict[How, Callable[[Loosening], str]] = {
     How.REORDERED: lambda one: f"the order of stages may not be changed from {_steps(one.was)} to {_steps(one.now)}",
     How.REMOVED: lambda one: "it may not be removed",
     How.TURNED_OFF: lambda one: "it may not be turned off",
+    How.OPTIONAL: lambda one: "a pull request would not need a run any more",
     How.BOUND_REMOVED: lambda one: "the bound may not be removed",
     How.RULE_REMOVED: lambda one: "the rule may not be removed",
     How.SLICES_REMOVED: lambda one: "the slices may not be removed",

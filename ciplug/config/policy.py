@@ -88,6 +88,8 @@ class Policy:
 
     evaluation: tuple[str, ...] | None = key(kinds.NAMES)
     """Datasets that the metrics are measured on: runs with other datasets are not comparable."""
+    optional: bool = key(kinds.FLAG, False)
+    """Whether a pull request may go without a run of the model."""
     record: Source = key(SOURCE, "any")
     """ci: only runs that pipelines recorded count for a commit; one of a person's machine is kept, and never counts."""
     samples: Samples | None = key(

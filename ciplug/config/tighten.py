@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ciplug.config.gate import ACTIONS, Allowance, Baseline, Defaults, Gate, History, ResolvedGate, Slices
+from ciplug.config.gate import ACTIONS, Allowance, Baseline, Defaults, Gate, History, LeastEffect, ResolvedGate, Slices
 from ciplug.config.kinds import Mistake, Path, keys_of
 from ciplug.config.loosening import How, Loosening
 from ciplug.config.model import Section
@@ -219,6 +219,10 @@ def _source(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
         yield from scope.may_be_open(at, "on_no_baseline")
 
 
+def _least_effect(before: LeastEffect | None, after: LeastEffect | None, at: Path, scope: Scope) -> Iterator[Loosening]:
+    yield from _walk(LeastEffect, before or LeastEffect(), after or LeastEffect(), lambda key: (*at, key), scope)
+
+
 def _slices(before: Slices | None, after: Slices | None, at: Path, scope: Scope) -> Iterator[Loosening]:
     if before is None:
         return
@@ -257,6 +261,11 @@ def _samples(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
         yield Loosening(at, How.REPLACED)
     elif was is None and now is not None:
         yield from scope.may_be_open(at, "on_inconclusive")
+
+
+def _optional(was: bool, now: bool, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if now and not was:
+        yield Loosening(at, How.OPTIONAL)
 
 
 def _record(was: Any, now: Any, at: Path, scope: Scope) -> Iterator[Loosening]:
@@ -382,6 +391,7 @@ _OF_BRANCH: dict[str, Compare] = {
 STRICTER: Mapping[type, Mapping[str, Compare]] = {
     Policy: {
         "evaluation": _evaluation,
+        "optional": _optional,
         "record": _record,
         "samples": _samples,
         "seeds": _seeds,
@@ -410,6 +420,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "reference": _fixed,
         "current": _current,
         "columns": _fixed,
+        "min_effect": _least_effect,
         "severity": _severity,
         "on_missing": _action,
         "on_no_baseline": _action,
@@ -417,6 +428,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "atol": _at_most(How.MORE),
         "alpha": _fixed,
     },
+    LeastEffect: dict.fromkeys(keys_of(LeastEffect), _at_most(How.MORE)),
     Allowance: {"abs": _absolute, "rel": _relative},
     Baseline: {"ref": _fixed, "branch": _fixed, "last": _last, "source": _source, "max_age_days": _age},
     History: dict.fromkeys(keys_of(History), _of_gates),

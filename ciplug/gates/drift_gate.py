@@ -2,56 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import counted
 from ciplug.gates import reasons
 from ciplug.gates.checks import Check, failed, missing, undecided
 from ciplug.records.verdict import GateResult, Outcome
-from ciplug.stats.drift_tests import Drift
+from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift, DriftTest
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Undecided
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from ciplug.config.gate import ResolvedGate
 
-FLOOR = 0.1
-"""Smaller effects are not drift, however many rows show them: "slight" for PSI and Cramér's V in the literature."""
+Key = tuple[str, int]
+"""A test of a column."""
 
 
-def check(name: str, gate: ResolvedGate, columns: Mapping[str, Drift | Undecided] | Undecided) -> Check:
-    """One result for all columns: Holm's correction holds the error rate over them."""
-    if isinstance(columns, Undecided):
+def checks(name: str, gate: ResolvedGate, data: DataDrift | Undecided) -> Iterator[Check]:
+    """One result for all columns that both files have, and one for those that only one has."""
+    if isinstance(data, Undecided):
         advice = "does the pipeline still write the file?"
-        return _check(name, gate, {}, missing(gate), columns.reason, advice)
-    tested = {column: drift for column, drift in columns.items() if isinstance(drift, Drift)}
-    untested = {column: drift.reason for column, drift in columns.items() if isinstance(drift, Undecided)}
-    adjusted = holm({column: drift.p for column, drift in tested.items()})
-    moved = [c for c, drift in tested.items() if drift.drifted(alpha=gate.alpha, floor=FLOOR, adjusted_p=adjusted[c])]
-    moved.sort(key=lambda column: -tested[column].effect)
+        yield _check(name, gate, missing(gate), data.reason, advice)
+        return
+    yield from _one_sided(name, gate, data)
+    yield _moved(name, gate, data)
+
+
+def _one_sided(name: str, gate: ResolvedGate, data: DataDrift) -> Iterator[Check]:
+    rule = f"the columns of {gate.reference}"
+    if data.gone:
+        advice = "does the pipeline still write them? if they are not to be compared, name the others: columns: […]"
+        yield _check(name, gate, missing(gate), reasons.columns_gone(data.gone), advice, rule=rule)
+    if data.added:
+        advice = "add them to the reference, or name the columns to compare: columns: […]"
+        yield _check(name, gate, "WARN", reasons.columns_added(data.added), advice, rule=rule)
+
+
+def _moved(name: str, gate: ResolvedGate, data: DataDrift) -> Check:
+    """Holm's correction holds the error rate over all tests of all columns."""
+    tested: dict[Key, Drift] = {}
+    untested: dict[str, str] = {}
+    for column, found in data.columns.items():
+        tests = found.tests if isinstance(found, ColumnDrift) else (found,)
+        for number, test in enumerate(tests):
+            if isinstance(test, Drift):
+                tested[column, number] = test
+            else:
+                untested[column] = test.reason
+    adjusted = holm({key: drift.p for key, drift in tested.items()})
+    moved = [
+        key
+        for key, drift in tested.items()
+        if drift.drifted(alpha=gate.alpha, floor=floor(gate, drift.test), adjusted_p=adjusted[key])
+    ]
+    columns = [found for found in data.columns.values() if isinstance(found, ColumnDrift)]
     if moved:
-        reason = reasons.drifted(moved, len(columns), tested, adjusted)
+        outcome, reason = failed(gate), reasons.drifted(moved, len(data.columns), tested, adjusted)
         advice = "look at where these columns come from, or train on newer data"
-        return _check(name, gate, tested, failed(gate), reason, advice)
-    if untested or not tested:
-        return _check(name, gate, tested, undecided(gate), reasons.drift_undecided(untested))
-    return _check(name, gate, tested, "PASS", reasons.not_drifted(tested, adjusted))
+    elif untested or not tested:
+        outcome, reason, advice = undecided(gate), reasons.drift_undecided(untested), None
+    else:
+        outcome, reason, advice = "PASS", reasons.not_drifted(tested, adjusted, len(columns)), None
+    check = _check(name, gate, outcome, reason, advice)
+    names = " and ".join(sorted({drift.test for drift in tested.values()}))
+    return replace(
+        check,
+        result=replace(
+            check.result,
+            method=f"{names}, Holm over {counted(len(tested), 'test')} of {counted(len(columns), 'column')}"
+            if tested
+            else None,
+            notes=tuple(_notes(data)),
+        ),
+    )
+
+
+def floor(gate: ResolvedGate, test: DriftTest) -> float:
+    """The smallest effect that counts for a test."""
+    least = gate.least_effect
+    return {"psi": least.psi, "ks": least.ks, "chi2": least.chi2}.get(test, least.share)
+
+
+def _notes(data: DataDrift) -> Iterator[str]:
+    yield from reasons.drift_kinds({name: one for name, one in data.columns.items() if isinstance(one, ColumnDrift)})
+    if data.ids:
+        yield reasons.drift_ids(data.ids)
+    for column, found in data.columns.items():
+        if isinstance(found, ColumnDrift):
+            new = [value for one in found.tests if isinstance(one, Drift) for value in one.new]
+            if new:
+                yield reasons.new_values(column, new)
+            if found.stray is not None:
+                yield reasons.stray_value(column, found.stray)
 
 
 def _check(
-    name: str, gate: ResolvedGate, tested: Mapping[str, Drift], outcome: Outcome, reason: str, advice: str | None = None
+    name: str, gate: ResolvedGate, outcome: Outcome, reason: str, advice: str | None = None, *, rule: str | None = None
 ) -> Check:
-    tests = " and ".join(sorted({drift.test for drift in tested.values()}))
     result = GateResult(
         gate=name,
         metric=name,
-        rule=f"no drift from {gate.reference}",
+        rule=rule or f"no drift from {gate.reference}",
         outcome=outcome,
         reason=reason,
         advice=advice,
-        method=f"{tests}, Holm over {counted(len(tested), 'column')}" if tested else None,
-        notes=tuple(reasons.new_values(column, drift) for column, drift in tested.items() if drift.new),
     )
     return Check(gate=gate, result=result)

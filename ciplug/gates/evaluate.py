@@ -22,7 +22,7 @@ from ciplug.records.left_out import UNSURE
 from ciplug.records.notice_facts import Kind
 from ciplug.records.objection import unfinished_run
 from ciplug.records.selection import Reason
-from ciplug.records.verdict import GateResult, Outcome, PolicySource, Verdict, worst
+from ciplug.records.verdict import UNRUN, GateResult, Outcome, PolicySource, Verdict, worst
 from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def evaluate(
     policy_source: PolicySource,
     policy_digest: str | None = None,
     no_base_policy: Notice | None = None,
+    unrun: Sequence[Notice] = (),
     stage: str | None = None,
     dry_run: bool = False,
     rerun: bool = False,
@@ -54,6 +55,7 @@ def evaluate(
         rerun: whether the run is beside another one of its commit, which has the metrics that the gates name: without
             any of them, it fails the gates, and the policy is right.
         no_base_policy: why the base branch's policy does not judge this pull request.
+        unrun: the models that it does judge, and that have no run: another name is then no way around its gates.
 
     Raises ConfigError when the policy has no gate, or none that matches a metric: that is not a pass.
     """
@@ -64,7 +66,8 @@ def evaluate(
     results = [
         *_standing(policy, evidence, policy_source),
         *_in_part(policy, evidence),
-        *_about_the_run(policy, evidence, run, no_base_policy),
+        *_about_the_policy(no_base_policy, unrun),
+        *_about_the_run(policy, evidence, run),
     ]
     if not _decides_nothing(evidence):
         results += _judged(policy, evidence, run)
@@ -170,7 +173,8 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
         )
 
 
-def _about_the_run(policy: Policy, evidence: Evidence, run: Run, no_base_policy: Notice | None) -> Iterator[GateResult]:
+def _about_the_policy(no_base_policy: Notice | None, unrun: Sequence[Notice]) -> Iterator[GateResult]:
+    """The results for a pull request that is judged by gates of its own."""
     if no_base_policy:
         yield GateResult(
             gate="policy",
@@ -180,6 +184,18 @@ def _about_the_run(policy: Policy, evidence: Evidence, run: Run, no_base_policy:
             reason=no_base_policy.clause,
             advice=no_base_policy.remedy,
         )
+    for notice in unrun if no_base_policy else ():
+        yield GateResult(
+            gate="policy",
+            metric="policy",
+            rule="the models that the base branch gates have runs",
+            outcome=UNRUN[notice.kind],
+            reason=notice.clause,
+            advice=notice.remedy,
+        )
+
+
+def _about_the_run(policy: Policy, evidence: Evidence, run: Run) -> Iterator[GateResult]:
     unfinished = evidence.unfinished or ([unfinished_run(run)] if run.status != "finished" else [])
     for objection in evidence.objections:
         yield GateResult(
@@ -220,7 +236,7 @@ def _some(names: Sequence[str]) -> str:
 def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) -> Iterator[Check]:
     gate = policy.resolved(name)
     if gate.kind == "drift":
-        yield drift_gate.check(name, gate, evidence.drift[name])
+        yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
     if gate.min is not None or gate.max is not None or gate.max_regression is not None:

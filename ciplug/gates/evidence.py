@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ciplug.records.left_out import LeftOut
     from ciplug.records.notice import Notice
     from ciplug.records.selection import PassedOver
-    from ciplug.stats.drift_tests import Drift
+    from ciplug.stats.drift_tests import DataDrift
     from ciplug.stats.intervals import Undecided
 
 
@@ -33,8 +33,8 @@ class Evidence:
     """Runs on the branch that were measured on other data, and are not in the history."""
     examples: Mapping[str, Examples] = field(default_factory=dict)
     """Run → the examples of its evaluation."""
-    drift: Mapping[str, Mapping[str, Drift | Undecided] | Undecided] = field(default_factory=dict)
-    """Gate of kind drift → each column, or why they cannot be compared."""
+    drift: Mapping[str, DataDrift | Undecided] = field(default_factory=dict)
+    """Gate of kind drift → its columns, or why they cannot be compared."""
     unfinished: Sequence[Notice] = ()
     """The candidate's runs that did not finish, and those of other seeds that would be among them had they finished."""
     objections: Sequence[Notice] = ()

@@ -35,10 +35,13 @@ def _gate(policy: Policy, name: str) -> str:
     called = name if gate.metric == name else f"{name} (the metric '{gate.metric}')"
     if gate.kind == "drift":
         current = gate.current or (policy.samples.file if policy.samples else "")
-        what = ", ".join(gate.columns) if gate.columns else "every column that both have"
+        what = ", ".join(gate.columns) if gate.columns else "every column that the reference has"
+        least = gate.least_effect
         rules = [
             f"{current} has not drifted from {gate.reference} in {what}, by the test '{gate.test}' at an error rate "
-            f"of {exact(gate.alpha)} for all columns together"
+            f"of {exact(gate.alpha)} for all columns together; a PSI below {exact(least.psi)}, a KS distance below "
+            f"{exact(least.ks)}, a Cramér's V below {exact(least.chi2)} and a share that moves by less than "
+            f"{exact(least.share)} do not count"
         ]
     else:
         rules = list(_rules(policy, gate))

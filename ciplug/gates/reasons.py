@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.config.clean import line_to_add
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
     from ciplug.records.left_out import LeftOut
-    from ciplug.stats.drift_tests import Drift
+    from ciplug.stats.drift_tests import ColumnDrift, Drift, DriftTest
 
 POINT = "one number per run"
 SHOWN = 5
@@ -288,19 +288,57 @@ def of_slice(result: GateResult, text: str) -> str:
 # --- Drift ---------------------------------------------------------------------------------------------------------
 
 
-def drifted(moved: Sequence[str], columns: int, tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
-    """Return the reason for drift in the columns of `moved`, the most drifted first."""
-    some = listed([_drift(column, tested[column], adjusted[column]) for column in moved], most=SHOWN, separator="; ")
-    have = "has" if len(moved) == 1 else "have"
-    return f"{len(moved)} of {counted(columns, 'column')} {have} drifted: {some}"
+def drifted(
+    moved: Sequence[tuple[str, int]],
+    columns: int,
+    tested: Mapping[tuple[str, int], Drift],
+    adjusted: Mapping[tuple[str, int], float],
+) -> str:
+    """Return the reason for drift in the tests of `moved`; the columns with the smallest p come first."""
+    ordered = sorted(moved, key=lambda key: (adjusted[key], -tested[key].effect))
+    by_column: dict[str, list[str]] = {}
+    for key in ordered:
+        by_column.setdefault(key[0], []).append(_drift(tested[key], adjusted[key]))
+    some = [f"{column} ({'; '.join(tests)})" for column, tests in by_column.items()]
+    have = "has" if len(by_column) == 1 else "have"
+    lead = f"{len(by_column)} of {counted(columns, 'column')} {have} drifted"
+    return f"{lead}: {listed(some, most=SHOWN, separator='; ')}"
 
 
-def not_drifted(tested: Mapping[str, Drift], adjusted: Mapping[str, float]) -> str:
-    most = max(tested, key=lambda column: tested[column].effect)
-    detail = _drift(most, tested[most], adjusted[most])
-    if len(tested) == 1:
+def not_drifted(
+    tested: Mapping[tuple[str, int], Drift], adjusted: Mapping[tuple[str, int], float], columns: int
+) -> str:
+    most = min(tested, key=lambda key: (adjusted[key], -tested[key].effect))
+    detail = f"{most[0]} ({_drift(tested[most], adjusted[most])})"
+    if columns == 1:
         return f"the one column has not drifted: {detail}"
-    return f"none of {len(tested)} columns has drifted; most has {detail}"
+    return f"none of {columns} columns has drifted; most has {detail}"
+
+
+def columns_gone(columns: Sequence[str]) -> str:
+    some = listed(columns, most=SHOWN)
+    return f"{counted(len(columns), 'column')} of the reference {'is' if len(columns) == 1 else 'are'} gone: {some}"
+
+
+def columns_added(columns: Sequence[str]) -> str:
+    some = listed(columns, most=SHOWN)
+    return f"{counted(len(columns), 'column')} that the reference does not have: {some}; not compared"
+
+
+def drift_kinds(columns: Mapping[str, ColumnDrift]) -> Iterator[str]:
+    """Notes on what the columns are compared as."""
+    for kind in ("numbers", "categories"):
+        if names := [name for name, column in columns.items() if column.kind == kind]:
+            yield f"compared as {kind}, as in the reference: {listed(names, most=SHOWN)}"
+
+
+def drift_ids(columns: Sequence[str]) -> str:
+    names = listed(columns, most=SHOWN)
+    return f"not compared, as the values hardly ever occur twice, like those of an id: {names}"
+
+
+def stray_value(column: str, value: str) -> str:
+    return f"{column} is a column of numbers, and has other values, like {value[:40]!r}"
 
 
 def drift_undecided(columns: Mapping[str, str]) -> str:
@@ -310,12 +348,19 @@ def drift_undecided(columns: Mapping[str, str]) -> str:
     )
 
 
-def new_values(column: str, drift: Drift) -> str:
+def new_values(column: str, values: Sequence[str]) -> str:
     """A note on categories that only the current window has."""
-    some = listed([repr(value[:40]) for value in drift.new], most=SHOWN)
+    some = listed([repr(value[:40]) for value in values], most=SHOWN)
     return f"{column} has values that the reference never had: {some}"
 
 
-def _drift(column: str, drift: Drift, adjusted: float) -> str:
-    name = {"psi": "PSI", "ks": "KS distance", "chi2": "Cramér's V"}[drift.test]
-    return f"{column} ({name} {drift.effect:.3g}, p {p_value(adjusted)})"
+_EFFECTS: dict[DriftTest, str] = {"psi": "PSI", "ks": "KS distance", "chi2": "Cramér's V"}
+_SHARES: dict[DriftTest, str] = {"missing": "missing", "not_numbers": "not a number", "new": "new values"}
+
+
+def _drift(drift: Drift, adjusted: float) -> str:
+    p = f"p {p_value(adjusted)}"
+    if drift.shares is not None:
+        before, now = (f"{100 * share:.3g}%" for share in drift.shares)
+        return f"{_SHARES[drift.test]} {before} → {now}, {p}"
+    return f"{_EFFECTS[drift.test]} {drift.effect:.3g}, {p}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
+from ciplug.records.provenance import UNSEEN
 
 DEPTH = 1000
 """The number of first parents to follow."""
@@ -25,23 +26,44 @@ class HeadLog(NamedTuple):
     """The commits that HEAD of a work tree has been at, the last first, with the second in which each was made."""
 
     entries: tuple[tuple[str, int], ...] = ()
+    marks: tuple[tuple[int, int] | None, ...] = ()
+    """Of HEAD and of its branch, the file and when it was written, in nanoseconds since 1970; None where there is none.
+
+    Only where git keeps no log of HEAD.
+    """
 
     @classmethod
-    def read(cls, repository: Path) -> HeadLog:
-        """Nothing where git keeps no such log."""
+    def read(cls, workspace: Workspace) -> HeadLog:
+        """The log is empty where git keeps none (core.logAllRefUpdates)."""
+        repository = workspace.top
         done = run_git(
             "log", "--walk-reflogs", "--no-show-signature", "--format=%H %ct", "HEAD", "--", cwd=repository, check=False
         )
         lines = (line.split() for line in done.stdout.decode().splitlines())
-        return cls(tuple((commit, int(made)) for commit, made in lines))
+        entries = tuple((commit, int(made)) for commit, made in lines)
+        if entries:
+            return cls(entries)
+        branch = [workspace.common_dir / "refs" / "heads" / workspace.branch] if workspace.branch else []
+        return cls((), tuple(map(_mark, [workspace.git_dir / "HEAD", *branch])))
 
     def left_for(self, before: HeadLog, head: str, began: float) -> str | None:
         """Return the last commit besides `head` that HEAD has been at since an earlier look, if it is older than that.
 
-        A commit that was made since, such as one that keeps results, is no other code.
+        A commit that was made since, such as one that keeps results, is no other code. Where git keeps no log, it is
+        UNSEEN if HEAD or its branch was written meanwhile.
         """
+        if not self.entries and before.marks and self.marks != before.marks:
+            return UNSEEN
         new = self.entries[: max(0, len(self.entries) - len(before.entries))]
         return next((commit for commit, made in new if commit != head and made < int(began)), None)
+
+
+def _mark(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def local_tip(workspace: Workspace, branch: str) -> str | None:

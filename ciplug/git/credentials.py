@@ -5,16 +5,71 @@ from __future__ import annotations
 import base64
 import os
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
+from ciplug.errors import ConfigError
 from ciplug.git.environment import Config, git_environment
 from ciplug.git.safe import safe_settings
 
+PUSH_TOKEN = "CIPLUG_PUSH_TOKEN"  # noqa: S105 (the name of a variable)
+TOKEN_HOST = "CIPLUG_PUSH_TOKEN_HOST"  # noqa: S105
+"""The hosts that the token is for, beside the one of the job: `git.example.com`, or several with commas."""
+_JOB_HOSTS = ("GITHUB_SERVER_URL", "CI_SERVER_URL", "BITBUCKET_GIT_HTTP_ORIGIN", "BUILD_REPOSITORY_URI", "GIT_URL")
+"""Variables in which a CI host names the server of the job's repository."""
 _TRANSPORT = ("http.", "credential.", "url.", "ssh.", "safe.", "protocol.")
+_PROGRAMS = ("credential.", "ssh.", "protocol.")
+"""Of these, the settings that have git start a program."""
 _TRANSPORT_KEYS = {"core.sshcommand", "core.gitproxy", "core.askpass", "credential.helper"}
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/\s]+@")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/\s:]*):([^/\s]*)@")
+
+
+class _Site(NamedTuple):
+    secure: bool
+    host: str
+    """With its port."""
+
+
+def _site(url: str) -> _Site | None:
+    """The server of an address; an ssh address names the host that serves https, too. None: a folder."""
+    if match := re.match(r"(https?)://(?:[^/@]*@)?([^/?#]+)", url, re.IGNORECASE):
+        return _Site(match[1].lower() == "https", match[2].lower())
+    match = re.match(r"(?:git\+)?ssh://(?:[^/@]*@)?([^/:?#]+)|(?:[^/@\s]+@)([^/:\s]+):(?!//)", url, re.IGNORECASE)
+    return _Site(True, (match[1] or match[2]).lower()) if match else None
+
+
+def push_token(env: Mapping[str, str], url: str, checkout: str | None) -> str | None:
+    """The token to push to an address with; None where there is none, or git does not reach the address by HTTP.
+
+    Whoever may change an address must not get a token sent there: it is for the server that the CI host names, else
+    for that of the checkout, and for those that stand beside the token.
+
+    Args:
+        checkout: the address of the checkout's remote.
+
+    Raises ConfigError where the token is for another server than that of `url`.
+    """
+    token = env.get(PUSH_TOKEN) or None
+    site = _site(url) if url.lower().startswith("http") else None
+    if token is None or site is None:
+        return None
+    of_job = [found for name in _JOB_HOSTS if (found := _site(env.get(name, "")))]
+    own = of_job or [found for found in (_site(checkout or ""),) if found]
+    named = [
+        _site(one if "://" in one else f"https://{one}") for one in re.split(r"[\s,]+", env.get(TOKEN_HOST, "")) if one
+    ]
+    known = [*own, *filter(None, named)]
+    # A server that is known by https gets nothing in the clear.
+    if any(site.host == one.host and (site.secure or not one.secure) for one in known):
+        return token
+    hosts = ", ".join(dict.fromkeys(one.host for one in known)) or "no host"
+    where = f"{'https' if site.secure else 'http'}://{site.host}"
+    raise ConfigError(
+        f"{PUSH_TOKEN} is for {hosts}, and is not sent to {where}",
+        hint=f"if it is for that host, name it beside the token: {TOKEN_HOST}={site.host if site.secure else where}",
+    )
 
 
 def redact(text: str) -> str:
@@ -36,6 +91,9 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
     takes out, is handed over in the same way; a stored header comes before it, as it does for git.
     """
     pairs = [(key, value) for key, value in config if key.startswith(_TRANSPORT) or key in _TRANSPORT_KEYS]
+    if token:
+        # A checkout can be written by whatever ran in it: no program that its configuration names sees our token.
+        pairs = [(k, v) for k, v in pairs if not (k.startswith(_PROGRAMS) or k in _TRANSPORT_KEYS)]
     in_url = _PASSWORD_IN_URL.search(url) if url.startswith("http") else None
     login = ":".join(map(unquote, in_url.groups())) if in_url else None
     if token:
@@ -57,6 +115,9 @@ def transport_environment(config: Config, url: str, token: str | None = None) ->
         del env[key]
     env.update(GIT_CONFIG_GLOBAL=os.devnull, GIT_CONFIG_NOSYSTEM="1", GIT_CONFIG_COUNT=str(len(pairs)))
     env.update(safe_settings(env, alone=True))
+    if token:
+        # Nor does a helper for a transport of another kind, to which `url.….insteadOf` could send git.
+        env["GIT_ALLOW_PROTOCOL"] = "http:https"
     for number, (key, value) in enumerate(pairs):
         env[f"GIT_CONFIG_KEY_{number}"] = key
         env[f"GIT_CONFIG_VALUE_{number}"] = value

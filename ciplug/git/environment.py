@@ -37,12 +37,30 @@ _KEPT = {
 _KEPT_PREFIXES = ("GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 
 
+_TOKENS = (
+    "CIPLUG_JENKINS_",
+    "CIPLUG_INPUT_",
+    # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
+    "INPUT_TOKEN",
+    "INPUT_PUSH-TOKEN",
+)
+
+
+def is_token(variable: str) -> bool:
+    """Whether a variable holds a token that was given to ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
+    return (variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")) or variable.startswith(_TOKENS)
+
+
 def git_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for git: the caller's own, without the variables of hooks, without prompts."""
+    """Return the environment for git: the caller's own, without the variables of hooks, without prompts.
+
+    Nor has it the tokens that ciplug was given: the configuration and the attributes of a checkout have git start
+    programs, such as `core.fsmonitor` and filters.
+    """
     env = {
         key: value
         for key, value in os.environ.items()
-        if not key.startswith("GIT_") or key in _KEPT or key.startswith(_KEPT_PREFIXES)
+        if not is_token(key) and (not key.startswith("GIT_") or key in _KEPT or key.startswith(_KEPT_PREFIXES))
     }
     env.update(LC_ALL="C", GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", GCM_INTERACTIVE="never")
     env.update(safe_settings(env, alone=False))

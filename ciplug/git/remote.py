@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ciplug.errors import ConfigError
 from ciplug.git.bare import init_bare, write_config
 from ciplug.git.cache import cache_folder
-from ciplug.git.credentials import transport_environment, without_password
+from ciplug.git.credentials import push_token, transport_environment, without_password
 from ciplug.git.failures import Failure, read_failure
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
@@ -116,4 +117,10 @@ def fetch_commits(workspace: Workspace, head: str | None, branch: str, env: Mapp
 
 
 def _transport(workspace: Workspace, env: Mapping[str, str]) -> dict[str, str]:
-    return transport_environment(workspace.config, url_of(workspace), env.get("CIPLUG_PUSH_TOKEN") or None)
+    url = url_of(workspace)
+    try:
+        token = push_token(env, url, url)
+    except ConfigError:
+        # The checkout is of another server than the job: its own credentials read it, if any can.
+        token = None
+    return transport_environment(workspace.config, url, token)

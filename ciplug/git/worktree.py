@@ -27,6 +27,12 @@ _CHUNK = 1024 * 1024
 # `git diff` would refresh the user's index where files have other times than it knows, as in a copied checkout. This
 # command takes such files for changed, and they are compared here.
 _DIFF = ("diff-index", "HEAD", "--raw", "-z", "--no-abbrev", "--no-renames", "--no-ext-diff")
+# Every answer that git would take from elsewhere than the work tree and HEAD is switched off: a file system monitor, an
+# index that compares less of a file's times, and objects in the place of others.
+_OWN_EYES = (
+    *("--no-replace-objects", "-c", "core.fsmonitor=false"),
+    *("-c", "core.checkStat=default", "-c", "core.trustctime=true"),
+)
 _SUBMODULES = "--ignore-submodules=dirty"
 _FILES = ("100644", "100755", "120000")
 """The modes of files, and of symbolic links."""
@@ -84,17 +90,19 @@ def measure_dirt(
     )
 
 
-def committed(top: Path, files: Iterable[Path]) -> set[Path]:
-    """Return the files of the work tree at `top` that are as they are in HEAD; none where there is no repository."""
+def committed(top: Path, files: Iterable[Path], commit: str = "HEAD") -> set[Path]:
+    """Return the files of the work tree at `top` that are as they are in a commit; none where it is not there."""
     inside = {name: file for file in files for name in _inside(top, [file]) if "\n" not in name}
     if not inside:
         return set()
-    asked = b"".join(os.fsencode(f"HEAD:{name}") + b"\n" for name in inside)
+    asked = b"".join(os.fsencode(f"{commit}:{name}") + b"\n" for name in inside)
     found = run_git("cat-file", "--batch-check=%(objectname)", cwd=top, input=asked, check=False).stdout.split(b"\n")
     stored = {name: line.decode() for name, line in zip(inside, found, strict=False) if line and b" " not in line}
-    raw = _hashed(top, list(stored), "--no-filters")
-    filtered = _hashed(top, [name for name, blob in stored.items() if raw.get(name) != blob])
-    return {inside[name] for name, blob in stored.items() if blob in (raw.get(name), filtered.get(name))}
+    if not stored:
+        return set()
+    compared = [_Change(name, blob) for name, blob in stored.items()]
+    different = {one.path for one in _really_different(top, configuration(top), compared)}
+    return {inside[name] for name in stored if name not in different}
 
 
 def is_tracked(workspace: Workspace, path: Path) -> bool:
@@ -123,11 +131,12 @@ class _Change(NamedTuple):
 def _differing(top: Path, config: Config, outputs: tuple[str, ...] = (), prefix: str = "") -> Iterator[_Change]:
     """The paths of one repository and its submodules that differ; `prefix` precedes them."""
     excluded = [f":(exclude,top,literal){path}" for path in outputs]
-    raw = run_git(*_without_filters(config), *_DIFF, _SUBMODULES, "--", ":/", *excluded, cwd=top).stdout
+    raw = run_git(*_OWN_EYES, *_without_filters(config), *_DIFF, _SUBMODULES, "--", ":/", *excluded, cwd=top).stdout
     submodules, hidden = _index(top, config)
     changes = dict(_changes(raw))
     for path, blob in hidden.items():
-        changes.setdefault(path, _Change(path, blob))
+        # One that is not there has no content to compare.
+        changes.setdefault(path, _Change(path, blob if os.path.lexists(top / path) else ""))
     for change in _really_different(top, config, list(changes.values())):
         yield change._replace(path=prefix + change.path)
     for path in submodules:
@@ -180,15 +189,18 @@ def _changes(raw: bytes) -> Iterator[tuple[str, _Change]]:
 
 
 def _index(top: Path, config: Config) -> tuple[list[str], dict[str, str]]:
-    """The submodules, and the files in the work tree that git takes for unchanged unseen: path → blob."""
-    listed = run_git("ls-files", "-v", "--stage", "-z", cwd=top).stdout
+    """The submodules, and the files that git takes for unchanged unseen: path → blob.
+
+    Of a sparse checkout, files that are not there belong elsewhere.
+    """
+    listed = run_git(*_OWN_EYES, "ls-files", "-v", "--stage", "-z", cwd=top).stdout
     submodules, hidden = [], {}
     sparse = any(key == "core.sparsecheckout" and value.lower() == "true" for key, value in config)
     for match in re.finditer(rb"(?:^|(?<=\0))(?:\S 160000|([a-zS]) 100\d+) (\w+) 0\t([^\0]+)", listed):
         tag, blob, path = match[1], match[2].decode(), os.fsdecode(match[3])
         if tag is None:
             submodules.append(path)
-        elif not (sparse and tag in b"sS") and os.path.lexists(top / path):
+        elif not (sparse and tag in b"sS") or os.path.lexists(top / path):
             hidden[path] = blob
     return submodules, hidden
 

@@ -55,6 +55,11 @@ class ModelOutput:
 
     id: str
     step: int = 0
+    name: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    location: str | None = None
+    """The address of its files, if they are not among the artifacts of the run."""
 
 
 def merged_datasets(*parts: Iterable[DatasetInput]) -> tuple[DatasetInput, ...]:
@@ -91,19 +96,23 @@ def parse_dataset(value: object) -> DatasetInput:
     fields: dict[str, Any] = _texts(
         value, ("name", "digest", "source_type", "source"), ("context", "schema", "profile")
     )
-    tags = value.get("tags") if isinstance(value, Mapping) else None
-    if tags is not None and not (isinstance(tags, Mapping) and all(type(one) is str for one in tags.values())):
-        raise ValueError("tags: texts are expected")
-    return DatasetInput(**fields, tags=dict(tags or {}))
+    return DatasetInput(**fields, tags=_named(value, "tags"))
 
 
 def parse_model(value: object) -> ModelOutput:
     """Return the model in a JSON object. Raises ValueError naming the field."""
-    fields = _texts(value, ("id",), ())
+    fields: dict[str, Any] = _texts(value, ("id",), ("name", "location"))
     step = value.get("step", 0) if isinstance(value, Mapping) else 0
     if type(step) is not int or not -(2**63) <= step < 2**63:
         raise ValueError("step: a whole number of 64 bits is expected")
-    return ModelOutput(**fields, step=step)
+    return ModelOutput(**fields, step=step, params=_named(value, "params"), tags=_named(value, "tags"))
+
+
+def _named(value: object, name: str) -> dict[str, str]:
+    texts = value.get(name) if isinstance(value, Mapping) else None
+    if texts is not None and not (isinstance(texts, Mapping) and all(type(one) is str for one in texts.values())):
+        raise ValueError(f"{name}: texts are expected")
+    return dict(texts or {})
 
 
 def _texts(value: object, required: Iterable[str], optional: Iterable[str]) -> dict[str, str]:

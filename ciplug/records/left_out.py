@@ -20,6 +20,7 @@ Why = Literal[
     "no_step",
     "artifact",
     "output",
+    "elsewhere",
     "logged",
     "line",
     "last_line",
@@ -44,7 +45,8 @@ class LeftOut:
     cannot have the name. twice, files: several different numbers, in one file or in several. size: an integer too large
     for a float. step: no value at the step that was asked for. no_step: a step that is not a whole number. artifact: a
     file for people that could not be made; then it is the name of a file. output: an artifact that is not recorded, or
-    whose content no store has; the name is that of the file. logged: the metric was logged with another value than its
+    whose content no store has; the name is that of the file. elsewhere: an artifact
+    that stays where MLflow has it. logged: the metric was logged with another value than its
     file has, and the file counts. line: a line, or the rest of a file without
     lines, that cannot be read, and may have held any metric. last_line: the metric has a value, and the line or rest
     that cannot be read may have held the last. order: the metric has a value, and the steps rise and fall, so that no
@@ -54,7 +56,7 @@ class LeftOut:
     """None: not from a file: it was logged, or a tag is in the place of the metric."""
     found: str | None = None
     """The beginning of the text that stands there; the other file, for `files`; what is wrong, for `file` and
-    `output`; the value that was logged."""
+    `output`; the address, for `elsewhere`; the value that was logged."""
     line: int | None = None
     advice: str | None = None
     """What to do, where it depends on what is wrong."""
@@ -78,6 +80,7 @@ class LeftOut:
             "no_step": f"the step {self.found} is not a whole number",
             "artifact": f"no file: {self.found}",
             "output": f"{self.found}",
+            "elsewhere": f"it stays at {self.found}",
             "logged": f"logged as {self.found}, and its file has another value",
             "line": f"{part} that cannot be read: {self.found}",
             "order": "steps that rise and fall",
@@ -89,7 +92,7 @@ class LeftOut:
     @property
     def clause(self) -> str:
         """The reason and its place: "null in metrics.json:3"."""
-        if self.why == "output":
+        if self.why in ("output", "elsewhere"):
             return f"{self.name}: {self.reason}"
         if self.why == "file":
             return f"{self.name} is not recorded: {self.reason}"

@@ -182,6 +182,13 @@ def _no_base_policy(notice: Facts) -> str:
     return f"{notice.name} {lacks}: this pull request is judged by its own gates"
 
 
+def _read_otherwise(notice: Facts) -> str:
+    each = [
+        f"{file} ({before} → {now})" for file, before, now in zip(notice.files, notice.before, notice.now, strict=True)
+    ]
+    return f"this pull request takes its metrics otherwise than {notice.name}: {listed(each, separator='; ')}"
+
+
 def _renamed(notice: Facts) -> str:
     old, new = notice.metrics
     if notice.hindrance is None:
@@ -255,6 +262,11 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.UNREADABLE: _unreadable,
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
+    Kind.GATED_DROPPED: lambda n: (
+        f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"
+    ),
     Kind.RENAMED: _renamed,
+    Kind.READ_OTHERWISE: _read_otherwise,
     Kind.NOT_JUDGED: lambda n: n.detail or "no gate judges the model",
 }

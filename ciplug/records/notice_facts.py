@@ -110,8 +110,14 @@ class Kind(str, Enum):
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    GATED_NOT_RUN = "gated_not_run"
+    """The target branch has gates for a model that has no run on the commit of the pull request."""
+    GATED_DROPPED = "gated_dropped"
+    """The same, and the pull request takes these gates away."""
     RENAMED = "renamed"
     """The pull request renames a metric, and what the target branch knows by the old name follows, or does not."""
+    READ_OTHERWISE = "read_otherwise"
+    """The pull request takes its numbers from other files than the target branch, or reads them in another way."""
     NOT_JUDGED = "not_judged"
     """The policy cannot judge the model."""
 
@@ -151,6 +157,9 @@ class Facts:
     settled: bool | None = None
     """True: another run counts in its place."""
     files: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    now: tuple[str, ...] = ()
+    """For each of `files`, how the target branch reads it, and how the pull request does."""
     metrics: tuple[str, ...] = ()
     """Names of metrics, or of gates."""
     values: tuple[tuple[float, float], ...] = ()
@@ -165,6 +174,8 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
+    in_gates: bool | None = None
+    """True: a gate of the verdict states it, and a report tells it there."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None

@@ -121,7 +121,10 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.NO_EVALUATION: _of_evaluation,
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
+    Kind.GATED_NOT_RUN: "record one; or, if not every pull request trains it, merge 'optional: true' for it first",
+    Kind.GATED_DROPPED: "keep its gates; or merge 'optional: true' for it first, by itself",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",
     Kind.RENAMED: lambda n: _OF_RENAME[n.hindrance],
+    Kind.READ_OTHERWISE: "check that the gates still judge the same number; the policy of the target branch decides",
     Kind.NOT_JUDGED: lambda n: n.advice,
 }

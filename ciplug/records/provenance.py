@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from ciplug.errors import listed
 
+UNSEEN = "unknown"
+"""In the place of a commit: git wrote HEAD, and keeps no log of the commits that it has been at."""
 MOST_FILES = 20
 MOST_IGNORED = 1000
 """Names of files that a record keeps of a dirty tree."""
@@ -111,7 +113,7 @@ class Provenance:
     head_after: str | None = None
     """Another commit that the command checked out: the one that it left in HEAD, else the last one before it went back.
 
-    Its numbers may be of either commit: the run counts as dirty.
+    Its numbers may be of either commit: the run counts as dirty. UNSEEN where nobody knows which.
     """
     unchanged: tuple[str, ...] = ()
     """Outputs that the command did not write, and that count as its own because the user allowed it for them."""
@@ -136,4 +138,6 @@ class Provenance:
 
 def moved_words(head_after: str) -> str:
     """Say that a command moved HEAD, as a clause whose subject is the run."""
+    if head_after == UNSEEN:
+        return "wrote HEAD while it ran, and git keeps no log of it, so its numbers may be of another commit"
     return f"checked out {head_after[:8]} while it ran, so its numbers may be of that commit"

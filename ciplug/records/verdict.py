@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ciplug.records.notice_facts import Kind
 from ciplug.records.run import Scalar, Status
 from ciplug.records.selection import Reason
 
@@ -35,6 +36,10 @@ EFFECTS: Mapping[Outcome, Effect] = {
     "FAIL": Effect(fails_job=True, fails_strict_job=True, status="failure", promotes=False),
     "ERROR": Effect(fails_job=True, fails_strict_job=True, status="failure", promotes=False),
 }
+
+
+UNRUN: Mapping[Kind, Outcome] = {Kind.GATED_NOT_RUN: "INCONCLUSIVE", Kind.GATED_DROPPED: "FAIL"}
+"""The outcome of a pull request without a run of a model that the target branch gates, by the kind of its notice."""
 
 
 def worst(outcomes: list[Outcome]) -> Outcome:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import counted, listed
+from ciplug.records.verdict import UNRUN
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 from ciplug.reports.budget import QUIET, Block, fit
@@ -52,15 +53,21 @@ def render(report: Report, limit: int = NO_LIMIT, *, html: bool = True) -> str:
     sections = model.by_verdict(report)
     versions = ", ".join(untrusted.escape_markdown(version, 40) for version in model.versions(report))
     made_by = f"ciplug {versions}".strip()
-    if len(sections) == 1:
+    if len(sections) == 1 and not report.unrun:
         blocks = [Block(_HEAD, f"## {_title(sections[0])}"), *_policy(report), *_section(sections[0], paint, made_by)]
     else:
-        blocks = [Block(_HEAD, _overall(report, sections)), *_policy(report), *_many(sections, paint)]
+        blocks = [Block(_HEAD, _overall(report, sections)), *_unrun(report), *_policy(report), *_many(sections, paint)]
         blocks.append(Block(_FOOT, paint.small(made_by)))
     return fit(marker(html=html), blocks, limit)
 
 
 # --- parts
+
+
+def _unrun(report: Report) -> list[Block]:
+    """The models that the target branch gates, and that have no run."""
+    rows = [f"> {text.OUTCOME_ICONS[UNRUN[one.kind]]} {untrusted.escape_markdown(one.line)}" for one in report.unrun]
+    return [Block(_OVERVIEW, "\n>\n".join(rows))] if rows else []
 
 
 def _policy(report: Report) -> list[Block]:
@@ -73,7 +80,8 @@ def _overall(report: Report, sections: Sequence[ModelSection]) -> str:
     if not sections:
         return "## ⛔ No model was recorded"
     icon = text.OUTCOME_ICONS[report.outcome] if report.outcome else "📊"
-    return f"## {icon} {counted(len(sections), 'model')}: {_counts(sections)}"
+    lacking = f", {len(report.unrun)} without a run" if report.unrun else ""
+    return f"## {icon} {counted(len(sections), 'model')}: {_counts(sections)}{lacking}"
 
 
 def _counts(sections: Sequence[ModelSection]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import counted, listed
+from ciplug.records.verdict import UNRUN
 from ciplug.reports import charts, figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -38,6 +39,7 @@ def render(report: Report) -> str:
         tally=text.tally(single.verdict) if single and single.verdict else "",
         sections=[_section(s, number, report.pictures.get(s.model, ())) for number, s in enumerate(sections)],
         notes=report.notes,
+        unrun=[(UNRUN[notice.kind], notice.line) for notice in report.unrun],
         policy_note=report.policy_note,
         links=_links(single) if single else {},
         context=report.context,

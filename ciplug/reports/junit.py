@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ciplug.records.verdict import UNRUN
 from ciplug.reports import untrusted
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
+    from ciplug.records.notice import Notice
     from ciplug.records.verdict import GateResult, Outcome
     from ciplug.reports.report import ModelSection, Report
 
@@ -26,11 +28,28 @@ def render(report: Report) -> str:
 
     root = ElementTree.Element("testsuites", name="ciplug")
     suites = [_suite(section) for section in report.sections]
+    suites += [_without_run(notice) for notice in report.unrun]
     root.extend(suites)
     for counter in ("tests", "failures", "errors", "skipped"):
         root.set(counter, str(sum(int(suite.get(counter, "0")) for suite in suites)))
     ElementTree.indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def _without_run(notice: Notice) -> Element:
+    """The suite of a model that the target branch gates, and that has no run."""
+    from xml.etree.ElementTree import Element, SubElement
+
+    model, fails = untrusted.clean(notice.model or "", untrusted.NAME_LIMIT), UNRUN[notice.kind] == "FAIL"
+    failures, skipped = str(int(fails)), str(int(not fails))
+    suite = Element("testsuite", name=model, tests="1", failures=failures, errors="0", skipped=skipped)
+    case = SubElement(suite, "testcase", classname=f"ciplug.{model}", name="it has a run on this commit", time="0")
+    words = untrusted.clean(notice.line)
+    if fails:
+        _say(case, "failure", words, type="FAIL")
+    else:
+        _say(case, "skipped", words)
+    return suite
 
 
 def _suite(section: ModelSection) -> Element:

@@ -20,7 +20,8 @@ _SAFE = str.maketrans({"<": "‹", ">": "›", "&": "＆", '"': "”", "'": "’
 
 def render(report: Report) -> str:
     """ "✅ wine: PASS, accuracy 0.91 (+0.004)", the models one after the other, the worst first; one line."""
-    line = "; ".join(map(_section, model.by_verdict(report))) or "nothing is compared"
+    unrun = [f"no run of {untrusted.clean(one.model or '', untrusted.NAME_LIMIT)}" for one in report.unrun]
+    line = "; ".join([*unrun, *map(_section, model.by_verdict(report))]) or "nothing is compared"
     return untrusted.clean(line, LIMIT).translate(_SAFE) + "\n"
 
 
@@ -46,7 +47,7 @@ def _telling(section: ModelSection) -> str:
 
 def _doubts(section: ModelSection) -> Iterator[str]:
     """What was not read, and may change the rest."""
-    kinds = [notice.kind for notice in model.notices(section)]
+    kinds = [notice.kind for notice in section.comparison.notices]
     if skipped := kinds.count(Kind.SKIPPED_EVENT):
         yield f"{counted(skipped, 'registry event')} not understood: upgrade ciplug"
     if Kind.UNREADABLE in kinds:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ciplug.records import canonical, web
 from ciplug.records.classes import of_classes
 from ciplug.records.provenance import Context
-from ciplug.records.verdict import SEVERITY, Outcome, worst
+from ciplug.records.verdict import SEVERITY, UNRUN, Outcome, worst
 from ciplug.reports.untrusted import safe_url
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class ModelSection:
 class Report:
     """One report: pure data, from which each rendering is a pure function.
 
-    Jobs that race must write the same comment, so that is made of `sections` and `policy_note` only: of what the store
-    holds for a commit, whoever reads it and when.
+    Jobs that race must write the same comment, so that is made of `sections`, `unrun` and `policy_note` only: of what
+    the store holds for a commit, whoever reads it and when.
     """
 
     sections: tuple[ModelSection, ...]
@@ -100,13 +100,15 @@ class Report:
     policy_note: str | None = None
     """The verdict under the policy that this pull request proposes, as a sentence."""
 
+    unrun: tuple[Notice, ...] = ()
+    """The models that the target branch gates, and that have no run on the commit."""
     pictures: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
     """Model → its images, for the page alone."""
 
     @property
     def outcome(self) -> Outcome | None:
-        """The worst verdict of all models; None when nothing was judged."""
-        outcomes = [s.outcome for s in self.sections if s.outcome]
+        """The worst verdict of all models, those without a run among them; None when nothing was judged."""
+        outcomes = [s.outcome for s in self.sections if s.outcome] + [UNRUN[notice.kind] for notice in self.unrun]
         return worst(outcomes) if outcomes else None
 
 
@@ -130,9 +132,13 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
 
 
 def notices(section: ModelSection) -> tuple[Notice, ...]:
-    """What the reader must know of a model. Why it has no baseline is in the line on what it is compared with."""
+    """What the reader must know of a model, and no gate states.
+
+    Why it has no baseline is in the line on what it is compared with.
+    """
     baseline = section.comparison.baseline
-    return tuple(one for one in section.comparison.notices if baseline.has_numbers or one != baseline.problem)
+    told = tuple(one for one in section.comparison.notices if not one.in_gates)
+    return tuple(one for one in told if baseline.has_numbers or one != baseline.problem)
 
 
 def rerun_rows(section: ModelSection) -> list[list[str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ciplug.errors import counted
 from ciplug.records import canonical
+from ciplug.records.verdict import UNRUN
 from ciplug.reports import figures, text, untrusted
 from ciplug.reports import report as model
 
@@ -43,6 +44,9 @@ def render(report: Report, *, colour: bool, width: int | None) -> str:
         parts += _section(section, ink, width)
     if not report.sections:
         parts.append(ink("no model was recorded", _RED))
+    for notice in report.unrun:
+        words = _wrap(f"{UNRUN[notice.kind]}: {untrusted.clean(notice.line)}", width)
+        parts.append(ink(words, _OUTCOME_COLOURS[UNRUN[notice.kind]]))
     if report.policy_note:
         parts.append(_wrap(f"policy: {untrusted.clean(report.policy_note)}", width))
     parts += [_note(note, ink, width) for note in report.notes]

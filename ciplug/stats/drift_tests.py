@@ -1,46 +1,48 @@
 """Has the data moved? A current window beside a reference, column by column. Pure, standard library alone.
 
 Numbers: the population stability index with a threshold that depends on n, or the Kolmogorov–Smirnov test.
-Categories: χ². Missing values and categories that the reference never had are always reported. `holm` corrects
-over the columns.
+Categories: χ², and the share of rows whose category the reference never had. In any column, the shares of missing
+values and of values of another kind. `holm` corrects over all of these.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ciplug.stats.distributions import chi2_sf
+from ciplug.stats.distributions import chi2_sf, normal_sf
 from ciplug.stats.intervals import Undecided
 from ciplug.stats.sample import Sample
 
-DriftTest = Literal["psi", "ks", "chi2"]
+DriftTest = Literal["psi", "ks", "chi2", "missing", "not_numbers", "new"]
+"""missing: the share of missing values. not_numbers: that of texts among numbers. new: that of rows with a category
+that the reference never had."""
 Counts = Mapping[str | None, int]
 """Category → how often it occurs; None: a missing value."""
 
-MISSING, OTHER = "(missing)", "(rare)"
 MIN_EXPECTED = 5
 """Categories that are expected less often count as one: below, χ² is not an approximation (W. G. Cochran, 1954)."""
 EXACT_CELLS = 10_000
 """n·m up to which the Kolmogorov–Smirnov p is exact."""
+MIN_NUMBERS = 10
+"""With fewer numbers on a side, there are not two bins of `MIN_EXPECTED`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
-    """One column."""
+    """One test of a column."""
 
     test: DriftTest
     statistic: float
     p: float
     """P(a statistic this large | no drift); what `holm` takes over the columns."""
     effect: float
-    """Size of the drift whatever n: the index itself, the KS distance, Cramér's V."""
-    missing: tuple[float, float]
-    """Share of missing values, reference and current."""
+    """Size of the drift whatever n: the index itself, the KS distance, Cramér's V, the difference of two shares."""
+    shares: tuple[float, float] | None = None
+    """Of a test of shares: that of the reference, and of the current window."""
     new: tuple[str, ...] = ()
     """Categories that the reference never had."""
 
@@ -54,74 +56,176 @@ class Drift:
 
 
 def numeric(reference: Sample, current: Sample, *, test: DriftTest = "psi", bins: int = 10) -> Drift | Undecided:
-    """Drift of a column of numbers.
+    """Drift of the numbers of a column; what is missing is a matter of `share`.
 
-    `psi` bins by the reference's quantiles, and missing values are a bin of their own; `ks` compares the numbers only.
-    An empty side is Undecided, as is one without a number for `ks`.
+    `psi` bins by the reference's quantiles; a value that is frequent there has a bin of its own, so that a constant, or
+    the zeros of a column that is mostly 0, can be left. A side without numbers is Undecided, as is one with fewer than
+    `MIN_NUMBERS` for `psi`.
     """
-    if not reference.rows or not current.rows:
-        return _empty(reference.rows)
+    n, m = len(reference), len(current)
+    if not n or not m:
+        return Undecided(f"the {'current window' if n else 'reference'} has no number")
     if test == "ks":
         return _ks(reference, current)
     if test != "psi":
         raise ValueError(f"'{test}' is not a test for numbers")
     if bins < 2:
         raise ValueError(f"two bins or more are needed, not {bins}")
+    if min(n, m) < MIN_NUMBERS:
+        where = "reference" if n < MIN_NUMBERS else "current window"
+        return Undecided(f"the {where} has {min(n, m)} numbers, fewer than {MIN_NUMBERS}: take test: ks")
+    edges = _edges(reference, min(n, m), bins)
+    return _psi(_binned(reference, edges), _binned(current, edges))
+
+
+def _edges(reference: Sample, smaller: int, bins: int) -> list[float]:
+    """The limits of the bins: `bins` quantiles of the values that are not frequent, and each frequent value alone.
+
+    Args:
+        smaller: the count of numbers of the smaller side, which has `MIN_EXPECTED` or more in each quantile.
+    """
     n = len(reference)
-    edges = sorted({reference.at(n * i // bins) for i in range(1, bins)}) if n else []
-    before, now = ([*_binned(side, edges), side.missing] for side in (reference, current))
-    return _psi(before, now, _missing(reference, current))
+    frequent: list[float] = []
+    rest: list[tuple[int, int]] = []
+    """The ranks of the other values, from and to."""
+    start = 0
+    for value in sorted({reference.at(n * i // bins) for i in range(bins)}):
+        first, end = reference.below(value), reference.below(math.nextafter(value, math.inf))
+        if (end - first) * bins >= n:
+            frequent.append(value)
+            rest.append((start, first))
+            start = end
+    rest.append((start, n))
+    others = sum(end - first for first, end in rest)
+    parts = min(bins, others * smaller // n // MIN_EXPECTED)
+    quantiles = {reference.at(_rank(rest, others * i // parts)) for i in range(1, parts)}
+    return sorted(quantiles | {limit for value in frequent for limit in (value, math.nextafter(value, math.inf))})
+
+
+def _rank(parts: Sequence[tuple[int, int]], place: int) -> int:
+    """The rank at a place among the ranks of several parts."""
+    for first, end in parts:
+        if place < end - first:
+            return first + place
+        place -= end - first
+    raise IndexError(place)
+
+
+def share(test: DriftTest, reference: tuple[int, int], current: tuple[int, int]) -> Drift:
+    """Drift of a share, given as (rows, of so many), of so many more than 0."""
+    (a, n), (b, m) = reference, current
+    table = [row for row in ((a, b), (n - a, m - b)) if sum(row)]
+    return Drift(
+        test=test,
+        statistic=_pearson(table, n, m),
+        p=_share_p(a, n, b, m),
+        effect=abs(b / m - a / n),
+        shares=(a / n, b / m),
+    )
+
+
+def _share_p(a: int, n: int, b: int, m: int, *, more: bool = False) -> float:
+    """The p of a of n beside b of m, two-sided, or of so many more: by χ², or exactly where one of them is rare."""
+    table = [row for row in ((a, b), (n - a, m - b)) if sum(row)]
+    if len(table) < 2:
+        return 1.0
+    if min(map(sum, table)) * min(n, m) < MIN_EXPECTED * (n + m):
+        return fisher(a, n, b, m, more=more)
+    p = chi2_sf(_pearson(table, n, m), 1)
+    return p if not more else p / 2 if b * n > a * m else 1 - p / 2
+
+
+def fisher(a: int, n: int, b: int, m: int, *, more: bool = False) -> float:
+    """Fisher's exact p of a of n beside b of m: two-sided, or P(b or more). R. A. Fisher, 1935."""
+    k = a + b
+    low, high = max(0, k - n), min(k, m)
+
+    def log_probability(x: int) -> float:
+        return _log_choose(m, x) + _log_choose(n, k - x) - _log_choose(n + m, k)
+
+    if more:
+        return min(1.0, math.fsum(math.exp(log_probability(x)) for x in range(b, high + 1)))
+    limit = log_probability(b) + 1e-7
+    chances = (log_probability(x) for x in range(low, high + 1))
+    return min(1.0, math.fsum(math.exp(one) for one in chances if one <= limit))
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def categorical(reference: Counts, current: Counts) -> Drift | Undecided:
-    """Drift of a column of categories by χ² of homogeneity; None is a missing value, and a category like the others.
+    """Drift of a column of categories by χ² of homogeneity, without its missing values.
 
-    An empty side is Undecided.
+    A side without a value is Undecided, as are columns whose values are so rare on both sides that nothing is left to
+    compare: ids, say.
     """
-    n, m = sum(reference.values()), sum(current.values())
+    before, now = ({c: k for c, k in side.items() if c is not None and k} for side in (reference, current))
+    n, m = sum(before.values()), sum(now.values())
     if not n or not m:
-        return _empty(n)
-    before, now = (Counter({MISSING if c is None else c: k for c, k in side.items()}) for side in (reference, current))
-    smaller = min(n, m) / (n + m)
-    table: dict[str, list[int]] = {}
-    for category in before | now:
-        rare = (before[category] + now[category]) * smaller < MIN_EXPECTED
-        row = table.setdefault(OTHER if rare else category, [0, 0])
-        row[0] += before[category]
-        row[1] += now[category]
-    statistic = _pearson([(a, b) for a, b in table.values()], n, m)
+        return Undecided(f"the {'current window' if n else 'reference'} has no value")
+    table = _lumped({c: (before.get(c, 0), now.get(c, 0)) for c in before | now}, n, m)
+    statistic = _pearson(table, n, m)
     df = len(table) - 1
     return Drift(
         test="chi2",
         statistic=statistic,
         p=chi2_sf(statistic, df) if df else 1.0,
         effect=math.sqrt(statistic / (n + m)),
-        missing=(before[MISSING] / n, now[MISSING] / m),
-        new=tuple(sorted(now.keys() - before.keys() - {MISSING})),
+        new=tuple(sorted(now.keys() - before.keys())),
     )
 
 
-def _ks(reference: Sample, current: Sample) -> Drift | Undecided:
-    n, m = len(reference), len(current)
+def new_categories(reference: Counts, current: Counts) -> Drift | Undecided:
+    """Drift by the share of rows whose category the reference never had.
+
+    Without drift it is that of the reference's rows whose category no other row has (I. J. Good, 1953), whose own
+    variance grows with the categories that occur twice (D. A. McAllester and R. E. Schapire, 2000). Where most rows of
+    the reference are alone in their category, as ids are, new ones are what is to be expected: Undecided.
+    """
+    before, now = ({c: k for c, k in side.items() if c is not None and k} for side in (reference, current))
+    n, m = sum(before.values()), sum(now.values())
     if not n or not m:
-        return Undecided(f"the {'current window' if n else 'reference'} has no number, only missing values")
-    distance = ks_distance(reference, current)
+        return Undecided(f"the {'current window' if n else 'reference'} has no value")
+    alone, twice = (sum(k == often for k in before.values()) for often in (1, 2))
+    unseen = sum(k for c, k in now.items() if c not in before)
+    if 2 * alone > n:
+        return Undecided("most of its values occur once, as those of an id do")
+    pooled = (alone + unseen) / (n + m)
+    spread = math.sqrt(pooled * (1 - pooled) / m + (alone + 2 * twice) / n**2)
+    # One more on the side of the reference: that no row is alone does not show that none can be.
+    exact = _share_p(alone + 1, n + 1, unseen, m, more=True) if unseen else 1.0
     return Drift(
-        test="ks",
-        statistic=distance,
-        p=ks_sf(distance, n, m),
-        effect=distance,
-        missing=_missing(reference, current),
+        test="new",
+        statistic=unseen,
+        p=max(exact, normal_sf((unseen / m - alone / n) / spread)) if spread else exact,
+        effect=max(0.0, unseen / m - alone / n),
+        shares=(alone / n, unseen / m),
     )
 
 
-def _missing(reference: Sample, current: Sample) -> tuple[float, float]:
-    return reference.missing / reference.rows, current.missing / current.rows
+def _lumped(table: Mapping[str, tuple[int, int]], n: int, m: int) -> list[tuple[int, int]]:
+    """Rows of counts, those that are expected fewer than `MIN_EXPECTED` times on a side as one."""
+    smaller = min(n, m) / (n + m)
+    kept: list[tuple[int, int]] = []
+    rare = [0, 0]
+    for a, b in table.values():
+        if (a + b) * smaller < MIN_EXPECTED:
+            rare[0] += a
+            rare[1] += b
+        else:
+            kept.append((a, b))
+    return kept + ([(rare[0], rare[1])] if any(rare) else [])
 
 
-def _psi(before: list[int], now: list[int], missing: tuple[float, float]) -> Drift:
+def _ks(reference: Sample, current: Sample) -> Drift:
+    distance = ks_distance(reference, current)
+    return Drift(test="ks", statistic=distance, p=ks_sf(distance, len(reference), len(current)), effect=distance)
+
+
+def _psi(before: list[int], now: list[int]) -> Drift:
     n, m = sum(before), sum(now)
-    occupied = [(a, b) for a, b in zip(before, now, strict=True) if a or b]
+    occupied = _lumped({str(i): pair for i, pair in enumerate(zip(before, now, strict=True))}, n, m)
     index = 0.0
     for a, b in occupied:
         # Half a row in place of none: the logarithm of 0 is not finite.
@@ -131,13 +235,7 @@ def _psi(before: list[int], now: list[int], missing: tuple[float, float]) -> Dri
     # With few rows the logarithms stretch the tail of the index: where Pearson's statistic, which has the same limit
     # and is truer to it, sees no drift, there is none.
     nearest = min(index / (1 / n + 1 / m), _pearson(occupied, n, m))
-    return Drift(
-        test="psi",
-        statistic=index,
-        p=chi2_sf(nearest, df) if df else 1.0,
-        effect=index,
-        missing=missing,
-    )
+    return Drift(test="psi", statistic=index, p=chi2_sf(nearest, df) if df else 1.0, effect=index)
 
 
 def _pearson(table: Sequence[tuple[int, int]], n: int, m: int) -> float:
@@ -150,6 +248,30 @@ def _binned(sample: Sample, edges: Sequence[float]) -> list[int]:
     """Count the numbers below the first edge, at or above it, …"""
     ranks = [0, *map(sample.below, edges), len(sample)]
     return [high - low for low, high in itertools.pairwise(ranks)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnDrift:
+    """Every test of one column."""
+
+    kind: Literal["numbers", "categories"]
+    """What most values of the reference are: the column is compared as such."""
+    tests: tuple[Drift | Undecided, ...]
+    stray: str | None = None
+    """A value of another kind in the current window, where the column is one of numbers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataDrift:
+    """Two files beside each other."""
+
+    columns: Mapping[str, ColumnDrift | Undecided]
+    gone: tuple[str, ...] = ()
+    """Columns of the reference, or of those that were asked for, that the current file lacks."""
+    added: tuple[str, ...] = ()
+    """Columns that only the current file has."""
+    ids: tuple[str, ...] = ()
+    """Columns whose values hardly ever occur twice: they are not compared."""
 
 
 def ks_distance(first: Sample, second: Sample) -> float:
@@ -200,7 +322,3 @@ def kolmogorov_sf(x: float) -> float:
         total = math.fsum(math.exp((2 * k - 1) ** 2 * step) for k in range(1, 8))
         return 1 - math.sqrt(2 * math.pi) / x * total
     return min(1.0, 2 * math.fsum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 12)))
-
-
-def _empty(reference_rows: int) -> Undecided:
-    return Undecided(f"the {'current window' if reference_rows else 'reference'} is empty")

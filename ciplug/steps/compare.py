@@ -19,6 +19,7 @@ from ciplug.records.selection import REPORTED_REASONS
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
 from ciplug.steps.select import NamedCommit
@@ -45,9 +46,13 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    found = rerun_notices.notices(
-        section.run.id, reruns, section.verdict, counts=section.comparison.candidate.reason is None
-    )
+    told: list[Notice] = []
+    if section.verdict and reruns:
+        from ciplug.gates.reruns import objections
+
+        told = objections(section.verdict, reruns, section.gated)
+    counts = section.comparison.candidate.reason is None
+    found = rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts)
     comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
     return replace(section, reruns=reruns, comparison=comparison)
 
@@ -122,6 +127,8 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     if before.problem:
         yield before.problem
     yield from finder.renames.notices
+    if otherwise := read_otherwise(finder.session, finder.given.model):
+        yield otherwise
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
@@ -190,7 +197,7 @@ def _left_out(run: Run) -> Iterator[Notice]:
             listed([f"'{one.name}' (logged as {one.found})" for one in twice]),
         )
         yield Notice(kind=Kind.TWO_VALUES, run=run.id, metrics=names[:20], count=len(names), detail=each)
-    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "logged")]:
+    if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
 

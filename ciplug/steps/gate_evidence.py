@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Policy
     from ciplug.gates.evidence import Evidence
     from ciplug.records.examples import Examples
-    from ciplug.stats.drift_tests import Drift
+    from ciplug.stats.drift_tests import DataDrift
     from ciplug.stats.intervals import Undecided
 
 
@@ -70,7 +70,7 @@ def _left_out(
     for run in candidates:
         tags = {**{names[tag]: text for tag, text in run.tags.items() if tag in names}, **run.tags}
         texts = (LeftOut(name=name, why="text", found=text[:40]) for name, text in tags.items())
-        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output")))
+        named = (*texts, *(one for one in run.left_out if one.why not in ("artifact", "output", "elsewhere")))
         noted = [one for one in named if one.name not in run.metrics or one.why in UNSURE]
         lines = [one for one in run.left_out if one.why in ("line", "header")]
         unread = (*(one for one in run.left_out if one.why == "file"), *lines[:1])
@@ -109,7 +109,7 @@ def _unfinished(finder: BaselineFinder, policy: Policy) -> list[Notice]:
     return [notice for run in runs if (notice := finder.unfinished(run, seeds.get(run.id)))]
 
 
-def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mapping[str, Drift | Undecided] | Undecided:
+def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> DataDrift | Undecided:
     from ciplug.capture.drift_files import compare
     from ciplug.stats.intervals import Undecided
 
@@ -123,7 +123,8 @@ def _drift(finder: BaselineFinder, in_force: PolicyInForce, gate: Gate) -> Mappi
             return Undecided(f"the run recorded no examples: the file {current} is not from this run")
         if other := _other_content(finder.run, finder.session, folder / current):
             return Undecided(other)
-        return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test)
+        roles = (samples.id, samples.label, samples.prediction) if samples and current == samples.file else ()
+        return compare(folder / Path(gate.reference), folder / Path(current), gate.columns, gate.test, roles)
     except CiplugError as problem:
         return Undecided(problem.message)
 

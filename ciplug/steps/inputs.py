@@ -36,6 +36,7 @@ _BESIDE_A_NUMBER: tuple[Why, ...] = (
     "size",
     "no_step",
     "artifact",
+    "elsewhere",
     "line",
     "last_line",
     "order",

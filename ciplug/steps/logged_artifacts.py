@@ -88,12 +88,13 @@ def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Log
     Args:
         inputs: those that were declared, without what the command did not write.
     """
-    old = _old(job, entry, inputs, logged)
+    texts = [one for one in dict.fromkeys(logged.artifacts) if not is_address(one)]
+    of_commit = _of_commit(job, entry, [file for text in texts for file in files_of(job.cwd / text)])
+    old = _old(job, entry, inputs, logged, of_commit)
     if not old:
         return TakenLogged(logged, inputs)
     files = {file for one in old for file in one.files}
-    of_commit = _of_commit(job, files)
-    committed, stale = tuple(_names(old, of_commit)), files - of_commit
+    committed, stale = tuple(_names(old, of_commit & files)), files - of_commit
     allowed = entry.facts.get(_ALLOWED)
     if allowed is None:
         kept = _with_unchanged(inputs, old, stale)
@@ -122,8 +123,13 @@ def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Log
     )
 
 
-def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged) -> list[_Old]:
-    """The logged artifacts with files that are older than the run; how declared ones were written is known better."""
+def _old(
+    job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged, of_commit: Collection[Path]
+) -> list[_Old]:
+    """The logged artifacts with files that are older than the run, or as in its commit, whatever their times say.
+
+    How declared ones were written is known better.
+    """
     since = since_of(entry)
     if since is None:
         return []
@@ -131,7 +137,8 @@ def _old(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged) ->
     found = []
     for text in (one for one in dict.fromkeys(logged.artifacts) if not is_address(one)):
         path, name = job.cwd / text, logged.named.get(text)
-        if old := [file for file in older_than(path, since) if not is_in(file, declared)]:
+        not_written = {*older_than(path, since), *(file for file in files_of(path) if file in of_commit)}
+        if old := sorted(file for file in not_written if not is_in(file, declared)):
             found.append(_Old(text, path, name or name_of(path, job.top), tuple(old), len(old) == len(files_of(path))))
     return found
 
@@ -150,9 +157,15 @@ def _dirty_files(entry: RunWriter) -> Sequence[str]:
     return run.get("provenance", {}).get("dirty_files", ()) if isinstance(run, dict) else ()
 
 
-def _of_commit(job: Surroundings, files: Collection[Path]) -> set[Path]:
+def _of_commit(job: Surroundings, entry: RunWriter, files: Collection[Path]) -> set[Path]:
+    """Those of the files that are as in the commit that was checked out when the run began."""
+    run = entry.facts.get("run")
+    context = run.get("provenance", {}).get("context", {}) if isinstance(run, dict) else {}
+    commit = context.get("merge_commit") or (run.get("commit") if isinstance(run, dict) else None)
+    if commit is None:
+        return set()
     try:
-        return committed(job.top, files)
+        return committed(job.top, files, commit)
     except GitError:
         return set()
 

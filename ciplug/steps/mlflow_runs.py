@@ -221,8 +221,14 @@ def _append(entry: RunWriter, run: MlflowRun) -> list[Note]:
     events = events_of(run, refused)
     while some := list(itertools.islice(events, _EVENTS_AT_ONCE)):
         entry.append(*some)
-    left = left_out_of(run)
-    return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*([summary(left)] if left else []), *refused]]
+    left = [one for one in left_out_of(run) if one.why != "elsewhere"]
+    said = [summary(left)] if left else []
+    if away := [*run.elsewhere]:
+        stay = "stays" if len(away) == 1 else "stay"
+        said.append(
+            f"{counted(len(away), 'artifact')} {stay} in MLflow's store, recorded by address: {some_names(away)}"
+        )
+    return [Note(f"MLflow run {run.id[:8]}: {why}") for why in [*said, *refused]]
 
 
 def nothing_found(taken: ReadBack, env: Mapping[str, str]) -> Note:

@@ -16,7 +16,7 @@ from ciplug.console import Note
 from ciplug.errors import InputError, UsageError, listed, nearest
 from ciplug.git.cache import cache_folder
 from ciplug.git.commits import commit_time
-from ciplug.git.worktree import is_tracked
+from ciplug.git.worktree import committed, is_tracked
 from ciplug.records.left_out import LeftOut
 from ciplug.steps.addresses import Addresses
 from ciplug.steps.inputs import Inputs, lost_file, refused_file
@@ -107,9 +107,17 @@ class Watch:
         found = []
         for path in dict.fromkeys(self._paths):
             full = self._session.cwd / path
-            if files := [file for file in self._before.unwritten(full) if not is_in(file, allowed)]:
+            old = {*self._before.unwritten(full), *(self._as_committed(full) if path in self._inputs.artifacts else ())}
+            if files := [file for file in sorted(old) if not is_in(file, allowed)]:
                 found.append(StaleOutput(path, full, tuple(files), len(files) == len(files_of(full))))
         return found
+
+    def _as_committed(self, artifact: Path) -> set[Path]:
+        """The files of an artifact that have the content of the commit, whatever their times say."""
+        workspace = self._session.workspace
+        if workspace is None or workspace.head is None:
+            return set()
+        return committed(workspace.top, files_of(artifact), workspace.head)
 
     def _is_output(self, params: Path) -> bool:
         """Whether parameters are what the training writes; a file of parameters that it reads is of no earlier run."""
@@ -142,8 +150,8 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
 
     A file that git tracks is of the commit, and its time is that of the checkout. Of a folder, the last file counts.
     """
-    committed = commit_time(session.workspace, session.head) if session.workspace and session.head else None
-    if committed is None or committed > time.time():
+    made = commit_time(session.workspace, session.head) if session.workspace and session.head else None
+    if made is None or made > time.time():
         # By a clock that is ahead, every file is older.
         return []
     found = []
@@ -151,7 +159,7 @@ def older_outputs(session: Session, inputs: Inputs) -> list[str]:
         full = session.cwd / path
         stamps = [stamp for file in files_of(full) if (stamp := Stamp.of(file))]
         last = max((stamp.modified for stamp in stamps), default=0)
-        is_older = _TRUSTED_SINCE * SECOND < last < committed * SECOND - COARSEST
+        is_older = _TRUSTED_SINCE * SECOND < last < made * SECOND - COARSEST
         if is_older and not is_tracked(session.need_workspace(), full):
             found.append(name_of(full, session.top))
     return found

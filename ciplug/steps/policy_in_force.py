@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,13 @@ from ciplug import config as configuration
 from ciplug.config import Config
 from ciplug.config.metrics import Metrics
 from ciplug.errors import CiplugError, ConfigError
-from ciplug.git.branch_files import Tree, tree_of_branch, tree_of_commit
+from ciplug.git.branch_files import tree_of_branch, tree_of_commit
 from ciplug.git.worktree import committed
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.provenance import MOST_IGNORED
 from ciplug.records.run import Run
 from ciplug.records.verdict import PolicySource
+from ciplug.steps.committed_settings import inside, settings_in
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -128,6 +129,24 @@ class Policies:
         proposed = self.proposed(model)
         return replace(proposed, no_base_policy=self._no_base_policy(model)) if proposed else None
 
+    def unrun(self, recorded: Collection[str]) -> tuple[Notice, ...]:
+        """A notice on each model that the target branch's policy gates, and that is not among the recorded ones.
+
+        None outside of a pull request, nor where the gates are for every model, whatever its name.
+        """
+        if self.base is None:
+            return ()
+        sections = self.base.models or ({self.base.model: self.base} if self.base.model else {})
+        return tuple(
+            Notice(
+                kind=Kind.GATED_NOT_RUN if self.proposed(name) else Kind.GATED_DROPPED,
+                model=name,
+                name=str(self.base_source),
+            )
+            for name, section in sections.items()
+            if section.policy.gates and not section.policy.optional and name not in recorded
+        )
+
     def proposed(self, model: str) -> PolicyInForce | None:
         """The policy that the pull request proposes for the model; None if it has no gate for it."""
         return self.in_force(self.own, self.own_source, model)
@@ -183,13 +202,13 @@ def read_policies(session: Session) -> Policies:
 def _read_policies(session: Session) -> Policies:
     if session.policy_error:
         raise session.policy_error
-    target, inside = session.context.target_branch, _inside(session)
-    own = _own(session, inside)
-    source = _source(session, inside)
-    if target is None or session.workspace is None or inside is None:
+    target, file = session.context.target_branch, _inside(session)
+    own = _own(session, file)
+    source = _source(session, file)
+    if target is None or session.workspace is None or file is None:
         return Policies(own, source, target or session.context.branch)
     tree = tree_of_branch(session.workspace, target, session.env)
-    found = _settings_in(tree, inside, f"{target} ({tree.commit[:8]})")
+    found = settings_in(tree, file, f"{target} ({tree.commit[:8]})")
     if found is None:
         return Policies(own, source, target, base_branch=target)
     base, name = found
@@ -202,13 +221,13 @@ def is_changed_by(session: Session, model: str, began_from: Iterable[str]) -> bo
     Args:
         began_from: commits of the target branch that it is based on. One that cannot be read shows nothing.
     """
-    policies, inside = read_policies(session), _inside(session)
-    if not policies.changed(model) or inside is None:
+    policies, file = read_policies(session), _inside(session)
+    if not policies.changed(model) or file is None:
         return False
     proposed = policies.proposed(model)
     for commit in began_from:
         try:
-            found = _settings_in(tree_of_commit(session.need_workspace(), commit, session.env), inside, commit[:8])
+            found = settings_in(tree_of_commit(session.need_workspace(), commit, session.env), file, commit[:8])
         except CiplugError:
             continue
         before = policies.in_force(found[0], policies.own_source, model) if found else None
@@ -217,59 +236,30 @@ def is_changed_by(session: Session, model: str, began_from: Iterable[str]) -> bo
     return True
 
 
-def _settings_in(tree: Tree, inside: Path, where: str) -> tuple[Config, str] | None:
-    """Return the settings that a commit has for a file, and where: there, or in a folder above. Raises ConfigError."""
-    for path in dict.fromkeys((inside, *(above / configuration.FILE for above in inside.parents))):
-        data = tree.read(path.as_posix())
-        if data is not None:
-            return _parsed(tree, path, data, where), path.as_posix()
-    return None
-
-
 def of_checkout(session: Session, model: str) -> PolicyInForce | None:
     """Return the policy for a model in the checkout's own file, without fetching anything. None: no gate."""
-    inside = _inside(session)
-    own = _own(session, inside)
-    return Policies(own, _source(session, inside), session.context.branch).proposed(model)
+    file = _inside(session)
+    own = _own(session, file)
+    return Policies(own, _source(session, file), session.context.branch).proposed(model)
 
 
 def _inside(session: Session) -> Path | None:
     """Return the path of the file from the top of the repository; None if it is outside."""
-    path = session.config.path or session.cwd / configuration.FILE
-    # The folder without its links; a file that is one itself is still the repository's.
-    whole, top = path.parent.resolve() / path.name, session.top.resolve()
-    return whole.relative_to(top) if whole.is_relative_to(top) else None
+    return inside(session.config.path or session.cwd / configuration.FILE, session.top)
 
 
-def _own(session: Session, inside: Path | None) -> Config:
+def _own(session: Session, file: Path | None) -> Config:
     """Return the settings of the checkout, with the path of their file, if there is one, from the repository's top."""
     config = session.config
-    return config if config.path is None else replace(config, path=inside or config.path)
+    return config if config.path is None else replace(config, path=file or config.path)
 
 
-def _parsed(tree: Tree, path: Path, data: bytes, where: str) -> Config:
-    def text(name: str, content: bytes | None) -> str:
-        if content is None:
-            raise ConfigError(f"{name}: no such file in {where}")
-        try:
-            return content.decode()
-        except UnicodeDecodeError as problem:
-            raise ConfigError(f"{name} of {where}: cannot be read: {problem}") from None
-
-    def read(name: str) -> str:
-        if posixpath.isabs(name) or name.startswith(".."):
-            raise ConfigError(f"{name}: it is outside the repository, so {where} does not contain it")
-        return text(name, tree.read(name))
-
-    return configuration.parse(text(path.as_posix(), data), path, read, origin=where)
-
-
-def _source(session: Session, inside: Path | None) -> PolicySource:
+def _source(session: Session, file: Path | None) -> PolicySource:
     """Return the place of the policy, relative to the repository, and whether it is unchanged since its commit."""
     path = session.config.path
     if path is None:
         return PolicySource(file=configuration.FILE)
-    if inside is None or session.workspace is None:
+    if file is None or session.workspace is None:
         return PolicySource(file=str(path))
-    as_committed = bool(committed(session.workspace.top, [session.workspace.top / inside]))
-    return PolicySource(file=inside.as_posix(), as_committed=as_committed)
+    as_committed = bool(committed(session.workspace.top, [session.workspace.top / file]))
+    return PolicySource(file=file.as_posix(), as_committed=as_committed)

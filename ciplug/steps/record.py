@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
+from ciplug.capture.notebooks import SUFFIX, has_other_code
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, RecordError, UsageError, counted
+from ciplug.git.objects import read_objects
+from ciplug.git.workspace import Workspace
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
 from ciplug.records.canonical import new_id, plain
 from ciplug.records.provenance import Context, Provenance
@@ -104,13 +107,13 @@ def begin(
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
     """The files that differed when the run began, that it wrote, and that its program has logged as artifacts.
 
-    One that it only logged, such as its own source, was not made by it.
+    One that it only logged, such as its own source, was not made by it; nor was the code of a notebook.
     """
     named = [Path(os.path.relpath(path, job.top)) for path in logged.artifacts if "://" not in path]
     before = {
         path: stamp
         for path, stamp in dict(entry.facts.get(DIRTY) or {}).items()
-        if any(Path(path).is_relative_to(one) for one in named)
+        if not path.endswith(SUFFIX) and any(Path(path).is_relative_to(one) for one in named)
     }
     return written_since(before, job.top)
 
@@ -147,6 +150,7 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
         lambda path: clean.ignores(posixpath.relpath(path, folder)),
         own=own if is_followed else (),
     )
+    dirt = _with_notebooks(workspace, dirt, own | declared)
     for path, name in dirt.unfiltered.items():
         session.tell(
             warning(
@@ -155,6 +159,25 @@ def _dirt(session: Session, inputs: Inputs, *, is_followed: bool) -> Dirt | None
             )
         )
     return dirt
+
+
+def _with_notebooks(workspace: Workspace, dirt: Dirt, outputs: Collection[Path]) -> Dirt:
+    """Return the dirt with those notebooks among the outputs whose code differs: a run in place does not write that."""
+    inside = {path: Path(os.path.relpath(path, workspace.top)).as_posix() for path in outputs if path.suffix == SUFFIX}
+    names = {name: path for path, name in inside.items() if path.is_file() and name not in dirt.ignored}
+    if not names or workspace.head is None:
+        return dirt
+    known = read_objects(workspace.top, [f"{workspace.head}:{name}" for name in names if name.isprintable()])
+    blobs = {name: known[key][1] for name in names if (key := f"{workspace.head}:{name}") in known}
+    other = sorted(name for name, blob in blobs.items() if has_other_code(blob, names[name].read_bytes()))
+    if not other:
+        return dirt
+    return replace(
+        dirt,
+        files=tuple(sorted({*dirt.files, *other})),
+        outputs=tuple(name for name in dirt.outputs if name not in other),
+        digest=with_files(workspace.top, dirt.digest, other),
+    )
 
 
 def _apart(paths: Collection[Path], others: Collection[Path]) -> list[Path]:

@@ -13,14 +13,16 @@ from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
-from ciplug.records.amendment import Amendment, Changes, same_param
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import plain
+from ciplug.records.change import Change, same_param
+from ciplug.records.changes import Changes
 from ciplug.records.keys import amended_run, parse_run, run_key
 from ciplug.records.last_point import not_earlier, parse_point
 from ciplug.records.provenance import Context
 from ciplug.records.read import read_run
 from ciplug.records.run import Run, Status
-from ciplug.steps.amend import Change, Target, check_number, objects_of, targets_of, view_of
+from ciplug.steps.amend import Target, check_number, objects_of, targets_of, view_of
 from ciplug.steps.record import lines_left_out, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp

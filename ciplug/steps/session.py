@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from ciplug import ci, config
 from ciplug.capture.spool import Spool
 from ciplug.ci.identity import Identity
-from ciplug.console import Nobody, Note
-from ciplug.errors import ConfigError, UsageError
+from ciplug.console import Nobody, Note, warning
+from ciplug.errors import ConfigError, GitError, UsageError
 from ciplug.git.cache import cache_folder
 from ciplug.git.credentials import redact
 from ciplug.git.workspace import Workspace, discover
@@ -315,12 +315,17 @@ def open_session(
             settings, policy_error = wrong.recording, wrong
     uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
     identity = identity_of(env, workspace, keeps_own_runs=uri.partition("?")[0] == DEFAULT_URI)
+    context = context_of(env, workspace, identity)
+    if workspace and context.target_branch and path and options.settings is None:
+        asked = (store or env.get("CIPLUG_STORE"), artifact_store)
+        settings = _with_places_of(context.target_branch, workspace, env, cwd / path, settings, asked, listener)
+        uri = store or env.get("CIPLUG_STORE") or settings.store or DEFAULT_URI
     return Session(
         cwd=cwd,
         env=env,
         workspace=workspace,
         config=settings,
-        context=context_of(env, workspace, identity),
+        context=context,
         store_uri=uri,
         artifact_store=artifact_store or settings.artifact_store,
         artifact_limit=next(
@@ -332,6 +337,55 @@ def open_session(
         listener=listener or Nobody(),
         policy_error=policy_error,
     )
+
+
+def _with_places_of(
+    branch: str,
+    workspace: Workspace,
+    env: Mapping[str, str],
+    path: Path,
+    own: config.Config,
+    asked: tuple[str | None, str | None],
+    listener: Listener | None,
+) -> config.Config:
+    """The settings of a pull request, with the stores of its target branch: a change of them counts once it is merged.
+
+    Whoever opens a pull request must not choose where the runs of the project are read from, and its tokens sent to.
+
+    Args:
+        asked: the stores that this command names itself.
+    """
+    names = [name for name, given in zip(("store", "artifact_store"), asked, strict=True) if not given]
+    if not any(getattr(own, name) for name in names):
+        return own
+    from ciplug.git.branch_files import tree_of_branch
+    from ciplug.steps.committed_settings import inside, settings_in
+
+    file = inside(path, workspace.top)
+    if file is None:
+        return own
+    try:
+        tree = tree_of_branch(workspace, branch, env)
+        found = settings_in(tree, file, f"{branch} ({tree.commit[:8]})")
+    except config.PolicyError as wrong:
+        found = (wrong.recording, file.as_posix())
+    except GitError as problem:
+        raise GitError(
+            f"the store of a pull request is that of its target branch '{branch}', whose {file} cannot be read: "
+            f"{problem.message}",
+            hint="let the job read that branch, or name the store in the job itself: CIPLUG_STORE, --artifact-store",
+            kind=problem.kind,
+        ) from None
+    if found is None:
+        return own
+    changed = {name: getattr(found[0], name) for name in names if getattr(found[0], name) != getattr(own, name)}
+    if not changed:
+        return own
+    if listener:
+        words = ", ".join(f"{name}: {redact(value or 'the default')}" for name, value in changed.items())
+        why = f"of {found[1]} in the target branch '{branch}', not the pull request's"
+        listener.tell([warning(f"this job uses {words}, {why}", "merge a change of a store before runs go there")])
+    return replace(own, **changed)
 
 
 def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:

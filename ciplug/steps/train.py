@@ -13,7 +13,9 @@ from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, FileNotKept, UsageError
 from ciplug.git.commits import HeadLog, commit_named
 from ciplug.git.credentials import redact
+from ciplug.git.environment import is_token
 from ciplug.records.notice import Kind, Notice
+from ciplug.records.provenance import UNSEEN
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.mlflow_runs import Tracking, nothing_found
@@ -25,13 +27,6 @@ from ciplug.steps.session import Session
 if TYPE_CHECKING:
     from ciplug.capture.process import ChildResult
 
-_SECRETS = (
-    "CIPLUG_JENKINS_",
-    "CIPLUG_INPUT_",
-    # So runners made from act, such as Gitea's, hand the action's tokens to its steps.
-    "INPUT_TOKEN",
-    "INPUT_PUSH-TOKEN",
-)
 _NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 """Exit codes for a command that was not started: of a shell, of `env` and the like (POSIX, 2.8.2).
 
@@ -77,6 +72,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     Raises UsageError for an empty command, FailedStart and what `run_child` raises for one that cannot be started.
     """
     from ciplug.capture.process import run_child
+    from ciplug.capture.secrecy import hide
 
     if not command:
         raise UsageError("no command to run", hint="put it after `--`: ciplug run -- python train.py")
@@ -87,6 +83,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     tracking = Tracking(entry, session.env, session.cwd)
     env = {**_environment(session, entry, inputs), **tracking.environment}
     moves, began = _head_log(session), time.time()
+    hide({value for name, value in session.env.items() if is_token(name)})
     try:
         child = run_child(command, env=env, cwd=session.cwd, inherits=entry.locks)
     except CiplugError:
@@ -125,7 +122,7 @@ def _has_begun(entry: RunWriter, watch: Watch) -> bool:
 
 
 def _head_log(session: Session) -> HeadLog:
-    return HeadLog.read(session.workspace.top) if session.workspace and session.workspace.head else HeadLog()
+    return HeadLog.read(session.workspace) if session.workspace and session.workspace.head else HeadLog()
 
 
 def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
@@ -142,6 +139,10 @@ def _moved_head(session: Session, before: HeadLog, began: float) -> str | None:
 def _moved(session: Session, head_after: str | None) -> list[Note]:
     if head_after is None or session.workspace is None:
         return []
+    if head_after == UNSEEN:
+        words = "the command wrote HEAD, and git keeps no log of it here: its numbers may be of another commit"
+        hint = "git config core.logAllRefUpdates true; or check out nothing while the command runs"
+        return [warning(f"{words}, so the run is dirty and counts for no commit", hint)]
     before = (session.workspace.head or "no commit")[:8]
     back = ", and back" if commit_named(session.workspace.top, "HEAD") == session.workspace.head else ""
     words = f"the command moved HEAD from {before} to {head_after[:8]}{back}: its numbers may be of either commit"
@@ -160,7 +161,7 @@ def _late_failure(child: ChildResult) -> list[Note]:
 
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:
     """The environment of the training, without the tokens that ciplug was given."""
-    env = {name: value for name, value in session.env.items() if not _is_secret(name)}
+    env = {name: value for name, value in session.env.items() if not is_token(name)}
     env.update(CIPLUG_RUN_ID=entry.id, CIPLUG_RUN_DIR=str(entry.folder.resolve()))
     if (store := session.options.store) and redact(store) == store:
         # A training that resumes a recorded run looks for it there.
@@ -168,12 +169,6 @@ def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[
     if inputs.seed is not None:
         env["CIPLUG_SEED"] = str(inputs.seed)
     return env
-
-
-def _is_secret(variable: str) -> bool:
-    """Whether a variable holds a token for ciplug; each forge has one of its own, CIPLUG_…_TOKEN."""
-    own = variable.startswith("CIPLUG_") and variable.endswith("_TOKEN")
-    return own or variable.startswith(_SECRETS)
 
 
 def record_files(session: Session, inputs: Inputs) -> Recorded:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 from ciplug.errors import ConfigError
 from ciplug.git.bare import file_url
 from ciplug.git.cache import cache_folder
-from ciplug.git.credentials import redact
+from ciplug.git.credentials import push_token, redact
+from ciplug.git.remote import url_of
 from ciplug.git.run import run_git
 from ciplug.git.workspace import PushPlace, Workspace, configuration, push_place
 from ciplug.stores.base import Columns, Head, Log, Objects, Problem, Store, Trial, log_of
@@ -118,7 +119,7 @@ def open_store(
         branch=branch,
         cache=cache_folder(workspace, env) / "git",
         config=place.config,
-        token=env.get("CIPLUG_PUSH_TOKEN") or None,
+        token=push_token(env, place.url, _checkout_url(workspace)),
         object_format=_object_format(uri, workspace),
         may_fold=may_fold,
         refusal=place.refusal,
@@ -209,7 +210,7 @@ def open_files(
             name=f"{branch}-files",
             config=place.config,
             refusal=place.refusal,
-            token=(env.get("CIPLUG_PUSH_TOKEN") or None) if named_by_user else None,
+            token=push_token(env, place.url, _checkout_url(workspace)) if named_by_user else None,
             object_format=_object_format(uri, workspace),
         )
         return GitFiles(remote, branch, uri=named, limit=limit, may_fold=may_fold)
@@ -245,6 +246,10 @@ def is_git(uri: str) -> bool:
 
 def _object_format(uri: str, workspace: Workspace | None) -> str:
     return workspace.object_format if workspace and not uri.startswith("git+") else "sha1"
+
+
+def _checkout_url(workspace: Workspace | None) -> str | None:
+    return url_of(workspace) if workspace else None
 
 
 def _git_place(uri: str, workspace: Workspace | None) -> tuple[PushPlace, str]:

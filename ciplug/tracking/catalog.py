@@ -20,7 +20,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import UsageError, nearest
-from ciplug.records.amendment import Amendment, Changes, Standing
+from ciplug.records.amendment import Amendment
+from ciplug.records.changes import Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs

@@ -64,7 +64,7 @@ def runs_in(parts: Iterable[Columns], gated: Callable[[str], Collection[str]] = 
                 branch=at["branch"][row],
                 status=changed.get(key, NO_CHANGES).status_of(at["status"][row]),
                 started=at["started"][row] or "",
-                ended=_moment(changed.get(key, NO_CHANGES).ended or at["ended"][row]),
+                ended=_moment(changed.get(key, NO_CHANGES).late.ended or at["ended"][row]),
                 counts=changed.get(key, NO_CHANGES).counts,
                 parent=at["parent"][row],
                 clean=at["dirty"][row] == "false" and at["trusted"][row] != "false",

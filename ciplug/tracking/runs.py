@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
-from ciplug.records.amendment import Amendment, Changes, RefusedParam, RunEvidence, evidence_of
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import NO_COMMIT, digest, dumps
+from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import decode_texts, encode_texts
 from ciplug.records.keys import RunKey, amended_run, parse_late_inputs, parse_late_series, parse_runs, run_key
 from ciplug.records.read import read_run
 from ciplug.records.run import Run
+from ciplug.records.run_evidence import RunEvidence, evidence_of
 from ciplug.stores import Store, store_name
 from ciplug.tracking.amended import NO_CHANGES, foreign_notes, newer_notes
 from ciplug.tracking.amended import changes as fold_all

@@ -429,6 +429,27 @@ models:
 
 
 @pytest.mark.slow
+def test_the_status_is_pending_until_every_gated_model_has_a_run(tmp_path: Path, github_api: GitHubApi) -> None:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    section = "{metrics: metrics.json, gates: {accuracy: {min: 0.1}}}"
+    config = f"models:\n  wine: {section}\n  beer: {section}\n"
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    project.branch("topic", {"accuracy": 0.86})
+    project.push()
+    github_api.add_token("job", "github-actions[bot]", app=True, permissions={"issues": "write", "statuses": "write"})
+    github_api.add_pull(7, branch="topic", commit=project.head)
+    env = github(tmp_path, github_api, project, token="job")
+    states = []
+    for model in ("wine", "beer"):
+        project.ciplug("ci", "--model", model, "--", sys.executable, "train.py", env=env)
+        states.append(github_api.statuses[project.head][-1])
+    assert [status["state"] for status in states] == ["pending", "success"]
+    assert states[0]["description"].startswith("no run of 'beer' on this commit, and ciplug.yaml of main (")
+    (comment,) = github_api.comments[7]
+    assert "without a run" not in comment["body"]
+
+
+@pytest.mark.slow
 def test_whichever_job_posts_the_comment_says_the_same(tmp_path: Path, github_api: GitHubApi) -> None:
     """Legs of a matrix have names, files, troubles and clocks of their own: none of that is in the comment."""
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")

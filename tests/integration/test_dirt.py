@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -90,6 +91,42 @@ def test_a_change_that_git_was_told_not_to_see(project: Project, bit: str) -> No
     (project.folder / "train.py").write_text("pass\n")
     assert git(project.folder, "status", "--porcelain") == ""
     assert measured(project.folder).files == ("train.py",)
+
+
+@pytest.mark.parametrize("bit", ["--assume-unchanged", "--skip-worktree"])
+def test_a_deletion_that_git_was_told_not_to_see(project: Project, bit: str) -> None:
+    git(project.folder, "update-index", bit, "numbers.json")
+    (project.folder / "numbers.json").unlink()
+    assert git(project.folder, "status", "--porcelain") == ""
+    assert measured(project.folder).files == ("numbers.json",)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a hook is a shell script")
+def test_a_monitor_of_the_file_system_is_not_believed(project: Project) -> None:
+    """It says that nothing has changed, and the index that only the seconds of a time count."""
+    top, hook = project.folder, project.folder / ".git" / "monitor"
+    hook.write_text("#!/bin/sh\nprintf 'token\\0'\n")
+    hook.chmod(0o755)
+    for key, value in (
+        ("core.fsmonitor", str(hook)),
+        ("core.fsmonitorHookVersion", "2"),
+        ("core.checkStat", "minimal"),
+    ):
+        git(top, "config", key, value)
+    git(top, "update-index", "--fsmonitor")
+    git(top, "status")
+    (top / "train.py").write_text("pass\n")
+    assert git(top, "status", "--porcelain") == ""
+    assert measured(top).files == ("train.py",)
+
+
+def test_an_object_in_the_place_of_another_is_not_believed(project: Project) -> None:
+    top, first = project.folder, project.head
+    (top / "train.py").write_text("pass\n")
+    git(top, "stash", "-q")
+    git(top, "replace", first, "stash@{0}")
+    git(top, "checkout", "-q", "stash@{0}", "--", "train.py")
+    assert measured(top).files == ("train.py",)
 
 
 def test_a_sparse_checkout_is_clean(project: Project) -> None:
@@ -277,6 +314,30 @@ def test_a_declared_output_that_the_command_did_not_write_is_dirt(project: Proje
     assert last(project) == dirty("src/a.py", "src/b.py")
     project.ciplug("run", "--", *written, "src/a.py", "src/b.py")
     assert last(project) == CLEAN
+
+
+def notebook(*code: str, result: str = "", **metadata: object) -> str:
+    cells = [{"cell_type": "code", "source": [one], "outputs": [result], "metadata": {}} for one in code]
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4})
+
+
+def test_the_code_of_a_notebook_that_is_run_in_place_is_no_output(project: Project) -> None:
+    book = project.folder / "train.ipynb"
+    book.write_text(notebook("x = 1"))
+    with (project.folder / "ciplug.yaml").open("a") as file:
+        file.write("artifacts: train.ipynb\n")
+    project.commit("a notebook")
+    for name, changed, expected in (
+        ("as committed", notebook("x = 1"), CLEAN),
+        ("the results of an earlier run", notebook("x = 1", result="0.8"), CLEAN),
+        ("other code", notebook("x = 2", result="0.8"), dirty("train.ipynb")),
+        ("made from another", notebook("x = 3", papermill={"input_path": "a", "output_path": "b"}), CLEAN),
+    ):
+        book.write_text(changed)
+        (project.folder / "after.txt").write_text(notebook("x = 1", result=f"after {name}"))
+        rerun = "import shutil; shutil.copy('after.txt', 'train.ipynb'); open('metrics.json', 'w').write('{\"a\": 1}')"
+        project.ciplug("run", "--", PYTHON, "-c", rerun)
+        assert last(project) == expected, name
 
 
 def test_files_that_the_pipeline_rewrites_are_ignored_by_a_pattern(project: Project) -> None:

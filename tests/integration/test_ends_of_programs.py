@@ -62,7 +62,7 @@ def test_an_unknown_end_is_a_status_that_decides_nothing(project: Project) -> No
     assert "is INCONCLUSIVE: run: the run ended by SystemExit" in refused
     project.commit("next")
     program(project, "")
-    text = project.json("compare", "--format", "json")
+    text = project.json("report", "--format", "json")
     passed = [one for one in text["sections"][0]["comparison"]["notices"] if one["kind"] == "passed_over"]
     assert [(one["run"], one["because"]) for one in passed] == [(run["id"], "end_unknown")]
 

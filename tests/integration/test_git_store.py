@@ -90,12 +90,12 @@ def test_a_protected_branch_still_takes_runs(tmp_path: Path, git_server: GitServ
 
 def test_no_permission_is_said_without_the_token(place: Place, git_server: GitServer) -> None:
     git_server.token = "s3cret-token"
-    place.env = {"CIPLUG_PUSH_TOKEN": "wr0ng-token"}
+    place.env = {"CIPLUG_PUSH_TOKEN": "wr0ng-token", "CIPLUG_PUSH_TOKEN_HOST": git_server.origin}
     with pytest.raises(StoreError) as refused:
         place.open().add({"runs/a.json": b"1"})
     assert "CIPLUG_PUSH_TOKEN" in (refused.value.hint or "")
     assert "wr0ng-token" not in str(refused.value)
-    place.env = {"CIPLUG_PUSH_TOKEN": "s3cret-token"}
+    place.env = {"CIPLUG_PUSH_TOKEN": "s3cret-token", "CIPLUG_PUSH_TOKEN_HOST": git_server.origin}
     place.open().add({"runs/a.json": b"1"})
     assert place.open().keys("") == ["runs/a.json"]
 

@@ -355,7 +355,7 @@ def test_anybody_may_read_where_jenkins_says_so(jenkins: Jenkins) -> None:
 
 
 def test_the_login_goes_to_no_other_server(jenkins: Jenkins) -> None:
-    with pytest.raises(ConfigError, match="is another server"):
+    with pytest.raises(ConfigError, match=r"is not sent to https://evil\.example\.com"):
         jenkins.store(f"{jenkins.api.url}/job/demo/1/", "jenkins+https://evil.example.com/job/demo").keys("runs/")
 
 
@@ -474,7 +474,13 @@ def test_a_registry_is_refused_before_the_training(project: Project, ciplug: Cal
 
 
 def test_a_run_that_cannot_be_written_waits(project: Project, ciplug: Call, jenkins: Jenkins) -> None:
-    env = jenkins.env("", CIPLUG_STORE=f"jenkins+{jenkins.api.url}/job/demo", BUILD_URL="", JENKINS_URL="")
+    env = jenkins.env(
+        "",
+        CIPLUG_STORE=f"jenkins+{jenkins.api.url}/job/demo",
+        BUILD_URL="",
+        JENKINS_URL="",
+        CIPLUG_JENKINS_URL=jenkins.api.url,
+    )
     said = ciplug("run", "--", sys.executable, "train.py", env=env)
     assert said.code == 3 and "only a build of" in said.err and "it is kept in" in said.err
     build = jenkins.api.add_build("demo", 1, result=None)

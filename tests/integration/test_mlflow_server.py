@@ -40,8 +40,22 @@ def test_runs_are_read(server: MlflowApi) -> None:
     assert [(point.step, point.value) for point in sweep.metrics["loss"]] == [(1, 1.0), (2, 0.5), (3, 1 / 3)]
     assert math.isnan(sweep.metrics["bad"][0].value) and sweep.params["lr"] == "0.01"
     assert [data.facts["name"] for data in sweep.datasets] == ["wine-red"] and sweep.datasets[0].context == "training"
-    assert [model.step for model in sweep.outputs] == [3]
+    (model,) = sweep.outputs
+    assert (model.name, model.step, model.params) == ("classifier", 3, {"depth": "6", "kind": "tree"})
+    assert model.tags["stage"] == "trial" and model.location == f"mlflow-artifacts:/1/models/{model.id}/artifacts"
     assert sweep.artifact_uri == f"mlflow-artifacts:/1/{sweep.id}/artifacts"
+    assert sweep.elsewhere == {
+        "classifier": model.location,
+        **{name: f"{sweep.artifact_uri}/{name}" for name in ("classes.json", "notes")},
+    }
+
+
+def test_a_server_that_does_not_tell_of_models_and_artifacts_loses_no_run(server: MlflowApi) -> None:
+    """Those of MLflow 2 have no logged models; a proxy may refuse to list artifacts."""
+    server.answers["models"] = server.answers["artifacts"] = {}
+    (sweep,) = [run for run in _read(server.origin) if run.name == "sweep"]
+    assert [(model.name, model.params, model.location) for model in sweep.outputs] == [(None, {}, None)]
+    assert sweep.elsewhere == {} and len(sweep.metrics) == 4
 
 
 def test_runs_without_the_tag_are_not_runs_of_the_command(server: MlflowApi) -> None:

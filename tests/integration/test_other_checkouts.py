@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -333,6 +334,26 @@ def test_a_command_that_checks_out_another_commit_and_goes_back(job: Job, capsys
     runs = job.session().runs()
     found = [(run.provenance.dirty, run.provenance.head_after) for run in runs.load(runs.recorded())]
     assert sorted(found, key=str) == [(False, None), (False, None), (True, develop)]
+
+
+def test_a_command_that_moves_head_where_git_keeps_no_log(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.git("config", "core.logAllRefUpdates", "false")
+    shutil.rmtree(job.project.folder / ".git" / "logs")
+    job.monkeypatch.chdir(job.project.folder)
+    words = "the command wrote HEAD, and git keeps no log of it here"
+    moved = "git checkout -q develop && python3 train.py && git checkout -q main"
+    reset = "git reset -q --hard develop && python3 train.py && git reset -q --hard main@{u}"
+    job.git("branch", "-q", "--set-upstream-to", "origin/main")
+    for command in ("python3 train.py", moved, reset):
+        assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+        assert (words in capsys.readouterr().err) == (command != "python3 train.py"), command
+    runs = job.session().runs()
+    found = [(run.provenance.dirty, run.provenance.head_after) for run in runs.load(runs.recorded())]
+    assert sorted(found, key=str) == [(False, None), (True, "unknown"), (True, "unknown")]
+    main(["report"])
+    assert "wrote HEAD while it ran, and git keeps no log of it" in capsys.readouterr().out
 
 
 def test_a_remote_without_an_address_is_none(job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,24 @@ def project(tmp_path: Path, template: Path) -> Project:
 
 def write(project: Project, config: str) -> None:
     (project.folder / "ciplug.yaml").write_text(config)
+
+
+def test_another_way_to_read_the_metrics_is_announced(project: Project) -> None:
+    """By `take`, a pull request could choose the best of many values where the target branch takes the last."""
+    write(project, CONFIG.replace("metrics: metrics.json", "metrics: [{file: metrics.json, take: max}, extra.json]"))
+    git(project.folder, "checkout", "-q", "-b", "topic")
+    (project.folder / "extra.json").write_text('{"loss": 1}')
+    project.commit("topic")
+    project.push()
+    project.train("--allow-unchanged", "extra.json", env=job(project))
+    compared = project.json("compare", "--format", "json", env=job(project))["comparisons"][0]
+    (notice,) = [one for one in compared["notices"] if one["kind"] == "read_otherwise"]
+    assert (notice["name"], notice["files"]) == ("main", ["metrics.json", "extra.json"])
+    assert (notice["before"], notice["now"]) == (["read by default", "not read"], ["take: max", "read by default"])
+    words = "metrics.json (read by default → take: max); extra.json (not read → read by default)"
+    assert words in project.ciplug("compare", env=job(project)).stdout.replace("\n", " ").replace("  ", " ")
+    assert "take: max" in project.ciplug("report", env=job(project)).stdout
+    assert verdict(project, code=0)["policy_branch"] == "main"
 
 
 def test_thresholds_of_its_own_do_not_help(project: Project) -> None:
@@ -191,6 +210,73 @@ def test_a_base_without_a_policy_has_a_named_outcome(project: Project) -> None:
         assert (first["gate"], first["outcome"]) == ("policy", "WARN")
         assert why in first["reason"]
         assert "judged by its own gates" in first["reason"]
+
+
+LENIENT = "model: {}\nmetrics: metrics.json\ngates: {{accuracy: {{min: 0.1}}}}\n"
+
+
+def test_another_name_for_the_model_is_no_way_around_its_gates(project: Project) -> None:
+    write(project, LENIENT.format("beer"))
+    project.branch("topic", {"accuracy": 0.2})
+    project.push()
+    done = project.ciplug("ci", "--no-comment", "--", sys.executable, "train.py", env=job(project), code=1)
+    words = f"no run of 'wine' on this commit: ciplug.yaml of main ({git(project.folder, 'rev-parse', 'main')[:8]})"
+    assert f"{words} has gates for it, and this pull request takes them away" in done.stdout.replace("\n", " ")
+    found = verdict(project, 1)
+    assert found["outcome"] == "FAIL"
+    assert [(gate["rule"], gate["outcome"]) for gate in found["gates"] if gate["gate"] == "policy"] == [
+        ("the base branch has the policy", "WARN"),
+        ("the models that the base branch gates have runs", "FAIL"),
+    ]
+    report = project.json("report", "--format", "json", env=job(project))
+    assert [(one["kind"], one["model"]) for one in report["unrun"]] == [("gated_dropped", "wine")]
+    markdown = project.ciplug("report", "--format", "markdown", env=job(project)).stdout
+    assert "\n## ❌ 1 model: 1 failed, 1 without a run\n" in markdown
+    junit = project.folder / "gates.xml"
+    project.ciplug("gate", "--junit", str(junit), env=job(project), code=1)
+    assert 'name="it has a run on this commit"' in junit.read_text()
+    # With a run of the model, its own gates judge that one, and the other is a model that the pull request adds.
+    project.train("--model", "wine", env=job(project))
+    assert "below 0.8" in project.ciplug("gate", "--model", "wine", env=job(project), code=1).stdout
+    assert project.json("gate", "--model", "beer", "--json", env=job(project))["verdicts"][0]["outcome"] == "WARN"
+
+
+def test_a_model_without_a_run_leaves_a_pull_request_open(project: Project) -> None:
+    """A job of a matrix passes by its own model; the whole does not before every gated model has a run."""
+    both = "models:\n  wine: {metrics: metrics.json, gates: {accuracy: {min: 0.1}}}\n"
+    more = "  beer: {metrics: metrics.json, gates: {accuracy: {min: 0.1}}}\n"
+    write(project, both + more)
+    project.commit("two models")
+    project.push()
+    project.branch("topic", {"accuracy": 0.6})
+    project.push()
+    train = ("--no-comment", "--", sys.executable, "train.py")
+    project.ciplug("ci", "--model", "wine", *train, env=job(project))
+    report = project.json("report", "--format", "json", env=job(project))
+    assert [(one["kind"], one["model"]) for one in report["unrun"]] == [("gated_not_run", "beer")]
+    assert "\n## ❓ 1 model: 1 passed, 1 without a run\n" in project.ciplug("report", env=job(project)).stdout
+    done = project.ciplug("gate", env=job(project), code=1)
+    assert "INCONCLUSIVE: No run of 'beer' on this commit" in done.stdout
+    project.ciplug("gate", "--model", "wine", env=job(project))
+    # A model of the pull request's own does not pass while another one that is gated has no run.
+    write(project, f"{both}{more}  cider: {{metrics: metrics.json, gates: {{accuracy: {{min: 0.1}}}}}}\n")
+    project.commit("a third model")
+    project.ciplug("ci", "--model", "cider", *train, env=job(project))
+    found = project.json("gate", "--model", "cider", "--json", env=job(project))["verdicts"][0]
+    assert found["outcome"] == "INCONCLUSIVE"
+    for model in ("wine", "beer"):
+        project.ciplug("ci", "--model", model, *train, env=job(project))
+    assert "unrun" not in project.json("report", "--format", "json", env=job(project))
+    project.ciplug("gate", env=job(project))
+    # Outside of a pull request, and for a model that not every pull request trains, nothing is asked.
+    git(project.folder, "checkout", "-q", "main")
+    write(project, f"{both}{more}".replace("beer: {", "beer: {optional: true, "))
+    project.commit("optional")
+    project.push()
+    git(project.folder, "checkout", "-q", "-b", "other")
+    project.push()
+    project.ciplug("ci", "--model", "wine", *train, env=job(project))
+    assert "unrun" not in project.json("report", "--format", "json", env=job(project))
 
 
 def test_a_base_whose_policy_is_wrong_is_not_a_pass(project: Project) -> None:

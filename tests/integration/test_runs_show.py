@@ -46,6 +46,10 @@ def test_the_outline_is_for_the_eye_and_names_the_child_runs(project: Project) -
     (child,) = project.json("runs", "list", "--where", "parent LIKE '%'", "--json")
     assert f"children:\n  - {child['id'][:12]} (fold 1, finished): accuracy=0.8\n" in shown
     assert "children:" not in project.ciplug("runs", "show", child["id"]).stdout
+    assert project.json("runs", "show", "HEAD", "--json")["children"] == [
+        {"id": child["id"], "name": "fold 1", "status": "finished", "metrics": {"accuracy": 0.8}}
+    ]
+    assert project.json("runs", "show", child["id"], "--json")["children"] == []
 
 
 def test_a_run_is_shown_by_its_commit(project: Project) -> None:

@@ -82,10 +82,31 @@ def test_run_until_it_passes(project: Project) -> None:
     assert "FLAKY" in said["flaky"]["message"] and "seeds:" in said["flaky"]["remedy"]
     for form in ("markdown", "html"):
         shown = project.ciplug("report", "--format", form).stdout
-        assert "FLAKY: 2 runs of this commit with seed 1" in shown and bad[:12] in shown
+        assert shown.count("FLAKY: 2 runs of this commit with seed 1") == 1 and bad[:12] in shown
+        assert shown.count("and did not fail on the judged run") == 1
+    assert said["flaky"]["in_gates"] and said["failed_before"]["in_gates"]
     assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
-    assert "FLAKY" in terminal and bad[:12] in terminal and "could count" in " ".join(terminal.split())
+    assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
+
+
+def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:
+    """Its own, or another one: that counts, or comes nearest to it where none of the commit counts."""
+    job = {"JENKINS_URL": "https://ci.example.com/", "BUILD_URL": "https://ci.example.com/job/1/"}
+    here = ("ci", "--no-comment", "--", sys.executable, "train.py")
+
+    def said(**env: str) -> str:
+        return project.ciplug(*here, env={"VALUE": "0.9", **env}).stderr
+
+    assert "the comment shows" not in said(**job)
+    (best,) = project.json("runs", "list", "--json")
+    assert f"the comment shows run {best['id'][:12]} of 'wine', which counts for this commit" in said()
+    project.commit("next")
+    (project.folder / "train.py").write_text(f"{TRAIN}# an experiment\n")
+    assert "the comment shows" not in said(**job)
+    best = project.json("runs", "list", "--limit", "1", "--json")[0]
+    words = f"no run of 'wine' counts for this commit; the comment shows run {best['id'][:12]}"
+    assert words in said()
 
 
 def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:

@@ -172,6 +172,27 @@ def test_a_run_that_only_kept_files_of_the_commit_is_not_promoted(project: Proje
     project.ciplug("promote", "wine", "--to", "staging")
 
 
+@pytest.mark.parametrize("logged", [False, True])
+def test_a_file_of_the_commit_that_the_command_only_touched_is_not_its_work(tmp_path: Path, logged: bool) -> None:
+    """Its bytes decide, and not its times."""
+    config = "version: 1\nmodel: wine\nmetrics: metrics.json\ngates: {accuracy: {min: 0.8}}\n"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    project = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=config)
+    (project.folder / "model.bin").write_text("of last year")
+    script = "import os; os.utime('model.bin'); open('metrics.json', 'w').write('{\"accuracy\": 0.9}')\n"
+    (project.folder / "touch.py").write_text(script + ("import ciplug; ciplug.log_artifact('model.bin')" * logged))
+    project.commit("a model in git")
+    project.push()
+    words = ("run", *([] if logged else ["--artifact", "model.bin"]), "--", PYTHON, "touch.py")
+    said = project.ciplug(*words, code=0 if logged else 2).stderr
+    assert logged or "model.bin: the command did not write it: it is not recorded" in said
+    if not logged:
+        project.ciplug("run", "--artifact", "model.bin", "--allow-unchanged", "model.bin", "--", PYTHON, "touch.py")
+    project.ciplug("gate")
+    refused = project.ciplug("promote", "wine", "--to", "staging", code=1).stderr
+    assert "did not write its artifact model.bin" in refused
+
+
 def test_of_a_finished_run_each_old_file_is_an_error_that_names_it(project: Project) -> None:
     run, said = train(project, "nothing", "0", code=2)
     for name in ALL:

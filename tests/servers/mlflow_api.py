@@ -59,6 +59,15 @@ class MlflowApi(JsonApi):
         points = self.answers["histories"][f"{call.query['run_id']}/{call.query['metric_key']}"]
         return self._page("metrics", points, call.query)
 
+    @route("GET", r"/logged-models/([^/]+)")
+    def logged_model(self, call: Call, model: str) -> Answer:
+        return Answer(200, self.answers["models"][model]) if model in self.answers["models"] else self.not_found()
+
+    @route("GET", "/artifacts/list")
+    def artifacts(self, call: Call) -> Answer:
+        found = self.answers["artifacts"].get(call.query["run_id"])
+        return self.not_found() if found is None else Answer(200, found)
+
     def _page(self, key: str, items: Sequence[Any], asked: Any) -> Answer:
         start = int(asked.get("page_token") or 0)
         end = start + min(self.most, int(asked["max_results"]))

@@ -147,6 +147,7 @@ def test_it_may_rename_a_metric_that_no_gate_looks_at() -> None:
             "gates:\n  accuracy: {slices: {by: [country, age], min_samples: 200, max_regression: 0.05}}",
             "ciplug.yaml:3: gates.accuracy.slices.min_samples: 200 is more than 100",
         ),
+        ("optional: true", "ciplug.yaml:2: optional: a pull request would not need a run any more"),
         ("samples: other.jsonl", "ciplug.yaml:2: samples: it may not be changed"),
         (
             "stages:\n  production: {gates: [accuracy]}",

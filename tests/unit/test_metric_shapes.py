@@ -55,6 +55,7 @@ SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
     "newest line first": ("m.jsonl", '{"step": 3, "loss": 0.3}\n{"step": 2, "loss": 0.5}\n', {"loss": 0.3}),
     "sorted by the loss": ("m.csv", "epoch,loss\n1,0.1\n2,0.2\n0,0.9\n", {"loss": 0.2}),
     "a second training in the same file": ("m.csv", "epoch,loss\n0,9\n1,8\n2,7\n0,6\n1,5\n", {"loss": 5}),
+    "the header again": ("m.csv", "epoch,loss\n0,9\n1,8\nepoch,loss\n0,7\n1,6\n", {"loss": 6}),
     "lists, the newest first": ("m.json", '{"epoch": [2, 1, 0], "loss": [0.1, 0.2, 0.3]}', {"epoch": 2, "loss": 0.1}),
     # A step in several rows.
     "phases": (
@@ -87,6 +88,15 @@ def test_the_numbers_that_count(tmp_path: Path, case: str) -> None:
     assert found.values == values
     guessed = any("column" in one for one in values)
     assert [(one.name, one.why) for one in found.left_out] == [("header", "header")] * guessed
+
+
+def test_a_row_whose_step_is_a_text_costs_only_that_row(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("epoch,loss\n0,0.9\nbest,0.1\n1,0.8\n2,0.7\n")
+    found = read_metrics(tmp_path / "m.csv")
+    assert found.series["loss"].steps == (0, 1, 2)
+    assert [(one.name, one.why, one.found) for one in found.left_out] == [
+        ("line 3", "line", "the step 'best' is not a number")
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])

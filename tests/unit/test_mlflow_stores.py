@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -102,6 +103,26 @@ def test_datasets_and_models_of_mlflow_3(name: str, store: TrackingStore) -> Non
     assert (data.name, data.context, data.tags, data.source_type) == ("wine-red", "training", {"split": "a"}, "http")
     (model,) = logged.outputs
     assert model.id.startswith("m-") and model.step == (3 if name.startswith("file") else model.step)
+    assert (model.name, model.params, model.location) == ("classifier", {"depth": "6", "kind": "tree"}, None)
+    assert model.tags["stage"] == "trial" and "ciplug.run" not in model.tags
+
+
+def test_models_elsewhere_are_named_with_their_address(name: str, store: TrackingStore, tmp_path: Path) -> None:
+    if name.endswith("2.0"):
+        return
+    if isinstance(store, SqliteStore):
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            database.execute("UPDATE logged_models SET artifact_location = 's3://team/models/1/artifacts'")
+        database.close()
+    else:
+        (meta,) = (tmp_path / "mlruns").glob("*/models/*/meta.yaml")
+        text = re.sub(r"artifact_location: .*", "artifact_location: s3://team/models/1/artifacts", meta.read_text())
+        meta.write_text(text)
+    sweep = _by_name(store.runs(MARK))["sweep"]
+    assert sweep.elsewhere == {"classifier": "s3://team/models/1/artifacts"}
+    (left,) = [one for one in _log(sweep).left_out if one.why == "elsewhere"]
+    assert left.clause == "classifier: it stays at s3://team/models/1/artifacts"
+    assert _log(sweep).outputs[0].location == "s3://team/models/1/artifacts"
 
 
 @pytest.mark.parametrize("version", ["file-2.0", "file-3.17"])

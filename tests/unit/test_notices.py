@@ -85,9 +85,18 @@ EXAMPLES = [
     Notice(kind=Kind.UNREADABLE, of="baseline", path="runs/x", detail="runs/x: not a JSON record"),
     Notice(kind=Kind.SKIPPED_EVENT, model="wine", event=3, type="freeze"),
     Notice(kind=Kind.NO_BASE_POLICY, name="main", path="ciplug.yaml"),
+    Notice(kind=Kind.GATED_NOT_RUN, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
+    Notice(kind=Kind.GATED_DROPPED, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1")),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="known"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1"), hindrance="both"),
+    Notice(
+        kind=Kind.READ_OTHERWISE,
+        name="main",
+        files=("history.csv", "metrics.json"),
+        before=("take: last", "not read"),
+        now=("take: best, of: val_loss", "read by default"),
+    ),
     Notice(kind=Kind.NOT_JUDGED, detail="ciplug.yaml: there is no gate", advice="add one"),
 ]
 NOTHING_TO_DO = {Kind.SEEDS, Kind.RERUNS, Kind.BASE_ASKED}

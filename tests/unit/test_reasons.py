@@ -14,9 +14,9 @@ from ciplug.gates import drift_gate, reasons, slices
 from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
 from ciplug.gates.number_text import exact, p_value, percent, shown, signed
 from ciplug.records.verdict import GateResult
-from ciplug.stats.drift_tests import Drift, DriftTest
+from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift, DriftTest, share
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
-from tests.policies import policy_of
+from tests.policies import data_of, policy_of
 
 
 def result(**facts: Any) -> GateResult:
@@ -172,17 +172,18 @@ def test_allowances() -> None:
 
 
 def column(effect: float, p: float, test: DriftTest = "psi", new: tuple[str, ...] = ()) -> Drift:
-    return Drift(test=test, statistic=effect, p=p, effect=effect, missing=(0, 0), new=new)
+    shares = None if test in ("psi", "ks", "chi2") else (0.0, effect)
+    return Drift(test=test, statistic=effect, p=p, effect=effect, shares=shares, new=new)
 
 
 def drift(columns: Any, **keys: Any) -> GateResult:
     policy = {"gates": {"data": {"kind": "drift", "reference": "train.csv", "current": "now.csv", **keys}}}
-    check = drift_gate.check("data", policy_of(policy).resolved("data"), columns)
+    (check,) = drift_gate.checks("data", policy_of(policy).resolved("data"), data_of(columns))
     assert check.rule is None
     return check.result
 
 
-def test_a_drift_names_the_most_drifted_first() -> None:
+def test_a_drift_names_the_surest_first() -> None:
     columns = {
         f"c{i}": column(0.1 + i / 10, 1e-6, "chi2" if i else "ks", new=("x",) if i == 6 else ()) for i in range(7)
     }
@@ -190,8 +191,11 @@ def test_a_drift_names_the_most_drifted_first() -> None:
     assert found.outcome == "FAIL" and found.rule == "no drift from train.csv"
     first = "7 of 8 columns have drifted: c6 (Cramér's V 0.7, p 8e-06); c5 (Cramér's V 0.6, p 8e-06)"
     assert found.reason.startswith(first) and found.reason.endswith("c2 (Cramér's V 0.3, p 8e-06) and 2 more")
-    assert found.method == "chi2 and ks and psi, Holm over 8 columns"
-    assert found.notes == ("c6 has values that the reference never had: 'x'",)
+    assert found.method == "chi2 and ks and psi, Holm over 8 tests of 8 columns"
+    assert found.notes == (
+        "compared as numbers, as in the reference: c0, c1, c2, c3, c4 and 3 more",
+        "c6 has values that the reference never had: 'x'",
+    )
     assert found.advice == "look at where these columns come from, or train on newer data"
     assert drift(columns, severity="warning").outcome == "WARN"
 
@@ -204,7 +208,44 @@ def test_no_drift() -> None:
     assert drift({"a": column(0.3, 0.04), "b": column(0.3, 0.5)}).outcome == "PASS"
     assert drift({"a": column(0.3, 0.04), "b": column(0.3, 0.5)}, alpha=0.1).outcome == "FAIL"
     assert drift({"a": column(0.3, 0.04)}).outcome == "FAIL"
-    assert drift({"a": column(0.0999, 0.0)}).outcome == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("test", "default"), [("psi", 0.02), ("ks", 0.05), ("chi2", 0.05), ("missing", 0.01), ("new", 0.01)]
+)
+def test_the_smallest_drift_that_counts_is_set_by_the_policy(test: DriftTest, default: float) -> None:
+    def outcome(effect: float, **keys: Any) -> str:
+        return drift({"a": column(effect, 0.0, test)}, **keys).outcome
+
+    assert (outcome(default), outcome(default * 0.99)) == ("FAIL", "PASS")
+    assert (outcome(0.1, min_effect=0.1), outcome(0.0999, min_effect=0.1)) == ("FAIL", "PASS")
+    key = test if test in ("psi", "ks", "chi2") else "share"
+    assert (outcome(0.3, min_effect={key: 0.4}), outcome(0.001, min_effect={key: 0})) == ("PASS", "FAIL")
+
+
+def test_columns_of_one_side_only_are_outcomes() -> None:
+    policy = {"gates": {"data": {"kind": "drift", "reference": "train.csv", "current": "now.csv"}}}
+    gate = policy_of(policy).resolved("data")
+    same = ColumnDrift(kind="numbers", tests=(column(0.0, 1.0),))
+    data = DataDrift(columns={"a": same}, gone=("b", "c"), added=("d",), ids=("id",))
+    gone, added, rest = (check.result for check in drift_gate.checks("data", gate, data))
+    assert (gone.outcome, gone.reason) == ("FAIL", "2 columns of the reference are gone: b, c")
+    assert (added.outcome, added.reason) == ("WARN", "1 column that the reference does not have: d; not compared")
+    assert (rest.outcome, rest.notes[1]) == (
+        "PASS",
+        "not compared, as the values hardly ever occur twice, like those of an id: id",
+    )
+    lenient = replace(gate, on_missing="warn")
+    assert next(drift_gate.checks("data", lenient, data)).result.outcome == "WARN"
+
+
+def test_shares_are_said_as_such() -> None:
+    stray = replace(ColumnDrift(kind="numbers", tests=(share("not_numbers", (0, 100), (50, 100)),)), stray="N/A")
+    policy = {"gates": {"data": {"kind": "drift", "reference": "train.csv", "current": "now.csv"}}}
+    gate = policy_of(policy).resolved("data")
+    (check,) = drift_gate.checks("data", gate, DataDrift(columns={"age": stray}))
+    assert check.result.reason.startswith("1 of 1 column has drifted: age (not a number 0% → 50%, p ")
+    assert check.result.notes[-1] == "age is a column of numbers, and has other values, like 'N/A'"
 
 
 def test_drift_that_cannot_be_decided() -> None:

@@ -26,7 +26,7 @@ from ciplug.capture.tables.formats import FORMATS, open_table
 from ciplug.capture.tables.limits import Limits
 from ciplug.capture.tables.source import Source
 from ciplug.errors import InputError
-from ciplug.stats.drift_tests import Drift
+from ciplug.stats.drift_tests import ColumnDrift, Drift
 from ciplug.stats.intervals import Undecided
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -300,8 +300,8 @@ def test_five_million_rows_in_less_than_a_megabyte(tmp_path: Path) -> None:
         from ciplug.capture.drift_files import compare
         status = lambda key: int(open("/proc/self/status").read().split(key)[1].split()[0]) // 1024
         before = status("VmRSS:")
-        drift = compare(Path({str(small)!r}), Path({str(small)!r}), None, "auto")
-        assert all(column.p == 1 for column in drift.values()) and len(drift) == 3
+        drift = compare(Path({str(small)!r}), Path({str(small)!r}), None, "auto").columns
+        assert all(test.p == 1 for column in drift.values() for test in column.tests) and len(drift) == 3
         print(status("VmHWM:") - before)
     """
     child = [sys.executable, "-c", "import textwrap; exec(textwrap.dedent(" + repr(code) + "))"]
@@ -311,28 +311,70 @@ def test_five_million_rows_in_less_than_a_megabyte(tmp_path: Path) -> None:
     assert int(done.stdout) < 130, "MiB"
 
 
+def results_of(reference: Path, current: Path, name: str, test: str = "auto") -> dict[str, Drift]:
+    """Test → its result, of one column."""
+    found = compare(reference, current, [name], test).columns[name]
+    assert isinstance(found, ColumnDrift), found
+    return {one.test: one for one in found.tests if isinstance(one, Drift)}
+
+
 def test_what_drift_does_not_compare_and_what_it_counts_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"nested": [1], "late": i, "mixed": value} for i, value in enumerate([1, True, "1", None] * 5)]
     path = tmp_path / "t.jsonl"
     path.write_text("\n".join(map(json.dumps, [{"mixed": ""}, *rows])))
-    (mixed, late) = (compare(path, path, None, "auto")[name] for name in ("mixed", "late"))
-    assert list(compare(path, path, None, "auto")) == ["mixed", "late"]
-    assert isinstance(mixed, Drift) and mixed.missing == (6 / 21, 6 / 21)
-    assert isinstance(late, Drift) and late.missing == (1 / 21, 1 / 21)  # not in the first row
+    assert list(compare(path, path, None, "auto").columns) == ["mixed", "late"]
+    assert results_of(path, path, "mixed")["missing"].shares == (6 / 21, 6 / 21)
+    assert results_of(path, path, "late")["missing"].shares == (1 / 21, 1 / 21)  # not in the first row
     monkeypatch.setattr(drift_files, "MAX_CATEGORIES", 5)
     many, few = (write(tmp_path, "csv", {"w": [f"t{i % n}" for i in range(600)]}, str(n)) for n in (60, 2))
-    grouped = compare(many, many, None, "auto")["w"]
-    assert isinstance(grouped, Drift) and (grouped.p, grouped.new) == (1, ())
+    assert all((one.p, one.new) == (1, ()) for one in results_of(many, many, "w").values())
     for reference, current in ((many, few), (few, many)):
-        moved = compare(reference, current, None, "auto")["w"]
-        assert isinstance(moved, Drift) and moved.p < 0.001
+        assert results_of(reference, current, "w")["chi2"].p < 0.001
+
+
+def test_what_a_column_is_follows_from_the_reference(tmp_path: Path) -> None:
+    """One text in a thousand rows of numbers makes them no categories, which are all rare and hide the shift."""
+    here = write(tmp_path, "csv", {"x": list(range(1000))}, "here")
+    now = write(tmp_path, "csv", {"x": ["N/A", *range(500, 1499)]}, "now")
+    found = results_of(here, now, "x")
+    assert found["psi"].p < 1e-9 and found["psi"].effect > 0.5
+    assert found["not_numbers"].shares == (0, 0.001) and found["not_numbers"].p > 0.05
+    column = compare(here, now, None, "auto").columns["x"]
+    assert isinstance(column, ColumnDrift) and (column.kind, column.stray) == ("numbers", "N/A")
+    # A column of texts stays one where the current file has numbers only.
+    texts = write(tmp_path, "csv", {"x": ["a", "b"] * 500}, "texts")
+    assert results_of(texts, here, "x")["new"].shares == (0, 1)
+
+
+@pytest.mark.parametrize("test", ["auto", "ks", "chi2"])
+def test_missing_values_are_a_drift_by_every_test(tmp_path: Path, test: str) -> None:
+    row = list(range(1000))
+    here = write(tmp_path, "csv", {"row": row, "x": [i % 50 for i in row]}, "here")
+    now = write(tmp_path, "csv", {"row": row, "x": [i % 50 if i % 20 == 0 else "" for i in row]}, "now")
+    missing = results_of(here, now, "x", test)["missing"]
+    assert missing.shares == (0, 0.95) and missing.p < 1e-9
+    gone = write(tmp_path, "csv", {"row": row, "x": [""] * 1000}, "gone")
+    assert results_of(here, gone, "x", test)["missing"].p < 1e-9
+
+
+def test_columns_that_only_one_file_has(tmp_path: Path) -> None:
+    here = write(tmp_path, "csv", {"a": [1] * 20, "b": [1] * 20, "id": list(range(20))}, "here")
+    now = write(
+        tmp_path, "csv", {"a": [1] * 20, "c": [1] * 20, "p": [1] * 20, "id": list("abcdefghijklmnopqrst")}, "now"
+    )
+    found = compare(here, now, None, "chi2", ignore=["p"])
+    assert (list(found.columns), found.gone, found.added, found.ids) == (["a"], ("b",), ("c",), ("id",))
+    named = compare(here, now, ["b", "id", "c"], "chi2")
+    assert (named.gone, named.added, named.ids) == (("b",), (), ())
+    assert isinstance(named.columns["id"], Undecided) and "id" in named.columns["id"].reason
+    assert named.columns["c"] == Undecided("no column 'c' in here.csv")
 
 
 def test_an_empty_window_has_columns_without_rows(tmp_path: Path) -> None:
     full, empty = write(tmp_path, "csv", THREE), tmp_path / "e.csv"
     empty.write_text("id,x,words\n")
-    assert compare(full, empty, ["x"], "auto")["x"] == Undecided("the current window is empty")
-    assert compare(full, empty, ["y"], "auto")["y"] == Undecided("no column 'y' in t.csv and e.csv")
+    assert compare(full, empty, ["x"], "auto").columns["x"] == Undecided("the current window is empty")
+    assert compare(full, empty, ["y"], "auto").columns["y"] == Undecided("no column 'y' in t.csv")
     with pytest.raises(InputError, match=r"e\.csv: it has no column of other\.csv"):
         compare(write(tmp_path, "csv", {"y": [1]}, "other"), empty, None, "auto")
 
@@ -363,8 +405,8 @@ def test_long_texts_that_all_differ_are_not_held_at_once(tmp_path: Path, diction
         from ciplug.capture.drift_files import compare
         status = lambda key: int(open("/proc/self/status").read().split(key)[1].split()[0]) // 1024
         before = status("VmRSS:")
-        (drift,) = compare(Path({str(file)!r}), Path({str(file)!r}), None, "auto").values()
-        assert drift.p == 1
+        (drift,) = compare(Path({str(file)!r}), Path({str(file)!r}), None, "auto").columns.values()
+        assert all(test.p == 1 for test in drift.tests if hasattr(test, "p"))
         print(status("VmHWM:") - before)
     """
     child = [sys.executable, "-c", "import textwrap; exec(textwrap.dedent(" + repr(code) + "))"]

@@ -37,14 +37,22 @@ def named(folder: Path | None, models: Sequence[tuple[str, str, Path]]) -> dict[
         models: id, name and folder of each model. One whose name is taken is named by its id, too.
     """
     found: dict[str, Path] = {}
-    if folder is not None and folder.is_dir():
+    if folder is not None and is_folder(folder):
         found = {path.name: path for path in sorted(folder.iterdir()) if _has_files(path)}
     counts: Mapping[str, int] = {name: sum(1 for one in models if one[1] == name) for _, name, _ in models}
     for model, name, path in models:
-        if path.is_dir() and _has_files(path):
+        if is_folder(path) and _has_files(path):
             is_taken = counts[name] > 1 or name in found
             found[model if not _is_plain(name) else f"{name}-{model}" if is_taken else name] = path
     return found
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is such a folder. The path is that of a store, and may be none that a file system knows."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _is_plain(name: str) -> bool:

@@ -11,7 +11,7 @@ from ciplug.capture.events import Event
 from ciplug.capture.logged import Point
 from ciplug.capture.mlflow.run import TAG, Dataset, MlflowRun
 from ciplug.errors import UsageError
-from ciplug.records.inputs import TEXT_MOST
+from ciplug.records.inputs import TEXT_MOST, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import METRIC_NAME, Scalar, metric_name
 
@@ -40,7 +40,7 @@ def events_of(run: MlflowRun, refused: list[str] | None = None) -> Iterator[Even
     made = (
         *(partial(_input, dataset) for dataset in run.datasets),
         *(partial(events.model_input, model) for model in run.model_inputs),
-        *(partial(events.output, model.id, model.step) for model in run.outputs),
+        *(partial(_output, model) for model in run.outputs),
     )
     for make in made:
         try:
@@ -63,11 +63,17 @@ def _input(dataset: Dataset) -> Event:
     return events.dataset_input({**facts, **texts}, dataset.context, dataset.other_tags)
 
 
+def _output(model: ModelOutput) -> Event:
+    about = {"name": model.name, "params": dict(model.params), "tags": dict(model.tags), "location": model.location}
+    return {**events.output(model.id, model.step), **{name: value for name, value in about.items() if value}}
+
+
 def left_out_of(run: MlflowRun) -> list[LeftOut]:
-    """Return what cannot be kept of a run's metrics."""
+    """Return what is not kept of a run: names that metrics cannot have, and files that are elsewhere."""
     names = [name for name in run.metrics if not METRIC_NAME.fullmatch(metric_name(name))]
     where = f"MLflow run {run.id[:8]}"
-    return [*run.left_out, *(LeftOut(name=name[:250], why="name", file=where) for name in names)]
+    elsewhere = [LeftOut(name=name[:250], why="elsewhere", found=address) for name, address in run.elsewhere.items()]
+    return [*run.left_out, *elsewhere, *(LeftOut(name=name[:250], why="name", file=where) for name in names)]
 
 
 def number_or_text(text: str) -> Scalar:

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from ciplug.capture.logged import Point
-from ciplug.capture.mlflow.artifacts import local_path, named
+from ciplug.capture.mlflow.artifacts import is_folder, local_path, named
 from ciplug.capture.mlflow.run import (
     PARENT,
     TAG,
     Dataset,
     MlflowRun,
     StoreUnreadable,
+    away,
+    model_output,
     point,
     seconds,
     text,
@@ -68,10 +70,11 @@ class FileStore:
         tags = _values(folder / "tags")
         sources = [_meta(path) for path in _below(folder / "inputs")]
         made = [_meta(path) for path in _below(folder / "outputs")]
+        outputs = tuple(self._output(folder.parent, one) for one in made if "destination_id" in one)
         uri = text(meta.get("artifact_uri"))
         place = local_path(uri, self.folder) if uri else None
         # A store that was moved names a place that is not there.
-        place = place if place is not None and place.is_dir() else folder / "artifacts"
+        place = place if place is not None and is_folder(place) else folder / "artifacts"
         return MlflowRun(
             id=folder.name,
             name=tags.get("mlflow.runName") or text(meta.get("run_name")) or None,
@@ -89,15 +92,25 @@ class FileStore:
                 and (facts := _meta(folder.parent / "datasets" / str(one.get("source_id"))))
             ),
             model_inputs=tuple(str(one["source_id"]) for one in sources if one.get("source_type") == "MODEL"),
-            outputs=tuple(
-                ModelOutput(id=str(one["destination_id"]), step=step if isinstance(step := one.get("step"), int) else 0)
-                for one in made
-                if "destination_id" in one
-            ),
+            outputs=outputs,
             artifacts=named(place, [self._model(folder.parent, str(one.get("destination_id"))) for one in made]),
             artifact_uri=uri if uri and local_path(uri, self.folder) is None else None,
+            elsewhere=away(outputs),
             left_out=tuple(left_out),
             parent_is_deleted=tags.get(PARENT) in deleted,
+        )
+
+    def _output(self, experiment: Path, made: Mapping[str, Any]) -> ModelOutput:
+        folder = experiment / "models" / str(made["destination_id"])
+        meta = _meta(folder)
+        uri = text(meta.get("artifact_location"))
+        return model_output(
+            folder.name,
+            step if isinstance(step := made.get("step"), int) else 0,
+            meta.get("name"),
+            params=_values(folder / "params"),
+            tags=_values(folder / "tags"),
+            location=uri if uri and local_path(uri, self.folder) is None else None,
         )
 
     def _model(self, experiment: Path, model: str) -> tuple[str, str, Path]:

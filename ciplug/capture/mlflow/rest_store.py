@@ -15,7 +15,18 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from ciplug.capture.logged import Point
-from ciplug.capture.mlflow.run import PARENT, TAG, Dataset, MlflowRun, StoreUnreadable, point, seconds, text
+from ciplug.capture.mlflow.run import (
+    PARENT,
+    TAG,
+    Dataset,
+    MlflowRun,
+    StoreUnreadable,
+    away,
+    model_output,
+    point,
+    seconds,
+    text,
+)
 from ciplug.git.credentials import redact
 from ciplug.records.inputs import ModelOutput
 from ciplug.records.left_out import LeftOut
@@ -91,7 +102,9 @@ class RestStore:
             name = str(latest["key"])
             metrics[name], bad = self._history(run, name)
             left_out += bad
-        inputs, outputs = facts.get("inputs") or {}, facts.get("outputs") or {}
+        inputs = facts.get("inputs") or {}
+        outputs = tuple(map(self._output, (facts.get("outputs") or {}).get("model_outputs") or []))
+        uri = info.get("artifact_uri") or None
         return MlflowRun(
             id=run,
             name=tags.get("mlflow.runName") or info.get("run_name") or None,
@@ -108,14 +121,37 @@ class RestStore:
                 if isinstance(one.get("dataset"), dict)
             ),
             model_inputs=tuple(str(one["model_id"]) for one in inputs.get("model_inputs") or []),
-            outputs=tuple(
-                ModelOutput(id=str(one["model_id"]), step=int(one.get("step") or 0))
-                for one in outputs.get("model_outputs") or []
-            ),
-            artifact_uri=info.get("artifact_uri") or None,
+            outputs=outputs,
+            artifact_uri=uri,
+            elsewhere={**away(outputs), **{name: f"{uri}/{name}" for name in self._artifacts(run)}},
             left_out=tuple(left_out),
             parent_is_deleted=tags.get(PARENT) in deleted,
         )
+
+    def _output(self, made: dict[str, Any]) -> ModelOutput:
+        """A logged model, with what the server tells of it."""
+        model = str(made["model_id"])
+        about = self._known("GET", f"logged-models/{urllib.parse.quote(model, safe='')}", {}).get("model") or {}
+        info = about.get("info") or {}
+        return model_output(
+            model,
+            int(made.get("step") or 0),
+            info.get("name"),
+            params=_texts((about.get("data") or {}).get("params")),
+            tags=_texts(info.get("tags")),
+            location=text(info.get("artifact_uri")) or None,
+        )
+
+    def _artifacts(self, run: str) -> list[str]:
+        """The names of a run's artifacts at the top."""
+        return [str(one["path"]) for one in self._known("GET", "artifacts/list", {"run_id": run}).get("files") or []]
+
+    def _known(self, method: str, path: str, about: Mapping[str, Any]) -> dict[str, Any]:
+        """What the server tells; nothing where it refuses: a run is read without it."""
+        try:
+            return self._ask(method, path, about)
+        except StoreUnreadable:
+            return {}
 
     def _history(self, run: str, name: str) -> tuple[list[Point], list[LeftOut]]:
         points, left_out = [], []

@@ -61,6 +61,8 @@ class MlflowRun:
     """Name → file or folder on this disk."""
     artifact_uri: str | None = None
     """Where the artifacts are, if they are not on this disk."""
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Name → address of artifacts and models that are not on this disk, as far as the store names them."""
     left_out: tuple[LeftOut, ...] = ()
     parent_is_deleted: bool = False
     """Whether the run is the child of a run that the training has deleted since."""
@@ -112,6 +114,29 @@ def unreadable_line(name: str, where: str, line: int, text: str) -> LeftOut:
 def text(value: object) -> str:
     """A text of a store; of anything else what a person would read, and nothing of None."""
     return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def model_output(
+    model: str,
+    step: int,
+    name: object = None,
+    *,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    location: str | None = None,
+) -> ModelOutput:
+    """Return a logged model as a run keeps it.
+
+    Args:
+        location: where its files are, if they are not on this disk.
+    """
+    own = {key: value for key, value in (tags or {}).items() if key != TAG}
+    return ModelOutput(id=model, step=step, name=text(name) or None, params=params or {}, tags=own, location=location)
+
+
+def away(outputs: Sequence[ModelOutput]) -> dict[str, str]:
+    """Return name → address of the models that are not on this disk."""
+    return {one.name or one.id: one.location for one in outputs if one.location is not None}
 
 
 def texts(value: object) -> dict[str, str]:

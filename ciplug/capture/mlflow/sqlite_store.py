@@ -17,6 +17,8 @@ from ciplug.capture.mlflow.run import (
     Dataset,
     MlflowRun,
     StoreUnreadable,
+    away,
+    model_output,
     point,
     seconds,
     text,
@@ -97,6 +99,7 @@ class _Reading:
             run, uri = row["run_uuid"], text(row["artifact_uri"])
             metrics, left_out = _points(values[run], f"MLflow run {run[:8]}")
             place = local_path(uri, self._folder) if uri else None
+            outputs = tuple(map(self._output, models_made[run]))
             yield MlflowRun(
                 id=run,
                 name=tags[run].get("mlflow.runName") or text(row["name"]) or None,
@@ -109,14 +112,29 @@ class _Reading:
                 tags=tags[run],
                 datasets=tuple(datasets[run]),
                 model_inputs=tuple(models_read[run]),
-                outputs=tuple(
-                    ModelOutput(id=text(one["model_id"]), step=_step(one["step"])) for one in models_made[run]
-                ),
+                outputs=outputs,
                 artifacts=named(place, [*self._on_this_disk(models_made[run])]),
                 artifact_uri=uri if uri and place is None else None,
+                elsewhere=away(outputs),
                 left_out=tuple(left_out),
                 parent_is_deleted=tags[run].get(PARENT) in self._deleted,
             )
+
+    def _output(self, row: sqlite3.Row) -> ModelOutput:
+        model, uri = text(row["model_id"]), text(row["artifact_location"])
+        about: dict[str, dict[str, str]] = {}
+        for kind in ("param", "tag"):
+            table = f"logged_model_{kind}s"
+            found = self._of_runs(table, "model_id", [model]) if self._has(table) else []
+            about[kind] = {text(one[f"{kind}_key"]): text(one[f"{kind}_value"]) for one in found}
+        return model_output(
+            model,
+            _step(row["step"]),
+            row["name"],
+            params=about["param"],
+            tags=about["tag"],
+            location=uri if uri and local_path(uri, self._folder) is None else None,
+        )
 
     def _on_this_disk(self, models: Sequence[sqlite3.Row]) -> Iterator[tuple[str, str, Path]]:
         for one in models:

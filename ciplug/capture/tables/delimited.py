@@ -89,6 +89,9 @@ class Delimited(Table):
                 if len(cells) > len(header) and not any(cells[len(header) :]):
                     # A delimiter at the end of each row.
                     cells = cells[: len(header)]
+                if self.broken is not None and tuple(map(str.strip, cells)) == header:
+                    # A training that goes on with its file may write the header again.
+                    continue
                 if len(cells) != len(header):
                     what = f"{counted(len(cells), 'cell')} under {counted(len(header), 'column name')}"
                     self._skip(self.source.wrong(what, line=line))
@@ -117,7 +120,9 @@ class Delimited(Table):
         lines = data.decode(self.source.encoding, "replace").splitlines()[:_SAMPLE_ROWS]
         if len(data) == _SAMPLE_BYTES:
             lines = lines[:-1]
-        if lines and (named := _SEPARATOR.fullmatch(lines[0])):
+        if not lines:
+            return _Form()
+        if named := _SEPARATOR.fullmatch(lines[0]):
             return _form_of(lines[1:], named[1]) or _Form(named[1])
         if self.source.extension == ".tsv":
             found = _form_of(lines, "\t") or _Form("\t")

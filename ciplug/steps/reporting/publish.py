@@ -12,7 +12,7 @@ from ciplug.records.verdict import EFFECTS
 from ciplug.reports import comment
 
 if TYPE_CHECKING:
-    from ciplug.forges.base import Forge
+    from ciplug.forges.base import Forge, State
     from ciplug.records.provenance import Context
     from ciplug.records.verdict import Outcome
     from ciplug.reports.report import Report
@@ -68,11 +68,17 @@ def _comment(published: PublishedReport, forge: Forge, number: int, report: Repo
 def _set_status(context: Context, forge: Forge, report: Report, outcome: Outcome, url: str | None) -> None:
     forge.set_status(
         context.commit or "",
-        EFFECTS[outcome].status,
+        _state(report, outcome),
         name=STATUS_NAME,
         description=_description(report, outcome),
         url=url or context.run_url,
     )
+
+
+def _state(report: Report, outcome: Outcome) -> State:
+    """The state of the commit: pending as long as a model that the target branch gates has no run."""
+    status = EFFECTS[outcome].status
+    return "pending" if report.unrun and status == "success" else status
 
 
 def _attempt(action: Callable[[], None]) -> ForgeError | None:
@@ -104,6 +110,8 @@ def _description(report: Report, outcome: Outcome) -> str:
     problems = [section.problem.clause for section in report.sections if section.problem]
     if problems:
         return f"not judged: {problems[0]}"
+    if report.unrun:
+        return report.unrun[0].clause
     gates = [gate for s in report.sections if s.verdict for gate in s.verdict.gates]
     if outcome == "PASS":
         return f"{len(gates)} of {counted(len(gates), 'gate')} passed"

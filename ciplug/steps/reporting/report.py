@@ -83,16 +83,21 @@ def _recorded_verdict(session: Session, runs: Runs, run: Run, in_force: PolicyIn
     return max(ours, key=lambda v: v.created, default=None)
 
 
-def report_of(session: Session, judged: Sequence[Judged], notes: Sequence[str] = ()) -> Report:
+def report_of(
+    session: Session, judged: Sequence[Judged], notes: Sequence[str] = (), unrun: Sequence[Notice] = ()
+) -> Report:
     """The report of these models. A comment is made of what the store holds; the rest is of this job."""
     linked = (replace(each.section, registry_url=_registry_page(session, each.section)) for each in judged)
-    return replace(report_without_links(session, judged), sections=tuple(linked), notes=tuple(notes))
+    return replace(report_without_links(session, judged, unrun), sections=tuple(linked), notes=tuple(notes))
 
 
-def report_without_links(session: Session, judged: Sequence[Judged]) -> Report:
+def report_without_links(session: Session, judged: Sequence[Judged], unrun: Sequence[Notice] = ()) -> Report:
     """The same for a terminal, which has no room for links."""
     return Report(
-        sections=tuple(each.section for each in judged), context=session.context, policy_note=_policy_note(judged)
+        sections=tuple(each.section for each in judged),
+        context=session.context,
+        policy_note=_policy_note(judged),
+        unrun=tuple(unrun),
     )
 
 

@@ -10,6 +10,7 @@ from ciplug.reports.report import Report
 from ciplug.steps.reporting.report import judged_for_report, report_of
 from ciplug.steps.select import candidates
 from ciplug.steps.session import Session
+from ciplug.steps.unrun_models import unrun_models
 
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
@@ -42,7 +43,8 @@ def take(session: Session, runs: Runs, commit: str, model: str | None = None) ->
     Raises UsageError where nothing is recorded, ConfigError for a policy that is wrong.
     """
     judged = judged_for_report(session, runs, candidates(session, runs, commit, model))
-    return Snapshot.of(session, commit, report_of(session, judged))
+    unrun = unrun_models(session, runs, commit) if model is None else ()
+    return Snapshot.of(session, commit, report_of(session, judged, unrun=unrun))
 
 
 def _recorded(session: Session, commit: str) -> frozenset[str]:

@@ -125,6 +125,8 @@ class GitRemote:
         # Objects are requested by id: with a "have", the server would assume that we have them.
         negotiation = "consecutive" if stdin is None else "noop"
         for left in reversed(range(_TRIES)):
+            # The cache lies in the checkout, which a training can write: no program of its configuration is started.
+            write_config(self.repository, self.format)
             done = run_git(
                 *("-c", "protocol.version=2", "-c", f"fetch.negotiationAlgorithm={negotiation}"),
                 *("fetch", *_QUIET, f"--filter={filter}", *options, "--", self._url, *refspecs),

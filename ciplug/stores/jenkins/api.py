@@ -11,7 +11,7 @@ from ciplug.errors import Cause, ConfigError, StoreError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-USER, TOKEN = "CIPLUG_JENKINS_USER", "CIPLUG_JENKINS_TOKEN"
+USER, TOKEN, SERVER = "CIPLUG_JENKINS_USER", "CIPLUG_JENKINS_TOKEN", "CIPLUG_JENKINS_URL"
 TIMEOUT = 30
 """Seconds to wait for an answer: Jenkins reads the builds of a job from its disk."""
 _RETRIES = 4
@@ -23,8 +23,8 @@ _BUSY = (429, 502, 503, 504)
 def client(url: str, env: Mapping[str, str]) -> Any:
     """jenkinsapi's client for the server of an address. Raises ConfigError for a wrong address, or half a login.
 
-    In a build, the login goes to the server of that build alone: whoever may change an address must not get it sent
-    elsewhere.
+    The login goes to the server of this build alone, or to the one that is named beside it: whoever may change an
+    address must not get it sent elsewhere.
     """
     import logging
 
@@ -49,11 +49,12 @@ def client(url: str, env: Mapping[str, str]) -> Any:
     if bool(user) != bool(token):
         raise ConfigError(f"{USER} and {TOKEN} belong together, and one is missing")
     server = f"{parts.scheme}://{parts.netloc}"
-    own = urlsplit(env.get("JENKINS_URL", ""))
-    if token and own.netloc and (own.scheme, own.netloc) != (parts.scheme, parts.netloc):
+    known = {urlsplit(env.get(name, "").strip())[:2] for name in ("JENKINS_URL", "BUILD_URL", SERVER)} - {("", "")}
+    if token and (parts.scheme, parts.netloc) not in known:
+        own = " and ".join(sorted(f"{scheme}://{host}" for scheme, host in known)) or "no server"
         raise ConfigError(
-            f"{TOKEN} is for {own.scheme}://{own.netloc}, where this build runs, and {server} is another server",
-            hint=f"read that one without {USER} and {TOKEN}, or outside of Jenkins",
+            f"{TOKEN} is for {own}, and is not sent to {server}",
+            hint=f"if it is for that server, name it beside the token: {SERVER}={server}",
         )
     # It logs what it raises as well.
     logging.getLogger("jenkinsapi").setLevel(logging.CRITICAL)

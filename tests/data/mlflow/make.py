@@ -13,7 +13,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 MARK = "00000000000000000000000000000001"
-TABLES = ("experiments", "runs", "metrics", "params", "tags", "inputs", "input_tags", "datasets", "logged_models")
+TABLES = (
+    *("experiments", "runs", "metrics", "params", "tags", "inputs", "input_tags", "datasets"),
+    *("logged_models", "logged_model_params", "logged_model_tags"),
+)
 
 
 def main(name: str, *, sqlite: bool) -> None:

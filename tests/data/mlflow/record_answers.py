@@ -28,8 +28,21 @@ def main(base: str) -> None:
         for run in runs
         for one in run["data"].get("metrics", [])
     }
+    models = {
+        one["model_id"]: ask(base, f"logged-models/{one['model_id']}")
+        for run in runs
+        for one in run.get("outputs", {}).get("model_outputs", [])
+    }
+    artifacts = {run["info"]["run_id"]: ask(base, f"artifacts/list?run_id={run['info']['run_id']}") for run in runs}
     file = Path(__file__).parent / "rest-3.17.json"
-    file.write_text(json.dumps({"experiments": experiments, "runs": runs, "histories": histories}, indent=1) + "\n")
+    answers = {
+        "experiments": experiments,
+        "runs": runs,
+        "histories": histories,
+        "models": models,
+        "artifacts": artifacts,
+    }
+    file.write_text(json.dumps(answers, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ with mlflow.start_run(run_name="sweep") as run:
         data = MetaDataset(HTTPDatasetSource("https://example.org/wine.csv"), name="wine-red")
         mlflow.log_input(data, context="training", tags={"split": "a"})
     if hasattr(mlflow, "initialize_logged_model"):
-        model = mlflow.initialize_logged_model(name="classifier", source_run_id=run.info.run_id)
+        about = {"params": {"depth": "6", "kind": "tree"}, "tags": {"stage": "trial"}}
+        model = mlflow.initialize_logged_model(name="classifier", source_run_id=run.info.run_id, **about)
         mlflow.log_outputs([mlflow.entities.LoggedModelOutput(model.model_id, 3)])
 
 client = MlflowClient()
