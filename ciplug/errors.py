@@ -75,6 +75,10 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class NewerRecord(RecordError):
+    """A record of a schema that only a newer ciplug reads: it is not damaged."""
+
+
 class GitKind(Enum):
     """The kind of a git failure. Of several, the first in this order is the most specific."""
 
@@ -195,6 +199,10 @@ class Conflict(StoreError):
         self.head = head
 
 
+class BrokenLog(StoreError):
+    """A log does not follow from its beginning, cannot be read, or is not what this clone has seen of it."""
+
+
 class ForgeKind(Enum):
     """The kind of a forge's error answer."""
 
@@ -283,6 +291,8 @@ class Refusal(Enum):
     """No store has the content of an artifact."""
     FILE_NOT_WRITTEN = "file_not_written"
     """The run has an artifact that it did not write."""
+    OTHER_RECORD = "other_record"
+    """The record of the run was changed since the version was registered."""
     OTHER_FILES = "other_files"
     """The version was registered with other files than its run has."""
     NOT_SIGNED = "not_signed"
@@ -291,6 +301,8 @@ class Refusal(Enum):
     """Neither the job nor its forge names the environment that the job runs in."""
     NOT_APPROVED = "not_approved"
     ACTOR_UNKNOWN = "actor_unknown"
+    ACTOR_CLAIMED = "actor_claimed"
+    """Who promotes is only what the job or git's configuration claims: no forge confirms it."""
     AUTHOR_UNKNOWN = "author_unknown"
     ACTOR_IS_AUTHOR = "actor_is_author"
     LOST_RACES = "lost_races"

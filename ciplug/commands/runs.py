@@ -34,7 +34,19 @@ from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, RequestedChange, Target, amend, targets_of, view_of
+from ciplug.steps.amend import (
+    DELETE,
+    RESTORE,
+    WITHDRAW,
+    Amended,
+    RequestedChange,
+    Target,
+    View,
+    amend,
+    targets_of,
+    view_of,
+)
+from ciplug.steps.erase import erase
 from ciplug.steps.named_run import find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
@@ -106,7 +118,10 @@ def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_withdraw(verbs: Verbs) -> argparse.ArgumentParser:
     words = "state that the numbers of runs do not count: no gate compares with them, and they are not promoted"
-    return _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
+    withdrawing = _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
+    words = "remove the runs for good, by compaction, as for a secret in a record"
+    withdrawing.add_argument("--erase", action="store_true", help=words)
+    return withdrawing
 
 
 def _add_delete(verbs: Verbs) -> argparse.ArgumentParser:
@@ -132,8 +147,27 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "show":
         return _show(args, session)
     ids, change = _targets_and_change(args)
-    _amend(session, ids, change)
+    if args.verb == "withdraw" and args.erase:
+        _erase(session, ids, args.reason)
+    else:
+        _amend(session, ids, change)
     return 0
+
+
+def _erase(session: Session, ids: list[str], reason: str) -> None:
+    from ciplug.reports.untrusted import clean
+
+    targets = targets_of(View(session.runs()), ids)
+    erased = erase(session, targets, reason)
+    for target in targets:
+        console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
+    console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
+    for note in erased.notes:
+        console.complain(f"warning: {note}")
+    console.complain(
+        "warning: other clones, comments and reports may still show them, and the host keeps old objects for a while",
+        "change a secret that was recorded: it counts as known; ask the host to remove unreachable objects",
+    )
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:

@@ -40,6 +40,8 @@ class Side:
     """Metric → its value in each of `runs`."""
     among: int = 1
     """Of how many runs it is the best."""
+    lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Metric → those of `runs` that lack it, of metrics that others of them have: there is no mean of these."""
     problem: Notice | None = None
     """Why it decides nothing (too old, measured on other data, found in a history that is not known whole), or why
     there is none."""

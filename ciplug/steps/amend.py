@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
+from ciplug.capture.masking import Masks
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
 from ciplug.records.amendment import LAST_SEQ, Amendment
 from ciplug.records.change import Change, same_param
@@ -18,6 +19,7 @@ from ciplug.records.changes import Changes
 from ciplug.records.inputs import encode_texts
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
 from ciplug.records.run import METRIC_NAME, Scalar
+from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -107,6 +109,7 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
         session, message="a fork's job must not amend runs", hint="amend them in the pipeline of a trusted branch"
     )
     _check(change)
+    change = _masked(session, change)
     done: list[Amended] = []
     objects: dict[str, bytes] = {}
     for target in targets:
@@ -123,6 +126,14 @@ def amend(session: Session, targets: Sequence[Target], change: RequestedChange) 
     if objects:
         store_objects(session, objects)
     return done
+
+
+def _masked(session: Session, change: RequestedChange) -> RequestedChange:
+    """The change without secrets, which are named."""
+    masks = Masks.of(session.env, session.config.redact)
+    masked = replace(change, tags=masks.mapping(change.tags, "tag"), params=masks.mapping(change.params, "parameter"))
+    session.tell(*masked_notes(masks))
+    return masked
 
 
 def _check(change: RequestedChange) -> None:

@@ -52,8 +52,13 @@ def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
 
         told = objections(section.verdict, reruns, section.gated)
     counts = section.comparison.candidate.reason is None
-    found = rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts)
-    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    found = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts))
+    named = {run for one in found if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
+    others = (
+        replace(one, elsewhere=True) if one.kind is Kind.PASSED_OVER and one.run in named else one
+        for one in section.comparison.notices
+    )
+    comparison = replace(section.comparison, notices=(*found, *others))
     return replace(section, reruns=reruns, comparison=comparison)
 
 

@@ -15,6 +15,7 @@ from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder, same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
+from ciplug.steps.trails import trails
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate
@@ -44,6 +45,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         baselines=sides,
         history=history,
         other_evaluations=other,
+        trails=trails(finder, policy, in_force.evaluation),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
         unfinished=_unfinished(finder, policy),

@@ -84,7 +84,7 @@ def test_run_until_it_passes(project: Project) -> None:
         shown = project.ciplug("report", "--format", form).stdout
         assert shown.count("FLAKY: 2 runs of this commit with seed 1") == 1 and bad[:12] in shown
         assert shown.count("and did not fail on the judged run") == 1
-    assert said["flaky"]["in_gates"] and said["failed_before"]["in_gates"]
+    assert said["flaky"]["elsewhere"] and said["failed_before"]["elsewhere"]
     assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
     assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
@@ -185,6 +185,22 @@ def test_the_previous_run_may_be_of_the_same_commit(project: Project) -> None:
     project.commit("other code")
     train(project, 0.8)
     assert gate(project, 1)["gates"][0]["baseline_run"] == nights[-1]
+
+
+@pytest.mark.slow
+def test_the_previous_seeds_are_none_of_those_that_are_judged(project: Project) -> None:
+    """Each night trains the same commit with the same seeds: a night is compared with the one before."""
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\nmodel: wine\nmetrics: metrics.json\nseeds: {min_runs: 2}\n"
+        "gates: {accuracy: {higher_is_better: true, max_regression: 0.01, baseline: previous}}\n"
+    )
+    project.commit("gates")
+    before = {train(project, value, "--seed", str(seed)) for seed, value in enumerate((0.90, 0.91, 0.92))}
+    now = {train(project, value, "--seed", str(seed)) for seed, value in enumerate((0.80, 0.81, 0.82))}
+    verdict = gate(project, 1)
+    assert verdict["outcome"] == "FAIL" and set(verdict["runs"]) == now
+    (found,) = [one for one in verdict["gates"] if one["gate"] == "accuracy"]
+    assert found["baseline"] == pytest.approx(0.91) and found["baseline_run"] in before
 
 
 def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> None:

@@ -90,7 +90,7 @@ def test_twenty_metrics_together_keep_to_alpha() -> None:
     assert together <= most(200) and naive > 0.8
 
 
-@pytest.mark.parametrize(("n", "m"), [(100, 100), (2000, 300)])
+@pytest.mark.parametrize(("n", "m"), [(100, 100), pytest.param(2000, 300, marks=pytest.mark.slow)])
 def test_drift_keeps_to_alpha(n: int, m: int) -> None:
     found = drift_rates(400, n, m)
     assert max(found["psi"], found["ks"], found["chi2"]) <= most(400)
