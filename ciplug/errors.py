@@ -75,6 +75,10 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class NewerRecord(RecordError):
+    """A record of a schema that only a newer ciplug reads: it is not damaged."""
+
+
 class GitKind(Enum):
     """The kind of a git failure. Of several, the first in this order is the most specific."""
 
@@ -148,6 +152,8 @@ class Cause(Enum):
     """The repository, bucket, folder or job does not exist, or is hidden from this account."""
     PROTECTED = auto()
     """The branch is protected."""
+    IN_THE_WAY = auto()
+    """A ref of somebody else stands where ours must be: `a` and `a/b` cannot both exist."""
     RULE = auto()
     """Another rule of the host."""
     CONFLICT = auto()
@@ -193,6 +199,10 @@ class Conflict(StoreError):
     def __init__(self, message: str, *, head: object = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint, cause=Cause.CONFLICT)
         self.head = head
+
+
+class BrokenLog(StoreError):
+    """A log does not follow from its beginning, cannot be read, or is not what this clone has seen of it."""
 
 
 class ForgeKind(Enum):
@@ -283,6 +293,8 @@ class Refusal(Enum):
     """No store has the content of an artifact."""
     FILE_NOT_WRITTEN = "file_not_written"
     """The run has an artifact that it did not write."""
+    OTHER_RECORD = "other_record"
+    """The record of the run was changed since the version was registered."""
     OTHER_FILES = "other_files"
     """The version was registered with other files than its run has."""
     NOT_SIGNED = "not_signed"
@@ -291,6 +303,8 @@ class Refusal(Enum):
     """Neither the job nor its forge names the environment that the job runs in."""
     NOT_APPROVED = "not_approved"
     ACTOR_UNKNOWN = "actor_unknown"
+    ACTOR_CLAIMED = "actor_claimed"
+    """Who promotes is only what the job or git's configuration claims: no forge confirms it."""
     AUTHOR_UNKNOWN = "author_unknown"
     ACTOR_IS_AUTHOR = "actor_is_author"
     LOST_RACES = "lost_races"

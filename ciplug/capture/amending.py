@@ -7,7 +7,7 @@ from typing import Any
 
 from ciplug.capture.events import Event
 from ciplug.errors import UsageError
-from ciplug.records.amendment import same_param
+from ciplug.records.change import same_param
 
 _LATE = frozenset(("metric", "param", "tag", "untag", "name", "input", "model_input", "output", "ended", "left_out"))
 _NOUNS = {

@@ -129,9 +129,12 @@ def _show(session: Session, report: JobReport) -> int:
     tell_problems(report.runs)
     if report.unjudged:
         console.complain(report.unjudged.message, report.unjudged.hint)
-    if not report.counts:
-        model = report.own.run.model
-        console.say(f"the comment shows another run of '{model}', which counts for this commit")
+    if report.speaks and report.speaks.run != report.own.run.id:
+        model, shown = report.own.run.model, report.speaks
+        if shown and shown.counts:
+            console.say(f"the comment shows run {shown.run[:12]} of '{model}', which counts for this commit")
+        elif shown:
+            console.say(f"no run of '{model}' counts for this commit; the comment shows run {shown.run[:12]}")
     show_report(report.report)
     console.annotate(job_annotations(session, report.report.sections))
     return report.unjudged.exit_code if report.unjudged else 0
@@ -222,7 +225,7 @@ def _hand_over(session: Session, outputs: dict[str, str]) -> None:
 
 def _promote(session: Session, run: Run, stage: str) -> int:
     if session.proposes:
-        console.say(f"not promoted to {stage}: a pull request's job never promotes")
+        console.say(f"not promoted to {stage}: a job of a pull request or merge queue never promotes")
         return 0
     try:
         promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))

@@ -7,16 +7,26 @@ import argparse
 from ciplug import console
 from ciplug.commands import options
 from ciplug.records.canonical import dumps
-from ciplug.steps.fsck import Checked, check
+from ciplug.steps.fsck import Checked, accept_registry, check
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repair", action="store_true", help="repair what can be repaired without losing data")
+    parser.add_argument(
+        "--restore-registry", action="store_true", help="put back the entries that the registry has lost"
+    )
+    parser.add_argument(
+        "--accept-registry", action="store_true", help="take the registry as it is now, whatever this clone has seen"
+    )
     parser.add_argument("--json", action="store_true", help="the problems as JSON on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
-    checked = check(options.session_of(args), repair=args.repair)
+    if args.accept_registry:
+        session = options.session_of(args)
+        for words in accept_registry(session):
+            console.out(f"accepted: {words}")
+    checked = check(options.session_of(args), repair=args.repair, restore=args.restore_registry)
     for place, count in checked.unchecked.items():
         console.say(f"{count} artifacts are kept in {place}, which is not checked")
     for note in checked.notes:
@@ -29,17 +39,24 @@ def run(args: argparse.Namespace) -> int:
     console.say(f"{checked.runs} runs, {checked.models} models in the registry, {_counted(len(found))}")
     if any(problem.repairable for problem in found):
         console.say("some of these can be repaired: ciplug fsck --repair")
+    if checked.kept:
+        console.say("if these entries are genuine, put them back: ciplug fsck --restore-registry")
     return 3 if found else 0
 
 
 def _show(checked: Checked) -> None:
+    for words in checked.restored:
+        console.out(f"restored: {words}")
+    for words in checked.kept:
+        console.out(f"lost: {words}")
     for problem in checked.problems:
         console.out(f"{'repaired' if problem.repaired else 'problem'}: {problem.where}: {problem.what}")
 
 
 def _as_json(checked: Checked) -> bytes:
     problems = [problem._asdict() for problem in checked.problems]
-    return dumps({"schema": 1, "runs": checked.runs, "problems": problems})
+    entries = {"lost_entries": list(checked.kept), "restored_entries": list(checked.restored)}
+    return dumps({"schema": 1, "runs": checked.runs, "problems": problems, **entries})
 
 
 def _counted(problems: int) -> str:

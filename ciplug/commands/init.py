@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ciplug import config, console
+from ciplug.commands.asking import Asker
 from ciplug.errors import UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.scaffold import pipelines
 from ciplug.scaffold.advice import about_numbers, about_pipeline, about_requirements, next_steps, not_in_git
-from ciplug.scaffold.asking import Asker
 from ciplug.scaffold.detect_host import detect_host
 from ciplug.scaffold.files import write
 from ciplug.scaffold.first_config import FirstConfig, first_config
@@ -174,7 +174,7 @@ def _numbers(
         else:
             console.say("no metrics yet, and the training is not run: --run runs it to propose gates")
     if run_it:
-        return first_run(workspace, project, training)
+        return first_run(workspace, project, training, console)
     return numbers, ", ".join(numbers.files)
 
 

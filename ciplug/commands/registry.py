@@ -8,14 +8,14 @@ from collections.abc import Iterable, Sequence
 
 from ciplug import console
 from ciplug.commands import options
-from ciplug.errors import UsageError
+from ciplug.errors import BrokenLog, UsageError
 from ciplug.records.canonical import dumps, plain
 from ciplug.records.keys import log_of
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.ladder import NO_STAGE
 from ciplug.registry.model import Model
-from ciplug.registry.state import fold, read_model
+from ciplug.registry.state import fold, read_if_whole
 from ciplug.reports import untrusted
 from ciplug.steps.session import Session
 
@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "list":
         return _list(session, args.json)
     events = ledger.read(session.log, args.model).events
+    _tell_store(session)
     if not events:
         names = ledger.models(session.log)
         raise UsageError(
@@ -57,9 +58,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _list(session: Session, as_json: bool) -> int:
-    models = [read_model(session.log, name) for name in ledger.models(session.log)]
+    models = [read_if_whole(session.log, name) for name in ledger.models(session.log)]
+    _tell_store(session)
     for model in models:
         _tell_notes(model)
+    broken = next((model.problem for model in models if model.problem), None)
+    models = [model for model in models if not model.problem]
     if as_json:
         console.out(dumps([_plain(model) for model in models]))
     elif models:
@@ -68,8 +72,13 @@ def _list(session: Session, as_json: bool) -> int:
         rows = [[untrusted.clean(m.name, 60), len(m.versions), *(_at(m, stage) for stage in stages)] for m in models]
         console.out(_draw(["model", "versions", *map(str.lower, stages)], rows))
     else:
-        console.say("the registry is empty")
-    return 0
+        console.say("the registry is empty" if not broken else "no other model is registered")
+    return BrokenLog.exit_code if broken else 0
+
+
+def _tell_store(session: Session) -> None:
+    for note in session.store.notes:
+        console.complain(note)
 
 
 def _tell_notes(model: Model) -> None:

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ciplug.records.amendment import Amendment, Changes, RefusedParam
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import plain
+from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.left_out import LeftOut
 from ciplug.records.run import Run

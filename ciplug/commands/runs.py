@@ -29,12 +29,24 @@ from ciplug.commands.run_tables import (
     tell_unknown,
 )
 from ciplug.errors import UsageError, counted
-from ciplug.records.amendment import Changes, RefusedParam
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.changes import Changes, RefusedParam
 from ciplug.records.keys import parse_runs
 from ciplug.records.run import Run
 from ciplug.steps.all_runs import all_runs
-from ciplug.steps.amend import DELETE, RESTORE, WITHDRAW, Amended, Change, Target, amend, targets_of, view_of
+from ciplug.steps.amend import (
+    DELETE,
+    RESTORE,
+    WITHDRAW,
+    Amended,
+    RequestedChange,
+    Target,
+    View,
+    amend,
+    targets_of,
+    view_of,
+)
+from ciplug.steps.erase import erase
 from ciplug.steps.named_run import find_run
 from ciplug.steps.promotion.held_stages import held_stages
 from ciplug.steps.select import resolve_commit
@@ -106,7 +118,10 @@ def _add_rename(verbs: Verbs) -> argparse.ArgumentParser:
 
 def _add_withdraw(verbs: Verbs) -> argparse.ArgumentParser:
     words = "state that the numbers of runs do not count: no gate compares with them, and they are not promoted"
-    return _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
+    withdrawing = _add_ids(verbs.add_parser("withdraw", help=words, allow_abbrev=False))
+    words = "remove the runs for good, by compaction, as for a secret in a record"
+    withdrawing.add_argument("--erase", action="store_true", help=words)
+    return withdrawing
 
 
 def _add_delete(verbs: Verbs) -> argparse.ArgumentParser:
@@ -132,8 +147,27 @@ def run(args: argparse.Namespace) -> int:
     if args.verb == "show":
         return _show(args, session)
     ids, change = _targets_and_change(args)
-    _amend(session, ids, change)
+    if args.verb == "withdraw" and args.erase:
+        _erase(session, ids, args.reason)
+    else:
+        _amend(session, ids, change)
     return 0
+
+
+def _erase(session: Session, ids: list[str], reason: str) -> None:
+    from ciplug.reports.untrusted import clean
+
+    targets = targets_of(View(session.runs()), ids)
+    erased = erase(session, targets, reason)
+    for target in targets:
+        console.say(f"run {target.key.id[:12]} ({clean(target.model, 40)}): erased")
+    console.say(f"{counted(erased.objects, 'object')} removed from {session.store_name} and from this machine")
+    for note in erased.notes:
+        console.complain(f"warning: {note}")
+    console.complain(
+        "warning: other clones, comments and reports may still show them, and the host keeps old objects for a while",
+        "change a secret that was recorded: it counts as known; ask the host to remove unreachable objects",
+    )
 
 
 def _show(args: argparse.Namespace, session: Session) -> int:
@@ -187,10 +221,10 @@ def _as_json(shown_run: Run, changes: Changes, refused: Sequence[RefusedParam]) 
     }
 
 
-def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
+def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], RequestedChange]:
     """The runs that are named, and what is to be changed about them. Raises UsageError."""
     if args.verb == "rename":
-        return [args.id], Change(name=args.name)
+        return [args.id], RequestedChange(name=args.name)
     if args.verb == "tag":
         ids = [item for item in args.items if "=" not in item]
         tags = dict(item.split("=", 1) for item in args.items if "=" in item)
@@ -198,7 +232,7 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
             raise UsageError("no run is named", hint="ciplug runs tag ID KEY=VALUE")
         if not (tags or args.remove):
             raise UsageError("no tag is named", hint=f"ciplug runs tag {ids[0]} KEY=VALUE, or --remove KEY")
-        return ids, Change(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
+        return ids, RequestedChange(tags=tags, untag=tuple(dict.fromkeys(args.remove)))
     change = {"withdraw": WITHDRAW, "delete": DELETE, "restore": RESTORE}[args.verb]
     if args.verb == "withdraw" and args.reason is None:
         raise UsageError(
@@ -209,7 +243,7 @@ def _targets_and_change(args: argparse.Namespace) -> tuple[list[str], Change]:
     return args.ids, replace(change, reason=args.reason)
 
 
-def _amend(session: Session, ids: list[str], change: Change) -> None:
+def _amend(session: Session, ids: list[str], change: RequestedChange) -> None:
     from ciplug.reports.untrusted import clean
 
     view = view_of(session)
@@ -237,7 +271,7 @@ def _tell_held_stages(session: Session, targets: Sequence[Target]) -> None:
         )
 
 
-def _outcome_of(done: Amended, requested: Change) -> str:
+def _outcome_of(done: Amended, requested: RequestedChange) -> str:
     """Describe the change, in one clause."""
     if done.change.is_empty:
         out = requested.withdrawn or requested.lifecycle == "deleted"

@@ -94,6 +94,7 @@ def together(side: Side, runs: Sequence[Run]) -> Side:
     """The side with the mean of each metric that all of its runs have."""
     if len(runs) < 2:
         return replace(side, runs=tuple(run.id for run in runs))
+    some = set().union(*(run.metrics for run in runs))
     shared = set.intersection(*(set(run.metrics) for run in runs))
     repeats = {name: tuple(run.metrics[name] for run in runs) for name in sorted(shared)}
     return replace(
@@ -101,6 +102,7 @@ def together(side: Side, runs: Sequence[Run]) -> Side:
         runs=tuple(run.id for run in runs),
         metrics={name: mean(values) for name, values in repeats.items()},
         repeats=repeats,
+        lacking={name: tuple(run.id for run in runs if name not in run.metrics) for name in sorted(some - shared)},
         how=f"{side.how}, {len(runs)} runs" if side.how else f"{len(runs)} runs",
     )
 

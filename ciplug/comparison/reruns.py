@@ -7,18 +7,16 @@ least and the largest value that were seen.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from ciplug.comparison.commands import PLACE_OR_TIME, experiment
 from ciplug.comparison.diff import RTOL
 from ciplug.comparison.facts import facts
 from ciplug.comparison.repeats import seed, settings
 from ciplug.comparison.selection import Facts, Rules, objection_to
 from ciplug.records.run import Run, Scalar
 from ciplug.records.verdict import Difference, Spread, SpreadMetric
-
-_PLACE_OR_TIME = re.compile(r"[/\\]|\b\d{4}-?\d\d-?\d\d|\b\d\d:\d\d")
 
 
 def others_of(run: Facts, recorded: Iterable[Facts], rules: Rules) -> list[Facts]:
@@ -45,15 +43,20 @@ def same_settings(run: Run, other: Run, key: str) -> bool:
     Of runs of the same command, a parameter may name another path or time: a training logs where and when it ran.
     """
     ours, theirs = settings(run, key), settings(other, key)
-    if run.provenance.command != other.provenance.command:
+    if not same_command(run, other):
         return ours == theirs
     return _without_places(ours) == _without_places(theirs)
+
+
+def same_command(run: Run, other: Run) -> bool:
+    """Whether two runs have the same command line, apart from where it writes and is started from, and when."""
+    return experiment(run.provenance.command) == experiment(other.provenance.command)
 
 
 def _without_places(params: Mapping[str, Scalar]) -> Mapping[str, Scalar]:
     """Return the parameters, with no value for those that are a path or a time."""
     return {
-        name: "" if isinstance(value, str) and _PLACE_OR_TIME.search(value) else value for name, value in params.items()
+        name: "" if isinstance(value, str) and PLACE_OR_TIME.search(value) else value for name, value in params.items()
     }
 
 
@@ -156,7 +159,7 @@ def _circumstances(run: Run) -> Mapping[str, str]:
     """All that may change the numbers of one code with the same parameters and seed, as far as it is recorded."""
     origin, machine = run.provenance, run.provenance.hardware
     return {
-        "command": " ".join(origin.command),
+        "command": " ".join(experiment(origin.command)),
         "host": origin.context.host,
         # The legs of a matrix may differ in what nothing else shows.
         "job": origin.context.job or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
@@ -155,6 +156,38 @@ class History:
             yield Mistake(("min_samples",), words, None, (("min_samples",), ("window",)))
 
 
+def _since(value: Any) -> str | int:
+    """Read the point that a trend is counted from. Raises ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(values.integer_from(2)(value))
+    named = isinstance(value, str) and (value == "last-promotion" or re.match(r"tag:.*\S", value))
+    if not named:
+        raise ValueError(f"'last-promotion', 'tag:NAME' or a number of runs is expected, not {values.shown(value)}")
+    return str(value)
+
+
+SINCE = kinds.Scalar(
+    _since,
+    {
+        "anyOf": [
+            {"const": "last-promotion"},
+            {"type": "string", "pattern": r"^tag:.*\S"},
+            {"type": "integer", "minimum": 2},
+        ]
+    },
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trend:
+    """The loss over many commits together, each of which may be within its own allowance."""
+
+    since: str | int = kinds.required(SINCE)
+    """last-promotion (of the version in the last stage), tag:NAME, or a number of runs of the branch."""
+    max_total: Allowance = kinds.required(ALLOWANCE)
+    """The loss that is allowed from there to the run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LeastEffect:
     """The smallest drift that counts: with a million rows, everything differs from everything."""
@@ -198,6 +231,7 @@ class Gate:
     n: str | None = key(kinds.TEXT)
     """The metric that counts the examples of which this one is a proportion."""
     history: History | None = key(Table(History, "{window: 30, min_samples: 8}"))
+    trend: Trend | None = key(Table(Trend, "{since: last-promotion, max_total: 0.02}"))
     slices: Slices | None = key(Table(Slices, "{by: country, min: 0.8}"))
     reference: str | None = key(kinds.TEXT)
     """kind drift: the file that the current one is compared with."""
@@ -217,6 +251,11 @@ class Gate:
     @property
     def least_effect(self) -> LeastEffect:
         return self.min_effect or LeastEffect()
+
+    @property
+    def has_rule(self) -> bool:
+        """Whether it has a rule for the metric as a whole."""
+        return (self.min, self.max, self.max_regression, self.trend) != (None, None, None, None)
 
     @property
     def compares(self) -> bool:
@@ -240,9 +279,11 @@ class Gate:
         if self.test not in METRIC_TESTS:
             words = f"the test '{self.test}' is for a gate of kind drift"
             yield Mistake(("test",), words, None, (kind, ("test",)))
-        if self.min is None and self.max is None and self.max_regression is None:
-            yield Mistake((), "a gate needs a rule: min, max or max_regression")
+        if not self.has_rule:
+            yield Mistake((), "a gate needs a rule: min, max, max_regression or trend")
         yield from _crossed(self.min, self.max)
+        if self.trend is not None and self.higher_is_better is None:
+            yield Mistake((), "a trend compares, so the direction is needed: higher_is_better: true or false")
         if self.compares and self.higher_is_better is None:
             yield Mistake((), "max_regression compares, so the direction is needed: higher_is_better: true or false")
         named = ["test"] if self.test in METRIC_TESTS and self.test != "auto" else []
@@ -260,10 +301,11 @@ class Gate:
         if self.n is not None and self.test not in ("auto", "newcombe", *DRIFT_TESTS):
             words = f"the test '{self.test}' does not use it: remove one of the two"
             yield Mistake(("n",), words, None, (test, ("n",)))
-        allowed = self.max_regression
-        if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
-            words = "McNemar's test takes no allowance: use 'bootstrap' or 'newcombe', or max_regression: 0"
-            yield Mistake(test, words, None, (test, ("max_regression",)))
+        for at, rules in ((("max_regression",), self), (("slices", "max_regression"), self.slices)):
+            allowed = rules.max_regression if rules is not None else None
+            if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
+                words = f"McNemar's test takes no allowance, and {'.'.join(at)} is one: use 'newcombe', or allow 0"
+                yield Mistake(test, words, None, (test, at))
 
     def _of_drift(self) -> Iterator[Mistake]:
         kind = ("kind",)

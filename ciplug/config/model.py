@@ -111,6 +111,8 @@ class Config(Section):
     """The store of the artifacts' content; `none`: keep only digests. Default: the store of the runs."""
     artifact_limit: int | None = key(kinds.SIZE)
     """The largest artifact that goes to git, like `25 MB`."""
+    redact: tuple[str, ...] = key(kinds.NAMES, ())
+    """Names of parameters, tags and options whose values are masked in records; `*` stands for any characters."""
     keep: Keep | None = key(Table(Keep, "{last: 1000, days: 365}"))
     model: str | None = key(kinds.TEXT)
     """The model of the runs. Default: `default`, and the gates are for every model."""
@@ -156,5 +158,5 @@ class Config(Section):
         return self.models[model]
 
 
-WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "keep", "models")
+WHOLE_FILE = ("version", "store", "artifact_store", "artifact_limit", "redact", "keep", "models")
 """The keys that may stand beside `models`."""

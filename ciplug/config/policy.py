@@ -168,6 +168,18 @@ class Policy:
         """Every baseline that a rule compares with."""
         return {gate.baseline or self.baseline for gate in self.gates.values() if gate.compares}
 
+    @property
+    def windows(self) -> dict[str, int]:
+        """Metric → the number of last runs on a branch that its gates look at: for best, mean and the history."""
+        widest: dict[str, int] = {}
+        for name, gate in self.gates.items():
+            baseline, metric = gate.baseline or self.baseline, self.metric_of(name)
+            wanted = [baseline.window] if gate.compares and baseline.ref in ("best", "mean") else []
+            wanted += [gate.history.window] if gate.history else []
+            if wanted:
+                widest[metric] = max(*wanted, widest.get(metric, 0))
+        return widest
+
     def narrowed(self, to: Narrowing | None) -> Policy:
         """The policy with the gates that count for a stage or a branch, and its actions on their outcomes."""
         if to is None:

@@ -11,7 +11,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ciplug.config.gate import ACTIONS, Allowance, Baseline, Defaults, Gate, History, LeastEffect, ResolvedGate, Slices
+from ciplug.config.gate import (
+    ACTIONS,
+    Allowance,
+    Baseline,
+    Defaults,
+    Gate,
+    History,
+    LeastEffect,
+    ResolvedGate,
+    Slices,
+    Trend,
+)
 from ciplug.config.kinds import Mistake, Path, keys_of
 from ciplug.config.loosening import How, Loosening
 from ciplug.config.model import Section
@@ -223,6 +234,13 @@ def _least_effect(before: LeastEffect | None, after: LeastEffect | None, at: Pat
     yield from _walk(LeastEffect, before or LeastEffect(), after or LeastEffect(), lambda key: (*at, key), scope)
 
 
+def _trend(before: Trend | None, after: Trend | None, at: Path, scope: Scope) -> Iterator[Loosening]:
+    if before is not None and after is None:
+        yield Loosening(at, How.RULE_REMOVED)
+    elif before is not None:
+        yield from _walk(Trend, before, after, lambda key: (*at, key), scope)
+
+
 def _slices(before: Slices | None, after: Slices | None, at: Path, scope: Scope) -> Iterator[Loosening]:
     if before is None:
         return
@@ -416,6 +434,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "test": _fixed,
         "n": _first_evidence,
         "history": _first_evidence,
+        "trend": _trend,
         "slices": _slices,
         "reference": _fixed,
         "current": _current,
@@ -428,6 +447,7 @@ STRICTER: Mapping[type, Mapping[str, Compare]] = {
         "atol": _at_most(How.MORE),
         "alpha": _fixed,
     },
+    Trend: {"since": _fixed, "max_total": _allowance},
     LeastEffect: dict.fromkeys(keys_of(LeastEffect), _at_most(How.MORE)),
     Allowance: {"abs": _absolute, "rel": _relative},
     Baseline: {"ref": _fixed, "branch": _fixed, "last": _last, "source": _source, "max_age_days": _age},

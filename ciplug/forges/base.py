@@ -89,6 +89,20 @@ class Forge(Protocol):
         """
         ...
 
+    def runs_in(self, environment: str) -> bool | None:
+        """Whether this job is a deployment to an environment; None if the forge does not provide this."""
+        ...
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
+        """Return the person who acts, as the API confirms; None where it confirms nobody.
+
+        Args:
+            run_url: the page of this job's pipeline run.
+            in_job: whether this is a job of a CI host. A token there may be anyone's, and shows nothing of who
+                started the job; on a laptop it is the person's own.
+        """
+        ...
+
     def accounts(self, commit: str) -> set[str]:
         """Return the accounts of a commit's author and committer, as far as the forge knows them."""
         ...
@@ -100,6 +114,21 @@ class Forge(Protocol):
         a test whose argument is None is skipped.  Raises PermissionDenied when the token is not accepted at all.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person, as the API of a forge confirms."""
+
+    login: str
+    by: str
+    """The forge."""
+    names: frozenset[str] = frozenset()
+    """What else the forge knows the person by: the full name, addresses."""
+
+    def known_as(self) -> set[str]:
+        """All names, in lower case."""
+        return {name.casefold() for name in (self.login, *self.names)}
 
 
 @dataclass(frozen=True)

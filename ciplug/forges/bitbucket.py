@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import State
+    from ciplug.forges.base import Account, State
 
 _HINT = "set CIPLUG_BITBUCKET_TOKEN to a repository access token with the scope pullrequest:write"
 _STATES = {"pending": "INPROGRESS", "success": "SUCCESSFUL", "failure": "FAILED", "error": "FAILED"}
@@ -120,6 +120,13 @@ class Bitbucket:
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Bitbucket does not tell a job who has let it run."""
+        return None
+
+    def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
+        """Nobody: the tokens of a repository have no user."""
         return None
 
     def accounts(self, commit: str) -> set[str]:

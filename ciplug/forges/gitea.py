@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, words
 from ciplug.forges.json_api import JsonApi, Refused
 from ciplug.forges.sticky import AUTHORS, Comment, check_body, upsert
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from ciplug.forges.address import Job
-    from ciplug.forges.base import State
+    from ciplug.forges.base import Account, State
 
 _HINT = (
     "set CIPLUG_GITEA_TOKEN to an access token with the scopes write:issue, write:repository and read:user, "
@@ -122,6 +122,18 @@ class Gitea:
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
         """Gitea has no environments that somebody approves."""
         return None
+
+    def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
+        """Only on a laptop: the token of a job of Gitea Actions has no user."""
+        if in_job:
+            return None
+        with self._api.errors("read whose token this is", _HINT):
+            user = self._api.get("/user").json()
+            names = frozenset(str(user[key]) for key in ("full_name", "email") if user.get(key))
+            return Account(str(user["login"]), "Gitea", names)
 
     def accounts(self, commit: str) -> set[str]:
         """Return nothing: Gitea knows no more about a commit's authors than git does."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, token_in
-from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, words
 from ciplug.forges.github_client import client, errors, reply_of
 from ciplug.forges.github_comments import Comments, viewer
@@ -161,6 +161,29 @@ class GitHub:
                 if review["state"] == "approved" and environment in [e["name"] for e in review["environments"]]
             }
 
+    def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
+        """In a job, who started the workflow run that goes on: its own token has no user."""
+        with self._errors("read who started this run", _APPROVALS):
+            user = self._token_user()
+            if not in_job:
+                is_person = user is not None and user.get("type") != "Bot"
+                return _account(user) if user and is_person else None
+            run = re.search(r"/actions/runs/(\d+)", run_url or "")
+            if run is None:
+                return None
+            repository = self._open()
+            _, about = repository.requester.requestJsonAndCheck("GET", f"{repository.url}/actions/runs/{run[1]}")
+            if not isinstance(about, dict):
+                raise not_understood(self._place.api_url)
+            starter = about.get("triggering_actor") or about.get("actor") or {}
+            # A token of a person may name any run as its own.
+            if about.get("status") != "in_progress" or (user and user["login"] != starter.get("login")):
+                return None
+            return _account(starter)
+
     def accounts(self, commit: str) -> set[str]:
         with self._errors(f"look for the author of {commit[:10]}", _READING):
             shown = self._open().get_commit(commit)
@@ -208,21 +231,31 @@ class GitHub:
         return self._repository
 
     def _login(self) -> str | None:
-        """Return the user of the token; None if unknown. An installation's token, such as GITHUB_TOKEN, has no user."""
+        """Return the user of the token; None if unknown."""
+        user = self._token_user()
+        return viewer(self._open().requester) if user is None else str(user["login"])
+
+    def _token_user(self) -> dict[str, Any] | None:
+        """Return the user of the token; None for an installation's, such as GITHUB_TOKEN, which has no user."""
         import github
 
         try:
             _, user = self._open().requester.requestJsonAndCheck("GET", "/user")
         except github.GithubException as error:
             if error.status == 403 and kind_of(reply_of(error)) is ForgeKind.PERMISSION:
-                return viewer(self._open().requester)
+                return None
             raise
         if not isinstance(user, dict) or "login" not in user:
             raise not_understood(self._place.api_url)
-        return str(user["login"])
+        return user
 
     def _errors(self, task: str, hint: str) -> AbstractContextManager[None]:
         return errors(self._place, task, hint)
+
+
+def _account(user: dict[str, Any]) -> Account | None:
+    names = frozenset(str(user[key]) for key in ("name", "email") if user.get(key))
+    return Account(str(user["login"]), "GitHub", names) if user.get("login") else None
 
 
 def _seen(pull: PullRequest) -> OpenPullRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.errors import ForgeKind
 from ciplug.forges.address import address_in, below, token_in
-from ciplug.forges.base import Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
+from ciplug.forges.base import Account, Lack, NoForge, OpenPullRequest, Place, Right, Token, preferred
 from ciplug.forges.failures import cut, not_understood, refusal
 from ciplug.forges.gitlab_client import client, errors, reply_of
 from ciplug.forges.gitlab_notes import Notes
@@ -67,7 +67,8 @@ def connect(place: Place, job: Job) -> GitLab:
     """A status of the commit of this job joins the pipeline that the job is in."""
     pipeline, commit = job.env.get("CI_PIPELINE_ID"), job.env.get("CI_COMMIT_SHA")
     inside = job.context.host == "gitlab_ci"
-    return GitLab(place, pipelines={commit: pipeline} if inside and commit and pipeline else {})
+    pipelines = {commit: pipeline} if inside and commit and pipeline else {}
+    return GitLab(place, pipelines=pipelines, job_token=job.env.get("CI_JOB_TOKEN") if inside else None)
 
 
 class GitLab:
@@ -77,8 +78,13 @@ class GitLab:
     comment_limit = 999_500
     html = True
 
-    def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None) -> None:
-        """`pipelines`: the pipeline (id) that we run in, by its commit; a status of that commit joins it."""
+    def __init__(self, place: Place, *, pipelines: dict[str, str] | None = None, job_token: str | None = None) -> None:
+        """
+        Args:
+            pipelines: the pipeline (id) that we run in, by its commit; a status of that commit joins it.
+            job_token: GitLab's own token of the job that we run in.
+        """
+        self._job_token = job_token
         self._place = place
         self._pipelines = pipelines or {}
         self._client: Gitlab | None = None
@@ -148,8 +154,29 @@ class GitLab:
             project.deployments.create({**deployment, "status": "success"})
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
-        """GitLab tells the job its environment instead."""
+        """GitLab knows the environment of a job instead."""
         return None
+
+    def runs_in(self, environment: str) -> bool | None:
+        """Whether a deployment to the environment is this job, which its job token names."""
+        with self._errors(f"read the deployments to {environment}", _STATUSES):
+            job = self._own_job()
+            if job is None:
+                return None
+            found = self._project().deployments.list(
+                environment=environment, order_by="id", sort="desc", per_page=50, get_all=False
+            )
+            deployed = [(one.attributes.get("deployable") or {}).get("id") for one in found]
+            return job.get("id") in deployed
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
+        """In a job, the user of its job token: no other token shows who started it."""
+        with self._errors("read who started this job", _STATUSES):
+            user = (self._own_job() or {}).get("user") if in_job else self._open().http_get("/user")
+        if not isinstance(user, dict) or not user.get("username") or user.get("bot"):
+            return None
+        known = ("name", "email", "public_email", "commit_email")
+        return Account(str(user["username"]), "GitLab", frozenset(str(user[key]) for key in known if user.get(key)))
 
     def accounts(self, commit: str) -> set[str]:
         """GitLab's commits know addresses, which git tells as well."""
@@ -182,6 +209,13 @@ class GitLab:
         if self._client is None:
             self._client = client(self._place)
         return self._client
+
+    def _own_job(self) -> dict[str, Any] | None:
+        """The job that we run in, as its own token shows it; None outside of a job."""
+        if not self._job_token:
+            return None
+        job = client(self._place, self._job_token).http_get("/job")
+        return job if isinstance(job, dict) else None
 
     def _project(self) -> Any:
         return self._open().projects.get(self._place.repository, lazy=True)

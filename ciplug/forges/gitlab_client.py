@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from ciplug.forges.base import Place
 
 
-def client(place: Place) -> Gitlab:
-    """python-gitlab, whose own retries are off: they wait for as long as they are told."""
+def client(place: Place, job_token: str | None = None) -> Gitlab:
+    """python-gitlab, whose own retries are off: they wait for as long as they are told.
+
+    Args:
+        job_token: takes the place of the token of `place`.
+    """
     import gitlab
     import requests
 
@@ -37,7 +41,8 @@ def client(place: Place) -> Gitlab:
     retries.mount(session, retries.Waiting("GitLab", place.wait, place.say))
     return Client(
         place.api_url.removesuffix("/api/v4"),
-        private_token=place.token,
+        private_token=None if job_token else place.token,
+        job_token=job_token,
         timeout=retries.TIMEOUT,
         keep_base_url=True,
         session=session,

@@ -104,8 +104,8 @@ def _expected(said: Any, fail: Any) -> dict[str, Outcome]:
 def differences(policy: Policy, case: Case) -> list[str]:
     """Return the differences from the case's expected outcomes; empty if there are none.
 
-    Slices and gates of kind drift need files, and are left out. Raises ConfigError for a gate or stage that the
-    policy does not have.
+    Slices, trends and gates of kind drift need more than a case has, and are left out. Raises ConfigError for a gate or
+    stage that the policy does not have.
     """
     if case.stage is not None and case.stage not in policy.stages:
         raise ConfigError(f"{case.where}: stage: the policy has no rules for stage '{case.stage}'")
@@ -115,7 +115,7 @@ def differences(policy: Policy, case: Case) -> list[str]:
     asked = policy.for_branch(case.branch)
     asked = asked.narrowed(policy.stages[case.stage]) if case.stage else asked
     gates = {
-        name: replace(gate, slices=None)
+        name: replace(gate, slices=None, trend=None)
         for name, gate in asked.gates.items()
         if gate.kind == "metric" and (gate.min, gate.max, gate.max_regression) != (None, None, None)
     }

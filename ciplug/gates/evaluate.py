@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, waivers
+from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, trend, waivers
 from ciplug.gates.by_example import ByExample
 from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
 from ciplug.gates.digest import digest_of
@@ -163,8 +163,10 @@ def _worst_undecided(policy: Policy) -> Outcome:
 
 def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: PolicySource) -> None:
     asked = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.kind == "metric"}
-    known = {*evidence.candidate.metrics, *(m for side in evidence.baselines.values() for m in side.metrics)}
-    if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
+    # Many gates have one baseline.
+    sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
+    known = {metric for side in sides.values() for metric in side.metrics}
+    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",
@@ -238,7 +240,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
         yield from drift_gate.checks(name, gate, evidence.drift[name])
         return
     metric = gate.metric
-    if gate.min is not None or gate.max is not None or gate.max_regression is not None:
+    if gate.has_rule:
         value = evidence.candidate.metrics.get(metric)
         runs = max(1, len(evidence.candidate.runs))
         if value is None:
@@ -259,6 +261,8 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
             yield from _bounds(name, gate, value)
             if gate.max_regression is not None:
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
+            if gate.trend is not None:
+                yield trend.check(name, gate, gate.trend, value, evidence.trails[name])
     if gate.slices is not None:
         yield from slices.checks(name, gate, gate.slices, evidence, examples)
 

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trail:
+    """The runs of a branch since the point that a trend is counted from."""
+
+    start: Side
+    """The run at that point, or why there is none."""
+    commits: Sequence[str] = ()
+    """The commits after it, the oldest first, without the candidate's."""
+    values: Sequence[float] = ()
+    """The metric at each of these."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """Facts, gathered before anything is judged."""
 
@@ -28,6 +40,8 @@ class Evidence:
     """Gate → what its comparing rules compare with, or why there is none."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Metric → its values in the last runs on the target branch, oldest first, without the candidate."""
+    trails: Mapping[str, Trail] = field(default_factory=dict)
+    """Gate with a trend → what came before the candidate."""
     examples: Mapping[str, Examples] = field(default_factory=dict)
     """Run → the examples of its evaluation."""
     drift: Mapping[str, DataDrift | Undecided] = field(default_factory=dict)

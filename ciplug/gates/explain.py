@@ -53,6 +53,9 @@ def _rules(policy: Policy, gate: ResolvedGate) -> Iterator[str]:
     yield from _bounds(gate)
     if gate.max_regression:
         yield f"{_regression(gate.max_regression, gate, gate.baseline)}{_method(policy, gate)}"
+    if gate.trend:
+        total = f"at most {rule_text.allowance(gate.trend.max_total)} worse"
+        yield f"since {rule_text.since(gate.trend)} it has become {total} in total, over all commits together"
     if gate.slices:
         columns = " and of ".join(f"'{column}'" for column in gate.slices.by)
         rules = list(_bounds(gate.slices))
@@ -96,7 +99,7 @@ def _method(policy: Policy, gate: ResolvedGate) -> str:
 def _outcomes(gate: ResolvedGate) -> Iterator[str]:
     if gate.severity == "warning":
         yield "A failure only warns."
-    compares = gate.max_regression is not None or gate.slices is not None
+    compares = gate.compares or gate.slices is not None or gate.trend is not None
     said = [f"{'no file' if gate.kind == 'drift' else 'no such metric'}: {gate.on_missing}"]
     if gate.kind == "metric" and compares:
         said.append(f"no baseline: {gate.on_no_baseline}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ciplug.config.policy import Waiver
     from ciplug.records.comparison import Side
     from ciplug.records.left_out import LeftOut
+    from ciplug.stats.change_points import Fall
     from ciplug.stats.drift_tests import ColumnDrift, Drift, DriftTest
 
 POINT = "one number per run"
@@ -153,6 +154,14 @@ def settled_by(unit: Unit, more: int | None) -> str:
     return "the change is exactly at the limit, so more data cannot decide it: raise the allowance, or accept the risk"
 
 
+def fell(fall: Fall, commit: str | None, runs: int) -> str:
+    """A note on where the level of a series fell; `commit`: None where that is the judged one."""
+    where = f"commit {commit[:8]}" if commit else "this commit"
+    if fall.is_steady:
+        return f"a steady change of {signed(fall.slope)} a run over {runs} runs, the level fell most at {where}"
+    return f"the level fell at {where}: on average {shown(fall.before)} before it, {shown(fall.after)} since"
+
+
 def baseline_not_finite(metric: str, value: float) -> str:
     return f"the baseline's '{metric}' is {shown(value)} and cannot be compared"
 
@@ -160,6 +169,13 @@ def baseline_not_finite(metric: str, value: float) -> str:
 def no_baseline(metric: str, side: Side) -> str:
     why = f"the baseline has no metric '{metric}'" if side.has_numbers else side.how
     return f"no baseline to compare with: {why}"
+
+
+def seeds_without(metric: str, runs: Sequence[str], of: int) -> str:
+    """The reason for a baseline of several seeds of which some lack the metric."""
+    some = listed([run[:12] for run in runs], most=SHOWN)
+    have = "has" if len(runs) == 1 else "have"
+    return f"{len(runs)} of the baseline's {of} runs {have} no metric '{metric}': {some}"
 
 
 def baseline_unknown(problem: Notice) -> str:

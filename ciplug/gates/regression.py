@@ -74,13 +74,18 @@ def check(
 
 def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Check:
     problem = side.problem
-    if problem and problem.kind in MISNAMED:
+    if lacking := side.lacking.get(result.metric):
+        # Some of its seeds have the metric: this is not a first run, and the others alone may be the lucky ones.
+        reason = reasons.seeds_without(result.metric, lacking, len(side.runs))
+        again = "record these seeds of the baseline again, or withdraw their runs"
+        result = replace(result, outcome=undecided(gate), reason=reason, advice=again)
+    elif problem and problem.kind in MISNAMED:
         result = replace(result, outcome="ERROR", reason=problem.clause, advice=problem.remedy)
     elif problem and problem.kind in UNSEEN and not side.has_numbers:
         outcome = failed(gate) if gate.on_no_baseline == "fail" else undecided(gate)
         result = replace(result, outcome=outcome, reason=reasons.baseline_unknown(problem), advice=problem.remedy)
     else:
-        advice = "later runs have it" if side.has_numbers or not problem else problem.remedy
+        advice = "the next run there that has it is the baseline" if side.has_numbers or not problem else problem.remedy
         outcome = no_baseline(gate)
         result = replace(result, outcome=outcome, reason=reasons.no_baseline(result.metric, side), advice=advice)
     return Check(gate=gate, result=result)

@@ -55,9 +55,9 @@ def objections(verdict: Verdict, reruns: Reruns, gated: Collection[str]) -> list
     found = [notice for notice in before if notice]
     weighing = {verdict.run, *verdict.runs, *(one.run for one in reruns.others if one.weighs)}
     for spread in reruns.spreads:
-        of_gates = tuple(one for one in spread.metrics if one.metric in gated)
+        of_gates = any(one.metric in gated for one in spread.metrics)
         if spread.flaky and of_gates and weighing.issuperset(spread.runs):
-            found.append(of_spread(replace(spread, metrics=of_gates)))
+            found.append(of_spread(spread))
     return found
 
 

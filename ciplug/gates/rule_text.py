@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ciplug.gates.number_text import exact
 
 if TYPE_CHECKING:
-    from ciplug.config.gate import Allowance, Baseline, Gate, Slices
+    from ciplug.config.gate import Allowance, Baseline, Gate, Slices, Trend
 
 
 def bound(limit: float, *, least: bool) -> str:
@@ -36,7 +36,20 @@ def all_rules(gate: Gate) -> str:
     rules = [bound(gate.min, least=True)] if gate.min is not None else []
     rules += [bound(gate.max, least=False)] if gate.max is not None else []
     rules += [regression(gate.max_regression)] if gate.max_regression is not None else []
+    rules += [trend(gate.trend)] if gate.trend is not None else []
     return ", ".join(rules)
+
+
+def trend(of: Trend) -> str:
+    """ "at most 0.02 worse in total since the last promotion"."""
+    return f"at most {allowance(of.max_total)} worse in total since {since(of)}"
+
+
+def since(of: Trend) -> str:
+    if isinstance(of.since, int):
+        return f"{of.since} runs ago"
+    kind, _, name = of.since.partition(":")
+    return f"the tag {name}" if kind == "tag" else "the last promotion"
 
 
 def in_each(rule: str, columns: Sequence[str]) -> str:

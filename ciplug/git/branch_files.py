@@ -15,6 +15,8 @@ from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 from ciplug.locking import held
 
+_SYMBOLIC = "ref: refs/heads/"
+
 
 @dataclass(frozen=True)
 class Tree:
@@ -67,6 +69,28 @@ def tree_of_branch(workspace: Workspace, branch: str, env: Mapping[str, str]) ->
     if not is_commit_id(remote_tip):
         return _local(workspace, branch, tip, env)
     return tree_of_commit(workspace, remote_tip, env)
+
+
+def tree_of_default_branch(workspace: Workspace, env: Mapping[str, str]) -> tuple[str, Tree]:
+    """Return name and tip of the default branch, as the remote itself names them now.
+
+    Raises GitError where the remote does not answer, or names none.
+    """
+    listing = list_refs(workspace, env, "HEAD", symbolic=True)
+    if listing.failure:
+        raise GitError(
+            f"the remote does not answer: {listing.failure.words}",
+            hint="is it reachable with this checkout's credentials?",
+            kind=listing.failure.kind,
+        )
+    lines = [line.partition("\t")[0] for line in listing.text.splitlines()]
+    branch = next((line.removeprefix(_SYMBOLIC) for line in lines if line.startswith(_SYMBOLIC)), None)
+    tip = next((line for line in lines if is_commit_id(line)), None)
+    if branch is None or tip is None:
+        raise GitError(
+            "the remote names no default branch with a commit", hint="set its default branch", kind=GitKind.NO_REF
+        )
+    return branch, tree_of_commit(workspace, tip, env)
 
 
 def tree_of_commit(workspace: Workspace, commit: str, env: Mapping[str, str]) -> Tree:

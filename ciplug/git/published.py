@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from ciplug.git.commits import commit_named, first_parents_in
+from ciplug.git.commits import commit_named, first_parents_in, has_commit
 from ciplug.git.environment import git_environment
-from ciplug.git.remote import list_refs
+from ciplug.git.failures import Failure
+from ciplug.git.remote import fetch_commits, list_refs
 from ciplug.git.run import run_git
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import PublishedAt
@@ -39,12 +40,18 @@ def is_tip(workspace: Workspace, commit: str, refs: Sequence[str], env: Mapping[
 def is_on_branch(workspace: Workspace, commit: str, branch: str, env: Mapping[str, str]) -> bool:
     """Whether a commit is one of a branch's own on the remote: its tip, or one of the tip's first parents.
 
-    False where that cannot be shown, as in a clone without the history.
+    Where the branch has moved on since it was cloned, its commits are fetched. False where nothing can be shown.
     """
     ref = f"{_BRANCHES}{branch}"
     if any(_follows(workspace, tip, commit) for tip in _fetched(workspace, [ref])):
         return True
-    return any(_follows(workspace, tip, commit) for tip in (_refs(workspace, env, ref) or {}).values())
+    tips = (_refs(workspace, env, ref) or {}).values()
+    if any(_follows(workspace, tip, commit) for tip in tips):
+        return True
+    if not workspace.remotes or all(has_commit(workspace.top, tip) for tip in tips):
+        return False
+    fetched = fetch_commits(workspace, None, branch, env)
+    return not isinstance(fetched, Failure) and commit in first_parents_in(fetched.repository, fetched.tip, fetched.env)
 
 
 def _fetched(workspace: Workspace, refs: Sequence[str]) -> Iterator[str]:

@@ -106,6 +106,8 @@ class Kind(str, Enum):
 
     # The store, the registry and the policy
     UNREADABLE = "unreadable"
+    BROKEN_LOG = "broken_log"
+    """The log of the model cannot be read, or was rewritten."""
     SKIPPED_EVENT = "skipped_event"
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
@@ -122,10 +124,10 @@ class Kind(str, Enum):
     """The policy cannot judge the model."""
 
 
-MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG})
-"""The policy names a baseline that does not exist."""
-UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.NO_COMMIT})
-"""There may be a baseline that this clone does not have."""
+MISNAMED = frozenset({Kind.NO_BRANCH, Kind.NO_TAG, Kind.NO_COMMIT})
+"""The policy names a baseline that does not exist, or that this clone cannot find by the name."""
+UNSEEN = frozenset({Kind.SHALLOW, Kind.NOT_FETCHED, Kind.NOT_PUSHED, Kind.UNREADABLE, Kind.BROKEN_LOG})
+"""There may be a baseline that this clone does not have, or cannot read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +176,8 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
+    elsewhere: bool | None = None
+    """True: a report tells it at another place: as the result of a gate, or where it lists the runs of the commit."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
     day: str | None = None

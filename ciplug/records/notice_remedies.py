@@ -107,7 +107,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.TARGET_UNKNOWN: "name the branch to compare with as 'baseline:' in ciplug.yaml",
     Kind.NO_BRANCH: _OTHER_NAME,
     Kind.NO_TAG: _OTHER_NAME,
-    Kind.NO_COMMIT: _WHOLE,
+    Kind.NO_COMMIT: "correct the id in 'baseline:', or fetch the whole history",
     Kind.NO_RUN: _FIRST_RUN,
     Kind.NO_RUN_THERE: "check out that commit, then train: ciplug run -- COMMAND",
     Kind.NO_RUN_ON_BRANCH: lambda n: (
@@ -120,6 +120,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.OTHER_EVALUATION: _of_evaluation,
     Kind.NO_EVALUATION: _of_evaluation,
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
+    Kind.BROKEN_LOG: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
     Kind.GATED_NOT_RUN: "record one; or, if not every pull request trains it, merge 'optional: true' for it first",
     Kind.GATED_DROPPED: "keep its gates; or merge 'optional: true' for it first, by itself",

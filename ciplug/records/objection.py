@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ciplug.records.amendment import Changes
+from ciplug.records.changes import Changes
 from ciplug.records.notice import Kind, Notice, Resumed, Subject
 from ciplug.records.run import Run
 
@@ -45,7 +45,7 @@ def unfinished_run(run: Run, changes: Changes = _NO_CHANGES, seed: str | None = 
     if setback and setback.status == run.status:
         return Notice(kind=kind, run=run.id, seed=seed, by=setback.author, resumed="then")
     origin = run.provenance
-    resumed: Resumed | None = "later" if changes.status == "finished" else None
+    resumed: Resumed | None = "later" if changes.late.status == "finished" else None
     in_mlflow = kind.name if origin.exit_code == 0 and "mlflow.run_id" in run.tags and not resumed else None
     return Notice(
         kind=kind,

@@ -38,7 +38,9 @@ class RegistryEvent:
     """UTC, ISO 8601. Empty only where a newer schema has no such field."""
     actor: str | None = None
     actor_source: str | None = None
-    """The source of the actor's name: the CI host, or the git configuration of a laptop."""
+    """The source of the actor's name: the forge, the CI host, or the git configuration of a laptop."""
+    actor_confirmed: bool = False
+    """Whether the API of the forge confirmed the actor; otherwise the name is a claim, and satisfies nothing."""
     run_url: str | None = None
     """The address of the pipeline run."""
     ciplug: str | None = None
@@ -59,6 +61,8 @@ class Register:
     commit: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     """Path → sha256:<hex> of the version's artifacts."""
+    record: str | None = None
+    """sha256 of the run's record, as it was recorded: whoever changes a number of it later is found."""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -77,6 +81,8 @@ class Promote:
     stage: str
     """The new stage of the version."""
     from_stage: str | None = None
+    ladder: tuple[str, ...] = ()
+    """The stages in force then, lowest first."""
     replaces: int | None = None
     """Version that held `stage` when this event was made; it is archived."""
     reason: str | None = None

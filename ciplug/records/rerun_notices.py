@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ciplug.records.notice import Kind, Notice
 from ciplug.records.verdict import Reruns, Spread, Verdict, outcomes_of
@@ -54,19 +55,22 @@ def _before(kind: Kind, verdict: Verdict, bad_of: Mapping[str, Sequence[str]]) -
     return Notice(kind=kind, run=verdict.run, metrics=tuple(gates), runs=runs)
 
 
-def notices(run: str, reruns: Reruns | None, verdict: Verdict | None, *, counts: bool = True) -> Iterator[Notice]:
+def notices(
+    run: str, reruns: Reruns | None, verdict: Verdict | None, *, told: Collection[Notice] = (), counts: bool = True
+) -> Iterator[Notice]:
     """Yield what a report says of the other runs of a commit.
 
     Args:
         run: the one that the report shows.
+        told: what gates of the verdict state.
         counts: whether that run counts for the commit.
     """
     if reruns is None:
         return
     if verdict:
         found = (failed_before(verdict, reruns), no_number_before(verdict, reruns), not_all_judged(reruns))
-        yield from (notice for notice in found if notice)
-    yield from map(of_spread, reruns.spreads)
+        yield from (_marked(notice, told) for notice in found if notice)
+    yield from (_marked(of_spread(spread), told) for spread in reruns.spreads)
     yield Notice(
         kind=Kind.RERUNS,
         run=run,
@@ -78,3 +82,7 @@ def notices(run: str, reruns: Reruns | None, verdict: Verdict | None, *, counts:
         settled=None if counts else True,
         more=reruns.more or None,
     )
+
+
+def _marked(notice: Notice, told: Collection[Notice]) -> Notice:
+    return replace(notice, elsewhere=True) if notice in told else notice

@@ -28,7 +28,15 @@ class EventType(Generic[P]):
 
 def register(model: Model, event: RegistryEvent, payload: Register) -> Model:
     return model.with_version(
-        Version(payload.version, payload.run, payload.commit, NO_STAGE, event.created, dict(payload.files))
+        Version(
+            payload.version,
+            payload.run,
+            payload.commit,
+            NO_STAGE,
+            event.created,
+            dict(payload.files),
+            record=payload.record,
+        )
     )
 
 
@@ -53,6 +61,7 @@ def wrap(
     created: str,
     actor: str | None = None,
     actor_source: str | None = None,
+    actor_confirmed: bool = False,
     run_url: str | None = None,
     ciplug: str | None = None,
 ) -> RegistryEvent:
@@ -64,6 +73,7 @@ def wrap(
         created=created,
         actor=actor,
         actor_source=actor_source,
+        actor_confirmed=actor_confirmed,
         run_url=run_url,
         ciplug=ciplug,
         payload=plain(payload),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ciplug.errors import StoreError
+from ciplug.errors import BrokenLog, Cause
 from ciplug.records.canonical import digest, dumps
 from ciplug.records.keys import EVERY_LOG, EntryKey, log_of, model_of
 from ciplug.records.registry_event import RegistryEvent
@@ -27,7 +27,8 @@ class Ledger(NamedTuple):
 def read(log: Log, model: str) -> Ledger:
     """The log of a model, its chain verified over all events, whatever their type.
 
-    Raises StoreError naming the first event that does not follow from the one before.
+    Raises BrokenLog naming the first event that does not follow from the one before, RecordError for one that cannot
+    be read.
     """
     from ciplug.records import read as records
 
@@ -36,9 +37,10 @@ def read(log: Log, model: str) -> Ledger:
     for number, data in enumerate(log.entries(log_of(model)), start=1):
         event = records.registry_event(data, EntryKey(log_of(model), number).key)
         if event.seq != number or event.previous != (head.digest if head else None) or event.model != model:
-            raise StoreError(
+            raise BrokenLog(
                 f"the registry of '{model}' is broken at event {number}: it does not follow from the one before",
                 hint="compare the branch with another clone's: no event is ever changed or removed",
+                cause=Cause.DAMAGED,
             )
         events.append(event)
         head = Head(number, digest(data))

@@ -24,6 +24,8 @@ class Version:
     """Path → sha256:<hex> of its artifacts."""
     exemptions: tuple[str, ...] = ()
     """The requirements of every stage that the policy had turned off when it was promoted to its stage."""
+    record: str | None = None
+    """sha256 of the run's record, as it was registered; None for a version of an older ciplug."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Model:
     """The versions by number, lowest first."""
     skipped: tuple[SkippedEvent, ...] = ()
     """Events that are not part of this state: only a newer ciplug knows what they do."""
+    problem: str | None = None
+    """Why nothing is known of it, where its log is broken."""
 
     def version(self, number: int) -> Version:
         """The version of this number. Raises NotFound."""
@@ -74,7 +78,12 @@ class Model:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """One notice for each event that was skipped, for whoever reads this state."""
+        """What whoever reads this state must know: each event that was skipped, and that the log is broken."""
+        broken = Notice(kind=Kind.BROKEN_LOG, of="production", model=self.name, detail=self.problem)
+        return (*((broken,) if self.problem else ()), *self._skipped_notices)
+
+    @property
+    def _skipped_notices(self) -> tuple[Notice, ...]:
         return tuple(
             Notice(
                 kind=Kind.SKIPPED_EVENT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ciplug.errors import BrokenLog, RecordError
 from ciplug.records.registry_event import RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import EVENT_TYPES, payload_of, skipped
@@ -30,6 +31,16 @@ def fold(name: str, events: Iterable[RegistryEvent]) -> Model:
 def read_model(log: Log, name: str) -> Model:
     """The state of a model in a store's logs; without versions where the registry does not have it.
 
-    Raises StoreError for a log whose chain is broken.
+    Raises BrokenLog for a log whose chain is broken.
     """
     return fold(name, ledger.read(log, name).events)
+
+
+def read_if_whole(log: Log, name: str) -> Model:
+    """The same for readers that go on without the registry: of a broken log, `Model.problem` says what is wrong."""
+    try:
+        return read_model(log, name)
+    except BrokenLog as broken:
+        return Model(name, problem=broken.message)
+    except RecordError as unreadable:
+        return Model(name, problem=unreadable.message)

@@ -47,7 +47,7 @@ def _telling(section: ModelSection) -> str:
 
 def _doubts(section: ModelSection) -> Iterator[str]:
     """What was not read, and may change the rest."""
-    kinds = [notice.kind for notice in model.notices(section)]
+    kinds = [notice.kind for notice in section.comparison.notices]
     if skipped := kinds.count(Kind.SKIPPED_EVENT):
         yield f"{counted(skipped, 'registry event')} not understood: upgrade ciplug"
     if Kind.UNREADABLE in kinds:

@@ -132,9 +132,13 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
 
 
 def notices(section: ModelSection) -> tuple[Notice, ...]:
-    """What the reader must know of a model. Why it has no baseline is in the line on what it is compared with."""
+    """What the reader must know of a model, each state once.
+
+    Why it has no baseline is in the line on what it is compared with.
+    """
     baseline = section.comparison.baseline
-    return tuple(one for one in section.comparison.notices if baseline.has_numbers or one != baseline.problem)
+    told = tuple(one for one in section.comparison.notices if not one.elsewhere)
+    return tuple(one for one in told if baseline.has_numbers or one != baseline.problem)
 
 
 def rerun_rows(section: ModelSection) -> list[list[str]]:

@@ -9,8 +9,10 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ciplug import config, console
+from ciplug import config
+from ciplug.console import Note, warning
 from ciplug.errors import CiplugError, UsageError
 from ciplug.git.workspace import Workspace
 from ciplug.records.provenance import Context
@@ -21,6 +23,9 @@ from ciplug.steps.inputs import Inputs
 from ciplug.steps.session import NO_ARTIFACTS, Session
 from ciplug.steps.train import train
 from ciplug.stores import DEFAULT_URI
+
+if TYPE_CHECKING:
+    from ciplug.console import Listener
 
 
 class _TrainingFailed(CiplugError):
@@ -34,7 +39,7 @@ class _TrainingFailed(CiplugError):
         self.exit_code = code
 
 
-def first_run(workspace: Workspace, project: Project, training: Training) -> tuple[Numbers, str]:
+def first_run(workspace: Workspace, project: Project, training: Training, listener: Listener) -> tuple[Numbers, str]:
     """Run the training as `ciplug run` does, without a store. Returns its numbers, and where they come from."""
     metrics = metric_files(project, training.metrics)
     before = {path: _touched(project.top / path) for path in (*metrics, *training.models)}
@@ -48,7 +53,7 @@ def first_run(workspace: Workspace, project: Project, training: Training) -> tup
             store_uri=DEFAULT_URI,
             artifact_store=NO_ARTIFACTS,
         )
-        console.say(f"running {training.command}")
+        listener.tell([Note(f"running {training.command}")])
         trained = train(session, Inputs(), _words(training.command))
     recorded, code = trained.recorded, trained.exit_code
     if recorded.run.provenance.signal == "SIGINT" or code == 130:
@@ -62,7 +67,7 @@ def first_run(workspace: Workspace, project: Project, training: Training) -> tup
     )
     logged = recorded.run.metrics
     if files and not written and not logged:
-        console.complain(f"warning: the run did not write {', '.join(files)}: these are numbers of an earlier one")
+        listener.tell([warning(f"the run did not write {', '.join(files)}: these are numbers of an earlier one")])
         numbers = replace(read_numbers(project.top, files), models=tuple(models))
         return numbers, f"{', '.join(numbers.files)} of an earlier run"
     numbers = read_numbers(project.top, written)

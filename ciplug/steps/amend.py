@@ -7,15 +7,19 @@ the store cannot be reached.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from ciplug._version import __version__
+from ciplug.capture.masking import Masks
 from ciplug.errors import NotFound, RecordError, StoreError, UsageError
-from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, Lifecycle, same_param
-from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
+from ciplug.records.amendment import LAST_SEQ, Amendment
+from ciplug.records.change import Change, same_param
+from ciplug.records.changes import Changes
+from ciplug.records.inputs import encode_texts
 from ciplug.records.keys import RunKey, amendment_object, parse_run, parse_runs
-from ciplug.records.run import METRIC_NAME, Scalar, Status
+from ciplug.records.run import METRIC_NAME, Scalar
+from ciplug.steps.record import masked_notes
 from ciplug.steps.send import store_objects
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -28,32 +32,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """The changes to a run. Fields that are None or empty change nothing."""
+class RequestedChange(Change):
+    """A change as it is asked for, with what is kept beside the amendment."""
 
-    name: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    untag: tuple[str, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """Last value of each metric."""
     series: Mapping[str, Series] = field(default_factory=dict)
     """Metric → its steps."""
-    params: Mapping[str, Scalar] = field(default_factory=dict)
-    status: Status | None = None
-    ended: str | None = None
-    """UTC, ISO 8601."""
-    inputs: tuple[DatasetInput, ...] = ()
-    model_inputs: tuple[str, ...] = ()
-    outputs: tuple[ModelOutput, ...] = ()
     texts: tuple[str, ...] = ()
     """The schemas and profiles that `inputs` name by digest."""
-    withdrawn: bool | None = None
-    lifecycle: Lifecycle | None = None
-    reason: str | None = None
 
     def of_a_run(
         self, before: Changes, tags: Mapping[str, str], name: str | None, params: Mapping[str, Scalar]
-    ) -> Change:
+    ) -> RequestedChange:
         """Return the part of this change that is new for a run with these changes, tags, name and parameters.
 
         Of a run that was withdrawn and then deleted, a restoration undoes the deletion only.
@@ -77,9 +66,9 @@ class Change:
         return not any((self.tags, self.untag, *added)) and values == (None,) * len(values)
 
 
-WITHDRAW = Change(withdrawn=True)
-DELETE = Change(lifecycle="deleted")
-RESTORE = Change(withdrawn=False, lifecycle="active")
+WITHDRAW = RequestedChange(withdrawn=True)
+DELETE = RequestedChange(lifecycle="deleted")
+RESTORE = RequestedChange(withdrawn=False, lifecycle="active")
 
 
 @dataclass(frozen=True)
@@ -103,13 +92,13 @@ class Amended:
 
     target: Target
     """The run before the change."""
-    change: Change
+    change: RequestedChange
     """The part of the change that was new; empty if there was nothing new."""
     changes: Changes
     """The amendments of the run including this one, combined."""
 
 
-def amend(session: Session, targets: Sequence[Target], change: Change) -> list[Amended]:
+def amend(session: Session, targets: Sequence[Target], change: RequestedChange) -> list[Amended]:
     """Amend runs in one write; a run that already has the requested values gets no amendment.
 
     Raises ForkJob in a fork's job, UsageError for a change that cannot be, RecordError for a run whose earlier
@@ -120,6 +109,7 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
         session, message="a fork's job must not amend runs", hint="amend them in the pipeline of a trusted branch"
     )
     _check(change)
+    change = _masked(session, change)
     done: list[Amended] = []
     objects: dict[str, bytes] = {}
     for target in targets:
@@ -138,7 +128,15 @@ def amend(session: Session, targets: Sequence[Target], change: Change) -> list[A
     return done
 
 
-def _check(change: Change) -> None:
+def _masked(session: Session, change: RequestedChange) -> RequestedChange:
+    """The change without secrets, which are named."""
+    masks = Masks.of(session.env, session.config.redact)
+    masked = replace(change, tags=masks.mapping(change.tags, "tag"), params=masks.mapping(change.params, "parameter"))
+    session.tell(*masked_notes(masks))
+    return masked
+
+
+def _check(change: RequestedChange) -> None:
     if both := sorted(set(change.untag) & change.tags.keys()):
         raise UsageError(f"the tag '{both[0]}' is both set and removed", hint="give only one of the two")
     if odd := [name for name in {**change.metrics, **change.series} if not METRIC_NAME.fullmatch(name)]:
@@ -147,7 +145,7 @@ def _check(change: Change) -> None:
         raise UsageError("an empty name")
 
 
-def _check_restorable(target: Target, change: Change) -> None:
+def _check_restorable(target: Target, change: RequestedChange) -> None:
     if change.lifecycle == "active" and target.changes.unread:
         raise RecordError(
             f"run {target.key.id[:12]} cannot be restored: {target.changes.unread[0]} cannot be read, and may be a "
@@ -177,27 +175,15 @@ def check_number(target: Target, new: Change) -> None:
         )
 
 
-def _amendment(session: Session, target: Target, change: Change) -> Amendment:
+def _amendment(session: Session, target: Target, change: RequestedChange) -> Amendment:
     context = session.context
     return Amendment(
+        **{part.name: getattr(change, part.name) for part in fields(Change)},
         run=target.key.id,
         model=target.model,
         commit=target.key.commit,
         seq=target.changes.next_seq,
         created=stamp(now()),
-        name=change.name,
-        tags=change.tags,
-        untag=change.untag,
-        metrics=change.metrics,
-        params=change.params,
-        status=change.status,
-        ended=change.ended,
-        inputs=change.inputs,
-        model_inputs=change.model_inputs,
-        outputs=change.outputs,
-        withdrawn=change.withdrawn,
-        lifecycle=change.lifecycle,
-        reason=change.reason,
         by=context.actor,
         context=context,
         ciplug=__version__,

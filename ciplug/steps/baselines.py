@@ -16,6 +16,7 @@ from ciplug.config.metrics import Metrics
 from ciplug.config.policy import Policy
 from ciplug.errors import CiplugError, counted
 from ciplug.git import history, names
+from ciplug.git.commits import commit_named
 from ciplug.records.amendment import Amendment
 from ciplug.records.comparison import Side
 from ciplug.records.notice import MISNAMED, Kind, Notice, Subject
@@ -23,7 +24,7 @@ from ciplug.records.objection import newer_amendment, objection, unfinished_run
 from ciplug.records.run import Run
 from ciplug.records.selection import PassedOver
 from ciplug.registry.model import Model
-from ciplug.registry.state import read_model
+from ciplug.registry.state import read_if_whole
 from ciplug.steps.branches import BranchRuns, commits_around, first_recorded
 from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.renames import Renames, renames_for
@@ -258,22 +259,27 @@ class BaselineFinder:
             side = replace(side, problem=unseen)
         return self._with_seeds(side, toward.by_commit, source)
 
-    def tip(self, branch: str | None, source: Source = "any", pick: nearest_run.Pick | None = None) -> Side:
-        """The last run on a branch, of another commit than the candidate's unless `pick` may choose one of it."""
+    def tip(self, branch: str | None, source: Source = "any", aside: Collection[str] | None = None) -> Side:
+        """The last run on a branch, of another commit than the candidate's.
+
+        Args:
+            aside: the runs that are not taken; None: all of the candidate's commit.
+        """
         toward = self.branch(branch)
         past = toward.past
         if branch and past.no_target:
             return Side.absent("target", branch, past.no_target)
-        pick = pick or self._pick(source)
+        pick = self._pick(source, aside)
         side = nearest_run.target_side(toward.by_commit, past.target_commits, past.target, self.run, now(), pick)
-        return self._with_seeds(side, toward.by_commit, source)
+        return self._with_seeds(side, toward.by_commit, source, aside or ())
 
     def _previous(self, requested: Baseline) -> Side:
         """The run before the candidate on a branch, also where it is of the same commit."""
         own = self._facts[self.given.id]
         later = {one.id for one in self.facts_on_commit.values() if (one.started, one.id) >= (own.started, own.id)}
-        pick = self._pick(requested.source, {*later, *(run.id for run in self.candidates)})
-        side = self.tip(requested.branch, requested.source, pick)
+        # No run is on both sides: of a seed that was trained again, the earlier run is the one before.
+        aside = {*later, *(run.id for run in self.candidates)}
+        side = self.tip(requested.branch, requested.source, aside)
         return replace(side, how=f"previous run on {side.label}") if side.run else side
 
     def trail(self, branch: str | None, source: Source = "any") -> list[Run]:
@@ -297,6 +303,8 @@ class BaselineFinder:
         """The run of the version that is in production: in the last stage of the ladder."""
         stage = (self.policy or Policy()).ladder[-1]
         called, holder = stage.lower(), self.registered.holder(stage)
+        if self.registered.problem:
+            return Side.absent("production", called, self.registered.notices[0])
         if holder is None:
             problem = Notice(kind=Kind.NO_HOLDER, of="production", model=self.given.model, name=called)
             return Side.absent("production", called, problem)
@@ -312,13 +320,15 @@ class BaselineFinder:
         side = nearest_run.side("production", label, f"version {holder.number}", run, now(), version=holder.number)
         return self._with_seeds(side, self.on([run.commit]) if run.commit else {}, "any")
 
-    def _with_seeds(self, side: Side, by_commit: Mapping[str, Sequence[Run]], source: Source) -> Side:
+    def _with_seeds(
+        self, side: Side, by_commit: Mapping[str, Sequence[Run]], source: Source, aside: Collection[str] = ()
+    ) -> Side:
         policy = self.policy
         runs = by_commit.get(side.commit or "", ())
         run = next((r for r in runs if r.id == side.run), None)
         if policy is None or policy.seeds is None or run is None:
             return side
-        group = self._with_other_seeds(run, runs, source)
+        group = self._with_other_seeds(run, [one for one in runs if one.id not in aside], source)
         return repeats.together(side, group) if len(group) > 1 else side
 
     def _with_other_seeds(self, run: Run, others: Sequence[Run], source: Source) -> tuple[Run, ...]:
@@ -380,13 +390,15 @@ class BaselineFinder:
 
     def _of_id(self, name: str, source: Source) -> Side:
         """Return the side for a commit's id, or the beginning of one."""
-        commit = names.resolve(self.session.need_workspace(), name, self.session.env)
+        workspace = self.session.need_workspace()
+        commit = names.resolve(workspace, name, self.session.env)
         if commit is None:
             recorded = (k.commit for k in self.runs.recorded() if k.commit)
             commit = next((recorded_on for recorded_on in recorded if recorded_on.startswith(name)), None)
+        elif commit_named(workspace.top, commit) is None and not self.runs.recorded_on([commit]).get(commit):
+            commit = None  # A whole id is taken for one, wherever it comes from.
         label = f"commit {name[:8]}"
         if commit is None:
-            # The remote cannot be asked for the beginning of an id, so the commit may be there.
             return Side.absent("baseline", label, Notice(kind=Kind.NO_COMMIT, of="baseline", name=name))
         return self._of_commit(label, commit, source, self._pick(source))
 
@@ -442,7 +454,7 @@ def baselines_of(
     session: Session, runs: Runs, run: Run, in_force: PolicyInForce | None, *, named: bool = False
 ) -> BaselineFinder:
     """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
-    return BaselineFinder(session, runs, run, in_force, read_model(session.log, run.model), named)
+    return BaselineFinder(session, runs, run, in_force, read_if_whole(session.log, run.model), named)
 
 
 def _digest(run: Run, path: str) -> str | None:

@@ -46,10 +46,19 @@ def compare_runs(session: Session, runs: Runs, chosen: Sequence[Run], base: Name
 
 def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
     """Return the section with the other runs of the commit, and with what they add to what the reader must know."""
-    found = rerun_notices.notices(
-        section.run.id, reruns, section.verdict, counts=section.comparison.candidate.reason is None
+    told: list[Notice] = []
+    if section.verdict and reruns:
+        from ciplug.gates.reruns import objections
+
+        told = objections(section.verdict, reruns, section.gated)
+    counts = section.comparison.candidate.reason is None
+    found = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts))
+    named = {run for one in found if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
+    others = (
+        replace(one, elsewhere=True) if one.kind is Kind.PASSED_OVER and one.run in named else one
+        for one in section.comparison.notices
     )
-    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    comparison = replace(section.comparison, notices=(*found, *others))
     return replace(section, reruns=reruns, comparison=comparison)
 
 

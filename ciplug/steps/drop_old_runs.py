@@ -22,7 +22,7 @@ from ciplug.steps.select import counting_on
 from ciplug.steps.session import Session, now
 from ciplug.stores import Store
 from ciplug.tracking import retention
-from ciplug.tracking.retention import RetainedRun
+from ciplug.tracking.retention import Compared, RetainedRun
 from ciplug.tracking.runs import Runs
 
 
@@ -60,22 +60,31 @@ def _all_runs(session: Session) -> list[RetainedRun]:
     return retention.runs_in(parts, lambda model: _compared(session, model))
 
 
-def _compared(session: Session, model: str) -> frozenset[str]:
-    """The metrics of a model that gates look at; empty where they look at facts, which every run has."""
+def _compared(session: Session, model: str) -> Compared:
+    """What the gates of a model look at; where they look at facts, which every run has, all metrics count."""
     in_force = read_policies(session).find(model)
-    gated = in_force.policy.gated if in_force else frozenset()
-    return frozenset() if any(map(is_fact, gated)) else gated
+    if in_force is None:
+        return retention.EVERY_METRIC
+    renamed = in_force.metrics.rename
+    policy = in_force.policy.renamed(renamed)
+    gated = frozenset() if any(map(is_fact, policy.gated)) else policy.gated
+    return Compared(gated, policy.windows, renamed)
 
 
 def _protected(session: Session, runs: Sequence[RetainedRun], old: Collection[str]) -> set[str]:
-    """Ids of the runs that are versions of a model, or baselines of a version or of a run that stays; with families.
+    """Ids of versions of models, and of the runs that a version, a run that stays or the next run is compared with.
 
     Of each commit that keeps a run of a model, the run that counts for it is kept, too.
     """
-    needed = set(_in_registry(session)) | retention.newest_on(_target_branches(session), runs)
+    branches, models = _target_branches(session), {run.model for run in runs}
+    compared = {model: _compared(session, model) for model in models}
+    needed = set(_in_registry(session)) | retention.newest_on(branches, runs)
+    needed |= retention.within_windows(branches, runs, lambda model: compared[model].windows)
     protected = _with_counting(session, runs, old, needed)
     staying = [run for run in runs if run.id not in old or run.id in protected]
-    return _with_counting(session, runs, old, protected | set(_in_verdicts(session.store, staying)))
+    return _with_counting(
+        session, runs, old, protected | set(_in_verdicts(session.store, [run for run in staying if run.trusted]))
+    )
 
 
 def _with_counting(
@@ -123,7 +132,7 @@ def _in_verdicts(store: Store, runs: Sequence[RetainedRun]) -> Iterator[str]:
         except CiplugError as problem:
             raise UsageError(
                 f"{key} cannot be read, so the runs that it needs are unknown: {problem.message}",
-                hint="run: ciplug fsck",
+                hint="look at it, and set it aside: ciplug fsck --repair",
             ) from None
 
 

@@ -7,27 +7,34 @@ from dataclasses import dataclass
 
 from ciplug.errors import CiplugError, RecordError
 from ciplug.git.credentials import redact
-from ciplug.records import beside, canonical
+from ciplug.records import beside, canonical, read
 from ciplug.records.keys import (
     EVERY_AMENDMENT,
     EVERY_RUN,
+    EVERY_VERDICT,
+    RunKey,
     log_of,
     parse_amendment,
     parse_late_inputs,
     parse_late_series,
     run_key,
 )
-from ciplug.records.registry_event import Promote, RegistryEvent
+from ciplug.records.registry_event import Promote, Register, RegistryEvent
 from ciplug.registry import ledger
 from ciplug.registry.events import payload_of
+from ciplug.registry.rules import broken_rules, other_ladders
 from ciplug.registry.state import fold
+from ciplug.reports.untrusted import clean
+from ciplug.steps.kept_entries import kept_entries, put_back
 from ciplug.steps.session import Session
+from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
 from ciplug.stores.files import OWN
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
+_OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 _SERIES_AT_ONCE = 50
 """Objects beside records: each may have megabytes."""
 
@@ -46,31 +53,68 @@ class Checked:
     """Entries of the registry's logs that this version of ciplug skips."""
     unchecked: Mapping[str, int]
     """Places that this checkout does not use → how many artifacts are kept there."""
+    kept: Sequence[str] = ()
+    """A sentence on each entry that the registry has lost, and that `restore` would put back."""
+    restored: Sequence[str] = ()
+    """The same, of the entries that were put back."""
 
     @property
     def open_problems(self) -> list[Problem]:
         return [problem for problem in self.problems if not problem.repaired]
 
 
-def check(session: Session, *, repair: bool) -> Checked:
-    """Read every record of the store. Raises ForkJob where a fork's job would repair."""
-    if repair:
+def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
+    """Read every record of the store.
+
+    Raises ForkJob where a fork's job would repair.
+
+    Args:
+        restore: put back the entries that the registry has lost.
+    """
+    if repair or restore:
         need_trusted(session, hint="repair in the pipeline of a trusted branch")
     store = session.store
+    kept = kept_entries(session)
+    restored = [kept_entry.words for kept_entry in kept] if restore else []
+    if restore:
+        put_back(session, kept)
+        kept = []
     problems = store.check(repair=repair)
     reported = {problem.where for problem in problems}
     runs = Runs(store)
-    count, kept = _read_runs(runs)
+    count, files = _read_runs(runs)
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
     problems += [problem for problem in _beside_records(store) if problem.where not in reported]
     problems += _of_amendments(store, runs)
+    known = {problem.where for problem in problems}
+    verdicts = unreadable(store, store.keys(EVERY_VERDICT))
+    problems += [Problem(key, why) for key, why in verdicts.items() if key not in known]
+    if repair:
+        problems = _set_aside(store, problems)
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
-    problems += _of_files(session, {place: kept[place] for place in sorted(own & kept.keys())})
+    problems += _of_files(session, {place: files[place] for place in sorted(own & files.keys())})
     models = ledger.models(session.log)
     notes: list[str] = []
     for model in models:
         problems += _of_model(session, model, notes)
-    return Checked(count, len(models), problems, notes, {p: len(kept[p]) for p in sorted(kept.keys() - own)})
+    unchecked = {place: len(files[place]) for place in sorted(files.keys() - own)}
+    return Checked(count, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
+
+
+def _set_aside(store: Store, problems: Sequence[Problem]) -> list[Problem]:
+    """Set the objects aside that are damaged; the others of the problems stay as they are."""
+    objects = {problem.where for problem in problems if problem.where.startswith(_OBJECTS)}
+    moved = set_aside(store, unreadable(store, objects)) if objects else []
+    return [problem._replace(repaired=problem.repaired or problem.where in moved) for problem in problems]
+
+
+def accept_registry(session: Session) -> list[str]:
+    """Take the logs as they are now; returns a sentence on each that went back behind what this clone has seen."""
+    if session.witnessed is None:
+        return []
+    changed = list(session.witnessed.changes().values())
+    session.witnessed.accept()
+    return changed
 
 
 def _read_runs(runs: Runs) -> tuple[int, Kept]:
@@ -119,22 +163,59 @@ def _of_files(session: Session, kept: Kept) -> Iterator[Problem]:
 
 
 def _of_model(session: Session, model: str, notes: list[str]) -> Iterator[Problem]:
-    """The chain of a model's events, and the evidence that they name; adds to `notes`."""
+    """The chain of a model's events, the rules that they follow, and the evidence that they name; adds to `notes`."""
     try:
         events = ledger.read(session.log, model).events
         notes += fold(model, events).notes
+        ladder = session.config.ladder_of(model)
+        notes += other_ladders(model, events, ladder)
+        for seq, words in broken_rules(model, events, ladder):
+            yield Problem(log_of(model), f"event {seq} of '{model}' {clean(words, 300)}")
     except CiplugError as problem:
         yield Problem(log_of(model), problem.message)
         return
     yield from _of_evidence(session.store, model, events)
+    yield from _of_registered(session.store, model, events)
 
 
 def _of_evidence(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
-    """Verdicts of promotions that are missing, or are not what they were when the model was promoted."""
+    """Verdicts of promotions that are missing, changed since, of another run, or that did not pass."""
     promotions = {event.seq: payload for event in events if isinstance(payload := payload_of(event), Promote)}
     evidence = store.read(promotion.verdict for promotion in promotions.values() if promotion.verdict)
     for seq, promotion in promotions.items():
-        if promotion.verdict and promotion.verdict not in evidence:
-            yield Problem(promotion.verdict, f"event {seq} of '{model}' names this verdict, which is missing")
-        elif promotion.verdict and promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
-            yield Problem(promotion.verdict, f"event {seq} of '{model}' was made with other content of this verdict")
+        if promotion.verdict is None:
+            continue
+        named = f"event {seq} of '{model}'"
+        if promotion.verdict not in evidence:
+            yield Problem(promotion.verdict, f"{named} names this verdict, which is missing")
+        elif promotion.verdict_digest != canonical.digest(evidence[promotion.verdict]):
+            yield Problem(promotion.verdict, f"{named} was made with other content of this verdict")
+        elif wrong := _wrong_verdict(evidence[promotion.verdict], model, promotion):
+            yield Problem(promotion.verdict, f"{named} names this verdict, which {wrong}")
+
+
+def _wrong_verdict(data: bytes, model: str, promotion: Promote) -> str | None:
+    """Why a verdict does not allow a promotion, as a clause; None where it does."""
+    try:
+        verdict = read.verdict(data, promotion.verdict or "")
+    except RecordError as problem:
+        return f"cannot be read: {problem.message}"
+    if (verdict.run, verdict.model, verdict.commit) != (promotion.run, model, promotion.commit):
+        return f"is on run {clean(verdict.run, 40)} of '{clean(verdict.model, 80)}'"
+    if verdict.dry_run:
+        return "is of a dry run"
+    if verdict.stage is not None and verdict.stage != promotion.stage.lower():
+        return f"was made for {clean(verdict.stage, 40)}"
+    return None if verdict.passed else f"is {verdict.outcome}"
+
+
+def _of_registered(store: Store, model: str, events: Sequence[RegistryEvent]) -> Iterator[Problem]:
+    """Records of versions that are missing, or were changed since they were registered."""
+    registered = [one for event in events if isinstance(one := payload_of(event), Register) and one.record]
+    records = store.read(RunKey(payload.commit, payload.run).key for payload in registered)
+    for payload in registered:
+        key = RunKey(payload.commit, payload.run).key
+        if key not in records:
+            yield Problem(key, f"it is version {payload.version} of '{model}', and the record is missing")
+        elif payload.record != canonical.digest(records[key]):
+            yield Problem(key, f"it was changed since it was registered as version {payload.version} of '{model}'")

@@ -15,6 +15,7 @@ from ciplug.records.run import Run
 from ciplug.steps.baselines import BaselineFinder
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
+from ciplug.steps.trails import trails
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Gate
@@ -42,6 +43,7 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
         history=_history(finder, policy),
+        trails=trails(finder, policy, in_force.evaluation),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
         unfinished=_unfinished(finder, policy),

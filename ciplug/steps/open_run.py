@@ -22,7 +22,7 @@ from ciplug.records.canonical import new_id
 from ciplug.records.run import Status
 from ciplug.steps.inputs import Inputs
 from ciplug.steps.logged_artifacts import inherited
-from ciplug.steps.record import DIRTY, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
+from ciplug.steps.record import DIRTY, REDACT, Recorded, begin, check_model_name, facts_of, finish, skeleton_of
 from ciplug.steps.resume import leave, resume
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, open_session, stamp
@@ -134,7 +134,8 @@ def child_run(
         provenance=above.provenance if inputs.seed is None else replace(above.provenance, seed=inputs.seed),
     )
     facts = facts_of(run, inputs, job, job.spooled_for, os.getpid(), parent.facts.get(DIRTY))
-    entry = Spool(parent.folder.parent).create(run.id, {**facts, **inherited(parent)})
+    facts |= {**inherited(parent), REDACT: parent.facts.get(REDACT) or []}
+    entry = Spool(parent.folder.parent).create(run.id, facts)
     return OpenRun(entry, lambda status: _end_child(entry, inputs, status, python))
 
 
@@ -236,7 +237,8 @@ def job_of(entry: RunWriter) -> Job:
     facts = entry.facts
     to = facts.get("destination")
     return Job(
-        cwd=Path.cwd(),
+        # Not the present one: the program may have gone elsewhere, or that folder may have been deleted.
+        cwd=Path(facts["cwd"]),
         top=Path(facts["top"]),
         env=os.environ,
         spooled_for=facts["store"],

@@ -59,6 +59,8 @@ class Policies:
     """The base branch's settings; None outside of pull requests, and if the branch has no file."""
     base_source: PolicySource | None = None
     base_branch: str | None = None
+    _found: dict[tuple[int, str], PolicyInForce | None] = field(default_factory=dict, compare=False, repr=False)
+    """What `in_force` has found in `own` and `base`: the digest of many gates takes time."""
 
     def metrics(self, model: str) -> Metrics:
         """The settings of a model's metrics: those of the policy in force, or of the checkout without a gate."""
@@ -113,14 +115,14 @@ class Policies:
 
     def need_own(self, model: str) -> None:
         """Raises ConfigError where the checkout's file has no gate for the model."""
-        if self.in_force(self.own, self.own_source, model) is None:
+        if self._remembered(self.own, self.own_source, model) is None:
             raise _none(self.own, self.own_source, model)
 
     def find(self, model: str) -> PolicyInForce | None:
         """The policy that judges a model, None if no gate does."""
         if self.base_branch is None:
-            return self.in_force(self.own, self.own_source, model)
-        of_base = self.in_force(self.base, self.base_source, model) if self.base and self.base_source else None
+            return self._remembered(self.own, self.own_source, model)
+        of_base = self._remembered(self.base, self.base_source, model) if self.base and self.base_source else None
         if of_base is not None:
             section = self.own.section_of(model)
             renames = dict(section.metrics.rename) if section else {}
@@ -149,7 +151,7 @@ class Policies:
 
     def proposed(self, model: str) -> PolicyInForce | None:
         """The policy that the pull request proposes for the model; None if it has no gate for it."""
-        return self.in_force(self.own, self.own_source, model)
+        return self._remembered(self.own, self.own_source, model)
 
     def changed(self, model: str) -> bool:
         """Whether the pull request changes the policy of the model."""
@@ -160,6 +162,13 @@ class Policies:
         if self.base is None:
             return Notice(kind=Kind.NO_BASE_POLICY, name=self.base_branch, path=configuration.FILE)
         return Notice(kind=Kind.NO_BASE_POLICY, name=str(self.base_source), model=model)
+
+    def _remembered(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
+        """The same as `in_force`, for `own` or `base`."""
+        key = (id(config), model)
+        if key not in self._found:
+            self._found[key] = self.in_force(config, source, model)
+        return self._found[key]
 
     def in_force(self, config: Config, source: PolicySource, model: str) -> PolicyInForce | None:
         """The policy that some settings have for a model; None if they have no gate for it."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from ciplug.capture import provenance
 from ciplug.capture.logged import Logged
+from ciplug.capture.masking import Masks
 from ciplug.capture.notebooks import SUFFIX, has_other_code
 from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.capture.written import Stamp, absolute, written_since
 from ciplug.config.clean import line_to_add
 from ciplug.console import Note, warning
-from ciplug.errors import CiplugError, RecordError, UsageError, counted
+from ciplug.errors import CiplugError, RecordError, UsageError, counted, listed
 from ciplug.git.objects import read_objects
 from ciplug.git.workspace import Workspace
 from ciplug.git.worktree import Dirt, measure_dirt, with_files
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
 
 DIRTY = "dirty"
 """Of the facts about an open run: path → stamp of the files that differed from the commit when it began."""
+REDACT = "redact"
+"""Of these facts: the names whose values are masked."""
+_MASKED = "masked"
+"""Of these facts: what was masked when the run began, such as an option of its command."""
 _TO_WRITE = "to_write"
 """Of these facts: the paths of those that are outputs of the command."""
+_MASKED_MOST = 20
+"""Names of what was masked, in the message."""
 _NAMED_MOST = 3
 """Files that differ from the commit, and are named."""
 
@@ -96,12 +103,16 @@ def begin(
         tags=inputs.tags,
         provenance=provenance.at_start(session.context, dirt, command=command, seed=inputs.seed),
     )
+    masks = Masks.of(session.env, session.config.redact)
+    run = masks.run(run)
     to_write = dirt.outputs if dirt else ()
     differing = (*run.provenance.dirty_files, *run.provenance.ignored_files, *to_write)
     dirty = {path: Stamp.of(session.top / path) for path in differing}
     facts = facts_of(run, inputs, session, spooled_for, process, dirty)
     allowed = allowance(session, inputs) if command and process is None else {}
-    return session.spool.create(run.id, {**facts, **allowed, _TO_WRITE: to_write, SINCE: since or time.time_ns()})
+    facts |= {**allowed, _TO_WRITE: to_write, SINCE: since or time.time_ns()}
+    facts |= {REDACT: list(session.config.redact), _MASKED: list(masks.found)}
+    return session.spool.create(run.id, facts)
 
 
 def _named_outputs(job: Surroundings, entry: RunWriter, logged: Logged) -> set[str]:
@@ -236,6 +247,7 @@ def facts_of(
         "process": process,
         "outputs": [str((job.cwd / path).absolute()) for path in inputs.outputs],
         "store": spooled_for,
+        "cwd": str(job.cwd.absolute()),
         "top": str(job.top.absolute()),
         "destination": plain(job.destination) if job.destination else None,
         DIRTY: dict(dirty or {}),
@@ -290,8 +302,11 @@ def finish(
                 head_after=head_after,
             ),
         )
+        masks = masks_of(job.env, entry)
+        run = masks.run(run)
         notes = [
             *([warning(entry.notice)] if entry.notice else []),
+            *masked_notes(masks),
             *(lines_left_out(logged) if complete else []),
             *own.notes,
             *notes,
@@ -303,6 +318,25 @@ def finish(
         objects = objects_of(run, values.series, reported, values.examples, logged.texts)
         sealed = entry.seal(job.spooled_for, objects, incomplete=bool(own.problems))
         return Recorded(run, sealed, tuple(reported), tuple(notes))
+
+
+def masks_of(env: Mapping[str, str], entry: RunWriter) -> Masks:
+    """The masks of an open run."""
+    masks = Masks.of(env, [name for name in entry.facts.get(REDACT) or () if isinstance(name, str)])
+    masks.found.update(dict.fromkeys(map(str, entry.facts.get(_MASKED) or ())))
+    return masks
+
+
+def masked_notes(masks: Masks) -> list[Note]:
+    """Name what was masked."""
+    if not masks.found:
+        return []
+    return [
+        warning(
+            f"masked in the record, since it looks like a secret: {listed(list(masks.found), most=_MASKED_MOST)}",
+            "give secrets to the training by variables of the job, not as parameters or options",
+        )
+    ]
 
 
 def _with_logged(skeleton: Run, logged: Logged, values: Values) -> Run:

@@ -27,7 +27,7 @@ from ciplug.steps import mlflow_runs
 from ciplug.steps.inputs import Inputs, read_artifacts
 from ciplug.steps.logged_artifacts import since_of
 from ciplug.steps.open_run import job_of
-from ciplug.steps.record import Recorded, objects_of, seed_of, skeleton_of, stamp_of
+from ciplug.steps.record import Recorded, masked_notes, masks_of, objects_of, seed_of, skeleton_of, stamp_of
 from ciplug.steps.resume import Resumed, seal
 from ciplug.steps.session import Session, stamp
 
@@ -63,6 +63,7 @@ def recovery_notes(recovered: Recovered) -> Iterator[Note]:
     for resumed in recovered.resumed:
         run_id, model = resumed.amendment.run, resumed.amendment.model
         yield Note(f"run {run_id} ({model}) was resumed, and its process killed: what it logged is sent as killed")
+        yield from resumed.notes
     problems = [one.problems for one in recovered.runs] + [one.problems for one in recovered.resumed]
     for problem in itertools.chain(*problems):
         yield problem_note(problem)
@@ -83,8 +84,11 @@ def _recovered(session: Session, entry: RunWriter) -> Recorded | Resumed | None:
     except (TypeError, ValueError, KeyError, AttributeError):
         _leave(session, entry, log.read(entry.folder))
         return None
+    masks = masks_of(session.env, entry)
+    run = masks.run(run)
     objects = objects_of(run, logged.series, problems, texts=logged.texts)
-    return Recorded(run, entry.seal(str(entry.facts.get("store")), objects), tuple(problems), tuple(notes))
+    sealed = entry.seal(str(entry.facts.get("store")), objects)
+    return Recorded(run, sealed, tuple(problems), (*notes, *masked_notes(masks)))
 
 
 def _resumed(entry: RunWriter, logged: Logged) -> Resumed | None:

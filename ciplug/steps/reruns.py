@@ -57,7 +57,7 @@ def reruns_of(finder: BaselineFinder, verdict: Verdict | None = None, judge: Jud
                 key,
                 _verdict(finder, recorded[one.id], judge) if judge else None,
                 weighs=weighs(one),
-                same_command=recorded[one.id].provenance.command == run.provenance.command,
+                same_command=reruns.same_command(run, recorded[one.id]),
                 behind=behind.get(one.id),
             )
             for one in shown

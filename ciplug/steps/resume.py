@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,15 +14,17 @@ from ciplug.capture.sealed import Sealed
 from ciplug.capture.writer import RunWriter
 from ciplug.console import Note, problem_note, warning
 from ciplug.errors import CiplugError, NotFound, RecordError, StoreError
-from ciplug.records.amendment import Amendment, Changes, same_param
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import plain
+from ciplug.records.change import Change, same_param
+from ciplug.records.changes import Changes
 from ciplug.records.keys import amended_run, parse_run, run_key
 from ciplug.records.last_point import not_earlier, parse_point
 from ciplug.records.provenance import Context
 from ciplug.records.read import read_run
 from ciplug.records.run import Run, Status
-from ciplug.steps.amend import Change, Target, check_number, objects_of, targets_of, view_of
-from ciplug.steps.record import lines_left_out, stamp_of
+from ciplug.steps.amend import Target, check_number, objects_of, targets_of, view_of
+from ciplug.steps.record import REDACT, lines_left_out, masked_notes, masks_of, stamp_of
 from ciplug.steps.send import send
 from ciplug.steps.session import Session, now, stamp
 from ciplug.steps.trust import need_trusted
@@ -38,6 +41,7 @@ class Resumed:
     amendment: Amendment
     sealed: Sealed
     problems: tuple[CiplugError, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def resume(session: Session, spools: Sequence[Spool], run_id: str) -> RunWriter:
@@ -120,6 +124,7 @@ def facts_of(session: Session, target: Target) -> dict[str, Any]:
             "context": plain(session.context),
         },
         "store": session.spooled_for,
+        REDACT: list(session.config.redact),
     }
 
 
@@ -132,17 +137,22 @@ def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> R
     facts = dict(entry.amends or {})
     known: Mapping[str, Any] = facts.pop("params")
     known_points = {name: parse_point(point) for name, point in facts.pop("last").items()}
+    masks = masks_of(os.environ, entry)
     amendment = Amendment(
         **{**facts, "context": Context(**facts["context"])},
         created=stamp(ended),
         name=logged.name,
-        tags=logged.tags,
+        tags=masks.mapping(logged.tags, "tag"),
         untag=logged.untagged,
         # What is earlier than the recorded point stays in the series, and is not the value of the metric.
         metrics=not_earlier(logged.metrics, logged.last, known_points),
         last=logged.last,
         # One that slipped in with another value is kept as it was logged: whoever reads it refuses it, and says so.
-        params={name: value for name, value in logged.params.items() if not _is_known(known, name, value)},
+        params={
+            name: value
+            for name, value in masks.mapping(logged.params, "parameter").items()
+            if not _is_known(known, name, value)
+        },
         status=status,
         ended=stamp(ended) if logged.ended is None else stamp_of(logged.ended),
         inputs=logged.inputs,
@@ -157,7 +167,8 @@ def seal(entry: RunWriter, logged: Logged, status: Status, ended: datetime) -> R
             objects.update(objects_of(amendment, **beside))
         except RecordError as problem:
             problems.append(problem)
-    return Resumed(amendment, entry.seal(str(entry.facts.get("store")), objects), tuple(problems))
+    sealed = entry.seal(str(entry.facts.get("store")), objects)
+    return Resumed(amendment, sealed, tuple(problems), tuple(masked_notes(masks)))
 
 
 def _is_known(known: Mapping[str, Any], name: str, value: Any) -> bool:
@@ -181,12 +192,13 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
             resumed = seal(entry, logged, status, now())
     except StoreError as unkept:
         return [problem_note(unkept)]
-    notes = [*lines_left_out(logged), *map(problem_note, resumed.problems)]
+    notes = [*lines_left_out(logged), *resumed.notes, *map(problem_note, resumed.problems)]
     if around:
         return notes
     try:
         send(session, resumed.sealed)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
+    ended = "how it ended is unknown" if status == "unknown" else status
     where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store_name}"
-    return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}: {where}")]
+    return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {ended}: {where}")]

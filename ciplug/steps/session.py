@@ -39,6 +39,7 @@ from ciplug.stores import (
 if TYPE_CHECKING:
     from ciplug.capture.artifacts import Destination
     from ciplug.console import Listener
+    from ciplug.stores.witness import WitnessedLog
     from ciplug.tracking.runs import Runs
 
 T = TypeVar("T")
@@ -145,10 +146,20 @@ class Session:
         """The store as a person knows it."""
         return store_name(self.store)
 
-    @property
+    @cached_property
     def log(self) -> Log:
-        """The logs of the store, such as the registry's."""
-        return log_of(self.store)
+        """The logs of the store, such as the registry's: they never go back behind what this clone has seen."""
+        return self.witnessed or log_of(self.store)
+
+    @cached_property
+    def witnessed(self) -> WitnessedLog | None:
+        """The same, with what this clone remembers of them; None for a store without logs."""
+        from ciplug.stores.witness import Memory, WitnessedLog
+
+        if not isinstance(self.store, Log):
+            return None
+        memory = Memory(cache_folder(self.workspace, self.env) / "heads", self.store.address)
+        return WitnessedLog(self.store, self.store.refresh, memory)
 
     @property
     def bundles(self) -> Bundles:
@@ -301,7 +312,7 @@ def open_session(
         listener: hears what the steps have to say; None: nobody does.
     """
     options = SessionOptions(store, config_file, artifact_store, artifact_limit, output_dir, settings, for_recording)
-    cwd = Path.cwd() if cwd is None else cwd
+    cwd = _present_folder() if cwd is None else cwd
     env = os.environ if env is None else env
     workspace = discover(cwd, ci.workspace_of(env))
     path = Path(config_file) if config_file else config.find(cwd, workspace.top if workspace else None)
@@ -392,3 +403,11 @@ def _check(objects: Mapping[str, bytes], name: str, *, trusted: bool) -> None:
     from ciplug.bundles import check as collected
 
     collected.check(objects, name, trusted=trusted)
+
+
+def _present_folder() -> Path:
+    """The folder of this process. Raises ConfigError where somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigError("the working directory does not exist any more", hint="cd to the checkout first") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from ciplug.capture.logged import Logged
@@ -32,6 +33,14 @@ _NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND = 125, 126, 127
 
 125 is of `docker run`, `env` and `timeout` that fail themselves.
 """
+_OWN_FAILURES = (1, 2)
+_STARTERS = frozenset(
+    (
+        *("bunx", "conda", "hatch", "just", "make", "mamba", "micromamba", "npm", "npx", "pdm", "pipenv", "pipx"),
+        *("pixi", "pnpm", "poetry", "rye", "tox", "uv", "uvx", "yarn"),
+    )
+)
+"""Programs that start others, and end with one of these codes where there is nothing to start."""
 _NO_STARTS = (_NOT_STARTED, _NOT_EXECUTABLE, _NOT_FOUND)
 
 
@@ -92,6 +101,7 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
     if child.exit_code in _NO_STARTS and not (_has_begun(entry, watch) or tracking.has_begun):
         entry.discard()
         raise FailedStart(child.exit_code)
+    has_begun = child.exit_code == 0 or _has_begun(entry, watch) or tracking.has_begun
     recovered = recover(session)
     taken = watch.take(finished=child.exit_code == 0)
     logged = tracking.take(command, _status(child))
@@ -105,7 +115,13 @@ def train(session: Session, inputs: Inputs, command: Sequence[str]) -> Trained:
         python=command[0],
         head_after=head_after,
         problems=taken.problems,
-        notes=[*_late_failure(child), *_moved(session, head_after), *taken.notes, *logged.notes],
+        notes=[
+            *_late_failure(child),
+            *_perhaps_not_started(entry, command, child, has_begun),
+            *_moved(session, head_after),
+            *taken.notes,
+            *logged.notes,
+        ],
     )
     if logged.nothing_in and not (recorded.run.metrics or recorded.problems) and logged.status == "finished":
         recorded = replace(recorded, notes=(*recorded.notes, nothing_found(logged, session.env)))
@@ -157,6 +173,16 @@ def _late_failure(child: ChildResult) -> list[Note]:
     what = failures[child.exit_code]
     words = f"a part of the command {what} (exit code {child.exit_code}) after the training had begun"
     return [warning(f"{words}: the run is recorded as failed")]
+
+
+def _perhaps_not_started(entry: RunWriter, command: Sequence[str], child: ChildResult, has_begun: bool) -> list[Note]:
+    """Name a run that may have no training: some programs that start others end with 1 or 2 where they find none."""
+    starter = PurePath(command[0]).stem
+    if has_begun or child.signal is not None or child.exit_code not in _OWN_FAILURES or starter not in _STARTERS:
+        return []
+    words = f"the command logged nothing and wrote no declared file: {starter} may not have found what it was to start"
+    withdraw = f"ciplug runs withdraw {entry.id[:12]} --reason WHY"
+    return [warning(words, f"the lines above say what happened; if nothing was trained: {withdraw}")]
 
 
 def _environment(session: Session, entry: RunWriter, inputs: Inputs) -> Mapping[str, str]:

@@ -83,9 +83,9 @@ class Objects(Protocol):
     def add(self, objects: Mapping[str, bytes]) -> None:
         """Create objects, all or none; idempotent, and never waits for other writers.
 
-        Raises Conflict when a write of the same keys with other bytes is still pending, StoreError when the store
-        cannot be written. Of two writes that share a key but not its bytes, the first to be folded counts, and
-        `check` names the other.
+        Raises StoreError when the store cannot be written. Of two writes that share a key but not its bytes, one that
+        is folded counts. While both are pending, either the second raises Conflict, or neither is read: `keys` lists
+        the key, `notes` and `check` name both writes.
         """
         ...
 
@@ -165,6 +165,19 @@ class Log(Protocol):
 
 class Store(Objects, Columns, Protocol):
     """The interface of every store."""
+
+
+@runtime_checkable
+class KeepsEntries(Protocol):
+    """A place that keeps what its logs were, so that entries which somebody took away can be put back."""
+
+    def kept_entries(self) -> dict[str, bytes]:
+        """Key → entry, of those that the logs have lost. They do not count, until they are put back."""
+        ...
+
+    def restore_entries(self, entries: Mapping[str, bytes]) -> None:
+        """Put back what `kept_entries` returned. Raises Conflict where that has changed since."""
+        ...
 
 
 class LogStore(Store, Log, Protocol):

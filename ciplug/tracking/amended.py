@@ -7,7 +7,8 @@ from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records import read
-from ciplug.records.amendment import SCHEMA, Amendment, Changes, fold, parse
+from ciplug.records.amendment import SCHEMA, Amendment, parse
+from ciplug.records.changes import Changes, fold
 from ciplug.records.inputs import DatasetInput
 from ciplug.records.keys import RunKey, amended_run, parse_amendment, parse_amendments
 from ciplug.tracking.query import LIFECYCLE, Column, Key, Kind
@@ -73,7 +74,7 @@ def column(key: Key, recorded: Column, changed: Mapping[int, Changes], count: in
 def _with_datasets(key: Key, recorded: Column, changed: Mapping[int, Changes]) -> Column:
     """Return a column with a value for each dataset of a row: rows are repeated."""
     cells = [*zip(recorded.rows, recorded.values, strict=True)]
-    cells += [(row, facts[key.name]) for row, one in changed.items() for facts in dataset_facts(one.inputs)]
+    cells += [(row, facts[key.name]) for row, one in changed.items() for facts in dataset_facts(one.late.inputs)]
     cells = sorted(dict.fromkeys((row, value) for row, value in cells if value is not None))
     return Column([row for row, _ in cells], [value for _, value in cells])
 
@@ -114,7 +115,9 @@ def names(changes: Changes, kind: Kind) -> Collection[str]:
 
 
 def _values(changes: Changes, kind: Kind) -> Iterable[tuple[str, Any]]:
+    late = changes.late
     if kind == "attribute":
-        facts = {"name": changes.name, "status": changes.status, "ended": changes.ended}
+        facts = {"name": late.name, "status": late.status, "ended": late.ended}
         return [(name, value) for name, value in facts.items() if value is not None]
-    return {"metric": changes.metrics, "tag": changes.tags, "param": changes.params}.get(kind, {}).items()
+    tags = {**late.tags, **dict.fromkeys(late.untag)}
+    return {"metric": late.metrics, "tag": tags, "param": late.params}.get(kind, {}).items()

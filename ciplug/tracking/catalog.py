@@ -20,7 +20,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from ciplug.errors import UsageError, nearest
-from ciplug.records.amendment import Amendment, Changes, Standing
+from ciplug.records.amendment import Amendment
+from ciplug.records.changes import Changes, Standing
 from ciplug.records.columns import Columns
 from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import RunKey, amended_run, is_run, parse_runs
@@ -275,6 +276,10 @@ class Catalog:
     def count(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> int:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
+
+    def rows(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> Sequence[int]:
+        """Return the rows of the runs that satisfy every condition. Raises UsageError as `search` does."""
+        return self._answer(lambda: self._without(hide, self._select(where).rows))
 
     def _select(self, where: Sequence[Comparison]) -> MatchedRows:
         for comparison in where:

@@ -9,9 +9,10 @@ from typing import Any
 
 from ciplug.errors import RecordError
 from ciplug.records import read
-from ciplug.records.amendment import Changes, Standing, replaced_metrics
+from ciplug.records.changes import Changes, Standing
 from ciplug.records.columns import Columns, Sparse
 from ciplug.records.keys import misplaced
+from ciplug.records.run_evidence import replaced_metrics
 from ciplug.tracking.query import LIFECYCLE, Key, Kind
 
 
@@ -74,15 +75,14 @@ def entry_at(columns: Columns, row: int) -> Entry:
 
 def as_amended(entry: Entry, changes: Changes) -> Entry:
     """The entry with what was changed since."""
-    later = {"name": changes.name, "status": changes.status, "ended": changes.ended, LIFECYCLE.name: changes.effective}
-    attributes = {**entry.attributes, **{name: value for name, value in later.items() if value is not None}}
-    tags = {**entry.tags, **changes.tags}
+    late = changes.late
+    later = {"name": late.name, "status": late.status, "ended": late.ended, LIFECYCLE.name: changes.effective}
     return replace(
         entry,
-        attributes=attributes,
-        metrics={**entry.metrics, **changes.metrics},
-        params={**changes.params, **entry.params},
-        tags={name: value for name, value in tags.items() if value is not None},
+        attributes={**entry.attributes, **{name: value for name, value in later.items() if value is not None}},
+        metrics={**entry.metrics, **late.metrics},
+        params={**late.params, **entry.params},
+        tags={**{name: value for name, value in entry.tags.items() if name not in late.untag}, **late.tags},
         standing=changes.standing,
         replaced=frozenset(replaced_metrics(entry.metrics, changes.amendments)),
     )

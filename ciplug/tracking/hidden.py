@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ciplug.records.amendment import Standing
+from ciplug.records.changes import Standing
 from ciplug.tracking.query import LIFECYCLE, Comparison
 
 NOT_RANKED: tuple[Standing, ...] = ("withdrawn", "deleted", "unread")

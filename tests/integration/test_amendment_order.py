@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from ciplug.records import columns
-from ciplug.records.amendment import Amendment, Changes, fold
+from ciplug.records.amendment import Amendment
 from ciplug.records.canonical import dumps
+from ciplug.records.changes import Changes, fold
 from ciplug.records.inputs import DatasetInput, ModelOutput, encode_texts
 from ciplug.records.keys import AmendmentKey, RunKey, amendment_object, parse_amendment, parse_amendments, parse_run
 from ciplug.records.provenance import Context

@@ -19,7 +19,7 @@ from ciplug.records.amendment import LAST_SEQ, Amendment
 from ciplug.records.inputs import DatasetInput, ModelOutput
 from ciplug.records.keys import RunKey, amendment_object, parse_amendment, parse_runs
 from ciplug.records.series import Series
-from ciplug.steps.amend import Change, amend, targets_of, view_of
+from ciplug.steps.amend import RequestedChange, amend, targets_of, view_of
 from ciplug.steps.session import open_session
 from ciplug.stores import Store
 from tests.project import CONFIG, Project, git
@@ -47,7 +47,7 @@ def late(project: Project, run: str, **metrics: float) -> None:
     """Log metrics late, as a resumed run does."""
     session = open_session(cwd=project.folder)
     series = {name: Series((5,), (value,)) for name, value in metrics.items()}
-    amend(session, targets_of(view_of(session), [run]), Change(metrics=metrics, series=series))
+    amend(session, targets_of(view_of(session), [run]), RequestedChange(metrics=metrics, series=series))
 
 
 def test_tags_and_name(project: Project) -> None:
@@ -220,7 +220,7 @@ def test_what_is_added_late_counts_and_what_is_changed_is_an_error(project: Proj
 def resumed(project: Project, run: str, **fields: Any) -> None:
     """Amend a run as one that is resumed and ends again does."""
     session = open_session(cwd=project.folder)
-    amend(session, targets_of(view_of(session), [run]), Change(ended="2026-12-01T00:00:00.000Z", **fields))
+    amend(session, targets_of(view_of(session), [run]), RequestedChange(ended="2026-12-01T00:00:00.000Z", **fields))
 
 
 @pytest.mark.slow

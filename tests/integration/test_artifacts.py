@@ -430,7 +430,8 @@ def test_no_token_goes_where_a_record_says(project: Project, tmp_path: Path, git
     token = {"CIPLUG_PUSH_TOKEN": "any"}
     project.ciplug("pull", "f" * 32, "--to", str(tmp_path / "all"), env=token, code=3)
     assert {r.status for r in git_server.requests} == {401}
-    # The same place, named by the user, is reached with the token.
+    # The same place, named by the user, is reached with the token, if that is for its host.
+    token["CIPLUG_PUSH_TOKEN_HOST"] = git_server.origin
     (project.folder / "ciplug.yaml").write_text(CONFIG + f"artifact_store: {uri}\n")
     project.ciplug("pull", "f" * 32, "--to", str(tmp_path / "all"), env=token, code=3)
     assert 200 in {r.status for r in git_server.requests}

@@ -90,6 +90,41 @@ def test_what_a_program_logged_that_left_its_run_is_recorded_and_named_later(pro
     assert kept["files"] == ["older.bin"] and kept["remedy"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use is not deleted there")
+@pytest.mark.parametrize("end", ["", "ciplug.end_run()", "raise ValueError('no')"])
+def test_a_program_whose_folder_was_deleted_ends_its_run(project: Project, end: str) -> None:
+    away = "import shutil, tempfile; away = tempfile.mkdtemp(); os.chdir(away); shutil.rmtree(away)\n"
+    done = program(project, f"{away}{end}")
+    assert "recorded in" in done.stderr and "FileNotFoundError" not in done.stderr, done.stderr
+    (run,) = project.json("runs", "list", "--json")
+    assert run["status"] == ("failed" if "raise" in end else "finished")
+    assert {one["path"] for one in run["artifacts"]} == {"model.bin", "older.bin"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder in use is not deleted there")
+def test_a_folder_that_was_deleted_before_is_named_and_ends_no_training(project: Project) -> None:
+    away = "import os, shutil, tempfile; away = tempfile.mkdtemp(); os.chdir(away); shutil.rmtree(away)\n"
+    code = f"{away}import ciplug; ciplug.log_metric('a', 1)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0 and "the working directory does not exist any more" in done.stderr
+    code = f"{away}from ciplug.cli import main; import sys; sys.exit(main(['runs', 'list']))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project.folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 2 and "-> cd to the checkout first" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the program is a shell script")
+def test_a_starter_that_may_not_have_found_its_command_is_named(project: Project) -> None:
+    npx = project.folder / "npx"
+    npx.write_text("#!/bin/sh\necho 'could not determine executable to run' >&2; exit 1\n")
+    npx.chmod(0o755)
+    said = project.ciplug("run", "--", str(npx), "trian", code=1).stderr
+    (run,) = project.json("runs", "list", "--json")
+    assert "npx may not have found what it was to start" in said and f"runs withdraw {run['id'][:12]}" in said
+    assert run["status"] == "failed"
+    npx.write_text(f"#!/bin/sh\n{sys.executable} -c \"import ciplug; ciplug.log_metric('a', 1)\"; exit 1\n")
+    assert "may not have found" not in project.ciplug("run", "--", str(npx), "train", code=1).stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the program leaves by os._exit")
 def test_a_file_that_was_written_again_after_the_end_is_not_the_run_s(project: Project) -> None:
     program(project, "os._exit(0)")

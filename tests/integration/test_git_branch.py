@@ -27,7 +27,7 @@ from ciplug.stores.git.check import find_problems
 from ciplug.stores.git.content import Content, folders, is_readable, read_content, root_tree, unfoldable
 from ciplug.stores.git.objects import LooseObjects, object_id
 from ciplug.stores.git.refs import Refs
-from ciplug.stores.git.restore import union, what_is_lost
+from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_entries, lost_objects, restore_objects
 from ciplug.stores.git.snapshot import Snapshot
 from ciplug.stores.git.store import GitStore
 from ciplug.stores.git.view import View, fetch_view
@@ -59,11 +59,12 @@ class Remote:
         path = self.folder / ref
         return path.read_text().strip() if path.exists() else None
 
-    def write(self, name: str, objects: Mapping[str, bytes]) -> str:
+    def write(self, objects: Mapping[str, bytes]) -> str:
         """A pending write."""
         tree = self.written.nested_tree({f"new/{key}": self.written.blob(data) for key, data in objects.items()})
-        self.set(f"refs/ciplug/inbox/{name}", self.commit(tree))
-        return f"refs/ciplug/inbox/{name}"
+        ref = f"refs/ciplug/inbox/{self.commit(tree)}"
+        self.set(ref, ref.rpartition("/")[2])
+        return ref
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_write_is_as_large_for_its_writer_as_for_its_readers(
         monkeypatch.setattr(module, "WRITE_MOST", 10)
     # With new/ and runs/, eight files are ten entries.
     objects = {f"runs/{name}": b"1" for name in range(number)}
-    ref = remote.write("0", objects)
+    ref = remote.write(objects)
     view = fetch_view(cached, REFS)
     assert is_readable(objects) == (number <= 8) == (ref in view.pending) == (ref not in view.unsound)
 
@@ -139,7 +140,7 @@ def test_a_write_is_as_large_for_its_writer_as_for_its_readers(
 @pytest.mark.parametrize("depth", [7, 8, 9])
 def test_a_key_is_as_deep_for_its_writer_as_for_its_readers(remote: Remote, cached: CachedRemote, depth: int) -> None:
     key = "d/" * (depth - 1) + "x"
-    ref = remote.write("0", {key: b"1"})
+    ref = remote.write({key: b"1"})
     view = fetch_view(cached, REFS)
     assert is_readable([key]) == (depth <= 8) == (ref in view.pending) == (ref not in view.unsound)
 
@@ -199,19 +200,24 @@ def test_the_sequence_of_a_log() -> None:
 # What a branch has lost
 
 
-def test_what_is_lost_is_counted() -> None:
-    before = Content({"a": "1", "b": "2"}, {"s1": "1", "s2": "2"}, logs={"l/1": "1", "l/2": "2", "l/3": "3"})
-    assert what_is_lost(before, before, "ciplug") == ()
-    (sentence,) = what_is_lost(before, None, "ciplug")
-    assert "'ciplug'" in sentence
-    assert "2 segments, 2 objects, 3 entries of the registry are taken" in sentence
-    now = Content({"a": "1"}, {"s1": "1", "s2": "2"}, logs={"l/1": "1", "l/2": "2"})
-    (sentence,) = what_is_lost(before, now, "ciplug")
-    assert ": 1 objects, 1 entries of the registry are" in sentence
-    # A new segment may hold what is no longer loose.
-    assert what_is_lost(before, Content({}, {**before.segments, "s3": "3"}, logs=before.logs), "ciplug") == ()
-    (sentence,) = what_is_lost(before, Content({}, {"s3": "3"}, logs=before.logs), "ciplug")
-    assert ": 2 segments are" in sentence
+def test_what_is_lost_is_named() -> None:
+    assert lost_objects("ciplug", "", "") == ()
+    (sentence,) = lost_objects("ciplug", "2 objects", "1 segment")
+    assert "'ciplug'" in sentence and "readers take 2 objects, 1 segment from what was kept" in sentence
+    assert lost_entries("ciplug", KeptLogs()) == ()
+    one, other = lost_entries("ciplug", KeptLogs({"l/2": "2"}, ("m", "n")))
+    assert "1 entry of the registry more, which do not count" in one
+    assert "another history of m, n" in other
+
+
+def test_entries_that_the_branch_lacks() -> None:
+    before = Content(logs={"l/1": "1", "l/2": "2", "l/3": "3", "m/1": "1", "n/1": "1"})
+    assert not kept_logs(before, before)
+    # A branch that is ahead has lost nothing.
+    assert not kept_logs(before, Content(logs={**before.logs, "l/4": "4", "o/1": "1"}))
+    behind = kept_logs(before, Content(logs={"l/1": "1", "m/1": "other", "m/2": "2", "n/1": "1"}))
+    assert behind == KeptLogs({"l/2": "2", "l/3": "3"}, ("m",))
+    assert (behind.of("l"), behind.of("m")) == (["l/2", "l/3"], [])
 
 
 def segment(written: LooseObjects, number: int, *keys: str) -> tuple[str, str]:
@@ -219,43 +225,38 @@ def segment(written: LooseObjects, number: int, *keys: str) -> tuple[str, str]:
     return segments.name_of(number, lines), written.blob(lines)
 
 
-def test_two_branches_as_one(cached: CachedRemote, written: LooseObjects) -> None:
-    before = Content({"a": "1"}, logs={"l/1": "1"})
-    assert union(cached, before, None) is before
+def test_the_branch_counts_before_what_was_kept_of_it(cached: CachedRemote, written: LooseObjects) -> None:
     first, second, third = (segment(written, n, *keys) for n, keys in ((1, "ab"), (2, "cd"), (3, "ce")))
+    empty = written.blob(b"{}\n")
     before = Content(
-        {"x": "1", "e": "5", "both": "old"},
+        {"x": "1", "e": "5", "a": "forged", "both": "old", "both/below": "7"},
         dict([first, second]),
         {first[0]: "c1", second[0]: "c2"},
         ["i1"],
-        {"m/1": "1", "m/2": "2", "n/1": "1"},
+        {"m/1": "1", "m/2": "2"},
     )
-    now = Content(
-        {"y": "2", "c": "3", "both": "new"},
-        dict([first, third]),
-        {first[0]: "c9", third[0]: "c3"},
-        ["i2", "i1"],
-        {"m/1": "1", "n/1": "1", "n/2": "2", "o/1": "1"},
-    )
-    result = union(cached, before, now)
-    # What is loose in the one is in a segment of the other.
-    assert result.new == {"x": "1", "y": "2", "both": "old"}
-    assert result.segments == dict([first, third, second])
-    assert result.columns == {first[0]: "c1", second[0]: "c2", third[0]: "c3"}
-    assert result.indexes == ["i2", "i1"]
-    assert result.logs == {"m/1": "1", "m/2": "2", "n/1": "1", "n/2": "2", "o/1": "1"}
+    now = Content({"y": "2", "both": "new"}, dict([first, third]), {first[0]: "c9", third[0]: "c3"}, [], {"m/1": "1"})
+    restored = restore_objects(cached, before, now)
+    # Of the second segment, the third has a key; of what is loose, the branch has some in its own segments.
+    assert restored.objects == {"x": "1", "d": empty}
+    assert restored.content == now
+    assert restored.number == 3
 
 
-def test_a_log_that_forked_is_the_one_that_was_kept(cached: CachedRemote) -> None:
-    before = Content(logs={"m/1": "1", "m/2": "2"})
-    now = Content(logs={"m/1": "1", "m/2": "other", "m/3": "3", "mm/1": "1"})
-    assert union(cached, before, now).logs == {"m/1": "1", "m/2": "2", "mm/1": "1"}
-
-
-def test_the_rest_of_a_drop_that_was_cut_off_is_not_doubled(cached: CachedRemote, written: LooseObjects) -> None:
-    whole, rest, more = (segment(written, n, *keys) for n, keys in ((1, "abc"), (2, "ab"), (3, "ad")))
-    assert union(cached, Content({}, dict([whole])), Content({}, dict([rest]))).segments == dict([whole])
-    assert union(cached, Content({}, dict([whole])), Content({}, dict([more]))).segments == dict([whole, more])
+def test_a_kept_segment_is_taken_whole_where_the_branch_has_none_of_it(
+    cached: CachedRemote, written: LooseObjects
+) -> None:
+    first, second = (segment(written, n, *keys) for n, keys in ((1, "ab"), (2, "cd")))
+    misnamed = (second[0], first[1])
+    before = Content({}, dict([first, second]), {second[0]: "forged"}, ["forged"])
+    restored = restore_objects(cached, before, Content({}, dict([first])))
+    assert (restored.objects, restored.number) == ({}, 2)
+    assert restored.content.segments == dict([first, second])
+    assert "forged" not in (restored.content.columns[second[0]], *restored.content.indexes)
+    (index,) = cached.sound_blobs(restored.content.indexes).values()
+    assert segments.read_index(index) == {second[0]: segments.marks_of("cd")}
+    forged = restore_objects(cached, Content({}, dict([misnamed])), Content({"z": "1"}))
+    assert (forged.objects, forged.content.segments, forged.number) == ({}, {}, 0)
 
 
 # Views
@@ -270,18 +271,22 @@ def branch(remote: Remote, content: Content, *parents: str) -> str:
 def test_a_view_of_the_branch_what_is_kept_and_what_waits(remote: Remote, cached: CachedRemote) -> None:
     first = branch(remote, Content(blobs(remote.written, a=b"1")))
     remote.set(KEEP, first)
-    one, two = remote.write("1", {"b": b"2", "c": b"3"}), remote.write("0", {"b": b"other", "a": b"9"})
-    spare = "refs/heads/ciplug-inbox/2"
-    remote.set(spare, remote.ref(remote.write("2", {"d": b"4"})))
-    remote.set("refs/ciplug/inbox/2", None)
+    one, two = remote.write({"b": b"2", "c": b"3"}), remote.write({"b": b"other", "a": b"9"})
+    moved = remote.write({"d": b"4"})
+    spare = moved.replace("refs/ciplug/inbox/", "refs/heads/ciplug-inbox/")
+    remote.set(spare, remote.ref(moved))
+    remote.set(moved, None)
+    misnamed = "refs/ciplug/inbox/0"
+    remote.set(misnamed, remote.ref(one))
     remote.set("refs/ciplug/series", first)
     view = fetch_view(cached, REFS)
     assert (view.tip, view.keep, view.parents, view.lost, view.gone) == (first, (KEEP, first), (first,), (), None)
     assert view.pending.keys() == {one, two, spare}
     assert view.pending[one] == (remote.ref(one), blobs(remote.written, b=b"2", c=b"3"))
-    assert view.unsound == {}
-    # Of two writes the ref that sorts first counts, and what is folded before all.
-    assert view.objects == blobs(remote.written, a=b"1", b=b"other", c=b"3", d=b"4")
+    assert view.unsound == {misnamed: remote.ref(one)}
+    # What is folded counts before all; of two writes with different bytes, neither does.
+    assert view.objects == blobs(remote.written, a=b"1", c=b"3", d=b"4")
+    assert view.contested == {"b": tuple(sorted([one, two]))}
     assert cached.remembered() == first
     # A tip that follows what was kept has lost nothing.
     second = branch(remote, Content(), first)
@@ -298,9 +303,10 @@ def test_a_view_of_a_branch_that_lost_something(
     remote.set(KEEP, kept)
     other = branch(remote, Content(blobs(remote.written, b=b"2")))
     view = fetch_view(cached, REFS)
-    assert "1 objects are taken" in view.lost[0]
-    assert view.content.new == blobs(remote.written, a=b"1", b=b"2")
-    assert view.parents == (kept, other)
+    assert "readers take 1 object from what was kept" in view.lost[0]
+    assert view.content.new == blobs(remote.written, b=b"2")
+    assert view.objects == blobs(remote.written, a=b"1", b=b"2")
+    assert view.parents == (other,)
     assert pauses == [0.3]
     remote.set(REFS.tip, remote.commit(remote.written.tree({})))
     view = fetch_view(cached, REFS)
@@ -342,8 +348,9 @@ def test_what_a_write_may_hold(remote: Remote, cached: CachedRemote, path: str, 
     tree = remote.written.tree({name: (mode, remote.written.blob(b"x"))})
     for folder in reversed(above):
         tree = remote.written.tree({folder: ("40000", tree)})
-    ref = "refs/ciplug/inbox/0"
-    remote.set(ref, remote.commit(tree))
+    oid = remote.commit(tree)
+    ref = f"refs/ciplug/inbox/{oid}"
+    remote.set(ref, oid)
     view = fetch_view(cached, REFS)
     assert (ref in view.pending, ref in view.unsound) == (sound, not sound)
 
@@ -550,29 +557,32 @@ def test_columns_of_a_newer_version_are_not_a_problem(sound: Snapshot, written: 
 def test_a_fold_takes_what_fits_and_leaves_the_rest(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tip = branch(remote, Content(blobs(remote.written, a=b"1")))
+    tip = branch(remote, Content({"x/a": remote.written.blob(b"1")}))
     remote.set(KEEP, tip)
-    taken = [remote.write("0", {"a": b"1", "b/c": b"2"}), remote.write("1", {"d": b"3"})]
+    taken = [remote.write({"x/a": b"1", "y/c": b"2"}), remote.write({"x/d": b"3"})]
     left = [
-        remote.write("2", {"a": b"other", "e": b"4"}),
-        remote.write("3", {"b": b"above"}),
-        remote.write("4", {"d/x": b"below"}),
+        remote.write({"x/a": b"other", "x/e": b"4"}),
+        # A file above keys would stand in the way of all of them.
+        remote.write({"y": b"above"}),
+        remote.write({"z": b"above what may come"}),
+        remote.write({"x/a/x": b"below"}),
     ]
-    late = remote.write("5", {"f": b"5"})
-    monkeypatch.setattr(folding, "WRITES_PER_FOLD", 2)
     store = fresh()
     assert store.compact() == 2
     assert [remote.ref(ref) for ref in taken] == [None, None]
-    assert all(remote.ref(ref) for ref in [*left, late])
+    assert all(remote.ref(ref) for ref in left)
     assert remote.ref(KEEP) == remote.ref(REFS.tip) != tip
     assert fresh().pending == 4
+    for name in "fgh":
+        remote.write({f"z/{name}": b"5"})
+    monkeypatch.setattr(folding, "WRITES_PER_FOLD", 2)
+    assert fresh().compact() == 2
     assert fresh().compact() == 1
-    assert remote.ref(late) is None
     tip = remote.ref(REFS.tip)  # type: ignore[assignment]
     assert fresh().compact() == 0
     assert remote.ref(REFS.tip) == tip
-    assert fresh().loose() == ["a", "b", "b/c", "d", "d/x", "e", "f"]
-    assert fresh().read(["a", "b/c", "e"]) == {"a": b"1", "b/c": b"2", "e": b"4"}
+    assert fresh().loose() == ["x/a", "x/a/x", "x/d", "x/e", "y", "y/c", "z", "z/f", "z/g", "z/h"]
+    assert fresh().read(["x/a", "y/c", "x/e"]) == {"x/a": b"1", "y/c": b"2", "x/e": b"4"}
 
 
 @pytest.mark.parametrize(("number", "closed"), [(2, 0), (3, 1), (4, 1)])
@@ -593,7 +603,7 @@ def test_a_segment_is_closed_at_its_size(
 def test_a_fold_that_lost_the_race_has_done_nothing(
     remote: Remote, fresh: Callable[..., GitStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = remote.write("0", {"a": b"1"})
+    ref = remote.write({"x/a": b"1"})
     lost = PushResult({REFS.tip: Failure("stale info", frozenset({GitKind.STALE}))})
     with monkeypatch.context() as patch:
         patch.setattr(CachedRemote, "push", lambda *args, **options: lost)
@@ -603,9 +613,9 @@ def test_a_fold_that_lost_the_race_has_done_nothing(
     with monkeypatch.context() as patch:
         pushes = lose(patch, lost)
         with pytest.raises(Conflict, match="written meanwhile"):
-            fresh().drop(["a"], "x")
+            fresh().drop(["x/a"], "x")
         assert len(pushes) == 1
-    assert fresh().drop(["a", "b"], "x") == 1
+    assert fresh().drop(["x/a", "x/b"], "x") == 1
     assert fresh().keys("") == []
 
 

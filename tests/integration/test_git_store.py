@@ -30,7 +30,8 @@ def leave_pending(remote: Path, count: int) -> None:
     lines = []
     for number in range(count):
         tree = written.nested_tree({f"new/runs/a-{number:03d}.json": written.blob(b"%d" % number)})
-        lines.append(f"create refs/ciplug/inbox/{number:032x} {written.commit(tree, (), 'ciplug', 0)}")
+        commit = written.commit(tree, (), "ciplug", 0)
+        lines.append(f"create refs/ciplug/inbox/{commit} {commit}")
     subprocess.run(["git", "update-ref", "--stdin"], cwd=remote, input="\n".join([*lines, ""]), text=True, check=True)
 
 

@@ -225,7 +225,7 @@ def test_a_job_of_a_pull_request_never_promotes_whatever_it_has_checked_out(
     assert run_ci() == 0
     assert job.session().context.pull_request is None
     assert main(["promote", "wine", "--to", "staging"]) != 0
-    assert "a pull request's job never promotes" in capsys.readouterr().err
+    assert "a job of a pull request or merge queue never promotes" in capsys.readouterr().err
 
 
 def test_doctor_says_which_commit_and_why(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
@@ -298,6 +298,42 @@ def test_another_branch_that_has_merged_the_head_is_not_the_pull_request(job: Jo
     assert (context.commit, context.merge_commit, context.pull_request) == (head, job.project.head, 7)
 
 
+@pytest.mark.parametrize("host_merges", [False, True])
+def test_a_merge_of_the_branch_that_has_moved_on_is_no_merge_of_the_host(job: Job, host_merges: bool) -> None:
+    """Bitbucket does not name its own merge. A person's merge is known by the branch, which has a later tip by now."""
+    job.git("switch", "-qc", "faster")
+    head = job.project.commit("faster")
+    job.git("push", "-q", "origin", "faster")
+    job.git("switch", "-q", "main")
+    base = job.project.commit("main goes on")
+    job.git("push", "-q", "origin", "main")
+    job.git("checkout", "-q", "--detach", "faster")
+    job.git("merge", "-q", "--no-ff", "--no-edit", "main")
+    merge = job.project.head
+    if not host_merges:
+        job.git("commit", "-q", "--allow-empty", "-m", "later")
+        later = job.project.head
+        job.git("push", "-q", "origin", f"{later}:refs/heads/faster")
+        job.git("checkout", "-q", "--detach", merge)
+        job.git("update-ref", "refs/remotes/origin/faster", head)
+        for folder in ("reflog", "gc"):
+            job.git(folder, *(["expire", "--expire=now", "--all"] if folder == "reflog" else ["-q", "--prune=now"]))
+    for name, value in {
+        "BITBUCKET_BUILD_NUMBER": "3",
+        "BITBUCKET_COMMIT": head,
+        "BITBUCKET_BRANCH": "faster",
+        "BITBUCKET_PR_ID": "5",
+        "BITBUCKET_PR_DESTINATION_BRANCH": "main",
+        "BITBUCKET_PR_DESTINATION_COMMIT": base[:12],
+    }.items():
+        job.monkeypatch.setenv(name, value)
+    context = job.session().context
+    if host_merges:
+        assert (context.commit, context.merge_commit, context.pull_request) == (head, merge, 5)
+    else:
+        assert (context.commit, context.merge_commit, context.pull_request) == (merge, None, None)
+
+
 def test_a_command_that_checks_out_another_commit_gives_numbers_of_neither(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +390,21 @@ def test_a_command_that_moves_head_where_git_keeps_no_log(job: Job, capsys: pyte
     assert sorted(found, key=str) == [(False, None), (True, "unknown"), (True, "unknown")]
     main(["report"])
     assert "wrote HEAD while it ran, and git keeps no log of it" in capsys.readouterr().out
+
+
+def test_a_command_that_moves_head_and_clears_the_log(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.monkeypatch.chdir(job.project.folder)
+    clear = "git reflog expire --expire=now --all"
+    for command, moves in (
+        (f"python3 train.py && {clear}", False),
+        (f"git checkout -q develop && python3 train.py && git checkout -q main && {clear}", True),
+    ):
+        job.git("commit", "-q", "--allow-empty", "-m", "next")
+        time.sleep(0.05)
+        assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+        assert ("the command wrote HEAD" in capsys.readouterr().err) is moves, command
 
 
 def test_a_remote_without_an_address_is_none(job: Job) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.project import MODEL, Project, git
 from tests.servers.github_api import GitHubApi
+from tests.servers.gitlab_api import GitLabApi
 
 HEAD = "version: 1\nmodel: wine\nmetrics: metrics.json\n"
 GATE = "{higher_is_better: true, max_regression: 0.01"
@@ -274,7 +275,7 @@ def test_a_waiver_reaches_the_audit_trail(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
+def test_a_stage_takes_what_the_policy_says(project: Project, gitlab_api: GitLabApi) -> None:
     write(
         project,
         f"  accuracy: {GATE}, min: 0.8}}\n  loss: {{max: 1}}\n",
@@ -297,10 +298,15 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     author = {"GITLAB_CI": "true", "CI_COMMIT_BRANCH": "main", "CI_COMMIT_SHA": project.head}
     done = project.ciplug("promote", "wine", "--to", "production", "--run", second, code=1)
     assert "test@example.com wrote the commit or trained the run" in done.stderr
-    other = {**author, "GITLAB_USER_LOGIN": "bob"}
+    gitlab_api.add_token("of-project", "project_bot")
+    gitlab_api.start_job("of-job", "bob")
+    other = {
+        **author, "GITLAB_USER_LOGIN": "bob", "CI_API_V4_URL": gitlab_api.api_url, "CI_PROJECT_PATH": "acme/demo",
+        "CI_JOB_TOKEN": "of-job", "CIPLUG_GITLAB_TOKEN": "of-project",
+    }  # fmt: skip
     project.ciplug("promote", "wine", "--to", "production", "--run", second, env=other)
     event = project.json("registry", "history", "wine", "--json")[-1]
-    assert event["payload"]["approvals"] == ["clean tree", "bob is not the author"]
+    assert event["payload"]["approvals"] == ["clean tree", "bob is not the author, by GitLab's account"]
     assert event["payload"]["stage"] == "Production"
     (project.folder / "train.py").write_text((project.folder / "train.py").read_text() + "# changed\n")
     dirty = project.train(*MODEL)
@@ -313,7 +319,7 @@ def test_a_stage_takes_what_the_policy_says(project: Project) -> None:
     assert "production requires a clean tree" in done.stderr
 
 
-def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
+def test_an_environment_is_the_jobs_or_none(project: Project, gitlab_api: GitLabApi) -> None:
     write(
         project,
         "  accuracy: {min: 0.8}\n",
@@ -327,7 +333,13 @@ def test_an_environment_is_the_jobs_or_none(project: Project) -> None:
     assert "says who approved it to run there" in project.ciplug(*promote, code=1).stderr
     wrong = project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "test"}, code=1)
     assert "this job runs in 'test'" in wrong.stderr
-    project.ciplug(*promote, env={**gitlab, "CI_ENVIRONMENT_NAME": "live"})
+    claimed = {**gitlab, "CI_ENVIRONMENT_NAME": "live"}
+    assert "says who approved it to run there" in project.ciplug(*promote, env=claimed, code=1).stderr
+    gitlab_api.add_token("of-project", "project_bot")
+    gitlab_api.start_job("of-job", "bob", "live")
+    tokens = {"CI_JOB_TOKEN": "of-job", "CIPLUG_GITLAB_TOKEN": "of-project"}
+    address = {"CI_API_V4_URL": gitlab_api.api_url, "CI_PROJECT_PATH": "acme/demo"}
+    project.ciplug(*promote, env={**claimed, **tokens, **address})
 
 
 @pytest.mark.slow
@@ -471,3 +483,39 @@ def test_without_a_file_there_is_no_gate_and_the_file_is_not_named_as_if_it_were
     project.ciplug("run", "--metrics", "metrics.json", "--", sys.executable, "train.py")
     said = project.ciplug("gate", code=2).stderr
     assert "there is no ciplug.yaml, and so no gate\n  -> ciplug init" in said
+
+
+@pytest.mark.slow
+def test_a_decay_of_many_small_steps_fails_and_names_the_commit(project: Project) -> None:
+    """Eight commits of −0.9 points under an allowance of 1 point: each passes, and all together do not."""
+    limits = "higher_is_better: true, max_regression: 0.01"
+    trend = "trend: {{since: {}, max_total: 0.02}}"
+    gates = f"  accuracy: {{{limits}}}\n" + "".join(
+        f"  {name}: {{metric: accuracy, higher_is_better: true, {trend.format(since)}}}\n"
+        for name, since in (("release", "'tag:v1'"), ("lately", 5), ("promoted", "last-promotion"))
+    )
+    write(project, gates)
+    project.numbers({"accuracy": 0.9})
+    project.commit("policy")
+    project.train()
+    git(project.folder, "tag", "v1")
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    project.ciplug("promote", "wine", "--to", "production")
+    commits = []
+    for step in range(1, 9):
+        project.numbers({"accuracy": round(0.9 - 0.009 * step, 4)})
+        commits.append(project.commit(f"step {step}"))
+        project.train()
+    found = {gate["gate"]: gate for gate in verdict(project, 1)["gates"]}
+    assert {name: gate["outcome"] for name, gate in found.items()} == {
+        "accuracy": "PASS",
+        "release": "FAIL",
+        "lately": "FAIL",
+        "promoted": "FAIL",
+    }
+    assert found["release"]["reason"].startswith("0.828 is 0.072 worse than the baseline's 0.9, allowed 0.02")
+    assert found["promoted"]["baseline_label"] == "production (v1)"
+    assert found["lately"]["baseline"] == pytest.approx(0.9 - 0.009 * 3)
+    assert any(one[:8] in found["release"]["notes"][0] for one in commits)
+    assert "steady change of −0.009 a run over 9 runs" in project.ciplug("report").stdout

@@ -68,6 +68,25 @@ def test_versions_and_baselines_stay_and_the_rest_goes(project: Project) -> None
 
 
 @pytest.mark.slow
+def test_the_runs_of_a_window_stay(project: Project) -> None:
+    gate = "accuracy: {higher_is_better: true, max_regression: 0.01, baseline: {ref: best, last: 3}}"
+    config = f"version: 1\nmodel: wine\nmetrics: metrics.json\nkeep: {{last: 1}}\ngates:\n  {gate}\n"
+    (project.folder / "ciplug.yaml").write_text(config)
+    ids = []
+    for accuracy in (0.95, 0.9, 0.8, 0.7):
+        project.commit(f"{accuracy}")
+        ids.append(project.train(env=measured({"accuracy": accuracy}), code=None))
+    project.push()
+    assert "dropped 1 runs" in project.ciplug("compact").stderr
+    assert runs_of(project) == set(ids[1:])
+    git(project.folder, "checkout", "-q", "-b", "next")
+    project.commit("next")
+    project.train(env=measured({"accuracy": 0.85}), code=None)
+    (judged,) = project.json("gate", "--json", code=1)["verdicts"]
+    assert judged["gates"][0]["baseline"] == 0.9
+
+
+@pytest.mark.slow
 def test_the_run_that_counts_for_a_commit_stays_while_the_commit_has_a_run(project: Project) -> None:
     """A later run that lacks a gated metric does not count, whichever of them is young."""
     (project.folder / "ciplug.yaml").write_text(

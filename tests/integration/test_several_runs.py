@@ -82,10 +82,31 @@ def test_run_until_it_passes(project: Project) -> None:
     assert "FLAKY" in said["flaky"]["message"] and "seeds:" in said["flaky"]["remedy"]
     for form in ("markdown", "html"):
         shown = project.ciplug("report", "--format", form).stdout
-        assert "FLAKY: 2 runs of this commit with seed 1" in shown and bad[:12] in shown
+        assert shown.count("FLAKY: 2 runs of this commit with seed 1") == 1 and bad[:12] in shown
+        assert shown.count("and did not fail on the judged run") == 1
+    assert said["flaky"]["elsewhere"] and said["failed_before"]["elsewhere"]
     assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
-    assert "FLAKY" in terminal and bad[:12] in terminal and "could count" in " ".join(terminal.split())
+    assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())
+
+
+def test_a_job_says_which_run_its_comment_shows(project: Project) -> None:
+    """Its own, or another one: that counts, or comes nearest to it where none of the commit counts."""
+    job = {"JENKINS_URL": "https://ci.example.com/", "BUILD_URL": "https://ci.example.com/job/1/"}
+    here = ("ci", "--no-comment", "--", sys.executable, "train.py")
+
+    def said(**env: str) -> str:
+        return project.ciplug(*here, env={"VALUE": "0.9", **env}).stderr
+
+    assert "the comment shows" not in said(**job)
+    (best,) = project.json("runs", "list", "--json")
+    assert f"the comment shows run {best['id'][:12]} of 'wine', which counts for this commit" in said()
+    project.commit("next")
+    (project.folder / "train.py").write_text(f"{TRAIN}# an experiment\n")
+    assert "the comment shows" not in said(**job)
+    best = project.json("runs", "list", "--limit", "1", "--json")[0]
+    words = f"no run of 'wine' counts for this commit; the comment shows run {best['id'][:12]}"
+    assert words in said()
 
 
 def test_the_last_fails_and_an_earlier_one_passed(project: Project) -> None:
@@ -164,6 +185,22 @@ def test_the_previous_run_may_be_of_the_same_commit(project: Project) -> None:
     project.commit("other code")
     train(project, 0.8)
     assert gate(project, 1)["gates"][0]["baseline_run"] == nights[-1]
+
+
+@pytest.mark.slow
+def test_the_previous_seeds_are_none_of_those_that_are_judged(project: Project) -> None:
+    """Each night trains the same commit with the same seeds: a night is compared with the one before."""
+    (project.folder / "ciplug.yaml").write_text(
+        "version: 1\nmodel: wine\nmetrics: metrics.json\nseeds: {min_runs: 2}\n"
+        "gates: {accuracy: {higher_is_better: true, max_regression: 0.01, baseline: previous}}\n"
+    )
+    project.commit("gates")
+    before = {train(project, value, "--seed", str(seed)) for seed, value in enumerate((0.90, 0.91, 0.92))}
+    now = {train(project, value, "--seed", str(seed)) for seed, value in enumerate((0.80, 0.81, 0.82))}
+    verdict = gate(project, 1)
+    assert verdict["outcome"] == "FAIL" and set(verdict["runs"]) == now
+    (found,) = [one for one in verdict["gates"] if one["gate"] == "accuracy"]
+    assert found["baseline"] == pytest.approx(0.91) and found["baseline_run"] in before
 
 
 def test_a_promotion_records_what_the_other_runs_decided(project: Project) -> None:

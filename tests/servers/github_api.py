@@ -149,6 +149,16 @@ class GitHubApi(JsonApi):
         author = Token(login, sum(login.encode()), None, app)
         return [self._comment(number, author, body) for _ in range(count)]
 
+    def start_run(self, run: int, actor: str, *, commit: str = "c" * 40) -> None:
+        """A workflow run that goes on, started by `actor`."""
+        self.add_run(run, commit=commit, branch="main")
+        self.runs[run] |= {
+            "event": "push",
+            "status": "in_progress",
+            "conclusion": None,
+            "triggering_actor": {"login": actor},
+        }
+
     def add_run(self, run: int, *, commit: str, branch: str = "topic", owner: str | None = None) -> dict[str, Any]:
         """A workflow run for a pull request; `owner` is the fork's if it comes from one, "" if that is gone."""
         here, name = self.repository.split("/")

@@ -340,7 +340,34 @@ class GitLabApi(JsonApi):
         labels += [label for label in call.body["add_labels"].split(",") if label not in labels]
         return Answer(200, request)
 
+    # -- jobs, as their own tokens show them
+
+    @route("GET", "/job")
+    def _own_job(self, call: Call) -> Answer:
+        token = self.tokens[call.token]
+        found = next((job for job in self.jobs.values() if job.get("token") == call.token), None)
+        if not token.job or found is None:
+            return Answer(404, {"message": "404 Not found"})
+        return Answer(200, {**{k: v for k, v in found.items() if k != "token"}, "user": token.author})
+
+    def start_job(self, token: str, login: str, environment: str | None = None) -> int:
+        """A job that runs now, started by `login`, with its job token; one with an environment is a deployment."""
+        self.add_token(token, login, job=True)
+        ident = self.add_job(1, "promote")
+        self.jobs[ident] |= {"status": "running", "token": token}
+        if environment:
+            self.deployments.append(
+                {"id": self.new_id(), "environment": environment, "status": "running", "deployable": {"id": ident}}
+            )
+        return ident
+
     # -- deployments
+
+    @route("GET", "/projects/([^/]+)/deployments")
+    def _list_deployments(self, call: Call, project: str) -> Answer:
+        self._enter(call, project, "reporter")
+        wanted = call.query.get("environment")
+        return self.page(call, [d for d in self.deployments[::-1] if wanted in (None, d["environment"])])
 
     @route("POST", "/projects/([^/]+)/deployments")
     def _create_deployment(self, call: Call, project: str) -> Answer:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ciplug.errors import ForgeError
 from ciplug.forges.address import Job, address_in, below, token_in
-from ciplug.forges.base import Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, Token, preferred
+from ciplug.forges.base import Account, Forge, Lack, NoForge, OpenPullRequest, Place, Right, State, Token, preferred
 from ciplug.forges.json_api import JsonApi
 from ciplug.forges.sticky import Comment, check_body, upsert
 from ciplug.records.web import Pages
@@ -69,6 +69,12 @@ class Plainforge:
         raise ForgeError("Plainforge has no deployments")
 
     def approvers(self, run_url: str | None, environment: str) -> set[str] | None:
+        return None
+
+    def runs_in(self, environment: str) -> bool | None:
+        return None
+
+    def actor(self, run_url: str | None, *, in_job: bool) -> Account | None:
         return None
 
     def accounts(self, commit: str) -> set[str]:

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ciplug.errors import RecordError
-from ciplug.records.amendment import LAST_SEQ, Amendment, Changes, evidence_of, fold, parse
+from ciplug.records.amendment import LAST_SEQ, Amendment, parse
 from ciplug.records.canonical import dumps, plain
+from ciplug.records.changes import Changes, fold
 from ciplug.records.inputs import DatasetInput, ModelOutput, decode_texts, encode_texts
 from ciplug.records.keys import amendment_object, parse_amendment
 from ciplug.records.last_point import LastPoint
 from ciplug.records.provenance import Context, Provenance
 from ciplug.records.run import Run
+from ciplug.records.run_evidence import evidence_of
 from ciplug.records.series import Series, merge
 from ciplug.tracking.amended import newer_notes
 
@@ -91,7 +93,7 @@ def test_what_is_written_is_read_back(amendment: Amendment) -> None:
         ({"metrics": {"a": 10**400}}, "metrics.a: the number is too large"),
         ({"metrics": {"a\n": 1}}, "cannot be the name of a metric"),
         ({"params": {"a": [1]}}, "params.a: text, a number or a boolean is expected"),
-        ({"status": "running"}, "status: one of finished, failed, killed is expected"),
+        ({"status": "running"}, "status: one of finished, failed, killed, unknown is expected"),
         ({"ended": "yesterday"}, "ended: a time in ISO 8601 is expected"),
         ({"inputs": [{"name": "a"}]}, "inputs: digest: text is expected"),
         ({"inputs": ["a"]}, "inputs: a JSON object is expected"),
@@ -183,7 +185,7 @@ def test_numbers_of_amendments_that_change_nothing_are_taken() -> None:
     assert fold([made(2), made(9, model="other")]).of_model("wine").next_seq == 10
     assert fold([], ["key"], LAST_SEQ).is_full
     more = changes.extended(made(9, tags={"a": "b"}))
-    assert (more.tags, more.foreign, more.unread, more.next_seq) == ({"a": "b"}, changes.foreign, ("key",), 10)
+    assert (more.late.tags, more.foreign, more.unread, more.next_seq) == ({"a": "b"}, changes.foreign, ("key",), 10)
 
 
 def test_a_withdrawal_with_the_highest_number_stays_whatever_the_digests() -> None:
@@ -259,7 +261,7 @@ def test_nothing_but_metrics_that_are_added_becomes_evidence() -> None:
 def test_of_amendments_that_were_made_at_once_the_latest_point_counts() -> None:
     early, late = ({"b": LastPoint(step=step, value=value, time=1)} for step, value in ((3, 0.3), (9, 0.9)))
     folded = fold([made(1, metrics={"b": 0.9}, last=late), made(1, metrics={"b": 0.3}, last=early)])
-    assert (folded.metrics, folded.last) == ({"b": 0.9}, late)
+    assert (folded.late.metrics, folded.late.last) == ({"b": 0.9}, late)
     shown = folded.applied_to(Run(**{**RECORD.__dict__, "last": {**early, "a": early["b"]}}))
     assert shown.last == {**late, "a": early["b"]}
 

@@ -256,6 +256,11 @@ def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() ->
             "3: gates.a.test: McNemar's test takes no allowance",
         ),
         (
+            "samples: s.csv\ngates:\n  a: {higher_is_better: true, max_regression: 0, test: mcnemar, "
+            "slices: {by: c, max_regression: 0.1}}",
+            "3: gates.a.test: McNemar's test takes no allowance, and slices.max_regression is one",
+        ),
+        (
             "samples: s.csv\nbaseline: mean\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: newcombe}",
             "4: gates.a.test: the test 'newcombe' compares with the runs of one commit, and the baseline is the mean",
         ),

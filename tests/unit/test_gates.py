@@ -431,7 +431,7 @@ REASONS: list[tuple[str, Side, Mapping[str, Any], Outcome, str, str]] = [
         {},
         "WARN",
         "no baseline to compare with: the baseline has no metric 'a'",
-        "later runs have it",
+        "the next run there that has it is the baseline",
     ),
     (
         "a baseline of NaN",

@@ -125,6 +125,20 @@ def test_seeds(new: list[float], old: list[float], due: str) -> None:
         assert verdict.runs == ("candidate0", "candidate1", "candidate2")
 
 
+def test_a_seed_of_the_baseline_without_the_metric_is_no_first_run() -> None:
+    """However large the loss, "no baseline" would be a warning, and be promoted."""
+    policy = {"seeds": {"min_runs": 2}, "gates": {"a": {**UP, "max_regression": 0.05}}}
+    before = replace(side("baseline", {"b": [1.0, 1.0]}), lacking={"a": ("baseline1",)})
+    result = one(judge(policy, side("candidate", {"a": [0.1, 0.2]}), before))
+    assert (result.outcome, result.reason) == (
+        "INCONCLUSIVE",
+        "1 of the baseline's 2 runs has no metric 'a': baseline1",
+    )
+    assert result.advice == "record these seeds of the baseline again, or withdraw their runs"
+    strict = {**policy, "defaults": {"on_inconclusive": "fail"}}
+    assert judge(strict, side("candidate", {"a": [0.1, 0.2]}), before).outcome == "FAIL"
+
+
 def test_an_open_verdict_says_what_would_settle_it() -> None:
     policy = {"seeds": {}, "gates": {"a": {**UP, "max_regression": 0.01}}}
     result = one(

@@ -220,6 +220,7 @@ version: 1
 model: wine-quality
 metrics: metrics.json
 evaluation: test.csv
+optional: true
 samples: {file: predictions.jsonl, cluster: user}
 seeds: {key: seed, min_runs: 5}
 baseline: {ref: merge-base, max_age_days: 30}

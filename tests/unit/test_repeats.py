@@ -121,7 +121,9 @@ def test_the_mean_of_what_all_have() -> None:
     assert (side.metrics, side.repeats) == ({"accuracy": pytest.approx(0.85)}, {"accuracy": (0.8, 0.9)})
     assert math.isnan(together(empty, [run(1, 1, math.nan), run(2, 2, 0.9)]).metrics["accuracy"])
     lacking = Run(id="3", model="m", status="finished", started="", ended="")
-    assert together(empty, [run(1, 1), lacking]).metrics == {}
+    both = together(empty, [run(1, 1), lacking])
+    assert (both.metrics, both.lacking) == ({}, {"accuracy": ("3",)})
+    assert side.lacking == {}
 
 
 def test_facts_are_metrics_where_a_gate_names_them() -> None:

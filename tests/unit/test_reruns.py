@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ciplug.comparison.commands import experiment
 from ciplug.comparison.reruns import others_of, same_settings, spreads
 from ciplug.comparison.selection import Facts, Rules
 from ciplug.gates.reruns import RERUNS, failed_gates, gates_without_number, with_reruns
@@ -235,6 +236,45 @@ def test_a_failure_stays_a_failure() -> None:
 
 def test_a_missing_metric_is_not_a_worse_number() -> None:
     assert failed_gates(verdict(result("FAIL"), result("ERROR", "b"), result("FAIL", "c", None))) == ("acc", "b")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("python train.py", "python ./train.py", True),
+        ("python train.py", "/usr/bin/python train.py", True),
+        ("python /home/a/1/train.py", "python /home/a/2/train.py", True),
+        ("python train.py --output /tmp/x", "python train.py --output /tmp/y", True),
+        ("python train.py --output=/tmp/x", "python train.py --output=/tmp/y", True),
+        ("python train.py --log-dir runs/a -o a", "python train.py --log-dir runs/b -o b", True),
+        ("python train.py --save_path=a", "python train.py --save_path=b", True),
+        ("python train.py --name 2026-11-28", "python train.py --name 2026-11-29", True),
+        ("python train.py C:\\runs\\a", "python train.py D:\\runs\\b", True),
+        ("python train.py", "python eval.py", False),
+        ("python a/train.py", "python b/train.py", False),
+        ("python train.py --lr 0.1", "python train.py --lr 0.2", False),
+        ("python train.py --config conf/a.yaml", "python train.py --config conf/b.yaml", False),
+        ("python train.py --config /x/a.yaml", "python train.py --config /x/b.yaml", False),
+        ("python train.py --dropout 0.1", "python train.py --dropout 0.2", False),
+        ("python train.py --logistic", "python train.py --no-log", False),
+        ("python train.py --output --fast", "python train.py --output --slow", False),
+        ("python train.py --output x", "python train.py --input x", False),
+    ],
+)
+def test_where_and_when_make_no_other_command(one: str, other: str, same: bool) -> None:
+    assert (experiment(one.split()) == experiment(other.split())) is same
+
+
+def test_a_rerun_that_writes_elsewhere_is_a_rerun() -> None:
+    """Its training logs the path as a parameter, too."""
+    first = run("a", 0.7, replace(CI, command=("python", "train.py", "--output", "/tmp/x")))
+    again = run("b", 0.9, replace(CI, command=("python", "./train.py", "--output", "/tmp/y")))
+    first = replace(first, params={**first.params, "output": "/tmp/x"})
+    again = replace(again, params={**again.params, "output": "/tmp/y"})
+    assert same_settings(again, first, "seed")
+    assert [one.flaky for one in spreads([first, again], "seed")] == [True]
+    other = replace(again, provenance=replace(CI, command=("python", "train.py", "--lr", "1")))
+    assert same_settings(again, other, "seed") and not same_settings(first, other, "seed")
 
 
 def lacking(id: str, *gates: str, weighs: bool = True, same_command: bool = True) -> Rerun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -16,7 +17,7 @@ from ciplug.records.columns import of as columns_of
 from ciplug.records.keys import amendment_object, run_key
 from ciplug.records.provenance import Provenance
 from ciplug.records.run import Run
-from ciplug.tracking.retention import RetainedRun, newest_on, runs_in, too_old, with_families
+from ciplug.tracking.retention import Compared, RetainedRun, newest_on, runs_in, too_old, with_families, within_windows
 
 NOW = datetime(2026, 11, 25, tzinfo=timezone.utc)
 
@@ -138,8 +139,38 @@ def test_a_run_without_a_metric_to_compare_displaces_no_baseline() -> None:
 
     columns = columns_of([record("1", {"a": 1.0}), record("2", {"b": 1.0}), record("3", {})])
     assert [one.measured for one in runs_in([columns])] == [True, True, False]
-    assert [one.measured for one in runs_in([columns], lambda model: {"a"})] == [True, False, False]
+    assert [one.measured for one in runs_in([columns], lambda model: Compared({"a"}))] == [True, False, False]
     assert newest_on({"main"}, [run(1), replace(run(2), measured=False)]) == {"1", "2"}
+
+
+def test_the_runs_that_a_window_needs_stay() -> None:
+    def measured(number: int, metric: str = "f1", commit: str | None = None, **facts: Any) -> RetainedRun:
+        facts = {"commit": commit or f"c{number}", "in_windows": frozenset({metric}), **facts}
+        return replace(run(number), **facts)
+
+    def needed(*runs: RetainedRun, count: int = 2) -> set[str]:
+        return within_windows({"main"}, runs, lambda model: {"f1": count})
+
+    runs = [measured(1), measured(2), measured(3), measured(4)]
+    assert needed(*runs) == {"3", "4"}
+    # Neither another metric, nor a run that must not count, nor a second run of a commit uses up a place.
+    assert needed(*runs, measured(5, "auc")) == {"3", "4"}
+    assert needed(*runs, measured(5, branch="side"), measured(6, clean=False), measured(7, counts=False)) == {"3", "4"}
+    assert needed(*runs, measured(5, commit="c4")) == {"3", "4", "5"}
+    assert needed(*runs, measured(5, status="failed"), measured(6, model="beer")) == {"3", "4", "6"}
+    # Of a gate that takes runs of pipelines only, those of a laptop fill no window.
+    assert needed(*runs[:2], measured(3, pipeline=False), measured(4, pipeline=False)) == {"1", "2", "3", "4"}
+
+
+def test_a_window_counts_a_metric_by_its_present_name() -> None:
+    def record(id: str, metrics: dict[str, float]) -> tuple[str, bytes]:
+        made = Run(id=id, model="wine", status="finished", started=id, ended="", commit=id, metrics=metrics)
+        return run_key(made).key, dumps(made)
+
+    columns = columns_of([record("1", {"old": 1.0}), record("2", {"f1": 1.0, "x": 2}), record("3", {"f1": math.nan})])
+    found = runs_in([columns], lambda model: Compared({"f1"}, {"f1": 2}, {"old": "f1"}))
+    assert [set(one.in_windows) for one in found] == [{"f1"}, {"f1"}, set()]
+    assert [one.measured for one in found] == [True, True, True]
 
 
 def test_the_order_is_that_of_the_parts_and_a_clock_moves_a_run_only_within_one() -> None:

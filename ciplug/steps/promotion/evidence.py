@@ -13,7 +13,7 @@ from ciplug.records.rerun_notices import notices
 from ciplug.records.run import Run
 from ciplug.records.verdict import EFFECTS, Verdict, worst
 from ciplug.steps.judge import judge_for_stage
-from ciplug.steps.policy_in_force import read_policies
+from ciplug.steps.policy_in_force import PolicyInForce, read_policies
 from ciplug.steps.promotion.files import check_files
 from ciplug.steps.promotion.stage_requirements import check_approvals, check_run
 from ciplug.steps.send import store_objects
@@ -22,6 +22,7 @@ from ciplug.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement
+    from ciplug.forges.base import Account
 
 _NAMED_MOST = 5
 """Gates that a refusal names."""
@@ -41,6 +42,8 @@ class PromotionEvidence(NamedTuple):
     """The default requirements that the policy turns off for the stage."""
     reruns: tuple[str, ...] = ()
     """What the other runs of the commit decided today, one sentence each."""
+    actor: Account | None = None
+    """Who promotes, where the stage asks for it and a forge confirms it."""
 
 
 def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> PromotionEvidence:
@@ -54,7 +57,7 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     name = stage.lower()  # The policy writes all stages in lower case.
     rules = in_force.policy.stages.get(name)
     met = check_run(session, name, rules or Stage(), run)
-    key, recorded, recorded_digest = _last_verdict(runs, run, in_force.digest)
+    key, recorded, recorded_digest = _last_verdict(runs, run, in_force)
     if not _allows(recorded, rules):
         raise PromotionRefused(
             Refusal.NOT_PASSED, f"the verdict of run {run.id[:12]} is {recorded.outcome}: {_reasons(recorded)}"
@@ -64,13 +67,14 @@ def gather_evidence(session: Session, runs: Runs, run: Run, stage: str) -> Promo
     reruns = tuple(notice.message for notice in notices(run.id, today.reruns, today))
     if rules is None:
         return PromotionEvidence(key, recorded_digest, recorded, met, reruns=reruns)
-    approvals = (*met, *check_approvals(session, name, rules, run))
+    approved = check_approvals(session, name, rules, run)
+    approvals = (*met, *approved.sentences)
     key, data = verdict_object(today)
     store_objects(session, {key: data})
-    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns)
+    return PromotionEvidence(key, digest(data), today, approvals, rules.exemptions, reruns, approved.actor)
 
 
-def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdict, str]:
+def _last_verdict(runs: Runs, run: Run, in_force: PolicyInForce) -> tuple[str, Verdict, str]:
     """Return key, verdict and digest of the last judgement of this run by the policy in force.
 
     Verdicts of a promotion are left out: they are of the gates of one stage. So are dry runs.
@@ -79,14 +83,14 @@ def _last_verdict(runs: Runs, run: Run, policy_digest: str) -> tuple[str, Verdic
     of_run = {k: v for k, v in runs.verdicts(run).items() if v[0].stage is None}
     if not of_run:
         raise PromotionRefused(Refusal.NO_VERDICT, f"run {run.id[:12]} has no verdict", hint=judge)
-    in_force = {k: v for k, v in of_run.items() if v[0].policy_digest == policy_digest}
-    if not in_force:
+    by_policy = {k: v for k, v in of_run.items() if v[0].policy_digest == in_force.digest}
+    if not by_policy:
         raise PromotionRefused(
             Refusal.OTHER_POLICY,
-            f"run {run.id[:12]} has verdicts only by other policies than the one in force today",
-            hint=judge,
+            f"run {run.id[:12]} has verdicts only by other policies than the one in force today: {in_force.source}",
+            hint=f"{judge}, with that policy checked out; a change of the policy counts once it is pushed there",
         )
-    judged = {k: v for k, v in in_force.items() if not v[0].dry_run}
+    judged = {k: v for k, v in by_policy.items() if not v[0].dry_run}
     if not judged:
         raise PromotionRefused(Refusal.DRY_RUN, f"run {run.id[:12]} was judged in dry runs only", hint=judge)
     return last_verdict(judged)

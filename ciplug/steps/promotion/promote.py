@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ciplug._version import __version__
 from ciplug.comparison.selection import LOCAL
 from ciplug.errors import Conflict, PromotionRefused, Refusal, UsageError
+from ciplug.records.keys import run_key
 from ciplug.records.registry_event import Payload, Promote, Register, RegistryEvent
 from ciplug.records.run import Run
 from ciplug.registry import events, ledger
@@ -15,6 +16,7 @@ from ciplug.registry.model import Model, Version
 from ciplug.registry.state import fold
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.promotion.evidence import PromotionEvidence, gather_evidence
+from ciplug.steps.promotion.protected_policy import by_protected_policy
 from ciplug.steps.select import counting
 from ciplug.steps.session import Session, now, stamp
 from ciplug.stores.base import NoLog
@@ -71,8 +73,9 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
     Raises UsageError for a stage, a run or a version that does not exist, StoreError where the store has no registry,
     and PromotionRefused with the reason.
     """
-    stage = ladder_of(session, request.model).stage(request.stage)
     _check_job(session)
+    session = by_protected_policy(session)
+    stage = ladder_of(session, request.model).stage(request.stage)
     runs = session.runs()
     for lost_races in range(_TRIES):
         log = ledger.read(session.log, request.model)
@@ -82,7 +85,7 @@ def promote(session: Session, request: PromotionRequest) -> Promotion:
         _check_run(run, request.model)
         _check_host(session, run)
         _check_counts(runs, run)
-        _check_registered(model, run)
+        _check_registered(runs, model, run)
         _check_stage(session, model, run, stage)
         evidence = gather_evidence(session, runs, run, stage)
         try:
@@ -103,7 +106,9 @@ def _check_job(session: Session) -> None:
     if session.proposes:
         # It is not decided yet that its commit goes in.
         raise PromotionRefused(
-            Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
+            Refusal.PULL_REQUEST_JOB,
+            "a job of a pull request or merge queue never promotes",
+            hint="promote once it is merged",
         )
     if isinstance(session.log, NoLog):
         raise session.log.refusal()
@@ -165,9 +170,16 @@ def _check_counts(runs: Runs, run: Run) -> None:
         )
 
 
-def _check_registered(model: Model, run: Run) -> None:
-    """Raise PromotionRefused where the run is registered as a version of other files than it has."""
+def _check_registered(runs: Runs, model: Model, run: Run) -> None:
+    """Raise PromotionRefused where the run is registered as a version of another record or other files than it has."""
     version = model.of_run(run.id)
+    if version is not None and version.record not in (None, runs.digests([run])[run_key(run).key]):
+        raise PromotionRefused(
+            Refusal.OTHER_RECORD,
+            f"the record of run {run.id[:12]} is not the one that was registered as version {version.number} of "
+            f"'{model.name}': somebody has changed it",
+            hint="find out who: ciplug fsck; and promote another run",
+        )
     if version is not None and dict(version.files) != _files_of(run):
         raise PromotionRefused(
             Refusal.OTHER_FILES,
@@ -192,7 +204,7 @@ def _append(
     session: Session, log: ledger.Ledger, run: Run, stage: str, evidence: PromotionEvidence, reason: str | None
 ) -> Promotion:
     """Append the registration, if the run is not a version yet, and the promotion. Raises Conflict for a lost race."""
-    log, model, version = _registered(session, log, run)
+    log, model, version = _registered(session, log, run, evidence)
     holder = model.holder(stage)
     payload = Promote(
         version=version.number,
@@ -200,6 +212,7 @@ def _append(
         commit=run.commit,
         stage=stage,
         from_stage=version.stage,
+        ladder=ladder_of(session, run.model).stages,
         replaces=holder.number if holder else None,
         reason=reason,
         policy_digest=evidence.verdict.policy_digest,
@@ -211,7 +224,7 @@ def _append(
         waived=evidence.verdict.waived,
         reruns=evidence.reruns,
     )
-    event = ledger.append(session.log, log, _event(session, run.model, payload)).events[-1]
+    event = ledger.append(session.log, log, _event(session, run.model, payload, evidence)).events[-1]
     return Promotion(
         run.model,
         version.number,
@@ -224,29 +237,34 @@ def _append(
     )
 
 
-def _registered(session: Session, log: ledger.Ledger, run: Run) -> tuple[ledger.Ledger, Model, Version]:
+def _registered(
+    session: Session, log: ledger.Ledger, run: Run, evidence: PromotionEvidence
+) -> tuple[ledger.Ledger, Model, Version]:
     """Return the log, model and version of a run; register the run first if it is not a version yet."""
     model = fold(run.model, log.events)
     version = model.of_run(run.id)
     if version is not None:
         return log, model, version
     number = model.next_version
-    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run))
-    log = ledger.append(session.log, log, _event(session, run.model, payload))
+    record = session.runs().digests([run])[run_key(run).key]
+    payload = Register(version=number, run=run.id, commit=run.commit, files=_files_of(run), record=record)
+    log = ledger.append(session.log, log, _event(session, run.model, payload, evidence))
     model = fold(run.model, log.events)
     return log, model, model.version(number)
 
 
-def _event(session: Session, model: str, payload: Payload) -> RegistryEvent:
+def _event(session: Session, model: str, payload: Payload, evidence: PromotionEvidence) -> RegistryEvent:
     """The event of this session's actor, pipeline and time."""
     context = session.context
     source = "git configuration" if context.host == "local" else context.host
+    confirmed = evidence.actor
     return events.wrap(
         payload,
         model=model,
         created=stamp(now()),
-        actor=context.actor,
-        actor_source=source if context.actor else None,
+        actor=confirmed.login if confirmed else context.actor,
+        actor_source=confirmed.by if confirmed else source if context.actor else None,
+        actor_confirmed=confirmed is not None,
         run_url=context.run_url,
         ciplug=__version__,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
+from ciplug.comparison.selection import LOCAL
 from ciplug.errors import PromotionRefused, Refusal, listed
 from ciplug.git.failures import last_words
 from ciplug.git.run import run_git
@@ -16,7 +17,7 @@ from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
     from ciplug.config.stages import Requirement, Stage
-    from ciplug.forges.base import Forge
+    from ciplug.forges.base import Account, Forge
 
 _NO_REPLY = re.compile(r"(?:\d+\+)?([^@]+)@users\.noreply\.")
 
@@ -83,57 +84,84 @@ _CHECKS: dict[Requirement, Callable[[Session, str, Run], str]] = {
 }
 
 
-def check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Iterator[str]:
-    """Yield one sentence for each approval that the stage `name` requires. Raises PromotionRefused without it."""
+class Approved(NamedTuple):
+    """The approvals of a stage, all given."""
+
+    sentences: tuple[str, ...] = ()
+    actor: Account | None = None
+    """Who promotes, where the stage asks for it and a forge confirms it."""
+
+
+def check_approvals(session: Session, name: str, stage: Stage, run: Run) -> Approved:
+    """Return the approvals that the stage `name` requires. Raises PromotionRefused without one of them."""
     approvals = stage.approvals
     authors = _authors(session, name, run) if approvals.not_author else set()
+    sentences: list[str] = []
     if approvals.environment:
-        approved_by_others = yield from _check_environment(session, name, approvals.environment, authors)
+        sentence, approved_by_others = _check_environment(session, name, approvals.environment, authors)
+        sentences.append(sentence)
         if approved_by_others:
             # Whoever approved the job has decided, not whoever started it.
-            return
-    if approvals.not_author:
-        yield _check_actor(session, name, authors)
+            return Approved(tuple(sentences))
+    if not approvals.not_author:
+        return Approved(tuple(sentences))
+    actor = _check_actor(session, name, authors)
+    return Approved((*sentences, f"{actor.login} is not the author, by {actor.by}'s account"), actor)
 
 
-def _check_actor(session: Session, name: str, authors: set[str]) -> str:
-    actor = session.context.actor
-    if not actor:
-        raise PromotionRefused(
-            Refusal.ACTOR_UNKNOWN, f"{name} must be promoted by somebody other than the author: who promotes is unknown"
-        )
-    if actor.casefold() in authors:
+def _check_actor(session: Session, name: str, authors: set[str]) -> Account:
+    claimed, required = session.context.actor, f"{name} must be promoted by somebody other than the author"
+    forge = _forge(session)
+    actor = forge.actor(session.context.run_url, in_job=session.context.host != LOCAL) if forge else None
+    known = actor.known_as() if actor else {claimed.casefold()} if claimed else set()
+    if known & authors:
         raise PromotionRefused(
             Refusal.ACTOR_IS_AUTHOR,
-            f"{name} must be promoted by somebody other than the author: {actor} wrote the commit or trained the run",
+            f"{required}: {actor.login if actor else claimed} wrote the commit or trained the run",
             hint="have somebody else promote it",
         )
-    return f"{actor} is not the author"
+    if actor is not None:
+        return actor
+    hint = (
+        "promote in a job of GitHub Actions with `actions: read`, or of GitLab with CIPLUG_GITLAB_TOKEN; or on a "
+        "laptop with a token of your own for the forge"
+    )
+    if not claimed:
+        raise PromotionRefused(Refusal.ACTOR_UNKNOWN, f"{required}: who promotes is unknown", hint=hint)
+    raise PromotionRefused(
+        Refusal.ACTOR_CLAIMED, f"{required}: that {claimed} promotes is a claim, and no forge confirms it", hint=hint
+    )
 
 
-def _check_environment(session: Session, name: str, environment: str, authors: set[str]) -> Generator[str, None, bool]:
-    """Yield what shows that the job may run in `environment`; return whether somebody other than the authors approved.
+def _check_environment(session: Session, name: str, environment: str, authors: set[str]) -> tuple[str, bool]:
+    """Return what shows that the job may run in `environment`, and whether somebody other than the authors approved.
 
-    Raises PromotionRefused where the job runs in another one, nobody approved, or neither can be determined.
+    What the job claims in a variable shows nothing. Raises PromotionRefused where the job runs in another one, nobody
+    approved, or neither can be determined.
     """
     context = session.context
-    if context.environment is not None:
-        if context.environment != environment:
-            raise PromotionRefused(
-                Refusal.OTHER_ENVIRONMENT,
-                f"{name} requires the environment '{environment}', and this job runs in '{context.environment}'",
-            )
-        yield f"environment {environment}"
-        return False
+    if context.environment not in (None, environment):
+        raise PromotionRefused(
+            Refusal.OTHER_ENVIRONMENT,
+            f"{name} requires the environment '{environment}', and this job runs in '{context.environment}'",
+        )
     forge = _forge(session)
+    if forge and (runs_in := forge.runs_in(environment)) is not None:
+        if runs_in:
+            return f"environment {environment}", False
+        raise PromotionRefused(
+            Refusal.OTHER_ENVIRONMENT,
+            f"{name} requires the environment '{environment}', and the forge knows no deployment to it by this job",
+            hint=f"name it in the job: `environment: {environment}`",
+        )
     approvers = forge.approvers(context.run_url, environment) if forge else None
     if approvers is None:
         raise PromotionRefused(
             Refusal.ENVIRONMENT_UNKNOWN,
             f"{name} requires the environment '{environment}', and neither this job ({context.host}) nor its forge "
             "says who approved it to run there",
-            hint="only GitLab and GitHub say this, and GitHub needs a token with `actions: read`; "
-            "on other hosts, remove the key",
+            hint="only GitLab and GitHub say this: GitHub needs a token with `actions: read`, GitLab "
+            "CIPLUG_GITLAB_TOKEN; on other hosts, remove the key",
         )
     others = sorted(login for login in approvers if login.casefold() not in authors)
     if not others:
@@ -143,8 +171,7 @@ def _check_environment(session: Session, name: str, environment: str, authors: s
             f"{name} requires an approval of the environment '{environment}' in this pipeline run, and {who}",
             hint="name the environment in the job, and give it required reviewers",
         )
-    yield f"environment {environment}, approved by {', '.join(others)}"
-    return True
+    return f"environment {environment}, approved by {', '.join(others)}", True
 
 
 def _forge(session: Session) -> Forge | None:
@@ -172,7 +199,7 @@ def _authors(session: Session, name: str, run: Run) -> set[str]:
     authors |= {match[1] for address in authors if (match := _NO_REPLY.match(address))}
     if run.provenance.context.actor:
         authors.add(run.provenance.context.actor)
-    if session.context.host == "github_actions" and (forge := _forge(session)):
+    if forge := _forge(session):
         authors |= forge.accounts(commit)
     return {author.casefold() for author in authors}
 

@@ -37,6 +37,15 @@ class JobRun:
 
 
 @dataclass(frozen=True)
+class Speaks:
+    """The run of a model that a comment shows for a commit."""
+
+    run: str
+    counts: bool
+    """False: none of the commit counts, and this one comes nearest to it."""
+
+
+@dataclass(frozen=True)
 class JobReport:
     """The report on a commit after one of its runs."""
 
@@ -47,8 +56,8 @@ class JobReport:
     """For this job's files and its log: its own run, beside the latest of each other model."""
     snapshot: Snapshot
     """For the comment and the status: the latest run of every model, whichever job recorded it."""
-    counts: bool
-    """Whether the comment shows this job's run: another one of the model may speak for the commit."""
+    speaks: Speaks | None = None
+    """The run of this job's model that the comment shows; None: all of them were withdrawn."""
     unjudged: ConfigError | None = field(default=None)
     """The reason why the gates did not judge this job's run."""
 
@@ -67,14 +76,15 @@ def report_on(session: Session, job: JobRun) -> JobReport:
     unjudged = own.problem or _without_gates(session, own)
     notes = [*job.notes, *([f"Not judged: {unjudged.message}."] if unjudged and not own.problem else [])]
     unrun = unrun_models(session, runs, commit)
-    speaks = {run.id for run in speaking}
-    shown = [each for each in judged if each.run.id in speaks]
+    shown = [each for each in judged if each.run.id in {run.id for run in speaking}]
+    of_model = next((each.section for each in shown if each.run.model == own.run.model), None)
+    speaks = Speaks(of_model.run.id, of_model.comparison.candidate.reason is None) if of_model else None
     return JobReport(
         runs=runs,
         own=own,
         report=report_of(session, [own, *(each for each in judged if each.run.model != own.run.model)], notes, unrun),
         snapshot=Snapshot.of(session, commit, report_of(session, shown, unrun=unrun)),
-        counts=own.run.id in speaks,
+        speaks=speaks,
         unjudged=unjudged,
     )
 

@@ -10,9 +10,10 @@ from ciplug.records import columns
 from ciplug.stores.base import Problem
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.content import Content, folders, unfoldable
+from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.restore import lost_entries
 from ciplug.stores.git.view import View
 
 _AT_ONCE = 1000
@@ -35,8 +36,15 @@ def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
     findings = Findings()
     findings.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
     findings.problems += [
-        Problem(ref, "it is not a write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)
+        Problem(ref, "it is not a write of ciplug: it is left alone, and unread", repairable=True)
+        for ref in sorted(view.unsound)
     ]
+    findings.problems += [Problem(refs.tip, sentence) for sentence in lost_entries(refs.branch, view.kept_logs)]
+    findings.problems += [
+        Problem(key, f"{len(claims)} pending writes claim it with different bytes, so neither is read: "
+                f"{', '.join(claims)}; delete the wrong one: git push REMOTE :REF")
+        for key, claims in view.contested.items()
+    ]  # fmt: skip
     findings.problems += _unread(remote, view.objects, "the record is lost or damaged on the remote")
     findings.problems += _unread(remote, content.logs, "the entry is lost or damaged on the remote")
     findings.problems += _gaps(content)
@@ -115,9 +123,13 @@ def _doubled(view: View, in_segments: Mapping[str, str]) -> Iterator[Problem]:
     folded = dict(view.content.new)
     above = {part for key in folded for part in folders(key)}
     for ref, (_, files) in view.pending.items():
+        if not view.contested.keys().isdisjoint(files):
+            continue
         other = [key for key, oid in files.items() if in_segments.get(key, folded.get(key, oid)) != oid]
         if other:
             yield Problem(other[0], f"{ref} holds other bytes under this key: the first that was accepted counts")
+        elif odd := [key for key in files if not is_foldable(key)]:
+            yield Problem(odd[0], f"{ref} holds a key that is in no folder: it is read, and never folded")
         elif unfoldable(files, folded, above):
             yield Problem(min(files), f"{ref} holds a key below another key: it is read, and stays where it is")
         else:

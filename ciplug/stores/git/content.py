@@ -108,6 +108,13 @@ def unfoldable(keys: Mapping[str, str], folded: Mapping[str, str], above: Iterab
     )
 
 
+def is_foldable(key: str) -> bool:
+    """Whether a key may be in the branch. All keys of ciplug are in a folder, and a file `runs` would stand in the way
+    of every key below `runs/`, for ever.
+    """
+    return "/" in key
+
+
 def is_readable(keys: Collection[str]) -> bool:
     """Whether readers take a write of these keys for one of ours, by its size and depth."""
     paths = [f"{NEW}/{key}" for key in keys]

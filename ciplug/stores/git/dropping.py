@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ciplug.errors import Conflict, GitKind
 from ciplug.git.push import PushResult
@@ -30,21 +31,30 @@ class _Dropping:
     """The number of unwanted objects that exist."""
 
 
-def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str) -> int:
-    """Drop objects that are folded; returns how many there were.
+class Dropped(NamedTuple):
+    """The result of a drop."""
+
+    objects: int
+    """The number of objects that were dropped."""
+    in_history: bool = False
+    """Whether they can still be reached in the branch's history, since the host refuses a new one."""
+
+
+def drop(remote: CachedRemote, refs: Refs, snapshot: Snapshot, keys: Iterable[str], reason: str) -> Dropped:
+    """Drop objects that are folded.
 
     Raises Conflict where another was faster, StoreError where the host refuses the push.
     """
     dropping = _plan(snapshot, frozenset(keys))
     if not dropping.count:
-        return 0
+        return Dropped(0)
     message = f"ciplug: drop {dropping.count} objects: {reason}"
     # Without a parent what was dropped cannot be reached any more, and the host may clean it away.
-    result = _push(remote, refs, snapshot, dropping, message, ())
+    result, in_history = _push(remote, refs, snapshot, dropping, message, ()), False
     if not result.ok and any(_needs_parents(reason.kinds) for reason in result.rejected.values()):
-        result = _push(remote, refs, snapshot, dropping, message, None)
+        result, in_history = _push(remote, refs, snapshot, dropping, message, None), True
     if result.ok:
-        return dropping.count
+        return Dropped(dropping.count, in_history)
     if result.lost_race:
         raise Conflict("the store was written meanwhile", hint="try again")
     raise remote.refused(result, refs.push_hint)

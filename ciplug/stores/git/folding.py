@@ -13,7 +13,7 @@ from ciplug.errors import GitKind
 from ciplug.git.push import PushResult
 from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.content import Content, folders, unfoldable
+from ciplug.stores.git.content import Content, folders, is_foldable, unfoldable
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
 from ciplug.stores.git.series import SeriesMove, next_series_tip
@@ -58,8 +58,8 @@ def fold(remote: CachedRemote, refs: Refs, snapshot: Snapshot) -> int:
 def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
     """The content of the branch with the pending writes that fit into it, and their refs and commits.
 
-    The same key with other bytes stays where it is, to be looked at; so does a key below another key: a tree
-    cannot hold both.
+    The same key with other bytes stays where it is, to be looked at; so do two writes that claim a key with different
+    bytes, and a key below another key: a tree cannot hold both.
     """
     view = snapshot.view
     content = view.content.copy()
@@ -70,6 +70,8 @@ def _take(snapshot: Snapshot) -> tuple[Content, tuple[tuple[str, str], ...]]:
         if len(taken) == WRITES_PER_FOLD:
             break
         repeated = {key: closed[key] for key in files if key in closed}
+        if not (view.contested.keys().isdisjoint(files) and all(map(is_foldable, files))):
+            continue
         if unfoldable(files, content.new, above) or any(files[key] != repeated[key] for key in repeated):
             continue
         fresh = {key: blob for key, blob in files.items() if key not in repeated}

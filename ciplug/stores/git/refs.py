@@ -29,6 +29,11 @@ class Refs:
         """The last tip that a writer of ours has made; the second where the host refuses the first."""
         return f"refs/{self.branch}/keep/tip", f"refs/heads/{self.branch}-keep/tip"
 
+    @property
+    def our_keep(self) -> tuple[str, str]:
+        """The same two in our repository."""
+        return f"{OUR_KEEP[0]}tip", f"{OUR_KEEP[1]}tip"
+
     def inbox(self, name: str) -> tuple[str, str]:
         """Return the refs for a write; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/inbox/{name}", f"refs/heads/{self.branch}-inbox/{name}"
@@ -36,6 +41,17 @@ class Refs:
     def trial(self, name: str) -> tuple[str, str]:
         """Return the refs for a test write, which no reader sees; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The refs that a fold or an append moves."""
+        return self.tip, self.series, self.keep[0]
+
+    def aside(self, ref: str) -> str:
+        """Return the ref for something that no writer of ours has pushed to `ref`: no reader sees it."""
+        heads = "heads/" if ref.startswith("refs/heads/") else ""
+        name = ref.rpartition("/")[2]
+        return f"refs/{heads}{self.branch}-aside/{name}" if heads else f"refs/{self.branch}/aside/{name}"
 
     @property
     def push_hint(self) -> str:

@@ -1,51 +1,156 @@
-"""A branch that was moved back, replaced or deleted by somebody: what it has lost, from the tip that was kept."""
+"""A branch that was moved back, replaced or deleted by somebody: what it has lost, from the tip that was kept.
+
+Whoever may push may push the kept tip too, so it has the rights of a pending write and no more: objects that the
+branch lacks are read as one such write, and entries of logs are never taken from it. `ciplug fsck` shows those, and
+puts them back when it is asked to.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ciplug.errors import RecordError, listed
+from ciplug.records import columns
+from ciplug.stores.git import segments
 from ciplug.stores.git.cached_remote import CachedRemote
-from ciplug.stores.git.content import Content
-from ciplug.stores.git.segments import read_lines
+from ciplug.stores.git.content import Content, folders, unfoldable
+from ciplug.stores.git.objects import LooseObjects
 
 
-def what_is_lost(before: Content, now: Content | None, branch: str) -> tuple[str, ...]:
-    """A sentence on what the branch has lost; empty where it has lost nothing."""
-    now = now or Content()
-    parts = [
-        (len(before.segments.keys() - now.segments.keys()), "segments"),
-        (len(before.new.keys() - now.new.keys()) if not now.segments.keys() - before.segments.keys() else 0, "objects"),
-        (len(before.logs.keys() - now.logs.keys()), "entries of the registry"),
-    ]
-    lost = [f"{number} {what}" for number, what in parts if number]
-    if not lost:
-        return ()
-    return (
-        f"the branch '{branch}' was moved back, replaced or deleted by somebody: {', '.join(lost)} are taken from "
-        "what was kept of it",
-    )
+@dataclass(frozen=True)
+class KeptLogs:
+    """Entries of logs that the branch lacks, and the kept tip has."""
+
+    entries: Mapping[str, str] = field(default_factory=dict)
+    """Path → blob, of the logs that go on where the branch's ends."""
+    diverged: tuple[str, ...] = ()
+    """Logs of which the kept tip has other entries than the branch: none of them can be put back."""
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self.diverged)
+
+    def of(self, log: str) -> list[str]:
+        """The paths of the entries that a log lacks, in order."""
+        return sorted(path for path in self.entries if path.rpartition("/")[0] == log)
 
 
-def union(remote: CachedRemote, before: Content, now: Content | None) -> Content:
-    """Both branches as one. A log is a chain: it is taken whole, the longer of the two if one continues the other."""
-    if now is None:
-        return before
-    # What is loose in the one may be in a segment of the other.
-    apart = {**now.segments, **before.segments}.items() ^ (now.segments.items() & before.segments.items())
-    lines = remote.blobs(oid for _, oid in apart)
-    keys = {name: read_lines(lines[oid], name).keys for name, oid in apart}
-    closed = set[str]().union(*keys.values())
-    # A drop that was cut off half-way leaves what it kept in segments of both.
-    old_keys = set[str]().union(*(keys[name] for name in keys if name in before.segments))
-    newer = {name: oid for name, oid in now.segments.items() if not (name in keys and keys[name] <= old_keys)}
-    logs = dict(now.logs)
-    for log in {path.rpartition("/")[0] for path in before.logs}:
+def kept_logs(before: Content, now: Content) -> KeptLogs:
+    """What the branch (`now`) lacks of the logs that were kept (`before`)."""
+    entries: dict[str, str] = {}
+    diverged = []
+    for log in sorted({path.rpartition("/")[0] for path in before.logs}):
         old = {path: oid for path, oid in before.logs.items() if path.rpartition("/")[0] == log}
         new = {path: oid for path, oid in now.logs.items() if path.rpartition("/")[0] == log}
-        if not (old.items() <= new.items()):
-            logs = {path: oid for path, oid in logs.items() if path not in new} | old
-    return Content(
-        new={key: oid for key, oid in {**now.new, **before.new}.items() if key not in closed},
-        segments={**newer, **before.segments},
-        columns={**now.columns, **before.columns},
-        indexes=list(dict.fromkeys([*now.indexes, *before.indexes])),
-        logs=logs,
-    )
+        if new.items() <= old.items():
+            entries.update({path: oid for path, oid in old.items() if path not in new})
+        elif not old.items() <= new.items():
+            diverged.append(log)
+    return KeptLogs(entries, tuple(diverged))
+
+
+class Restored(NamedTuple):
+    """What readers see of a branch and of what was kept of it."""
+
+    content: Content
+    """That of the branch, with the kept segments that share no key with it."""
+    objects: dict[str, str]
+    """Key → blob of the other kept objects that the branch lacks."""
+    number: int
+    """Objects that come from what was kept."""
+
+
+def restore_objects(remote: CachedRemote, before: Content, now: Content) -> Restored:
+    """Add the objects that only the kept tip has. Of a key that the branch has, nothing is taken."""
+    written = LooseObjects(remote.repository, remote.format)
+    apart = {name: oid for name, oid in before.segments.items() if now.segments.get(name) != oid}
+    kept = _read_segments(remote, apart)
+    claimed = {*before.new, *(key for segment in kept.values() for key in segment.keys)} - now.new.keys()
+    taken = now.new.keys() | _closed(remote, now, claimed)
+    content = now.copy()
+    objects: dict[str, str] = {}
+    count = 0
+    for name, segment in sorted(kept.items()):
+        fresh = segment.keys - taken
+        if fresh == segment.keys and name not in now.segments:
+            _adopt(written, content, name, apart[name], segment)
+        else:
+            objects.update({key: written.blob(segment.records[key]) for key in fresh & segment.records.keys()})
+            objects.update({key: segment.blobs[key] for key in fresh & segment.blobs.keys()})
+        taken = taken | fresh
+        count += len(fresh)
+    loose = {key: oid for key, oid in before.new.items() if key not in taken}
+    return Restored(content, _foldable({**objects, **loose}, content), count + len(loose))
+
+
+def _foldable(objects: Mapping[str, str], content: Content) -> dict[str, str]:
+    """Without keys below another key, or above one: a tree cannot hold both."""
+    fit: dict[str, str] = {}
+    merged = dict(content.new)
+    above = {part for key in content.new for part in folders(key)}
+    for key, oid in sorted(objects.items()):
+        if not unfoldable({key: oid}, merged, above):
+            fit[key] = merged[key] = oid
+            above.update(folders(key))
+    return fit
+
+
+def _read_segments(remote: CachedRemote, oids: Mapping[str, str]) -> dict[str, segments.Segment]:
+    """The segments among these that have the lines they are named for."""
+    blobs = remote.sound_blobs(oids.values())
+    found = {}
+    for name, oid in oids.items():
+        if oid in blobs and segments.is_named_for(name, blobs[oid]):
+            try:
+                found[name] = segments.read_lines(blobs[oid], name)
+            except RecordError:
+                continue
+    return found
+
+
+def _closed(remote: CachedRemote, now: Content, keys: set[str]) -> set[str]:
+    """Those of the keys that a segment of the branch has."""
+    index: dict[str, bytes] = {}
+    for data in remote.sound_blobs(now.indexes).values():
+        index.update(segments.read_index(data))
+    marks = {segments.mark_of(key) for key in keys}
+    names = [name for name in now.segments if name not in index or (keys and segments.holds(index[name], marks))]
+    blobs = remote.sound_blobs(now.segments[name] for name in names)
+    found: set[str] = set()
+    for name in names:
+        with contextlib.suppress(KeyError, RecordError):
+            found |= keys & segments.read_lines(blobs[now.segments[name]], name).keys
+    return found
+
+
+def _adopt(written: LooseObjects, content: Content, name: str, oid: str, segment: segments.Segment) -> None:
+    """Add a whole segment; its columns and its part of the INDEX are made again from its lines."""
+    content.segments[name] = oid
+    rows = {**dict.fromkeys(segment.blobs, b""), **segment.records}
+    content.columns[name] = written.blob(columns.encode(columns.of(sorted(rows.items()))))
+    content.indexes.append(written.blob(segments.write_index({name: segments.marks_of(segment.keys)})))
+
+
+def lost_objects(branch: str, *parts: str) -> tuple[str, ...]:
+    """A sentence on the objects that the branch has lost, in parts such as "3 objects"; none where it lost nothing."""
+    lost = ", ".join(filter(None, parts))
+    return (f"{_moved(branch)}: readers take {lost} from what was kept of it",) if lost else ()
+
+
+def lost_entries(branch: str, logs: KeptLogs) -> tuple[str, ...]:
+    """Sentences on the entries of logs that the branch has lost."""
+    sentences = []
+    if number := len(logs.entries):
+        entries = "1 entry" if number == 1 else f"{number:,} entries"
+        sentences.append(
+            f"{_moved(branch)}: what was kept of it has {entries} of the registry more, which do not count"
+        )
+    if logs.diverged:
+        sentences.append(f"{_moved(branch)}: what was kept of it has another history of {listed(logs.diverged)}")
+    return tuple(sentences)
+
+
+def _moved(branch: str) -> str:
+    return f"the branch '{branch}' was moved back, replaced or deleted by somebody"

@@ -82,7 +82,8 @@ class Snapshot:
 
     def keys(self, prefixes: tuple[str, ...]) -> set[str]:
         content = self.view.content
-        keys = {key for key in (*self.loose, *content.logs) if key.startswith(prefixes)}
+        # A key that several writes claim is listed: what cannot be read is not the same as what is not there.
+        keys = {key for key in (*self.loose, *self.view.contested, *content.logs) if key.startswith(prefixes)}
         groups = [group_of(prefix) for prefix in prefixes]
         everywhere = any(group is None for group in groups)
         names = list(content.segments) if everywhere else self.candidates(filter(None, groups))

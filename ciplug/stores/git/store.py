@@ -1,9 +1,9 @@
 """The git store: a write is one push to a ref of its own, a reader sees the branch and what is pending.
 
 Layout (format 1)
-    refs/<branch>/inbox/<id>        a parentless commit with tree new/<key>: one write, until it is folded
+    refs/<branch>/inbox/<commit>    a parentless commit with tree new/<key>: one write, until it is folded
     refs/<branch>/keep/tip          the last tip of the branch that a writer of ours has made
-    refs/heads/<branch>-inbox/<id>, refs/heads/<branch>-keep/tip
+    refs/heads/<branch>-inbox/<commit>, refs/heads/<branch>-keep/tip
                                     the same, on a host that refuses refs outside refs/heads
     refs/heads/<branch>             FORMAT, new/<key> (folded writes), segments/ (see `segments`), and
                                     <log>/<seq>.json (logs, by compare-and-swap)
@@ -15,7 +15,6 @@ Writers do not wait for each other, so any number may record at once; only logs 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import random
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -23,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import Cause, Conflict, StoreError
+from ciplug.errors import Cause, Conflict, GitKind, StoreError
 from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
@@ -33,6 +32,7 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path, is_readable
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.remote import in_the_way
 
 # What only readers and folds need is imported when they run: a job that records does neither.
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ciplug.stores.git.view import View
 
 _LOG_TRIES = 30
+_NAMED_MOST = 5
 
 
 class GitStore:
@@ -91,24 +92,31 @@ class GitStore:
     # Writing
 
     def add(self, objects: Mapping[str, bytes]) -> None:
-        """One commit, one push, to a ref whose name follows from the keys: a repeated push is the same push."""
+        """One commit, one push, to a ref that is named by the commit: a repeated push is the same push.
+
+        So nobody else's write can stand under that name. Of two pending writes with different bytes under one key,
+        neither is read: `notes` and `check` name both.
+        """
         if not is_readable(objects):
             raise StoreError(
                 f"a write of {len(objects):,} objects is too large, or its keys too deep",
                 hint="send fewer at once",
                 cause=Cause.TOO_LARGE,
             )
-        name = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:32]
         with self._remote.side() as (side, written):
             tree = written.nested_tree({f"new/{key}": written.blob(data) for key, data in objects.items()})
             # A fixed date: the same objects are the same commit, whenever they are sent.
             commit = written.commit(tree, (), f"ciplug: {len(objects)} objects\n\n[skip ci]", 0)
-            result = self._remote.create(side, commit, *self._refs.inbox(name))
+            result = self._remote.create(side, commit, *self._refs.inbox(commit))
         self._seen = None
         if result.ok:
             return
+        refs = self._refs.inbox(commit)
+        with self._remote.locked():
+            self._remote.with_cache(lambda: self._remote.check_way(refs[0]))
         if result.lost_race:
-            raise Conflict(f"the store has other content under the same key: {min(objects)}")
+            # The name is that of this very commit.
+            raise in_the_way([ref for ref in refs if result.refuses(ref, *GitKind)] or [refs[0]])
         raise self._remote.refused(result, self._refs.push_hint)
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
@@ -123,6 +131,8 @@ class GitStore:
                     return sent
                 if snapshot.head(log) != expected and seen:
                     seen, snapshot = None, self._fetch()
+                if snapshot.view.kept_logs.of(log):
+                    raise self._has_lost(log)
                 if (head := snapshot.head(log)) != expected:
                     raise Conflict(f"{log} has moved on", head=head)
                 sent = Head(1 if head is None else head.seq + 1, digest(entry))
@@ -132,8 +142,43 @@ class GitStore:
                 return sent
             if not (seen or result.lost_race or result.network):
                 raise self._remote.refused(result, self._refs.push_hint)
+            if attempt == 1 and result.lost_race:
+                self._remote.check_way(*self._refs.written)
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
+
+    def _has_lost(self, log: str) -> StoreError:
+        return StoreError(
+            f"the branch '{self._refs.branch}' has lost entries of {log}, or somebody has pushed others to "
+            f"{self._refs.keep[0]}: nothing is added to it before somebody has decided",
+            hint="look at them: ciplug fsck; put them back: ciplug fsck --restore-registry; or throw them away: "
+            f"git push REMOTE :{self._refs.keep[0]}",
+            cause=Cause.LOST,
+        )
+
+    def kept_entries(self) -> dict[str, bytes]:
+        with self._snapshot() as snapshot:
+            kept = snapshot.view.kept_logs.entries
+            blobs = self._remote.blobs(kept.values())
+            return {path: blobs[oid] for path, oid in sorted(kept.items())}
+
+    def restore_entries(self, entries: Mapping[str, bytes]) -> None:
+        from ciplug.stores.git.tip import Change, push_tip
+
+        with self._remote.locked():
+            snapshot = self._fetch()
+            kept = snapshot.view.kept_logs.entries
+            written = LooseObjects(self._remote.repository, self._remote.format)
+            content = snapshot.view.content.copy()
+            blobs = {path: written.blob(data) for path, data in entries.items()}
+            if not blobs.items() <= kept.items():
+                raise Conflict("the store was written meanwhile", hint="look again: ciplug fsck")
+            content.logs.update(blobs)
+            change = Change(content, f"ciplug: restore {len(blobs)} entries")
+            result, _ = push_tip(self._remote, self._refs, snapshot, written, change)
+            self._seen = None
+        if not result.ok:
+            raise self._remote.refused(result, self._refs.push_hint)
 
     def _push_entry(self, snapshot: Snapshot, path: str, entry: bytes) -> tuple[PushResult, View]:
         from ciplug.stores.git.tip import Change, push_tip
@@ -150,6 +195,8 @@ class GitStore:
         with self._remote.locked():
             snapshot = self._fetch()
             folded = folding.fold(self._remote, self._refs, snapshot)
+            if not folded and snapshot.view.pending:
+                self._remote.check_way(*self._refs.written)
             # Whoever compacts a store that is gone has seen the note, and begins a new one.
             if snapshot.view.gone:
                 self._remote.remember(None)
@@ -166,7 +213,13 @@ class GitStore:
             snapshot = self._fetch()
             while snapshot.view.pending and folding.fold(self._remote, self._refs, snapshot):
                 snapshot = self._fetch()
-            return drop(self._remote, self._refs, snapshot, keys, reason)
+            dropped = drop(self._remote, self._refs, snapshot, keys, reason)
+            if dropped.in_history:
+                self.notes.append(
+                    "the host refuses that the branch begins a new history: what was dropped can still be found in the "
+                    "old one"
+                )
+            return dropped.objects
 
     # Reading
 
@@ -238,6 +291,7 @@ class GitStore:
 
     def _fetch(self) -> Snapshot:
         """Fetch, and read every name."""
+        from ciplug.stores.git.restore import lost_entries
         from ciplug.stores.git.snapshot import Snapshot
         from ciplug.stores.git.view import fetch_view
 
@@ -245,6 +299,12 @@ class GitStore:
         view = self._remote.with_cache(lambda: fetch_view(self._remote, self._refs))
         for sentence in view.lost:
             self._note(_restorable(sentence))
+        for sentence in lost_entries(self._refs.branch, view.kept_logs):
+            self._note(f"{sentence}; see `ciplug fsck`")
+        for key in list(view.contested)[:_NAMED_MOST]:
+            self._note(f"{key} is not read: pending writes claim it with different bytes; see `ciplug fsck`")
+        if len(view.contested) > _NAMED_MOST:
+            self._note(f"{len(view.contested) - _NAMED_MOST} more keys are claimed with different bytes")
         if view.gone:
             self._note(self._what_is_gone(view.gone))
         return Snapshot(self._remote, view, self._note)
@@ -263,6 +323,7 @@ class GitStore:
     # Checking
 
     def check(self, *, repair: bool = False) -> list[Problem]:
+        from ciplug.stores.git import folding
         from ciplug.stores.git.check import find_problems
         from ciplug.stores.git.tip import Change, push_tip
 
@@ -273,8 +334,17 @@ class GitStore:
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
-            if not repair or not (findings.index or findings.columns or view.lost):
+            if not repair:
                 return problems
+            problems = self._set_aside(view, problems)
+            if not (findings.index or findings.columns or view.lost):
+                return problems
+            if view.lost:
+                folding.fold(self._remote, self._refs, snapshot)
+                snapshot = self._fetch()
+                view = snapshot.view
+            if not (findings.index or findings.columns):
+                return list(map(_repaired, problems))
             written = LooseObjects(self._remote.repository, self._remote.format)
             content = view.content.copy()
             content.columns.update({name: written.blob(data) for name, data in findings.columns.items()})
@@ -283,13 +353,32 @@ class GitStore:
             self._seen = None
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
-        return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+        return list(map(_repaired, problems))
+
+    def _set_aside(self, view: View, problems: list[Problem]) -> list[Problem]:
+        """Move the refs that no writer of ours has pushed out of the readers' way; a refusal leaves them."""
+        done: set[str] = set()
+        for ref, oid in view.unsound.items():
+            specs = [f"{oid}:{self._refs.aside(ref)}", f":{ref}"]
+            if self._remote.push(self._remote.repository, specs, [f"--force-with-lease={ref}:{oid}"]).ok:
+                done.add(ref)
+        self._seen = None
+        return [
+            problem._replace(repaired=problem.where in done, repairable=problem.where in done)
+            if problem.where in view.unsound
+            else problem
+            for problem in problems
+        ]
 
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.git.trial import try_writes
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._fetch().view)
+
+
+def _repaired(problem: Problem) -> Problem:
+    return problem._replace(repaired=True) if problem.repairable else problem
 
 
 def _restorable(sentence: str) -> str:

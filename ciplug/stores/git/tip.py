@@ -44,11 +44,20 @@ def push_tip(
     moves[refs.tip] = (view.tip, commit)
     first = list(moves)
     kept, before = view.keep
-    moves[kept] = (before, commit)
-    moves.update({ref: (oid, None) for ref, oid in change.folded})
+    keep = view.keep
+    if _keeps_nothing_more(view, change):
+        moves[kept] = (before, commit)
+        keep = (kept, commit)
+    moves.update({ref: (oid, None) for ref, oid in change.folded if ref != kept})
     spare = dict([refs.keep]) if before is None else None
     result = move_refs(remote, moves, first=first, spare=spare)
-    return result, replace(view, tip=commit, keep=(kept, commit), content=content, parents=(commit,), lost=())
+    return result, replace(view, tip=commit, keep=keep, content=content, parents=(commit,))
+
+
+def _keeps_nothing_more(view: View, change: Change) -> bool:
+    """Whether the new tip has all that the kept one has: else that stays where it is, until somebody has decided."""
+    entries = view.kept_logs.entries.items() <= change.content.logs.items() and not view.kept_logs.diverged
+    return entries and (view.keep[0] not in view.pending or view.keep in change.folded)
 
 
 def _commit(snapshot: Snapshot, written: LooseObjects, change: Change) -> str:

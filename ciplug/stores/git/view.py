@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from ciplug.errors import Cause, GitKind, StoreError
+from ciplug.errors import Cause, GitKind, StoreError, counted
 from ciplug.git.failures import Failure
 from ciplug.stores.git.cached_remote import UNREACHABLE_HINT, CachedRemote
 from ciplug.stores.git.content import DEEPEST, NEW, WRITE_MOST, Content, Files, read_content
 from ciplug.stores.git.objects import FILES, TREE
 from ciplug.stores.git.refs import OUR_INBOX, OUR_KEEP, OUR_TIP, Refs
-from ciplug.stores.git.restore import union, what_is_lost
+from ciplug.stores.git.restore import KeptLogs, kept_logs, lost_objects, restore_objects
 
 _MOMENT = 0.3
 
@@ -29,32 +30,48 @@ class View:
     keep: tuple[str, str | None]
     """The ref that keeps the last tip, and its commit."""
     content: Content
-    """The content of the branch, completed by what `keep` has if the branch lost it."""
+    """The content of the branch, with segments that only `keep` has. Its logs are the branch's alone."""
     pending: dict[str, tuple[str, dict[str, str]]]
-    """Remote ref → commit, and key → blob, of each write that is not folded."""
+    """Remote ref → commit, and key → blob, of each write that is not folded: what only `keep` has is one of them."""
     parents: tuple[str, ...]
     """The parents of the next tip."""
     unsound: dict[str, str]
     """Remote ref → commit of everything that no ciplug writer has pushed."""
     lost: tuple[str, ...] = ()
-    """Sentences on what the branch has lost, and `keep` still holds."""
+    """A sentence on the objects that the branch has lost, and that readers take from `keep`."""
+    kept_logs: KeptLogs = field(default_factory=KeptLogs)
+    """Entries of logs that the branch has lost. They do not count until somebody puts them back."""
     gone: str | None = None
     """The last tip seen here, if both the branch and the kept ref are gone."""
 
-    @property
+    @cached_property
     def objects(self) -> dict[str, str]:
-        """Key → blob of what is in no segment; of two pending writes of one key, the ref that sorts first."""
-        blobs = dict(self.content.new)
-        for _, files in self.pending.values():
+        """Key → blob of what is in no segment. What is folded counts before what is pending.
+
+        Two pending writes with other bytes under one key are a conflict: neither is among the objects.
+        """
+        pending = {key: oid for _, files in self.pending.values() for key, oid in files.items()}
+        return {**{key: oid for key, oid in pending.items() if key not in self.contested}, **self.content.new}
+
+    @cached_property
+    def contested(self) -> dict[str, tuple[str, ...]]:
+        """Key → the refs of the pending writes that claim it with different bytes."""
+        claims: dict[str, dict[str, list[str]]] = {}
+        for ref, (_, files) in self.pending.items():
             for key, oid in files.items():
-                blobs.setdefault(key, oid)
-        return blobs
+                if key not in self.content.new:
+                    claims.setdefault(key, {}).setdefault(oid, []).append(ref)
+        return {
+            key: tuple(sorted(ref for refs in by_oid.values() for ref in refs))
+            for key, by_oid in sorted(claims.items())
+            if len(by_oid) > 1
+        }
 
 
 def fetch_view(remote: CachedRemote, refs: Refs) -> View:
     """Fetch, and read every name."""
     view = _view(remote, refs, _fetch(remote, refs))
-    if view.lost:
+    if view.lost or view.kept_logs:
         # A server that moves one ref after the other shows the like for a moment.
         time.sleep(_MOMENT)
         view = _view(remote, refs, _fetch(remote, refs))
@@ -90,13 +107,14 @@ def _fetch_without_branch(remote: CachedRemote, refs: Refs) -> Failure | None:
 
 def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
     tip = ours.get(OUR_TIP)
-    kept = next((ref for ref in ours if ref.startswith(OUR_KEEP)), None)
+    kept = next((ref for ref in (*refs.our_keep, *ours) if ref in ours and ref.startswith(OUR_KEEP)), None)
     keep = (refs.remote(kept), ours[kept]) if kept else (refs.keep[0], None)
     files, unsound = _walk(remote, {ref: oid for ref, oid in ours.items() if ref != kept or oid != tip})
+    unsound.update({ref: ours[ref] for ref in [*files] if ref.startswith(OUR_INBOX) and not _is_named(ref, ours[ref])})
     pending = {
         refs.remote(ref): (ours[ref], {key.removeprefix("new/"): oid for key, (_, oid) in files[ref].items()})
         for ref in sorted(files)
-        if ref.startswith(OUR_INBOX)
+        if ref.startswith(OUR_INBOX) and ref not in unsound
     }
     content = read_content(remote, files[OUR_TIP], refs.branch) if OUR_TIP in files else None
     before = None
@@ -110,11 +128,22 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
             cause=Cause.FORMAT,
         )
     lost: tuple[str, ...] = ()
-    parents = (tip,) if tip and content is not None else ()
+    logs = KeptLogs()
+    parents: tuple[str, ...] = (tip,) if tip and content is not None else ()
     if before is not None:
-        lost = what_is_lost(before, content, refs.branch)
-        content = union(remote, before, content)
-        parents = tuple(oid for oid in (keep[1], *parents) if oid)
+        logs = kept_logs(before, content or Content())
+        if content is None:
+            content = replace(before.copy(), logs={})
+            # Without the entries of its logs, the next tip does not follow from what was kept.
+            parents = () if logs else tuple(filter(None, [keep[1]]))
+            counts = {"object": len(content.new), "segment": len(content.segments)}
+            lost = lost_objects(refs.branch, *(counted(n, noun) for noun, n in counts.items() if n))
+        else:
+            restored = restore_objects(remote, before, content)
+            content = restored.content
+            if restored.objects:
+                pending[keep[0]] = (keep[1] or "", restored.objects)
+            lost = lost_objects(refs.branch, counted(restored.number, "object") if restored.number else "")
     return View(
         tip=tip,
         keep=keep,
@@ -123,7 +152,13 @@ def _view(remote: CachedRemote, refs: Refs, ours: Mapping[str, str]) -> View:
         parents=parents,
         unsound={refs.remote(ref): oid for ref, oid in unsound.items() if ref != OUR_TIP},
         lost=lost,
+        kept_logs=logs,
     )
+
+
+def _is_named(ref: str, commit: str) -> bool:
+    """Whether the name of a write's ref is the id of its commit, as its writer has chosen it."""
+    return ref.rpartition("/")[2] == commit
 
 
 def _walk(remote: CachedRemote, refs: Mapping[str, str]) -> tuple[dict[str, Files], dict[str, str]]:

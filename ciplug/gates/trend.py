@@ -1,0 +1,90 @@
+"""Rules on the loss over many commits together: each may be within its own allowance, and all of them far beyond."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ciplug.gates import reasons, regression, rule_text
+from ciplug.gates.checks import Check, failed, limit_of, tolerance, undecided
+from ciplug.records.verdict import GateResult
+from ciplug.stats.change_points import largest_fall, total
+from ciplug.stats.intervals import Interval, Rule
+
+if TYPE_CHECKING:
+    from ciplug.config.gate import ResolvedGate, Trend
+    from ciplug.gates.evidence import Trail
+
+
+def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trail) -> Check:
+    """The trend of a gate; `value` is the candidate's metric, a finite number.
+
+    With enough runs since then, an interval decides whose noise is that of their successive differences; else the two
+    numbers do. The result names the commit where the level fell most.
+    """
+    start = trail.start
+    reference = start.metrics.get(gate.metric)
+    result = GateResult(
+        gate=name,
+        metric=gate.metric,
+        rule=rule_text.trend(trend),
+        outcome="ERROR",
+        reason="",
+        candidate=value,
+        baseline=reference,
+        baseline_run=start.run,
+        baseline_label=regression.label(start),
+        change=None if reference is None else value - reference,
+    )
+    if reference is None:
+        return regression.without_baseline(gate, result, start)
+    if not math.isfinite(reference):
+        reason = reasons.baseline_not_finite(gate.metric, reference)
+        return Check(gate=gate, result=replace(result, reason=reason, advice="record that commit again"))
+    if start.problem:
+        problem = start.problem
+        result = replace(result, outcome=undecided(gate), reason=problem.clause, advice=problem.remedy)
+        return Check(gate=gate, result=result)
+    limit = limit_of(trend.max_total, reference)
+    if limit is None:
+        reason = "a percentage of 0 is undefined"
+        advice = "add an absolute allowance: {rel: …, abs: …}"
+        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=advice))
+    rule = Rule(
+        higher_is_better=bool(gate.higher_is_better),
+        allowed=limit,
+        alpha=gate.alpha,
+        tolerance=tolerance(gate, value, reference),
+    )
+    known = [(commit, v) for commit, v in zip(trail.commits, trail.values, strict=True) if math.isfinite(v)]
+    values = [reference, *(v for _, v in known), value]
+    result = replace(result, limit=limit, advice=regression.LOOK)
+    result = replace(result, reason=reasons.comparison(result, rule), notes=_fell(values, known, start.commit, rule))
+    interval = total(values, rule)
+    if isinstance(interval, Interval):
+        return Check(gate=gate, result=result, interval=interval)
+    d = (value - reference) * rule.sign
+    passes = -math.inf < d >= rule.bound
+    reason = result.reason if passes else reasons.point(result, rule)
+    outcome = "PASS" if passes else failed(gate)
+    return Check(
+        gate=gate,
+        result=replace(
+            result,
+            outcome=outcome,
+            reason=reason,
+            advice=None if passes else result.advice,
+            method=reasons.POINT,
+            point=True,
+        ),
+    )
+
+
+def _fell(values: list[float], known: list[tuple[str, float]], start: str | None, rule: Rule) -> tuple[str, ...]:
+    """A note on where the level fell; none where it did not."""
+    fall = largest_fall(values, rule.sign)
+    if fall is None or (values[-1] - values[0]) * rule.sign >= 0:
+        return ()
+    commits = [start, *(commit for commit, _ in known), None]
+    return (reasons.fell(fall, commits[fall.at], len(values)),)

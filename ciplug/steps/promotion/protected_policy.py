@@ -1,0 +1,62 @@
+"""The policy that promotions go by: the committed one of the default branch, whatever lies in this checkout."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ciplug import config as configuration
+from ciplug.config import Config
+from ciplug.errors import ConfigError, GitError
+from ciplug.git.branch_files import Tree, tree_of_branch, tree_of_default_branch
+from ciplug.git.history import target_branch
+from ciplug.records.verdict import PolicySource
+from ciplug.steps.committed_settings import inside, settings_in
+from ciplug.steps.policy_in_force import Policies, read_policies
+from ciplug.steps.session import Session
+
+
+def by_protected_policy(session: Session) -> Session:
+    """The same session, judging by the policy of the default branch, as the remote names it; of its own without one.
+
+    Whoever promotes must not choose the requirements: neither by a file that is not committed, nor by a branch, nor by
+    a variable. Raises GitError where the remote does not answer, ConfigError where there is no such file.
+    """
+    fresh = replace(session)
+    fresh.remember("policies", lambda: _policies(session))
+    _ = read_policies(fresh)
+    return fresh
+
+
+def _policies(session: Session) -> Policies:
+    workspace = session.workspace
+    if workspace is None:
+        raise ConfigError(
+            "a promotion goes by the policy of the default branch, and this folder is in no repository",
+            hint="run inside a checkout",
+        )
+    branch, tree = _default_branch(session)
+    where = f"{branch} ({tree.commit[:8]})"
+    file = inside(session.config.path or session.cwd / configuration.FILE, session.top) or Path(configuration.FILE)
+    found = settings_in(tree, file, where)
+    if found is None:
+        return Policies(Config(), PolicySource(file=file.as_posix(), branch=branch, commit=tree.commit), branch)
+    config, name = found
+    return Policies(config, PolicySource(file=name, branch=branch, commit=tree.commit), branch)
+
+
+def _default_branch(session: Session) -> tuple[str, Tree]:
+    workspace = session.need_workspace()
+    if workspace.remotes:
+        try:
+            return tree_of_default_branch(workspace, session.env)
+        except GitError as problem:
+            raise GitError(
+                f"a promotion goes by the policy of the default branch, which cannot be read: {problem.message}",
+                hint=problem.hint,
+                kind=problem.kind,
+            ) from None
+    branch = target_branch(workspace, session.env, asked=None, context_target=None, context_default=None)
+    if branch is None:
+        raise GitError("a promotion goes by the policy of the default branch, and this repository has no branch")
+    return branch, tree_of_branch(workspace, branch, session.env)

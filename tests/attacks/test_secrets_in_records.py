@@ -1,0 +1,104 @@
+"""Passwords and tokens that a training is given do not get into git; what slipped through is removed for good."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project import CONFIG, Project, git
+
+SECRET = "hunter2-of-the-team"
+TOKEN = "ghp_" + "a1B2" * 9
+LOGS = f"""\
+import ciplug, json, pathlib, sys
+with ciplug.start_run() as run:
+    ciplug.log_params({{"db_password": {SECRET!r}, "lr": 0.1, "pad_token": "<pad>", "patient": "ann"}})
+    ciplug.set_tags({{"note": "pushed with {TOKEN}"}})
+pathlib.Path("metrics.json").write_text('{{"accuracy": 0.9}}')
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
+    made = Project.create(tmp_path / "work", remote=tmp_path / "remote.git", config=CONFIG + "redact: [patient]\n")
+    (made.folder / "train.py").write_text(LOGS)
+    made.commit("log secrets")
+    made.push()
+    return made
+
+
+def everywhere(repository: Path) -> str:
+    """Every object of a repository, reachable or not."""
+    listed = ["git", "cat-file", "--batch-all-objects", "--batch"]
+    done = subprocess.run(listed, cwd=repository, capture_output=True, check=True)
+    return done.stdout.decode(errors="replace")
+
+
+def test_what_looks_like_a_secret_is_masked_and_named(project: Project, tmp_path: Path) -> None:
+    command = (sys.executable, "train.py", "--token=XYZ-1234-XYZ", "--password", SECRET, "JOB=from-the-job-7")
+    done = project.ciplug("run", "--", *command, env={"DEPLOY_TOKEN": "from-the-job-7"})
+    for name in ("option --token", "option --password", "parameter db_password", "parameter patient", "tag note"):
+        assert name in done.stderr
+    (run,) = project.json("runs", "list", "--json")
+    assert run["params"] == {"db_password": "***", "lr": 0.1, "pad_token": "<pad>", "patient": "***"}
+    assert run["tags"]["note"] == "pushed with ***"
+    assert run["provenance"]["command"][2:] == ["--token=***", "--password", "***", "JOB=***"]
+    pushed = everywhere(tmp_path / "remote.git")
+    for secret in ("XYZ-1234-XYZ", SECRET, TOKEN, "from-the-job-7", '"ann"'):
+        assert secret not in pushed.replace(LOGS, "")
+    said = project.ciplug("runs", "tag", run["id"], f"api_key={SECRET}").stderr
+    assert "tag api_key" in said
+    assert SECRET not in everywhere(tmp_path / "remote.git").replace(LOGS, "")
+
+
+def test_the_run_of_a_killed_program_is_masked_too(project: Project, tmp_path: Path) -> None:
+    dies = "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)\n    ciplug.set_tags"
+    killed = LOGS.replace("    ciplug.set_tags", dies)
+    subprocess.run([sys.executable, "-c", killed], cwd=project.folder, check=False)
+    said = project.ciplug("record", "--spooled").stderr
+    assert "parameter db_password" in said
+    (run,) = project.json("runs", "list", "--json")
+    assert (run["status"], run["params"]["db_password"]) == ("killed", "***")
+
+
+def test_what_slipped_through_is_erased(project: Project, tmp_path: Path) -> None:
+    slipped = "the-name-of-a-patient"
+    (project.folder / "train.py").write_text(LOGS.replace('"lr": 0.1', f'"who": {slipped!r}'))
+    project.commit("a name that nothing masks")
+    project.push()
+    other = project.train("--tag", "keep=me")
+    project.ciplug("run", "--", sys.executable, "train.py")
+    (run,) = (one["id"] for one in project.json("runs", "list", "--json") if one["id"] != other)
+    project.ciplug("gate", "--run", run, code=None)
+    project.ciplug("runs", "tag", run, f"seen={slipped}")
+    project.ciplug("compact")
+    erase = ("runs", "withdraw", run[:12], "--reason", "a patient's name")
+    done = project.ciplug(*erase, "--erase")
+    assert "erased" in done.stderr and "clones" in done.stderr
+    assert [one["id"] for one in project.json("runs", "list", "--all", "--json")] == [other]
+    assert f"no run '{run}'" in project.ciplug("runs", "show", run, code=2).stderr
+    # Gone from the history of the host once it cleans up, and from this machine now.
+    remote = tmp_path / "remote.git"
+    git(remote, "reflog", "expire", "--expire=now", "--all")
+    git(remote, "gc", "-q", "--prune=now")
+    left = everywhere(remote)
+    assert run not in left and other in left and f"seen={slipped}" not in left
+    for file in (project.folder / ".git/ciplug").rglob("*"):
+        assert not file.is_file() or run.encode() not in file.read_bytes(), file
+    assert project.ciplug("fsck").returncode == 0
+
+
+def test_a_version_of_the_registry_is_not_erased(project: Project) -> None:
+    (project.folder / "train.py").write_text(LOGS + "pathlib.Path('model.txt').write_text('model')\n")
+    project.commit("a model")
+    project.push()
+    run = project.train("--artifact", "model.txt")
+    project.ciplug("gate")
+    project.ciplug("promote", "wine", "--to", "staging")
+    done = project.ciplug("runs", "withdraw", run, "--reason", "x", "--erase", code=2)
+    assert "is named by event 1 of 'wine' in the registry" in done.stderr
+    assert project.json("runs", "show", run, "--json")["id"] == run
