@@ -49,8 +49,7 @@ TESTS = {
     "stores/git": """
         test_git_*.py test_content.py integration/test_git_store.py integration/test_git_files.py
         integration/test_git_segments.py integration/test_git_branch.py integration/test_git_server.py
-        integration/test_git_as_it_is.py integration/test_other_checkouts.py integration/test_store_contract.py
-        integration/test_git_faults.py
+        integration/test_git_as_it_is.py
     """,
 }
 """Part of ciplug → its tests, the quick ones first; a test without a folder is in tests/unit."""
@@ -175,7 +174,8 @@ class Copy:
         names = {name for line in _statement(mutant) for name in lines.get(line, ())}
         if not names or "" in names:
             return self._tests
-        return sorted({name.partition("[")[0] for name in names})
+        tests = {name.partition("[")[0] for name in names}
+        return sorted(tests, key=lambda test: (self._tests.index(test.partition("::")[0]), test))
 
     def _trace_tests(self) -> int:
         cover = Coverage(data_file=self._folder / "lines", source=[str(self.root / "ciplug")], config_file=False)

@@ -392,6 +392,21 @@ def test_a_command_that_moves_head_where_git_keeps_no_log(job: Job, capsys: pyte
     assert "wrote HEAD while it ran, and git keeps no log of it" in capsys.readouterr().out
 
 
+def test_a_command_that_moves_head_and_clears_the_log(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.monkeypatch.chdir(job.project.folder)
+    clear = "git reflog expire --expire=now --all"
+    for command, moves in (
+        (f"python3 train.py && {clear}", False),
+        (f"git checkout -q develop && python3 train.py && git checkout -q main && {clear}", True),
+    ):
+        job.git("commit", "-q", "--allow-empty", "-m", "next")
+        time.sleep(0.05)
+        assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+        assert ("the command wrote HEAD" in capsys.readouterr().err) is moves, command
+
+
 def test_a_remote_without_an_address_is_none(job: Job) -> None:
     def remotes() -> Mapping[str, str]:
         found = discover(job.project.folder)
