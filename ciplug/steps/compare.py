@@ -19,6 +19,7 @@ from ciplug.records.selection import REPORTED_REASONS
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
@@ -134,6 +135,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from finder.renames.notices
     if otherwise := read_otherwise(finder.session, finder.given.model):
         yield otherwise
+    yield from looks(finder)
     yield from past.notices
     yield from finder.registered.notices
     yield from _aside(finder)
