@@ -152,6 +152,8 @@ class Cause(Enum):
     """The repository, bucket, folder or job does not exist, or is hidden from this account."""
     PROTECTED = auto()
     """The branch is protected."""
+    IN_THE_WAY = auto()
+    """A ref of somebody else stands where ours must be: `a` and `a/b` cannot both exist."""
     RULE = auto()
     """Another rule of the host."""
     CONFLICT = auto()

@@ -28,7 +28,7 @@ class HeadLog(NamedTuple):
     entries: tuple[tuple[str, int, str], ...] = ()
     """Commit, the second in which it was made, and when HEAD came to it, as git shows that."""
     marks: tuple[tuple[int, int] | None, ...] = ()
-    """When the files of HEAD and of its branch were written, in nanoseconds since 1970; None: there is none."""
+    """The files of HEAD and of its branch, and when each was written, in nanoseconds since 1970; None: no such file."""
 
     @classmethod
     def read(cls, workspace: Workspace) -> HeadLog:

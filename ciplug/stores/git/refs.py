@@ -42,6 +42,11 @@ class Refs:
         """Return the refs for a test write, which no reader sees; the second is used if the host refuses the first."""
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The refs that a fold or an append moves."""
+        return self.tip, self.series, self.keep[0]
+
     def aside(self, ref: str) -> str:
         """Return the ref for something that no writer of ours has pushed to `ref`: no reader sees it."""
         heads = "heads/" if ref.startswith("refs/heads/") else ""
