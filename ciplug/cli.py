@@ -29,6 +29,7 @@ COMMANDS = {
     "compare": "compare the run of a commit with its baseline",
     "report": "write or post the report of a commit",
     "gate": "judge a run by the gates of ciplug.yaml",
+    "gates": "audit the gates by the runs of the past",
     "policy": "check and explain the gates of ciplug.yaml, and test them",
     "promote": "move a model version to a stage, if its verdict allows it",
     "registry": "show models, versions, stages and their history",

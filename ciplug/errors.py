@@ -75,6 +75,10 @@ class RecordError(CiplugError):
     """A stored record cannot be read: corrupt, or not of a shape that we know."""
 
 
+class NewerRecord(RecordError):
+    """A record of a schema that only a newer ciplug reads: it is not damaged."""
+
+
 class GitKind(Enum):
     """The kind of a git failure. Of several, the first in this order is the most specific."""
 
@@ -148,6 +152,8 @@ class Cause(Enum):
     """The repository, bucket, folder or job does not exist, or is hidden from this account."""
     PROTECTED = auto()
     """The branch is protected."""
+    IN_THE_WAY = auto()
+    """A ref of somebody else stands where ours must be: `a` and `a/b` cannot both exist."""
     RULE = auto()
     """Another rule of the host."""
     CONFLICT = auto()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -78,19 +79,26 @@ def _clean(patch: pytest.MonkeyPatch, home: Path) -> None:
     patch.setenv("GIT_TERMINAL_PROMPT", "0")
 
 
+@pytest.fixture(scope="session")
+def _machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Makes folders: `mktemp` moves a link for each, which takes longer than most tests."""
+    base = tmp_path_factory.mktemp("machines")
+    return (folder for number in itertools.count() if (folder := base / str(number)).mkdir() is None)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _clean_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _clean_session(_machines: Iterator[Path]) -> Iterator[None]:
     """For what is made once for many tests, and before the first of them."""
     with pytest.MonkeyPatch.context() as patch:
-        _clean(patch, tmp_path_factory.mktemp("home"))
+        _clean(patch, next(_machines))
         yield
 
 
 @pytest.fixture(autouse=True)
-def _clean_machine(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    _clean(monkeypatch, tmp_path_factory.mktemp("home"))
+def _clean_machine(_machines: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    _clean(monkeypatch, next(_machines))
     # Nor in a repository: what forgets to say where it runs would keep its cache, and find one, in ours.
-    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    monkeypatch.chdir(next(_machines))
 
 
 @pytest.fixture

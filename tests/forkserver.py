@@ -129,7 +129,7 @@ def _main() -> None:
 
     modules = [module.name for module in pkgutil.walk_packages(ciplug.__path__, "ciplug.")]
     for name in [*_LIBRARIES, *modules]:
-        if name not in _LATER:
+        if not name.startswith(_LATER):
             with contextlib.suppress(ImportError):  # of a library that is not installed
                 importlib.import_module(name)
     _make_validators()

@@ -1,4 +1,4 @@
-"""Generated runs of one commit: clean and dirty, finished and failed, of forks, pipelines and laptops.
+"""Generated runs of one commit: clean and dirty, finished, failed or with an unknown end, of forks and laptops.
 
 `facts` and `commits` are for the pure choice; `objects_of` records them as jobs do, for what reads a store.
 """
@@ -34,6 +34,7 @@ def facts(*, never: bool | None = None, prefix: str = "") -> st.SearchStrategy[F
         commit=st.just("c"),
         started=st.integers(0, 5).map(str),
         finished=st.booleans(),
+        end_unknown=st.booleans(),
         trusted=st.booleans(),
         dirty=st.sampled_from([False, False, True, None]),
         pipeline=st.booleans(),
@@ -41,6 +42,7 @@ def facts(*, never: bool | None = None, prefix: str = "") -> st.SearchStrategy[F
         objection=st.sampled_from([None, None, "withdrawn by alice"]),
         metrics=st.frozensets(st.sampled_from(METRICS)),
     )
+    made = made.map(lambda run: replace(run, end_unknown=run.end_unknown and not run.finished))
     if never is None:
         return made
     return made.filter(lambda run: never == (run.dirty is not False or bool(run.set_aside or run.objection)))
@@ -71,7 +73,7 @@ def run_of(facts: Facts, commit: str) -> Run:
     return Run(
         id=f"{number:032x}",
         model="wine",
-        status="finished" if facts.finished else "failed",
+        status="finished" if facts.finished else "unknown" if facts.end_unknown else "failed",
         started=f"2026-11-20T12:00:0{facts.started or 0}.000Z",
         ended="2026-11-20T13:00:00.000Z",
         commit=commit,

@@ -21,6 +21,8 @@ from ciplug.records.inputs import DatasetInput
 from ciplug.records.run import Run
 
 MASK = "***"
+_FOLDERS = ("PWD", "OLDPWD")
+"""Variables with the working directory (POSIX, 8.3): no password, though their names are like those of one."""
 _LEAST = 8
 """Characters of a variable's value that is masked wherever it stands: a shorter one may be any word."""
 _PIECE = 1 << 16
@@ -86,7 +88,8 @@ class Masks:
     @classmethod
     def of(cls, env: Mapping[str, str], redact: Sequence[str] = ()) -> Masks:
         """The masks of a job. The values of its variables with the name of a secret are masked wherever they stand."""
-        values = (value.strip() for name, value in env.items() if is_secret_name(name, value))
+        named = (name for name, value in env.items() if name not in _FOLDERS and is_secret_name(name, value))
+        values = (env[name].strip() for name in named)
         return cls(tuple(redact), frozenset(value for value in values if len(value) >= _LEAST and not value.isalpha()))
 
     def is_named(self, name: str) -> bool:

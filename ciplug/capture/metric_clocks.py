@@ -9,7 +9,19 @@ MOMENT_KEYS = ("timestamp", "_timestamp", "datetime", "created_at")
 """Names that always hold a point in time."""
 _CLOCKS = {
     *("time", "timestamp", "ts", "date", "day", "datetime", "clock", "now", "when", "at", "utc"),
-    *("created", "updated", "modified", "saved", "logged", "recorded", "started", "ended", "finished", "completed"),
+    *(
+        "created",
+        "updated",
+        "modified",
+        "saved",
+        "logged",
+        "recorded",
+        "started",
+        "ended",
+        "finished",
+        "completed",
+        "complete",
+    ),
     *("start", "begin", "end", "stop", "finish"),
 }
 """A name with one of these words may hold points in time …"""

@@ -19,8 +19,9 @@ from ciplug.capture.event_files import entries_of_events, event_files, prefixes
 from ciplug.capture.metric_clocks import is_time
 from ciplug.capture.metric_formats import entries
 from ciplug.capture.metric_order import logged_order
-from ciplug.capture.metric_shapes import LOG, STEP_KEYS, Entry, entries_of_rows, whole
+from ciplug.capture.metric_shapes import STEP_KEYS, Entry, entries_of_rows, whole
 from ciplug.capture.metric_take import LAST, Reading, values_that_count
+from ciplug.capture.metric_tools import LOG
 from ciplug.capture.metric_values import FOUND_MOST, TEXT_MOST, Unusable, as_text, meaning
 from ciplug.capture.tables import limits
 from ciplug.capture.tables.source import Source

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ciplug.capture.metric_header import header_of
-from ciplug.capture.metric_shapes import KNOWN_COLUMNS, LOG, Entry, entries_of_rows
+from ciplug.capture.metric_shapes import KNOWN_COLUMNS, Entry, entries_of_rows
+from ciplug.capture.metric_tools import object_of, rows_of, without_settings
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row, within_limits
 from ciplug.capture.tables.twice import one_of
@@ -60,7 +61,7 @@ def entries(
     if isinstance(found, Rows):
         if found.unnamed is not None and unnamed is not None:
             unnamed(found.unnamed)
-        return entries_of_rows(source, found.rows, found.columns, step=step, broken=broken)
+        return entries_of_rows(source, without_settings(found.rows), found.columns, step=step, broken=broken)
     if step is not None:
         raise source.wrong(f"no table, so no column '{step}' gives the step")
     return found
@@ -78,42 +79,8 @@ def _json(source: Source, broken: Broken | None) -> Iterable[Entry] | Rows:
         if broken is None or not (document := readable_part(source)):
             raise
         broken(problem)
-    known = _catboost(document) or _evaluation(document)
-    return _document(source, known or document, source.line_of, '{"accuracy": 0.93}')
-
-
-def _catboost(document: Any) -> dict[str, Any] | None:
-    """CatBoost's catboost_training.json, whose lists of values have their names in `meta`, as a log; else None."""
-    try:
-        names = {kind: [one["name"] for one in document["meta"][f"{kind}_metrics"]] for kind in ("learn", "test")}
-        rows = [
-            {
-                name: dict(zip(names[name], value, strict=True)) if name in names else value
-                for name, value in one.items()
-            }
-            for one in document["iterations"]
-        ]
-        about = {name: value for name, value in document["meta"].items() if not isinstance(value, list)}
-        others = {name: value for name, value in document.items() if name != "iterations"}
-        return {**others, "meta": about, LOG: rows}
-    except (TypeError, KeyError, ValueError, AttributeError):
-        return None
-
-
-def _evaluation(document: Any) -> dict[str, Any] | None:
-    """The results of lm-evaluation-harness or lighteval, whose tasks have names of their own; else None.
-
-    Beside the results stand pages of settings, and of these only single numbers and what names the model are kept.
-    """
-    results = document.get("results") if isinstance(document, dict) else None
-    if not isinstance(results, dict) or not all(isinstance(task, dict) for task in results.values()):
-        return None
-    if not (
-        _EVALUATION & document.keys() or any(_FILTERED.fullmatch(name) for task in results.values() for name in task)
-    ):
-        return None
-    about = {name: one for name, one in document.items() if name in _ABOUT or isinstance(one, (int, float))}
-    return {**about, **results}
+    document = rows_of(document) or object_of(document) or document
+    return _document(source, document, source.line_of, '{"accuracy": 0.93}')
 
 
 def _json_lines(source: Source, broken: Broken | None) -> Rows:
@@ -170,7 +137,7 @@ def _delimited(source: Source, broken: Broken | None) -> Rows:
     header = header_of(table.first_lines, table.value_of, KNOWN_COLUMNS)
     if header is None:
         return Rows(table.rows(), table.columns)
-    table = Delimited(source, broken, header.names, has_header=not header.is_row)
+    table = Delimited(source, broken, header.names, header_lines=header.lines)
     what = f"no names of columns: they are called '{header.names[0]}' to '{header.names[-1]}'"
     return Rows(table.rows(), table.columns, source.wrong(what, line=1) if header.is_guess else None)
 
@@ -181,12 +148,6 @@ def _parquet(source: Source, broken: Broken | None) -> Rows:
     table = Parquet(source)
     return Rows(table.rows(), table.columns)
 
-
-_EVALUATION = {"versions", "config_general", "n-shot"}
-"""One of these keys stands beside the results of a tool that evaluates language models …"""
-_FILTERED = re.compile(r"\w+,[\w-]+")
-"""… or a metric of them is named with the filter of the answers: `acc,none`."""
-_ABOUT = ("date", "git_hash", "model_name")
 
 READERS: dict[str, Reader] = {
     ".json": _json,

@@ -13,6 +13,7 @@ from typing import Any
 
 from ciplug.capture.metric_clocks import is_time, moment
 from ciplug.capture.metric_labels import labels_of
+from ciplug.capture.metric_tools import are_folds
 from ciplug.capture.metric_values import is_moment, meaning
 from ciplug.capture.tables.source import Source
 from ciplug.capture.tables.table import Broken, Row
@@ -20,7 +21,17 @@ from ciplug.capture.tables.twice import Twice
 
 STEP_KEYS = (
     *("step", "_step", "global_step", "trainer/global_step", "current_steps", "total_timesteps", "timesteps_total"),
-    *("num_updates", "iteration", "iterations", "training_iteration", "iter", "boosting_round", "round", "epoch"),
+    *(
+        "steps",
+        "num_updates",
+        "iteration",
+        "iterations",
+        "training_iteration",
+        "iter",
+        "boosting_round",
+        "round",
+        "epoch",
+    ),
 )
 """Columns that say when a row was logged, the finest first: one of them gives the step, and none is a metric."""
 NAME_KEYS = ("metric", "name", "key", "param", "parameter", "variable", "measure")
@@ -35,8 +46,6 @@ INDEX_KEYS = ("", "unnamed: 0", "unnamed: 0.1", "index", "level_0")
 """The header of pandas' index."""
 KNOWN_COLUMNS = frozenset((*STEP_KEYS, *NAME_KEYS, *VALUE_KEYS, *ROW_KEYS, *PART_KEYS, *INDEX_KEYS))
 """Names in lower case that are surely in a header."""
-LOG = "log_history"
-"""A list of what was logged, in the trainer_state.json of transformers: its names stand for themselves."""
 _DIGITS = re.compile(r"[-+]?[0-9]{1,40}")
 WINDOW_CELLS = 200_000
 WINDOW_ROWS = 10_001
@@ -86,6 +95,9 @@ def entries_of_rows(
     names = list(columns) if columns is not None else list(dict.fromkeys(n for row in window for n in row.values))
     step = _checked(source, window, step) if step is not None else _step_column(window, names)
     name, value = _first(names, NAME_KEYS), _first(names, VALUE_KEYS)
+    if len(names) == 2 and value == names[1] and names[0].lower() in INDEX_KEYS:
+        # A Series of pandas, whose index has the names.
+        name = names[0] if all(_is_label(row.values.get(names[0])) for row in window) else name
     index = _index_columns(window, names)
     if index and (step is not None or len(window) == 1 or (name is not None and value is not None)):
         window = list(_without(window, index))
@@ -100,6 +112,9 @@ def entries_of_rows(
         yield from _by_steps(every, step, labels, others_are_steps=True)
     elif len(window) == 1:
         yield Entry(window[0].values, line=window[0].line)
+    elif are_folds(names):
+        for row in _without(every, index):
+            yield Entry({f"fold {row.number - 1}": row.values}, line=row.line)
     elif by := _row_names(window, names):
         for row in every:
             found = {key: one for key, one in row.values.items() if key not in by and key not in index}
@@ -128,7 +143,23 @@ def _step_column(rows: Sequence[Row], names: Sequence[str]) -> str | None:
     lower = {name.lower(): name for name in reversed(names)}
     ends = {name.lower().rpartition("/")[2]: name for name in reversed(names)}
     candidates = [where[key] for where in (lower, ends) for key in STEP_KEYS if key in where]
-    return next((name for name in candidates if _steps_are_whole(rows, name)), None)
+    found = [name for name in candidates if _steps_are_whole(rows, name)]
+    found = [name for name in found if not _names_rows(rows, names, name)]
+    # One that never changes tells the rows of a table apart from nothing.
+    return next((name for name in found if len({row.values.get(name) for row in rows}) > 1), next(iter(found), None))
+
+
+def _names_rows(rows: Sequence[Row], names: Sequence[str], step: str) -> bool:
+    """Whether a table has a row for each model or class, whose name stands first, and how many steps each took."""
+    for name in names[: names.index(step)]:
+        labels = [row.values.get(name) for row in rows]
+        if name.lower() not in (*ROW_KEYS, *NAME_KEYS) or len(rows) < 2 or not all(map(_is_label, labels)):
+            continue
+        # A checkpoint is named by its step.
+        is_named_by_step = all(str(whole(row.values.get(step))) in str(row.values.get(name)) for row in rows)
+        if len(set(labels)) == len(rows) and not is_named_by_step:
+            return True
+    return False
 
 
 def _steps_are_whole(rows: Sequence[Row], name: str) -> bool:
@@ -267,7 +298,7 @@ def _row_names(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
 
     Where none names every row, a column that is known to name rows may have left some of them without a name.
     """
-    if any(name.lower() in STEP_KEYS for name in names):
+    if any(name.lower() in STEP_KEYS and not _names_rows(rows, names, name) for name in names):
         return []
     known = [name for name in names if name.lower() in (*ROW_KEYS, *INDEX_KEYS)]
     return _naming(rows, names, may_lack=False) or _naming(rows, known, may_lack=True)

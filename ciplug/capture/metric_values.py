@@ -19,7 +19,7 @@ _FAILED = re.compile(
 """A number was due, and the text says why it is not there: `diverged`, `N/A (skipped)`."""
 _MOMENT = re.compile(
     r"\d{4}([-/.])\d\d\1\d\d(?:[T _-].*)?|\d\d?([/.])\d\d?\2\d{4}(?:[ ,].*)?|\d{8}[T_-]\d{4,6}Z?"
-    r"|-?(?:\d+ days?, )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?",
+    r"|-?(?:\d+ days?,? )?\d{1,3}(?::\d\d){1,2}(?:\.\d+)?",
     re.DOTALL,
 )
 """A day, a time of day or a duration, as text: it does not stand in the place of a number."""

@@ -225,7 +225,7 @@ def _hand_over(session: Session, outputs: dict[str, str]) -> None:
 
 def _promote(session: Session, run: Run, stage: str) -> int:
     if session.proposes:
-        console.say(f"not promoted to {stage}: a pull request's job never promotes")
+        console.say(f"not promoted to {stage}: a job of a pull request or merge queue never promotes")
         return 0
     try:
         promotion = promote(session, PromotionRequest(run.model, stage, run=run.id))

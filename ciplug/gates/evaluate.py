@@ -166,7 +166,7 @@ def _need_a_match(policy: Policy, evidence: Evidence, run: Run, policy_source: P
     # Many gates have one baseline.
     sides = {id(side): side for side in (evidence.candidate, *evidence.baselines.values())}
     known = {metric for side in sides.values() for metric in side.metrics}
-    if run.status in ("finished", "unknown") and known and asked and not asked & (known | evidence.left_out.keys()):
+    if run.status == "finished" and known and asked and not asked & (known | evidence.left_out.keys()):
         raise ConfigError(
             f"{policy_source}: no gate matches a metric: gates look at {_some(sorted(asked))}, the run has "
             f"{_some(sorted(known))}",

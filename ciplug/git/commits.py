@@ -23,39 +23,47 @@ def commit_named(repository: Path, name: str) -> str | None:
 
 
 class HeadLog(NamedTuple):
-    """The commits that HEAD of a work tree has been at, the last first, with the second in which each was made."""
+    """The commits that HEAD of a work tree has been at, the last first."""
 
-    entries: tuple[tuple[str, int], ...] = ()
+    entries: tuple[tuple[str, int, str], ...] = ()
+    """Commit, the second in which it was made, and when HEAD came to it, as git shows that."""
     marks: tuple[tuple[int, int] | None, ...] = ()
-    """Of HEAD and of its branch, the file and when it was written, in nanoseconds since 1970; None where there is none.
-
-    Only where git keeps no log of HEAD.
-    """
+    """The files of HEAD and of its branch, and when each was written, in nanoseconds since 1970; None: no such file."""
 
     @classmethod
     def read(cls, workspace: Workspace) -> HeadLog:
         """The log is empty where git keeps none (core.logAllRefUpdates)."""
-        repository = workspace.top
         done = run_git(
-            "log", "--walk-reflogs", "--no-show-signature", "--format=%H %ct", "HEAD", "--", cwd=repository, check=False
+            *("log", "--walk-reflogs", "--no-show-signature", "--date=unix", "--format=%H %ct %gd", "HEAD", "--"),
+            cwd=workspace.top,
+            check=False,
         )
         lines = (line.split() for line in done.stdout.decode().splitlines())
-        entries = tuple((commit, int(made)) for commit, made in lines)
-        if entries:
-            return cls(entries)
+        entries = tuple((commit, int(made), when) for commit, made, when in lines)
         branch = [workspace.common_dir / "refs" / "heads" / workspace.branch] if workspace.branch else []
-        return cls((), tuple(map(_mark, [workspace.git_dir / "HEAD", *branch])))
+        return cls(entries, tuple(map(_mark, [workspace.git_dir / "HEAD", *branch])))
 
     def left_for(self, before: HeadLog, head: str, began: float) -> str | None:
         """Return the last commit besides `head` that HEAD has been at since an earlier look, if it is older than that.
 
-        A commit that was made since, such as one that keeps results, is no other code. Where git keeps no log, it is
-        UNSEEN if HEAD or its branch was written meanwhile.
+        A commit that was made since, such as one that keeps results, is no other code. Where git keeps no log, or
+        somebody has rewritten it, it is UNSEEN if HEAD or its branch was written meanwhile.
         """
-        if not self.entries and before.marks and self.marks != before.marks:
-            return UNSEEN
-        new = self.entries[: max(0, len(self.entries) - len(before.entries))]
-        return next((commit for commit, made in new if commit != head and made < int(began)), None)
+        new = self._since(before)
+        if new is None:
+            return UNSEEN if self.marks != before.marks else None
+        return next((commit for commit, made, _ in new if commit != head and made < int(began)), None)
+
+    def _since(self, before: HeadLog) -> tuple[tuple[str, int, str], ...] | None:
+        """The entries that are new since an earlier look; None where that one's last entry is not here any more.
+
+        git drops old entries at the end of a log.
+        """
+        last, more = before.entries[:1], len(self.entries) - len(before.entries)
+        if more >= 0 and last and self.entries[more : more + 1] == last:
+            return self.entries[:more]
+        place = next((n for n, entry in enumerate(self.entries) if (entry,) == last), None)
+        return None if place is None else self.entries[:place]
 
 
 def _mark(file: Path) -> tuple[int, int] | None:

@@ -107,6 +107,8 @@ def _refused(session: Session, trial: Trial) -> Trouble:
     problem = "runs cannot be pushed"
     if trial.what == "branch":
         problem = f"runs are recorded, but folds and promotions are not: the branch '{name}' cannot be moved"
+    if trial.cause == Cause.IN_THE_WAY:
+        return failure(f"{problem}: {trial.words}")
     if ruled_out and trial.what == "branch":
         remedy = remedies.branch(forge_name(session.context, session.env, session.remote_url), name)
     elif ruled_out:

@@ -8,6 +8,7 @@
     amend/<commit>-<run>-<seq>-<digest>.series   step series that were logged late, and
     amend/<commit>-<run>-<seq>-<digest>.inputs   schemas and profiles of inputs that were
     verdicts/<commit>-<run>-<digest>.json        one judgement of a run
+    aside/<digest>.json                          an object that could not be read, with the key that it had
     registry/<model>/<seq>.json                  one event of a model's log
 
 The commit comes first, so that everything about a commit is found without listing the store; a run without a commit
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from ciplug.records.run import Run
     from ciplug.records.verdict import Verdict
 
-RUNS, AMENDMENTS, VERDICTS, REGISTRY = "runs", "amend", "verdicts", "registry"
+RUNS, AMENDMENTS, VERDICTS, ASIDE, REGISTRY = "runs", "amend", "verdicts", "aside", "registry"
 """The first folders of all keys."""
 EVERY_RUN = f"{RUNS}/"
 """The prefix of all keys of runs and of the objects beside them."""
 EVERY_AMENDMENT = f"{AMENDMENTS}/"
 """The prefix of all keys of amendments."""
+EVERY_VERDICT = f"{VERDICTS}/"
+"""The prefix of all keys of verdicts."""
 EVERY_LOG = f"{REGISTRY}/"
 """The prefix of the names of all logs of the registry."""
 RECORD, SERIES, EXAMPLES, INPUTS = ".json", ".series", ".examples", ".inputs"
@@ -274,6 +277,14 @@ def is_verdict(key: str) -> bool:
 def verdicts_on(commit: str | None) -> str:
     """Return the prefix of the keys of the verdicts on all runs of a commit."""
     return f"{VERDICTS}/{commit or NO_COMMIT}-"
+
+
+# What was set aside
+
+
+def aside_key(data: bytes) -> str:
+    """Return the key of an object that holds another one, which could not be read."""
+    return f"{ASIDE}/{digest(data)[7:39]}{RECORD}"
 
 
 # Logs

@@ -177,6 +177,14 @@ def _skipped_event(notice: Facts) -> str:
     return f"{which} has type {(notice.type or '')[:60]!r}, which this ciplug does not know"
 
 
+def _looks(notice: Facts) -> str:
+    lead = f"{counted(notice.count or 0, 'run')} of '{notice.model}' were measured on this content of {notice.path}"
+    if notice.luck is None:
+        return f"{lead}: the best of them looks better than it is, by chance"
+    name = notice.metrics[0] if notice.metrics else "the metric"
+    return f"{lead}: the best of them looks up to {notice.luck:.2g} better in '{name}' than it is, by chance"
+
+
 def _no_base_policy(notice: Facts) -> str:
     lacks = f"has no gate for the model '{notice.model}'" if notice.model else f"has no {notice.path}"
     return f"{notice.name} {lacks}: this pull request is judged by its own gates"
@@ -263,6 +271,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.LOOKS: _looks,
     Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
     Kind.GATED_DROPPED: lambda n: (
         f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"

@@ -112,6 +112,8 @@ class Kind(str, Enum):
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    LOOKS = "looks"
+    """Many runs were measured on one evaluation set, and whoever takes the best of them takes some luck, too."""
     GATED_NOT_RUN = "gated_not_run"
     """The target branch has gates for a model that has no run on the commit of the pull request."""
     GATED_DROPPED = "gated_dropped"
@@ -176,10 +178,12 @@ class Facts:
     """The number of those that were not looked at."""
     behind: int | None = None
     """The number of runs that could not count beside the one that does."""
-    in_gates: bool | None = None
-    """True: a gate of the verdict states it, and a report tells it there."""
+    elsewhere: bool | None = None
+    """True: a report tells it at another place: as the result of a gate, or where it lists the runs of the commit."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
+    luck: float | None = None
+    """How much better the best of `count` runs looks by chance, at most, in the unit of the first of `metrics`."""
     day: str | None = None
     """2026-11-23."""
     max_age_days: float | None = None

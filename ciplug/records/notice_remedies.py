@@ -122,6 +122,7 @@ _OF_KIND: dict[Kind, str | Callable[[Facts], str | None]] = {
     Kind.UNREADABLE: "see the problem in detail: ciplug fsck",
     Kind.BROKEN_LOG: "see the problem in detail: ciplug fsck",
     Kind.SKIPPED_EVENT: "upgrade ciplug",
+    Kind.LOOKS: "measure what you promote on data that no run was chosen by, or renew the evaluation set",
     Kind.GATED_NOT_RUN: "record one; or, if not every pull request trains it, merge 'optional: true' for it first",
     Kind.GATED_DROPPED: "keep its gates; or merge 'optional: true' for it first, by itself",
     Kind.NO_BASE_POLICY: "merge the policy first, in a pull request of its own",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ciplug.errors import RecordError
+from ciplug.errors import NewerRecord, RecordError
 from ciplug.records import bounds, canonical
 from ciplug.records.canonical import NOT_FINITE
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_DEPTH = 16
+_DIGITS_MOST = 300
 
 
 def run(data: bytes, key: str) -> Run:
@@ -55,7 +56,7 @@ def amendment(data: bytes, key: str) -> Amendment:
     try:
         made = parse(value)
     except ValueError as problem:
-        raise RecordError(f"{key}: {problem}", hint=_hint(value, SCHEMA)) from None
+        raise _error(f"{key}: {problem}", value, SCHEMA) from None
     if amendment_key(made, data).key != key:
         raise RecordError(f"{key}: the amendment in it has the key {amendment_key(made, data).key}")
     return made
@@ -150,7 +151,7 @@ def _record(kind: type[T], data: bytes, key: str) -> T:
         record, problems = _validate(kind, value)
     if record is None:
         field = ".".join(map(str, problems[0]["loc"])) or "the record"
-        raise RecordError(f"{key}: {field}: {problems[0]['msg']}", hint=_hint(value, int(getattr(kind, "schema", 0))))
+        raise _error(f"{key}: {field}: {problems[0]['msg']}", value, int(getattr(kind, "schema", 0)))
     return record
 
 
@@ -159,7 +160,9 @@ def _parse(data: bytes, key: str) -> Any:
         raise RecordError(f"{key}: {len(data):,} bytes; a record has at most {canonical.MAX_BYTES:,}")
     bounds.check(data, key)
     try:
-        value = json.loads(data.decode(), object_pairs_hook=unique_keys, parse_constant=_refuse_constant)
+        value = json.loads(
+            data.decode(), object_pairs_hook=unique_keys, parse_constant=_refuse_constant, parse_int=_whole_number
+        )
     except RecursionError:
         raise RecordError(f"{key}: nested too deeply") from None
     except ValueError as error:
@@ -197,8 +200,16 @@ def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
-def _hint(value: Any, known: int) -> str | None:
+def _whole_number(digits: str) -> int:
+    """No count, size or parameter has more digits, and arithmetic with floats cannot take them."""
+    if len(digits) > _DIGITS_MOST:
+        raise ValueError(f"a number of {len(digits)} digits; the most are {_DIGITS_MOST}")
+    return int(digits)
+
+
+def _error(message: str, value: Any, known: int) -> RecordError:
     schema = value.get("schema") if isinstance(value, dict) else None
     if isinstance(schema, int) and schema > known:
-        return f"it was written by a newer ciplug (schema {schema}, this one knows {known}): upgrade ciplug"
-    return None
+        newer = f"it was written by a newer ciplug (schema {schema}, this one knows {known}): upgrade ciplug"
+        return NewerRecord(message, hint=newer)
+    return RecordError(message)

@@ -85,4 +85,4 @@ def notices(
 
 
 def _marked(notice: Notice, told: Collection[Notice]) -> Notice:
-    return replace(notice, in_gates=True) if notice in told else notice
+    return replace(notice, elsewhere=True) if notice in told else notice

@@ -132,12 +132,12 @@ def columns(comparison: Comparison) -> tuple[Column, ...]:
 
 
 def notices(section: ModelSection) -> tuple[Notice, ...]:
-    """What the reader must know of a model, and no gate states.
+    """What the reader must know of a model, each state once.
 
     Why it has no baseline is in the line on what it is compared with.
     """
     baseline = section.comparison.baseline
-    told = tuple(one for one in section.comparison.notices if not one.in_gates)
+    told = tuple(one for one in section.comparison.notices if not one.elsewhere)
     return tuple(one for one in told if baseline.has_numbers or one != baseline.problem)
 
 

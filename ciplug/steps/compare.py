@@ -19,6 +19,7 @@ from ciplug.records.selection import REPORTED_REASONS
 from ciplug.records.verdict import Reruns
 from ciplug.reports.report import ModelSection
 from ciplug.steps.baselines import BaselineFinder, baselines_of
+from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
@@ -52,8 +53,13 @@ def with_reruns(section: ModelSection, reruns: Reruns | None) -> ModelSection:
 
         told = objections(section.verdict, reruns, section.gated)
     counts = section.comparison.candidate.reason is None
-    found = rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts)
-    comparison = replace(section.comparison, notices=(*found, *section.comparison.notices))
+    found = tuple(rerun_notices.notices(section.run.id, reruns, section.verdict, told=told, counts=counts))
+    named = {run for one in found if one.kind is Kind.RERUNS for run in one.runs[:NAMED_MOST]}
+    others = (
+        replace(one, elsewhere=True) if one.kind is Kind.PASSED_OVER and one.run in named else one
+        for one in section.comparison.notices
+    )
+    comparison = replace(section.comparison, notices=(*found, *others))
     return replace(section, reruns=reruns, comparison=comparison)
 
 
@@ -129,6 +135,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from finder.renames.notices
     if otherwise := read_otherwise(finder.session, finder.given.model):
         yield otherwise
+    yield from looks(finder)
     yield from past.notices
     yield from finder.registered.notices
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))

@@ -82,7 +82,9 @@ def _protected(session: Session, runs: Sequence[RetainedRun], old: Collection[st
     needed |= retention.within_windows(branches, runs, lambda model: compared[model].windows)
     protected = _with_counting(session, runs, old, needed)
     staying = [run for run in runs if run.id not in old or run.id in protected]
-    return _with_counting(session, runs, old, protected | set(_in_verdicts(session.store, staying)))
+    return _with_counting(
+        session, runs, old, protected | set(_in_verdicts(session.store, [run for run in staying if run.trusted]))
+    )
 
 
 def _with_counting(
@@ -130,7 +132,7 @@ def _in_verdicts(store: Store, runs: Sequence[RetainedRun]) -> Iterator[str]:
         except CiplugError as problem:
             raise UsageError(
                 f"{key} cannot be read, so the runs that it needs are unknown: {problem.message}",
-                hint="run: ciplug fsck",
+                hint="look at it, and set it aside: ciplug fsck --repair",
             ) from None
 
 

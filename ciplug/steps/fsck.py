@@ -11,6 +11,7 @@ from ciplug.records import beside, canonical, read
 from ciplug.records.keys import (
     EVERY_AMENDMENT,
     EVERY_RUN,
+    EVERY_VERDICT,
     RunKey,
     log_of,
     parse_amendment,
@@ -26,12 +27,14 @@ from ciplug.registry.state import fold
 from ciplug.reports.untrusted import clean
 from ciplug.steps.kept_entries import kept_entries, put_back
 from ciplug.steps.session import Session
+from ciplug.steps.set_aside import set_aside, unreadable
 from ciplug.steps.trust import need_trusted
 from ciplug.stores import Problem, Store
 from ciplug.stores.files import OWN
 from ciplug.tracking.runs import Runs
 
 _AT_ONCE = 1000
+_OBJECTS = (EVERY_RUN, EVERY_AMENDMENT, EVERY_VERDICT)
 _SERIES_AT_ONCE = 50
 """Objects beside records: each may have megabytes."""
 
@@ -83,6 +86,11 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
     problems += [Problem(key, why) for key, why in sorted(runs.problems.items()) if key not in reported]
     problems += [problem for problem in _beside_records(store) if problem.where not in reported]
     problems += _of_amendments(store, runs)
+    known = {problem.where for problem in problems}
+    verdicts = unreadable(store, store.keys(EVERY_VERDICT))
+    problems += [Problem(key, why) for key, why in verdicts.items() if key not in known]
+    if repair:
+        problems = _set_aside(store, problems)
     own = {OWN, *(redact(uri) for uri in (session.artifact_store, session.store_uri) if uri)}
     problems += _of_files(session, {place: files[place] for place in sorted(own & files.keys())})
     models = ledger.models(session.log)
@@ -91,6 +99,13 @@ def check(session: Session, *, repair: bool, restore: bool = False) -> Checked:
         problems += _of_model(session, model, notes)
     unchecked = {place: len(files[place]) for place in sorted(files.keys() - own)}
     return Checked(count, len(models), problems, notes, unchecked, [one.words for one in kept], restored)
+
+
+def _set_aside(store: Store, problems: Sequence[Problem]) -> list[Problem]:
+    """Set the objects aside that are damaged; the others of the problems stay as they are."""
+    objects = {problem.where for problem in problems if problem.where.startswith(_OBJECTS)}
+    moved = set_aside(store, unreadable(store, objects)) if objects else []
+    return [problem._replace(repaired=problem.repaired or problem.where in moved) for problem in problems]
 
 
 def accept_registry(session: Session) -> list[str]:

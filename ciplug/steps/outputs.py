@@ -23,6 +23,7 @@ from ciplug.steps.inputs import Inputs, lost_file, refused_file
 from ciplug.steps.session import Session
 
 _LEDGER = "params-written.json"
+_PLACEHOLDERS = (".gitkeep", ".keep", ".gitignore", ".gitattributes")
 _NAMED_MOST = 3
 _COMMANDS_MOST = 50
 _WORDS = 2
@@ -108,8 +109,12 @@ class Watch:
         for path in dict.fromkeys(self._paths):
             full = self._session.cwd / path
             old = {*self._before.unwritten(full), *(self._as_committed(full) if path in self._inputs.artifacts else ())}
-            if files := [file for file in sorted(old) if not is_in(file, allowed)]:
-                found.append(StaleOutput(path, full, tuple(files), len(files) == len(files_of(full))))
+            files, present = [file for file in sorted(old) if not is_in(file, allowed)], files_of(full)
+            if len(files) < len(present):
+                files = [file for file in files if not self._is_placeholder(file)]
+                present = [file for file in present if not self._is_placeholder(file)]
+            if files:
+                found.append(StaleOutput(path, full, tuple(files), len(files) == len(present)))
         return found
 
     def _as_committed(self, artifact: Path) -> set[Path]:
@@ -118,6 +123,11 @@ class Watch:
         if workspace is None or workspace.head is None:
             return set()
         return committed(workspace.top, files_of(artifact), workspace.head)
+
+    def _is_placeholder(self, file: Path) -> bool:
+        """Whether a file only makes git keep a folder, or settles what it keeps of it: no training writes that."""
+        workspace = self._session.workspace
+        return file.name in _PLACEHOLDERS and workspace is not None and is_tracked(workspace, file)
 
     def _is_output(self, params: Path) -> bool:
         """Whether parameters are what the training writes; a file of parameters that it reads is of no earlier run."""

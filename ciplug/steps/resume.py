@@ -199,5 +199,6 @@ def leave(session: Session, entry: RunWriter, status: Status, around: str | None
         send(session, resumed.sealed)
     except CiplugError as problem:
         return [*notes, problem_note(problem)]
+    ended = "how it ended is unknown" if status == "unknown" else status
     where = "it waits for its parent" if resumed.sealed.waits else f"amended in {session.store_name}"
-    return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {status}: {where}")]
+    return [*notes, Note(f"run {entry.id} ({resumed.amendment.model}) was resumed, and {ended}: {where}")]

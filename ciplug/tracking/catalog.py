@@ -277,6 +277,10 @@ class Catalog:
         """Count the runs that satisfy every condition. Raises UsageError as `search` does."""
         return self._answer(lambda: len(self._without(hide, self._select(where).rows)))
 
+    def rows(self, where: Sequence[Comparison], *, hide: Collection[Standing] = ()) -> Sequence[int]:
+        """Return the rows of the runs that satisfy every condition. Raises UsageError as `search` does."""
+        return self._answer(lambda: self._without(hide, self._select(where).rows))
+
     def _select(self, where: Sequence[Comparison]) -> MatchedRows:
         for comparison in where:
             self._need(comparison.key)

@@ -13,6 +13,9 @@ from ciplug.records.columns import Columns
 from ciplug.records.lineage import ancestors
 from ciplug.tracking.amended import NO_CHANGES, changes
 
+UNTRUSTED_MOST = 100
+"""Runs of forks that are kept, of all models together, where `keep:` is set."""
+
 
 @dataclass(frozen=True)
 class RetainedRun:
@@ -32,6 +35,8 @@ class RetainedRun:
     """False for a withdrawn or deleted run, and its children: it represents no branch, and uses up no place."""
     parent: str | None = None
     """The id of the run that it is a child of, which is of the same commit."""
+    trusted: bool = True
+    """Whether a job that may write the store recorded it. A fork's run has no rank and stands for no branch."""
     clean: bool = True
     """Whether a trusted job made it from the commit as it is: others are never a baseline."""
     pipeline: bool = True
@@ -87,6 +92,7 @@ def runs_in(
                 ended=_moment(changed.get(key, NO_CHANGES).late.ended or at["ended"][row]),
                 counts=changed.get(key, NO_CHANGES).counts,
                 parent=at["parent"][row],
+                trusted=at["trusted"][row] != "false",
                 clean=at["dirty"][row] == "false" and at["trusted"][row] != "false",
                 pipeline=at["host"][row] != "local",
                 measured=row in measured,
@@ -124,6 +130,7 @@ def _limited(run: RetainedRun, by_id: Mapping[tuple[str | None, str], RetainedRu
             limited,
             status=limited.status if one.status == "finished" else one.status,
             counts=limited.counts and one.counts,
+            trusted=limited.trusted and one.trusted,
             clean=limited.clean and one.clean,
             pipeline=limited.pipeline and one.pipeline,
         )
@@ -178,7 +185,8 @@ def within_windows(
 
 
 def _on(branches: Collection[str], runs: Sequence[RetainedRun]) -> list[RetainedRun]:
-    return [run for run in runs if run.counts and run.branch and run.branch in branches]
+    """The runs on these branches. A fork's run says what it likes of its branch."""
+    return [run for run in runs if run.counts and run.trusted and run.branch and run.branch in branches]
 
 
 def _fit(runs: Sequence[RetainedRun]) -> tuple[list[RetainedRun], list[RetainedRun]]:
@@ -207,12 +215,22 @@ def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None
     A family is kept or dropped together: `last` counts it once per model, in the position of its newest run, and it is
     kept as long as one of its runs would be. A withdrawn or deleted run is kept as long as a counting run in the same
     position, but uses up no place.
+
+    Runs of forks expire first: they use up no place either, and are kept only while both rules keep them, and they are
+    among the last `UNTRUSTED_MOST` of all models. Whoever opens a pull request makes as many as they like, and names
+    models as they like.
     """
     if last is None and days is None:
         return []
     rank: Counter[str] = Counter()
     dropped: set[RetainedRun] = set()
-    for family in reversed(families(runs)):
+    # One by one: a fork's run names any parent that it likes.
+    places = min(UNTRUSTED_MOST, last or UNTRUSTED_MOST)
+    for place, run in enumerate(reversed([run for run in runs if not run.trusted]), start=1):
+        aged = days is not None and (run.ended is None or now - run.ended > timedelta(days=days))
+        if aged or place > places:
+            dropped.add(run)
+    for family in reversed(families([run for run in runs if run.trusted])):
         by_rank = last is not None and any(rank[run.model] < last for run in family)
         rank.update({run.model for run in family if run.counts})
         by_age = days is not None and any(
@@ -224,8 +242,9 @@ def too_old(runs: Sequence[RetainedRun], *, last: int | None, days: float | None
 
 
 def with_families(ids: Collection[str], runs: Sequence[RetainedRun]) -> set[str]:
-    """Return these ids, and those of all runs in the same families."""
-    together = (family for family in families(runs) if any(run.id in ids for run in family))
+    """Return these ids, and those of all runs in the same families, without runs of forks: those join any."""
+    trusted = families([run for run in runs if run.trusted])
+    together = (family for family in trusted if any(run.id in ids for run in family))
     return {*ids, *(run.id for family in together for run in family)}
 
 

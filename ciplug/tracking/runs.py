@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ciplug.errors import NotFound, RecordError
 from ciplug.records import keys as key_grammar
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ciplug.records.series import Series
     from ciplug.records.verdict import Verdict
     from ciplug.tracking.catalog import Catalog
+
+T = TypeVar("T")
 
 LOADED_MOST = 5_000
 """Runs that are kept in memory once they have been read."""
@@ -306,7 +308,7 @@ class Runs:
         late = sorted(filter(None, map(parse_late_series, self._amendment_keys.get(key, ()))), key=lambda k: k.order)
         keys = [key.series, *(one.series for one in late)]
         data = self._read(keys)
-        return merge([decode(data[one], one) for one in keys if one in data])
+        return merge([found for one in keys if one in data and (found := self._readable(decode, data[one], one))])
 
     def input_texts(self, run: Run) -> dict[str, str]:
         """Digest → schema or profile of an input, with those of inputs that were named late."""
@@ -314,7 +316,8 @@ class Runs:
         self.recorded_on([run.commit])
         keys = [key.inputs, *filter(parse_late_inputs, self._amendment_keys.get(key, ()))]
         data = self._read(keys)
-        return {name: text for one in keys if one in data for name, text in decode_texts(data[one], one).items()}
+        found = [self._readable(decode_texts, data[one], one) or {} for one in keys if one in data]
+        return {name: text for texts in found for name, text in texts.items()}
 
     def examples(self, run: Run) -> Examples | None:
         """The examples of its evaluation; None where there are none. What cannot be read is among the problems."""
@@ -322,8 +325,12 @@ class Runs:
 
         key = run_key(run).examples
         data = self._read([key]).get(key)
+        return None if data is None else self._readable(decode, data, key)
+
+    def _readable(self, decode: Callable[[bytes, str], T], data: bytes, key: str) -> T | None:
+        """What an object beside a record holds; what cannot be read is among the problems, and stops nothing else."""
         try:
-            return None if data is None else decode(data, key)
+            return decode(data, key)
         except RecordError as problem:
             self._note(key, problem)
             return None

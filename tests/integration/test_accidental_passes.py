@@ -122,12 +122,12 @@ def test_a_pull_request_never_promotes(project: Project) -> None:
     """Its checkout holds its own thresholds."""
     project.train()
     project.ciplug("gate")
-    refused(project, says="a pull request's job never promotes", env=at(project, PULL_REQUEST))
+    refused(project, says="a job of a pull request or merge queue never promotes", env=at(project, PULL_REQUEST))
     refused(project, says="a fork's job must not promote", env=at(project, FORK))
     done = project.ciplug(
         *("ci", "--no-comment", "--promote-to", "staging", "--", PYTHON, "train.py"), env=at(project, PULL_REQUEST)
     )
-    assert "a pull request's job never promotes" in done.stderr
+    assert "a job of a pull request or merge queue never promotes" in done.stderr
 
 
 # What `ciplug gate` and `ciplug ci` answer

@@ -225,7 +225,7 @@ def test_a_job_of_a_pull_request_never_promotes_whatever_it_has_checked_out(
     assert run_ci() == 0
     assert job.session().context.pull_request is None
     assert main(["promote", "wine", "--to", "staging"]) != 0
-    assert "a pull request's job never promotes" in capsys.readouterr().err
+    assert "a job of a pull request or merge queue never promotes" in capsys.readouterr().err
 
 
 def test_doctor_says_which_commit_and_why(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
@@ -390,6 +390,21 @@ def test_a_command_that_moves_head_where_git_keeps_no_log(job: Job, capsys: pyte
     assert sorted(found, key=str) == [(False, None), (True, "unknown"), (True, "unknown")]
     main(["report"])
     assert "wrote HEAD while it ran, and git keeps no log of it" in capsys.readouterr().out
+
+
+def test_a_command_that_moves_head_and_clears_the_log(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    on_branch(job, "develop")
+    job.git("switch", "-q", "main")
+    job.monkeypatch.chdir(job.project.folder)
+    clear = "git reflog expire --expire=now --all"
+    for command, moves in (
+        (f"python3 train.py && {clear}", False),
+        (f"git checkout -q develop && python3 train.py && git checkout -q main && {clear}", True),
+    ):
+        job.git("commit", "-q", "--allow-empty", "-m", "next")
+        time.sleep(0.05)
+        assert main(["run", *MODEL, "--metrics", "metrics.json", "--", "sh", "-c", command]) == 0
+        assert ("the command wrote HEAD" in capsys.readouterr().err) is moves, command
 
 
 def test_a_remote_without_an_address_is_none(job: Job) -> None:

@@ -519,3 +519,24 @@ def test_a_decay_of_many_small_steps_fails_and_names_the_commit(project: Project
     assert found["lately"]["baseline"] == pytest.approx(0.9 - 0.009 * 3)
     assert any(one[:8] in found["release"]["notes"][0] for one in commits)
     assert "steady change of −0.009 a run over 9 runs" in project.ciplug("report").stdout
+
+
+@pytest.mark.slow
+def test_how_often_an_evaluation_set_was_looked_at_is_said(project: Project) -> None:
+    (project.folder / "test.csv").write_text("id,label\n1,a\n")
+    write(project, f"  accuracy: {GATE}, n: rows}}\n", "evaluation: test.csv\n")
+    for number in range(10):
+        project.numbers({"accuracy": 0.85 + number / 1000, "rows": 500})
+        project.commit(f"run {number}")
+        project.train()
+        if number == 8:
+            assert "were measured on this content" not in project.ciplug("report").stdout
+    words = "10 runs of 'wine' were measured on this content of test.csv: the best of them looks up to 0.024 better in"
+    assert words in project.ciplug("report").stdout
+    (notice,) = [one for one in project.json("gate", "--json")["notices"]["wine"] if one["kind"] == "looks"]
+    assert (notice["count"], notice["metrics"], notice["luck"]) == (10, ["accuracy"], pytest.approx(0.0241, abs=3e-4))
+    # Other content is another evaluation set.
+    (project.folder / "test.csv").write_text("id,label\n1,b\n")
+    project.commit("another set")
+    project.train()
+    assert "were measured on this content" not in project.ciplug("report").stdout

@@ -84,7 +84,7 @@ def test_run_until_it_passes(project: Project) -> None:
         shown = project.ciplug("report", "--format", form).stdout
         assert shown.count("FLAKY: 2 runs of this commit with seed 1") == 1 and bad[:12] in shown
         assert shown.count("and did not fail on the judged run") == 1
-    assert said["flaky"]["in_gates"] and said["failed_before"]["in_gates"]
+    assert said["flaky"]["elsewhere"] and said["failed_before"]["elsewhere"]
     assert "2 runs of this commit: " in project.ciplug("report", "--format", "markdown").stdout
     terminal = project.ciplug("gate").stdout
     assert terminal.count("FLAKY") == 1 and bad[:12] in terminal and "could count" in " ".join(terminal.split())

@@ -172,6 +172,21 @@ def test_a_run_that_only_kept_files_of_the_commit_is_not_promoted(project: Proje
     project.ciplug("promote", "wine", "--to", "staging")
 
 
+def test_what_keeps_a_folder_in_git_is_no_old_output(project: Project) -> None:
+    """Many projects have models/.gitkeep. Alone, it is nothing that a training wrote."""
+    (project.folder / "plots").mkdir(exist_ok=True)
+    for old in (project.folder / "plots").iterdir():
+        old.unlink()
+    (project.folder / "plots" / ".gitkeep").write_text("")
+    git(project.folder, "add", "-f", "plots/.gitkeep")
+    project.commit("a folder")
+    run, _ = train(project, "metrics.json,model.bin,rows.jsonl,used.json,plots/b.svg", "0", code=0)
+    assert "plots" in holds(run)
+    (project.folder / "plots" / "b.svg").unlink()
+    run, said = train(project, "metrics.json,model.bin,rows.jsonl,used.json", "0", code=2)
+    assert "plots: the command did not write it" in said and "plots" not in holds(run)
+
+
 @pytest.mark.parametrize("logged", [False, True])
 def test_a_file_of_the_commit_that_the_command_only_touched_is_not_its_work(tmp_path: Path, logged: bool) -> None:
     """Its bytes decide, and not its times."""

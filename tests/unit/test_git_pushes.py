@@ -44,6 +44,9 @@ class Scripted(CachedRemote):
         self.pushes: list[list[str]] = []
         self.options: list[list[str]] = []
 
+    def in_the_way(self, *refs: str) -> list[str]:
+        return []
+
     def push(self, repository: Path, refspecs: Sequence[str], options: Iterable[str] = ()) -> PushResult:
         self.pushes.append([spec.partition(":")[2] if spec[0] != ":" else spec for spec in refspecs])
         self.options.append(list(options))

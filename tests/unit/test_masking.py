@@ -92,6 +92,13 @@ def test_the_values_of_the_job_s_secrets_are_masked_wherever_they_stand() -> Non
     assert masks.text("x correct-horse-7 y abc production /home/ann", "it") == f"x {MASK} y abc production /home/ann"
 
 
+def test_the_working_directory_is_no_password() -> None:
+    """A shell has it in PWD, and the one before it in OLDPWD: most commands name files below it."""
+    masks = Masks.of({"PWD": "/home/ann/wine4", "OLDPWD": "/home/ann/beer4"})
+    command = ("/home/ann/wine4/.venv/bin/python", "/home/ann/beer4/train.py")
+    assert masks.command(command) == command and not masks.found
+
+
 def test_what_redact_names() -> None:
     masks = Masks.of({}, ["db_*", "Patient"])
     assert masks.mapping({"DB_HOST": "db1", "patient": "ann", "lr": 0.1}, "parameter") == {

@@ -76,6 +76,66 @@ SHAPES: dict[str, tuple[str, str, dict[str, float]]] = {
         *("m.jsonl", '{"step": 1, "mode": "train", "loss": 1}\n{"step": 1, "mode": "val", "acc": 2}\n'),
         {"loss": 1, "acc": 2},
     ),
+    # A row for each model, and the steps that it took.
+    "models and their epochs": (
+        *("m.csv", "model,epoch,acc\nrf,10,0.9\nsvm,20,0.8\n"),
+        {"rf/epoch": 10, "rf/acc": 0.9, "svm/epoch": 20, "svm/acc": 0.8},
+    ),
+    "google-benchmark": (
+        *("m.csv", "name,iterations,cpu_time\nBM_a,1000,12.5\nBM_b,500,30.5\n"),
+        {"BM_a/iterations": 1000, "BM_a/cpu_time": 12.5, "BM_b/iterations": 500, "BM_b/cpu_time": 30.5},
+    ),
+    "checkpoints by step": ("m.csv", "step,model,acc\n100,ckpt-100,0.8\n200,ckpt-200,0.9\n", {"acc": 0.9}),
+    "a step that never changes": ("m.csv", "epoch,steps,acc\n0,-1,0.8\n1,-1,0.9\n", {"acc": 0.9}),
+    "steps of sentence-transformers": ("m.csv", "epoch,steps,acc\n0.5,100,0.8\n1.0,200,0.9\n", {"acc": 0.9}),
+    # Tables of pandas and scikit-learn.
+    "a Series with a name": ("m.csv", ",score\naccuracy,0.9\nf1,0.8\n", {"accuracy": 0.9, "f1": 0.8}),
+    "two levels of columns": (
+        "m.csv",
+        ",train,val\n,loss,loss\n0,0.9,0.95\n1,0.5,0.7\n",
+        {"train/loss": 0.5, "val/loss": 0.7},
+    ),
+    "two levels, and a name of the index": (
+        *("m.csv", ",train,val\n,loss,acc\nepoch,,\n3,0.9,0.95\n4,0.5,0.7\n"),
+        {"train/loss": 0.5, "val/acc": 0.7},
+    ),
+    "one row as JSON": ("m.json", '{"acc": {"0": 0.9}, "f1": {"0": 0.8}}', {"acc": 0.9, "f1": 0.8}),
+    "split": (
+        "m.json",
+        '{"columns": ["acc"], "index": ["rf", "nb"], "data": [[0.9], [0.8]]}',
+        {"rf/acc": 0.9, "nb/acc": 0.8},
+    ),
+    "split without an index": ("m.json", '{"columns": ["acc", "f1"], "data": [[0.9, 0.8]]}', {"acc": 0.9, "f1": 0.8}),
+    "table": ("m.json", '{"schema": {"pandas_version": "1.4.0"}, "data": [{"index": 0, "acc": 0.9}]}', {"acc": 0.9}),
+    "cross_validate": (
+        "m.csv",
+        ",fit_time,score_time,test_acc\n0,1,2,0.9\n1,3,4,0.8\n",
+        {
+            **{"fold 0/fit_time": 1, "fold 0/score_time": 2, "fold 0/test_acc": 0.9},
+            **{"fold 1/fit_time": 3, "fold 1/score_time": 4, "fold 1/test_acc": 0.8},
+        },
+    ),
+    "cross_validate as JSON": (
+        "m.json",
+        '{"fit_time": [1], "score_time": [2], "test_acc": [0.9]}',
+        {"fit_time": 1, "score_time": 2, "test_acc": 0.9},
+    ),
+    "trials of Optuna": (
+        *("m.csv", ",number,value,duration\n0,0,0.9,0 days 00:00:00.1\n1,1,0.8,0 days 00:00:00.2\n"),
+        {"number": 1, "value": 0.8},
+    ),
+    # Other delimiters, and comments.
+    "bars": ("m.csv", "epoch|loss\n0|0.9\n1|0.5\n", {"loss": 0.5}),
+    "blanks": ("m.csv", "epoch  loss\n 0  0.9\n 1  0.5\n", {"loss": 0.5}),
+    "comments": ("m.csv", "# trained today, by hand\n# seed 1\nepoch,loss\n0,0.9\n1,0.5\n", {"loss": 0.5}),
+    "numpy.savetxt with a header": ("m.csv", "# epoch,loss\n0.0e+00,9e-1\n1.0e+00,5e-1\n", {"loss": 0.5}),
+    "Ray's results": (
+        *(
+            "result.json",
+            '{"training_iteration": 1, "trial_id": "a1_0", "reward": 2, "pid": 1, "config": {"lr": 1}}\n' * 2,
+        ),
+        {"reward": 2},
+    ),
     "a text that is no part of a name": ("m.csv", "epoch,note,loss\n0,warm,1\n0,warm,2\n", {"loss": 2}),
 }
 

@@ -86,6 +86,8 @@ EXAMPLES = [
     Notice(kind=Kind.BROKEN_LOG, of="production", model="wine", detail="it went back"),
     Notice(kind=Kind.SKIPPED_EVENT, model="wine", event=3, type="freeze"),
     Notice(kind=Kind.NO_BASE_POLICY, name="main", path="ciplug.yaml"),
+    Notice(kind=Kind.LOOKS, model="wine", path="test.csv", count=214),
+    Notice(kind=Kind.LOOKS, model="wine", path="test.csv", count=214, metrics=("acc",), luck=0.012),
     Notice(kind=Kind.GATED_NOT_RUN, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
     Notice(kind=Kind.GATED_DROPPED, model="wine", name="ciplug.yaml of main (1a2b3c4d)"),
     Notice(kind=Kind.RENAMED, metrics=("f1", "val_f1")),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +22,10 @@ _WHOLE = re.compile(r"[-+]?(?:0|[1-9]\d*)", re.ASCII)
 _COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _POINT = re.compile(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?", re.ASCII)
 _PADDED = re.compile(r"[-+]?0\d+", re.ASCII)
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|", " ")
+"""The most usual first."""
+_IN_TEXTS = ("|", " ")
+"""Delimiters that are in texts as well: they count where there are numbers."""
 _SAMPLE_BYTES, _SAMPLE_ROWS = 64 * 1024, 50
 """The part of a file that its delimiter is found by."""
 _SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?\s*", re.IGNORECASE)
@@ -37,6 +41,8 @@ class _Form:
     """Numbers have a decimal comma: Excel in Europe writes `0,5;0,7`."""
     rows: Sequence[Sequence[str]] = ()
     """The first lines, as cells."""
+    comments: int = 0
+    """Lines before the header that are none of the table's."""
 
 
 class Delimited(Table):
@@ -46,17 +52,17 @@ class Delimited(Table):
         broken: Broken | None = None,
         names: Sequence[str] | None = None,
         *,
-        has_header: bool = True,
+        header_lines: int = 1,
     ) -> None:
         """Open a table.
 
         Args:
             names: of the columns, in place of those of the header.
-            has_header: False: the first line is a row.
+            header_lines: the lines that are no rows.
         """
         super().__init__(source, broken)
         self._names = names
-        self._has_header = has_header
+        self._header_lines = header_lines
 
     @cached_property
     def columns(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -122,6 +128,10 @@ class Delimited(Table):
             lines = lines[:-1]
         if not lines:
             return _Form()
+        comments = _comments(lines)
+        return replace(self._form_of(lines[comments:]), comments=comments)
+
+    def _form_of(self, lines: Sequence[str]) -> _Form:
         if named := _SEPARATOR.fullmatch(lines[0]):
             return _form_of(lines[1:], named[1]) or _Form(named[1])
         if self.source.extension == ".tsv":
@@ -142,8 +152,11 @@ class Delimited(Table):
 
     def _header(self, reader: Any) -> tuple[str, ...]:
         """The names of the columns, one for each; the reader is behind the header."""
-        found = next(filter(_is_not_blank, reader), ()) if self._has_header else ()
-        names = tuple(name.strip() for name in self._names or found)
+        lines = list(itertools.islice(filter(_is_not_blank, reader), self._header_lines))
+        names = tuple(name.strip() for name in self._names or (lines[0] if lines else ()))
+        if names and names[0].startswith("# "):
+            # As numpy.savetxt writes a header.
+            names = (names[0][2:].strip(), *names[1:])
         if not names:
             raise self.source.empty()
         check_shape(self.source, 0, len(names), 0)
@@ -157,7 +170,9 @@ class Delimited(Table):
         # The module's own limit, 128 KiB, is global. Ours on a cell is checked with the row.
         before = csv.field_size_limit(limits.LIMITS.line_bytes)
         with self.source.open() as file, io.TextIOWrapper(file, encoding=self.source.encoding, newline="") as text:
-            reader = csv.reader(_lines(self.source, text), delimiter=self._form.delimiter, strict=True)
+            form = self._form
+            lines = _lines(self.source, text, form.comments)
+            reader = csv.reader(lines, delimiter=form.delimiter, skipinitialspace=form.delimiter == " ", strict=True)
             try:
                 yield reader
             except csv.Error as error:
@@ -192,7 +207,8 @@ def cell_value(cell: str) -> str | int | float | bool | None:
 def _form_of(lines: Sequence[str], delimiter: str) -> _Form | None:
     """The form of lines with this delimiter; None: they are not CSV."""
     try:
-        rows = list(filter(_is_not_blank, csv.reader(lines, delimiter=delimiter)))
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter == " ")
+        rows = list(filter(_is_not_blank, reader))
     except csv.Error:
         return None
     cells = [cell.strip() for row in rows for cell in row]
@@ -211,6 +227,12 @@ def _is_delimiter(form: _Form, first: str, *, is_whole: bool) -> bool:
     rows = form.rows
     if not rows or len(rows[0]) < 2:
         return False
+    cells = (cell for row in rows[1:] for cell in row)
+    if form.delimiter in _IN_TEXTS and (
+        any(other in first for other in _DELIMITERS[: _DELIMITERS.index(form.delimiter)])
+        or not any(_WHOLE.fullmatch(cell) or _POINT.fullmatch(cell) for cell in cells)
+    ):
+        return False
     odd = sum(len(row) != len(rows[0]) for row in rows)
     alone = not any(other in first for other in _DELIMITERS if other != form.delimiter)
     return not odd or not (is_whole or not alone or 2 * odd >= len(rows))
@@ -220,14 +242,32 @@ def _is_not_blank(cells: list[str]) -> bool:
     return any(cell.strip() for cell in cells)
 
 
-def _lines(source: Source, text: io.TextIOWrapper) -> Iterator[str]:
+def _comments(lines: Sequence[str]) -> int:
+    """The number of lines with `#` before the header. The last of them is the header where numbers follow at once."""
+    count = len(list(itertools.takewhile(lambda line: line.startswith("#"), lines)))
+    if not 0 < count < len(lines):
+        return 0
+    is_header = any(sign in lines[count - 1] for sign in _DELIMITERS) and _is_row(lines[count])
+    return count - 1 if is_header and _width(lines[count - 1]) == _width(lines[count]) else count
+
+
+def _is_row(line: str) -> bool:
+    return not re.search(r"[A-DF-Za-df-z]", line)
+
+
+def _width(line: str) -> int:
+    """The number of cells, by the delimiter that cuts the most."""
+    return max(len(line.removeprefix("#").strip().split(sign)) for sign in _DELIMITERS)
+
+
+def _lines(source: Source, text: io.TextIOWrapper, comments: int) -> Iterator[str]:
     number = 0
     while line := text.readline(limits.LIMITS.line_bytes + 1):
         number += 1
         if len(line) > limits.LIMITS.line_bytes:
             raise source.wrong(f"a line of more than {limits.LIMITS.line_bytes:,} bytes", line=number)
         # The reader counts a blank line, and gives no cells for it.
-        yield "\n" if number == 1 and _SEPARATOR.fullmatch(line) else line
+        yield "\n" if number <= comments or (number == comments + 1 and _SEPARATOR.fullmatch(line)) else line
 
 
 def _line_not_utf8(source: Source) -> int:

@@ -125,7 +125,9 @@ def _check_job(session: Session) -> None:
     if session.proposes:
         # It is not decided yet that its commit goes in.
         raise PromotionRefused(
-            Refusal.PULL_REQUEST_JOB, "a pull request's job never promotes", hint="promote once it is merged"
+            Refusal.PULL_REQUEST_JOB,
+            "a job of a pull request or merge queue never promotes",
+            hint="promote once it is merged",
         )
     if isinstance(session.log, NoLog):
         raise session.log.refusal()

@@ -36,7 +36,8 @@ def find_problems(remote: CachedRemote, refs: Refs, view: View) -> Findings:
     findings = Findings()
     findings.problems += [Problem(refs.tip, sentence, repairable=True) for sentence in view.lost]
     findings.problems += [
-        Problem(ref, "it is not a write of ciplug: it is left alone, and unread") for ref in sorted(view.unsound)
+        Problem(ref, "it is not a write of ciplug: it is left alone, and unread", repairable=True)
+        for ref in sorted(view.unsound)
     ]
     findings.problems += [Problem(refs.tip, sentence) for sentence in lost_entries(refs.branch, view.kept_logs)]
     findings.problems += [

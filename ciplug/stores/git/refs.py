@@ -43,6 +43,17 @@ class Refs:
         return f"refs/{self.branch}/trial/{name}", f"refs/heads/{self.branch}-trial/{name}"
 
     @property
+    def written(self) -> tuple[str, ...]:
+        """The refs that a fold or an append moves."""
+        return self.tip, self.series, self.keep[0]
+
+    def aside(self, ref: str) -> str:
+        """Return the ref for something that no writer of ours has pushed to `ref`: no reader sees it."""
+        heads = "heads/" if ref.startswith("refs/heads/") else ""
+        name = ref.rpartition("/")[2]
+        return f"refs/{heads}{self.branch}-aside/{name}" if heads else f"refs/{self.branch}/aside/{name}"
+
+    @property
     def push_hint(self) -> str:
         """Return advice for a host that refuses one of these refs."""
         return (

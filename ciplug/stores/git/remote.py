@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ciplug.errors import GitKind, RemoteError
+from ciplug.errors import Cause, GitKind, RemoteError, StoreError, listed
 from ciplug.git.bare import init_bare, write_config
 from ciplug.git.credentials import redact, transport_environment, without_password
 from ciplug.git.environment import Config
@@ -121,6 +121,21 @@ class GitRemote:
 
     # Reading
 
+    def in_the_way(self, *refs: str) -> list[str]:
+        """The remote's refs beside which one of these cannot exist: those above it, and those below it."""
+        done = run_git("ls-remote", "--quiet", "--", self._url, cwd=self.repository, env=self.env, check=False)
+        names = [line.partition("\t")[2] for line in done.stdout.decode(errors="replace").splitlines()]
+        return [
+            name
+            for name in names
+            if any(name.startswith(f"{ref}/") or ref.startswith(f"{name}/") for ref in refs) and name.count("/") > 0
+        ]
+
+    def check_way(self, *refs: str) -> None:
+        """Raise the error that names what stands in the way of these refs, if anything does."""
+        if blocking := self.in_the_way(*refs):
+            raise in_the_way(blocking)
+
     def fetch(self, *args: str, oids: Iterable[str] | None = None, filter: str = "blob:none") -> Failure | None:
         """One fetch, repeated when the connection failed; None when it succeeded.
 
@@ -162,6 +177,15 @@ class GitRemote:
     def unreadable(self, what: str, failure: Failure, hint: str | None = None) -> RemoteError:
         """The error for a fetch that failed."""
         return RemoteError(f"cannot read {what}: {failure.words}", hint=hint, cause=cause_of(failure))
+
+
+def in_the_way(blocking: Sequence[str]) -> StoreError:
+    """The error for refs beside which ours cannot exist."""
+    return StoreError(
+        f"{listed(blocking)} stands in the way of the store: git cannot have a ref above or below another one",
+        hint=f"delete it, or move it elsewhere: git push REMOTE {' '.join(f':{ref}' for ref in blocking[:5])}",
+        cause=Cause.IN_THE_WAY,
+    )
 
 
 def pause(attempt: int) -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ciplug.errors import Cause, Conflict, StoreError
+from ciplug.errors import Cause, Conflict, GitKind, StoreError
 from ciplug.git.credentials import redact
 from ciplug.git.environment import Config
 from ciplug.git.push import PushResult
@@ -32,6 +32,7 @@ from ciplug.stores.git.cached_remote import CachedRemote
 from ciplug.stores.git.content import entry_path, is_readable
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.remote import in_the_way
 
 # What only readers and folds need is imported when they run: a job that records does neither.
 if TYPE_CHECKING:
@@ -110,8 +111,12 @@ class GitStore:
         self._seen = None
         if result.ok:
             return
+        refs = self._refs.inbox(commit)
+        with self._remote.locked():
+            self._remote.with_cache(lambda: self._remote.check_way(refs[0]))
         if result.lost_race:
-            raise Conflict(f"the store has other content under the same key: {min(objects)}")
+            # The name is that of this very commit.
+            raise in_the_way([ref for ref in refs if result.refuses(ref, *GitKind)] or [refs[0]])
         raise self._remote.refused(result, self._refs.push_hint)
 
     def append(self, log: str, expected: Head | None, entry: bytes) -> Head:
@@ -137,6 +142,8 @@ class GitStore:
                 return sent
             if not (seen or result.lost_race or result.network):
                 raise self._remote.refused(result, self._refs.push_hint)
+            if attempt == 1 and result.lost_race:
+                self._remote.check_way(*self._refs.written)
             time.sleep(random.uniform(0, 0.05 * min(attempt + 1, 10)))
         raise StoreError(f"{log}: {_LOG_TRIES} attempts, and each time another writer was first", cause=Cause.CONFLICT)
 
@@ -188,6 +195,8 @@ class GitStore:
         with self._remote.locked():
             snapshot = self._fetch()
             folded = folding.fold(self._remote, self._refs, snapshot)
+            if not folded and snapshot.view.pending:
+                self._remote.check_way(*self._refs.written)
             # Whoever compacts a store that is gone has seen the note, and begins a new one.
             if snapshot.view.gone:
                 self._remote.remember(None)
@@ -325,14 +334,17 @@ class GitStore:
             problems = list(findings.problems)
             if view.gone:
                 problems.append(Problem(self._refs.tip, self._what_is_gone(view.gone)))
-            if not repair or not (findings.index or findings.columns or view.lost):
+            if not repair:
+                return problems
+            problems = self._set_aside(view, problems)
+            if not (findings.index or findings.columns or view.lost):
                 return problems
             if view.lost:
                 folding.fold(self._remote, self._refs, snapshot)
                 snapshot = self._fetch()
                 view = snapshot.view
             if not (findings.index or findings.columns):
-                return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+                return list(map(_repaired, problems))
             written = LooseObjects(self._remote.repository, self._remote.format)
             content = view.content.copy()
             content.columns.update({name: written.blob(data) for name, data in findings.columns.items()})
@@ -341,13 +353,32 @@ class GitStore:
             self._seen = None
         if not result.ok:
             raise self._remote.refused(result, self._refs.push_hint)
-        return [problem._replace(repaired=True) if problem.repairable else problem for problem in problems]
+        return list(map(_repaired, problems))
+
+    def _set_aside(self, view: View, problems: list[Problem]) -> list[Problem]:
+        """Move the refs that no writer of ours has pushed out of the readers' way; a refusal leaves them."""
+        done: set[str] = set()
+        for ref, oid in view.unsound.items():
+            specs = [f"{oid}:{self._refs.aside(ref)}", f":{ref}"]
+            if self._remote.push(self._remote.repository, specs, [f"--force-with-lease={ref}:{oid}"]).ok:
+                done.add(ref)
+        self._seen = None
+        return [
+            problem._replace(repaired=problem.where in done, repairable=problem.where in done)
+            if problem.where in view.unsound
+            else problem
+            for problem in problems
+        ]
 
     def try_writes(self) -> list[Trial]:
         from ciplug.stores.git.trial import try_writes
 
         with self._remote.locked():
             return try_writes(self._remote, self._refs, self._fetch().view)
+
+
+def _repaired(problem: Problem) -> Problem:
+    return problem._replace(repaired=True) if problem.repairable else problem
 
 
 def _restorable(sentence: str) -> str:

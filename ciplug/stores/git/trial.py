@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from ciplug.errors import Cause, GitKind
 from ciplug.git.failures import Failure
@@ -16,6 +18,7 @@ from ciplug.stores.git.causes import cause_of
 from ciplug.stores.git.content import root_tree
 from ciplug.stores.git.objects import LooseObjects
 from ciplug.stores.git.refs import Refs
+from ciplug.stores.git.remote import in_the_way
 from ciplug.stores.git.view import View
 
 _IN_THE_WAY = {GitKind.ROLLED_BACK, GitKind.LOCKED, GitKind.NAME_CLASH}
@@ -25,12 +28,20 @@ _WORDS_MOST = 300
 
 def try_writes(remote: CachedRemote, refs: Refs, view: View) -> list[Trial]:
     """Push an empty commit to a ref of its own, delete it, and try to move the branch in a push that must fail."""
+    if blocking := remote.in_the_way(refs.inbox("0")[0]):
+        return [_blocked("write", blocking)]
     with remote.side() as (side, written):
         commit = written.commit(written.tree({}), (), "ciplug: a trial\n\n[skip ci]", 0)
         trials = _create_and_delete(remote, refs, side, commit)
     if trials[0].cause is None:
-        trials.append(_try_branch(remote, refs, view))
+        blocking = remote.in_the_way(*refs.written)
+        trials.append(_blocked("branch", blocking) if blocking else _try_branch(remote, refs, view))
     return trials
+
+
+def _blocked(what: Literal["write", "branch"], blocking: Sequence[str]) -> Trial:
+    problem = in_the_way(blocking)
+    return Trial(what, problem.cause, f"{problem.message}; {problem.hint}")
 
 
 def _create_and_delete(remote: CachedRemote, refs: Refs, side: Path, commit: str) -> list[Trial]:

@@ -1,4 +1,4 @@
-"""Logging from Python. Every call appends a line to a file on local disk; nothing here waits for a network."""
+"""The runs that a program logs to: start one, join the one around it, end it."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ciplug import console
-from ciplug.capture import events
 from ciplug.capture.events import Event, seconds
 from ciplug.capture.program_end import ProgramEnd
-from ciplug.errors import CiplugError, UsageError
-from ciplug.records.left_out import LeftOut, summary
-from ciplug.records.run import METRIC_NAME_HINT, Status
+from ciplug.errors import UsageError
+from ciplug.records.run import Status
 
 if TYPE_CHECKING:
     from ciplug.capture.writer import RunWriter
     from ciplug.steps.inputs import Inputs
     from ciplug.steps.open_run import OpenRun
 
-_odd_names: set[object] = set()
-"""Names of metrics that a warning was given for."""
 _stack: list[ActiveRun] = []
 """The active runs of this program, the innermost last. A forked worker inherits those of the process it comes from."""
 _end = ProgramEnd()
@@ -266,12 +262,13 @@ def _run() -> ActiveRun:
     return _activate(joined(around))
 
 
-def _log(*logged: Event) -> None:
+def log(*logged: Event) -> None:
     """Log to the active run. What comes once the program has ended its runs at exit is left out, and no error."""
-    _with_run(lambda run: run.append(*logged))
+    with_run(lambda run: run.append(*logged))
 
 
-def _with_run(action: Callable[[ActiveRun], None]) -> None:
+def with_run(action: Callable[[ActiveRun], None]) -> None:
+    """Do something with the active run, as `log` does."""
     try:
         action(_stack[-1] if _is_exiting() else _run())
     except (IndexError, UsageError):
@@ -283,223 +280,6 @@ def _with_run(action: Callable[[ActiveRun], None]) -> None:
             _tell_dropped(["a function called at exit"])
         elif thread.name not in _ending:
             _ending.append(thread.name)
-
-
-def log_metric(key: str, value: float, step: int | None = None, timestamp: datetime | int | None = None) -> None:
-    """Log a value of a metric. With steps, the whole series is kept.
-
-    The run's value is that of the highest step, and of one step the latest. A value without a step is of step 0.
-
-    Args:
-        value: a number, also of numpy or torch, or a boolean; NaN and infinities are kept, and fail gates.
-        step: epoch, iteration, …; at any spacing.
-        timestamp: when it was measured, if not now: a datetime, or Unix milliseconds.
-
-    A name that no metric can have is left out with a warning, and the training goes on. So is a value at a step that is
-    not a whole number of 64 bits. A value that is not a number is NaN, with a warning and a note in the record.
-    """
-    log_metrics({key: value}, step, timestamp)
-
-
-def log_metrics(metrics: Mapping[str, float], step: int | None = None, timestamp: datetime | int | None = None) -> None:
-    """Log several metrics of one step, all or none: see `log_metric`. One with an impossible name is left out."""
-    time = seconds(timestamp)
-    taken = {key: value for key, value in metrics.items() if _is_taken(key)}
-    batch = [event for key, value in taken.items() for event in events.measured(key, value, step, time)]
-    _log(*batch)
-    for event in batch:
-        if "left_out" in event:
-            _tell_left_out(LeftOut(name=event["left_out"], why=event["why"], found=event["found"]))
-
-
-def _tell_left_out(one: LeftOut) -> None:
-    if (one.name, one.why) not in _odd_names:
-        _odd_names.add((one.name, one.why))
-        after = "no gate looks at this file" if one.why == "artifact" else "a gate on a metric of this name is an error"
-        console.complain(f"warning: {summary([one])}", f"the run goes on; {after}")
-
-
-def _is_taken(name: str) -> bool:
-    """Whether a metric can have this name. If not, or if it looks like a mistake, say so once: a training goes on."""
-    taken = events.is_metric_name(name)
-    if (not taken or name != name.strip()) and name not in _odd_names:
-        _odd_names.add(name)
-        problem = (
-            "begins or ends with a space, and is kept unchanged"
-            if taken
-            else "cannot be used for a metric: not recorded"
-        )
-        console.complain(f"warning: the name {name!r} {problem}", METRIC_NAME_HINT)
-    return taken
-
-
-def log_param(key: str, value: object) -> None:
-    """Log a parameter: text, a number or a boolean; anything else by its str(). The last value counts."""
-    log_params({key: value})
-
-
-def log_params(params: Mapping[str, object]) -> None:
-    """Log several parameters, all or none."""
-    batch = [events.param(key, value) for key, value in params.items()]
-    _log(*batch)
-
-
-def log_artifact(path: str | os.PathLike[str]) -> None:
-    """Keep a file or folder that the training wrote, as it is at the end of the run; or an address, like `s3://…`."""
-    named = os.fspath(path)
-    # A link stays the link that it is.
-    _log({"artifact": named if "://" in named else os.path.abspath(named)})  # noqa: PTH100
-
-
-def log_figure(
-    figure: object, artifact_file: str | os.PathLike[str], *, save_kwargs: Mapping[str, object] | None = None
-) -> None:
-    """Keep a figure of matplotlib, seaborn or plotly as an artifact; images are shown in the HTML report.
-
-    Args:
-        artifact_file: a path such as `plots/roc.png`; its extension determines the format.
-        save_kwargs: for the method of the figure that writes it.
-
-    A figure that cannot be drawn is left out, with a warning and a note in the record, and the training goes on.
-    """
-    from ciplug.capture.renderings import of_figure
-
-    _keep(artifact_file, lambda name, before: of_figure(figure, name, save_kwargs or {}))
-
-
-def log_image(
-    image: object,
-    artifact_file: str | os.PathLike[str] | None = None,
-    key: str | None = None,
-    step: int | None = None,
-) -> None:
-    """Keep an image as an artifact: an array of numpy or torch, an image of PIL or MLflow, or a path.
-
-    Args:
-        artifact_file: a path such as `plots/roc.png`; its extension determines the format.
-        key: in its place the name of a series of images, of which each has a step.
-
-    One that cannot be read is left out, with a warning and a note in the record, and the training goes on.
-    """
-    from ciplug.capture.renderings import of_image
-
-    name = artifact_file if artifact_file is not None else f"images/{key or 'image'}-{step or 0}.png"
-    _keep(name, lambda name, before: of_image(image, name))
-
-
-def log_dict(dictionary: object, artifact_file: str | os.PathLike[str]) -> None:
-    """Keep a mapping or a list as an artifact: as YAML if `artifact_file` ends in .yaml or .yml, else as JSON."""
-    from ciplug.capture.renderings import of_mapping
-
-    _keep(artifact_file, lambda name, before: of_mapping(dictionary, name))
-
-
-def log_text(text: str, artifact_file: str | os.PathLike[str]) -> None:
-    """Keep a text as an artifact, in UTF-8."""
-    _keep(artifact_file, lambda name, before: str(text).encode(errors="backslashreplace"))
-
-
-def log_table(data: object, artifact_file: str | os.PathLike[str]) -> None:
-    """Keep a table as an artifact, `NAME.json`: a DataFrame, or a mapping of columns. Later calls append their rows."""
-    from ciplug.capture.renderings import of_table
-
-    _keep(artifact_file, lambda name, before: of_table(data, name, before))
-
-
-def _keep(artifact_file: str | os.PathLike[str], make: Callable[[str, bytes | None], bytes]) -> None:
-    """Keep a file of the active run. One that cannot be made is left out: the training goes on."""
-
-    def keep(run: ActiveRun) -> None:
-        try:
-            name = _named(artifact_file)
-            run.keep(name, lambda before: _made(make, name, before))
-        except _NotMade as problem:
-            noted = events.left_out(str(artifact_file)[:250], "artifact", str(problem)[:200])
-            run.append(noted)
-            _tell_left_out(LeftOut(name=noted["left_out"], why="artifact", found=noted["found"]))
-
-    _with_run(keep)
-
-
-class _NotMade(Exception):
-    """Says why a file for people could not be made."""
-
-
-def _named(artifact_file: str | os.PathLike[str]) -> str:
-    from ciplug.capture.renderings import artifact_name
-
-    try:
-        return artifact_name(artifact_file)
-    except UsageError as problem:
-        raise _NotMade(problem.message) from None
-    except TypeError as problem:
-        raise _NotMade(str(problem)) from None
-
-
-def _made(make: Callable[[str, bytes | None], bytes], name: str, before: bytes | None) -> bytes:
-    try:
-        return make(name, before)
-    except CiplugError as problem:
-        raise _NotMade(problem.message) from None
-    except Exception as problem:  # Of the library that draws.
-        raise _NotMade(f"{type(problem).__name__}: {problem}") from problem
-
-
-def log_dataset(path: str | os.PathLike[str]) -> None:
-    """Keep a file or folder that the training read, by its digest at the end of the run."""
-    _log({"dataset": os.path.abspath(path)})  # noqa: PTH100
-
-
-def log_input(dataset: object, context: str | None = None, tags: Mapping[str, object] | None = None) -> None:
-    """Name a dataset that the training reads, as MLflow does. Nothing of it is checked, and no gate looks at it.
-
-    Args:
-        dataset: a dataset of MLflow, or a mapping of its name, digest, source_type and source, and perhaps its schema
-            and profile, of up to 1 MiB each.
-        context: training, validation, …
-
-    Raises UsageError for anything else.
-    """
-    _log(events.dataset_input(dataset, context, tags))
-
-
-def log_inputs(
-    datasets: Sequence[object | None] | None = None,
-    contexts: Sequence[str | None] | None = None,
-    tags_list: Sequence[Mapping[str, object] | None] | None = None,
-    models: Sequence[object | None] | None = None,
-) -> None:
-    """Name several datasets, and logged models that the training reads, all or none: see `log_input`.
-
-    Args:
-        contexts, tags_list: one for each dataset.
-        models: ids, or MLflow's LoggedModelInput.
-    """
-    named = list(datasets or ())
-    lists = [list(one) if one is not None else [None] * len(named) for one in (contexts, tags_list)]
-    if any(len(one) != len(named) for one in lists):
-        raise UsageError("datasets, contexts and tags_list differ in length")
-    batch = [
-        events.dataset_input(dataset, context, tags)
-        for dataset, context, tags in zip(named, *lists, strict=True)
-        if dataset is not None
-    ]
-    _log(*batch, *(events.model_input(model) for model in models or () if model is not None))
-
-
-def log_outputs(models: Sequence[object]) -> None:
-    """Name logged models that the training made: ids, or MLflow's LoggedModelOutput, which has a step."""
-    _log(*(events.output(model) for model in models))
-
-
-def set_tag(key: str, value: object) -> None:
-    """Set a tag of the run; the last value counts."""
-    _log(events.tag(key, value))
-
-
-def set_tags(tags: Mapping[str, object]) -> None:
-    """Set several tags of the run, all or none."""
-    _log(*(events.tag(key, value) for key, value in tags.items()))
 
 
 def _texts(tags: Mapping[str, object]) -> dict[str, str]:
