@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ciplug.errors import RecordError
+from ciplug.records import bounds
 from ciplug.records.amendment import parse
 from ciplug.records.canonical import NOT_FINITE, dumps
 from ciplug.records.keys import amended_run, is_run
@@ -28,8 +29,11 @@ FLAGS = ("dirty", "trusted", "set_aside")
 """Attributes that are 'true' or 'false'."""
 ATTRIBUTES = (
     *("id", "model", "status", "commit", "name", "started", "ended", "branch", "actor", "host", "parent", "seed"),
+    *("read",),
     *FLAGS,
 )
+READ_MOST = 32
+"""Files that a run has read, of which `read` has the digests."""
 DATASETS = ("name", "digest", "context")
 """What is kept of the datasets among a run's inputs: columns in which a row stands once for each dataset."""
 _SCALARS: dict[str, set[type]] = {"params": {str, int, float, bool}, "tags": {str}, "datasets": {str}}
@@ -76,8 +80,9 @@ def of(records: Iterable[tuple[str, bytes]]) -> Columns:
         if not is_run(key):
             continue
         try:
+            bounds.check(data, key)
             record = json.loads(data)
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, RecordError):
             continue
         if isinstance(record, dict) and _is_run(record):
             _take(columns, key, record)
@@ -111,6 +116,8 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
     seed = origin.get("seed")
     for name in ATTRIBUTES:
         value = record.get(name, nested.get(name) if name in ("branch", "actor", "host") else None)
+        if name == "read":
+            value = _read(record.get("datasets"))
         if name in FLAGS:
             value = {True: "true", False: "false"}.get(flag) if isinstance(flag := flags[name], bool) else None
         if name == "seed":
@@ -132,6 +139,18 @@ def _take(columns: Columns, key: str, record: Mapping[str, Any]) -> None:
         for name in DATASETS if isinstance(one, dict) else ():
             if isinstance(value := one.get(name), str):
                 _put(columns.datasets, name, row, value)
+
+
+def _read(datasets: object) -> str | None:
+    """The digests of the files that a run has read, short, in one text."""
+    files = (one for one in datasets if isinstance(one, dict)) if isinstance(datasets, list) else ()
+    digests = [short(one["digest"]) for one in files if isinstance(one.get("digest"), str)]
+    return " ".join(digests[:READ_MOST]) or None
+
+
+def short(digest: str) -> str:
+    """The part of a digest by which `read` has a file."""
+    return digest.rpartition(":")[2][:16]
 
 
 def _items(record: Mapping[str, Any], name: str) -> Iterable[tuple[str, Any]]:

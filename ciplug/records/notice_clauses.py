@@ -177,6 +177,14 @@ def _skipped_event(notice: Facts) -> str:
     return f"{which} has type {(notice.type or '')[:60]!r}, which this ciplug does not know"
 
 
+def _looks(notice: Facts) -> str:
+    lead = f"{counted(notice.count or 0, 'run')} of '{notice.model}' were measured on this content of {notice.path}"
+    if notice.luck is None:
+        return f"{lead}: the best of them looks better than it is, by chance"
+    name = notice.metrics[0] if notice.metrics else "the metric"
+    return f"{lead}: the best of them looks up to {notice.luck:.2g} better in '{name}' than it is, by chance"
+
+
 def _no_base_policy(notice: Facts) -> str:
     lacks = f"has no gate for the model '{notice.model}'" if notice.model else f"has no {notice.path}"
     return f"{notice.name} {lacks}: this pull request is judged by its own gates"
@@ -201,6 +209,10 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.FAILED: _unfinished,
     Kind.KILLED: _unfinished,
     Kind.END_UNKNOWN: _unfinished,
+    Kind.FORKS_ASIDE: lambda n: (
+        f"forks have recorded runs of {listed(n.differs, n.count)} on this commit, which decide nothing and are not "
+        "shown: nobody has verified them"
+    ),
     Kind.FORK: lambda n: "the run was recorded by a fork's job: nobody has verified its numbers",
     Kind.DIRTY: _dirty,
     Kind.HEAD_MOVED: lambda n: f"the run {n.detail}",
@@ -263,6 +275,7 @@ _OF_KIND: dict[Kind, Callable[[Facts], str]] = {
     Kind.BROKEN_LOG: lambda n: f"the registry of '{n.model}' cannot be read: {n.detail}",
     Kind.SKIPPED_EVENT: _skipped_event,
     Kind.NO_BASE_POLICY: _no_base_policy,
+    Kind.LOOKS: _looks,
     Kind.GATED_NOT_RUN: lambda n: f"no run of '{n.model}' on this commit, and {n.name} has gates for it",
     Kind.GATED_DROPPED: lambda n: (
         f"no run of '{n.model}' on this commit: {n.name} has gates for it, and this pull request takes them away"

@@ -24,6 +24,8 @@ class Kind(str, Enum):
     """The program of the run ended with an exit code that nobody knows."""
     FORK = "fork"
     """The run was recorded by a fork's job."""
+    FORKS_ASIDE = "forks_aside"
+    """Forks have recorded runs of other models on the commit: nothing judges them."""
     DIRTY = "dirty"
     HEAD_MOVED = "head_moved"
     """The command of the run checked out another commit, so the run counts as dirty."""
@@ -112,6 +114,8 @@ class Kind(str, Enum):
     """A registry event that only a newer ciplug knows."""
     NO_BASE_POLICY = "no_base_policy"
     """The target branch has no policy for the model, so a pull request is judged by its own."""
+    LOOKS = "looks"
+    """Many runs were measured on one evaluation set, and whoever takes the best of them takes some luck, too."""
     GATED_NOT_RUN = "gated_not_run"
     """The target branch has gates for a model that has no run on the commit of the pull request."""
     GATED_DROPPED = "gated_dropped"
@@ -167,7 +171,7 @@ class Facts:
     values: tuple[tuple[float, float], ...] = ()
     """For each of `metrics`, the least and the largest value."""
     differs: tuple[str, ...] = ()
-    """What was not the same for several runs: "Python (3.11.9, 3.12.3)"."""
+    """What was not the same for several runs: "Python (3.11.9, 3.12.3)"; or the models of runs of forks."""
     outcomes: tuple[str, ...] = ()
     """The outcome of each of several runs."""
     count: int | None = None
@@ -180,6 +184,8 @@ class Facts:
     """True: a report tells it at another place: as the result of a gate, or where it lists the runs of the commit."""
     name: str | None = None
     """The branch, tag, commit or stage that was looked for or searched, or the place of the policy."""
+    luck: float | None = None
+    """How much better the best of `count` runs looks by chance, at most, in the unit of the first of `metrics`."""
     day: str | None = None
     """2026-11-23."""
     max_age_days: float | None = None
