@@ -91,7 +91,7 @@ def _without_one_baseline(path: Path, gate: Gate, policy: Policy) -> Iterator[Mi
     if ref not in ("best", "mean") or not gate.compares:
         return
     about = ((*path, "baseline"), ("baseline",))
-    if gate.test == "welch" or gate.names_paired_test:
+    if gate.test == "welch" or (gate.names_paired_test and ref == "mean"):
         words = f"the test '{gate.test}' compares with the runs of one commit, and the baseline is the {ref} of several"
         yield Mistake((*path, "test"), words, "use test: auto, or another baseline", (*about, (*path, "test")))
     if ref == "mean" and gate.slices and gate.slices.max_regression:

@@ -19,7 +19,7 @@ ACTIONS = ("on_missing", "on_no_baseline", "on_inconclusive")
 REFERENCES = ("merge-base", "target", "previous", "production", "best", "mean")
 Source = Literal["any", "ci"]
 SOURCE = one_of("any", "ci")
-PairedTest = Literal["newcombe", "mcnemar", "bootstrap", "sign-flip"]
+PairedTest = Literal["newcombe", "mcnemar", "tango", "t", "bootstrap", "sign-flip"]
 PAIRED_TESTS: tuple[PairedTest, ...] = get_args(PairedTest)
 """Tests that compare example by example. Newcombe's compares two proportions instead where the gate has `n`."""
 Test = Literal["auto", "point", "welch", PairedTest, "psi", "ks", "chi2"]
@@ -286,8 +286,9 @@ class Gate:
             yield Mistake((), "a trend compares, so the direction is needed: higher_is_better: true or false")
         if self.compares and self.higher_is_better is None:
             yield Mistake((), "max_regression compares, so the direction is needed: higher_is_better: true or false")
-        named = ["test"] if self.test in METRIC_TESTS and self.test != "auto" else []
-        named += [name for name in ("baseline", "history", "n") if getattr(self, name) is not None]
+        # A bound has the interval that the data give, or none with test: point.
+        named = ["test"] if self.test in METRIC_TESTS and self.test not in ("auto", "point") else []
+        named += [name for name in ("baseline",) if getattr(self, name) is not None]
         for name in named if not self.compares else ():
             yield Mistake((name,), "it is for a rule that compares: add max_regression, or remove it")
         yield from self._unused()
@@ -304,7 +305,10 @@ class Gate:
         for at, rules in ((("max_regression",), self), (("slices", "max_regression"), self.slices)):
             allowed = rules.max_regression if rules is not None else None
             if self.test == "mcnemar" and allowed is not None and (allowed.abs or allowed.rel):
-                words = f"McNemar's test takes no allowance, and {'.'.join(at)} is one: use 'newcombe', or allow 0"
+                words = f"McNemar's test takes no allowance, and {'.'.join(at)} is one: use 'tango', or allow 0"
+                yield Mistake(test, words, None, (test, at))
+            if self.test == "tango" and allowed is not None and allowed.rel is not None:
+                words = "Tango's interval takes no percentage as allowance: use 'newcombe'"
                 yield Mistake(test, words, None, (test, at))
 
     def _of_drift(self) -> Iterator[Mistake]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ciplug.config.gate import PAIRED_TESTS
-from ciplug.gates.checks import limit_of, tolerance
+from ciplug.gates.checks import RuleKey, bound_rule, bounds, limit_of, rule_of
+from ciplug.records.examples import means
 from ciplug.stats import paired_examples
 from ciplug.stats.intervals import Rule, Undecided
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 Part = tuple[str, str]
 """A slice: column and value."""
-Key = tuple[str, Part | None]
-"""Gate and slice; None: all examples."""
+Key = tuple[str, Part | None, RuleKey]
+"""Gate, slice and rule; of all examples, the slice is None."""
 
 
 class ByExample:
@@ -33,6 +34,7 @@ class ByExample:
         self._pairs: dict[str | None, Paired | Undecided] = {}
         self._parts: dict[tuple[str | None, tuple[str, ...]], dict[Part, list[int]]] = {}
         self._own = evidence.examples.get(evidence.candidate.run or "")
+        self._means: dict[str, float] | None = None
         self.answers: dict[Key, Answer | Undecided] = {}
         gates = {name: policy.resolved(name) for name in policy.gates}
         questions: dict[str | None, dict[Key, Question]] = {}
@@ -60,6 +62,16 @@ class ByExample:
             else:
                 self._pairs[run] = paired_examples.join(self._own, theirs)
         return self._pairs[run]
+
+    @property
+    def has_own(self) -> bool:
+        return self._own is not None
+
+    def own_mean(self, metric: str) -> float | None:
+        """The candidate's mean over all of its own examples; None where the metric is not a mean."""
+        if self._means is None:
+            self._means = means(self._own) if self._own is not None else {}
+        return self._means.get(metric)
 
     def has_both(self, run: str | None) -> bool:
         return self._own is not None and run is not None and run in self._evidence.examples
@@ -97,25 +109,36 @@ class ByExample:
         side = self._evidence.baselines[name]
         reference = side.metrics.get(gate.metric)
         if gate.max_regression and reference is not None and math.isfinite(reference) and self.has_both(side.run):
-            limit = limit_of(gate.max_regression, reference)
-            if limit is not None and self.fits(gate):
-                questions.setdefault(side.run, {})[name, None] = _question(gate, limit, reference, None)
+            limit = limit_of(gate.max_regression, reference) or 0.0
+            if self.fits(gate):
+                rule = rule_of(gate, gate.max_regression, limit, reference)
+                questions.setdefault(side.run, {})[name, None, "max_regression"] = _question(gate, rule, None)
+        if self._own is not None and gate.test != "point" and self.fits(gate):
+            for key, bound in bounds(gate):
+                asked = _question(gate, bound_rule(gate, key), None, bound)
+                questions.setdefault(None, {})[name, None, key] = asked
         if gate.slices:
+            for part, rows in self._judged(None, gate):
+                for key, bound in bounds(gate.slices):
+                    asked = _question(gate, bound_rule(gate, key), rows, bound)
+                    questions.setdefault(None, {})[name, part, key] = asked
             run = self.slice_run(name)
-            for part, rows in self._judged(run, gate):
-                allowed = gate.slices.max_regression
-                limit = allowed.abs if allowed and allowed.abs is not None else 0.0
-                questions.setdefault(run, {})[name, part] = _question(gate, limit, 0.0, rows)
+            for part, rows in self._judged(run, gate) if run is not None else ():
+                if allowed := gate.slices.max_regression:
+                    rule = rule_of(gate, allowed, allowed.abs or 0.0, 0.0)
+                    questions.setdefault(run, {})[name, part, "max_regression"] = _question(gate, rule, rows)
 
     def _ask_relative(self, name: str, gate: ResolvedGate, questions: dict[str | None, dict[Key, Question]]) -> None:
         run = self.slice_run(name)
+        allowed = gate.slices.max_regression if gate.slices else None
         for part, rows in self._judged(run, gate):
-            first = self.answers.get((name, part))
-            if run is None or first is None or isinstance(first, Undecided) or not gate.slices:
+            first = self.answers.get((name, part, "max_regression"))
+            if run is None or first is None or isinstance(first, Undecided) or allowed is None:
                 continue
-            limit = limit_of(gate.slices.max_regression, first.baseline) if gate.slices.max_regression else None
+            limit = limit_of(allowed, first.baseline)
             if limit is not None and math.isfinite(limit):
-                questions.setdefault(run, {})[name, part] = _question(gate, limit, first.baseline, rows)
+                rule = rule_of(gate, allowed, limit, first.baseline)
+                questions.setdefault(run, {})[name, part, "max_regression"] = _question(gate, rule, rows)
 
     def _judged(self, run: str | None, gate: ResolvedGate) -> Iterator[tuple[Part, list[int]]]:
         parts = self.parts(run, gate.slices.by) if gate.slices else {}
@@ -136,17 +159,11 @@ class ByExample:
             self.answers.update(dict.fromkeys(questions, reason))
 
 
-def _question(gate: ResolvedGate, limit: float, reference: float, rows: list[int] | None) -> Question:
+def _question(gate: ResolvedGate, rule: Rule, rows: list[int] | None, limit: float | None = None) -> Question:
     from ciplug.stats.paired_tests import Question
 
     test = gate.test if gate.test in PAIRED_TESTS else "auto"
-    rule = Rule(
-        higher_is_better=bool(gate.higher_is_better),
-        allowed=limit,
-        alpha=gate.alpha,
-        tolerance=tolerance(gate, reference),
-    )
-    return Question(metric=gate.metric, rule=rule, rows=rows, test=test)
+    return Question(metric=gate.metric, rule=rule, rows=rows, test=test, limit=limit)
 
 
 def _is_score(metric: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from ciplug.gates import reasons
 from ciplug.gates.outcomes import outcome_of
 from ciplug.records.verdict import GateResult, Outcome
-from ciplug.stats.intervals import Decision, Interval, decide
+from ciplug.stats.intervals import Decision, Interval, Rule, decide
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Allowance, ResolvedGate, Slices
@@ -29,6 +30,8 @@ class Check:
     rule: RuleKey | None = None
     """The key of the policy; None: of none, or of all rules at once."""
     interval: Interval | None = None
+    lost: int = 0
+    """Examples of the baseline that the candidate lacks."""
 
 
 def failed(gate: ResolvedGate) -> Outcome:
@@ -69,10 +72,32 @@ def tolerance(gate: ResolvedGate, *values: float) -> float:
 
 
 def limit_of(allowed: Allowance, reference: float) -> float | None:
-    """The allowance in the metric's own unit; None for a percentage of 0."""
+    """The allowance in the metric's own unit, by the measured baseline; None for a percentage of 0."""
     relative = allowed.rel * abs(reference) if allowed.rel is not None and reference != 0 else None
     parts = [part for part in (allowed.abs, relative) if part is not None]
     return min(max(parts), sys.float_info.max) if parts else None
+
+
+def rule_of(gate: ResolvedGate, allowed: Allowance, limit: float, reference: float, *values: float) -> Rule:
+    """The rule of a comparison; `limit` is the allowance by the measured baseline, `reference`.
+
+    Where the percentage is what allows more, the baseline is multiplied instead (`ciplug.stats.intervals`).
+    """
+    up = bool(gate.higher_is_better)
+    relative = allowed.rel is not None and reference != 0 and (allowed.abs is None or limit > allowed.abs)
+    share = (allowed.rel or 0.0) * math.copysign(1, reference) * (1 if up else -1) if relative else 0.0
+    return Rule(
+        higher_is_better=up,
+        allowed=limit,
+        alpha=gate.alpha,
+        tolerance=tolerance(gate, reference, *values),
+        scale=1 - share,
+    )
+
+
+def bound_rule(gate: ResolvedGate, key: Literal["min", "max"]) -> Rule:
+    """The rule of a bound: d is s·(value − bound), and none of it may be lost. It has no tolerance."""
+    return Rule(higher_is_better=key == "min", alpha=gate.alpha)
 
 
 def settled(check: Check, adjusted_p: float | None) -> GateResult:
@@ -84,11 +109,14 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
 
     decision = decide(interval, adjusted_p=adjusted_p)
     low, high = (interval.low, interval.high) if interval.rule.sign > 0 else (-interval.high, -interval.low)
+    bound = check.result.limit if check.rule in ("min", "max") else None
+    if bound is not None:
+        low, high = low + bound, high + bound
     warning = underpowered(interval) if decision == "PASS" else None
     result = replace(
         check.result,
         outcome=_outcome(decision, check.gate),
-        advice=_advice(decision, check.result, interval),
+        advice=_advice(decision, check, interval),
         method=interval.method,
         confidence=1 - 2 * interval.rule.alpha,
         low=low,
@@ -97,6 +125,8 @@ def settled(check: Check, adjusted_p: float | None) -> GateResult:
         n=interval.n,
         notes=(*check.result.notes, *interval.notes, *([warning] if warning else [])),
     )
+    if bound is not None:
+        return replace(result, reason=reasons.bound_by_interval(result, decision, least=check.rule == "min"))
     return replace(result, reason=reasons.by_interval(result, interval, decision))
 
 
@@ -106,13 +136,13 @@ def _outcome(decision: Decision, gate: ResolvedGate) -> Outcome:
     return undecided(gate) if decision == "INCONCLUSIVE" else "PASS"
 
 
-def _advice(decision: Decision, result: GateResult, interval: Interval) -> str | None:
+def _advice(decision: Decision, check: Check, interval: Interval) -> str | None:
     if decision != "INCONCLUSIVE":
-        return result.advice if decision == "FAIL" else None
-    if decide(interval) == "FAIL":
-        return (
-            "this test fails on its own, but with several tests in one run that may be chance: evaluate more examples"
-        )
-    from ciplug.stats.power import more_needed
+        return check.result.advice if decision == "FAIL" else None
+    from ciplug.stats.power import detectable, more_needed
 
-    return reasons.settled_by(interval.unit, more_needed(interval))
+    if decide(interval) == "FAIL":
+        return reasons.chance_among_many(interval.unit)
+    if check.lost:
+        return reasons.lost_rows(check.lost)
+    return reasons.settled_by(interval.unit, more_needed(interval), detectable(interval) + interval.rule.allowed)

@@ -1,4 +1,4 @@
-"""Choose the test for a comparison: the best that the data allow, or the one that the gate names.
+"""Choose the test for a rule: the best that the data allow, or the one that the gate names.
 
 In this order: several seeds, example by example, the history of the branch, a proportion of n; else one number per run.
 """
@@ -6,10 +6,13 @@ In this order: several seeds, example by example, the history of the branch, a p
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from ciplug.config.gate import History
 from ciplug.errors import counted
+from ciplug.gates.checks import bound_rule
 from ciplug.gates.number_text import shown
 from ciplug.stats import means, proportions
 from ciplug.stats.intervals import Interval, Rule, Undecided
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
     from ciplug.config.policy import Seeds
     from ciplug.gates.by_example import ByExample
+    from ciplug.gates.checks import RuleKey
     from ciplug.gates.evidence import Evidence
     from ciplug.records.comparison import Side
 
@@ -42,7 +46,7 @@ class Pair:
 
     @property
     def has_single_baseline(self) -> bool:
-        """The best and the mean of a branch are not evaluations of their own."""
+        """The best and the mean of a branch are not evaluations that were chosen before their numbers were known."""
         return self.gate.baseline.ref not in ("best", "mean")
 
 
@@ -52,10 +56,21 @@ class Tested:
 
     result: Interval | Undecided | None
     notes: tuple[str, ...] = ()
-    """The reasons why no better test was possible."""
+    """The reasons why no better test was possible, and what the reader must know of this one."""
+    lost: int = 0
+    """Examples of the baseline that the candidate lacks."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about a test that was not possible."""
+        return "see docs/gates.md on what each test needs" if self.notes else "record what is missing, and judge again"
 
 
 def best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Tested:
+    return of_the_best(pair.gate, evidence.baselines[pair.name], _best_test(pair, evidence, examples, seeds))
+
+
+def _best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds | None) -> Tested:
     gate, side = pair.gate, evidence.baselines[pair.name]
     if gate.test == "point":
         return Tested(None)
@@ -65,14 +80,64 @@ def best_test(pair: Pair, evidence: Evidence, examples: ByExample, seeds: Seeds 
         if gate.test in ("auto", "newcombe"):
             return _by_runs(pair, evidence)
         return Tested(Undecided(f"the test '{gate.test}' cannot compare two runs"))
-    if examples.has_both(side.run) and pair.has_single_baseline:
-        return Tested(_by_example(pair, examples))
+    if examples.has_both(side.run) and gate.baseline.ref != "mean":
+        return _by_example(pair, side.run, examples)
     joined = examples.pair(side.run or "")
     why = joined.reason if isinstance(joined, Undecided) else "the baseline is not a single run"
     if gate.test != "auto":
         return Tested(Undecided(f"the test '{gate.test}' compares example by example, and {why}"))
     tested = _by_runs(pair, evidence)
     return replace(tested, notes=(f"not compared example by example: {why}", *tested.notes))
+
+
+def of_the_best(gate: ResolvedGate, side: Side, tested: Tested) -> Tested:
+    """A test against the best of several runs, which is partly the luckiest of them.
+
+    The candidate is no worse than allowed if it is so beside each of the runs: a PASS needs no correction, and a FAIL
+    is corrected for the number of the runs (C. E. Bonferroni).
+    """
+    among = side.among
+    if gate.baseline.ref != "best" or among < 2 or gate.test == "point":
+        return tested
+    if isinstance(tested.result, Interval):
+        note = f"the best of {among} runs is partly the luckiest: the p-value is multiplied by {among}"
+        corrected = replace(tested.result, p=min(1.0, tested.result.p * among))
+        return replace(tested, result=corrected, notes=(*tested.notes, note))
+    if tested.result is None:
+        reason = (
+            f"the best of {among} runs is partly the luckiest of them, and how much luck that is takes 'samples', "
+            "'history' or 'n' to know"
+        )
+        return replace(tested, result=Undecided(reason))
+    return tested
+
+
+def test_of_bound(
+    name: str,
+    gate: ResolvedGate,
+    key: Literal["min", "max"],
+    bound: float,
+    evidence: Evidence,
+    examples: ByExample,
+    seeds: Seeds | None,
+) -> Tested:
+    """The test of the candidate's metric, a finite number, beside a bound."""
+    value, rule = evidence.candidate.metrics[gate.metric], bound_rule(gate, key)
+    if gate.test == "point":
+        return Tested(None)
+    if gate.test == "welch" or (gate.test == "auto" and seeds):
+        values = evidence.candidate.repeats.get(gate.metric, (value,))
+        return Tested(means.of_seeds(values, bound, rule) if len(values) > 1 else None)
+    if examples.fits(gate) and examples.has_own:
+        return _by_own_examples((name, None, key), gate.metric, value, examples)
+    if gate.history and gate.test == "auto":
+        past, notes = _past(gate, gate.history, evidence)
+        if past is not None:
+            return Tested(means.of_run(value, bound, past, rule), notes)
+    if gate.n and gate.test in ("auto", "newcombe"):
+        found = _successes(evidence.candidate, value, gate.n, "the run")
+        return Tested(found if isinstance(found, Undecided) else proportions.share(*found, bound, rule))
+    return Tested(None)
 
 
 def _by_seeds(pair: Pair, evidence: Evidence, seeds: Seeds | None) -> Interval | Undecided:
@@ -90,32 +155,78 @@ def _by_runs(pair: Pair, evidence: Evidence) -> Tested:
     gate = pair.gate
     notes: tuple[str, ...] = ()
     if gate.history and gate.test == "auto":
-        finite = [value for value in evidence.history.get(pair.metric, ()) if math.isfinite(value)]
-        newest = finite[-gate.history.window :]
-        if len(newest) >= gate.history.min_samples:
-            return Tested(means.prediction(pair.value, newest, pair.rule))
-        notes = (f"{counted(len(newest), 'run')} of the {gate.history.min_samples} that 'history' asks for",)
+        past, notes = _past(gate, gate.history, evidence)
+        if past is not None:
+            side = evidence.baselines[pair.name]
+            averaged = len(side.runs) if gate.baseline.ref == "mean" else 1
+            return Tested(means.successive(pair.value, pair.reference, past, pair.rule, averaged=averaged), notes)
     if gate.n:
         return Tested(_by_proportion(pair, gate.n, evidence), notes)
     return Tested(None, notes)
 
 
-def _by_example(pair: Pair, examples: ByExample) -> Interval | Undecided:
-    answer = examples.answers.get((pair.name, None), Undecided("the examples were not compared"))
+def _past(gate: ResolvedGate, asked: History, evidence: Evidence) -> tuple[Sequence[float] | None, tuple[str, ...]]:
+    """The newest values of the history, or None where they are too few; and what the reader must know of them."""
+    finite = [value for value in evidence.history.get(gate.metric, ()) if math.isfinite(value)]
+    other = evidence.other_evaluations
+    notes = (f"{counted(other, 'run')} of the history {'has' if other == 1 else 'have'} other evaluation data",)
+    newest = finite[-asked.window :]
+    if len(newest) >= asked.min_samples:
+        return newest, notes if other else ()
+    few = f"{counted(len(newest), 'run')} of the {asked.min_samples} that 'history' asks for"
+    return None, (few, *(notes if other else ()))
+
+
+def _by_example(pair: Pair, run: str | None, examples: ByExample) -> Tested:
+    answer = examples.answers.get((pair.name, None, "max_regression"), Undecided("the examples were not compared"))
     if isinstance(answer, Undecided):
-        return answer
+        return Tested(answer)
+    joined = examples.pair(run)
+    added = 0 if isinstance(joined, Undecided) else joined.added
+    lost = 0 if isinstance(joined, Undecided) else len(joined.lost)
     if isinstance(answer.result, Undecided):
-        return answer.result
-    for stated, mean, whose in (
-        (pair.value, answer.candidate, "the run"),
-        (pair.reference, answer.baseline, "the baseline"),
-    ):
-        if not abs(stated - mean) <= FAR * max(abs(stated), abs(mean)):
-            return Undecided(
-                f"the samples of {whose} give {shown(mean, stated)}, but its metric is {shown(stated, mean)}: "
-                "they are not of the same evaluation"
-            )
-    return answer.result
+        return Tested(answer.result, lost=lost)
+    own = examples.own_mean(pair.metric)
+    if own is None and not added:
+        own = answer.candidate
+    stated = _not_of_the_same(pair.value, own, "the run") or _not_of_the_same(
+        pair.reference, answer.baseline, "the baseline"
+    )
+    if stated:
+        return Tested(stated)
+    notes: tuple[str, ...] = ()
+    if added and not isinstance(joined, Undecided):
+        notes = (
+            f"compared on the {len(joined) - lost:,} examples that both have, where the run has "
+            f"{shown(answer.candidate)}; {added:,} are only in the run",
+        )
+    return Tested(answer.result, notes, lost)
+
+
+def _by_own_examples(key: tuple[str, None, RuleKey], metric: str, value: float, examples: ByExample) -> Tested:
+    answer = examples.answers.get(key, Undecided("the examples were not looked at"))
+    if isinstance(answer, Undecided):
+        return Tested(answer)
+    if other := _not_of_the_same(value, answer.candidate, "the run"):
+        return Tested(other)
+    return interval_if_known(answer.result)
+
+
+def interval_if_known(result: Interval | Undecided) -> Tested:
+    """A bound's test; where the metric has no interval of its own, one number is held against the bound."""
+    if isinstance(result, Undecided) and result.no_interval:
+        return Tested(None, (result.reason,))
+    return Tested(result)
+
+
+def _not_of_the_same(stated: float, mean: float | None, whose: str) -> Undecided | None:
+    """The reason where a metric is not what its examples give."""
+    if mean is None or abs(stated - mean) <= FAR * max(abs(stated), abs(mean)):
+        return None
+    return Undecided(
+        f"the samples of {whose} give {shown(mean, stated)}, but its metric is {shown(stated, mean)}: "
+        "they are not of the same evaluation"
+    )
 
 
 def _by_proportion(pair: Pair, n: str, evidence: Evidence) -> Interval | Undecided:

@@ -13,9 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.errors import ConfigError, listed
-from ciplug.gates import drift_gate, reasons, regression, rule_text, slices, trend, waivers
+from ciplug.gates import bounds, drift_gate, reasons, regression, rule_text, slices, trend, waivers
 from ciplug.gates.by_example import ByExample
-from ciplug.gates.checks import Check, bounds, failed, missing, settled, undecided, within
+from ciplug.gates.checks import Check, missing, settled, undecided
+from ciplug.gates.choice_of_test import test_of_bound
 from ciplug.gates.digest import digest_of
 from ciplug.records.left_out import UNSURE
 from ciplug.records.notice_facts import Kind
@@ -26,7 +27,7 @@ from ciplug.stats.holm import holm
 
 if TYPE_CHECKING:
     from ciplug.config.gate import ResolvedGate
-    from ciplug.config.policy import Policy
+    from ciplug.config.policy import Policy, Seeds
     from ciplug.gates.evidence import Evidence
     from ciplug.records.notice import Notice
     from ciplug.records.run import Run
@@ -258,7 +259,7 @@ def _gate(policy: Policy, name: str, evidence: Evidence, examples: ByExample) ->
             reason = f"{runs} of {policy.seeds.min_runs} runs so far: 'seeds' asks for more before it decides"
             yield _open(name, gate, evidence, reason)
         else:
-            yield from _bounds(name, gate, value)
+            yield from _bounds(name, gate, evidence, examples, policy.seeds)
             if gate.max_regression is not None:
                 yield regression.check(name, gate, value, evidence, examples, policy.seeds)
             if gate.trend is not None:
@@ -320,18 +321,17 @@ def _missing(name: str, gate: ResolvedGate, evidence: Evidence) -> Check:
     return replace(check, result=result)
 
 
-def _bounds(name: str, gate: ResolvedGate, value: float) -> Iterator[Check]:
-    for key, bound in bounds(gate):
-        holds = within(value, key, bound)
+def _bounds(
+    name: str, gate: ResolvedGate, evidence: Evidence, examples: ByExample, seeds: Seeds | None
+) -> Iterator[Check]:
+    for key, bound in bounds.set_in(gate):
         result = GateResult(
             gate=name,
             metric=gate.metric,
             rule=rule_text.bound(bound, least=key == "min"),
-            outcome="PASS" if holds else failed(gate),
+            outcome="ERROR",
             reason="",
-            advice=None if holds else "improve the model, or change the bound on the target branch",
-            candidate=value,
-            limit=bound,
+            candidate=evidence.candidate.metrics[gate.metric],
         )
-        reason = reasons.bound(result, value, bound, least=key == "min", holds=holds)
-        yield Check(gate=gate, rule=key, result=replace(result, reason=reason))
+        tested = test_of_bound(name, gate, key, bound, evidence, examples, seeds)
+        yield bounds.check(gate, key, bound, result, tested)

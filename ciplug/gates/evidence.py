@@ -39,7 +39,10 @@ class Evidence:
     baselines: Mapping[str, Side]
     """Gate → what its comparing rules compare with, or why there is none."""
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Metric → its values in the last runs on the target branch, oldest first, without the candidate."""
+    """Metric → its values in the last runs on the target branch, oldest first, without the candidate; of the runs that
+    were measured on the same evaluation data."""
+    other_evaluations: int = 0
+    """Runs on the branch that were measured on other data, and are not in the history."""
     trails: Mapping[str, Trail] = field(default_factory=dict)
     """Gate with a trend → what came before the candidate."""
     examples: Mapping[str, Examples] = field(default_factory=dict)

@@ -20,6 +20,25 @@ def shown(value: float, *beside: float) -> str:
     return repr(value)
 
 
-def signed(value: float) -> str:
-    """A difference, three digits: "+0.012", "−0.5"."""
-    return f"{value:+.3g}".replace("-", "−") if math.isfinite(value) else shown(value)
+def signed(value: float, *beside: float) -> str:
+    """A difference, three digits, or as many as differ from the numbers beside it: "+0.012", "−0.5"."""
+    if not math.isfinite(value):
+        return shown(value)
+    texts = (f"{value:+.{digits}g}" for digits in range(3, 17) if _differs(value, digits, beside))
+    return next(texts, f"{value:+.17g}").replace("-", "−")
+
+
+def _differs(value: float, digits: int, beside: tuple[float, ...]) -> bool:
+    return all(f"{value:.{digits}g}" != f"{other:.{digits}g}" for other in beside if other != value)
+
+
+def percent(share: float) -> str:
+    """ "27%", "0.4%", "less than 0.1%"."""
+    if share < 0.001:
+        return "less than 0.1%"
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def p_value(p: float) -> str:
+    """Two digits; nothing is impossible, so never 0: "0.012", "< 1e-15"."""
+    return "< 1e-15" if p < 1e-15 else exact(float(f"{p:.2g}"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ciplug.config.clean import line_to_add
 from ciplug.errors import counted, listed
-from ciplug.gates.number_text import exact, shown, signed
+from ciplug.gates.number_text import exact, p_value, percent, shown, signed
 from ciplug.records.notice import Notice
 from ciplug.records.selection import PassedOver, Reason
 from ciplug.records.verdict import GateResult, Outcome
@@ -30,6 +30,15 @@ SHOWN = 5
 def bound(result: GateResult, value: float, limit: float, *, least: bool, holds: bool) -> str:
     words = f"{'not ' if holds else ''}{'below' if least else 'above'} {exact(limit)}"
     return of_slice(result, f"{shown(value, limit)} is {words}")
+
+
+def bound_by_interval(result: GateResult, decision: Decision, *, least: bool) -> str:
+    """A bound that an interval decides; the result has the interval of the value."""
+    value, limit = result.candidate or 0.0, result.limit or 0.0
+    low, high = (shown(end, limit) for end in _rounded((result.low or 0.0, result.high or 0.0), limit))
+    holds = value >= limit if least else value <= limit
+    between = f"{confidence(result)} interval {low} to {high}"
+    return f"{bound(result, value, limit, least=least, holds=holds)}; {between}: {_BOUND_DECISIONS[decision]}"
 
 
 def undefined(result: GateResult, why: str | None) -> str:
@@ -128,30 +137,85 @@ def comparison(result: GateResult, rule: Rule) -> str:
     elif d > 0:
         text = f"{shown(value, reference)} is {shown(d)} better than the baseline's {shown(reference, value)}"
     else:
+        loss = limit if abs(-d - limit) <= rule.tolerance else -d
         text = (
-            f"{shown(value, reference)} is {shown(-d, limit)} worse than the baseline's {shown(reference, value)}, "
-            f"allowed {shown(limit, -d)}"
+            f"{shown(value, reference)} is {shown(loss, limit)} worse than the baseline's {shown(reference, value)}, "
+            f"allowed {shown(limit, loss)}"
         )
     return of_slice(result, text)
 
 
-def point(result: GateResult, rule: Rule) -> str:
-    """A loss beyond the allowance, without an interval."""
-    return f"{comparison(result, rule)} ({POINT}: no uncertainty)"
+def point(text: str) -> str:
+    """A comparison of two numbers, or of one with a bound, without an interval."""
+    return f"{text} ({POINT}: no uncertainty)"
+
+
+def point_errs(runs: int, deviation: float, share: float) -> str:
+    """A note on the comparison of two numbers, from the noise of a history."""
+    return (
+        f"over the last {runs} runs, one number differed from the next by {deviation:.2g} (standard deviation): this "
+        f"rule fails an unchanged candidate in {percent(share)} of cases, and passes a loss of twice the allowance as "
+        "often; 'history' takes the noise into account"
+    )
+
+
+def allows_all(allowed: float, reference: float) -> str:
+    """A note on an allowance that no candidate can exceed without turning negative."""
+    return (
+        f"the allowance {exact(allowed)} is not smaller than the baseline {shown(reference)}: "
+        "is a percentage, or a smaller number, meant?"
+    )
 
 
 def by_interval(result: GateResult, interval: Interval, decision: Decision) -> str:
     """A comparison that an interval decides; the result has the interval of the change."""
-    low, high = signed(result.low or 0.0), signed(result.high or 0.0)
-    between = f"{result.confidence or 0:.0%} interval of the change {low} to {high}"
+    limit = (result.limit or 0.0) * -interval.rule.sign
+    low, high = (signed(end, limit) for end in _rounded((result.low or 0.0, result.high or 0.0), limit))
+    between = f"{confidence(result)} interval of the change {low} to {high}"
     return f"{comparison(result, interval.rule)}; {between}: {_DECISIONS[decision]}"
 
 
-def settled_by(unit: Unit, more: int | None) -> str:
-    """Advise on an undecided comparison: how much more data would decide it."""
+def confidence(result: GateResult) -> str:
+    """ "90%", "99.8%"."""
+    return f"{100 * (result.confidence or 0):.10g}%"
+
+
+def _rounded(ends: tuple[float, float], limit: float) -> tuple[float, ...]:
+    """The ends of an interval; one that only rounding keeps from the limit is the limit."""
+    return tuple(limit if abs(end - limit) <= 1e-9 * max(abs(end), abs(limit)) else end for end in ends)
+
+
+def settled_by(unit: Unit, more: int | None, found: float) -> str:
+    """Advise on an undecided comparison: how much more data would decide it.
+
+    Args:
+        more: units that would decide; None where no number that anybody collects does.
+        found: the smallest loss that today's data find in 80% of cases.
+    """
+    if unit == "run":
+        return (
+            "more history cannot decide it, since the noise is that of one run on each side: a loss is found from "
+            f"{found:.2g} on, a smaller one by several seeds on each side ('seeds') or by examples ('samples')"
+        )
     if more:
-        return f"about {more:,} more {_UNITS[unit]} would decide"
-    return "the change is exactly at the limit, so more data cannot decide it: raise the allowance, or accept the risk"
+        return f"about {more:,} more {_UNITS[unit]} would decide{_OR.get(unit, '')}"
+    return (
+        f"it cannot be settled at this allowance: these data find a loss from {found:.2g} on, and the change is too "
+        "near to the limit to collect what it takes; raise the allowance, or accept the risk"
+    )
+
+
+def chance_among_many(unit: Unit) -> str:
+    """Advise on a test that fails alone, but not among the other tests of the run."""
+    lead = "this test fails on its own, but with several tests in one run that may be chance"
+    if unit == "run":
+        return f"{lead}: several seeds on each side, or examples, would tell"
+    return f"{lead}: more {_UNITS[unit]} would tell"
+
+
+def lost_rows(count: int) -> str:
+    """Advise on a comparison that depends on examples which the candidate lacks."""
+    return f"evaluate the {counted(count, 'example')} of the baseline that the run lacks"
 
 
 def fell(fall: Fall, commit: str | None, runs: int) -> str:
@@ -195,12 +259,20 @@ _DECISIONS: dict[Decision, str] = {
     "FAIL": "more than is allowed, and more than noise",
     "INCONCLUSIVE": "the data do not decide",
 }
+_BOUND_DECISIONS: dict[Decision, str] = {
+    "PASS": "within the bound",
+    "FAIL": "beyond the bound, and more than noise",
+    "INCONCLUSIVE": "the data do not decide",
+}
 _UNITS: dict[Unit, str] = {
     "example": "examples",
     "cluster": "clusters of examples",
     "seed": "runs with other seeds, on each side,",
     "run": "earlier runs",
+    "other example": "examples on each side",
+    "rare example": "examples of the rarest class",
 }
+_OR: dict[Unit, str] = {"other example": ", and fewer if both sides had the same ones ('samples')"}
 
 # --- Slices --------------------------------------------------------------------------------------------------------
 
@@ -303,7 +375,7 @@ _SHARES: dict[DriftTest, str] = {"missing": "missing", "not_numbers": "not a num
 
 
 def _drift(drift: Drift, adjusted: float) -> str:
-    p = f"p {exact(float(f'{adjusted:.2g}'))}"
+    p = f"p {p_value(adjusted)}"
     if drift.shares is not None:
         before, now = (f"{100 * share:.3g}%" for share in drift.shares)
         return f"{_SHARES[drift.test]} {before} → {now}, {p}"

@@ -13,12 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ciplug.gates import reasons, rule_text
-from ciplug.gates.checks import Check, failed, limit_of, no_baseline, tolerance, undecided
+from ciplug.gates.checks import Check, failed, limit_of, no_baseline, rule_of, undecided
 from ciplug.gates.choice_of_test import Pair, Tested, best_test
 from ciplug.gates.reasons import POINT
 from ciplug.records.notice import MISNAMED, UNSEEN
 from ciplug.records.verdict import GateResult
-from ciplug.stats.intervals import Rule, Undecided
+from ciplug.stats.intervals import LARGEST, Rule, Undecided
 
 if TYPE_CHECKING:
     from ciplug.config.gate import Allowance, ResolvedGate
@@ -63,13 +63,33 @@ def check(
     result = blank(name, gate, allowed, value, side)
     if result.baseline is None:
         return without_baseline(gate, result, side)
-    return compare(
+    found = compare(
         gate,
         result,
         allowed,
         side,
         lambda rule, reference: best_test(Pair(name, gate, value, reference, rule), evidence, examples, seeds),
     )
+    return _with_its_errors(found, evidence) if found.result.point else found
+
+
+ENOUGH = 8
+"""Runs of a history from which on it tells the error rates of a comparison of two numbers."""
+
+
+def _with_its_errors(check: Check, evidence: Evidence) -> Check:
+    """A comparison of two numbers with how often it errs, where earlier runs show how much one number varies."""
+    from ciplug.stats.distributions import normal_sf
+    from ciplug.stats.means import noise
+
+    result = check.result
+    values = [v for v in evidence.history.get(result.metric, ()) if math.isfinite(v) and abs(v) < LARGEST]
+    deviation = noise(values) if len(values) >= ENOUGH else 0.0
+    if not deviation or check.gate.test == "point":
+        return check
+    error = deviation * math.sqrt(2)
+    note = reasons.point_errs(len(values), error, normal_sf((result.limit or 0.0) / error))
+    return replace(check, result=replace(result, notes=(*result.notes, note)))
 
 
 def without_baseline(gate: ResolvedGate, result: GateResult, side: Side) -> Check:
@@ -112,40 +132,37 @@ def compare(
                 advice=side.problem.remedy,
             ),
         )
+    d = (value - reference) * (1 if gate.higher_is_better else -1)
     limit = limit_of(allowed, reference)
+    if limit is None and d >= 0:
+        limit = 0.0  # No percentage of 0 is less than that.
     if limit is None:
         reason = reasons.of_slice(result, "a percentage of the baseline 0 is undefined")
         advice = "add an absolute allowance: {rel: …, abs: …}"
         return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=advice))
-    rule = Rule(
-        higher_is_better=bool(gate.higher_is_better),
-        allowed=limit,
-        alpha=gate.alpha,
-        tolerance=tolerance(gate, value, reference),
-    )
-    result = replace(result, limit=limit)
+    rule = rule_of(gate, allowed, limit, reference, value)
     tested = test(rule, reference)
-    result = replace(result, notes=(*result.notes, *tested.notes))
-    d = (value - reference) * rule.sign
+    notes = (*result.notes, *tested.notes)
+    if rule.sign > 0 and value >= 0 and 0 < reference <= limit and allowed.abs is not None:
+        notes = (*notes, reasons.allows_all(allowed.abs, reference))
+    result = replace(result, limit=limit, notes=notes)
     if isinstance(tested.result, Undecided):
         reason = f"{reasons.comparison(result, rule)}; {tested.result.reason}"
-        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=_settle(tested)))
+        return Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=reason, advice=tested.advice))
     result = replace(result, reason=reasons.comparison(result, rule), advice=LOOK)
     if tested.result is not None:
-        return Check(gate=gate, result=result, rule="max_regression", interval=tested.result)
+        return Check(gate=gate, result=result, rule="max_regression", interval=tested.result, lost=tested.lost)
     # A loss larger than any float is beyond every allowance.
-    if -math.inf < d >= rule.bound:
-        return Check(
-            gate=gate,
-            result=replace(result, outcome="PASS", method=POINT, point=True, advice=None),
-            rule="max_regression",
-        )
-    result = replace(result, outcome=failed(gate), reason=reasons.point(result, rule), method=POINT, point=True)
+    holds = -math.inf < d >= rule.bound
+    result = replace(
+        result,
+        outcome="PASS" if holds else failed(gate),
+        reason=reasons.point(result.reason),
+        advice=None if holds else LOOK,
+        method=POINT,
+        point=True,
+    )
     return Check(gate=gate, result=result, rule="max_regression")
 
 
 LOOK = "look at what changed beside it, or ask for a waiver of this commit"
-
-
-def _settle(tested: Tested) -> str:
-    return "see docs/gates.md on what each test needs" if tested.notes else "record what is missing, and judge again"

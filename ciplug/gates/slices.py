@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ciplug.gates import reasons, regression, rule_text
-from ciplug.gates.checks import Check, bounds, failed, missing, undecided, within
-from ciplug.gates.choice_of_test import Tested
+from ciplug.gates import bounds, reasons, regression, rule_text
+from ciplug.gates.checks import Check, missing, undecided
+from ciplug.gates.choice_of_test import Tested, interval_if_known, of_the_best
 from ciplug.records.verdict import SEVERITY, GateResult
 from ciplug.stats.intervals import Undecided
 
@@ -28,32 +28,41 @@ def checks(name: str, gate: ResolvedGate, slices: Slices, evidence: Evidence, ex
     """Each rule on each slice; nothing is left out silently."""
     side = evidence.baselines[name]
     run = examples.slice_run(name)
-    parts = examples.parts(run, slices.by)
+    own, paired = examples.parts(None, slices.by), examples.parts(run, slices.by)
     about = GateResult(gate=name, metric=gate.metric, rule=rule_text.slices(slices), outcome="ERROR", reason="")
-    # Examples that are gone make another evaluation set, which is not compared: what is gone is named all the same.
-    yield from _lost(gate, about, examples.lost(name, slices.by))
-    if isinstance(parts, Undecided):
-        outcome = undecided(gate) if parts.differs and run is not None else missing(gate)
-        yield Check(gate=gate, result=replace(about, outcome=outcome, reason=f"no slices: {parts.reason}"))
+    gone = examples.lost(name, slices.by)
+    yield from _lost(gate, about, gone)
+    if isinstance(own, Undecided):
+        yield Check(gate=gate, result=replace(about, outcome=missing(gate), reason=f"no slices: {own.reason}"))
         return
-    judged = {part: rows for part, rows in parts.items() if len(rows) >= slices.min_samples}
-    if not judged:
-        reason = reasons.slices_too_small(slices.min_samples, max(map(len, parts.values())))
+    if isinstance(paired, Undecided):
+        outcome = undecided(gate) if paired.differs else missing(gate)
+        yield Check(gate=gate, result=replace(about, outcome=outcome, reason=f"no slices: {paired.reason}"))
+        paired = {}
+    large = {part: rows for part, rows in own.items() if len(rows) >= slices.min_samples}
+    compared = {part: rows for part, rows in paired.items() if len(rows) >= slices.min_samples and part not in gone}
+    if not large and not compared:
+        reason = reasons.slices_too_small(slices.min_samples, max(map(len, own.values())))
         yield Check(gate=gate, result=replace(about, outcome=undecided(gate), reason=reason))
         return
-    small = len(parts) - len(judged)
+    small = len(own) - len(large)
     notes = (reasons.small_slices(small, slices.min_samples),) if small else ()
-    for part, rows in judged.items():
+    for part, rows in large.items():
+        result = replace(about, slice=_named(part), n=len(rows), notes=notes)
+        for check in _bounds(name, gate, slices, part, result, examples):
+            yield check
+            notes = ()
+    if not slices.max_regression:
+        return
+    for part, rows in compared.items() if run is not None else ():
         result = replace(about, slice=_named(part), n=len(rows), notes=notes)
         notes = ()
-        answer = examples.answers.get((name, part), Undecided("the examples were not compared"))
+        answer = examples.answers.get((name, part, "max_regression"), Undecided("the examples were not compared"))
         if isinstance(answer, Undecided):
             yield Check(gate=gate, result=replace(result, outcome=undecided(gate), reason=answer.reason))
-            continue
-        yield from _bounds(gate, slices, result, answer)
-        if slices.max_regression and run is not None:
+        else:
             yield _regression(gate, slices, slices.max_regression, result, answer, side)
-    if slices.max_regression and run is None:
+    if run is None:
         about = replace(about, rule=_regression_rule(slices, slices.max_regression))
         check = regression.without_baseline(gate, about, side)
         why = "the baseline has no samples" if side.has_numbers else side.how
@@ -72,18 +81,21 @@ def _lost(gate: ResolvedGate, about: GateResult, parts: Sequence[Part]) -> Itera
         yield Check(gate=gate, result=result)
 
 
-def _bounds(gate: ResolvedGate, slices: Slices, about: GateResult, answer: Answer) -> Iterator[Check]:
-    value = answer.candidate
-    for key, bound in bounds(slices):
+def _bounds(
+    name: str, gate: ResolvedGate, slices: Slices, part: Part, about: GateResult, examples: ByExample
+) -> Iterator[Check]:
+    for key, bound in bounds.set_in(slices):
         rule = rule_text.in_each(rule_text.bound(bound, least=key == "min"), slices.by)
-        result = replace(about, rule=rule, candidate=value, limit=bound)
-        if not math.isfinite(value):
-            yield _undefined(gate, result, answer)
+        answer = examples.answers.get((name, part, key), Undecided("the examples were not looked at"))
+        if isinstance(answer, Undecided):
+            yield Check(gate=gate, result=replace(about, rule=rule, outcome=undecided(gate), reason=answer.reason))
             continue
-        holds = within(value, key, bound)
-        reason = reasons.bound(result, value, bound, least=key == "min", holds=holds)
-        result = replace(result, outcome="PASS" if holds else failed(gate), reason=reason)
-        yield Check(gate=gate, rule=key, result=result)
+        result = replace(about, rule=rule, candidate=answer.candidate)
+        if not math.isfinite(answer.candidate):
+            yield _undefined(gate, replace(result, limit=bound), answer)
+            continue
+        tested = Tested(None) if gate.test == "point" else interval_if_known(answer.result)
+        yield bounds.check(gate, key, bound, result, tested)
 
 
 def _regression(
@@ -99,7 +111,8 @@ def _regression(
         return _undefined(gate, result, answer)
     change = answer.candidate - answer.baseline
     result = replace(result, candidate=answer.candidate, baseline=answer.baseline, change=change)
-    return regression.compare(gate, result, allowed, side, lambda rule, reference: Tested(answer.result))
+    of_best = of_the_best(gate, side, Tested(answer.result))
+    return regression.compare(gate, result, allowed, side, lambda rule, reference: of_best)
 
 
 def _undefined(gate: ResolvedGate, result: GateResult, answer: Answer) -> Check:

@@ -66,7 +66,7 @@ def check(name: str, gate: ResolvedGate, trend: Trend, value: float, trail: Trai
         return Check(gate=gate, result=result, interval=interval)
     d = (value - reference) * rule.sign
     passes = -math.inf < d >= rule.bound
-    reason = result.reason if passes else reasons.point(result, rule)
+    reason = result.reason if passes else reasons.point(reasons.comparison(result, rule))
     outcome = "PASS" if passes else failed(gate)
     return Check(
         gate=gate,

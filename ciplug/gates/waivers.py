@@ -56,13 +56,16 @@ def _covers(waiver: Waiver, check: Check, result: GateResult) -> bool:
     value, reference = result.candidate, result.baseline
     if value is None or not math.isfinite(value):
         return False
+    if check.interval is not None:
+        allowed = waiver.limit
+        if check.rule in ("min", "max"):
+            allowed = ((result.limit or 0.0) - waiver.limit) * check.interval.rule.sign
+        rule = replace(check.interval.rule, allowed=max(0.0, allowed))
+        return decide(replace(check.interval, rule=rule)) == "PASS"
     if check.rule == "min":
         return value >= waiver.limit
     if check.rule == "max":
         return value <= waiver.limit
-    if check.interval is not None:
-        rule = replace(check.interval.rule, allowed=waiver.limit)
-        return decide(replace(check.interval, rule=rule)) == "PASS"
     if reference is None or not math.isfinite(reference):
         return False
     loss = (reference - value) if check.gate.higher_is_better else (value - reference)

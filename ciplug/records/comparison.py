@@ -38,6 +38,8 @@ class Side:
     """Ids of the runs that stand for this side together: several seeds, or the last runs of a branch."""
     repeats: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Metric → its value in each of `runs`."""
+    among: int = 1
+    """Of how many runs it is the best."""
     lacking: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metric → those of `runs` that lack it, of metrics that others of them have: there is no mean of these."""
     problem: Notice | None = None

@@ -1,30 +1,37 @@
 """Is a difference more than noise? The terms that all tests share, and the decision.
 
 Everything looks at d = s·(candidate − baseline), s = +1 where higher is better, else −1, so that a negative d is
-a loss. A `Rule` says how much loss is allowed (R) and at which error rate (α); each test answers with an `Interval`,
-or with `Undecided` and its reason. `decide` turns the interval into a decision. Both bounds are one-sided at α, so
-the interval's confidence is 1 − 2α, and for a test that holds its level:
+a loss; for a bound, it is s·(candidate − bound), with s = +1 for `min`. A `Rule` says how much loss is allowed (R) and
+at which error rate (α); each test answers with an `Interval`, or with `Undecided` and its reason. `decide` turns the
+interval into a decision. Both bounds are one-sided at α, so the interval's confidence is 1 − 2α, and for a test that
+holds its level:
 
 - a candidate that is no more than R worse FAILs with a probability of α at most (d = −R being the worst case),
 - a candidate that is more than R worse PASSes with a probability of α at most.
 
 `Interval.p` is the p-value of the first: of data this bad or worse while d ≥ −R. `stats/holm.py` corrects it.
 
-The tests are in `proportions`, `means`, `resampling` and `scores`; `paired_tests` chooses one for scores by example.
+A relative allowance is r·|baseline|, and the baseline is measured with an error, too. So it is not put in the place of
+R as if it were known: the tests look at the margin s·(candidate − k·baseline), k = 1 − s·r·sign(baseline), whose limit
+is 0, and `Rule.of_margin` gives the interval that belongs to d.
+
+The tests are in `proportions`, `paired_proportions`, `means`, `skewed`, `resampling` and `scores`; `paired_tests`
+chooses one for scores by example.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 LARGEST = 1e100
 """Larger numbers have squares that no float can hold."""
 
 Decision = Literal["PASS", "FAIL", "INCONCLUSIVE"]
-Unit = Literal["example", "cluster", "seed", "run"]
-"""What `n` counts: examples, clusters, seeds (runs per side) or earlier runs."""
+Unit = Literal["example", "cluster", "seed", "run", "other example", "rare example"]
+"""What `n` counts: examples, clusters, seeds (runs per side), earlier runs, examples of which each side has others, or
+examples of the rarest class."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +40,13 @@ class Rule:
 
     higher_is_better: bool
     allowed: float = 0.0
-    """R ≥ 0 in the metric's own unit; a relative allowance is turned into one by the baseline's value."""
+    """R ≥ 0 in the metric's own unit; of a relative allowance, by the measured baseline."""
     alpha: float = 0.05
     """One-sided error rate, 0 < α < 0.5."""
     tolerance: float = 0.0
     """Added to R: what rounding alone may cost."""
+    scale: float = 1.0
+    """k of a relative allowance, which the baseline is multiplied by; 1: the allowance is absolute."""
 
     def __post_init__(self) -> None:
         if not (0 <= self.allowed < math.inf and 0 <= self.tolerance < math.inf):
@@ -53,6 +62,23 @@ class Rule:
     def bound(self) -> float:
         """The least d that the rule allows: −R, less the tolerance."""
         return -self.allowed - self.tolerance
+
+    @property
+    def margin(self) -> Rule:
+        """The rule on s·(candidate − k·baseline); the rule itself where the allowance is absolute."""
+        return self if self.scale == 1 else replace(self, allowed=0.0, scale=1.0)
+
+    def of_margin(self, result: Interval) -> Interval:
+        """Return the interval of d from that of the margin, by `margin`: they decide alike."""
+        if self.scale == 1:
+            return result
+        return replace(
+            result,
+            estimate=result.estimate - self.allowed,
+            low=result.low - self.allowed,
+            high=result.high - self.allowed,
+            rule=self,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +97,10 @@ class Interval:
     """Units of the smaller side; more of them would narrow the interval."""
     unit: Unit
     rule: Rule
+    error: float | None = None
+    """The standard error of the estimate; None where the reach of the interval is the best that is known of it."""
+    floor: int = 0
+    """Units from which on the test has its usual reach; with fewer, its interval is wider."""
     notes: tuple[str, ...] = ()
     """Sentences that the reader must see beside the verdict."""
 
@@ -82,6 +112,8 @@ class Undecided:
     reason: str
     differs: bool = False
     """Candidate and baseline were not evaluated on the same examples."""
+    no_interval: bool = False
+    """Nothing is wrong with the data, but this metric has no interval of its own."""
 
 
 def decide(interval: Interval, *, adjusted_p: float | None = None) -> Decision:

@@ -1,10 +1,12 @@
-"""Student's t-tests on means: of several seeds per side, or of one run against earlier ones. Standard library only."""
+"""Student's t-tests: of several seeds per side, or of one run per side with the noise of a history. No numpy."""
 
 from __future__ import annotations
 
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 from ciplug.errors import counted
 from ciplug.stats.distributions import t_isf, t_sf
@@ -20,39 +22,115 @@ def welch(candidate: Sequence[float], baseline: Sequence[float], rule: Rule) -> 
             "noise between seeds cannot be estimated: at least two seeds are needed on each side "
             f"(candidate {len(candidate)}, baseline {len(baseline)})"
         )
+    baseline = [rule.scale * value for value in baseline]
     estimate = rule.sign * (statistics.fmean(candidate) - statistics.fmean(baseline))
     # Standard errors and their shares, not variances: the square of a tiny number would be 0.
     parts = [(statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1) for values in (candidate, baseline)]
     error = math.hypot(*(part for part, _ in parts))
     # Satterthwaite's degrees of freedom.
     df = 1 / sum((part / error) ** 4 / degrees for part, degrees in parts) if error > 0 else 1.0
-    return student(
+    found = student(
         estimate,
         error,
         df,
-        rule,
+        rule.margin,
         method="Welch's t-test on seed means",
         n=min(len(candidate), len(baseline)),
         unit="seed",
     )
+    return rule.of_margin(found)
 
 
-def prediction(candidate: float, history: Sequence[float], rule: Rule) -> Interval | Undecided:
-    """One new value beside the k values of earlier runs: their mean, ± t·s·√(1 + 1/k) with the sample SD s.
+def successive(
+    candidate: float, baseline: float, history: Sequence[float], rule: Rule, *, averaged: int = 1
+) -> Interval | Undecided:
+    """One run beside its baseline, with the noise that the runs of a branch show from one to the next.
 
-    For a metric that is only one number per run. It takes the runs of the history for draws of the same distribution:
-    a history that drifts makes s larger, and the gate blunter.
+    The variance is half the mean square of successive differences (J. von Neumann and others, 1941): a trend or a level
+    that changed long ago adds little to it, and where the noise of neighbours goes together, it is the part that they
+    do not share. Jumps, which are changes and no noise, are left out. The degrees of freedom are those of
+    independent normal noise, 2(k − 1)² / (3k − 4).
+
+    Args:
+        history: values of earlier runs, oldest first; the baseline may be among them.
+        averaged: runs that the baseline is the mean of. Its distance to the candidate's neighbourhood counts as noise.
     """
-    if unusable := _unusable([candidate], "the candidate") or _unusable(history, "the history"):
+    if unusable := _unusable([candidate, baseline], "the comparison") or _unusable(history, "the history"):
         return unusable
     k = len(history)
-    if k < 2:
+    if k < 3:
         return Undecided(
             f"{counted(k, 'earlier run')} {'says' if k == 1 else 'say'} too little about the noise between runs"
         )
-    estimate = rule.sign * (candidate - statistics.fmean(history))
-    error = statistics.stdev(history) * math.sqrt(1 + 1 / k)
-    return student(estimate, error, k - 1, rule, method=f"prediction interval of {k} earlier runs", n=k, unit="run")
+    steps, jumps = _steps(history)
+    deviation = noise(history)
+    if averaged > 1:
+        deviation = max(deviation, statistics.stdev(history))
+    scale = rule.scale
+    estimate = rule.sign * (candidate - scale * baseline)
+    found = student(
+        estimate,
+        deviation * math.sqrt(1 + scale * scale / averaged),
+        2 * (len(steps)) ** 2 / (3 * len(steps) - 1),
+        rule.margin,
+        method=f"noise from the successive differences of {k} earlier runs",
+        n=k,
+        unit="run",
+    )
+    if jumps:
+        found = replace(found, notes=(*found.notes, f"the history has {counted(jumps, 'jump')}, which is not noise"))
+    return rule.of_margin(found)
+
+
+def noise(history: Sequence[float]) -> float:
+    """The standard deviation of one run from another of the same model, from at least two runs of a history."""
+    steps, _ = _steps(history)
+    return math.hypot(*steps) / math.sqrt(2 * len(steps))
+
+
+JUMP = 4.0
+"""Standard deviations of a difference, taken from the median, beyond which it is a change: 1 of 16,000 by chance."""
+
+
+def _steps(history: Sequence[float]) -> tuple[list[float], int]:
+    """The successive differences without jumps, and how many jumps there are: two, or a tenth, at most."""
+    steps = [later - earlier for earlier, later in pairwise(history)]
+    usual = statistics.median(map(abs, steps)) / 0.6745
+    kept = [step for step in steps if abs(step) <= JUMP * usual]
+    jumps = len(steps) - len(kept)
+    if len(history) < 8 or not usual or jumps > max(2, len(steps) // 10):
+        return steps, 0
+    return kept, jumps
+
+
+def of_run(value: float, limit: float, history: Sequence[float], rule: Rule) -> Interval | Undecided:
+    """One run beside a bound that it must keep to, with the noise of `successive`."""
+    if unusable := _unusable([value], "the candidate") or _unusable(history, "the history"):
+        return unusable
+    if len(history) < 3:
+        return Undecided(f"{counted(len(history), 'earlier run')} say too little about the noise between runs")
+    steps, _ = _steps(history)
+    return student(
+        rule.sign * (value - limit),
+        noise(history),
+        2 * len(steps) ** 2 / (3 * len(steps) - 1),
+        rule,
+        method=f"noise from the successive differences of {len(history)} earlier runs",
+        n=len(history),
+        unit="run",
+    )
+
+
+def of_seeds(values: Sequence[float], limit: float, rule: Rule) -> Interval | Undecided:
+    """The mean of several seeds beside a bound that it must keep to, by Student's t."""
+    if unusable := _unusable(values, "the candidate"):
+        return unusable
+    if len(values) < 2:
+        return Undecided("noise between seeds cannot be estimated from one seed")
+    k = len(values)
+    estimate = rule.sign * (statistics.fmean(values) - limit)
+    error = statistics.stdev(values) / math.sqrt(k)
+    return student(estimate, error, k - 1, rule, method="Student's t-test on seed means", n=k, unit="seed")
 
 
 def student(estimate: float, error: float, df: float, rule: Rule, *, method: str, n: int, unit: Unit) -> Interval:
@@ -83,6 +161,7 @@ def student(estimate: float, error: float, df: float, rule: Rule, *, method: str
         n=n,
         unit=unit,
         rule=rule,
+        error=error,
     )
 
 

@@ -1,11 +1,13 @@
 """Two evaluations of the same examples, joined by id. Pure.
 
-If they are not the same examples, the reason is named, and no part of them is compared silently: duplicates, ids of one
-side only, another label or slice under the same id.
+Every example of the baseline is a row: one that the candidate lacks has no answer there, and `completed` gives it the
+worst and the best that it could be. Examples that the candidate alone has are counted, and left out. What makes another
+evaluation is named, and not compared: duplicates, another label or slice under the same id, no id in common.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +26,10 @@ class Paired:
 
     candidate: Examples
     baseline: Examples
+    lost: tuple[int, ...] = ()
+    """Rows that the candidate lacks: there it has the label, slices and cluster of the baseline, and no answer."""
+    added: int = 0
+    """Examples that the candidate alone has."""
 
     def __len__(self) -> int:
         return len(self.candidate)
@@ -37,27 +43,99 @@ def join(candidate: Examples, baseline: Examples) -> Paired | Undecided:
         if twice := [name for name, count in Counter(side.ids).items() if count > 1]:
             return Undecided(f"{_count(twice, 'id')} of {whose} appear more than once ({side.source}): {_some(twice)}")
     ours, theirs = set(candidate.ids), set(baseline.ids)
-    if ours != theirs:
-        missing, extra = sorted(theirs - ours), sorted(ours - theirs)
-        parts = [f"the candidate lacks {_count(missing, 'id')} of the baseline: {_some(missing)}"] if missing else []
-        parts += [f"it has {_count(extra, 'id')} that the baseline lacks: {_some(extra)}"] if extra else []
+    both = ours & theirs
+    if not both:
         return Undecided(
-            f"the evaluation sets differ: {len(ours & theirs):,} of {len(ours | theirs):,} ids are in both; "
-            + "; ".join(parts),
+            f"the evaluation sets differ: none of {len(ours | theirs):,} ids is in both, the candidate has "
+            f"{_some(sorted(ours))}, the baseline {_some(sorted(theirs))}",
             differs=True,
         )
-    pair = Paired(_sorted(candidate), _sorted(baseline))
+    old = _sorted(baseline)
+    new = _sorted(candidate) if ours == theirs else _as_rows_of(candidate, old)
+    lost = tuple(row for row, name in enumerate(old.ids) if name not in ours) if both != theirs else ()
+    pair = Paired(new, old, lost, len(ours - theirs))
     columns = {"label": (pair.candidate.labels, pair.baseline.labels)}
     for name in pair.candidate.slices.keys() & pair.baseline.slices.keys():
         columns[f"'{name}'"] = (pair.candidate.slices[name], pair.baseline.slices[name])
     columns["cluster"] = (pair.candidate.clusters, pair.baseline.clusters)
-    for name, (new, old) in columns.items():
-        if new is None or old is None:
+    for name, (ours_of, theirs_of) in columns.items():
+        if ours_of is None or theirs_of is None:
             continue
-        if other := [name for name, a, b in zip(pair.candidate.ids, new, old, strict=True) if a != b]:
+        if other := [name for name, a, b in zip(pair.candidate.ids, ours_of, theirs_of, strict=True) if a != b]:
             reason = f"the evaluation sets differ: {_count(other, 'id')} with another {name}: {_some(other)}"
             return Undecided(reason, differs=True)
     return pair
+
+
+def _as_rows_of(side: Examples, other: Examples) -> Examples:
+    """A side with the ids of another one, in its order; where it lacks one, with what the other knows of it."""
+    row_of = {name: row for row, name in enumerate(side.ids)}
+    rows = [row_of.get(name) for name in other.ids]
+
+    def filled(column: Sequence[T] | None, instead: Sequence[T] | None, none: T) -> list[T] | None:
+        if column is None:
+            return None
+        return [column[row] if row is not None else instead[at] if instead else none for at, row in enumerate(rows)]
+
+    return replace(
+        side,
+        ids=other.ids,
+        labels=filled(side.labels, other.labels, None),
+        predictions=filled(side.predictions, None, None),
+        scores={name: filled(column, None, math.nan) or [] for name, column in side.scores.items()},
+        slices={name: filled(column, other.slices.get(name), "") or [] for name, column in side.slices.items()},
+        clusters=filled(side.clusters, other.clusters, ""),
+    )
+
+
+def present(pair: Paired) -> Paired:
+    """The rows that both sides have."""
+    lost = set(pair.lost)
+    rows = [row for row in range(len(pair)) if row not in lost]
+    return Paired(take(pair.candidate, rows), take(pair.baseline, rows), (), pair.added)
+
+
+def completed(pair: Paired, metric: str, *, best: bool) -> Paired | Undecided:
+    """The pair with the highest metric that the lost rows could give the candidate (`best`), or the lowest.
+
+    Bounds of what is not known, by C. F. Manski (1989). A numeric column ends where the numbers of both sides end; at 0
+    and 1 where all are within.
+    """
+    side, lost = pair.candidate, set(pair.lost)
+    if metric in side.scores:
+        known = [v for v in (*side.scores[metric], *pair.baseline.scores.get(metric, ())) if math.isfinite(v)]
+        within = known and min(known) >= 0 and max(known) <= 1
+        ends = (0.0, 1.0) if within else (min(known), max(known)) if known else (math.nan, math.nan)
+        column = [ends[best] if row in lost else value for row, value in enumerate(side.scores[metric])]
+        return replace(pair, candidate=replace(side, scores={**side.scores, metric: column}), lost=())
+    labels = pair.baseline.labels
+    if labels is None:
+        return Undecided("the candidate lacks examples, and there is no label column")
+    classes = [name for name, _ in Counter(labels).most_common(2)]
+    if metric in ("auc", "roc_auc") and "score" in side.scores:
+        known = [v for v in side.scores["score"] if math.isfinite(v)] or [0.0]
+        ends = (min(known) - 1, max(known) + 1)
+        column = [
+            ends[(labels[row] in ("1", "true")) == best] if row in lost else value
+            for row, value in enumerate(side.scores["score"])
+        ]
+        return replace(pair, candidate=replace(side, scores={**side.scores, "score": column}), lost=())
+    stem = metric.rpartition("_")[0] if metric.endswith(("_macro", "_weighted")) else metric
+    if stem not in ("accuracy", "balanced_accuracy", "f1", "precision", "recall") or side.predictions is None:
+        return Undecided(
+            f"the candidate lacks {_count(pair.lost, 'example')} of the baseline, and how bad '{metric}' could be with "
+            f"{'it' if len(pair.lost) == 1 else 'them'} is not known: {_some([side.ids[r] for r in pair.lost])}",
+            differs=True,
+        )
+
+    def other(label: str | None) -> str | None:
+        return next((name for name in classes if name != label), "")
+
+    predictions = [
+        (labels[row] if best else other(labels[row])) if row in lost else value
+        for row, value in enumerate(side.predictions)
+    ]
+    return replace(pair, candidate=replace(side, predictions=predictions), lost=())
 
 
 def slices(examples: Examples, columns: Iterable[str]) -> dict[tuple[str, str], list[int]]:

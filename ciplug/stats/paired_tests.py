@@ -6,10 +6,14 @@ of predictions that equal their label; or a score over labels and predictions (s
 | what the examples hold | test |
 |---|---|
 | 0 and 1, no allowance | exact McNemar |
-| 0 and 1, an allowance | paired bootstrap of the mean |
-| other numbers | sign-flip permutation |
-| clusters | sign-flip permutation of whole clusters |
-| a score that is not a mean (AUC, F1, …) | paired bootstrap, recomputed on resampled rows or clusters |
+| 0 and 1, an allowance | Tango's score interval; of a relative allowance, Newcombe's for pairs |
+| other numbers, or clusters | Student's t with Hall's correction for skewness, of examples or clusters |
+| recall | as 0 and 1, on the examples of the class |
+| F1, precision, balanced accuracy, AUC | the same t, on the influence of each example |
+| another score of sklearn | paired bootstrap, recomputed on resampled rows or clusters |
+
+Against a bound, one side alone is asked in the same way; of 0 and 1 with Clopper and Pearson's interval. Examples that
+the candidate lacks are given the worst and the best answer: what both lead to is decided.
 
 Everything but McNemar's test needs numpy; importing this module without it raises ModuleNotFoundError.
 """
@@ -23,10 +27,13 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
+from ciplug.errors import counted
 from ciplug.stats import scores
 from ciplug.stats.intervals import LARGEST, Interval, Rule, Undecided
-from ciplug.stats.paired_examples import Paired, take
-from ciplug.stats.proportions import mcnemar, newcombe_paired
+from ciplug.stats.mean_tests import skewed_mean, unchanged
+from ciplug.stats.paired_examples import Paired, completed, present, take
+from ciplug.stats.paired_proportions import tango
+from ciplug.stats.proportions import mcnemar, newcombe_paired, share
 from ciplug.stats.resampling import Floats, bootstrap_mean, sign_flip
 
 if TYPE_CHECKING:
@@ -36,7 +43,7 @@ if TYPE_CHECKING:
 
 Sides: TypeAlias = "tuple[Floats, Floats] | Undecided | None"
 """A column of candidate and baseline; None where the metric is not the mean of one."""
-Test = Literal["auto", "mcnemar", "newcombe", "bootstrap", "sign-flip"]
+Test = Literal["auto", "mcnemar", "newcombe", "tango", "t", "bootstrap", "sign-flip"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +53,14 @@ class Question:
     rows: Sequence[int] | None = None
     """Row numbers of the slice (`ciplug.stats.paired_examples.slices`); None: all rows."""
     test: Test = "auto"
+    limit: float | None = None
+    """The bound that the candidate's metric is held against, in the place of the baseline's."""
 
 
 @dataclass(frozen=True)
 class Answer:
     candidate: float
-    """The metric of either side on these rows; NaN where it is undefined."""
+    """The metric of either side on these rows; NaN where it is undefined. Of the candidate on those that it has."""
     baseline: float
     result: Interval | Undecided
 
@@ -61,19 +70,92 @@ def answer(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
 
     Resampling is seeded by the ids of the rows, so that the same files always get the same verdict.
     """
+    if pair.lost:
+        return _bounded(pair, questions)
     columns = {metric: _columns(pair, metric) for metric in {question.metric for question in questions}}
     clusters = scores.cluster_index(pair.candidate)
+    same = _same_answers(pair)
     by_rows: dict[int, list[int]] = {}
     for number, question in enumerate(questions):
         by_rows.setdefault(id(question.rows), []).append(number)
     answers: dict[int, Answer] = {}
     for numbers in by_rows.values():
-        answers.update(_on_same_rows(pair, clusters, columns, {number: questions[number] for number in numbers}))
+        asked = {number: questions[number] for number in numbers}
+        answers.update(_on_same_rows(pair, clusters, columns, asked, same=same))
     return [answers[number] for number in range(len(questions))]
 
 
+def _bounded(pair: Paired, questions: Sequence[Question]) -> list[Answer]:
+    """Answers that hold whatever the candidate would have said to the examples that it lacks."""
+    lost = set(pair.lost)
+    row_of = {row: at for at, row in enumerate(row for row in range(len(pair)) if row not in lost)}
+    there = present(pair)
+    answers: dict[int, Answer] = {}
+    by_metric: dict[str, list[int]] = {}
+    for number, question in enumerate(questions):
+        by_metric.setdefault(question.metric, []).append(number)
+    for metric, numbers in by_metric.items():
+        asked = [questions[number] for number in numbers]
+        known = answer(
+            there,
+            [q if q.rows is None else replace(q, rows=[row_of[r] for r in q.rows if r in row_of]) for q in asked],
+        )
+        ends = [completed(pair, metric, best=best) for best in (False, True)]
+        if unknown := next((end for end in ends if isinstance(end, Undecided)), None):
+            found = [Answer(one.candidate, one.baseline, unknown) for one in known]
+        else:
+            low, high = (answer(end, asked) for end in ends if isinstance(end, Paired))
+            found = [
+                _between(one, worst, best, sum(row in lost for row in (pair.lost if q.rows is None else q.rows)))
+                for q, one, worst, best in zip(asked, known, low, high, strict=True)
+            ]
+        answers.update(zip(numbers, found, strict=True))
+    return [answers[number] for number in range(len(questions))]
+
+
+def _between(known: Answer, low: Answer, high: Answer, lost: int) -> Answer:
+    """One answer from those to the present rows, and to all rows with the lowest and with the highest metric."""
+    if not lost:
+        return known
+    if not (
+        isinstance(known.result, Interval) and isinstance(low.result, Interval) and isinstance(high.result, Interval)
+    ):
+        undecided = next(r for r in (known.result, low.result, high.result) if isinstance(r, Undecided))
+        return Answer(known.candidate, low.baseline, undecided)
+    best = high.result if high.result.estimate >= low.result.estimate else low.result
+    note = (
+        f"the run lacks {counted(lost, 'example')} of the baseline: the interval holds for the worst and for the "
+        "best that it could have answered"
+    )
+    result = replace(
+        known.result,
+        low=min(low.result.low, high.result.low),
+        high=max(low.result.high, high.result.high),
+        p=best.p,
+        notes=(*known.result.notes, note),
+    )
+    return Answer(known.candidate, low.baseline, result)
+
+
+def _same_answers(pair: Paired) -> bool:
+    """Whether every number and prediction is the same, and so many numbers differ that no other model has them."""
+    if pair.candidate is pair.baseline or pair.candidate.predictions != pair.baseline.predictions:
+        return False
+    ours, theirs = pair.candidate.scores, pair.baseline.scores
+    if ours.keys() != theirs.keys():
+        return False
+    columns = [(np.asarray(ours[name]), np.asarray(theirs[name])) for name in ours]
+    alike = all(np.array_equal(new, old, equal_nan=True) for new, old in columns)
+    return alike and any(len(np.unique(new)) >= max(5, len(new) / 2) for new, _ in columns)
+
+
 def _on_same_rows(
-    pair: Paired, clusters: Indices | None, columns: Mapping[str, Sides], questions: Mapping[int, Question]
+    pair: Paired,
+    clusters: Indices | None,
+    columns: Mapping[str, Sides],
+    questions: Mapping[int, Question],
+    *,
+    same: bool,
 ) -> dict[int, Answer]:
     """Answers to questions that all have the same `rows`, by their number."""
     rows = next(iter(questions.values())).rows
@@ -91,11 +173,13 @@ def _on_same_rows(
             part = part or _part(pair, chosen)
             answers[number] = _score(part, question)
         else:
-            means = _Means(pair, chosen, sides, clustered=clusters is not None, question=question)
+            means = _Means(pair, chosen, sides, clusters=clusters, question=question)
             if (result := means.test()) is None:
                 flips.setdefault(means.rows.tobytes(), {})[number] = means
             else:
                 answers[number] = means.answer(result)
+        if same and question.limit is None and number in answers and isinstance(answers[number].result, Interval):
+            answers[number] = replace(answers[number], result=unchanged(len(chosen), question.rule))
     for together in flips.values():
         answers.update(_flipped(pair, clusters, together))
     return answers
@@ -110,15 +194,17 @@ class _Means:
         rows: NDArray[np.int64],
         sides: tuple[Floats, Floats],
         *,
-        clustered: bool,
+        clusters: Indices | None,
         question: Question,
     ) -> None:
         new, old = sides[0][rows], sides[1][rows]
         has = ~(np.isnan(new) & np.isnan(old))
+        rule, limit = question.rule, question.limit
         self.question = question
-        self.clustered = clustered
         self.rows, self.new, self.old = rows[has], new[has], old[has]
-        self.differences = question.rule.sign * (self.new - self.old)
+        self._clusters = None if clusters is None else np.unique(clusters[self.rows], return_inverse=True)[1]
+        self.plain = rule.sign * (self.new - (self.old if limit is None else limit))
+        self.margins = self.plain if rule.scale == 1 else rule.sign * (self.new - rule.scale * self.old)
         self._ids = pair.candidate.ids
         self._total = len(rows)
 
@@ -139,46 +225,76 @@ class _Means:
                 first = self._ids[self.rows[bad[0]]][:40]
                 count = f"{len(bad):,} of {len(side):,} examples"
                 return Undecided(f"'{metric}' is not a number in {count} of {whose}, the first is {first!r}")
-        largest = float(np.abs(self.differences).max())
+        largest = float(np.abs(self.plain).max())
         if largest and not 1 / LARGEST < largest < LARGEST:
             return Undecided(f"'{metric}' differs by {largest:g}, which is too large or too small to compute with")
         binary = bool(np.isin(self.new, (0, 1)).all() and np.isin(self.old, (0, 1)).all())
-        test = self._chosen(binary)
-        if test in ("mcnemar", "newcombe") and (not binary or self.clustered):
+        if self.question.limit is not None:
+            return self._beside_a_bound(binary, self.question.limit)
+        return self._compared(self._chosen(binary), binary)
+
+    def _compared(self, test: Test, binary: bool) -> Interval | Undecided | None:
+        rule, clustered = self.question.rule, self._clusters is not None
+        if test in ("mcnemar", "newcombe", "tango") and (not binary or clustered):
             return Undecided(f"the test '{test}' needs scores of 0 and 1, and no clusters")
-        if test == "mcnemar" and self.question.rule.allowed:
-            return Undecided("McNemar's test takes no allowance: use 'bootstrap' or 'newcombe'")
-        if test == "bootstrap" and self.clustered:
-            return Undecided("a mean over clusters is tested by 'sign-flip'")
+        if test == "mcnemar" and rule.allowed:
+            return Undecided("McNemar's test takes no allowance: use 'tango' or 'newcombe'")
+        if test == "tango" and rule.scale != 1:
+            return Undecided("Tango's interval takes no percentage as allowance: use 'newcombe'")
+        if test == "bootstrap" and clustered:
+            return Undecided("a mean over clusters is tested by 't' or 'sign-flip'")
         if test == "sign-flip":
             return None
         if test == "bootstrap":
-            return bootstrap_mean(self.differences, self.question.rule)
+            found = bootstrap_mean(self.margins, rule.margin)
+            return found if isinstance(found, Undecided) else rule.of_margin(found)
+        if test == "t":
+            return self._by_t()
         losses, wins = int((self.new < self.old).sum()), int((self.new > self.old).sum())
-        if test == "mcnemar":
-            return mcnemar(losses=losses, wins=wins, n=len(self.new), rule=self.question.rule)
+        n = len(self.new)
+        if test == "mcnemar" and losses + wins:
+            return mcnemar(losses=losses, wins=wins, n=n, rule=rule)
+        if test in ("tango", "mcnemar"):
+            return tango(losses=losses, wins=wins, n=n, rule=rule)
         if test == "newcombe":
             both = int((self.new * self.old).sum())
-            neither = len(self.new) - both - losses - wins
-            return newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=self.question.rule)
+            neither = n - both - losses - wins
+            return newcombe_paired(both=both, losses=losses, wins=wins, neither=neither, rule=rule)
         return Undecided(f"the test '{test}' cannot compare example by example")
+
+    def _by_t(self) -> Interval | Undecided:
+        spread = float(max(self.new.max(), self.old.max()) - min(self.new.min(), self.old.min()))
+        # Scores that are all the same say nothing about their range: what they are is then a guess of it.
+        spread = spread or float(abs(self.new[0])) or 1.0
+        return skewed_mean(self.margins, self.plain, spread, self.question.rule, groups=self._clusters)
+
+    def _beside_a_bound(self, binary: bool, limit: float) -> Interval | Undecided:
+        if binary and self._clusters is None:
+            return share(int(self.new.sum()), len(self.new), limit, self.question.rule)
+        return self._by_t()
 
     def _chosen(self, binary: bool) -> Test:
         if self.question.test != "auto":
             return self.question.test
-        if not binary or self.clustered:
-            return "sign-flip"
-        return "bootstrap" if self.question.rule.allowed else "mcnemar"
+        rule = self.question.rule
+        if not binary or self._clusters is not None:
+            return "t"
+        if rule.scale != 1:
+            return "newcombe"
+        return "tango" if rule.allowed else "mcnemar"
 
 
 def _flipped(pair: Paired, clusters: Indices | None, questions: dict[int, _Means]) -> dict[int, Answer]:
     """Sign flips of many metrics on the same rows."""
     rows = next(iter(questions.values())).rows
     groups, sizes = _groups(clusters, rows)
-    sums = [np.bincount(groups, means.differences, len(sizes)).astype(np.float64) for means in questions.values()]
+    sums = [np.bincount(groups, means.margins, len(sizes)).astype(np.float64) for means in questions.values()]
     rules = [means.question.rule for means in questions.values()]
     seed = scores.seed_of([pair.candidate.ids[row] for row in rows])
-    results = sign_flip(np.stack(sums, axis=1), sizes, rules, seed=seed)
+    found = sign_flip(np.stack(sums, axis=1), sizes, [rule.margin for rule in rules], seed=seed)
+    results = [
+        one if isinstance(one, Undecided) else rule.of_margin(one) for one, rule in zip(found, rules, strict=True)
+    ]
     return {number: means.answer(result) for (number, means), result in zip(questions.items(), results, strict=True)}
 
 
@@ -191,10 +307,12 @@ def _groups(clusters: Indices | None, rows: Indices) -> tuple[Indices, Floats]:
 
 
 def _score(pair: Paired, question: Question) -> Answer:
-    if question.test not in ("auto", "bootstrap"):
+    if question.limit is not None:
+        return Answer(*scores.beside(pair, question.metric, question.limit, question.rule))
+    if question.test not in ("auto", "t", "bootstrap"):
         reason = f"'{question.metric}' is not a mean over examples: its test is 'bootstrap', not '{question.test}'"
         return Answer(math.nan, math.nan, Undecided(reason))
-    return Answer(*scores.compare(pair, question.metric, question.rule))
+    return Answer(*scores.compare(pair, question.metric, question.rule, resample=question.test == "bootstrap"))
 
 
 def _part(pair: Paired, rows: Indices) -> Paired:
@@ -210,10 +328,17 @@ def _columns(pair: Paired, metric: str) -> Sides:
     if (new is None) != (old is None):
         lacks, has = (pair.candidate, pair.baseline) if new is None else (pair.baseline, pair.candidate)
         return Undecided(f"{lacks.source} has no column '{metric}', but {has.source} has")
-    if metric != "accuracy":
+    if metric not in ("accuracy", "recall"):
         return None
     columns = scores.labels_and_predictions(pair)
     if isinstance(columns, Undecided):
         return columns
-    labels, new_predictions, old_predictions = columns
-    return (new_predictions == labels).astype(np.float64), (old_predictions == labels).astype(np.float64)
+    labels, *predictions = columns
+    right = [(said == labels).astype(np.float64) for said in predictions]
+    if metric == "recall":
+        positive = scores.positive_class(metric, *columns)
+        if isinstance(positive, Undecided):
+            return positive
+        # Of the other class, an example has no recall.
+        right = [np.where(labels == positive, side, np.nan) for side in right]
+    return right[0], right[1]

@@ -11,27 +11,40 @@ POWER = 0.8
 """The customary probability of finding an effect (J. Cohen, 1988)."""
 
 
+MOST = 50
+"""More than so many times the data of today are collected by nobody for one gate,"""
+SURELY = 10_000
+"""but so many examples may be."""
+SEEDS = 50
+"""More seeds than these are trained by nobody."""
+
+
 def more_needed(interval: Interval) -> int | None:
     """Return how many more units would decide with a probability of 80%, if d is the measured difference.
 
-    The width falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|. 0 if it is decided; None where no
-    number is enough: d lies just on the allowance, or the width has no meaning.
+    The error falls with √n, so n grows by the square of (z₁₋α + z₀.₈)·SE / |d + R|, and is at least what the test needs
+    for its usual reach. 0 if it is decided; None where no number that anybody collects is enough: d lies on the
+    allowance or close to it, the noise is not one that a larger n reduces, or the width has no meaning.
     """
     if decide(interval) != "INCONCLUSIVE":
         return 0
+    if interval.unit == "run":
+        return None
     distance = interval.estimate - interval.rule.bound
     reach = interval.estimate - interval.low if distance > 0 else interval.high - interval.estimate
     z = normal_isf(interval.rule.alpha)
-    wider = reach / z * (z + normal_isf(1 - POWER)) / abs(distance) if distance else math.nan
-    needed = interval.n * wider * wider  # infinite where `** 2` would raise
-    # Nobody collects a billion.
-    return math.ceil(needed) - interval.n if interval.n < needed < 1e9 else None
+    error = interval.error if interval.error is not None else reach / z
+    wider = error * (z + normal_isf(1 - POWER)) / abs(distance) if distance else math.nan
+    needed = max(interval.n * wider * wider, interval.floor)  # infinite where `** 2` would raise
+    most = SEEDS if interval.unit == "seed" else max(MOST * interval.n, SURELY)
+    return max(1, math.ceil(needed) - interval.n) if needed <= most else None
 
 
 def detectable(interval: Interval) -> float:
     """Return the smallest loss beyond the allowance that a test with this interval finds with a probability of 80%."""
     z = normal_isf(interval.rule.alpha)
-    return (interval.high - interval.low) / 2 / z * (z + normal_isf(1 - POWER))
+    half = (interval.high - interval.low) / 2
+    return half + normal_isf(1 - POWER) * (interval.error if interval.error is not None else half / z)
 
 
 def underpowered(interval: Interval) -> str | None:
@@ -42,9 +55,9 @@ def underpowered(interval: Interval) -> str | None:
     allowed = interval.rule.allowed
     if not allowed or detectable(interval) <= allowed:
         return None
-    z = normal_isf(interval.rule.alpha)
-    error = (interval.high - interval.low) / 2 / z
-    chance = normal_sf(z - allowed / error)
+    half = (interval.high - interval.low) / 2
+    error = interval.error if interval.error is not None else half / normal_isf(interval.rule.alpha)
+    chance = normal_sf((half - allowed) / error) if error else 0.0
     return (
         f"too little data: a regression of twice the allowance would be found only {chance:.0%} of the time; "
         f"{POWER:.0%} needs a regression of {allowed + detectable(interval):.3g}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ciplug.stats.distributions import binomial_sf, normal_isf, root
-from ciplug.stats.intervals import Interval, Rule, Undecided
+from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
 
 Bounds = Callable[[float], tuple[float, float]]
 """From a one-sided α to lower and upper bound."""
@@ -31,17 +31,47 @@ def newcombe(candidate: tuple[int, int], baseline: tuple[int, int], rule: Rule) 
     """Difference of two proportions on independent examples, each side (successes, n).
 
     R. G. Newcombe, "Interval estimation for the difference between independent proportions" (1998), method 10:
-    the Wilson intervals of both, squared and added.
+    the Wilson intervals of both, squared and added. Where the baseline is multiplied by k, as for a relative allowance,
+    its interval is, too (G. Y. Zou and A. Donner, 2008).
     """
     p, q = candidate[0] / candidate[1], baseline[0] / baseline[1]
+    k = rule.scale
 
     def bounds(alpha: float) -> tuple[float, float]:
         l1, u1 = wilson(*candidate, alpha=alpha)
         l2, u2 = wilson(*baseline, alpha=alpha)
-        return p - q - math.hypot(p - l1, u2 - q), p - q + math.hypot(u1 - p, q - l2)
+        d = p - k * q
+        return d - math.hypot(p - l1, k * (u2 - q)), d + math.hypot(u1 - p, k * (q - l2))
 
+    n = min(candidate[1], baseline[1])
     return by_inversion(
-        p - q, bounds, rule, method="Newcombe's interval for two proportions", n=min(candidate[1], baseline[1])
+        p - k * q, bounds, rule, method="Newcombe's interval for two proportions", n=n, unit="other example"
+    )
+
+
+def share(successes: int, n: int, limit: float, rule: Rule) -> Interval:
+    """One proportion beside a bound that it must keep to: d = s·(share − limit), by Clopper and Pearson (1934)."""
+
+    def bounds(alpha: float) -> tuple[float, float]:
+        low, high = clopper_pearson(successes, n, alpha=alpha)
+        return low - limit, high - limit
+
+    low, high = bounds(rule.alpha)
+    least = min(max(limit, 0.0), 1.0)
+    if rule.higher_is_better:
+        p = 1 - binomial_sf(successes + 1, n, least)
+    else:
+        low, high = -high, -low
+        p = binomial_sf(successes, n, least)
+    return Interval(
+        estimate=rule.sign * (successes / n - limit),
+        low=low,
+        high=high,
+        p=p,
+        method="exact interval of a proportion",
+        n=n,
+        unit="example",
+        rule=rule,
     )
 
 
@@ -58,6 +88,7 @@ def newcombe_paired(*, both: int, losses: int, wins: int, neither: int, rule: Ru
     if n == 0:
         return Undecided("there is no example")
     p, q = (both + wins) / n, (both + losses) / n
+    k = rule.scale
     # Correlation of the two, with his correction for continuity.
     product = both * neither - losses * wins
     margins = (both + wins) * (losses + neither) * (both + losses) * (wins + neither)
@@ -71,9 +102,9 @@ def newcombe_paired(*, both: int, losses: int, wins: int, neither: int, rule: Ru
         def reach(a: float, b: float) -> float:
             return math.sqrt(max(0.0, a * a - 2 * phi * a * b + b * b))
 
-        return p - q - reach(p - l1, u2 - q), p - q + reach(u1 - p, q - l2)
+        return p - k * q - reach(p - l1, k * (u2 - q)), p - k * q + reach(u1 - p, k * (q - l2))
 
-    return by_inversion(p - q, bounds, rule, method="Newcombe's interval for paired proportions", n=n)
+    return by_inversion(p - k * q, bounds, rule, method="Newcombe's interval for paired proportions", n=n)
 
 
 def mcnemar(*, losses: int, wins: int, n: int, rule: Rule) -> Interval | Undecided:
@@ -115,8 +146,11 @@ def clopper_pearson(successes: int, n: int, *, alpha: float = 0.05) -> tuple[flo
     return low, high
 
 
-def by_inversion(difference: float, bounds: Bounds, rule: Rule, *, method: str, n: int) -> Interval:
-    """An interval on d from bounds on candidate − baseline; its p is the α at which its end meets −R."""
+def by_inversion(
+    difference: float, bounds: Bounds, rule: Rule, *, method: str, n: int, unit: Unit = "example"
+) -> Interval:
+    """An interval on d from bounds on candidate − k·baseline; its p is the α at which its end meets −R."""
+    margin = rule.margin
 
     def oriented(alpha: float) -> tuple[float, float]:
         low, high = bounds(alpha)
@@ -124,9 +158,10 @@ def by_inversion(difference: float, bounds: Bounds, rule: Rule, *, method: str, 
 
     low, high = oriented(rule.alpha)
     # The upper end falls as α grows; past ½ it is the lower end of 1 − α.
-    p = root(lambda a: rule.bound - (oriented(a)[1] if a < 0.5 else oriented(1 - a)[0]), 1e-12, 1 - 1e-12)
+    p = root(lambda a: margin.bound - (oriented(a)[1] if a < 0.5 else oriented(1 - a)[0]), 1e-12, 1 - 1e-12)
     estimate = rule.sign * difference
-    return Interval(estimate=estimate, low=low, high=high, p=p, method=method, n=n, unit="example", rule=rule)
+    found = Interval(estimate=estimate, low=low, high=high, p=p, method=method, n=n, unit=unit, rule=margin)
+    return rule.of_margin(found)
 
 
 def mirrored(interval: Interval) -> Interval:

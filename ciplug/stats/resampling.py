@@ -215,13 +215,14 @@ def bootstrap_score(
         draws: blocks of weights (`draw_units`, `draw_cells`).
         n: examples, or clusters: what is drawn, for which the tails are expanded as those of `bootstrap_mean`.
     """
+    asked, rule = rule, rule.margin
     new, old = score(whole)
-    estimate = rule.sign * float(new[0] - old[0])
+    estimate = rule.sign * float(new[0] - asked.scale * old[0])
     if not math.isfinite(estimate):
         return Undecided("the score is undefined on these examples: are all of one class?")
     if n < 2 or _expanded(rule.alpha, n) < float(n) ** -n:
         return _too_few(n, unit, rule)
-    blocks = [rule.sign * (new - old) for new, old in map(score, draws)]
+    blocks = [rule.sign * (new - asked.scale * old) for new, old in map(score, draws)]
     values = np.concatenate(blocks)
     undefined = int(np.isnan(values).sum())
     if undefined > len(values) // 100:
@@ -230,14 +231,14 @@ def bootstrap_score(
         )
     values = np.sort(values[~np.isnan(values)])
     if not np.ptp(values):
-        return _constant(estimate, n, unit, rule, method)
+        return Undecided("the score is the same on every resample: its noise cannot be told from them")
     count = len(values) + 1
     rank = max(1, math.floor(_expanded(rule.alpha, n) * count))
     beyond = len(values) - int(np.searchsorted(values, rule.bound))
     p = _contracted((1 + beyond) / count, n)
     if beyond == 0:  # Holm's correction over many slices needs smaller p-values than the resamples can show
         p = min(p, t_sf((rule.bound - estimate) / float(values.std()), n - 1))
-    return Interval(
+    found = Interval(
         estimate=estimate,
         low=float(values[rank - 1]),
         high=float(values[-rank]),
@@ -248,6 +249,7 @@ def bootstrap_score(
         rule=rule,
         notes=(f"{undefined} resamples left the score undefined",) if undefined else (),
     )
+    return asked.of_margin(found)
 
 
 def draw_units(strata: Sequence[int], resamples: int, seed: int) -> Iterator[Floats]:

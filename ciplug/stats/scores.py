@@ -7,13 +7,16 @@ over all classes), `balanced_accuracy`, `auc` (also `roc_auc`). Any other name i
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ciplug.errors import counted
 from ciplug.records.examples import Examples
+from ciplug.stats import influence
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
 from ciplug.stats.paired_examples import Paired
 from ciplug.stats.resampling import Floats, Score, bootstrap_score, draw_cells, draw_units
@@ -33,8 +36,15 @@ _NUMBERS = "score"
 """The column of probabilities; without it, predictions are read as numbers."""
 
 
-def compare(pair: Paired, metric: str, rule: Rule) -> tuple[float, float, Interval | Undecided]:
-    """The score of candidate and baseline (NaN where undefined), and the test of their difference."""
+def compare(
+    pair: Paired, metric: str, rule: Rule, *, resample: bool = False
+) -> tuple[float, float, Interval | Undecided]:
+    """The score of candidate and baseline (NaN where undefined), and the test of their difference.
+
+    `resample`: by the bootstrap, also where the influence of each example is known.
+    """
+    if not resample and _is_smooth(metric):
+        return _by_influence(pair, metric, rule, None)
     name, _, average = metric.rpartition("_")
     if metric in ("auc", "roc_auc"):
         prepared = _auc(pair)
@@ -46,7 +56,127 @@ def compare(pair: Paired, metric: str, rule: Rule) -> tuple[float, float, Interv
         prepared = _sklearn(pair, metric)
     if isinstance(prepared, Undecided):
         return float("nan"), float("nan"), prepared
-    return prepared(rule)
+    new, old, result = prepared(rule)
+    if isinstance(result, Interval) and (few := _too_few_of_a_class(pair)):
+        result = few
+    return new, old, result
+
+
+def beside(pair: Paired, metric: str, limit: float, rule: Rule) -> tuple[float, float, Interval | Undecided]:
+    """The score of the candidate, twice, and the test of it beside a bound. A score of sklearn has none."""
+    if _is_smooth(metric):
+        return _by_influence(pair, metric, rule, limit)
+    new, old, result = compare(pair, metric, rule)
+    if isinstance(result, Interval) or math.isfinite(new):
+        return new, new, Undecided(f"the interval of '{metric}' alone is not known", no_interval=True)
+    return new, old, result
+
+
+def _is_smooth(metric: str) -> bool:
+    name, _, average = metric.rpartition("_")
+    return metric in ("auc", "roc_auc", "balanced_accuracy", *_OF_A_CLASS) or (
+        name in _OF_A_CLASS and average in AVERAGES
+    )
+
+
+def _by_influence(
+    pair: Paired, metric: str, rule: Rule, limit: float | None
+) -> tuple[float, float, Interval | Undecided]:
+    """A score by the influence of each example; `limit`: beside a bound, in the place of the baseline."""
+    nan = float("nan")
+    asked = _influence_auc(pair) if metric in ("auc", "roc_auc") else _influence_of_classes(pair, metric)
+    if isinstance(asked, Undecided):
+        return nan, nan, asked
+    new, old, classes, differing = asked
+    if limit is not None:
+        differing = int((new.each != np.median(new.each)).sum())
+    result = influence.compare(
+        new,
+        old if limit is None else limit,
+        rule,
+        classes=classes,
+        differing=differing,
+        clusters=cluster_index(pair.candidate),
+        method=f"{_called(metric)} by the influence of each example",
+    )
+    return new.value, old.value, result
+
+
+_NAMES = {"auc": "AUC", "roc_auc": "AUC", "f1": "F1"}
+
+
+def _called(metric: str) -> str:
+    return _NAMES.get(metric, metric.replace("_", " ").replace("f1", "F1"))
+
+
+def _influence_auc(pair: Paired) -> tuple[influence.Influence, influence.Influence, Floats, int] | Undecided:
+    labels = _binary_labels(pair)
+    if isinstance(labels, Undecided):
+        return labels
+    new, old = _numbers(pair.candidate, "the candidate"), _numbers(pair.baseline, "the baseline")
+    if isinstance(new, Undecided):
+        return new
+    if isinstance(old, Undecided):
+        return old
+    classes = np.array([labels.sum(), len(labels) - labels.sum()])
+    if not classes.all():
+        return Undecided("the score is undefined on these examples: all are of one class")
+    ours, theirs = influence.of_auc(labels, new), influence.of_auc(labels, old)
+    # What a placement adds is the same where the example is ranked alike.
+    placed = [one.each + one.value / np.where(labels == 1, *classes) for one in (ours, theirs)]
+    differing = int((np.abs(placed[0] - placed[1]) > 1e-12).sum())
+    return ours, theirs, classes, differing
+
+
+def _influence_of_classes(
+    pair: Paired, metric: str
+) -> tuple[influence.Influence, influence.Influence, Floats, int] | Undecided:
+    columns = labels_and_predictions(pair)
+    if isinstance(columns, Undecided):
+        return columns
+    labels, new, old = columns
+    name, _, average = metric.rpartition("_")
+    if metric in _OF_A_CLASS:
+        positive = positive_class(metric, *columns)
+        if isinstance(positive, Undecided):
+            return positive
+        sides = [influence.of_class(metric, labels == positive, said == positive) for said in (new, old)]
+        about = (labels == positive) | (new == positive) | (old == positive)
+        classes = np.array([(labels == positive).sum()], np.float64)
+        if metric == "precision":
+            classes = np.array([min((new == positive).sum(), (old == positive).sum())], np.float64)
+    else:
+        name, average = ("recall", "balanced") if metric == "balanced_accuracy" else (name, average)
+        sides = [influence.of_classes(name, average, labels, said) for said in (new, old)]
+        about = np.ones(len(labels), bool)
+        counts = np.unique(labels, return_counts=True)[1].astype(np.float64)
+        classes = np.array([float(len(labels))]) if average == "weighted" else counts
+    if not classes.all():
+        return Undecided("the score is undefined on these examples: are all of one class?")
+    return sides[0], sides[1], classes, int((about & (new != old)).sum())
+
+
+def _too_few_of_a_class(pair: Paired) -> Undecided | None:
+    """The reason where a class has too few examples for a bootstrap to know them."""
+    labels = pair.baseline.labels
+    if labels is None:
+        return None
+    counts = np.unique(np.asarray([str(label) for label in labels]), return_counts=True)[1]
+    if len(counts) > max(2, len(labels) // 10) or counts.min() >= influence.FEWEST:
+        return None
+    least = counted(int(counts.min()), "example")
+    return Undecided(f"{least} of the smallest class: too few to decide on, {influence.FEWEST} are needed")
+
+
+def positive_class(metric: str, *columns: Any) -> str | Undecided:
+    """The class that a score of one class is about, 1 or true; or why there is none."""
+    classes = np.unique(np.concatenate(columns))
+    positive = [str(name) for name in classes if name in POSITIVE]
+    if not set(classes) <= {*POSITIVE, *NEGATIVE} or len(positive) != 1:
+        return Undecided(
+            f"'{metric}' needs two classes, 0 and 1 or false and true: for more classes use '{metric}_macro'"
+        )
+    return positive[0]
 
 
 def is_score(metric: str) -> bool:
@@ -106,11 +236,10 @@ def _of_cells(pair: Paired, metric: str, average: str | None) -> Prepared | Unde
     cells, cell_of = np.unique(table, axis=0, return_inverse=True)
     cell_of = cell_of.reshape(-1)
     if metric in _OF_A_CLASS and average is None:
-        positive = [i for i, name in enumerate(classes) if name in POSITIVE]
-        if not set(classes) <= {*POSITIVE, *NEGATIVE} or len(positive) != 1:
-            return Undecided(
-                f"'{metric}' needs two classes, 0 and 1 or false and true: for more classes use '{metric}_macro'"
-            )
+        named = positive_class(metric, *columns)
+        if isinstance(named, Undecided):
+            return named
+        positive = [i for i, name in enumerate(classes) if name == named]
     else:
         positive = list(range(len(classes)))
     rate = _OF_A_CLASS.get(metric, _recall)

@@ -426,7 +426,7 @@ class BaselineFinder:
         how = f"{kind} '{metric}' of the last {counted(len(last), 'run')} on {target}"
         if kind == "best":
             best = (max if higher else min)(last, key=lambda run: run.metrics[metric])
-            return nearest_run.side("baseline", label, how, best, now())
+            return replace(nearest_run.side("baseline", label, how, best, now()), among=len(last))
         newest = nearest_run.side("baseline", label, how, last[0], now())
         value = repeats.mean([run.metrics[metric] for run in last])
         return replace(newest, run=None, commit=None, metrics={metric: value}, runs=tuple(run.id for run in last))
@@ -455,6 +455,11 @@ def baselines_of(
 ) -> BaselineFinder:
     """Return the finder for the baselines of a run; `named`: somebody named the run by its id."""
     return BaselineFinder(session, runs, run, in_force, read_if_whole(session.log, run.model), named)
+
+
+def same_evaluation(ours: Sequence[Run], other: Run, paths: Iterable[str]) -> bool:
+    """Whether a run was measured on the same datasets as all of ours, as far as those are named."""
+    return all(_digest(run, path) == _digest(other, path) for path in paths for run in ours)
 
 
 def _digest(run: Run, path: str) -> str | None:

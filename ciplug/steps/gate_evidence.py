@@ -12,7 +12,7 @@ from ciplug.records.comparison import Side
 from ciplug.records.left_out import UNSURE, LeftOut
 from ciplug.records.notice import Notice
 from ciplug.records.run import Run
-from ciplug.steps.baselines import BaselineFinder
+from ciplug.steps.baselines import BaselineFinder, same_evaluation
 from ciplug.steps.policy_in_force import PolicyInForce
 from ciplug.steps.session import Session, now
 from ciplug.steps.trails import trails
@@ -37,12 +37,14 @@ def gather(finder: BaselineFinder, in_force: PolicyInForce) -> Evidence:
         gate = policy.resolved(name)
         if gate.kind == "metric":
             sides[name] = finder.baseline(gate.baseline, gate.metric, gate.higher_is_better)
+    history, other = _history(finder, in_force)
     drift = {name: _drift(finder, in_force, gate) for name, gate in policy.gates.items() if gate.kind == "drift"}
     return Evidence(
         candidate=finder.candidate(),
         children=sum(one.parent == finder.run.id for one in finder.facts_on_commit.values()),
         baselines=sides,
-        history=_history(finder, policy),
+        history=history,
+        other_evaluations=other,
         trails=trails(finder, policy, in_force.evaluation),
         examples=_examples(finder, policy, sides.values()),
         drift=drift,
@@ -79,11 +81,18 @@ def _left_out(
     return found
 
 
-def _history(finder: BaselineFinder, policy: Policy) -> dict[str, list[float]]:
-    """Metric → its values on the branch, the oldest first; of the metrics whose gates ask for it."""
-    metrics = {policy.metric_of(name) for name, gate in policy.gates.items() if gate.history}
+def _history(finder: BaselineFinder, in_force: PolicyInForce) -> tuple[dict[str, list[float]], int]:
+    """Metric → its values on the branch, the oldest first, of the metrics that are compared or whose gates ask for it.
+
+    Runs that were measured on other data than the candidate are left out; how many is the second part.
+    """
+    policy = in_force.policy
+    asked = (name for name, gate in policy.gates.items() if gate.history or gate.max_regression)
+    metrics = {policy.metric_of(name) for name in asked}
     trail = finder.trail(policy.baseline.branch)[::-1] if metrics else []
-    return {metric: [r.metrics[metric] for r in trail if metric in r.metrics] for metric in metrics}
+    alike = [run for run in trail if same_evaluation(finder.candidates, run, in_force.evaluation)]
+    found = {metric: [r.metrics[metric] for r in alike if metric in r.metrics] for metric in metrics}
+    return found, len(trail) - len(alike)
 
 
 def _examples(finder: BaselineFinder, policy: Policy, sides: Iterable[Side]) -> dict[str, Examples]:

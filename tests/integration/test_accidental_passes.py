@@ -86,7 +86,7 @@ def test_an_inconclusive_verdict_allows_nothing(project: Project) -> None:
     project.commit("zero")
     project.push()
     project.train()
-    project.branch("next", {"accuracy": 0.5})
+    project.branch("next", {"accuracy": -0.5})
     project.train()
     project.ciplug("gate")
     refused(project, says="is INCONCLUSIVE")

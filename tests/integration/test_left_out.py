@@ -53,7 +53,7 @@ def test_what_is_left_out_is_said_and_never_passes(
     assert cli.main(["gate", "--json"]) == 1
     (verdict,) = json.loads(capfd.readouterr().out)["verdicts"]
     assert {gate["gate"]: (gate["outcome"], gate["reason"]) for gate in verdict["gates"]} == {
-        "accuracy": ("PASS", "0.9 is not below 0.5"),
+        "accuracy": ("PASS", "0.9 is not below 0.5 (one number per run: no uncertainty)"),
         "f1": ("ERROR", "the run has no metric 'f1', but null in metrics.json:1"),
         "kind": ("ERROR", "the run has no metric 'kind', but the text 'rf'"),
         "loss": ("ERROR", "the run has no metric 'loss', but different values in metrics.json and more.json"),
@@ -211,5 +211,5 @@ def test_what_is_not_surely_the_value_never_passes(
         "accuracy": ("ERROR", "the run has no metric 'accuracy', but several values in metrics.json"),
         "loss": ("ERROR", "the last value of 'loss' is not known: steps that rise and fall in history.csv"),
         "f1": ("ERROR", f"the run has no metric 'f1', but {header}"),
-        "recall": ("PASS", "0.8 is not below 0.5"),
+        "recall": ("PASS", "0.8 is not below 0.5 (one number per run: no uncertainty)"),
     }

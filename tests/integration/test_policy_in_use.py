@@ -171,7 +171,7 @@ def test_examples_are_kept_with_the_run_and_compared_with_later(tmp_path: Path) 
     whole = found["gates"][0]
     # The metric is the mean of the examples, though no file says it.
     assert (whole["candidate"], whole["baseline"], whole["n"]) == (0.8, 0.9, 400)
-    assert whole["method"] == "paired bootstrap of the mean"
+    assert whole["method"] == "Tango's score interval for paired proportions"
     assert {gate.get("slice") for gate in found["gates"]} == {None, "country = f", "country = i"}
     # A file that this run did not write is an earlier run's.
     (ci.folder / "train.py").write_text("open('metrics.json', 'w').write('{\"loss\": 1}')\n")
@@ -233,7 +233,7 @@ def test_a_ci_host_shows_what_did_not_pass(project: Project) -> None:
     project.train()
     job = {"GITHUB_ACTIONS": "true", "GITHUB_EVENT_NAME": "push", "GITHUB_SHA": project.head}
     done = project.ciplug("gate", "--json", env=job, code=1)
-    assert "::error::wine: accuracy: FAIL: 0.85 is below 0.9. improve the model, or" in done.stderr
+    assert "::error::wine: accuracy: FAIL: 0.85 is below 0.9 (one number per run: no uncertainty)" in done.stderr
     assert "::warning::wine: loss: WARN: the run has no metric 'loss'" in done.stderr
     assert json.loads(done.stdout)["verdicts"][0]["outcome"] == "FAIL"
 

@@ -162,7 +162,7 @@ pathlib.Path("rows.csv").write_text("id,label,prediction\\n" + "".join(lines))
 def test_a_statistical_test_example_by_example(copy: Copy, project: Project) -> None:
     copy.add("stats/identity.py", IDENTITY)
     copy.insert("config/gate.py", '"identity", ', before='"newcombe", "mcnemar"')
-    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "bootstrap"')
+    copy.insert("stats/paired_tests.py", '"identity", ', before='"mcnemar", "newcombe", "tango"')
     copy.insert("stats/paired_tests.py", PAIRED, before='        if test == "newcombe":\n')
     rule = "accuracy: {higher_is_better: true, max_regression: 0.01, test: identity}"
     config = f"version: 1\nmetrics: metrics.json\nsamples: rows.csv\ngates:\n  {rule}\n"
@@ -190,7 +190,11 @@ RULE = """\
 def test_a_key_of_a_gate(copy: Copy, project: Project) -> None:
     copy.insert("config/gate.py", KEY, before="    baseline: Baseline | None = key(BASELINE)\n")
     copy.insert("config/tighten.py", '        "other_than": _fixed,\n', before='        "baseline": _baseline,\n')
-    copy.insert("gates/evaluate.py", RULE, before="            yield from _bounds(name, gate, value)\n")
+    copy.insert(
+        "gates/evaluate.py",
+        RULE,
+        before="            yield from _bounds(name, gate, evidence, examples, policy.seeds)\n",
+    )
 
     def check(file: str, text: str, *, code: int = 0) -> str:
         (project.folder / file).write_text(text)

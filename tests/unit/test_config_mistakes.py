@@ -265,8 +265,17 @@ def test_contradictions_are_reported_beside_other_mistakes_of_the_same_part() ->
             "4: gates.a.test: the test 'newcombe' compares with the runs of one commit, and the baseline is the mean",
         ),
         (
-            "samples: s.csv\nbaseline: best\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: bootstrap}",
-            "4: gates.a.test: the test 'bootstrap' compares with the runs of one commit, and the baseline is the best",
+            "seeds: {}\nbaseline: best\ngates:\n  a: {higher_is_better: true, max_regression: 1, test: welch}",
+            "4: gates.a.test: the test 'welch' compares with the runs of one commit, and the baseline is the best",
+        ),
+        (
+            "samples: s.csv\ngates:\n  a:\n    higher_is_better: true\n    test: mcnemar\n    max_regression: 0\n"
+            "    slices: {by: c, max_regression: 1%}",
+            "5: gates.a.test: McNemar's test takes no allowance",
+        ),
+        (
+            "samples: s.csv\ngates:\n  a: {higher_is_better: true, max_regression: 1%, test: tango}",
+            "3: gates.a.test: Tango's interval takes no percentage",
         ),
         (
             "samples: s.csv\ngates:\n  a:\n    higher_is_better: true\n    baseline: mean\n"

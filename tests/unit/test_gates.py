@@ -97,7 +97,8 @@ OUTCOMES: list[tuple[str, Mapping[str, Any], float | None, float | str | None, O
     ("percent of a negative baseline, within", {**UP, "max_regression": "10%"}, -109.0, -100.0, "PASS"),
     ("percent of a negative baseline, beyond", {**UP, "max_regression": "10%"}, -111.0, -100.0, "FAIL"),
     ("percent of 0, worse", {**DOWN, "max_regression": "10%"}, 1.0, 0.0, "INCONCLUSIVE"),
-    ("percent of 0, better", {**DOWN, "max_regression": "10%"}, -1.0, 0.0, "INCONCLUSIVE"),
+    ("percent of 0, better", {**DOWN, "max_regression": "10%"}, -1.0, 0.0, "PASS"),
+    ("percent of 0, unchanged", {**DOWN, "max_regression": "10%"}, 0.0, 0.0, "PASS"),
     ("percent of -0", {**DOWN, "max_regression": "10%"}, 1.0, -0.0, "INCONCLUSIVE"),
     ("percent of 0 may fail", {**DOWN, "max_regression": "10%", "on_inconclusive": "fail"}, 1.0, 0.0, "FAIL"),
     ("abs decides at 0", {**DOWN, "max_regression": {"rel": "10%", "abs": 2}}, 1.0, 0.0, "PASS"),
@@ -151,7 +152,7 @@ def test_outcomes(gate: Mapping[str, Any], candidate: float | None, baseline: fl
 
 @pytest.mark.parametrize(
     ("key", "candidate", "baseline"),
-    [("on_missing", None, 1.0), ("on_no_baseline", 1.0, "no run"), ("on_inconclusive", 1.0, 0.0)],
+    [("on_missing", None, 1.0), ("on_no_baseline", 1.0, "no run"), ("on_inconclusive", -1.0, 0.0)],
 )
 def test_an_action_of_the_gate_counts_more_than_the_default(
     key: str, candidate: float | None, baseline: float | str
@@ -218,7 +219,10 @@ def test_what_stands_in_the_place_of_a_number_is_an_error_whatever_the_policy_al
 def test_a_number_just_beyond_a_bound_is_not_said_to_equal_it() -> None:
     value = math.nextafter(0.85, 0)
     (result,) = judge({"a": {"min": 0.85}}, {"a": value}, None).gates
-    assert (result.outcome, result.reason) == ("FAIL", f"{value!r} is below 0.85")
+    assert (result.outcome, result.reason) == (
+        "FAIL",
+        f"{value!r} is below 0.85 (one number per run: no uncertainty)",
+    )
 
 
 @pytest.mark.parametrize("status", ["failed", "killed"])
@@ -460,7 +464,7 @@ REASONS: list[tuple[str, Side, Mapping[str, Any], Outcome, str, str]] = [
     (
         "a percentage of 0",
         replace(FOUND, metrics={"a": 0.0}),
-        {"max_regression": "5%"},
+        {"max_regression": "5%", "higher_is_better": False},
         "INCONCLUSIVE",
         "a percentage of the baseline 0 is undefined",
         "add an absolute allowance: {rel: …, abs: …}",

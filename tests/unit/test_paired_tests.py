@@ -82,8 +82,7 @@ def test_taken_rows_have_all_their_columns() -> None:
     ("candidate", "baseline", "words"),
     [
         ({"ids": ["a", "a"]}, {"ids": ["a"]}, "1 id of the candidate appear more than once"),
-        ({"ids": ["a", "b"]}, {"ids": ["a", "c", "d"]}, "1 of 4 ids are in both"),
-        ({"ids": ["a", "b"]}, {"ids": ["a", "b", "c"]}, "the candidate lacks 1 id of the baseline: 'c'"),
+        ({"ids": ["a", "b"]}, {"ids": ["c", "d"]}, "none of 4 ids is in both"),
         ({"ids": []}, {"ids": ["a"]}, "the candidate has no example"),
         ({"ids": ["a"], "labels": ["0"]}, {"ids": ["a"], "labels": ["1"]}, "1 id with another label: 'a'"),
         ({"ids": ["a"], "slices": {"c": ["x"]}}, {"ids": ["a"], "slices": {"c": ["y"]}}, "another 'c'"),
@@ -107,12 +106,18 @@ def test_which_test_is_chosen() -> None:
     binary = pair([0, 1] * 20, [1, 1] * 20)
     some = Rule(higher_is_better=True, allowed=0.01)
     assert interval(ask(binary)).method == "exact McNemar test"
-    assert interval(ask(binary, rule=some)).method == "paired bootstrap of the mean"
+    share = Rule(higher_is_better=True, allowed=0.05, scale=0.95)
+    assert interval(ask(binary, rule=some)).method == "Tango's score interval for paired proportions"
+    assert interval(ask(binary, rule=some, test="bootstrap")).method == "paired bootstrap of the mean"
     assert interval(ask(binary, rule=some, test="newcombe")).method == "Newcombe's interval for paired proportions"
-    assert interval(ask(pair([0.5, 1] * 20, [1, 1] * 20))).method == "sign-flip permutation"
-    assert interval(ask(pair([0.5, 1, 2] * 3, [1, 1, 1] * 3))).method == "exact sign-flip permutation"
+    assert interval(ask(binary, rule=share)).method == "Newcombe's interval for paired proportions"
+    halves = pair([0.5, 1] * 20, [1, 1] * 20)
+    assert interval(ask(halves)).method == "Student's t with Hall's correction for skewness"
+    assert interval(ask(halves, test="sign-flip")).method == "sign-flip permutation"
+    assert interval(ask(pair([0.5, 1, 2] * 3, [1, 1, 1] * 3), test="sign-flip")).method == "exact sign-flip permutation"
     clustered = pair([0, 1] * 20, [1, 1] * 20, clusters=[str(i // 4) for i in range(40)])
-    assert interval(ask(clustered)).method == "exact sign-flip permutation of clusters"
+    assert interval(ask(clustered)).method == "Student's t with Hall's correction for skewness of clusters"
+    assert interval(ask(clustered, test="sign-flip")).method == "exact sign-flip permutation of clusters"
 
 
 @pytest.mark.parametrize(
@@ -360,17 +365,36 @@ def test_clusters_widen_the_interval_of_a_score() -> None:
     clusters = [str(i // 10) for i in range(300)]
     alone = interval(ask(classified(300), "f1"))
     together = interval(ask(classified(300, clusters=clusters), "f1"))
-    assert together.n == 30 and alone.n == 300
-    assert "clusters" in together.method
+    assert (together.unit, together.n) == ("cluster", 30)
+    assert (alone.unit, alone.n) == ("rare example", 170), "those of the class that F1 is about"
+    assert together.error and alone.error and together.error > alone.error
 
 
-@pytest.mark.parametrize("test", ["auto", "bootstrap", "sign-flip", "mcnemar"])
-@pytest.mark.parametrize("n", [1, 2, 4, 1000])
-def test_nothing_has_changed(n: int, test: Test) -> None:
-    """A change to the README alone passes, however few the examples."""
+@pytest.mark.parametrize(
+    ("n", "allowed", "due"),
+    [(1, 0.01, "INCONCLUSIVE"), (20, 0.01, "INCONCLUSIVE"), (1000, 0.01, "PASS"), (1000, 0.0, "INCONCLUSIVE")],
+)
+def test_agreement_on_every_example_is_as_good_as_their_number(n: int, allowed: float, due: str) -> None:
+    """Of 20 examples that all agree, none need be among the one in a hundred that was lost."""
     same = [float(i % 2) for i in range(n)]
-    result = interval(ask(pair(same, same), test=test))
-    assert decide(result) == "PASS" and "agree on every example" in result.notes[0]
+    result = interval(ask(pair(same, same), rule=Rule(higher_is_better=True, allowed=allowed)))
+    assert (decide(result), result.notes) == (due, ("the candidate and the baseline agree on every example",))
+    if n == 1000:
+        ratings = [float(i % 5) for i in range(n)]
+        more = interval(ask(pair(ratings, ratings), rule=Rule(higher_is_better=True, allowed=4 * allowed)))
+        assert decide(more) == due and more.low == pytest.approx(4 * (0.05 ** (1 / n) - 1))
+
+
+def test_the_same_numbers_are_the_same_model() -> None:
+    """A change to the README alone passes where each example has a number that no other model gives."""
+    numbers = [1 / (3 + i) for i in range(20)]
+    columns = {"labels": ["1"] * 20, "predictions": ["1", "0"] * 10}
+    same = pair(numbers, numbers, **columns)
+    for metric in ("s", "accuracy"):
+        result = interval(ask(same, metric))
+        assert (decide(result), result.method) == ("PASS", "the same answers")
+    other = pair([*numbers[:-1], 0.5], numbers, **columns)
+    assert decide(interval(ask(other, "accuracy", Rule(higher_is_better=True, allowed=0.01)))) == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize("test", ["bootstrap", "sign-flip"])
@@ -384,7 +408,9 @@ def test_degenerate_scores_are_named() -> None:
     same = examples(labels=["1"] * 4, predictions=["1"] * 4, scores={"score": array("d", [1, 2, 3, 4])})
     assert "all are of one class" in reason(ask(Paired(same, same), "auc"))
     rare = examples(n=30, labels=["1", *["0"] * 29], predictions=["1", *["0"] * 29])
-    assert "resamples: too few examples of a class" in reason(ask(Paired(rare, rare), "recall"))
+    assert decide(interval(ask(Paired(rare, rare), "recall"))) == "INCONCLUSIVE"
+    assert "1 example of the smallest class: too few" in reason(ask(Paired(rare, rare), "f1"))
+    assert "too few examples of a class" in reason(ask(Paired(rare, rare), "f1", test="bootstrap"))
     words = examples(labels=["cat", "dog"] * 2, predictions=["cat"] * 4)
     assert "labels 0 and 1" in reason(ask(Paired(words, words), "auc"))
     silent = examples(labels=["1", "0"] * 2, predictions=["1", None, "0", "0"])

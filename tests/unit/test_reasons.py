@@ -12,7 +12,7 @@ from ciplug.config.gate import ResolvedGate
 from ciplug.errors import counted
 from ciplug.gates import drift_gate, reasons, slices
 from ciplug.gates.checks import Check, RuleKey, limit_of, settled, tolerance
-from ciplug.gates.number_text import exact, shown, signed
+from ciplug.gates.number_text import exact, p_value, percent, shown, signed
 from ciplug.records.verdict import GateResult
 from ciplug.stats.drift_tests import ColumnDrift, DataDrift, Drift, DriftTest, share
 from ciplug.stats.intervals import Interval, Rule, Undecided, Unit
@@ -64,7 +64,7 @@ def test_comparison(up: bool, candidate: float, slice: str | None, text: str) ->
     facts = result(candidate=candidate, baseline=0.8, limit=0.05, slice=slice)
     rule = Rule(higher_is_better=up, allowed=0.05, tolerance=1e-9)
     assert reasons.comparison(facts, rule) == text
-    assert reasons.point(facts, rule) == f"{text} (one number per run: no uncertainty)"
+    assert reasons.point(text) == f"{text} (one number per run: no uncertainty)"
 
 
 def interval(
@@ -117,25 +117,40 @@ def test_the_interval_of_the_change_where_lower_is_better() -> None:
 
 
 def test_an_undecided_interval_says_what_would_settle_it() -> None:
-    undecided = decided(interval(-0.3, 0.05, unit="seed"))
+    undecided = decided(interval(-0.35, -0.05, unit="cluster"))
     assert undecided.outcome == "INCONCLUSIVE" and undecided.reason.endswith(": the data do not decide")
-    assert (undecided.advice or "").endswith(" more runs with other seeds, on each side, would decide")
-    assert decided(interval(-0.3, 0.05), on_inconclusive="fail").outcome == "FAIL"
+    assert (undecided.advice or "").endswith(" more clusters of examples would decide")
+    assert decided(interval(-0.35, -0.05), on_inconclusive="fail").outcome == "FAIL"
     chance = decided(interval(-0.4, -0.2), adjusted_p=0.5)
     assert (chance.outcome, chance.p) == ("INCONCLUSIVE", 0.5)
     assert (chance.advice or "").startswith(
         "this test fails on its own, but with several tests in one run that may be chance"
     )
     just = decided(interval(-0.3, 0.1))
-    assert (just.advice or "").startswith("the change is exactly at the limit")
+    assert (just.advice or "").startswith("it cannot be settled at this allowance: these data find a loss from 0.4 on")
+    history = decided(interval(-0.35, -0.05, unit="run"))
+    assert (history.advice or "").startswith("more history cannot decide it")
+
+
+def test_an_interval_is_shown_with_the_digits_that_tell_it_from_the_allowance() -> None:
+    """−0.1000004 is beyond an allowance of 0.1, and its interval must not read as if it ended there."""
+    near = decided(interval(-0.1000004, 0.05))
+    assert "90% interval of the change −0.1000004 to +0.05: the data do not decide" in near.reason
+    sharp = replace(interval(-0.4, -0.2), rule=Rule(higher_is_better=True, allowed=0.1, alpha=0.001))
+    assert "; 99.8% interval of the change" in decided(sharp).reason
+    rounded = result(candidate=0.89, baseline=0.9, limit=0.01)
+    rule = Rule(higher_is_better=True, allowed=0.01, tolerance=1e-9)
+    assert reasons.comparison(rounded, rule) == "0.89 is 0.01 worse than the baseline's 0.9, allowed 0.01"
+    assert [p_value(p) for p in (0.0, 1e-16, 0.0123, 0.5)] == ["< 1e-15", "< 1e-15", "0.012", "0.5"]
+    assert [percent(p) for p in (0.0, 0.0123, 0.267)] == ["less than 0.1%", "1.2%", "27%"]
 
 
 @pytest.mark.parametrize(
     ("unit", "words"),
-    [("example", "examples"), ("cluster", "clusters of examples"), ("run", "earlier runs")],
+    [("example", "examples"), ("cluster", "clusters of examples"), ("rare example", "examples of the rarest class")],
 )
 def test_the_unit_of_what_is_missing(unit: Unit, words: str) -> None:
-    assert reasons.settled_by(unit, 1200) == f"about 1,200 more {words} would decide"
+    assert reasons.settled_by(unit, 1200, 0.1) == f"about 1,200 more {words} would decide"
 
 
 def test_allowances() -> None:
@@ -247,7 +262,9 @@ def test_drift_that_cannot_be_decided() -> None:
         "does the pipeline still write the file?",
     )
     assert drift(Undecided("x"), on_missing="warn").outcome == "WARN"
-    assert drift({"a": column(0.5, 0.0), **some}).reason.startswith("1 of 8 columns has drifted: a (PSI 0.5, p 0)")
+    assert drift({"a": column(0.5, 0.0), **some}).reason.startswith(
+        "1 of 8 columns has drifted: a (PSI 0.5, p < 1e-15)"
+    )
 
 
 # --- Slices --------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from ciplug.stats import power
 from ciplug.stats.holm import holm
 from ciplug.stats.intervals import Interval, Rule, Undecided, decide
-from ciplug.stats.means import prediction, welch
-from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, wilson
+from ciplug.stats.means import noise, of_run, of_seeds, successive, welch
+from ciplug.stats.proportions import clopper_pearson, mcnemar, newcombe, newcombe_paired, share, wilson
 
 UP = Rule(higher_is_better=True)
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
@@ -130,17 +130,54 @@ def test_welch_is_that_of_scipy(new: list[float], old: list[float], alpha: float
 
 
 @settings(deadline=None)
-@given(st.floats(-1e3, 1e3), st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=40), alphas)
-def test_prediction_interval_is_that_of_statsmodels(value: float, history: list[float], alpha: float) -> None:
+@given(*[st.floats(-1e3, 1e3)] * 2, st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=7), alphas)
+def test_successive_differences_by_another_way(new: float, old: float, history: list[float], alpha: float) -> None:
+    """Von Neumann's mean square successive difference in numpy, and t with the degrees of freedom of its variance."""
     import numpy as np
-    from statsmodels.api import OLS
+    from scipy import stats
 
     assume(max(history) - min(history) > 1e-3)
-    ours = interval(prediction(value, history, Rule(higher_is_better=True, alpha=alpha)))
-    fitted = OLS(history, np.ones(len(history))).fit().get_prediction([[1.0]])
-    low, high = fitted.conf_int(obs=True, alpha=2 * alpha)[0]
-    assert math.isclose(value - ours.high, low, rel_tol=1e-8, abs_tol=1e-6)
-    assert math.isclose(value - ours.low, high, rel_tol=1e-8, abs_tol=1e-6)
+    ours = interval(successive(new, old, history, Rule(higher_is_better=True, alpha=alpha)))
+    steps = np.diff(history)
+    k = len(history)
+    reach = stats.t.isf(alpha, 2 * (k - 1) ** 2 / (3 * k - 4)) * math.sqrt((steps**2).mean())
+    assert math.isclose(ours.low, new - old - reach, rel_tol=1e-8, abs_tol=1e-6)
+    assert math.isclose(ours.high, new - old + reach, rel_tol=1e-8, abs_tol=1e-6)
+
+
+def test_a_jump_of_the_history_is_no_noise() -> None:
+    """29 runs near 0.70, then 0.90: the level has changed once, and one run still varies as little as before."""
+    draw = random.Random(1)
+    history = [draw.gauss(0.70, 0.005) for _ in range(29)] + [0.90]
+    assert noise(history) == pytest.approx(0.005, rel=0.4)
+    result = interval(successive(0.85, 0.90, history, Rule(higher_is_better=True, allowed=0.01)))
+    assert decide(result) == "FAIL" and result.notes == ("the history has 1 jump, which is not noise",)
+    assert noise([0.7, 0.9] * 10) == pytest.approx(0.2 / math.sqrt(2)), "what jumps all the time is noise"
+
+
+@settings(deadline=None)
+@given(values, st.floats(-1e6, 1e6), alphas)
+def test_seeds_beside_a_bound_are_those_of_scipy(values: list[float], bound: float, alpha: float) -> None:
+    from scipy import stats
+
+    assume(max(values) - min(values) > 1e-3 * max(map(abs, values)))
+    assume(max(map(abs, values)) > 1e-3)
+    ours = interval(of_seeds(values, bound, Rule(higher_is_better=True, alpha=alpha)))
+    oracle = stats.ttest_1samp(values, bound, alternative="less")
+    assert near(ours.p, oracle.pvalue)
+    least = stats.ttest_1samp(values, bound).confidence_interval(1 - 2 * alpha).low
+    assert near(ours.low + bound, least, max(map(abs, (*values, bound))))
+
+
+@settings(deadline=None)
+@given(proportions, st.floats(0.01, 0.99), st.booleans(), alphas)
+def test_a_share_beside_a_bound_is_exact(sample: tuple[int, int], bound: float, least: bool, alpha: float) -> None:
+    from scipy.stats import binomtest
+
+    ours = share(*sample, bound, Rule(higher_is_better=least, alpha=alpha))
+    oracle = binomtest(*sample, bound, alternative="less" if least else "greater")
+    assert near(ours.p, oracle.pvalue)
+    assert (decide(ours) == "FAIL") == (oracle.pvalue < alpha)
 
 
 @settings(deadline=None, max_examples=8)
@@ -183,7 +220,7 @@ def all_tests(new: Sequence[int], old: Sequence[int], rule: Rule) -> list[Interv
         newcombe_paired(both=both, losses=losses, wins=wins, neither=n - both - losses - wins, rule=rule),
         mcnemar(losses=losses, wins=wins, n=n, rule=none),
         welch(new, old, rule),
-        prediction(float(new[0]), old, rule),
+        successive(float(new[0]), float(old[0]), (*old, old[0], 1 - old[0], old[0]), rule),
     ]
 
 
@@ -243,9 +280,12 @@ def test_nothing_makes_a_nan_pass(new: list[float], old: list[float], bad: float
     side[at % len(side)] = bad
     assert isinstance(welch(new, old, UP), Undecided)
     if in_candidate:
-        assert isinstance(prediction(bad, old, UP), Undecided)
+        assert isinstance(successive(bad, 0.0, old, UP), Undecided)
+        assert isinstance(of_seeds(new, 0.0, UP), Undecided)
+        assert isinstance(of_run(bad, 0.0, old, UP), Undecided)
     else:
-        assert isinstance(prediction(0.0, old, UP), Undecided)
+        assert isinstance(successive(0.0, bad, [1.0, 2.0, 3.0], UP), Undecided)
+        assert isinstance(successive(0.0, 0.0, old, UP), Undecided)
 
 
 @settings(deadline=None)
@@ -263,10 +303,11 @@ def test_a_nan_bound_decides_nothing(estimate: float, low: float, high: float) -
 def test_values_that_do_not_vary() -> None:
     same = interval(welch([0.9, 0.9, 0.9], [0.9, 0.9], UP))
     assert decide(same) == "PASS" and "do not vary" in same.notes[0]
-    assert decide(interval(prediction(0.89, [0.9] * 5, UP))) == "FAIL"
-    assert decide(interval(prediction(0.89, [0.9] * 5, Rule(higher_is_better=True, allowed=0.02)))) == "PASS"
+    assert decide(interval(successive(0.89, 0.9, [0.9] * 5, UP))) == "FAIL"
+    assert decide(interval(successive(0.89, 0.9, [0.9] * 5, Rule(higher_is_better=True, allowed=0.02)))) == "PASS"
     # What rounding leaves is taken up by the rule's tolerance.
-    assert decide(interval(prediction(0.3, [0.1 + 0.2] * 5, Rule(higher_is_better=True, tolerance=1e-9)))) == "PASS"
+    rule = Rule(higher_is_better=True, tolerance=1e-9)
+    assert decide(interval(successive(0.3, 0.1 + 0.2, [0.1 + 0.2] * 5, rule))) == "PASS"
 
 
 @pytest.mark.parametrize(("new", "old"), [([1.0], [1.0, 2.0]), ([], []), ([1.0, 2.0], [1.0])])
@@ -275,9 +316,10 @@ def test_too_few_seeds_are_named(new: list[float], old: list[float]) -> None:
     assert isinstance(result, Undecided) and "at least two seeds" in result.reason
 
 
-def test_a_history_of_one_says_nothing() -> None:
-    assert isinstance(prediction(1.0, [1.0], UP), Undecided)
-    assert isinstance(prediction(1.0, [], UP), Undecided)
+def test_a_history_of_two_says_nothing() -> None:
+    for history in ([1.0, 2.0], [1.0], []):
+        assert isinstance(successive(1.0, 1.0, history, UP), Undecided)
+        assert isinstance(of_run(1.0, 1.0, history, UP), Undecided)
 
 
 def test_agreement_on_every_example_passes() -> None:
@@ -364,15 +406,19 @@ def test_how_many_more_are_needed() -> None:
     from scipy.stats import norm
 
     z, power_z = norm.isf(0.05), norm.isf(0.2)
-    for estimate, allowed in ((-0.02, 0.01), (-0.002, 0.01), (0.0, 0.01)):
+    for estimate, allowed in ((-0.04, 0.01), (0.018, 0.01), (0.02, 0.01)):
         factor = (0.05 / z * (z + power_z) / abs(estimate + allowed)) ** 2
         assert power.more_needed(wide(estimate, 0.05, allowed=allowed)) == math.ceil(100 * factor) - 100
     assert power.more_needed(wide(-0.01, 0.05, allowed=0.01)) is None  # just on the allowance
     assert power.more_needed(wide(-0.5, 0.05, allowed=0.01)) == 0  # decided
-    assert power.more_needed(wide(-0.01 + 1e-6, 0.05, allowed=0.01)) is None  # more than a billion
+    assert power.more_needed(wide(-0.012, 0.05, allowed=0.01)) is None  # a million, of a hundred
+    assert power.more_needed(wide(-0.018, 0.05, allowed=0.01)) is not None  # 9,000 may be collected
+    assert power.more_needed(replace(wide(-0.04, 0.05, allowed=0.01), unit="run")) is None  # no number of runs
+    assert power.more_needed(replace(wide(-0.02, 0.05, allowed=0.01, n=3), unit="seed")) is None  # 171 trainings
+    assert power.more_needed(replace(wide(-0.04, 0.05, allowed=0.01), floor=5000)) == 4900
     assert power.more_needed(wide(1e-218, 0.05, allowed=0)) is None  # more than any float
-    lopsided = replace(wide(-0.02, 0.05, allowed=0.01), low=-9.0)
-    assert power.more_needed(lopsided) == power.more_needed(wide(-0.02, 0.05, allowed=0.01))
+    lopsided = replace(wide(-0.04, 0.05, allowed=0.01), low=-9.0)
+    assert power.more_needed(lopsided) == power.more_needed(wide(-0.04, 0.05, allowed=0.01))
 
 
 def test_what_an_interval_can_detect() -> None:
