@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ def judged(
     status: Status = "finished",
     gate: Mapping[str, Any] | None = None,
     no_base_policy: Notice | None = None,
+    unrun: Sequence[Notice] = (),
     **evidence: Any,
 ) -> Verdict:
     values = {"a": 0.9} if metrics is None else metrics
@@ -43,6 +44,7 @@ def judged(
         policy_source=PolicySource(file="conf/ciplug.yaml", branch="main", commit="d" * 40, as_committed=False),
         policy_digest="sha256:1",
         no_base_policy=no_base_policy,
+        unrun=unrun,
         stage="staging",
         dry_run=True,
         ciplug="9.9",
@@ -95,6 +97,14 @@ def test_a_policy_of_the_pull_request_is_a_warning() -> None:
     result, gate = judged(no_base_policy=notice).gates
     assert (result.gate, result.metric, result.outcome, result.reason) == ("policy", "policy", "WARN", notice.clause)
     assert result.advice == notice.remedy and gate.outcome == "PASS"
+
+
+def test_another_name_is_no_way_around_the_gates_of_the_base() -> None:
+    notice = Notice(kind=Kind.NO_BASE_POLICY, name="main", path="ciplug.yaml")
+    dropped = Notice(kind=Kind.GATED_DROPPED, name="main", model="wine")
+    _, result, _ = judged(no_base_policy=notice, unrun=[dropped]).gates
+    assert (result.gate, result.outcome, result.reason) == ("policy", "FAIL", dropped.clause)
+    assert [gate.gate for gate in judged(unrun=[dropped]).gates] == ["a"], "its gates judge the run"
 
 
 def test_the_verdict_says_what_was_judged_and_by_what() -> None:
