@@ -113,3 +113,13 @@ def test_the_verdict_says_what_was_judged_and_by_what() -> None:
     assert (verdict.policy_file, verdict.policy_branch, verdict.policy_commit) == ("conf/ciplug.yaml", "main", "d" * 40)
     assert (verdict.policy_digest, verdict.policy_as_committed) == ("sha256:1", False)
     assert (verdict.created, verdict.stage, verdict.dry_run, verdict.ciplug) == ("2026-11-29", "staging", True, "9.9")
+
+
+def test_a_value_that_was_changed_after_the_end_of_the_run_passes_no_gate() -> None:
+    (result,) = judged(changed={RUN: {"a": "mallory"}}).gates
+    assert result.outcome == "ERROR" and "mallory" in result.reason
+    assert judged(changed={"b" * 32: {"a": "mallory"}}).outcome == "PASS"
+
+
+def test_each_bound_has_its_rule() -> None:
+    assert [gate.rule for gate in judged(gate={"max": 1}).gates] == ["at least 0.8", "at most 1"]
