@@ -23,7 +23,7 @@ from ciplug.steps.looks import looks
 from ciplug.steps.metric_sources import read_otherwise
 from ciplug.steps.policy_in_force import read_policies
 from ciplug.steps.reruns import reruns_of
-from ciplug.steps.select import NamedCommit
+from ciplug.steps.select import NamedCommit, aside
 from ciplug.steps.session import Session
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ def _notices(finder: BaselineFinder, past: History, sides: Sequence[Side]) -> It
     yield from looks(finder)
     yield from past.notices
     yield from finder.registered.notices
+    yield from _aside(finder)
     yield from (notice for run in finder.candidates if (notice := finder.objection(run)))
     yield from _newer(finder, before)
     yield from _amended(finder, before)
@@ -207,6 +208,19 @@ def _left_out(run: Run) -> Iterator[Notice]:
     if numbers := [one for one in run.left_out if one.why not in ("artifact", "file", "output", "elsewhere", "logged")]:
         names = tuple(one.name for one in numbers)
         yield Notice(kind=Kind.LEFT_OUT, run=run.id, metrics=names[:20], count=len(names), detail=summary(numbers))
+
+
+def _aside(finder: BaselineFinder) -> Iterator[Notice]:
+    """Yield one notice on runs of forks of other models of the commit, with the first of the commit's own models."""
+    commit = finder.given.commit
+    if commit is None or not finder.given.provenance.context.trusted:
+        return
+    others = aside(finder.runs, commit)
+    own = {run.model for run in finder.runs.of_commits([commit]).get(commit, []) if run.provenance.context.trusted}
+    if others and finder.given.model == min(own, default=finder.given.model):
+        runs = tuple(run.id for run in others[:NAMED_MOST])
+        models = tuple(run.model for run in others[:NAMED_MOST])
+        yield Notice(kind=Kind.FORKS_ASIDE, runs=runs, differs=models, count=len(others))
 
 
 def _newer(finder: BaselineFinder, before: Side) -> Iterator[Notice]:

@@ -75,8 +75,8 @@ def allowance(job: Surroundings, inputs: Inputs) -> dict[str, Any]:
 
 def inherited(parent: RunWriter) -> dict[str, Any]:
     """Return the facts of a child run: it may log what its parent may, and what was written since that began."""
-    known = {_ALLOWED: parent.facts[_ALLOWED]} if _ALLOWED in parent.facts else {}
-    return {**known, SINCE: since_of(parent)}
+    allowed = {_ALLOWED: parent.facts[_ALLOWED]} if _ALLOWED in parent.facts else {}
+    return {**allowed, SINCE: since_of(parent)}
 
 
 def take_logged(job: Surroundings, entry: RunWriter, inputs: Inputs, logged: Logged, *, finished: bool) -> TakenLogged:

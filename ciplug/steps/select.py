@@ -20,6 +20,8 @@ from ciplug.steps.session import Session
 if TYPE_CHECKING:
     from ciplug.tracking.runs import Runs
 
+_MODELS_OF_FORKS = 10
+"""Models that a report shows of a commit that only forks have recorded runs of."""
 _NAMED_MOST = 5
 """Runs that an error names."""
 
@@ -89,14 +91,14 @@ def select_runs(session: Session, runs: Runs, commit: str, model: str | None = N
     read_ahead(session, runs, commit)
     recorded = runs.of_commits([commit]).get(commit, [])
     models = sorted({run.model for run in recorded if model in (None, run.model)})
-    found = {}
+    selections = {}
     for name in models:
         in_force = read_policies(session).find(name)
         names = renames_for(session, runs, commit, name, in_force).names
         rules = candidate_rules(session, name, in_force, names)
         facts = facts_on(session, runs, recorded, rules.gated, names)
-        found[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
-    return found
+        selections[name] = select([facts[run.id] for run in recorded if run.model == name], rules)
+    return selections
 
 
 def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[str, dict[str, set[str]]]:
@@ -109,7 +111,7 @@ def counting_on(session: Session, runs: Runs, commits: Collection[str]) -> dict[
 
 
 def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str, set[str]]:
-    found = {}
+    by_model = {}
     for model in {run.model for run in recorded}:
         in_force = read_policies(session).find(model)
         names = in_force.metrics.rename if in_force else {}
@@ -122,12 +124,15 @@ def _counting(session: Session, runs: Runs, recorded: Sequence[Run]) -> dict[str
             for only in (False, True)
         )
         chosen = (select(of_model, one).chosen for one in (rules, *baselines))
-        found[model] = {run for run in chosen if run}
-    return found
+        by_model[model] = {run for run in chosen if run}
+    return by_model
 
 
 def candidates(session: Session, runs: Runs, commit: str, model: str | None = None) -> list[Run]:
     """The run of each model to report on for a commit: the one that counts, else the one that comes nearest to it.
+
+    Where a trusted run speaks for the commit, a model that has only runs of forks is left out (see `aside`): whoever
+    opens a pull request from the same commit would decide about it.
 
     Of the latter, a report and a gate say why it does not count. A model whose runs were all withdrawn or deleted is
     left out. Raises NotFound where nothing is left, naming who withdrew or deleted what was recorded.
@@ -136,7 +141,25 @@ def candidates(session: Session, runs: Runs, commit: str, model: str | None = No
     shown = [selection.chosen or _shown(selection) for selection in selections.values()]
     if not any(shown):
         raise _nothing_counts(runs, commit, model, selections)
-    return [runs.at(commit, run) for run in shown if run]
+    found = [runs.at(commit, run) for run in shown if run]
+    trusted = [run for run in found if run.provenance.context.trusted]
+    return trusted or _bounded(session, found)
+
+
+def _bounded(session: Session, of_forks: Sequence[Run]) -> list[Run]:
+    """Those of a fork's models that gates judge, and some of the others: a fork names as many as it likes."""
+    gated = [run for run in of_forks if read_policies(session).find(run.model)]
+    others = [run for run in of_forks if run not in gated]
+    return gated[:_MODELS_OF_FORKS] + others[: max(0, _MODELS_OF_FORKS - len(gated))]
+
+
+def aside(runs: Runs, commit: str) -> list[Run]:
+    """Runs of forks that nothing judges or shows, since trusted runs speak for the commit: the last of each model."""
+    recorded = runs.of_commits([commit]).get(commit, [])
+    verified = {run.model for run in recorded if run.provenance.context.trusted}
+    if not verified:
+        return []
+    return list({run.model: run for run in recorded if run.model not in verified}.values())
 
 
 def chosen_runs(session: Session, runs: Runs, *, run: str | None, commit: str | None, model: str | None) -> list[Run]:
